@@ -1,0 +1,44 @@
+"""SONIC in Python: heavy algorithms of event processing, on coprocessors that run as a service.
+
+======================  =====================================================================
+:func:`run`             run a workflow over event files; its heavy modules are offloaded
+:func:`serve`           serve folders of models, over gRPC and HTTP, from this process
+:class:`Model`          call a served model
+:class:`Client`         several servers and a fallback, shared by many models
+:mod:`sonic.framework`  sources, modules, offloads and sinks to build a workflow from
+:mod:`sonic.errors`     every error raised on purpose
+======================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+if TYPE_CHECKING:
+    from sonic.client.model import Client as Client
+    from sonic.client.model import Model as Model
+    from sonic.framework.job import run as run
+    from sonic.server.app import serve as serve
+
+# Imported on first use, so that `sonic --help` does not wait for onnxruntime and a client does not load the server.
+_HOMES = {
+    "Client": "sonic.client.model",
+    "Model": "sonic.client.model",
+    "run": "sonic.framework.job",
+    "serve": "sonic.server.app",
+}
+
+__all__ = ["Client", "Model", "__version__", "run", "serve"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sonic' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,107 @@
+"""Every error Sonic raises on purpose, in one tree.
+
+::
+
+    SonicError
+    ├── ConfigError              settings, config.pbtxt or command line that make no sense
+    ├── DataError                input that is missing, truncated or lacks what was asked of it
+    ├── OutputError              output that could not be written
+    ├── WorkflowError            a graph of modules that cannot run
+    ├── ModuleError              a module failed; says which, on which events
+    └── InferenceError           how a request can end other than in a response
+        ├── InvalidRequest           the request itself is wrong
+        ├── ModelNotFound            no such model or version
+        ├── Unsupported              understood, but not offered
+        ├── ModelFailed              the model raised, or gave something it had not declared
+        ├── Cancelled                given up by its owner
+        ├── DeadlineExceeded         not done in time             retryable
+        └── Unavailable              no server, or one that cannot take it now    retryable
+
+The transport's codes (gRPC, HTTP) are in :mod:`sonic.protocol.status` alone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SonicError(Exception):
+    """Base of every error that Sonic raises on purpose. Its text is one line for a person."""
+
+
+class ConfigError(SonicError):
+    """Settings, a model's configuration or a command line that make no sense."""
+
+
+class DataError(SonicError):
+    """Input that is missing, truncated, or lacks what was asked of it."""
+
+
+class OutputError(SonicError):
+    """Output that could not be written. Nothing is left under the output's name."""
+
+
+class WorkflowError(SonicError):
+    """A graph of modules that cannot run: a product nobody makes, made twice, or a cycle."""
+
+
+class ModuleError(SonicError):
+    """A module failed.
+
+    Attributes
+    ----------
+    module : str
+        Name of the module.
+    where : str
+        The events it was given, e.g. ``"chunk 3, pfnano.root entries 30:40"``.
+    """
+
+    def __init__(self, module: str, where: str, cause: BaseException) -> None:
+        reason = str(cause) if isinstance(cause, SonicError) else f"{type(cause).__name__}: {cause}"
+        super().__init__(f"module {module} failed on {where}: {reason}")
+        self.module = module
+        self.where = where
+
+
+class InferenceError(SonicError):
+    """How a request can end other than in a response.
+
+    Attributes
+    ----------
+    retryable : bool
+        Whether the same request can succeed later or elsewhere.
+    """
+
+    retryable: ClassVar[bool] = False
+
+
+class InvalidRequest(InferenceError):  # noqa: N818 - named for what it is, as are its siblings
+    """The request is wrong: an unknown tensor, a wrong shape or datatype, unreadable bytes."""
+
+
+class ModelNotFound(InferenceError):  # noqa: N818
+    """The server has no such model or version."""
+
+
+class Unsupported(InferenceError):  # noqa: N818
+    """The server understood, but does not offer this."""
+
+
+class ModelFailed(InferenceError):  # noqa: N818
+    """The model raised, or returned something that it had not declared."""
+
+
+class Cancelled(InferenceError):  # noqa: N818
+    """The request was given up by its owner before it ended."""
+
+
+class DeadlineExceeded(InferenceError):  # noqa: N818
+    """The request did not end within its deadline."""
+
+    retryable = True
+
+
+class Unavailable(InferenceError):  # noqa: N818
+    """No server could be reached, or the one reached cannot take the request now."""
+
+    retryable = True

@@ -1,0 +1,100 @@
+"""The messages of the protocol as numpy arrays and frozen records, free of any wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Parameter = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferRequest:
+    """One call of one model.
+
+    Parameters
+    ----------
+    model : str
+    inputs : mapping of str to ndarray
+        By tensor name. For a batching model the first dimension of every input is the batch.
+    version : str
+        Empty: the server's choice, as its version policy says.
+    id : str
+        Returned in the response; the client's to choose.
+    outputs : tuple of str
+        Outputs wanted; empty means all.
+    parameters : mapping of str to bool, int, float or str
+        Request parameters of the protocol, e.g. ``priority``.
+    timeout_s : float or None
+        Time the request has left when it is submitted, in seconds. It travels to the server.
+    """
+
+    model: str
+    inputs: Mapping[str, np.ndarray]
+    version: str = ""
+    id: str = ""
+    outputs: tuple[str, ...] = ()
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferResponse:
+    """What a model gave back: the outputs by name, and the version that made them."""
+
+    model: str
+    version: str
+    outputs: Mapping[str, np.ndarray]
+    id: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server says of itself."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One row of the repository index. ``state`` is READY, UNAVAILABLE, LOADING or UNLOADING."""
+
+    name: str
+    version: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How often something happened, and how long it took in all."""
+
+    count: int = 0
+    total_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """Counters of one model version since it was loaded, with Triton's meaning.
+
+    ``inference_count`` counts batch rows, ``execution_count`` the calls of the backend, so that their ratio is the
+    mean batch size that the server made. All clients of the model are in them.
+    """
+
+    name: str
+    version: str
+    inference_count: int = 0
+    execution_count: int = 0
+    success: Duration = Duration()
+    fail: Duration = Duration()
+    queue: Duration = Duration()
+    compute_input: Duration = Duration()
+    compute_infer: Duration = Duration()
+    compute_output: Duration = Duration()
+    last_inference_ms: int = 0
+    """Unix time of the last request in milliseconds; 0 before the first."""

@@ -1,0 +1,154 @@
+"""What a tensor and a model look like: datatypes, shapes, names. Depends on numpy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from sonic.errors import InvalidRequest
+
+
+class DType(Enum):
+    """A datatype of the Open Inference Protocol v2; the member's name is its name on the wire.
+
+    ``BYTES`` is an object array of :class:`bytes` in numpy. numpy has no bfloat16, so ``BF16`` is float32 in
+    memory and is rounded to 16 bits on the wire.
+    """
+
+    BOOL = "bool"
+    UINT8 = "uint8"
+    UINT16 = "uint16"
+    UINT32 = "uint32"
+    UINT64 = "uint64"
+    INT8 = "int8"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FP16 = "float16"
+    FP32 = "float32"
+    FP64 = "float64"
+    BF16 = "bfloat16"
+    BYTES = "bytes"
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        """The numpy dtype that holds this datatype in memory."""
+        if self is DType.BYTES:
+            return np.dtype(np.object_)
+        if self is DType.BF16:
+            return np.dtype(np.float32)
+        return np.dtype(self.value)
+
+    @property
+    def wire_size(self) -> int | None:
+        """Bytes of one element on the wire; None for ``BYTES``, whose elements vary."""
+        if self is DType.BYTES:
+            return None
+        return 2 if self is DType.BF16 else self.numpy.itemsize
+
+    @classmethod
+    def from_wire(cls, name: str) -> DType:
+        """Look a datatype up by its wire name, e.g. ``"FP32"``.
+
+        Raises
+        ------
+        InvalidRequest
+            If the protocol has no such datatype.
+        """
+        try:
+            return cls[name]
+        except KeyError:
+            raise InvalidRequest(f"unknown datatype {name!r}: one of {', '.join(d.name for d in cls)}") from None
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> DType:
+        """Datatype of an array as it stands (``BF16`` is never guessed).
+
+        Raises
+        ------
+        InvalidRequest
+            If the array's dtype has no counterpart in the protocol.
+        """
+        if array.dtype.kind in "OSU":
+            return cls.BYTES
+        try:
+            return cls(array.dtype.newbyteorder("=").name)
+        except ValueError:
+            raise InvalidRequest(f"numpy dtype {array.dtype} has no counterpart in the protocol") from None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One named tensor of a model.
+
+    Parameters
+    ----------
+    name : str
+    dtype : DType
+    shape : tuple of int
+        As a client sees it, the batch dimension included where the model has one; -1 where any size fits.
+    optional : bool
+        Whether a request may leave it out.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    optional: bool = False
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape fits."""
+        return len(shape) == len(self.shape) and all(
+            want in (-1, got) for want, got in zip(self.shape, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A served model as its clients see it.
+
+    Parameters
+    ----------
+    name, version : str
+    inputs, outputs : tuple of TensorSpec
+    max_batch_size : int
+        Largest first dimension of one request; 0 if the model has no batch dimension of its own.
+    platform : str
+        Triton's platform name, e.g. ``"onnxruntime_onnx"``.
+    """
+
+    name: str
+    version: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 0
+    platform: str = ""
+
+    def input(self, name: str) -> TensorSpec:
+        """Return the input of that name.
+
+        Raises
+        ------
+        InvalidRequest
+            If there is none; the message lists those there are.
+        """
+        return _by_name(self.inputs, name, f"model {self.name!r} has no input")
+
+    def output(self, name: str) -> TensorSpec:
+        """Return the output of that name.
+
+        Raises
+        ------
+        InvalidRequest
+            If there is none; the message lists those there are.
+        """
+        return _by_name(self.outputs, name, f"model {self.name!r} has no output")
+
+
+def _by_name(specs: tuple[TensorSpec, ...], name: str, complaint: str) -> TensorSpec:
+    for spec in specs:
+        if spec.name == name:
+            return spec
+    raise InvalidRequest(f"{complaint} {name!r}: it has {', '.join(s.name for s in specs) or 'none'}")

@@ -1,0 +1,18 @@
+"""Fixtures for the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real event files and models; a user's machine may not have it."""
+    here = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("SONIC_SHARED", here))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real event files under {folder}: set SONIC_SHARED to the folder that has data/ and models/")
+    return folder
