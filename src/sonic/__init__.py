@@ -34,7 +34,7 @@ _HOMES = {
 __all__ = ["Client", "Model", "__version__", "run", "serve"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'sonic' has no attribute {name!r}")

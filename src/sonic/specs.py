@@ -39,7 +39,8 @@ class DType(Enum):
             return np.dtype(np.object_)
         if self is DType.BF16:
             return np.dtype(np.float32)
-        return np.dtype(self.value)
+        dtype: np.dtype[np.generic] = np.dtype(self.value)
+        return dtype
 
     @property
     def wire_size(self) -> int | None:

@@ -1,0 +1,65 @@
+# One word a task. Everything runs in the virtual environment .venv, which the first task that needs it sets up.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+# A CPU build of PyTorch for the tests and the training; set TORCH= to keep one that is installed already.
+TORCH  ?= torch==2.13.0
+
+.PHONY: demo test check bench docs docs-serve proto train wheel format clean help
+
+help:           ## this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Sonic needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp a set of extras: installed again only when pyproject.toml changes.
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(PIP) install -e '.[plots]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(if $(TORCH),$(PIP) install '$(TORCH)')
+	$(PIP) install --only-binary pythia8mc,fastjet -e '.[dev,plots,parquet,train]'
+	@touch $@
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(PIP) install -e '.[docs]'
+	@touch $@
+
+demo: $(VENV)/.demo      ## real CMS events through miniaod, direct and as a service, compared; results in demo/
+	$(BIN)/python demo/demo.py
+
+test: check              ## every check and every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev      ## ruff, mypy --strict, the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev     ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev      ## the figures: ratios within one run; BENCH=name for one of them
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+docs: $(VENV)/.docs      ## the documentation, as pages in site/
+	$(BIN)/mkdocs build --strict
+
+proto: $(VENV)/.dev      ## generate the protobuf code again from src/sonic/protocol/proto/*.proto
+	$(BIN)/python tools/generate_proto.py
+
+train: $(VENV)/.dev      ## train the networks that ship, from generated events (about an hour on two cores)
+	$(BIN)/sonic models train particlenet-ak4
+	$(BIN)/sonic models train deepmet
+
+wheel: $(VENV)/.dev      ## a wheel in dist/
+	$(PIP) wheel --no-deps -w dist .
+
+clean:                   ## remove what the tasks made, the environment too
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
