@@ -1,0 +1,1 @@
+"""The published .proto files of the protocol, and the code generated from them by ``make proto``."""
