@@ -1,0 +1,104 @@
+"""What the benchmarks share: jobs as child processes, ratios with their spread, the sample of events."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure beside its goal.
+
+    Attributes
+    ----------
+    name : str
+    value : float
+        Median of the repeats: a ratio, or another number without a unit.
+    low, high : float
+        The smallest and the largest repeat.
+    goal : float or None
+        What is to be reached; None where the figure only stands beside another.
+    at_most : bool
+        Whether the goal is an upper bound.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    goal: float | None = None
+    at_most: bool = False
+
+    @classmethod
+    def of(cls, name: str, repeats: Sequence[float], goal: float | None = None, *, at_most: bool = False) -> Figure:
+        """Make a figure from its repeats."""
+        return cls(name, median(repeats), min(repeats), max(repeats), goal, at_most)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is reached; None without one."""
+        if self.goal is None:
+            return None
+        return self.value <= self.goal if self.at_most else self.value >= self.goal
+
+
+@dataclass(frozen=True)
+class Job:
+    """A finished `sonic run`: its report, and the peak of its memory in MiB."""
+
+    report: dict[str, Any]
+    peak_mib: float
+
+    @property
+    def events_per_s(self) -> float:
+        """Throughput of the event loop, without start-up."""
+        return float(self.report["events_per_s"])
+
+
+def run_job(*arguments: object) -> Job:
+    """Run `sonic run miniaod` with these arguments in a process of its own.
+
+    Raises
+    ------
+    RuntimeError
+        With what it printed, if it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        log = Path(folder) / "log"
+        command = [sys.executable, "-m", "sonic", "run", "miniaod", "--input", sample(), "--report", report]
+        command += ["--output", Path(folder) / "out.root", *arguments]
+        with log.open("wb") as sink:
+            process = subprocess.Popen([str(word) for word in command], stdout=sink, stderr=subprocess.STDOUT)
+            # wait4 gives the memory of this one child, where getrusage would give the largest of all so far.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(map(str, command))}\n{log.read_text()}")
+        return Job(json.loads(report.read_text()), usage.ru_maxrss / 1024)
+
+
+def sample() -> Path:
+    """Ten real events if they are to be had, or a generated sample, made once."""
+    candidates = [
+        Path(os.environ["SONIC_SAMPLE"]) if "SONIC_SAMPLE" in os.environ else None,
+        ROOT.parent / "shared" / "data" / "pfnano.root",
+        ROOT / "demo" / ".cache" / "pfnano.root",
+    ]
+    for candidate in candidates:
+        if candidate is not None and candidate.is_file():
+            return candidate
+    raise SystemExit("no events to run on: `make demo` fetches some, or set SONIC_SAMPLE to a PFNano file")
