@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
+from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
 
 Parameter = bool | int | float | str
 
@@ -29,6 +34,8 @@ class InferRequest:
         Request parameters of the protocol, e.g. ``priority``.
     timeout_s : float or None
         Time the request has left when it is submitted, in seconds. It travels to the server.
+    dtypes : mapping of str to DType
+        Datatypes of inputs where the array alone does not say: a ``BF16`` input is float32 in memory.
     """
 
     model: str
@@ -38,17 +45,30 @@ class InferRequest:
     outputs: tuple[str, ...] = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     timeout_s: float | None = None
+    dtypes: Mapping[str, DType] = field(default_factory=dict)
+
+    def dtype(self, name: str) -> DType:
+        """Datatype of an input on the wire."""
+        return self.dtypes.get(name) or DType.of(self.inputs[name])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InferResponse:
-    """What a model gave back: the outputs by name, and the version that made them."""
+    """What a model gave back: the outputs by name, and the version that made them.
+
+    Arrays that came over a wire may be read-only views of the message. ``dtypes`` is as in :class:`InferRequest`.
+    """
 
     model: str
     version: str
     outputs: Mapping[str, np.ndarray]
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    dtypes: Mapping[str, DType] = field(default_factory=dict)
+
+    def dtype(self, name: str) -> DType:
+        """Datatype of an output on the wire."""
+        return self.dtypes.get(name) or DType.of(self.outputs[name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,388 @@
+"""Messages <-> HTTP bodies, for both ends of a connection: JSON, and tensors as JSON or as a binary tail.
+
+A body with a binary tail is the JSON and then the tensors' bytes; the header ``Inference-Header-Content-Length``
+says how long the JSON is. A number that is not finite is written as Python's json does (``NaN``, ``Infinity``),
+which strict JSON has no word for: send such tensors as binary.
+Specification: the HTTP part of the Open Inference Protocol v2, and its binary tensor data extension.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from sonic.errors import InvalidRequest, ModelFailed, Unsupported
+from sonic.protocol import grpc_codec, tensors
+from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
+from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
+from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.protocol.protojson import from_document, to_document
+from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from sonic.protocol.messages import ModelStatistics, ModelStatus, ServerInfo
+    from sonic.protocol.tensors import Buffer
+    from sonic.specs import ModelSpec
+
+    M = TypeVar("M", bound=Message)
+    T = TypeVar("T")
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Header that gives the length of the JSON in a body with a binary tail, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Which outputs of a response are written as binary: what the request said of each, else its default."""
+
+    binary: bool = False
+    named: Mapping[str, bool] = field(default_factory=dict)
+
+    def is_binary(self, output: str) -> bool:
+        """Whether that output goes into the binary tail."""
+        return self.named.get(output, self.binary)
+
+
+class _Tensor(msgspec.Struct, omit_defaults=True):
+    name: str
+    datatype: str = ""
+    shape: list[int] = []
+    parameters: dict[str, Parameter] = {}
+    data: list[Any] | None = None
+
+
+class _Wanted(msgspec.Struct, omit_defaults=True):
+    name: str
+    parameters: dict[str, Parameter] = {}
+
+
+class _Request(msgspec.Struct, omit_defaults=True):
+    inputs: list[_Tensor]
+    id: str = ""
+    parameters: dict[str, Parameter] = {}
+    outputs: list[_Wanted] = []
+
+
+class _Response(msgspec.Struct, omit_defaults=True):
+    model_name: str = ""
+    model_version: str = ""
+    id: str = ""
+    parameters: dict[str, Parameter] = {}
+    outputs: list[_Tensor] = []
+
+
+class _Error(msgspec.Struct):
+    error: str = ""
+
+
+# ---- inference ------------------------------------------------------------------------------------------------------
+
+
+def request_to_wire(request: InferRequest) -> tuple[bytes, int]:
+    """Write the body of an infer request; every tensor is binary, both ways.
+
+    Returns
+    -------
+    body : bytes
+    header_length : int
+        Bytes of its JSON, for the header :data:`HEADER_LENGTH`.
+
+    Raises
+    ------
+    InvalidRequest
+        If an array has no datatype of the protocol.
+    """
+    tail: list[Buffer] = []
+    document = _Request(
+        inputs=[_write(name, array, request.dtype(name), tail) for name, array in request.inputs.items()],
+        id=request.id,
+        parameters=put_timeout_s(request.parameters, request.timeout_s),
+        outputs=[_Wanted(name, {"binary_data": True}) for name in request.outputs],
+    )
+    if not request.outputs:
+        document.parameters["binary_data_output"] = True
+    return _join(document, tail)
+
+
+def request_from_wire(
+    body: bytes, header_length: int | None, model: str, version: str = ""
+) -> tuple[InferRequest, Form]:
+    """Read the body of an infer request.
+
+    Parameters
+    ----------
+    body : bytes
+        Binary tensors are views of it where they can be.
+    header_length : int or None
+        The header :data:`HEADER_LENGTH`; None if there is none and the whole body is JSON.
+    model, version : str
+        From the path.
+
+    Returns
+    -------
+    request : InferRequest
+    form : Form
+        How the response wants to be written.
+
+    Raises
+    ------
+    InvalidRequest
+        If the body is no such request, or sizes, shapes and datatypes do not agree.
+    Unsupported
+        If a tensor is in shared memory, or an output is wanted as a classification.
+    """
+    head, tail = _part(body, header_length)
+    document = _decode(head, _Request, "an infer request")
+    arrays, dtypes = _read("input", document.inputs, tail)
+    named: dict[str, bool] = {}
+    for output in document.outputs:
+        for parameter in output.parameters:
+            if parameter == "classification" or parameter.startswith("shared_memory"):
+                raise Unsupported(f"output {output.name!r}: {parameter} is not offered")
+        if "binary_data" in output.parameters:
+            named[output.name] = _flag(output.parameters, "binary_data")
+    form = Form(_flag(document.parameters, "binary_data_output"), named)
+    document.parameters.pop("binary_data_output", None)
+    request = InferRequest(
+        model=model,
+        inputs=arrays,
+        version=version,
+        id=document.id,
+        outputs=tuple(output.name for output in document.outputs),
+        timeout_s=pop_timeout_s(document.parameters),
+        parameters=document.parameters,
+        dtypes=dtypes,
+    )
+    return request, form
+
+
+def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | None]:
+    """Write the body of an infer response.
+
+    Returns
+    -------
+    body : bytes
+    header_length : int or None
+        Bytes of its JSON if a binary tail follows, for the header :data:`HEADER_LENGTH`.
+
+    Raises
+    ------
+    ModelFailed
+        If an output has no datatype of the protocol.
+    InvalidRequest
+        If JSON was asked for an output that JSON cannot hold.
+    """
+    tail: list[Buffer] = []
+    outputs: list[_Tensor] = []
+    finite = True
+    for name, array in response.outputs.items():
+        try:
+            dtype = response.dtype(name)
+        except InvalidRequest as error:
+            raise ModelFailed(f"model {response.model!r} gave output {name!r} that cannot be sent: {error}") from error
+        if form.is_binary(name):
+            outputs.append(_write(name, array, dtype, tail))
+        else:
+            finite = finite and (array.dtype.kind != "f" or bool(np.isfinite(array).all()))
+            outputs.append(_Tensor(name, dtype.name, list(array.shape), data=tensors.to_values(array, dtype)))
+    document = _Response(response.model, response.version, response.id, dict(response.parameters), outputs)
+    body, header_length = _join(document, tail, finite=finite)
+    return body, header_length if tail else None
+
+
+def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
+    """Read the body of an infer response; binary tensors are views of it where they can be.
+
+    Raises
+    ------
+    ModelFailed
+        If the body is no such response, or sizes, shapes and datatypes do not agree.
+    """
+    try:
+        head, tail = _part(body, header_length)
+        document = _decode(head, _Response, "an infer response")
+        arrays, dtypes = _read("output", document.outputs, tail)
+    except InvalidRequest as error:
+        raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
+    return InferResponse(
+        model=document.model_name,
+        version=document.model_version,
+        outputs=arrays,
+        id=document.id,
+        parameters=document.parameters,
+        dtypes=dtypes,
+    )
+
+
+# ---- everything else: plain documents -------------------------------------------------------------------------------
+
+
+def encode(document: Any) -> bytes:
+    """Write a document as JSON."""
+    return msgspec.json.encode(document)
+
+
+def decode(body: bytes) -> Any:
+    """Read a JSON document.
+
+    Raises
+    ------
+    InvalidRequest
+        If it is not JSON.
+    """
+    return _decode(body, object, "JSON")
+
+
+def error_to_wire(error: BaseException) -> bytes:
+    """Write the body of an error; :func:`sonic.protocol.status.http_status` gives its status."""
+    return encode(_Error(str(error)))
+
+
+def error_from_wire(body: bytes) -> str:
+    """Text of an error's body, which may be of a proxy and no JSON at all."""
+    try:
+        return msgspec.json.decode(body, type=_Error).error
+    except msgspec.MsgspecError:
+        return " ".join(body[:200].decode(errors="replace").split())
+
+
+def server_info_to_wire(info: ServerInfo) -> bytes:
+    """Write what a server says of itself."""
+    return encode(to_document(grpc_codec.server_info_to_wire(info)))
+
+
+def server_info_from_wire(body: bytes) -> ServerInfo:
+    """Read what a server says of itself."""
+    return grpc_codec.server_info_from_wire(_answer(body, pb.ServerMetadataResponse))
+
+
+def spec_to_wire(spec: ModelSpec, versions: Sequence[str] = ()) -> bytes:
+    """Write a model's metadata, with every version that is served."""
+    return encode(to_document(grpc_codec.spec_to_wire(spec, versions)))
+
+
+def spec_from_wire(metadata: bytes, config: bytes, version: str = "") -> ModelSpec:
+    """Read a model's metadata; the configuration adds the largest batch and which inputs are optional."""
+    return grpc_codec.spec_from_wire(_answer(metadata, pb.ModelMetadataResponse), config_from_wire(config), version)
+
+
+def config_to_wire(config: ModelConfig) -> bytes:
+    """Write a model's configuration."""
+    return encode(to_document(config))
+
+
+def config_from_wire(body: bytes) -> ModelConfig:
+    """Read a model's configuration."""
+    return _answer(body, ModelConfig)
+
+
+def statistics_to_wire(rows: Iterable[ModelStatistics]) -> bytes:
+    """Write the counters of models."""
+    return encode(to_document(grpc_codec.statistics_to_wire(rows)))
+
+
+def statistics_from_wire(body: bytes) -> tuple[ModelStatistics, ...]:
+    """Read the counters of models."""
+    return grpc_codec.statistics_from_wire(_answer(body, pb.ModelStatisticsResponse))
+
+
+def index_to_wire(rows: Iterable[ModelStatus]) -> bytes:
+    """Write the repository index, which is an array over HTTP."""
+    return encode(to_document(grpc_codec.index_to_wire(rows))["models"])
+
+
+def index_from_wire(body: bytes) -> tuple[ModelStatus, ...]:
+    """Read the repository index."""
+    return grpc_codec.index_from_wire(_answer(body, pb.RepositoryIndexResponse, "models"))
+
+
+def _answer(body: bytes, kind: type[M], member: str = "") -> M:
+    try:
+        document = decode(body)
+    except InvalidRequest as error:
+        raise ModelFailed(f"the server's answer is no {kind.DESCRIPTOR.name}: {error}") from None
+    return from_document({member: document} if member else document, kind)
+
+
+# ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+def _write(name: str, array: np.ndarray, dtype: DType, tail: list[Buffer]) -> _Tensor:
+    content = tensors.to_wire(array, dtype)
+    tail.append(content)
+    return _Tensor(name, dtype.name, list(array.shape), {"binary_data_size": memoryview(content).nbytes})
+
+
+def _read(what: str, listed: list[_Tensor], tail: memoryview) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
+    arrays: dict[str, np.ndarray] = {}
+    dtypes: dict[str, DType] = {}
+    position = 0
+    for tensor in listed:
+        try:
+            if tensor.name in arrays:
+                raise InvalidRequest("given twice")
+            if "shared_memory_region" in tensor.parameters:
+                raise Unsupported("shared memory is not offered")
+            dtype = DType.from_wire(tensor.datatype)
+            size = tensor.parameters.get("binary_data_size")
+            if size is not None:
+                if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - position:
+                    raise InvalidRequest(f"binary_data_size is {size!r}, and {len(tail) - position} bytes are left")
+                if tensor.data is not None:
+                    raise InvalidRequest("has both data and binary_data_size")
+                arrays[tensor.name] = tensors.from_wire(tail[position : position + size], dtype, tensor.shape)
+                position += size
+            elif tensor.data is not None:
+                arrays[tensor.name] = tensors.from_values(tensor.data, dtype, tensor.shape)
+            else:
+                raise InvalidRequest("has neither data nor binary_data_size")
+        except (InvalidRequest, Unsupported) as error:
+            raise type(error)(f"{what} {tensor.name!r}: {error}") from None
+        if dtype is DType.BF16:
+            dtypes[tensor.name] = dtype
+    if position != len(tail):
+        raise InvalidRequest(f"{len(tail) - position} bytes of the binary tail belong to no {what}")
+    return arrays, dtypes
+
+
+def _join(document: _Request | _Response, tail: list[Buffer], *, finite: bool = True) -> tuple[bytes, int]:
+    head = encode(document) if finite else json.dumps(msgspec.to_builtins(document)).encode()
+    return b"".join([head, *tail]), len(head)
+
+
+def _part(body: bytes, header_length: int | None) -> tuple[memoryview, memoryview]:
+    view = memoryview(body)
+    if header_length is None:
+        return view, view[:0]
+    if not 0 <= header_length <= len(view):
+        raise InvalidRequest(f"{HEADER_LENGTH} is {header_length}, and the body has {len(view)} bytes")
+    return view[:header_length], view[header_length:]
+
+
+def _flag(parameters: Mapping[str, Parameter], name: str) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"parameter {name} is true or false, given {value!r}")
+    return value
+
+
+def _decode(data: Buffer, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"the body is not {what}: {error}") from None
+    except msgspec.DecodeError as error:
+        strict = error
+    try:
+        return msgspec.convert(json.loads(bytes(data)), kind)  # it may hold NaN or Infinity
+    except (ValueError, RecursionError):
+        raise InvalidRequest(f"the body is not {what}: {strict}") from None

@@ -1,0 +1,253 @@
+"""config.pbtxt <-> ModelConfig, completed and checked as Triton does, and what a client sees of it.
+
+Specification: Triton's model configuration. The settings that Sonic does not act on are read and given back.
+"""
+
+from __future__ import annotations
+
+import copy
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from google.protobuf import text_format
+
+from sonic.errors import ConfigError
+from sonic.protocol.proto.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
+from sonic.specs import DType, ModelSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class _Kind(NamedTuple):
+    backend: str
+    platforms: tuple[str, ...]
+    filename: str
+
+
+_KINDS = (
+    _Kind("onnxruntime", ("onnxruntime_onnx",), "model.onnx"),
+    _Kind("pytorch", ("pytorch_libtorch",), "model.pt"),
+    _Kind("python", (), "model.py"),
+)
+
+
+def parse(text: str, where: str = "config.pbtxt") -> ModelConfig:
+    """Read the text of a config.pbtxt.
+
+    Parameters
+    ----------
+    text : str
+    where : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read: with the line, the column and what is wrong there.
+    """
+    try:
+        return text_format.Parse(text, ModelConfig())
+    except text_format.ParseError as error:
+        raise ConfigError(f"{where}:{' '.join(str(error).split())}") from None
+
+
+def write(config: ModelConfig) -> str:
+    """Text of a configuration, as it stands in a config.pbtxt."""
+    return text_format.MessageToString(config)
+
+
+def normalise(config: ModelConfig, name: str = "", *, gpus: Sequence[int] = ()) -> ModelConfig:
+    """Fill in what a configuration leaves to its defaults, as Triton does.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Not changed.
+    name : str
+        The model's folder, which names it if the configuration does not.
+    gpus : sequence of int
+        Devices there are; they decide what KIND_AUTO means.
+
+    Returns
+    -------
+    ModelConfig
+        With backend, platform and file name, version policy, preferred batch size, and instance groups that have
+        a name, a kind and a count.
+    """
+    config = copy.deepcopy(config)
+    config.name = config.name or name
+    if config.HasField("ensemble_scheduling"):
+        config.platform = config.platform or "ensemble"
+    _complete_kind(config)
+    if not config.HasField("version_policy"):
+        config.version_policy.latest.num_versions = 1
+    if config.HasField("dynamic_batching") and config.max_batch_size > 0:
+        batching = config.dynamic_batching
+        if not batching.preferred_batch_size:
+            batching.preferred_batch_size.append(config.max_batch_size)
+    if not config.HasField("ensemble_scheduling"):
+        _complete_instances(config, gpus)
+    return config
+
+
+def validate(config: ModelConfig) -> None:
+    """Check a normalised configuration whose inputs and outputs are complete.
+
+    Raises
+    ------
+    ConfigError
+        With the model's name and the first thing that is wrong.
+    """
+    for complaint in _complaints(config):
+        raise ConfigError(f"configuration of model {config.name!r}: {complaint}")
+
+
+def to_spec(config: ModelConfig, version: str) -> ModelSpec:
+    """Return what a client sees of a model: shapes with the batch dimension where there is one.
+
+    Raises
+    ------
+    ConfigError
+        If a tensor has no datatype.
+    """
+    batch = (-1,) if config.max_batch_size > 0 else ()
+    inputs = tuple(
+        TensorSpec(t.name, dtype_of(t.data_type), (*batch, *t.dims), optional=t.optional) for t in config.input
+    )
+    outputs = tuple(TensorSpec(t.name, dtype_of(t.data_type), (*batch, *t.dims)) for t in config.output)
+    return ModelSpec(config.name, version, inputs, outputs, config.max_batch_size, config.platform or config.backend)
+
+
+def spec_from_parts(
+    name: str,
+    version: str,
+    versions: Sequence[str],
+    platform: str,
+    inputs: Iterable[TensorSpec],
+    outputs: Iterable[TensorSpec],
+    config: ModelConfig,
+) -> ModelSpec:
+    """Return what a client sees of a model, from its metadata and, for the rest, its configuration.
+
+    Parameters
+    ----------
+    name, version : str
+        An empty version is replaced by the highest of `versions`, which is the server's choice as well.
+    versions : sequence of str
+        Those that the server has.
+    platform : str
+    inputs, outputs : iterable of TensorSpec
+    config : ModelConfig
+    """
+    optional = {tensor.name for tensor in config.input if tensor.optional}
+    return ModelSpec(
+        name=name,
+        version=version or max(versions, key=lambda v: (v.isdecimal(), int(v) if v.isdecimal() else 0), default=""),
+        inputs=tuple(TensorSpec(t.name, t.dtype, t.shape, t.name in optional) for t in inputs),
+        outputs=tuple(outputs),
+        max_batch_size=config.max_batch_size,
+        platform=platform,
+    )
+
+
+def dtype_of(data_type: int) -> DType:
+    """Datatype that a configuration names TYPE_FP32 and the like.
+
+    Raises
+    ------
+    ConfigError
+        For TYPE_INVALID, which is also what a configuration without a datatype has.
+    """
+    name = DataType.Name(data_type).removeprefix("TYPE_") if data_type in DataType.values() else "INVALID"
+    if name == "INVALID":
+        raise ConfigError("a tensor's data_type is missing or unknown")
+    return DType.BYTES if name == "STRING" else DType[name]
+
+
+def data_type_of(dtype: DType) -> int:
+    """Value of a configuration's data_type."""
+    return int(DataType.Value("TYPE_STRING" if dtype is DType.BYTES else f"TYPE_{dtype.name}"))
+
+
+def _complete_kind(config: ModelConfig) -> None:
+    for kind in _KINDS:
+        named = config.backend or config.platform
+        if (
+            named == kind.backend
+            or named in kind.platforms
+            or (not named and config.default_model_filename == kind.filename)
+        ):
+            config.backend = kind.backend
+            if kind.platforms:
+                config.platform = config.platform or kind.platforms[0]
+            config.default_model_filename = config.default_model_filename or kind.filename
+            return
+
+
+def _complete_instances(config: ModelConfig, gpus: Sequence[int]) -> None:
+    if not config.instance_group:
+        config.instance_group.add(name=config.name)
+    for position, group in enumerate(config.instance_group):
+        group.name = group.name or f"{config.name}_{position}"
+        if group.kind == ModelInstanceGroup.KIND_AUTO:
+            usable = bool(gpus) and set(group.gpus) <= set(gpus)
+            group.kind = ModelInstanceGroup.KIND_GPU if usable else ModelInstanceGroup.KIND_CPU
+        if group.kind == ModelInstanceGroup.KIND_GPU and not group.gpus:
+            group.gpus.extend(gpus)
+        group.count = max(group.count, 1)
+
+
+def _complaints(config: ModelConfig) -> Iterable[str]:
+    if not config.name:
+        yield "it has no name"
+    if not config.backend and config.platform != "ensemble":
+        yield f"no backend serves platform {config.platform!r}" if config.platform else "it names no backend"
+    for kind in _KINDS:
+        if config.backend == kind.backend and config.platform not in ("", kind.backend, *kind.platforms):
+            yield f"backend {config.backend!r} does not serve platform {config.platform!r}"
+    if config.max_batch_size < 0:
+        yield f"max_batch_size is {config.max_batch_size}, expected 0 or more"
+    if (config.platform == "ensemble") != config.HasField("ensemble_scheduling"):
+        yield "platform 'ensemble' and ensemble_scheduling go together"
+    for what, listed in (("input", config.input), ("output", config.output)):
+        yield from _tensor_complaints(what, listed)
+    if config.HasField("dynamic_batching"):
+        yield from _batching_complaints(config)
+    for group in config.instance_group:
+        if group.kind == ModelInstanceGroup.KIND_CPU and group.gpus:
+            yield f"instance group {group.name!r} is KIND_CPU and names gpus"
+
+
+def _tensor_complaints(what: str, listed: Iterable[Any]) -> Iterable[str]:
+    seen: set[str] = set()
+    for position, tensor in enumerate(listed):
+        label = f"{what} {tensor.name!r}"
+        if not tensor.name:
+            yield f"{what} number {position} has no name"
+        if tensor.name in seen:
+            yield f"{label} is there twice"
+        seen.add(tensor.name)
+        if tensor.data_type == DataType.TYPE_INVALID:
+            yield f"{label} has no data_type"
+        for dim in (*tensor.dims, *tensor.reshape.shape):
+            if dim < -1 or dim == 0:
+                yield f"{label} has dimension {dim}, expected 1 or more, or -1"
+        fixed = tensor.HasField("reshape") and -1 not in (*tensor.dims, *tensor.reshape.shape)
+        if fixed and prod(tensor.dims) != prod(tensor.reshape.shape):
+            yield f"{label} cannot be reshaped from {list(tensor.dims)} to {list(tensor.reshape.shape)}"
+
+
+def _batching_complaints(config: ModelConfig) -> Iterable[str]:
+    batching = config.dynamic_batching
+    for size in batching.preferred_batch_size:
+        if not 0 < size <= config.max_batch_size:
+            yield f"preferred_batch_size {size} is not between 1 and max_batch_size {config.max_batch_size}"
+    levels = batching.priority_levels
+    if levels and not 0 < batching.default_priority_level <= levels:
+        yield f"default_priority_level {batching.default_priority_level} is not between 1 and {levels}"
+    for level in batching.priority_queue_policy:
+        if not 0 < level <= levels:
+            yield f"priority_queue_policy is for level {level}, which is not between 1 and {levels}"
+    if batching.preserve_ordering and levels > 1:
+        yield "preserve_ordering allows one priority level only"

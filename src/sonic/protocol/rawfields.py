@@ -1,0 +1,110 @@
+"""As much of protobuf's encoding as it takes to write and read raw tensors without copying them.
+
+Specification: https://protobuf.dev/programming-guides/encoding
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sonic.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sonic.protocol.tensors import Buffer
+
+MAX_BYTES = 2**31 - 1
+"""Largest message of protobuf."""
+
+
+def join_raw(header: bytes, raw: Sequence[Buffer], number: int) -> bytes:
+    """Append a repeated bytes field to a serialised message.
+
+    Parameters
+    ----------
+    header : bytes
+        The message without that field.
+    raw : sequence of bytes-like
+        Each is copied once, into the result.
+    number : int
+        The field's number, below 16.
+
+    Raises
+    ------
+    InvalidRequest
+        If the message would exceed what protobuf can hold.
+    """
+    parts: list[Buffer] = [header]
+    total = len(header)
+    for content in raw:
+        size = memoryview(content).nbytes
+        prefix = bytes([number << 3 | 2]) + _varint(size)
+        parts += (prefix, content)
+        total += len(prefix) + size
+    if total > MAX_BYTES:
+        raise InvalidRequest(f"a message holds at most {MAX_BYTES} bytes, given {total}: send fewer rows at a time")
+    return b"".join(parts)
+
+
+def split_raw(data: bytes, number: int) -> tuple[bytes, list[memoryview]]:
+    """Part a repeated bytes field of a serialised message from the rest of it.
+
+    Returns
+    -------
+    header : bytes
+        The message without that field.
+    raw : list of memoryview
+        The field's values, as views of `data`.
+
+    Raises
+    ------
+    InvalidRequest
+        If the bytes are no message of protobuf.
+    """
+    view = memoryview(data)
+    raw: list[memoryview] = []
+    rest: list[memoryview] = []
+    position = kept = 0
+    while position < len(view):
+        start = position
+        tag, position = _read_varint(view, position)
+        kind = tag & 7
+        if kind == 2:
+            size, position = _read_varint(view, position)
+            content, position = position, position + size
+        elif kind == 0:
+            _, position = _read_varint(view, position)
+        elif kind in (1, 5):
+            position += 8 if kind == 1 else 4
+        else:
+            raise InvalidRequest(f"byte {start} of the message begins no field of protobuf")
+        if position > len(view):
+            raise InvalidRequest(f"the message ends within the field that begins at byte {start}")
+        if tag == number << 3 | 2:
+            raw.append(view[content:position])
+            rest.append(view[kept:start])
+            kept = position
+    rest.append(view[kept:])
+    return b"".join(rest), raw
+
+
+def _varint(value: int) -> bytes:
+    octets = bytearray()
+    while value > 0x7F:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)
+
+
+def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(view) and shift < 70:
+        octet = view[position]
+        value |= (octet & 0x7F) << shift
+        position += 1
+        shift += 7
+        if octet < 0x80:
+            return value, position
+    raise InvalidRequest(f"byte {position} of the message is not the number it should be")

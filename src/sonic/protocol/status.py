@@ -1,0 +1,96 @@
+"""Errors as gRPC codes and HTTP status, and back: the only such table.
+
+Codes of gRPC are the integers of its specification (``grpc.StatusCode.X.value[0]``); this file needs no grpc.
+"""
+
+from __future__ import annotations
+
+from sonic.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InferenceError,
+    InvalidRequest,
+    ModelFailed,
+    ModelNotFound,
+    Unavailable,
+    Unsupported,
+)
+
+# error: (gRPC code, HTTP status). A subclass takes the row of its nearest base.
+_TABLE: dict[type[BaseException], tuple[int, int]] = {
+    InvalidRequest: (3, 400),  # INVALID_ARGUMENT
+    ModelNotFound: (5, 404),  # NOT_FOUND
+    Unsupported: (12, 501),  # UNIMPLEMENTED
+    ModelFailed: (13, 500),  # INTERNAL
+    Cancelled: (1, 499),  # CANCELLED; 499 as nginx has it
+    DeadlineExceeded: (4, 504),  # DEADLINE_EXCEEDED
+    Unavailable: (14, 503),  # UNAVAILABLE
+    BaseException: (13, 500),
+}
+
+# What other servers and the proxies between may answer beside the codes above.
+_FROM_GRPC: dict[int, type[InferenceError]] = {
+    **{code: error for error, (code, _) in _TABLE.items() if issubclass(error, InferenceError)},
+    2: ModelFailed,  # UNKNOWN
+    6: InvalidRequest,  # ALREADY_EXISTS
+    7: InvalidRequest,  # PERMISSION_DENIED
+    8: Unavailable,  # RESOURCE_EXHAUSTED
+    9: InvalidRequest,  # FAILED_PRECONDITION
+    10: Unavailable,  # ABORTED
+    11: InvalidRequest,  # OUT_OF_RANGE
+    15: ModelFailed,  # DATA_LOSS
+    16: InvalidRequest,  # UNAUTHENTICATED
+}
+_FROM_HTTP: dict[int, type[InferenceError]] = {
+    **{status: error for error, (_, status) in _TABLE.items() if issubclass(error, InferenceError)},
+    408: DeadlineExceeded,
+    425: Unavailable,
+    429: Unavailable,
+    502: Unavailable,
+}
+
+
+def grpc_code(error: BaseException) -> int:
+    """Code that says this error over gRPC; 13 (INTERNAL) for one that is not of the tree."""
+    return _row(error)[0]
+
+
+def http_status(error: BaseException) -> int:
+    """Status that says this error over HTTP; 500 for one that is not of the tree."""
+    return _row(error)[1]
+
+
+def from_grpc(code: int, details: str) -> InferenceError:
+    """Error that a gRPC call ended in.
+
+    Parameters
+    ----------
+    code : int
+        Other than 0 (OK).
+    details : str
+        The message that came with it.
+    """
+    kind = _FROM_GRPC.get(code, ModelFailed)
+    if "message larger than max" in details:  # RESOURCE_EXHAUSTED, but no later try makes it smaller
+        kind = InvalidRequest
+    elif code == 13 and "RST_STREAM" in details:  # the connection broke, not the model
+        kind = Unavailable
+    return kind(details or f"gRPC status {code} without a message")
+
+
+def from_http(status: int, text: str) -> InferenceError:
+    """Error that an HTTP call ended in.
+
+    Parameters
+    ----------
+    status : int
+        400 or above.
+    text : str
+        The server's message.
+    """
+    kind = _FROM_HTTP.get(status) or (InvalidRequest if status < 500 else ModelFailed)
+    return kind(text or f"HTTP status {status} without a message")
+
+
+def _row(error: BaseException) -> tuple[int, int]:
+    return next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)

@@ -1,0 +1,223 @@
+"""ndarray <-> the bytes and the plain values that the protocol carries, for every datatype.
+
+On the wire a tensor is little-endian and row-major without padding. An element of ``BYTES`` is its length in four
+bytes and then its content; ``BOOL`` is one byte; ``BF16`` the upper half of a float32, rounded to nearest even.
+Specification: the binary tensor data extension of the Open Inference Protocol.
+
+Copies: :func:`to_wire` copies nothing if the array is contiguous and little-endian, :func:`from_wire` nothing if the
+data is aligned.
+"""
+
+from __future__ import annotations
+
+import struct
+from itertools import chain
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import InvalidRequest
+from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    Array = np.ndarray[Any, Any]
+    Buffer = bytes | bytearray | memoryview
+
+
+def to_wire(array: Array, dtype: DType) -> Buffer:
+    """Bytes of an array on the wire.
+
+    Parameters
+    ----------
+    array : ndarray
+        Any layout and byte order; of a numpy dtype that belongs to `dtype`. For ``BYTES``: bytes or str elements.
+    dtype : DType
+
+    Returns
+    -------
+    bytes-like
+        Shares the array's memory where it can.
+
+    Raises
+    ------
+    InvalidRequest
+        If the array cannot be of that datatype.
+    """
+    if dtype is DType.BYTES:
+        return b"".join(_with_lengths(array))
+    if dtype is DType.BF16:
+        array = _bfloat16_bits(array)
+    elif array.dtype.newbyteorder("=") != dtype.numpy:
+        raise InvalidRequest(f"numpy dtype {array.dtype} is not {dtype.name}")
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data
+
+
+def from_wire(data: Buffer, dtype: DType, shape: Sequence[int]) -> Array:
+    """Array whose bytes came over the wire.
+
+    Parameters
+    ----------
+    data : bytes-like
+    dtype : DType
+    shape : sequence of int
+
+    Returns
+    -------
+    ndarray
+        Of ``dtype.numpy``, native byte order, aligned; a read-only view of `data` where that is possible.
+
+    Raises
+    ------
+    InvalidRequest
+        If the data's size is not what datatype and shape say, or its content is no such tensor.
+    """
+    count = _count(shape)
+    if dtype is DType.BYTES:
+        return _shaped(_objects(_elements(data, count)), shape)
+    size = dtype.wire_size
+    given = memoryview(data).nbytes
+    if size is None or given != count * size:
+        raise InvalidRequest(f"{dtype.name} {list(shape)} is {count * (size or 0)} bytes, given {given}")
+    if dtype is DType.BF16:
+        bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
+        return _shaped(bits.view(np.float32), shape)
+    if dtype is DType.BOOL:
+        octets = np.frombuffer(data, np.uint8)
+        # numpy takes a bool to be 0 or 1; another byte would compare equal to neither.
+        flags = octets.view(np.bool_) if octets.max(initial=0) <= 1 else octets != 0
+        return _shaped(flags, shape)
+    array = np.frombuffer(data, dtype.numpy.newbyteorder("<")).astype(dtype.numpy, copy=False)
+    return _shaped(np.require(array, requirements="A"), shape)
+
+
+def to_values(array: Array, dtype: DType) -> list[Any]:
+    """Elements of an array in row-major order, as JSON has them.
+
+    Raises
+    ------
+    InvalidRequest
+        If an element of ``BYTES`` is not UTF-8, which JSON cannot say.
+    """
+    if dtype is not DType.BYTES:
+        values: list[Any] = array.reshape(-1).tolist()
+        return values
+    try:
+        return [_content(element).decode() for element in array.reshape(-1).tolist()]
+    except UnicodeDecodeError:
+        raise InvalidRequest("BYTES that are not UTF-8 cannot be written as JSON: ask for binary data") from None
+
+
+def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Array:
+    """Array of values that came as JSON or as typed contents, flat or nested.
+
+    Parameters
+    ----------
+    values : iterable
+        Of bool, int, float, or of str or bytes.
+    dtype : DType
+    shape : sequence of int
+
+    Raises
+    ------
+    InvalidRequest
+        If there are more or fewer values than the shape says, or one is not of the datatype or out of its range.
+    """
+    flat = list(values)
+    while any(isinstance(value, list) for value in flat):
+        if not all(isinstance(value, list) for value in flat):
+            raise InvalidRequest("data mixes values and lists")
+        flat = list(chain.from_iterable(flat))
+    count = _count(shape)
+    if len(flat) != count:
+        raise InvalidRequest(f"{dtype.name} {list(shape)} is {count} values, given {len(flat)}")
+    if dtype is DType.BYTES:
+        return _shaped(_objects([_content(value) for value in flat]), shape)
+    kinds: tuple[type, ...] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}[dtype.numpy.kind]
+    for value in flat:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and dtype is not DType.BOOL):
+            raise InvalidRequest(f"{value!r} is not a value of {dtype.name}")
+    if dtype.numpy.kind in "iu" and flat:
+        info = np.iinfo(dtype.value)
+        for value in (min(flat), max(flat)):
+            if not info.min <= value <= info.max:
+                raise InvalidRequest(f"{value} is out of the range of {dtype.name}")
+    try:
+        with np.errstate(over="raise"):
+            return _shaped(
+                np.array(flat, np.float64 if dtype.numpy.kind == "f" else dtype.numpy).astype(dtype.numpy), shape
+            )
+    except (FloatingPointError, OverflowError):
+        raise InvalidRequest(f"a value is out of the range of {dtype.name}") from None
+
+
+def _count(shape: Sequence[int]) -> int:
+    if any(size < 0 for size in shape):
+        raise InvalidRequest(f"shape {list(shape)} has a negative dimension")
+    return prod(shape)
+
+
+def _shaped(array: Array, shape: Sequence[int]) -> Array:
+    try:
+        return array.reshape(tuple(shape))
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"shape {list(shape)} is not one that an array can have") from None
+
+
+def _bfloat16_bits(array: Array) -> Array:
+    if array.dtype.name == "bfloat16":  # of ml_dtypes
+        return array.view(np.uint16)
+    if array.dtype.newbyteorder("=") != np.float32:
+        raise InvalidRequest(f"numpy dtype {array.dtype} is not BF16, which is float32 in memory")
+    bits = np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)
+    rounded = ((bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    # Rounding must not carry a NaN's payload over into infinity, or clear it.
+    quiet_nan = ((bits >> 16) | 0x40).astype(np.uint16)
+    result: Array = np.where((bits & 0x7FFFFFFF) > 0x7F800000, quiet_nan, rounded)
+    return result
+
+
+def _content(element: object) -> bytes:
+    if isinstance(element, bytes):
+        return element
+    if isinstance(element, str):
+        return element.encode()
+    raise InvalidRequest(f"an element of BYTES is bytes or str, given {type(element).__name__}")
+
+
+def _with_lengths(array: Array) -> Iterable[bytes]:
+    if array.dtype.kind not in "OSU":
+        raise InvalidRequest(f"numpy dtype {array.dtype} is not BYTES")
+    for element in array.reshape(-1).tolist():
+        content = _content(element)
+        yield struct.pack("<I", len(content))
+        yield content
+
+
+def _elements(data: Buffer, count: int) -> list[bytes]:
+    view = memoryview(data)
+    if 4 * count > len(view):
+        raise InvalidRequest(f"{count} elements of BYTES are at least {4 * count} bytes, given {len(view)}")
+    elements: list[bytes] = []
+    start = 0
+    for _ in range(count):
+        if start + 4 > len(view):
+            raise InvalidRequest(f"BYTES end after {len(elements)} of {count} elements")
+        (size,) = struct.unpack_from("<I", view, start)
+        start += 4
+        if start + size > len(view):
+            raise InvalidRequest(f"element {len(elements)} of BYTES is {size} bytes, of which {len(view) - start} came")
+        elements.append(bytes(view[start : start + size]))
+        start += size
+    if start != len(view):
+        raise InvalidRequest(f"{count} elements of BYTES are {start} bytes, given {len(view)}")
+    return elements
+
+
+def _objects(elements: list[bytes]) -> Array:
+    array = np.empty(len(elements), np.object_)
+    array[:] = elements
+    return array
