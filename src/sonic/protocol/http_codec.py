@@ -251,7 +251,7 @@ def error_from_wire(body: bytes) -> str:
     """Text of an error's body, which may be of a proxy and no JSON at all."""
     try:
         return msgspec.json.decode(body, type=_Error).error
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return " ".join(body[:200].decode(errors="replace").split())
 
 
@@ -380,7 +380,7 @@ def _decode(data: Buffer, kind: type[T], what: str) -> T:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"the body is not {what}: {error}") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         strict = error
     try:
         return msgspec.convert(json.loads(bytes(data)), kind)  # it may hold NaN or Infinity

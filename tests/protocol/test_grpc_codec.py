@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.errors import InvalidRequest, ModelFailed, Unsupported
+from sonic.protocol import grpc_codec as codec
+from sonic.protocol.messages import (
+    Duration,
+    InferRequest,
+    InferResponse,
+    ModelStatistics,
+    ModelStatus,
+    ServerInfo,
+)
+from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.specs import DType, ModelSpec, TensorSpec
+from sonic.testing import strategies
+
+
+def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtypes: dict[str, DType]) -> None:
+    assert list(back) == list(sent)
+    for name, array in sent.items():
+        if name in dtypes:
+            np.testing.assert_array_equal(back[name], array)
+        else:
+            assert strategies.same_bits(back[name], array)
+
+
+@given(strategies.infer_requests())
+def test_every_request_comes_back(request: InferRequest) -> None:
+    back = codec.request_from_wire(codec.request_to_wire(request))
+    for field in ("model", "version", "id", "outputs", "parameters", "timeout_s", "dtypes"):
+        assert getattr(back, field) == getattr(request, field), field
+    check_arrays(back.inputs, request.inputs, request.dtypes)
+
+
+@given(strategies.infer_responses())
+def test_every_response_comes_back(response: InferResponse) -> None:
+    for back in (
+        codec.response_from_wire(codec.response_to_wire(response)),
+        codec.stream_from_wire(codec.stream_to_wire(response)),
+    ):
+        for field in ("model", "version", "id", "parameters", "dtypes"):
+            assert getattr(back, field) == getattr(response, field), field
+        check_arrays(back.outputs, response.outputs, response.dtypes)
+
+
+@given(strategies.infer_requests())
+def test_protobuf_reads_what_we_write_and_we_what_it_writes(request: InferRequest) -> None:
+    message = pb.ModelInferRequest.FromString(codec.request_to_wire(request))
+    assert len(message.raw_input_contents) == len(message.inputs)
+    back = codec.request_from_wire(message.SerializeToString())
+    check_arrays(back.inputs, request.inputs, request.dtypes)
+
+
+@given(strategies.infer_requests(), st.integers(0, 200), st.integers(0, 255))
+def test_a_damaged_request_ends_in_a_request_or_in_one_error(request: InferRequest, at: int, octet: int) -> None:
+    data = bytearray(codec.request_to_wire(request))
+    if at < len(data):
+        data[at] = octet
+    for damaged in (bytes(data), bytes(data[:at])):
+        with suppress(InvalidRequest, Unsupported):
+            assert isinstance(codec.request_from_wire(damaged), InferRequest)
+
+
+def test_typed_contents_of_every_datatype() -> None:
+    contents = {
+        "BOOL": ("bool_contents", [True, False]),
+        "INT8": ("int_contents", [-128, 127]),
+        "INT16": ("int_contents", [-(2**15), 2**15 - 1]),
+        "INT32": ("int_contents", [-(2**31), 2**31 - 1]),
+        "INT64": ("int64_contents", [-(2**63), 2**63 - 1]),
+        "UINT8": ("uint_contents", [0, 255]),
+        "UINT16": ("uint_contents", [0, 2**16 - 1]),
+        "UINT32": ("uint_contents", [0, 2**32 - 1]),
+        "UINT64": ("uint64_contents", [0, 2**64 - 1]),
+        "FP32": ("fp32_contents", [0.5, float("inf")]),
+        "FP64": ("fp64_contents", [0.1, 1e300]),
+        "BYTES": ("bytes_contents", [b"a\0", b"\xff"]),
+    }
+    message = pb.ModelInferRequest(model_name="m")
+    for name, (field, values) in contents.items():
+        tensor = message.inputs.add(name=name, datatype=name, shape=[1, 2])
+        getattr(tensor.contents, field).extend(values)
+    request = codec.request_from_wire(message.SerializeToString())
+    for name, (_, values) in contents.items():
+        assert request.inputs[name].tolist() == [values]
+        assert request.dtype(name).name == name
+
+
+def request_with(**tensor: object) -> bytes:
+    raw = tensor.pop("raw", None)
+    message = pb.ModelInferRequest(model_name="m")
+    message.inputs.add(**{"name": "x", "datatype": "FP32", "shape": [2], **tensor})
+    if raw is not None:
+        message.raw_input_contents.extend(raw)
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (request_with(raw=[bytes(7)]), r"input 'x': FP32 \[2\] is 8 bytes, given 7"),
+        (request_with(raw=[bytes(8), b""]), "1 inputs need as many raw contents, given 2"),
+        (request_with(datatype="FP8", raw=[bytes(8)]), "input 'x': unknown datatype 'FP8': one of .*"),
+        (request_with(shape=[-1], raw=[b""]), r"input 'x': shape \[-1\] has a negative dimension"),
+        (request_with(), r"input 'x': FP32 \[2\] is 2 values, given 0"),
+        (request_with(datatype="FP16"), "input 'x': FP16 travels as raw contents alone"),
+        (
+            request_with(contents={"int_contents": [1, 2]}),
+            "input 'x': FP32 travels in fp32_contents, given int_contents",
+        ),
+        (
+            request_with(contents={"fp32_contents": [1, 2]}, raw=[bytes(8)]),
+            "input 'x': has both contents and raw contents",
+        ),
+        (
+            request_with(datatype="INT8", contents={"int_contents": [1, 200]}),
+            "input 'x': 200 is out of the range of INT8",
+        ),
+        (request_with(raw=[bytes(8)]) * 2, "input 'x': given twice"),
+        (b"\x0a\x05abc", "the message ends within the field that begins at byte 0"),
+        (b"\x0a\x01\xff", "not a ModelInferRequest: .*"),
+        (
+            pb.ModelInferRequest(parameters={"timeout": pb.InferParameter(int64_param=-4)}).SerializeToString(),
+            "parameter timeout is a whole number of microseconds, given -4",
+        ),
+    ],
+)
+def test_wrong_requests_are_refused(data: bytes, text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{text}$"):
+        codec.request_from_wire(data)
+
+
+def test_what_is_not_offered_says_so() -> None:
+    shared = {"shared_memory_region": pb.InferParameter(string_param="r")}
+    with pytest.raises(Unsupported, match="input 'x': shared memory is not offered"):
+        codec.request_from_wire(request_with(parameters=shared))
+    message = pb.ModelInferRequest(model_name="m")
+    message.outputs.add(name="y").parameters["classification"].int64_param = 3
+    with pytest.raises(Unsupported, match="output 'y': classification is not offered"):
+        codec.request_from_wire(message.SerializeToString())
+
+
+def test_a_request_that_cannot_be_said_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="complex64 has no counterpart"):
+        codec.request_to_wire(InferRequest("m", {"x": np.zeros(2, np.complex64)}))
+    for value in (2**64, None, b"x"):
+        with pytest.raises(InvalidRequest, match="parameter p is"):
+            codec.request_to_wire(InferRequest("m", {}, parameters={"p": value}))  # type: ignore[dict-item]
+    big = codec.request_from_wire(codec.request_to_wire(InferRequest("m", {}, parameters={"p": 2**64 - 1})))
+    assert big.parameters == {"p": 2**64 - 1}
+
+
+def test_the_other_end_is_blamed_for_its_own_faults() -> None:
+    response = InferResponse("m", "1", {"y": np.zeros(2, np.complex64)})
+    with pytest.raises(ModelFailed, match="model 'm' gave a response that cannot be sent: numpy dtype complex64"):
+        codec.response_to_wire(response)
+    with pytest.raises(ModelFailed, match="the server sent a response that cannot be read"):
+        codec.response_from_wire(b"\x0a\x05abc")
+    with pytest.raises(ModelFailed, match="it broke"):
+        codec.stream_from_wire(codec.stream_to_wire(ModelFailed("it broke")))
+    with pytest.raises(ModelFailed, match="neither a response nor an error"):
+        codec.stream_from_wire(b"")
+
+
+def test_arrays_are_views_of_an_aligned_message() -> None:
+    data = codec.request_to_wire(InferRequest("m", {"x": np.arange(100, dtype=np.uint8)}))
+    array = codec.request_from_wire(data).inputs["x"]
+    assert np.shares_memory(array, np.frombuffer(data, np.uint8))
+
+
+SPEC = ModelSpec(
+    "m",
+    "3",
+    (TensorSpec("a", DType.FP32, (-1, 4)), TensorSpec("b", DType.BYTES, (-1, 1), optional=True)),
+    (TensorSpec("y", DType.BF16, (-1, -1)),),
+    max_batch_size=8,
+    platform="onnxruntime_onnx",
+)
+
+
+def test_spec() -> None:
+    config = ModelConfig(max_batch_size=8)
+    config.input.add(name="b", optional=True)
+    message = codec.spec_to_wire(SPEC, ["1", "3"])
+    assert codec.spec_from_wire(message, config) == SPEC
+    assert codec.spec_from_wire(message, config, "1") == replace(SPEC, version="1")
+    assert codec.spec_from_wire(codec.spec_to_wire(SPEC, ["9", "10"]), config).version == "10"
+
+
+def test_statistics_index_and_server_info() -> None:
+    rows = (
+        ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(6)), last_inference_ms=2**41),
+        ModelStatistics("n", "2"),
+    )
+    assert codec.statistics_from_wire(codec.statistics_to_wire(rows)) == rows
+    index = (ModelStatus("m", "1", "READY"), ModelStatus("n", "2", "UNAVAILABLE", "unloaded"))
+    assert codec.index_from_wire(codec.index_to_wire(index)) == index
+    info = ServerInfo("sonic", "1.0", ("statistics",))
+    assert codec.server_info_from_wire(codec.server_info_to_wire(info)) == info
+
+
+def test_reads_what_tritonclient_sends() -> None:
+    grpcclient = pytest.importorskip("tritonclient.grpc")
+    from tritonclient.grpc._utils import _get_inference_request
+
+    given_input = grpcclient.InferInput("x", [1, 2], "BYTES")
+    given_input.set_data_from_numpy(np.array([[b"a", b"\xff\0"]], object))
+    half = grpcclient.InferInput("h", [2], "FP16")
+    half.set_data_from_numpy(np.array([1, 2], np.float16))
+    message = _get_inference_request(
+        model_name="m",
+        inputs=[given_input, half],
+        model_version="2",
+        request_id="7",
+        outputs=[grpcclient.InferRequestedOutput("y")],
+        sequence_id=0,
+        sequence_start=False,
+        sequence_end=False,
+        priority=2,
+        timeout=1500,
+        parameters={"custom": "z"},
+    )
+    request = codec.request_from_wire(message.SerializeToString())
+    assert (request.model, request.version, request.id, request.outputs) == ("m", "2", "7", ("y",))
+    assert request.timeout_s == 0.0015
+    assert request.parameters == {"priority": 2, "custom": "z"}
+    assert request.inputs["x"].tolist() == [[b"a", b"\xff\0"]]
+    assert request.inputs["h"].tolist() == [1, 2]
+    assert request.dtype("h") is DType.FP16

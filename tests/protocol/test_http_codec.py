@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.errors import InvalidRequest, ModelFailed, Unsupported
+from sonic.protocol import http_codec as codec
+from sonic.protocol.http_codec import Form
+from sonic.protocol.messages import (
+    Duration,
+    InferRequest,
+    InferResponse,
+    ModelStatistics,
+    ModelStatus,
+    ServerInfo,
+)
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.specs import DType, ModelSpec, TensorSpec
+from sonic.testing import strategies
+
+
+def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtypes: dict[str, DType]) -> None:
+    assert list(back) == list(sent)
+    for name, array in sent.items():
+        if name in dtypes:
+            np.testing.assert_array_equal(back[name], array)
+        else:
+            assert strategies.same_bits(back[name], array)
+
+
+@given(strategies.infer_requests())
+def test_every_request_comes_back(request: InferRequest) -> None:
+    body, header_length = codec.request_to_wire(request)
+    json.loads(body[:header_length])
+    back, form = codec.request_from_wire(body, header_length, request.model, request.version)
+    for field in ("model", "version", "id", "outputs", "parameters", "timeout_s", "dtypes"):
+        assert getattr(back, field) == getattr(request, field), field
+    check_arrays(back.inputs, request.inputs, request.dtypes)
+    assert all(form.is_binary(name) for name in (request.outputs or ("any",)))
+
+
+@given(strategies.infer_responses(), st.booleans(), st.lists(strategies.names, max_size=2))
+def test_every_response_comes_back(response: InferResponse, binary: bool, others: list[str]) -> None:
+    form = Form(binary, dict.fromkeys(others, not binary))
+    try:
+        body, header_length = codec.response_to_wire(response, form)
+    except InvalidRequest:
+        assert any(response.dtype(n) is DType.BYTES and not form.is_binary(n) for n in response.outputs)
+        return
+    back = codec.response_from_wire(body, header_length)
+    for field in ("model", "version", "id", "parameters", "dtypes"):
+        assert getattr(back, field) == getattr(response, field), field
+    assert list(back.outputs) == list(response.outputs)
+    for name, array in response.outputs.items():
+        assert back.outputs[name].dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(back.outputs[name], array)
+
+
+@given(strategies.infer_requests(), st.integers(0, 200), st.integers(0, 255), st.integers(-3, 300))
+def test_a_damaged_request_ends_in_a_request_or_in_one_error(
+    request: InferRequest, at: int, octet: int, length: int
+) -> None:
+    body, header_length = codec.request_to_wire(request)
+    changed = bytearray(body)
+    if at < len(changed):
+        changed[at] = octet
+    for data, size in ((bytes(changed), header_length), (body[:at], header_length), (body, length), (body, None)):
+        with suppress(InvalidRequest, Unsupported):
+            assert isinstance(codec.request_from_wire(data, size, "m")[0], InferRequest)
+
+
+def document(**fields: object) -> bytes:
+    return json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], **fields}]}).encode()
+
+
+def test_json_request_as_people_write_it() -> None:
+    body = b"""{"id": "4", "parameters": {"priority": 1, "timeout": 2000000}, "unknown": [1],
+      "inputs": [{"name": "x", "datatype": "INT32", "shape": [2, 2], "data": [[1, 2], [3, 4]]},
+                 {"name": "s", "datatype": "BYTES", "shape": [1], "data": ["\\u00e9"]},
+                 {"name": "f", "datatype": "FP32", "shape": [3], "data": [1, NaN, -Infinity]}],
+      "outputs": [{"name": "y", "parameters": {"binary_data": true}}, {"name": "z"}]}"""
+    request, form = codec.request_from_wire(body, None, "m", "2")
+    assert request.inputs["x"].tolist() == [[1, 2], [3, 4]]
+    assert request.inputs["s"].tolist() == ["é".encode()]
+    np.testing.assert_array_equal(request.inputs["f"], np.array([1, np.nan, -np.inf], np.float32))
+    assert (request.model, request.version, request.id) == ("m", "2", "4")
+    assert request.outputs == ("y", "z")
+    assert request.timeout_s == 2
+    assert request.parameters == {"priority": 1}
+    assert form.is_binary("y")
+    assert not form.is_binary("z")
+
+
+@pytest.mark.parametrize(
+    ("body", "header_length", "text"),
+    [
+        (b"{", None, "the body is not an infer request: .*"),
+        (b"[]", None, "the body is not an infer request: .*"),
+        (b"{}", None, "the body is not an infer request: .*inputs.*"),
+        (b"{}", 5, "Inference-Header-Content-Length is 5, and the body has 2 bytes"),
+        (b"{}", -1, "Inference-Header-Content-Length is -1, .*"),
+        (document(), None, "input 'x': has neither data nor binary_data_size"),
+        (document(data=[1]), None, r"input 'x': FP32 \[2\] is 2 values, given 1"),
+        (document(data=["a", 1]), None, "input 'x': 'a' is not a value of FP32"),
+        (document(datatype="FP8", data=[1, 2]), None, "input 'x': unknown datatype 'FP8'.*"),
+        (
+            document(parameters={"binary_data_size": 8}),
+            None,
+            "input 'x': binary_data_size is 8, and 0 bytes are left",
+        ),
+        (document(parameters={"binary_data_size": -8}), None, "input 'x': binary_data_size is -8, .*"),
+        (document(parameters={"binary_data_size": "8"}), None, "input 'x': binary_data_size is '8', .*"),
+        (
+            document(data=[1, 2], parameters={"binary_data_size": 0}),
+            None,
+            "input 'x': has both data and binary_data_size",
+        ),
+        (
+            document(data=[1, 2]) + b"left",
+            len(document(data=[1, 2])),
+            "4 bytes of the binary tail belong to no input",
+        ),
+        (
+            b'{"inputs":[],"parameters":{"binary_data_output":3}}',
+            None,
+            "parameter binary_data_output is true or false, given 3",
+        ),
+        (document(data=[[1], 2]), None, "input 'x': data mixes values and lists"),
+        (b'{"inputs":' + b"[" * 100_000, None, "the body is not an infer request: .*"),
+        (b'{"inputs":[],"more":' + b"[" * 100_000, None, "the body is not an infer request: .*"),
+        (b"\x80", None, "the body is not an infer request: .*"),
+    ],
+)
+def test_wrong_requests_are_refused(body: bytes, header_length: int | None, text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{text}$"):
+        codec.request_from_wire(body, header_length, "m")
+
+
+def test_what_is_not_offered_says_so() -> None:
+    with pytest.raises(Unsupported, match="input 'x': shared memory is not offered"):
+        codec.request_from_wire(document(parameters={"shared_memory_region": "r"}), None, "m")
+    body = b'{"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 2}}]}'
+    with pytest.raises(Unsupported, match="output 'y': classification is not offered"):
+        codec.request_from_wire(body, None, "m")
+
+
+def test_the_other_end_is_blamed_for_its_own_faults() -> None:
+    with pytest.raises(ModelFailed, match="output 'y' that cannot be sent: numpy dtype complex64"):
+        codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(2, np.complex64)}), Form())
+    for body in (b"<html>", b"[]"):
+        for read in (
+            lambda b: codec.response_from_wire(b, None),
+            codec.server_info_from_wire,
+            codec.config_from_wire,
+            codec.statistics_from_wire,
+        ):
+            with pytest.raises(ModelFailed, match=r"^the server"):
+                read(body)
+    with pytest.raises(ModelFailed, match=r"^the server"):
+        codec.index_from_wire(b'{"error": "no"}')
+
+
+def test_errors() -> None:
+    assert codec.error_from_wire(codec.error_to_wire(InvalidRequest("no such input"))) == "no such input"
+    assert codec.error_from_wire(b"<html>\n <b>502</b> Bad Gateway\n") == "<html> <b>502</b> Bad Gateway"
+
+
+def test_the_other_documents_come_back() -> None:
+    spec = ModelSpec(
+        "m",
+        "3",
+        (TensorSpec("a", DType.FP32, (-1, 4)), TensorSpec("b", DType.BYTES, (-1, 1), optional=True)),
+        (TensorSpec("y", DType.BF16, (-1, -1)),),
+        max_batch_size=8,
+        platform="onnxruntime_onnx",
+    )
+    config = ModelConfig(name="m", max_batch_size=8)
+    config.input.add(name="b", optional=True, dims=[2**40])
+    config.dynamic_batching.max_queue_delay_microseconds = 100
+    assert codec.spec_from_wire(codec.spec_to_wire(spec, ["3"]), codec.config_to_wire(config)) == spec
+    assert codec.config_from_wire(codec.config_to_wire(config)) == config
+    assert json.loads(codec.config_to_wire(config))["input"][0]["dims"] == [2**40]
+
+    rows = (ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(6)), last_inference_ms=2**41),)
+    assert codec.statistics_from_wire(codec.statistics_to_wire(rows)) == rows
+    stats = json.loads(codec.statistics_to_wire(rows))["model_stats"][0]
+    assert stats["inference_stats"]["queue"] == {"count": 2, "ns": 2**41}
+
+    index = (ModelStatus("m", "1", "READY"), ModelStatus("n", "2", "UNAVAILABLE", "unloaded"))
+    assert codec.index_from_wire(codec.index_to_wire(index)) == index
+    assert json.loads(codec.index_to_wire(index))[1]["reason"] == "unloaded"
+    info = ServerInfo("sonic", "1.0", ("statistics",))
+    assert codec.server_info_from_wire(codec.server_info_to_wire(info)) == info
+
+
+def test_reads_what_tritonclient_sends_and_tritonclient_what_we_send() -> None:
+    httpclient = pytest.importorskip("tritonclient.http")
+    binary = httpclient.InferInput("x", [1, 2], "BYTES")
+    binary.set_data_from_numpy(np.array([[b"a", b"\xff\0"]], object))
+    plain = httpclient.InferInput("p", [2], "FP32")
+    plain.set_data_from_numpy(np.array([1, 2], np.float32), binary_data=False)
+    outputs = [httpclient.InferRequestedOutput("y", binary_data=False)]
+    body, header_length = httpclient.InferenceServerClient.generate_request_body([binary, plain], outputs=outputs)
+    request, form = codec.request_from_wire(body, header_length, "m")
+    assert request.inputs["x"].tolist() == [[b"a", b"\xff\0"]]
+    assert request.inputs["p"].tolist() == [1, 2]
+    assert not form.is_binary("y")
+
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for binary_out in (True, False):
+        sent, length = codec.response_to_wire(InferResponse("m", "1", {"y": array}), Form(binary_out))
+        result = httpclient.InferenceServerClient.parse_response_body(sent, header_length=length)
+        np.testing.assert_array_equal(result.as_numpy("y"), array)

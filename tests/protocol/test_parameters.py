@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from sonic.errors import InvalidRequest
+from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
+
+
+def test_seconds_are_microseconds_on_the_wire() -> None:
+    wire = put_timeout_s({"priority": 1}, 0.25)
+    assert wire == {"priority": 1, "timeout": 250_000}
+    assert pop_timeout_s(wire) == 0.25
+    assert wire == {"priority": 1}
+
+
+def test_no_timeout() -> None:
+    assert put_timeout_s({}, None) == {}
+    assert pop_timeout_s({}) is None
+    assert pop_timeout_s({"timeout": 0}) is None
+
+
+def test_a_timeout_never_becomes_none_by_rounding() -> None:
+    assert put_timeout_s({}, 1e-9) == {"timeout": 1}
+    assert put_timeout_s({}, 0.0) == {"timeout": 1}
+
+
+def test_text_is_taken_as_some_clients_send_it() -> None:
+    assert pop_timeout_s({"timeout": "1000"}) == 0.001
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "soon"])
+def test_other_values_are_refused(value: object) -> None:
+    with pytest.raises(InvalidRequest, match="microseconds"):
+        pop_timeout_s({"timeout": value})  # type: ignore[dict-item]
