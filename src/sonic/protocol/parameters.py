@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from sonic.errors import InvalidRequest
@@ -20,7 +19,7 @@ def put_timeout_s(parameters: Mapping[str, Parameter], timeout_s: float | None) 
     """Add a timeout in seconds to the parameters that go to the wire; None adds none."""
     if timeout_s is None:
         return dict(parameters)
-    return {**parameters, TIMEOUT: max(1, math.ceil(timeout_s * 1e6))}
+    return {**parameters, TIMEOUT: max(1, round(timeout_s * 1e6))}
 
 
 def pop_timeout_s(parameters: dict[str, Parameter]) -> float | None:
