@@ -1,0 +1,65 @@
+"""The wheel, as a user gets it: in an environment of its own, outside the checkout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+OPTIONAL = {"torch", "matplotlib", "pyarrow", "onnx", "pythia8mc", "fastjet", "scikit-learn"}
+
+
+def _pip(python: Path | str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "-q", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an environment that holds the wheel and what it asks for, and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = _pip(sys.executable, "wheel", "--no-deps", "-w", folder, ROOT)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = folder.glob("sonic_hep-*.whl")
+    venv.create(folder / "env", with_pip=True)
+    done = _pip(folder / "env" / "bin" / "python", "install", wheel)
+    assert done.returncode == 0, done.stderr
+    return folder / "env"
+
+
+@pytest.mark.timeout(600)
+def test_a_base_install_is_small_and_needs_no_optional_package(installed: Path) -> None:
+    listed = json.loads(_pip(installed / "bin" / "python", "list", "--format", "json").stdout)
+    assert not OPTIONAL & {row["name"].lower() for row in listed}
+    size_mb = sum(file.lstat().st_size for file in installed.rglob("*") if file.is_file()) / 1e6
+    assert size_mb < 260
+
+
+@pytest.mark.timeout(600)
+def test_the_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import sonic, sonic.workloads.miniaod as m; w = m.workflow(); print(sonic.__file__); assert w.models.is_dir()"
+    )
+    done = subprocess.run(
+        [installed / "bin" / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(installed) in done.stdout
+    shown = subprocess.run(
+        [installed / "bin" / "sonic", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "serve" in shown.stdout
+
+
+def test_extras_admit_the_cpu_build_of_torch() -> None:
+    wanted = [Requirement(line) for line in requires("sonic-hep") or []]
+    (torch,) = {str(r.specifier) for r in wanted if r.name == "torch"}
+    assert Requirement(f"torch{torch}").specifier.contains("2.13.0")
