@@ -1,0 +1,149 @@
+"""``sonic serve``: models in folders, over gRPC and HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import threading
+
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
+    from sonic.server.app import Server
+
+
+def serve(
+    repositories: Annotated[
+        list[Path], typer.Argument(metavar="MODELS...", help="Folders of models: NAME/1/model.onnx, NAME/config.pbtxt.")
+    ],
+    http_port: Annotated[int, typer.Option(help="0: any free one.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="0: any free one.")] = 8001,
+    metrics_port: Annotated[int, typer.Option(help="0: any free one.")] = 8002,
+    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines.")] = "127.0.0.1",
+    model: Annotated[list[str] | None, typer.Option(help="Serve this one only; repeatable.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores for the instances of one model.")] = None,
+    default_max_batch: Annotated[
+        int, typer.Option(min=1, help="Largest batch of a model that can batch and has no config.pbtxt.")
+    ] = 1024,
+    exit_on_error: Annotated[
+        bool, typer.Option(help="End if a model cannot be loaded; otherwise serve the others.")
+    ] = True,
+    model_control: Annotated[
+        str, typer.Option(metavar="none|explicit", help="explicit: clients load and unload models.")
+    ] = "none",
+    drain_s: Annotated[
+        float, typer.Option(min=0, help="Seconds that requests in hand get to end, after SIGTERM or Ctrl-C.")
+    ] = 30.0,
+    watch_stdin: Annotated[
+        bool, typer.Option("--watch-stdin", help="Also end when standard input closes, with whoever holds it.")
+    ] = False,
+    ports_file: Annotated[
+        Path | None, typer.Option(help="Write the ports there as JSON, once requests are taken.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log loading and every request.")] = False,
+) -> None:
+    """Serve models over the Open Inference Protocol v2, with gRPC, HTTP and metrics."""
+    import threading
+
+    from sonic.errors import ConfigError
+    from sonic.server.app import serve as start
+
+    if model_control not in ("none", "explicit"):
+        raise typer.BadParameter(f"none or explicit, given {model_control!r}", param_hint="--model-control")
+    _set_up_logging(verbose)
+    stop = threading.Event()
+    _on_signals(stop)
+    server = start(
+        *repositories,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        host=host,
+        cores=cores,
+        models=model or (),
+        strict=exit_on_error,
+        explicit=model_control == "explicit",
+        default_max_batch=default_max_batch,
+    )
+    try:
+        _show(server)
+        if ports_file is not None:
+            try:
+                _write_ports(server, ports_file)
+            except OSError as error:
+                raise ConfigError(f"cannot write {ports_file}: {error.strerror}") from error
+        if watch_stdin:
+            threading.Thread(target=_wait_for_end_of_stdin, args=(stop,), daemon=True).start()
+        stop.wait()
+        typer.echo(f"draining, for at most {drain_s:g} s", err=True)
+    finally:
+        server.close(drain_s)
+
+
+def _on_signals(stop: threading.Event) -> None:
+    """End in order on the first signal, at once on the second."""
+    import signal
+
+    def ask(number: int, _: object) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+
+
+def _wait_for_end_of_stdin(stop: threading.Event) -> None:
+    import sys
+
+    while sys.stdin.buffer.read(4096):
+        pass
+    stop.set()
+
+
+def _set_up_logging(verbose: bool) -> None:
+    import logging
+
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.WARNING)
+    logging.getLogger("sonic").setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+def _write_ports(server: Server, path: Path) -> None:
+    import json
+    import os
+
+    ports = {"grpc": server.grpc_port, "http": server.http_port, "metrics": server.metrics_port}
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(ports))
+    unfinished.replace(path)
+
+
+def _show(server: Server) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "version", "state", "instances", "batch")
+    loaded = {(model.spec.name, model.spec.version): model for model in server.dataplane.models()}
+    for row in server.dataplane.index():
+        served = loaded.get((row.name, row.version))
+        state = f"{row.state}: {row.reason}" if row.reason else row.state
+        if served is None:
+            table.add_row(row.name, row.version, state, "", "")
+        else:
+            table.add_row(row.name, row.version, state, str(served.instances), _batch(served.config))
+    Console().print(table)
+    for name, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url), ("metrics", server.metrics_url)):
+        typer.echo(f"{name:<8} {url}")
+
+
+def _batch(config: ModelConfig) -> str:
+    size = config.max_batch_size
+    if not size:
+        return "-"
+    if not config.HasField("dynamic_batching"):
+        return f"up to {size}, not merged"
+    delay_us = config.dynamic_batching.max_queue_delay_microseconds
+    return f"up to {size}" + (f", waits {delay_us} us" if delay_us else "")

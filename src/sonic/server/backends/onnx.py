@@ -1,0 +1,209 @@
+"""ONNX models on ONNX Runtime.
+
+One session executes for all instances of a model: it is thread-safe, holds the weights once, and with one intra-op
+thread each call runs in the thread that makes it (2 threads on one session and on two sessions took equally long).
+``parameters`` of config.pbtxt that count here: ``intra_op_thread_count`` (1 unless given), ``inter_op_thread_count``,
+and ``bit_identical`` (true unless given): ``false`` merges requests without the care of
+:mod:`sonic.server.backends.onnx_rows`, at the price that the last bits of a result depend on its company.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from sonic.errors import ConfigError, DataError
+from sonic.server.backends.base import (
+    Backend,
+    Instance,
+    Rows,
+    Signature,
+    first_line,
+    flag_parameter,
+    instance_count,
+    int_parameter,
+)
+from sonic.server.backends.onnx_rows import rows_of
+from sonic.specs import DType, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sonic.server.backends.base import (
+        LoadContext,
+    )
+
+_DTYPES = {
+    "tensor(bool)": DType.BOOL,
+    "tensor(uint8)": DType.UINT8,
+    "tensor(uint16)": DType.UINT16,
+    "tensor(uint32)": DType.UINT32,
+    "tensor(uint64)": DType.UINT64,
+    "tensor(int8)": DType.INT8,
+    "tensor(int16)": DType.INT16,
+    "tensor(int32)": DType.INT32,
+    "tensor(int64)": DType.INT64,
+    "tensor(float16)": DType.FP16,
+    "tensor(float)": DType.FP32,
+    "tensor(double)": DType.FP64,
+    "tensor(string)": DType.BYTES,
+}
+_ERRORS = (
+    state.EPFail,
+    state.EngineError,
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.InvalidProtobuf,
+    state.NoSuchFile,
+    state.NotImplemented,
+    state.RuntimeException,
+)
+_VECTOR_BYTES = 16
+
+
+class OnnxBackend(Backend):
+    """One version of an ONNX model."""
+
+    platform: ClassVar[str] = "onnxruntime_onnx"
+    filename: ClassVar[str] = "model.onnx"
+
+    def __init__(self, context: LoadContext) -> None:
+        config = context.config
+        self._path = context.folder / (config.default_model_filename or self.filename)
+        self._threads = min(max(int_parameter(config, "intra_op_thread_count", 1), 1), context.cores)
+        self._inter = max(int_parameter(config, "inter_op_thread_count", 1), 1)
+        self._count = instance_count(config, context.cores, self._threads)
+        self._identical = flag_parameter(config, "bit_identical", default=True)
+        self._sessions = [self._session()]
+        if self._threads > 1:  # a pool of threads is not shared, or one call would wait for another's
+            self._sessions += [self._session() for _ in range(1, self._count)]
+        self._signature = _signature(self._sessions[0])
+
+    @property
+    def signature(self) -> Signature:
+        """Tensors as the session declares them."""
+        return self._signature
+
+    def rows(self) -> Rows:
+        """As :mod:`sonic.server.backends.onnx_rows` says of the operators in the model."""
+        if not self._identical:
+            return Rows()
+        if self._threads > 1:
+            return Rows(merge=False)
+        return rows_of(_read(self._path), self._shapes)
+
+    def instances(self) -> Sequence[Instance]:
+        """Return one instance for each that config.pbtxt asks for, at most one for every intra-op threads of cores."""
+        text = frozenset(t.name for t in self._signature.inputs if t.dtype is DType.BYTES)
+        made = [_SessionInstance(session, text) for session in self._sessions]
+        return made * self._count if len(made) == 1 else made
+
+    def close(self) -> None:
+        """Let the sessions go; their memory returns with the last reference."""
+        self._sessions.clear()
+
+    def _session(self, content: bytes | None = None) -> Any:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = self._inter
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL if self._inter > 1 else ort.ExecutionMode.ORT_SEQUENTIAL
+        options.enable_mem_pattern = False  # it keeps a plan for every size of batch ever met
+        options.log_severity_level = 4  # errors reach the caller as exceptions
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if content is not None:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.add_session_config_entry(
+                "session.model_external_initializers_file_folder_path", os.fspath(self._path.parent)
+            )
+        elif not self._path.is_file():
+            raise DataError(f"there is no file {self._path}")
+        try:
+            return ort.InferenceSession(
+                content if content is not None else os.fspath(self._path),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except _ERRORS as error:
+            raise DataError(f"ONNX Runtime cannot load {self._path}: {first_line(error)}") from error
+
+    def _shapes(self, model: bytes, names: Sequence[str]) -> Mapping[str, tuple[Sequence[Any], str]]:
+        try:
+            session = self._session(model)
+        except DataError:  # a tensor that cannot be an output: its shape stays unknown
+            return {}
+        tensors = {tensor.name: tensor for tensor in (*session.get_inputs(), *session.get_outputs())}
+        return {name: (tensors[name].shape, tensors[name].type) for name in names if name in tensors}
+
+
+class _SessionInstance(Instance):
+    def __init__(self, session: Any, text: frozenset[str]) -> None:
+        self._session = session
+        self._text = text
+
+    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
+        feed = {name: _text(array) if name in self._text else _aligned(array) for name, array in inputs.items()}
+        arrays = self._session.run(wanted, feed)
+        return {
+            name: _octets(array) if array.dtype.kind in "OU" else array
+            for name, array in zip(wanted, arrays, strict=True)
+        }
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """Copy an array whose address would change the order of sums (see onnx_rows)."""
+    if array.__array_interface__["data"][0] % _VECTOR_BYTES == 0:
+        return array
+    size = array.nbytes
+    room = np.empty(size + _VECTOR_BYTES, np.uint8)
+    start = -room.__array_interface__["data"][0] % _VECTOR_BYTES
+    copy = room[start : start + size].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def _text(array: np.ndarray) -> np.ndarray:
+    """ONNX strings are UTF-8; other bytes raise UnicodeDecodeError, which names them."""
+    flat = [element.decode() if isinstance(element, bytes) else str(element) for element in array.reshape(-1)]
+    return np.array(flat, np.object_).reshape(array.shape)
+
+
+def _octets(array: np.ndarray) -> np.ndarray:
+    return np.array([str(element).encode() for element in array.reshape(-1)], np.object_).reshape(array.shape)
+
+
+def _signature(session: Any) -> Signature:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    first = {_free(tensor.shape[0]) if tensor.shape else None for tensor in (*inputs, *outputs)}
+    return Signature(
+        tuple(_spec(tensor) for tensor in inputs),
+        tuple(_spec(tensor) for tensor in outputs),
+        # Dimensions of different names are different dimensions: nodes and edges are no batch.
+        batch=bool(inputs) and bool(outputs) and None not in first and len(first - {""}) <= 1,
+    )
+
+
+def _free(size: int | str | None) -> str | None:
+    """Name of a free dimension, empty if it has none; None if it is fixed."""
+    if isinstance(size, int):
+        return "" if size < 0 else None
+    return size or ""
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    if tensor.type not in _DTYPES:
+        raise ConfigError(f"tensor {tensor.name!r} is a {tensor.type}, which the protocol has no datatype for")
+    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in tensor.shape)
+    return TensorSpec(tensor.name, _DTYPES[tensor.type], shape)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,128 @@
+"""A model's configuration, completed from its file and checked against it. Pure but for the backend it is given."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+from sonic.protocol.modelconfig import data_type_of, dtype_of, normalise, validate
+from sonic.protocol.proto.model_config_pb2 import ModelInstanceGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+    from sonic.server.backends.base import Signature
+    from sonic.specs import TensorSpec
+
+DEFAULT_MAX_BATCH = 1024
+"""max_batch_size of a model that can batch and whose owner says nothing."""
+
+
+def complete(
+    config: ModelConfig, name: str, signature: Signature | None, *, default_max_batch: int = DEFAULT_MAX_BATCH
+) -> ModelConfig:
+    """Complete a configuration as Triton does.
+
+    Without tensors of its own it gets the file's; if the first dimension of all of these is one and the same free
+    dimension, also a largest batch and dynamic batching. (Triton takes dimensions of different names to be the same
+    one: a graph's nodes and edges would be batched.) What it does say must agree with the file.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        As its owner wrote it; not changed.
+    name : str
+        The model's folder.
+    signature : Signature or None
+        What the file says; None: nothing.
+    default_max_batch : int
+
+    Raises
+    ------
+    ConfigError
+        If it makes no sense, does not agree with the file, or asks for what is not offered.
+    """
+    config = copy.deepcopy(config)
+    if config.name and config.name != name:
+        raise ConfigError(f"configuration of model {name!r}: it is named {config.name!r}, unlike its folder")
+    label = f"configuration of model {name!r}"
+    _refuse_missing_features(config, label)
+    if signature is not None:
+        if not config.input or not config.output:
+            _fill(config, signature, label, default_max_batch)
+        _compare("input", config.input, signature.inputs, config.max_batch_size, label)
+        _compare("output", config.output, signature.outputs, config.max_batch_size, label)
+    config = normalise(config, name)
+    validate(config)
+    return config
+
+
+def with_instances(config: ModelConfig, count: int) -> ModelConfig:
+    """Return the configuration with the instances that there really are, all of them on the CPU."""
+    config = copy.deepcopy(config)
+    name = config.instance_group[0].name if config.instance_group else config.name
+    del config.instance_group[:]
+    config.instance_group.add(name=name, kind=ModelInstanceGroup.KIND_CPU, count=count)
+    return config
+
+
+def _refuse_missing_features(config: ModelConfig, label: str) -> None:
+    for asked, what in (
+        (config.HasField("sequence_batching"), "sequence_batching"),
+        (config.HasField("ensemble_scheduling"), "ensemble_scheduling"),
+        (len(config.batch_input) or len(config.batch_output), "batch_input and batch_output"),
+        (any(tensor.allow_ragged_batch for tensor in config.input), "allow_ragged_batch"),
+        (config.model_transaction_policy.decoupled, "a decoupled model_transaction_policy"),
+    ):
+        if asked:
+            raise ConfigError(f"{label}: {what} is not offered")
+
+
+def _fill(config: ModelConfig, signature: Signature, label: str, default_max_batch: int) -> None:
+    if config.max_batch_size == 0 and signature.batch and not config.input and not config.output:
+        config.max_batch_size = default_max_batch
+        if default_max_batch > 1 and config.WhichOneof("scheduling_choice") is None:
+            config.dynamic_batching.SetInParent()
+    skip = 1 if config.max_batch_size else 0
+    for what, target, tensors in (
+        ("input", config.input, signature.inputs),
+        ("output", config.output, signature.outputs),
+    ):
+        if target:
+            continue
+        for tensor in tensors:
+            _check_batch(what, tensor, config.max_batch_size, label)
+            target.add(name=tensor.name, data_type=data_type_of(tensor.dtype), dims=tensor.shape[skip:])
+
+
+def _compare(
+    what: str, configured: Iterable[ModelInput | ModelOutput], tensors: Sequence[TensorSpec], batch: int, label: str
+) -> None:
+    known = {tensor.name: tensor for tensor in tensors}
+    configured = list(configured)
+    for given in configured:
+        if given.name not in known:
+            raise ConfigError(f"{label}: the file has no {what} {given.name!r}, it has {', '.join(known)}")
+        tensor = known[given.name]
+        if dtype_of(given.data_type) is not tensor.dtype:
+            raise ConfigError(
+                f"{label}: {what} {given.name!r} is {dtype_of(given.data_type).name}, in the file {tensor.dtype.name}"
+            )
+        _check_batch(what, tensor, batch, label)
+        dims = tuple(given.reshape.shape if given.HasField("reshape") else given.dims)
+        actual = tensor.shape[1:] if batch else tensor.shape
+        if len(dims) != len(actual) or any(a != b and -1 not in (a, b) for a, b in zip(dims, actual, strict=True)):
+            raise ConfigError(f"{label}: {what} {given.name!r} has dims {list(dims)}, in the file {list(actual)}")
+    missing = known.keys() - {given.name for given in configured}
+    if what == "input" and missing:
+        raise ConfigError(f"{label}: it leaves out input {min(missing)!r} of the file")
+
+
+def _check_batch(what: str, tensor: TensorSpec, batch: int, label: str) -> None:
+    if batch and (not tensor.shape or tensor.shape[0] != -1):
+        raise ConfigError(
+            f"{label}: max_batch_size is {batch}, but {what} {tensor.name!r} of the file has the fixed shape "
+            f"{list(tensor.shape)}"
+        )

@@ -1,0 +1,205 @@
+"""Everything that the protocol offers, free of any transport: what the fronts and the in-process transport call."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from sonic import __version__
+from sonic.errors import InferenceError, Unavailable, Unsupported
+from sonic.protocol.messages import ServerInfo
+
+if TYPE_CHECKING:
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
+    from sonic.server.model import ServedModel
+    from sonic.server.repository import Repository
+    from sonic.specs import ModelSpec
+
+log = logging.getLogger("sonic.server")
+
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics")
+
+
+class Dataplane:
+    """A server without its ports. Thread-safe.
+
+    Parameters
+    ----------
+    repository : Repository
+        With the models loaded that are to be served.
+    explicit : bool
+        Whether clients may load and unload models.
+    """
+
+    def __init__(self, repository: Repository, *, explicit: bool = False) -> None:
+        self._repository = repository
+        self._explicit = explicit
+        self._draining = threading.Event()
+
+    # ---- inference --------------------------------------------------------------------------------------------------
+
+    def infer(self, request: InferRequest, *, inline: bool = True) -> Future[InferResponse]:
+        """Take a request.
+
+        Parameters
+        ----------
+        request : InferRequest
+        inline : bool
+            Whether the calling thread may execute the model, if an instance is idle; the future is then finished when
+            this returns. Otherwise this returns at once.
+
+        Returns
+        -------
+        Future
+            Ends exactly once, in a response or in an :class:`~sonic.errors.InferenceError`.
+        """
+        model: ServedModel | None = None
+        try:
+            while True:
+                if self._draining.is_set():
+                    raise Unavailable("the server is shutting down and takes no more requests")
+                previous, model = model, self._repository.get(request.model, request.version)
+                try:
+                    return self._logged(request, model.submit(request, inline=inline))
+                except Unavailable:
+                    if model is previous or self._repository.get(request.model, request.version) is model:
+                        raise  # else it was replaced in between
+        except InferenceError as error:
+            failed: Future[InferResponse] = Future()
+            failed.set_exception(error)
+            return self._logged(request, failed)
+
+    def _logged(self, request: InferRequest, future: Future[InferResponse]) -> Future[InferResponse]:
+        if not log.isEnabledFor(logging.DEBUG):
+            return future
+        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in request.inputs.items())
+        label = f"request {request.id!r} to {request.model!r} ({shapes})"
+
+        def report(ended: Future[InferResponse]) -> None:
+            error = None if ended.cancelled() else ended.exception()
+            outcome = "cancelled" if ended.cancelled() else f"{type(error).__name__}: {error}" if error else "done"
+            log.debug("%s: %s", label, outcome)
+
+        future.add_done_callback(report)
+        return future
+
+    # ---- server -----------------------------------------------------------------------------------------------------
+
+    def live(self) -> bool:
+        """Whether the server runs."""
+        return True
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it has not begun to shut down."""
+        return not self._draining.is_set()
+
+    def ready(self) -> bool:
+        """Whether it takes requests, and no model failed to load."""
+        return not self._draining.is_set() and not self._repository.failed()
+
+    def server_info(self) -> ServerInfo:
+        """Return name, version and extensions."""
+        return ServerInfo("sonic", __version__, EXTENSIONS)
+
+    # ---- models -----------------------------------------------------------------------------------------------------
+
+    def models(self) -> tuple[ServedModel, ...]:
+        """Return every loaded version of every model."""
+        return self._repository.models()
+
+    def model_ready(self, name: str, version: str = "") -> bool:
+        """Whether a model takes requests; False for one that is not there."""
+        if self._draining.is_set():
+            return False
+        try:
+            self._repository.get(name, version)
+        except InferenceError:
+            return False
+        return True
+
+    def model_spec(self, name: str, version: str = "") -> ModelSpec:
+        """Return a model as its clients see it.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable
+        """
+        return self._repository.get(name, version).spec
+
+    def model_versions(self, name: str) -> tuple[str, ...]:
+        """Return the loaded versions of a model, the lowest first."""
+        return tuple(model.spec.version for model in self._repository.models() if model.spec.name == name)
+
+    def model_config(self, name: str, version: str = "") -> ModelConfig:
+        """Return a model's configuration, completed.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable
+        """
+        return self._repository.get(name, version).config
+
+    def statistics(self, name: str = "", version: str = "") -> tuple[ModelStatistics, ...]:
+        """Return the counters of a model's version, of all its versions, or of all models.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable
+        """
+        if name:
+            only = self._repository.get(name, version)
+            if version:
+                return (only.statistics(),)
+        return tuple(m.statistics() for m in self._repository.models() if not name or m.spec.name == name)
+
+    def index(self, *, ready: bool = False) -> tuple[ModelStatus, ...]:
+        """Return the state of every model version; with `ready` only of those that take requests."""
+        return tuple(row for row in self._repository.index() if not ready or row.state == "READY")
+
+    def load(self, name: str) -> None:
+        """Load or reload a model.
+
+        Raises
+        ------
+        Unsupported
+            If clients may not.
+        ModelNotFound, ConfigError
+            If it is not there, or cannot be loaded.
+        """
+        self._allow_control()
+        self._repository.load(name)
+
+    def unload(self, name: str) -> None:
+        """Unload a model, waiting for the requests that it has.
+
+        Raises
+        ------
+        Unsupported
+            If clients may not.
+        ModelNotFound
+            If it is not loaded.
+        """
+        self._allow_control()
+        self._repository.unload(name)
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def drain(self, timeout_s: float) -> bool:
+        """Take no more requests, and wait for those that were taken; False if that takes longer than `timeout_s`."""
+        self._draining.set()
+        end_s = time.monotonic() + timeout_s
+        return all(model.drain(max(0.0, end_s - time.monotonic())) for model in self._repository.models())
+
+    def close(self) -> None:
+        """Release the models. Requests that have not ended end in Unavailable."""
+        self._draining.set()
+        self._repository.close()
+
+    def _allow_control(self) -> None:
+        if not self._explicit:
+            raise Unsupported("loading and unloading is off: the server was not started with --model-control explicit")

@@ -1,0 +1,171 @@
+"""One execution of a model for one or several requests: merge, run, check, split.
+
+Copies: inputs are copied once when requests are merged or rows are repeated, and not at all for a request that goes
+alone; outputs are views of what the model returned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.errors import InferenceError, ModelFailed
+from sonic.server.backends.base import first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sonic.server.backends.base import Instance, Rows
+    from sonic.specs import ModelSpec
+
+    Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How requests of one model become executions.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        As clients see it.
+    rows : Rows
+        As the backend says.
+    reshape_inputs, reshape_outputs : mapping of str to tuple of int
+        Shapes without the batch dimension that the model has where clients see another, by tensor.
+    """
+
+    spec: ModelSpec
+    rows: Rows
+    reshape_inputs: Mapping[str, tuple[int, ...]]
+    reshape_outputs: Mapping[str, tuple[int, ...]]
+
+    @property
+    def batches(self) -> bool:
+        """Whether the first dimension is a batch."""
+        return self.spec.max_batch_size > 0
+
+    def room(self, rows: int) -> int:
+        """Rows that a request takes up in a batch, repeated ones included."""
+        return -(-rows // self.rows.multiple) * self.rows.multiple
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What came out, by request in the order given, and how long each part took."""
+
+    outputs: Sequence[Arrays]
+    input_ns: int
+    infer_ns: int
+    output_ns: int
+
+
+def execute(
+    instance: Instance, plan: Plan, requests: Sequence[Arrays], rows: Sequence[int], wanted: Sequence[str]
+) -> Execution:
+    """Execute a model once.
+
+    Parameters
+    ----------
+    instance : Instance
+    plan : Plan
+    requests : sequence of mapping of str to ndarray
+        Checked inputs, of the same names, datatypes and shapes but for the rows.
+    rows : sequence of int
+        Rows of each request; not looked at if the model has no batch dimension.
+    wanted : sequence of str
+
+    Raises
+    ------
+    ModelFailed
+        If the model raises, or what it returns is not what it declares.
+    InferenceError
+        As the backend raised it.
+    """
+    try:
+        return _execute(instance, plan, requests, rows, wanted)
+    except InferenceError:
+        raise
+    except (Exception, SystemExit) as error:  # a model is anybody's code
+        raise ModelFailed(f"model {plan.spec.name!r} failed: {first_line(error)}") from error
+
+
+def _execute(
+    instance: Instance, plan: Plan, requests: Sequence[Arrays], rows: Sequence[int], wanted: Sequence[str]
+) -> Execution:
+    start_ns = perf_counter_ns()
+    inputs, starts, total = _merge(plan, requests, rows)
+    merged_ns = perf_counter_ns()
+    given = instance.run(inputs, wanted)
+    run_ns = perf_counter_ns()
+    checked = {name: _checked(plan, name, given, total) for name in wanted}
+    if plan.batches:
+        outputs = [
+            {name: array[start : start + count] for name, array in checked.items()}
+            for start, count in zip(starts, rows, strict=True)
+        ]
+    else:
+        outputs = [checked]
+    return Execution(outputs, merged_ns - start_ns, run_ns - merged_ns, perf_counter_ns() - run_ns)
+
+
+def _merge(plan: Plan, requests: Sequence[Arrays], rows: Sequence[int]) -> tuple[Arrays, Sequence[int], int]:
+    if not plan.batches:
+        (alone,) = requests
+        return _reshaped(plan, alone, None), (0,), 0
+    starts: list[int] = []
+    total = 0
+    for count in rows:
+        starts.append(total)
+        total += plan.room(count)
+    total = max(total, plan.rows.least)
+    if len(requests) == 1 and total == rows[0]:
+        return _reshaped(plan, requests[0], total), starts, total
+    merged: dict[str, np.ndarray] = {}
+    ends = [*starts[1:], total]
+    for name, first in requests[0].items():
+        whole = np.empty((total, *first.shape[1:]), first.dtype)
+        for inputs, start, count, end in zip(requests, starts, rows, ends, strict=True):
+            whole[start : start + count] = inputs[name]
+            whole[start + count : end] = inputs[name][-1]
+        merged[name] = whole
+    return _reshaped(plan, merged, total), starts, total
+
+
+def _reshaped(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:
+    batch = () if rows is None else (rows,)
+    return {
+        name: _contiguous(array.reshape(*batch, *plan.reshape_inputs[name]) if name in plan.reshape_inputs else array)
+        for name, array in inputs.items()
+    }
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    # numpy's own function would turn a number without dimensions into a vector.
+    return array if array.flags.c_contiguous else array.copy()
+
+
+def _checked(plan: Plan, name: str, given: Arrays, rows: int) -> np.ndarray:
+    spec = plan.spec.output(name)
+    array = given.get(name)
+    if array is None:
+        raise ModelFailed(f"model {plan.spec.name!r} did not return output {name!r}")
+    if name in plan.reshape_outputs:
+        sizes = spec.shape if not plan.batches else (rows, *spec.shape[1:])
+        try:
+            array = array.reshape(sizes)
+        except ValueError:
+            raise _unlike(plan, name, f"shape {list(sizes)}", f"shape {list(array.shape)}") from None
+    if array.dtype != spec.dtype.numpy:
+        raise _unlike(plan, name, spec.dtype.name, f"numpy dtype {array.dtype}")
+    if not spec.accepts(array.shape) or (plan.batches and array.shape[0] != rows):
+        expected = [rows, *spec.shape[1:]] if plan.batches else list(spec.shape)
+        raise _unlike(plan, name, f"shape {expected}", f"shape {list(array.shape)}")
+    return array
+
+
+def _unlike(plan: Plan, name: str, expected: str, given: str) -> ModelFailed:
+    return ModelFailed(f"model {plan.spec.name!r}, output {name!r}: expected {expected}, the model gave {given}")

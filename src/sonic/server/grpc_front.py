@@ -1,0 +1,218 @@
+"""The dataplane over gRPC: decode, call, encode.
+
+grpc's own threads run the handlers, and with them the models: one hand-over less a request. Calls that only ask have a
+pool of their own, so that probes are answered while every other thread waits for a model.
+
+Copies of a request's tensors: none beyond grpc's own (see :mod:`sonic.protocol.grpc_codec`); of a response's: one.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from sonic.errors import ConfigError, InferenceError, ModelFailed, ModelNotFound, SonicError, Unsupported
+from sonic.protocol import grpc_codec
+from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.proto import health_pb2
+from sonic.protocol.status import grpc_code
+from sonic.server.sockets import authority, listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.server.dataplane import Dataplane
+
+log = logging.getLogger("sonic.server")
+
+SERVICE = "inference.GRPCInferenceService"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_MAX_DETAILS = 2000  # they travel in a header, of which peers accept some 8 kB
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+class GrpcFront:
+    """A gRPC server on one port, claimed when it is made.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        0: any free one.
+    threads : int
+        Requests that can be in hand at the same time; further ones wait within grpc.
+
+    Raises
+    ------
+    ConfigError
+        If the port is taken.
+    """
+
+    def __init__(self, host: str, port: int, *, threads: int = 256) -> None:
+        # grpc says of a port only that it failed; a socket of our own says why.
+        listen(host, port, "--grpc-port").close()
+        self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="sonic-grpc"), options=_OPTIONS)
+        self._control = ThreadPoolExecutor(4, thread_name_prefix="sonic-grpc-control")
+        try:
+            self.port: int = self._server.add_insecure_port(authority(host, port))
+        except RuntimeError as error:
+            raise ConfigError(f"port {port} is taken on {host}: choose another with --grpc-port") from error
+
+    def start(self, dataplane: Dataplane) -> None:
+        """Begin to answer."""
+        handlers = _Handlers(dataplane)
+        calls: dict[str, dict[str, Any]] = {SERVICE: {}, "grpc.health.v1.Health": {}}
+        for service, method, call, request in (
+            (SERVICE, "ServerLive", handlers.server_live, pb.ServerLiveRequest),
+            (SERVICE, "ServerReady", handlers.server_ready, pb.ServerReadyRequest),
+            (SERVICE, "ModelReady", handlers.model_ready, pb.ModelReadyRequest),
+            (SERVICE, "ServerMetadata", handlers.server_metadata, pb.ServerMetadataRequest),
+            (SERVICE, "ModelMetadata", handlers.model_metadata, pb.ModelMetadataRequest),
+            (SERVICE, "ModelConfig", handlers.model_config, pb.ModelConfigRequest),
+            (SERVICE, "ModelStatistics", handlers.model_statistics, pb.ModelStatisticsRequest),
+            (SERVICE, "RepositoryIndex", handlers.repository_index, pb.RepositoryIndexRequest),
+            (SERVICE, "RepositoryModelLoad", handlers.load, pb.RepositoryModelLoadRequest),
+            (SERVICE, "RepositoryModelUnload", handlers.unload, pb.RepositoryModelUnloadRequest),
+            ("grpc.health.v1.Health", "Check", handlers.health, health_pb2.HealthCheckRequest),
+        ):
+            calls[service][method] = grpc.unary_unary_rpc_method_handler(
+                _answered(call, self._control),
+                request_deserializer=request.FromString,
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+        # Bytes go in and out: tensors pass protobuf by.
+        calls[SERVICE]["ModelInfer"] = grpc.unary_unary_rpc_method_handler(_answered(handlers.infer))
+        calls[SERVICE]["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(handlers.stream)
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(service, methods) for service, methods in calls.items()]
+        )
+        self._server.start()
+
+    def stop(self, grace_s: float) -> None:
+        """Take no more calls, and give those in hand so many seconds to end."""
+        self._server.stop(grace_s).wait()
+        self._control.shutdown(wait=False)
+
+
+class _Handlers:
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
+
+    def infer(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        future = self._dataplane.infer(_with_deadline(grpc_codec.request_from_wire(data), context))
+        if not future.done():
+            context.add_callback(future.cancel)  # the client is gone
+        return grpc_codec.response_to_wire(future.result())
+
+    def stream(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        """Answer in the order of the requests, of which many can be under way."""
+        pending: queue.SimpleQueue[Future[InferResponse] | None] = queue.SimpleQueue()
+
+        def read() -> None:
+            try:
+                for data in requests:
+                    pending.put(self._accept(data))
+            except grpc.RpcError:  # how the iterator ends when the client is gone
+                log.debug("a stream was cut by its client")
+            finally:
+                pending.put(None)
+
+        threading.Thread(target=read, name="sonic-grpc-stream", daemon=True).start()
+        while (future := pending.get()) is not None:
+            context.add_callback(future.cancel)
+            try:
+                answer = grpc_codec.stream_to_wire(future.result())
+            except (SonicError, CancelledError) as error:
+                answer = grpc_codec.stream_to_wire(error)
+            yield answer
+
+    def _accept(self, data: bytes) -> Future[InferResponse]:
+        try:
+            return self._dataplane.infer(grpc_codec.request_from_wire(data), inline=False)
+        except InferenceError as error:
+            failed: Future[InferResponse] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def server_live(self, _: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=self._dataplane.live())
+
+    def server_ready(self, _: pb.ServerReadyRequest) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self._dataplane.ready())
+
+    def model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        return pb.ModelReadyResponse(ready=self._dataplane.model_ready(request.name, request.version))
+
+    def server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
+        return grpc_codec.server_info_to_wire(self._dataplane.server_info())
+
+    def model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
+        spec = self._dataplane.model_spec(request.name, request.version)
+        return grpc_codec.spec_to_wire(spec, self._dataplane.model_versions(request.name))
+
+    def model_config(self, request: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
+        return pb.ModelConfigResponse(config=self._dataplane.model_config(request.name, request.version))
+
+    def model_statistics(self, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
+        return grpc_codec.statistics_to_wire(self._dataplane.statistics(request.name, request.version))
+
+    def repository_index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
+        return grpc_codec.index_to_wire(self._dataplane.index(ready=request.ready))
+
+    def load(self, request: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
+        if request.parameters:
+            raise Unsupported(f"model {request.model_name!r}: loading with {min(request.parameters)!r} is not offered")
+        self._dataplane.load(request.model_name)
+        return pb.RepositoryModelLoadResponse()
+
+    def unload(self, request: pb.RepositoryModelUnloadRequest) -> pb.RepositoryModelUnloadResponse:
+        self._dataplane.unload(request.model_name)
+        return pb.RepositoryModelUnloadResponse()
+
+    def health(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
+        kinds = health_pb2.HealthCheckResponse
+        if request.service not in ("", SERVICE, "grpc.health.v1.Health"):
+            raise ModelNotFound(f"no service {request.service!r}: there is {SERVICE!r}")
+        return kinds(status=kinds.SERVING if self._dataplane.ready() else kinds.NOT_SERVING)
+
+
+def _with_deadline(request: InferRequest, context: grpc.ServicerContext) -> InferRequest:
+    """Let the call's own deadline count where it is the earlier one."""
+    left_s = context.time_remaining()
+    if left_s is None or (request.timeout_s is not None and request.timeout_s <= left_s):
+        return request
+    return replace(request, timeout_s=left_s)
+
+
+def _answered(call: Callable[..., Any], pool: ThreadPoolExecutor | None = None) -> Callable[..., Any]:
+    """Turn errors of a call into gRPC's; with a pool of its own the call takes a request alone."""
+
+    def answered(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return call(request, context) if pool is None else call(request)
+        except CancelledError:
+            context.abort(grpc.StatusCode.CANCELLED, "the request was cancelled by its client")
+        except SonicError as error:
+            context.abort(_CODES[grpc_code(error)], str(error)[:_MAX_DETAILS])
+        except Exception as error:
+            log.exception("a gRPC call failed for no reason that is known")
+            text = f"internal error of the server: {type(error).__name__}: {error}"
+            context.abort(_CODES[grpc_code(ModelFailed())], text[:_MAX_DETAILS])
+
+    if pool is not None:
+        answered.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return answered

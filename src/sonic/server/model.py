@@ -1,0 +1,130 @@
+"""One loaded version of a model: its backend, its scheduler, and what clients see of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+from sonic.protocol.messages import InferResponse
+from sonic.protocol.modelconfig import to_spec
+from sonic.server.backends.base import LoadContext, backend_for, first_line
+from sonic.server.batcher import BatchPolicy
+from sonic.server.completion import complete, with_instances
+from sonic.server.execution import Plan
+from sonic.server.scheduler import Job, Scheduler
+from sonic.server.validation import check_request, shape_key
+from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    import numpy as np
+
+    from sonic.protocol.messages import InferRequest, ModelStatistics
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+    from sonic.server.backends.base import Rows
+
+
+class ServedModel:
+    """A model that takes requests.
+
+    Parameters
+    ----------
+    name, version : str
+    folder : Path
+        The version's folder.
+    config : ModelConfig
+        As its owner wrote it; empty if there is no config.pbtxt.
+    cores : int
+        Cores that its instances together may keep busy.
+    default_max_batch : int
+        Largest batch where the owner says nothing.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be loaded, with model and version.
+    """
+
+    def __init__(
+        self, name: str, version: str, folder: Path, config: ModelConfig, *, cores: int, default_max_batch: int
+    ) -> None:
+        try:
+            kind, backend_class = backend_for(config, folder)
+            self._backend = backend_class(LoadContext(name, version, folder, config, cores))
+            completed = type(config)()
+            completed.CopyFrom(config)
+            completed.backend = kind
+            completed.platform = completed.platform or backend_class.platform
+            completed = complete(completed, name, self._backend.signature, default_max_batch=default_max_batch)
+            instances = self._backend.instances()
+            rows = self._backend.rows()
+        except Exception as error:  # a backend may raise anything
+            raise ConfigError(f"model {name!r} version {version} cannot be loaded: {first_line(error)}") from error
+        self.config = with_instances(completed, len(instances))
+        self.spec = to_spec(self.config, version)
+        self._outputs = tuple(tensor.name for tensor in self.spec.outputs)
+        self._bfloats = {tensor.name: tensor.dtype for tensor in self.spec.outputs if tensor.dtype is DType.BF16}
+        plan = Plan(self.spec, rows, *(_reshapes(tensors) for tensors in (completed.input, completed.output)))
+        self._scheduler = Scheduler(plan, _policy(completed, rows), instances)
+
+    @property
+    def instances(self) -> int:
+        """Executions that run at the same time."""
+        return self._scheduler.instances
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait."""
+        return self._scheduler.pending
+
+    def statistics(self) -> ModelStatistics:
+        """Return the counters since it was loaded."""
+        return self._scheduler.statistics()
+
+    def submit(self, request: InferRequest, *, inline: bool = True) -> Future[InferResponse]:
+        """Take a request; see :meth:`sonic.server.scheduler.Scheduler.submit`.
+
+        Raises
+        ------
+        InvalidRequest
+            If it does not fit the model.
+        Unavailable
+            If the queue is full, or the model is being unloaded.
+        """
+        inputs, rows = check_request(request, self.spec)
+
+        def respond(outputs: Mapping[str, np.ndarray]) -> InferResponse:
+            return InferResponse(self.spec.name, self.spec.version, outputs, id=request.id, dtypes=self._bfloats)
+
+        wanted = request.outputs or self._outputs
+        job = Job(inputs, rows, wanted, respond, shape_key(inputs), request.timeout_s)
+        return self._scheduler.submit(job, inline=inline)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
+        return self._scheduler.drain(timeout_s)
+
+    def close(self) -> None:
+        """Take no more requests, end in Unavailable those that wait, and release the model."""
+        if self._scheduler.close():
+            self._backend.close()
+
+
+def _policy(config: ModelConfig, rows: Rows) -> BatchPolicy:
+    batching = config.dynamic_batching
+    max_queue = batching.default_queue_policy.max_queue_size
+    if not config.HasField("dynamic_batching") or not rows.merge or config.max_batch_size < 2:
+        return BatchPolicy(max_queue=max_queue)
+    return BatchPolicy(
+        max_rows=config.max_batch_size,
+        preferred_rows=tuple(batching.preferred_batch_size),
+        max_delay_s=batching.max_queue_delay_microseconds / 1e6,
+        max_queue=max_queue,
+    )
+
+
+def _reshapes(tensors: Iterable[ModelInput | ModelOutput]) -> dict[str, tuple[int, ...]]:
+    return {tensor.name: tuple(tensor.reshape.shape) for tensor in tensors if tensor.HasField("reshape")}

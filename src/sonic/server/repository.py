@@ -1,0 +1,344 @@
+"""Folders of models in Triton's layout -> versions -> loaded models.
+
+::
+
+    repository/
+      name/
+        config.pbtxt        optional
+        1/                  a version: any whole number above zero
+          model.onnx
+
+Folders are only read. Loading is one at a time; looking a model up never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.protocol.messages import ModelStatus
+from sonic.protocol.modelconfig import parse
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.server.completion import DEFAULT_MAX_BATCH
+from sonic.server.model import ServedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger("sonic.server")
+
+CONFIG_NAME = "config.pbtxt"
+
+
+@dataclass(slots=True)
+class _Version:
+    state: str
+    reason: str = ""
+    model: ServedModel | None = None
+    failed: bool = False
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Repository:
+    """The models of one or several folders.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        Read-only ones are fine. A name may be in one of them only.
+    cores : int or None
+        Cores that the instances of one model may keep busy; None: all that the process may use.
+    default_max_batch : int
+        Largest batch of a model whose owner says nothing of it.
+    only : sequence of str
+        Names to serve; empty: all.
+
+    Raises
+    ------
+    ConfigError
+        If a folder is not there, two have a model of the same name, or `only` names one that none has.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[str | os.PathLike[str]],
+        *,
+        cores: int | None = None,
+        default_max_batch: int = DEFAULT_MAX_BATCH,
+        only: Sequence[str] = (),
+    ) -> None:
+        if not folders:
+            raise ConfigError("no model repository is given")
+        if cores is not None and cores < 1:
+            raise ConfigError(f"cores must be 1 or more, given {cores}")
+        if default_max_batch < 1:
+            raise ConfigError(f"the default of max_batch_size must be 1 or more, given {default_max_batch}")
+        self.folders = tuple(Path(folder) for folder in folders)
+        self.cores = available_cores() if cores is None else cores
+        self._default_max_batch = default_max_batch
+        self._only = tuple(only)
+        self._models: dict[str, dict[str, _Version]] = {}
+        self._names: tuple[str, ...] = ()
+        self._lock = threading.Lock()  # of the table
+        self._loading = threading.Lock()  # one load or unload at a time
+        self.names()
+
+    def names(self) -> dict[str, Path]:
+        """Read which models there are now, and their folders.
+
+        Raises
+        ------
+        ConfigError
+            As the constructor does.
+        """
+        found: dict[str, Path] = {}
+        for folder in self.folders:
+            for path in _model_folders(folder):
+                if path.name in found:
+                    raise ConfigError(f"model {path.name!r} is in two repositories: {found[path.name]} and {path}")
+                found[path.name] = path
+        for name in self._only:
+            if name not in found:
+                raise ConfigError(f"no model {name!r} in {self._where()}: there is {', '.join(found) or 'none'}")
+        self._names = tuple(sorted(self._only or found))
+        return {name: found[name] for name in self._names}
+
+    def load_all(self, *, strict: bool = True) -> None:
+        """Load every model.
+
+        Parameters
+        ----------
+        strict : bool
+            Whether one that cannot be loaded is an error. Otherwise the index says why it is missing.
+
+        Raises
+        ------
+        ConfigError
+            If there is no model, or, when strict, if one cannot be loaded.
+        """
+        names = self.names()
+        if not names:
+            raise ConfigError(f"no model in {self._where()}: expected NAME/1/model.onnx or the like below it")
+        failed: list[ConfigError] = []
+        for name in names:
+            try:
+                self.load(name)
+            except ConfigError as error:
+                failed.append(error)
+                if not strict:
+                    log.error("%s", error)
+        if strict and failed:
+            more = f" ({len(failed)} of {len(names)} models cannot be loaded)" if len(failed) > 1 else ""
+            raise ConfigError(f"{failed[0]}{more}")
+
+    def load(self, name: str) -> None:
+        """Load a model as its folder is now; versions loaded before are replaced without losing a request.
+
+        Raises
+        ------
+        ModelNotFound
+            If no repository has it.
+        ConfigError
+            If one of the versions that its policy selects cannot be loaded. What was loaded before then stays.
+        """
+        with self._loading:
+            folder = self.names().get(name)
+            if folder is None:
+                raise ModelNotFound(f"no model {name!r} in {self._where()}")
+            before = self._versions(name)
+            fresh: dict[str, _Version] = {}
+            failure: ConfigError | None = None
+            try:
+                config = _read_config(folder)
+                selected = _select(folder, config)
+            except ConfigError as error:
+                failure, selected = error, {}
+                fresh[""] = _Version("UNAVAILABLE", str(error), failed=True)
+            with self._lock:
+                shown = self._models.setdefault(name, {})
+                shown.update({v: _Version("LOADING") for v in selected if v not in shown})
+            for version, path in selected.items():
+                try:
+                    model = ServedModel(
+                        name, version, path, config, cores=self.cores, default_max_batch=self._default_max_batch
+                    )
+                    fresh[version] = _Version("READY", model=model)
+                    log.info("loaded model %r version %s, %d instances", name, version, model.instances)
+                except ConfigError as error:
+                    failure = failure or error
+                    fresh[version] = _Version("UNAVAILABLE", str(error), failed=True)
+            if failure is not None and any(old.model is not None for old in before.values()):
+                _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
+                fresh = before
+            with self._lock:
+                self._models[name] = fresh
+            _close([old.model for old in before.values() if old.model is not None and old not in fresh.values()])
+            if failure is not None:
+                raise failure
+
+    def unload(self, name: str, *, drain_s: float = 30.0) -> None:
+        """Unload a model: at once it takes no more requests, and those it has are waited for.
+
+        Raises
+        ------
+        ModelNotFound
+            If it is not loaded.
+        """
+        with self._loading:
+            versions = self._versions(name)
+            models = [version.model for version in versions.values() if version.model is not None]
+            if not models:
+                raise ModelNotFound(f"model {name!r} is not loaded")
+            with self._lock:
+                self._models[name] = {version: _Version("UNLOADING") for version in versions}
+            _close(models, drain_s=drain_s)
+            with self._lock:
+                self._models[name] = {version: _Version("UNAVAILABLE", "unloaded") for version in versions}
+
+    def get(self, name: str, version: str = "") -> ServedModel:
+        """Return a loaded model; without a version the highest there is.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model or version.
+        Unavailable
+            If there is, but it is not loaded.
+        """
+        with self._lock:
+            versions = self._models.get(name)
+            if versions is None:
+                raise ModelNotFound(f"no model {name!r}: {self._known()}")
+            if version:
+                if version not in versions:
+                    there = ", ".join(versions) or "none"
+                    raise ModelNotFound(f"model {name!r} has no version {version!r}: there is {there}")
+                chosen = versions[version]
+            else:
+                chosen = max(
+                    versions.items(), key=lambda item: (item[1].model is not None, _number(item[0])), default=("", None)
+                )[1] or _Version("UNAVAILABLE", "it has no version")
+        if chosen.model is None:
+            reason = f": {chosen.reason}" if chosen.reason else ""
+            raise Unavailable(f"model {name!r} is {chosen.state.lower()}{reason}")
+        return chosen.model
+
+    def models(self) -> tuple[ServedModel, ...]:
+        """Return every loaded version, by name and version."""
+        with self._lock:
+            return tuple(
+                version.model
+                for name in sorted(self._models)
+                for _, version in sorted(self._models[name].items(), key=lambda item: _number(item[0]))
+                if version.model is not None
+            )
+
+    def index(self) -> tuple[ModelStatus, ...]:
+        """Return the state of every version of every model, as of the last time that the folders were read."""
+        with self._lock:
+            rows = {
+                name: [ModelStatus(name, version, row.state, row.reason) for version, row in versions.items()]
+                for name, versions in self._models.items()
+            }
+        for name in self._names:
+            rows.setdefault(name, [ModelStatus(name, "", "UNAVAILABLE", "not loaded")])
+        return tuple(
+            row for name in sorted(rows) for row in sorted(rows[name], key=lambda status: _number(status.version))
+        )
+
+    def failed(self) -> bool:
+        """Whether a model should be there but could not be loaded."""
+        with self._lock:
+            return any(version.failed for versions in self._models.values() for version in versions.values())
+
+    def close(self) -> None:
+        """Release every model. Requests that have not ended end in Unavailable."""
+        with self._loading:
+            with self._lock:
+                models = [v.model for versions in self._models.values() for v in versions.values() if v.model]
+                self._models = {
+                    name: {version: _Version("UNAVAILABLE", "the server is shut down") for version in versions}
+                    for name, versions in self._models.items()
+                }
+            _close(models, drain_s=0.0)
+
+    def _versions(self, name: str) -> dict[str, _Version]:
+        with self._lock:
+            return dict(self._models.get(name, {}))
+
+    def _known(self) -> str:
+        return f"there is {', '.join(sorted(self._models))}" if self._models else "none is loaded"
+
+    def _where(self) -> str:
+        return " or ".join(str(folder) for folder in self.folders)
+
+
+def _close(models: Sequence[ServedModel], drain_s: float = 30.0) -> None:
+    for model in models:
+        if not model.drain(drain_s) and drain_s:
+            log.warning("model %r version %s: not all requests ended", model.spec.name, model.spec.version)
+        model.close()
+
+
+def _model_folders(folder: Path) -> list[Path]:
+    try:
+        if (folder / CONFIG_NAME).is_file() or (folder / "1").is_dir():
+            raise ConfigError(f"{folder} is one model's folder: give the folder above it, which holds the models")
+        return [
+            path
+            for path in sorted(folder.iterdir())
+            if path.is_dir() and not path.name.startswith(".") and ((path / CONFIG_NAME).is_file() or _numbers(path))
+        ]
+    except FileNotFoundError:
+        raise ConfigError(f"no model repository {folder}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read model repository {folder}: {error.strerror}") from error
+
+
+def _numbers(folder: Path) -> dict[int, Path]:
+    return {
+        _number(path.name): path
+        for path in sorted(folder.iterdir())
+        if _number(path.name) > 0 and str(_number(path.name)) == path.name and path.is_dir()
+    }
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isascii() and version.isdecimal() else -1
+
+
+def _read_config(folder: Path) -> ModelConfig:
+    path = folder / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ModelConfig()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    return parse(text, str(path))
+
+
+def _select(folder: Path, config: ModelConfig) -> dict[str, Path]:
+    """Versions that the policy chooses, the highest first."""
+    there = _numbers(folder)
+    if not there:
+        raise ConfigError(f"model {folder.name!r} has no version: expected a folder {folder / '1'}")
+    numbers = sorted(there, reverse=True)
+    policy = config.version_policy
+    if policy.WhichOneof("policy_choice") == "specific":
+        missing = sorted(set(policy.specific.versions) - set(numbers))
+        if missing:
+            raise ConfigError(f"model {folder.name!r} has no version {missing[0]}, which its version_policy names")
+        numbers = [number for number in numbers if number in policy.specific.versions]
+    elif policy.WhichOneof("policy_choice") != "all":
+        numbers = numbers[: max(1, policy.latest.num_versions)]
+    return {str(number): there[number] for number in numbers}
