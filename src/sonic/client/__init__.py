@@ -1,0 +1,1 @@
+"""Calling served models: transports, the choice among servers, and the faces Client and Model."""

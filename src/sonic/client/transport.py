@@ -30,7 +30,7 @@ class Transport(Protocol):
         """
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
-        """Inputs, outputs and largest batch of a model (ModelMetadata and ModelConfig).
+        """Fetch inputs, outputs and largest batch of a model (ModelMetadata and ModelConfig).
 
         Raises
         ------

@@ -1,0 +1,152 @@
+"""A model's arrays: checked against its spec, split into batches and put together again. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import InvalidRequest, ModelFailed
+from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from sonic.specs import ModelSpec, TensorSpec
+
+    Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def conform(spec: ModelSpec, given: Mapping[str, ArrayLike]) -> Arrays:
+    """Make inputs what the model wants.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    given : mapping of str to array_like
+        By input name. A dtype is cast to the model's where that keeps its kind (float64 to float32, int64 to int32)
+        and no value is lost to overflow.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Of the model's dtypes; arrays that fit already are not copied.
+
+    Raises
+    ------
+    InvalidRequest
+        Says which input, what the model expects, and what was given.
+    """
+    arrays = {name: _fit(spec.input(name), value) for name, value in given.items()}
+    for tensor in spec.inputs:
+        if tensor.name not in arrays and not tensor.optional:
+            raise InvalidRequest(f"model {spec.name!r} needs input {_described(tensor)}")
+    if spec.max_batch_size > 0 and len({len(array) for array in arrays.values()}) > 1:
+        listed = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
+        raise InvalidRequest(f"inputs of model {spec.name!r} differ in rows: {listed}")
+    return arrays
+
+
+def said_dtypes(spec: ModelSpec, arrays: Arrays) -> dict[str, DType]:
+    """Datatypes of inputs that their arrays do not say."""
+    return {t.name: t.dtype for t in spec.inputs if t.dtype is DType.BF16 and t.name in arrays}
+
+
+def is_empty(spec: ModelSpec, arrays: Arrays) -> bool:
+    """Whether the inputs have no rows, so that the outputs are known without a call.
+
+    That is so for a model with a batch dimension, and for one whose tensors all begin with a free dimension.
+    """
+    free = spec.max_batch_size > 0 or all(t.shape[:1] == (-1,) for t in (*spec.inputs, *spec.outputs))
+    return free and bool(arrays) and all(array.shape[0] == 0 for array in arrays.values())
+
+
+def empty_outputs(spec: ModelSpec) -> Arrays:
+    """Make the outputs for no rows; other free dimensions are zero too."""
+    return {t.name: np.empty([max(size, 0) for size in t.shape], t.dtype.numpy) for t in spec.outputs}
+
+
+def split(spec: ModelSpec, arrays: Arrays) -> list[Arrays]:
+    """Part inputs into requests of at most the model's largest batch, in order; the parts are views."""
+    rows = _rows(spec, arrays)
+    if rows <= spec.max_batch_size or rows == 0:
+        return [arrays]
+    starts = range(0, rows, spec.max_batch_size)
+    return [{name: array[s : s + spec.max_batch_size] for name, array in arrays.items()} for s in starts]
+
+
+def join(parts: Sequence[Arrays]) -> Arrays:
+    """Put the outputs of parted requests together, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def check_outputs(spec: ModelSpec, sent: Arrays, outputs: Mapping[str, np.ndarray]) -> Arrays:
+    """Return the outputs of one request, if they are what the model declared.
+
+    Raises
+    ------
+    ModelFailed
+        If one is missing, is of another dtype, or has another number of rows than was sent.
+    """
+    rows = _rows(spec, sent)
+    for tensor in spec.outputs:
+        array = outputs.get(tensor.name)
+        if array is None:
+            raise ModelFailed(f"model {spec.name!r} left out its output {tensor.name!r}")
+        if array.dtype != tensor.dtype.numpy:
+            raise ModelFailed(
+                f"output {tensor.name!r} of model {spec.name!r} is {array.dtype}, declared {tensor.dtype.name}"
+            )
+        if spec.max_batch_size > 0 and array.shape[:1] != (rows,):
+            raise ModelFailed(
+                f"output {tensor.name!r} of model {spec.name!r} has shape {list(array.shape)} for {rows} rows"
+            )
+    return dict(outputs)
+
+
+def _rows(spec: ModelSpec, arrays: Arrays) -> int:
+    """Rows of a request; 0 if the model has no batch dimension."""
+    return max((len(array) for array in arrays.values()), default=0) if spec.max_batch_size > 0 else 0
+
+
+def _fit(tensor: TensorSpec, value: ArrayLike) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asanyarray(value)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidRequest(f"input {tensor.name!r} is not a rectangular array: {reason}") from None
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InvalidRequest(f"input {tensor.name!r} has masked values: fill them first")
+    array = np.asarray(array)
+    if not tensor.accepts(array.shape):
+        raise InvalidRequest(f"input {_described(tensor)} expected, given {array.dtype} {list(array.shape)}")
+    return array if array.dtype == tensor.dtype.numpy else _cast(tensor, array)
+
+
+def _cast(tensor: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    target = tensor.dtype.numpy
+    if tensor.dtype is DType.BYTES:
+        if array.dtype.kind in "SU":
+            return array.astype(target)
+    elif array.dtype.kind in "biuf" and np.can_cast(array.dtype, target, "same_kind"):
+        if array.dtype.kind in "iu" and target.kind in "iu" and array.size:
+            info = np.iinfo(tensor.dtype.value)
+            for extreme in (array.min(), array.max()):
+                if not info.min <= int(extreme) <= info.max:
+                    raise InvalidRequest(f"input {_described(tensor)} cannot hold the value {extreme} given")
+        try:
+            with np.errstate(over="raise"):
+                return array.astype(target)
+        except FloatingPointError:
+            raise InvalidRequest(f"input {_described(tensor)} cannot hold values as large as given") from None
+    raise InvalidRequest(
+        f"input {_described(tensor)} expected, given {array.dtype} {list(array.shape)}, which is not cast without loss"
+    )
+
+
+def _described(tensor: TensorSpec) -> str:
+    return f"{tensor.name!r} {tensor.dtype.name} {list(tensor.shape)}"

@@ -1,0 +1,135 @@
+"""Transport over gRPC. Its answers come in the connection's own thread: no thread is held by a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from sonic.client.promise import Promise, as_inference_error
+from sonic.errors import Cancelled, InferenceError, ModelNotFound, Unsupported
+from sonic.protocol import grpc_codec, status
+from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
+    from sonic.specs import ModelSpec
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A server that comes back is found within seconds, not minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    # http_proxy is set on many sites for the sake of files; a server of models is reached directly.
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class GrpcTransport:
+    """A way to a server over gRPC; see :class:`~sonic.client.transport.Transport`.
+
+    Copies of a tensor in this process: one into the message that is sent; none out of one that came, if it lies
+    aligned there, else one.
+
+    Parameters
+    ----------
+    target : str
+        ``host:port``. Nothing is connected before the first call.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._url = f"grpc://{target}"
+        self._closed = False
+        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self._stub = GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        # Without serialisers: the codec goes between bytes and arrays itself.
+        self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+
+    @property
+    def url(self) -> str:
+        """Scheme and address, for messages."""
+        return self._url
+
+    def submit(self, request: InferRequest) -> Future[InferResponse]:
+        """Send a request and return at once; an error is in the future."""
+        promise: Promise[InferResponse] = Promise()
+        try:
+            call = self._start(self._infer, grpc_codec.request_to_wire(request), request.timeout_s)
+        except InferenceError as error:
+            promise.reject(error)
+            return promise.future
+        call.add_done_callback(lambda ended: self._receive(ended, promise))
+        promise.future.add_done_callback(lambda ended: call.cancel() if ended.cancelled() else None)
+        return promise.future
+
+    def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
+        """Fetch inputs, outputs and largest batch of a model (ModelMetadata and ModelConfig)."""
+        named = {"name": model, "version": version}
+        metadata_call = self._start(self._stub.ModelMetadata, pb.ModelMetadataRequest(**named), timeout_s)
+        config_call = self._start(self._stub.ModelConfig, pb.ModelConfigRequest(**named), timeout_s)
+        metadata = self._wait(metadata_call)
+        try:
+            config = self._wait(config_call).config
+        except Unsupported:  # an extension that not every server has
+            config = ModelConfig()
+        return grpc_codec.spec_from_wire(metadata, config, version)
+
+    def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
+        """Every model version that the server knows of (RepositoryIndex)."""
+        return grpc_codec.index_from_wire(
+            self._call(self._stub.RepositoryIndex, pb.RepositoryIndexRequest(), timeout_s)
+        )
+
+    def statistics(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelStatistics:
+        """Counters of a model (ModelStatistics), all of its clients together."""
+        request = pb.ModelStatisticsRequest(name=model, version=version)
+        rows = grpc_codec.statistics_from_wire(self._call(self._stub.ModelStatistics, request, timeout_s))
+        if not rows:
+            raise ModelNotFound(f"{self._url} has no statistics of model {model!r}")
+        return rows[-1]
+
+    def ready(self, timeout_s: float | None = None) -> bool:
+        """Whether the server takes requests now. False, not an error, if it cannot be reached."""
+        try:
+            return bool(self._call(self._stub.ServerReady, pb.ServerReadyRequest(), timeout_s).ready)
+        except InferenceError:
+            return False
+
+    def close(self) -> None:
+        """Release the connection. Requests in flight end in Cancelled."""
+        self._closed = True
+        self._channel.close()
+
+    def _call(self, method: Any, request: object, timeout_s: float | None) -> Any:
+        return self._wait(self._start(method, request, timeout_s))
+
+    def _start(self, method: Any, request: object, timeout_s: float | None) -> Any:
+        try:
+            return method.future(request, timeout=timeout_s)
+        except ValueError:  # what grpc raises on a closed channel
+            raise Cancelled(f"{self._url}: the connection is closed") from None
+
+    def _wait(self, call: Any) -> Any:
+        try:
+            return call.result()
+        except (grpc.RpcError, grpc.FutureCancelledError):
+            raise self._translated(call) from None
+
+    def _receive(self, call: Any, promise: Promise[InferResponse]) -> None:
+        try:
+            promise.resolve(grpc_codec.response_from_wire(call.result()))
+        except (grpc.RpcError, grpc.FutureCancelledError):
+            promise.reject(self._translated(call))
+        except Exception as error:  # noqa: BLE001 - becomes the future's error
+            promise.reject(as_inference_error(error))
+
+    def _translated(self, call: Any) -> InferenceError:
+        if self._closed:
+            return Cancelled(f"{self._url}: the connection was closed")
+        error = status.from_grpc(call.code().value[0], " ".join((call.details() or "").split()))
+        return type(error)(f"{self._url}: {error}") if error.retryable else error

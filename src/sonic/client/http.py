@@ -1,0 +1,206 @@
+"""Transport over HTTP. httpx waits for its answers, so a few threads hold as many requests in flight."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from queue import SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from weakref import WeakSet
+
+import httpx
+
+from sonic.client.promise import Promise, as_inference_error
+from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable, Unsupported
+from sonic.protocol import http_codec, status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
+    from sonic.specs import ModelSpec
+
+_KEEPALIVE_S = 4.0
+"""Servers close idle connections after five seconds and more; ours are gone by then."""
+
+
+class HttpTransport:
+    """A way to a server over HTTP; see :class:`~sonic.client.transport.Transport`.
+
+    For servers and proxies that speak no gRPC: it takes a thread a request in flight.
+
+    Parameters
+    ----------
+    target : str
+        ``host:port``. Nothing is connected before the first call.
+    threads : int
+        Most requests in flight; others wait here.
+    """
+
+    def __init__(self, target: str, *, threads: int = 16) -> None:
+        self._url = f"http://{target}"
+        self._most_threads = threads
+        self._threads: list[Thread] = []
+        self._idle = 0
+        self._waiting: SimpleQueue[tuple[InferRequest, float | None, Promise[InferResponse]] | None] = SimpleQueue()
+        self._lock = Lock()
+        self._closed = False
+        self._in_flight: set[Promise[InferResponse]] = set()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._client = httpx.Client(
+            base_url=self._url,
+            timeout=None,  # noqa: S113 - each call has its own
+            trust_env=False,  # http_proxy is set on many sites for the sake of files
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=threads, keepalive_expiry=_KEEPALIVE_S),
+        )
+
+    @property
+    def url(self) -> str:
+        """Scheme and address, for messages."""
+        return self._url
+
+    def submit(self, request: InferRequest) -> Future[InferResponse]:
+        """Send a request and return at once; an error is in the future."""
+        promise: Promise[InferResponse] = Promise(lambda: self._in_flight.discard(promise))
+        until_s = None if request.timeout_s is None else monotonic() + request.timeout_s
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._in_flight.add(promise)
+                self._waiting.put((request, until_s, promise))
+                if self._waiting.qsize() > self._idle and len(self._threads) < self._most_threads:
+                    thread = Thread(target=self._work, name=f"sonic-http-{len(self._threads)}", daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
+        if closed:
+            promise.reject(Cancelled(f"{self._url}: the connection is closed"))
+        return promise.future
+
+    def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
+        """Fetch inputs, outputs and largest batch of a model (metadata and config)."""
+        until_s = None if timeout_s is None else monotonic() + timeout_s
+        path = _model_path(model, version)
+        metadata = self._call("GET", path, timeout_s).content
+        try:
+            config = self._call("GET", f"{path}/config", self._left_s(until_s)).content
+        except (ModelNotFound, Unsupported):  # an extension that not every server has
+            config = b"{}"
+        return http_codec.spec_from_wire(metadata, config, version)
+
+    def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
+        """Every model version that the server knows of (repository index)."""
+        return http_codec.index_from_wire(self._call("POST", "/v2/repository/index", timeout_s, b"{}").content)
+
+    def statistics(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelStatistics:
+        """Counters of a model, all of its clients together."""
+        path = f"{_model_path(model, version)}/stats"
+        rows = http_codec.statistics_from_wire(self._call("GET", path, timeout_s).content)
+        if not rows:
+            raise ModelNotFound(f"{self._url} has no statistics of model {model!r}")
+        return rows[-1]
+
+    def ready(self, timeout_s: float | None = None) -> bool:
+        """Whether the server takes requests now. False, not an error, if it cannot be reached."""
+        try:
+            self._call("GET", "/v2/health/ready", timeout_s)
+        except InferenceError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Release the connections. Requests in flight end in Cancelled."""
+        with self._lock:
+            self._closed = True
+            for _ in self._threads:
+                self._waiting.put(None)
+            promises = list(self._in_flight)
+            connections = list(self._sockets)
+        for promise in promises:
+            promise.reject(Cancelled(f"{self._url}: the connection was closed"))
+        for connection in connections:
+            with contextlib.suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
+        self._client.close()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            item = self._waiting.get()
+            with self._lock:
+                self._idle -= 1
+            if item is None:
+                return
+            request, until_s, promise = item
+            if promise.ended:
+                continue
+            try:
+                promise.resolve(self._infer(request, until_s))
+            except Exception as error:  # noqa: BLE001 - becomes the future's error
+                promise.reject(as_inference_error(error))
+
+    def _infer(self, request: InferRequest, until_s: float | None) -> InferResponse:
+        body, header_length = http_codec.request_to_wire(request)
+        answer = self._call(
+            "POST",
+            f"{_model_path(request.model, request.version)}/infer",
+            self._left_s(until_s),
+            body,
+            {http_codec.HEADER_LENGTH: str(header_length), "Content-Type": "application/octet-stream"},
+        )
+        length = answer.headers.get(http_codec.HEADER_LENGTH)
+        return http_codec.response_from_wire(answer.content, int(length) if length and length.isdecimal() else None)
+
+    def _left_s(self, until_s: float | None) -> float | None:
+        left_s = None if until_s is None else until_s - monotonic()
+        if left_s is not None and left_s <= 0:
+            raise DeadlineExceeded(f"{self._url}: the time was up before the request could be sent")
+        return left_s
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        timeout_s: float | None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = self._client.request(
+                method,
+                path,
+                content=body,
+                headers=headers,
+                timeout=timeout_s,
+                extensions={"trace": self._remember_socket},
+            )
+        except httpx.ConnectTimeout as error:
+            raise Unavailable(f"{self._url}: no connection in time") from error
+        except httpx.TimeoutException as error:
+            raise DeadlineExceeded(f"{self._url}: no answer within {timeout_s:g} s") from error
+        except (httpx.HTTPError, OSError, RuntimeError) as error:
+            if self._closed:
+                raise Cancelled(f"{self._url}: the connection is closed") from None
+            if isinstance(error, RuntimeError):
+                raise
+            raise Unavailable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}") from error
+        if answer.status_code >= 400:
+            failure = status.from_http(answer.status_code, http_codec.error_from_wire(answer.content))
+            raise type(failure)(f"{self._url}: {failure}") if failure.retryable else failure
+        return answer
+
+    def _remember_socket(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            connection = info["return_value"].get_extra_info("socket")
+            if connection is not None:
+                with self._lock:
+                    self._sockets.add(connection)
+
+
+def _model_path(model: str, version: str) -> str:
+    path = f"/v2/models/{quote(model, safe='')}"
+    return f"{path}/versions/{quote(version, safe='')}" if version else path

@@ -1,0 +1,322 @@
+"""The faces for people: a model that is called, and the servers that several models share."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from dataclasses import fields
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+from sonic.client.arrays import check_outputs, conform, empty_outputs, is_empty, said_dtypes, split
+from sonic.client.fallback import Fallback
+from sonic.client.gathering import Gathering
+from sonic.client.promise import Promise, as_inference_error
+from sonic.client.router import Router
+from sonic.client.url import connect, parse_model, parse_server
+from sonic.errors import ConfigError, InferenceError
+from sonic.protocol.messages import Duration, InferRequest, ModelStatistics
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from sonic.client.pool import ServerState
+    from sonic.client.transport import Transport
+    from sonic.specs import ModelSpec
+
+    Arrays = dict[str, np.ndarray[Any, Any]]
+
+CONTROL_TIMEOUT_S = 30.0
+"""How long a server may take to say what a model looks like, if the model's own timeout is not shorter."""
+
+
+class Client:
+    """Several servers and a fallback, shared by many models. Thread-safe; a context manager; can be pickled.
+
+    A request goes to the server with the fewest outstanding. If that cannot take it, it goes to each other server
+    once and then to the fallback, within the same deadline.
+
+    Parameters
+    ----------
+    urls : sequence of str
+        Of servers: ``grpc://host:port``, ``http://host:port``, ``local:/folder/of/models``.
+    fallback : path-like, optional
+        A folder of models, served in this process from the first time it is needed.
+    timeout_s : float, optional
+        Time that a call may take in all, in seconds; None is no limit.
+    transports : sequence of Transport, optional
+        More servers, already made: for tests.
+
+    Raises
+    ------
+    ConfigError
+        If a URL is none, a server is there twice, or there is neither a server nor a fallback.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str] = (),
+        *,
+        fallback: str | os.PathLike[str] | None = None,
+        timeout_s: float | None = None,
+        transports: Sequence[Transport] | None = None,
+    ) -> None:
+        if isinstance(urls, str):
+            raise ConfigError(f"urls is a sequence of URLs, given the one text {urls!r}")
+        if not urls and not transports and fallback is None:
+            raise ConfigError("a client needs a server or a fallback")
+        if timeout_s is not None and not timeout_s > 0:
+            raise ConfigError(f"timeout_s is above 0, or None for no limit; given {timeout_s}")
+        self._arguments = (tuple(urls), fallback, timeout_s)
+        self._injected = tuple(transports or ())
+        self.timeout_s = timeout_s
+        addresses = [parse_server(url) for url in urls]
+        spare = None if fallback is None else Fallback(fallback)
+        self._router = Router([*map(connect, addresses), *self._injected], spare)
+
+    def model(self, name: str, version: str = "") -> Model:
+        """Return a model on these servers; nothing is sent yet. An empty version is the server's choice."""
+        model = Model.__new__(Model)
+        model._bind(self, name, version)
+        return model
+
+    def servers(self) -> tuple[ServerState, ...]:
+        """Return how each server fared: outstanding, completed and failed requests."""
+        return self._router.statistics()
+
+    def close(self) -> None:
+        """Release connections and the fallback. What is in flight ends in Cancelled."""
+        self._router.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._injected:
+            raise TypeError("a client of transports made elsewhere cannot be pickled: give it URLs")
+        return _client, self._arguments
+
+
+class Model:
+    """A served model, to be called with arrays by input name. Thread-safe; a context manager; can be pickled.
+
+    Parameters
+    ----------
+    url : str
+        ``grpc://host:port/model[/version]``, the same with ``http``, ``triton+grpc`` or ``triton+http``, or
+        ``local:/folder/of/models/model`` to run it in this process.
+    fallback : path-like, optional
+        A folder of models, served in this process from the first time the server cannot take a request.
+    timeout_s : float, optional
+        Time that a call may take in all, in seconds; None is no limit.
+
+    Raises
+    ------
+    ConfigError
+        If the URL is none, or the fallback no folder.
+
+    Examples
+    --------
+    A call returns at once with a future; from asyncio it is ``await asyncio.wrap_future(model.submit(...))``::
+
+        tagger = sonic.Model("grpc://localhost:8001/tagger", fallback="models/")
+        future = tagger.submit(features=features, mask=mask)
+        scores = future.result()["softmax"]
+    """
+
+    name: str
+    version: str
+
+    def __init__(
+        self, url: str, *, fallback: str | os.PathLike[str] | None = None, timeout_s: float | None = None
+    ) -> None:
+        address = parse_model(url)
+        client = Client([address.server], fallback=fallback, timeout_s=timeout_s)
+        self._bind(client, address.model, address.version, arguments=(url, fallback, timeout_s))
+
+    def _bind(self, client: Client, name: str, version: str, arguments: tuple[object, ...] | None = None) -> None:
+        self.name = name
+        self.version = version
+        self._client = client
+        self._router = client._router
+        self._arguments = arguments
+        self._lock = Lock()
+        self._asked: Future[ModelSpec] | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Inputs, outputs and largest batch; fetched on first use.
+
+        Raises
+        ------
+        InferenceError
+            If no server says.
+        """
+        return self._spec().result()
+
+    def submit(self, /, **arrays: ArrayLike) -> Future[dict[str, np.ndarray[Any, Any]]]:
+        """Call the model and return at once.
+
+        Parameters
+        ----------
+        **arrays : array_like
+            By input name, of the shapes in :attr:`spec`. More rows than the model's largest batch are sent as several
+            requests; no rows as none. Arrays must not be changed before the future ends.
+
+        Returns
+        -------
+        Future of dict of str to ndarray
+            Outputs by name; they may be read-only. It ends exactly once, in them or in an
+            :class:`~sonic.errors.InferenceError`: InvalidRequest if the arrays do not fit the model.
+        """
+        timeout_s = self._client.timeout_s
+        until_s = None if timeout_s is None else monotonic() + timeout_s
+        asked = self._spec()
+        if asked.done() and asked.exception() is None:
+            return self._send(asked.result(), arrays, until_s)
+        promise: Promise[Arrays] = self._router.promise(until_s, f"call of model {self.name!r}")
+
+        def send(answered: Future[ModelSpec]) -> None:
+            try:
+                spec = answered.result()
+            except (Exception, CancelledError) as error:  # noqa: BLE001 - becomes the future's error
+                promise.reject(as_inference_error(error))
+                return
+            if not promise.ended:
+                promise.follow(self._send(spec, arrays, until_s), lambda outputs: outputs)
+
+        asked.add_done_callback(send)
+        return promise.future
+
+    def __call__(self, /, **arrays: ArrayLike) -> dict[str, np.ndarray[Any, Any]]:
+        """Call the model and wait for its outputs; as :meth:`submit` otherwise.
+
+        Raises
+        ------
+        InferenceError
+            As the call ended.
+        """
+        future = self.submit(**arrays)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # if the wait was interrupted
+
+    def statistics(self) -> ModelStatistics:
+        """Counters of the model on all of its servers together, other clients included.
+
+        Raises
+        ------
+        InferenceError
+            If no server has them.
+        """
+        rows = self._router.everywhere(lambda way: way.statistics(self.name, self.version, CONTROL_TIMEOUT_S))
+        known = [row for row in rows if isinstance(row, ModelStatistics)]
+        errors = [row for row in rows if isinstance(row, InferenceError)]
+        if not known and errors:
+            raise errors[0]
+        if not known:
+            until_s = monotonic() + CONTROL_TIMEOUT_S
+            return self._router.ask(
+                self.name, lambda way, left_s: way.statistics(self.name, self.version, left_s), until_s
+            )
+        return _sum(known)
+
+    def close(self) -> None:
+        """Release what this model opened; the client of :meth:`Client.model` stays open."""
+        if self._arguments is not None:
+            self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        servers = ", ".join(state.server for state in self._client.servers()) or "the fallback"
+        return f"<Model {self.name}{'/' if self.version else ''}{self.version} on {servers}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._arguments is None:
+            return Client.model, (self._client, self.name, self.version)
+        return _model, self._arguments
+
+    def _spec(self) -> Future[ModelSpec]:
+        with self._lock:
+            if self._asked is not None:
+                return self._asked
+            timeout_s = min(self._client.timeout_s or CONTROL_TIMEOUT_S, CONTROL_TIMEOUT_S)
+            until_s = monotonic() + timeout_s
+            promise: Promise[ModelSpec] = self._router.promise(until_s, f"metadata of model {self.name!r}")
+            self._asked = promise.future
+
+        def ask() -> None:
+            promise.resolve(
+                self._router.ask(
+                    self.name, lambda way, left_s: way.model_spec(self.name, self.version, left_s), until_s
+                )
+            )
+
+        def forget(ended: Future[ModelSpec]) -> None:
+            if ended.cancelled() or ended.exception() is not None:
+                with self._lock:
+                    self._asked = None
+
+        promise.future.add_done_callback(forget)
+        self._router.background(ask, promise)
+        return promise.future
+
+    def _send(self, spec: ModelSpec, arrays: Mapping[str, ArrayLike], until_s: float | None) -> Future[Arrays]:
+        promise: Promise[Arrays] = Promise()
+        try:
+            inputs = conform(spec, arrays)
+        except InferenceError as error:
+            promise.reject(error)
+            return promise.future
+        if is_empty(spec, inputs):
+            promise.resolve(empty_outputs(spec))
+            return promise.future
+
+        def send(part: Arrays) -> Future[Arrays]:
+            request = InferRequest(self.name, part, self.version, dtypes=said_dtypes(spec, part))
+            one: Promise[Arrays] = Promise()
+            one.follow(self._router.infer(request, until_s), lambda answer: check_outputs(spec, part, answer.outputs))
+            return one.future
+
+        parts = split(spec, inputs)
+        if len(parts) == 1:
+            return send(parts[0])
+        Gathering(parts, send, promise, self._router).go()
+        return promise.future
+
+
+def _client(urls: Sequence[str], fallback: str | None, timeout_s: float | None) -> Client:
+    return Client(urls, fallback=fallback, timeout_s=timeout_s)
+
+
+def _model(url: str, fallback: str | None, timeout_s: float | None) -> Model:
+    return Model(url, fallback=fallback, timeout_s=timeout_s)
+
+
+def _sum(rows: Sequence[ModelStatistics]) -> ModelStatistics:
+    if len(rows) == 1:
+        return rows[0]
+    total: dict[str, Any] = {}
+    for field in fields(ModelStatistics):
+        values = [getattr(row, field.name) for row in rows]
+        if isinstance(values[0], Duration):
+            total[field.name] = Duration(sum(v.count for v in values), sum(v.total_ns for v in values))
+        elif field.name == "last_inference_ms":
+            total[field.name] = max(values)
+        else:
+            total[field.name] = values[0] if isinstance(values[0], str) else sum(values)
+    return ModelStatistics(**total)

@@ -1,0 +1,138 @@
+"""URLs of servers and of models on them, and the transports that they name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from sonic.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sonic.client.transport import Transport
+
+FORMS = (
+    "grpc://host:port/model[/version]",
+    "http://host:port/model[/version]",
+    "triton+grpc://host:port/model[/version]",
+    "local:/folder/of/models/model[/version]",
+)
+"""What a URL of a model can look like. Without the model it is the URL of a server."""
+
+_DEFAULT_PORT = {"grpc": 8001, "http": 8000}
+_REMOTE = re.compile(r"(?:triton\+)?(?P<scheme>grpc|http)://(?P<where>[^/?#]*)(?P<path>/[^?#]*)?", re.IGNORECASE)
+_WHERE = re.compile(r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server and perhaps a model on it.
+
+    Parameters
+    ----------
+    scheme : str
+        ``grpc``, ``http`` or ``local``.
+    where : str
+        ``host:port``, or the folder of models.
+    model, version : str
+        Empty if the URL names none.
+    """
+
+    scheme: str
+    where: str
+    model: str = ""
+    version: str = ""
+
+    @property
+    def server(self) -> str:
+        """URL of the server alone."""
+        return f"{self.scheme}:{'' if self.scheme == 'local' else '//'}{self.where}"
+
+    def __str__(self) -> str:
+        path = "".join(f"/{quote(part, safe='')}" for part in (self.model, self.version) if part)
+        return self.server + (unquote(path) if self.scheme == "local" else path)
+
+
+def parse_server(url: str) -> Address:
+    """Read the URL of a server, e.g. ``grpc://localhost:8001`` or ``local:/folder/of/models``.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or names a model.
+    """
+    if url.startswith("local:"):
+        return Address("local", _folder(url))
+    address = _parse_remote(url)
+    if address.model:
+        raise ConfigError(f"{url} names a model: the URL of a server ends with its port")
+    return address
+
+
+def parse_model(url: str) -> Address:
+    """Read the URL of a model on a server, in one of :data:`FORMS`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    if not url.startswith("local:"):
+        address = _parse_remote(url)
+        if not address.model:
+            raise ConfigError(f"{url} names no model: {_forms()}")
+        return address
+    folder, mark, options = _folder(url).partition("?")
+    path = PurePath(folder)
+    version = ""
+    if path.name.isdecimal() and len(path.parts) > 2:
+        path, version = path.parent, path.name
+    if not path.name or path.name == "..":
+        raise ConfigError(f"{url} names no model: {_forms()}")
+    return Address("local", f"{path.parent}{mark}{options}", path.name, version)
+
+
+def connect(address: Address) -> Transport:
+    """Make the transport to a server; nothing is sent yet.
+
+    Raises
+    ------
+    ConfigError
+        If no installed package has a transport of that scheme.
+    """
+    for entry in entry_points(group="sonic.transports", name=address.scheme):
+        transport: Transport = entry.load()(address.where)
+        return transport
+    raise ConfigError(
+        f"no transport for {address.server}: entry point {address.scheme!r} of sonic.transports is missing"
+    )
+
+
+def _parse_remote(url: str) -> Address:
+    match = _REMOTE.fullmatch(url)
+    where = _WHERE.fullmatch(match["where"]) if match else None
+    if match is None or where is None:
+        raise ConfigError(f"{url!r} is not a URL of a server: {_forms()}")
+    scheme = match["scheme"].lower()
+    port = int(where["port"] or _DEFAULT_PORT[scheme])
+    if not 0 < port < 65536:
+        raise ConfigError(f"{url} has port {port}, expected 1 to 65535")
+    parts = [unquote(part) for part in (match["path"] or "").strip("/").split("/") if part]
+    if len(parts) > 2:
+        raise ConfigError(f"{url} has more than a model and a version behind the port: {_forms()}")
+    model, version = (*parts, "", "")[:2]
+    return Address(scheme, f"{where['host']}:{port}", model, version)
+
+
+def _folder(url: str) -> str:
+    folder = url.removeprefix("local:")
+    if not folder:
+        raise ConfigError(f"{url} names no folder: {_forms()}")
+    return folder
+
+
+def _forms() -> str:
+    return f"expected {' or '.join(FORMS)}"
