@@ -57,7 +57,8 @@ class ModuleError(SonicError):
     """
 
     def __init__(self, module: str, where: str, cause: BaseException) -> None:
-        reason = str(cause) if isinstance(cause, SonicError) else f"{type(cause).__name__}: {cause}"
+        text = str(cause).partition("\n")[0]  # what awkward and uproot raise goes on for many lines
+        reason = text if isinstance(cause, SonicError) else f"{type(cause).__name__}: {text}"
         super().__init__(f"module {module} failed on {where}: {reason}")
         self.module = module
         self.where = where

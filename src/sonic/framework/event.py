@@ -1,0 +1,174 @@
+"""The event unit: a chunk of consecutive events, column by column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+from awkward.contents import Content, NumpyArray, RecordArray
+
+from sonic.framework.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class EventRange:
+    """Where a chunk's events come from.
+
+    Parameters
+    ----------
+    index : int
+        Number of the chunk in the job, from 0.
+    file : str
+        Path or URL of the file.
+    start, stop : int
+        Entries of the file, `stop` excluded.
+    """
+
+    index: int
+    file: str
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __str__(self) -> str:
+        name = self.file.rstrip("/").rpartition("/")[2] or self.file
+        return f"chunk {self.index}, {name} entries {self.start}:{self.stop}"
+
+
+class Chunk:
+    """Consecutive events of one file, with what the modules made of them.
+
+    Input columns are slices of what was read, made on first use. Columns are awkward layouts, so that nothing is
+    wrapped more often than a module looks at it.
+
+    Parameters
+    ----------
+    where : EventRange
+    block : mapping of str to Content
+        Columns that were read, of which this chunk's events are a part.
+    offset : int
+        Where this chunk begins in `block`.
+    """
+
+    __slots__ = ("_block", "_columns", "_narrowed", "_offset", "results", "selection", "where")
+
+    def __init__(self, where: EventRange, block: Mapping[str, Content], offset: int = 0) -> None:
+        self.where = where
+        self.selection = Selection(len(where))
+        self.results: dict[str, Any] = {}
+        """What the analyzers returned, by their name."""
+        self._block = block
+        self._offset = offset
+        self._columns: dict[str, tuple[int, Content]] = {}
+        self._narrowed: dict[tuple[str, int], Content] = {}
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns or name in self._block
+
+    def view(self, names: Iterable[str], level: int = 0) -> ak.Array:
+        """Record array of the named columns, for the events of a level; names that are absent are left out."""
+        fields = [name for name in names if name in self]
+        contents = [self.column(name, level) for name in fields]
+        return ak.Array(RecordArray(contents, fields, length=self.selection.size(level)))
+
+    def column(self, name: str, level: int = 0) -> Content:
+        """One column, for the events of a level that is not below its own."""
+        own, content = self._own(name)
+        if own == level:
+            return content
+        key = (name, level)
+        if key not in self._narrowed:
+            self._narrowed[key] = self.selection.narrow(content, own, level)
+        return self._narrowed[key]
+
+    def put(self, products: Mapping[str, Any], expected: Sequence[str], level: int) -> None:
+        """Add what a module made.
+
+        Raises
+        ------
+        ValueError
+            If the names are not those declared, or a product has not one entry an event.
+        """
+        if products.keys() != set(expected):
+            raise ValueError(f"returned products {_names(products)}, declared {_names(expected)}")
+        size = self.selection.size(level)
+        for name, value in products.items():
+            content = as_content(value)
+            if len(content) != size:
+                raise ValueError(f"product {name!r} has {len(content)} entries for {size} events")
+            self._columns[name] = (level, content)
+
+    def finish(self, names: Sequence[str], masks: Sequence[str], *, widen: bool) -> dict[str, Content]:
+        """Columns for the output; everything else is let go.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Columns wanted.
+        masks : sequence of str
+            Names of the filters, in their order.
+        widen : bool
+            True: every event, with a bool column for each filter, and blanks (see :meth:`Selection.widen`) where a
+            module did not see it; False: only the events that passed all of them.
+        """
+        top = self.selection.level
+        if not widen:
+            output = {name: self.column(name, top) for name in names}
+        else:
+            output = self._widened(names)
+            for level, mask in enumerate(masks, start=1):
+                output[mask] = NumpyArray(self.selection.mask(0, level))
+        self._block = {}
+        self._columns.clear()
+        self._narrowed.clear()
+        return output
+
+    def _widened(self, names: Sequence[str]) -> dict[str, Content]:
+        """Give columns an entry for every event; those of one collection keep lists of the same lengths."""
+        counts: dict[str, np.ndarray] = {}
+        wide: dict[str, Content] = {}
+        for name in sorted(names, key=lambda name: self._own(name)[0]):
+            level, content = self._own(name)
+            group = collection(name)
+            wide[name] = self.selection.widen(content, level, counts.get(group))
+            if wide[name].purelist_depth > 1 and group not in counts and self.selection.level:
+                counts[group] = np.asarray(ak.num(wide[name], axis=1))
+        return {name: wide[name] for name in names}
+
+    def _own(self, name: str) -> tuple[int, Content]:
+        """Return a column at the level it was made for; an input column is cut from the block on first use."""
+        found = self._columns.get(name)
+        if found is None:
+            found = (0, self._block[name][self._offset : self._offset + len(self.where)])
+            self._columns[name] = found
+        return found
+
+
+def collection(name: str) -> str:
+    """Return the collection that a column belongs to, by the convention of NanoAOD: ``Jet`` for ``Jet_pt``."""
+    return name.partition("_")[0]
+
+
+def as_content(value: Any) -> Content:
+    """Layout of an array: awkward, numpy, or anything that awkward can convert."""
+    if isinstance(value, ak.Array):
+        return value.layout
+    if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biuf":
+        return NumpyArray(value)
+    if isinstance(value, Content):
+        return value
+    return ak.to_layout(value, regulararray=False)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,326 @@
+"""One job: a workflow over files, from the source to the sink and the report."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+import sonic
+from sonic.errors import ConfigError, InferenceError
+from sonic.framework.offload import Mode
+from sonic.framework.output import Output, choose
+from sonic.framework.report import SINK, SOURCE, Ledger, Report, server_report
+from sonic.framework.scheduler import Scheduler
+from sonic.framework.sink import open_sink
+from sonic.framework.source import TreeSource
+from sonic.framework.steps import OffloadStep, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sonic.client.model import Client
+    from sonic.framework.offload import Callee, Offloaded
+    from sonic.framework.output import Progress
+    from sonic.framework.report import ModuleReport, ServerReport
+    from sonic.framework.steps import Step
+    from sonic.framework.workflow import Workflow
+    from sonic.protocol.messages import ModelStatistics
+
+# A stream is cheap: a chunk in memory. With a server far away more of them are needed to keep the threads busy.
+_STREAMS_PER_THREAD = 2
+_STREAMS_PER_THREAD_REMOTE = 8
+
+
+class Caller(Protocol):
+    """What gives a job its models; :class:`sonic.Client` is one."""
+
+    def model(self, name: str, version: str = "") -> Callee:
+        """Return a model to call."""
+
+
+def run(
+    workflow: Workflow,
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    servers: Sequence[str] = (),
+    mode: str = "service",
+    offload_mode: Mode | str = Mode.ASYNC,
+    threads: int | None = None,
+    streams: int | None = None,
+    chunk_size: int = 100,
+    repeat: int = 1,
+    entries: tuple[int | None, int | None] = (None, None),
+    filter_output: str = "mask",
+    keep: Sequence[str] | None = None,
+    fallback: bool = True,
+    timeout_s: float | None = None,
+    progress: Progress | None = None,
+    client: Caller | None = None,
+) -> Report:
+    """Run a workflow over event files.
+
+    Parameters
+    ----------
+    workflow : Workflow
+    inputs : sequence of path or str
+        ROOT files or URLs.
+    output : path, optional
+        A ``.root`` or ``.parquet`` file. It appears only when it is whole.
+    servers : sequence of str
+        URLs of inference servers, e.g. ``grpc://host:8001``. Without any, the job starts a server of its own.
+    mode : {"service", "direct"}
+        ``direct``: models run in the threads of this job, without a server.
+    offload_mode : Mode
+        How offloads wait that do not say so themselves. `direct` implies `sync`.
+    threads : int, optional
+        Threads that execute modules; as many as there are cores to use.
+    streams : int, optional
+        Chunks in flight; two for each thread, eight with servers given.
+    chunk_size : int
+        Events in a chunk.
+    repeat : int
+        How often the input is read.
+    entries : tuple of int or None
+        First and one past the last event to read, counted over all files.
+    filter_output : {"mask", "pass"}
+        ``mask``: every event is written, with a bool for each filter. ``pass``: only events that pass all filters.
+    keep : sequence of str, optional
+        What goes to the output, in place of the workflow's `keep`.
+    fallback : bool
+        Whether the workflow's own models are run in this process if no server can be reached.
+    timeout_s : float, optional
+        Time that a request may take.
+    progress : Progress, optional
+    client : Caller, optional
+        Used for the models instead of a client made here, and not closed.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ConfigError, DataError, WorkflowError
+        If the job makes no sense, or its input cannot be read.
+    ModuleError
+        If a module or its model fails.
+    OutputError
+        If the output cannot be written. Nothing is left under its name.
+    """
+    threads, streams = _resources(threads, streams, remote=bool(servers))
+    _one_of("mode", mode, ("service", "direct"))
+    _one_of("filter output", filter_output, ("mask", "pass"))
+    _one_of("offload mode", offload_mode, tuple(Mode))
+    if mode == "direct" and servers:
+        raise ConfigError("mode direct calls no server: leave out the servers, or the mode")
+    graph = workflow.graph()
+    plan = steps(graph, workflow.modules)
+    modes = _modes(workflow, mode, Mode(offload_mode))
+
+    with ExitStack() as stack:
+        source = stack.enter_context(
+            TreeSource(inputs, workflow.tree, chunk_size=chunk_size, repeat=repeat, entries=entries)
+        )
+        patterns = () if output is None else workflow.keep if keep is None else keep
+        branches, products = choose(patterns, source.branches[source.files[0]], graph)
+        source.require([*graph.required, *branches], graph.optional, graph.check_input)
+
+        urls: tuple[str, ...] = ()
+        if modes and client is None:
+            client, urls = _connect(stack, workflow, servers, mode, fallback=fallback, timeout_s=timeout_s)
+        callees = {} if client is None else _callees(client, workflow.offloads())
+        before = _statistics(callees)
+
+        sink = None if output is None else open_sink(_target(output, source.files), workflow.tree)
+        out = Output(
+            workflow.modules,
+            graph,
+            sink,
+            (*branches, *products),
+            widen=filter_output == "mask",
+            total=source.events,
+            progress=progress,
+        )
+        stack.enter_context(out)
+
+        ledger = Ledger([step.name for step in plan], threads)
+        began_ns, cpu_began_ns = time.perf_counter_ns(), time.process_time_ns()
+        scheduler = Scheduler(
+            graph,
+            plan,
+            callees,
+            ledger,
+            threads=threads,
+            streams=streams,
+            modes=modes,
+            clock=lambda: time.perf_counter_ns() - began_ns,
+        )
+        scheduler.run(source.chunks(), out.take)
+        summaries = out.summaries()
+        out.commit(_metadata(workflow, source, out))
+        wall_s = (time.perf_counter_ns() - began_ns) / 1e9
+        cpu_s = (time.process_time_ns() - cpu_began_ns) / 1e9
+        served = _served(before, _statistics(callees))
+
+    modules = _module_reports(ledger, plan, modes, served)
+    return Report(
+        workflow=workflow.name,
+        inputs=source.files,
+        output=None if output is None else str(output),
+        servers=urls,
+        mode=mode,
+        offload_mode=Mode(offload_mode).value if mode == "service" else Mode.SYNC.value,
+        threads=threads,
+        streams=streams,
+        chunk_size=chunk_size,
+        repeat=repeat,
+        events=out.read,
+        events_written=out.written,
+        chunks=out.chunks,
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        events_per_s=out.read / wall_s,
+        external_s=sum(module.offload.external_s for module in modules if module.offload),
+        hidden_s=sum(module.offload.hidden_s for module in modules if module.offload),
+        peak_rss_bytes=_peak_rss_bytes(),
+        modules=modules,
+        summaries=summaries,
+        versions=_versions(),
+        records_kept=len(ledger.records),
+        records_cut=ledger.cut,
+        totals=out.totals,
+        records=tuple(ledger.records),
+    )
+
+
+def _resources(threads: int | None, streams: int | None, *, remote: bool) -> tuple[int, int]:
+    if threads is None:
+        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+        threads = len(affinity(0)) if affinity else os.cpu_count() or 1
+    if streams is None:
+        streams = threads * (_STREAMS_PER_THREAD_REMOTE if remote else _STREAMS_PER_THREAD)
+    if threads < 1 or streams < 1:
+        raise ConfigError(f"a job needs at least one thread and one stream, got {threads} and {streams}")
+    return threads, streams
+
+
+def _one_of(what: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{what} {value!r}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
+
+
+def _modes(workflow: Workflow, mode: str, otherwise: Mode) -> dict[str, Mode]:
+    """How each offload waits. In mode `direct` the thread that asks is the one that runs the model."""
+    if mode == "direct":
+        return {module.name: Mode.SYNC for module in workflow.offloads()}
+    return {module.name: Mode(module.mode or otherwise) for module in workflow.offloads()}
+
+
+def _target(output: str | os.PathLike[str], inputs: Sequence[str]) -> Path:
+    path = Path(output)
+    for file in inputs:
+        if path.exists() and Path(file).exists() and path.samefile(file):
+            raise ConfigError(f"output {path} is also an input")
+    return path
+
+
+def _connect(
+    stack: ExitStack,
+    workflow: Workflow,
+    servers: Sequence[str],
+    mode: str,
+    *,
+    fallback: bool,
+    timeout_s: float | None,
+) -> tuple[Client, tuple[str, ...]]:
+    """Client for the job's mode, and the servers that it has."""
+    from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client
+    from sonic.client.model import Client
+
+    models = workflow.models
+    if models is None and not servers:
+        raise ConfigError(f"workflow {workflow.name} has no models of its own: name a server that has them")
+    if mode == "direct":
+        urls = [f"local:{models}"]
+    elif servers:
+        urls = list(servers)
+    else:
+        urls = [stack.enter_context(ServeProcess([str(models)])).grpc_url]
+    spare = models if fallback and mode == "service" else None
+    return stack.enter_context(Client(urls, fallback=spare, timeout_s=timeout_s)), tuple(urls)
+
+
+def _callees(client: Caller, modules: Sequence[Offloaded]) -> dict[str, Callee]:
+    """Models to call, by module. That they are there is found out now rather than at the first chunk."""
+    callees = {}
+    for module in modules:
+        callee = client.model(module.model, module.version)
+        try:
+            _ = callee.spec
+        except InferenceError as error:
+            raise type(error)(f"module {module.name}: {error}") from error
+        callees[module.name] = callee
+    return callees
+
+
+def _statistics(callees: Mapping[str, Callee]) -> dict[str, ModelStatistics]:
+    """Counters of the servers' models; a server that gives none is left out."""
+    found = {}
+    for name, callee in callees.items():
+        try:
+            found[name] = callee.statistics()
+        except InferenceError:
+            continue  # the report says null
+    return found
+
+
+def _served(
+    before: Mapping[str, ModelStatistics], after: Mapping[str, ModelStatistics]
+) -> dict[str, ServerReport | None]:
+    return {name: server_report(before[name], after[name]) for name in before.keys() & after.keys()}
+
+
+def _module_reports(
+    ledger: Ledger, plan: Sequence[Step], modes: Mapping[str, Mode], served: Mapping[str, ServerReport | None]
+) -> tuple[ModuleReport, ...]:
+    reports = []
+    for step, account in zip(plan, ledger.accounts, strict=False):
+        offload = None
+        if isinstance(step, OffloadStep):
+            module = step.module
+            offload = account.offload(module.model, module.version, modes[step.name].value, served.get(step.name))
+        reports.append(account.report(step.name, step.kind, filters=step.is_filter, offload=offload))
+    source, sink = ledger.accounts[-2:]
+    return (source.report(SOURCE, "source"), *reports, sink.report(SINK, "sink"))
+
+
+def _metadata(workflow: Workflow, source: TreeSource, out: Output) -> str:
+    """Return what the output file says of itself. Nothing in it depends on the route that the events took."""
+    return msgspec.json.encode(
+        {
+            "events": out.written,
+            "events_read": out.read,
+            "workflow": workflow.name,
+            "inputs": [Path(file).name for file in source.files],
+            "sonic": sonic.__version__,
+        }
+    ).decode()
+
+
+def _peak_rss_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("numpy", "awkward", "uproot")}
+    return {"sonic": sonic.__version__, "python": sys.version.split()[0], **packages}

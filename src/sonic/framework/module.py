@@ -1,0 +1,136 @@
+"""What a module is: it declares what it consumes and produces, and is handed chunks of events.
+
+A module is called from several threads at once, with different chunks, so it keeps nothing between calls.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from sonic.errors import WorkflowError
+from sonic.framework.graph import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import awkward as ak
+    from numpy.typing import ArrayLike
+
+    Columns = Mapping[str, ArrayLike | ak.Array]
+
+
+class Module(ABC):  # noqa: B024 - each kind has its own abstract method
+    """Base of all modules.
+
+    Attributes
+    ----------
+    name : str
+        Unique in a workflow; appears in reports, traces and messages.
+    consumes : tuple of str
+        Input branches and products of other modules that it needs.
+    optional : tuple of str
+        Those that it takes if they are there, and which are otherwise absent from `events`.
+    produces : tuple of str
+        Products that it makes.
+    """
+
+    name: str = ""
+    consumes: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
+
+
+class Producer(Module):
+    """A module that makes products."""
+
+    @abstractmethod
+    def produce(self, events: ak.Array) -> Columns:
+        """Make the products.
+
+        Parameters
+        ----------
+        events : ak.Array
+            Records with a field for each column consumed, one entry an event; may be empty.
+
+        Returns
+        -------
+        mapping of str to array
+            Exactly the names in `produces`; each array with one entry an event.
+        """
+
+
+class Filter(Module):
+    """A module that lets events pass. Modules listed after it see only those."""
+
+    @abstractmethod
+    def select(self, events: ak.Array) -> ArrayLike | ak.Array:
+        """Decide which events pass.
+
+        Parameters
+        ----------
+        events : ak.Array
+            As for :meth:`Producer.produce`.
+
+        Returns
+        -------
+        array of bool, shape (n_events,)
+        """
+
+
+class Analyzer(Module):
+    """A module that sums something up over all events: histograms, counts."""
+
+    @abstractmethod
+    def analyze(self, events: ak.Array) -> Any:
+        """Look at some events.
+
+        Parameters
+        ----------
+        events : ak.Array
+            As for :meth:`Producer.produce`.
+
+        Returns
+        -------
+        object
+            A new one each time, which adds up with ``+``: a ``hist.Hist``, a number, or a dict of such. Sums are made
+            in the order of the events. Histograms are written to a ROOT output, in a folder of the module's name.
+        """
+
+    def summarize(self, total: Any) -> Mapping[str, float | int | str]:  # noqa: ARG002
+        """Figures to show in the table at the end and in the report, by label; none unless overridden.
+
+        Parameters
+        ----------
+        total : object
+            The sum over all events.
+        """
+        return {}
+
+
+def add(total: Any, part: Any) -> Any:
+    """Sum of what an analyzer returned for two lots of events; dicts are summed key by key."""
+    if isinstance(total, dict) and isinstance(part, dict):
+        both = {key: add(total[key], part[key]) if key in part else total[key] for key in total}
+        return both | {key: part[key] for key in part if key not in total}
+    return total + part
+
+
+def node_of(module: Module, *, is_filter: bool) -> Node:
+    """Describe a module to the graph.
+
+    Raises
+    ------
+    WorkflowError
+        If it has no name, or a declaration is not a tuple of names.
+    """
+    kind = type(module).__name__
+    if not module.name or not isinstance(module.name, str):
+        raise WorkflowError(f"a module of class {kind} has no name: set the attribute `name`")
+    columns = {}
+    for field in ("consumes", "optional", "produces"):
+        names = getattr(module, field)
+        if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+            raise WorkflowError(f"module {module.name}: `{field}` must be a tuple of names, got {names!r}")
+        columns[field] = tuple(dict.fromkeys(names))
+    return Node(module.name, is_filter=is_filter, **columns)

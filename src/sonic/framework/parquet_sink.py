@@ -1,0 +1,63 @@
+"""Events as a Parquet file. Needs the extra ``parquet``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sonic.errors import OutputError
+from sonic.framework.sink import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from awkward.contents import Content
+
+METADATA = "sonic"
+
+
+class ParquetSink(Sink):
+    """A Parquet file with a column for each name; jagged columns are lists. Histograms are not stored.
+
+    The file's key-value metadata has the job's metadata under ``sonic``.
+    """
+
+    def _open(self, part: Path) -> None:
+        self._raw = part.open("wb")
+        self._writer: pq.ParquetWriter | None = None
+
+    def _append(self, columns: Mapping[str, Content]) -> None:
+        arrays = {}
+        for name, content in columns.items():
+            try:
+                arrays[name] = ak.to_arrow(content, extensionarray=False, list_to32=True)
+            except (TypeError, ValueError, NotImplementedError, pa.ArrowException) as error:
+                raise OutputError(
+                    f"{self.path}: column {name!r} has type {content.form.type}, which Parquet cannot hold"
+                ) from error
+        if not arrays:
+            raise OutputError(f"{self.path}: nothing is kept, and Parquet holds no histograms")
+        if self._writer is None:
+            schema = pa.schema([pa.field(name, array.type) for name, array in arrays.items()])
+            self._writer = pq.ParquetWriter(self._raw, schema)
+        self._writer.write_table(pa.table(list(arrays.values()), schema=self._writer.schema))
+
+    def _close(self, totals: Mapping[str, Any], metadata: str) -> None:  # noqa: ARG002 - no place for histograms
+        if self._writer is not None:
+            self._writer.add_key_value_metadata({METADATA: metadata})
+            self._writer.close()
+        self._raw.flush()
+        os.fsync(self._raw.fileno())
+        self._raw.close()
+
+    def _drop(self) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self._raw.close()

@@ -1,0 +1,377 @@
+"""Runs chunks through a graph: streams, threads, and requests that no thread waits for.
+
+A stream holds one chunk at a time. Threads take whatever is ready, of the chunk that is nearest to its end; a new
+chunk is begun only when nothing else is ready and a stream is free, and one chunk is read ahead. Finished chunks are
+written in the order of the input; those that are ahead wait in a window of fixed size. So memory depends on streams,
+window and chunk size alone.
+
+One lock guards all state. Modules, the source and the sink are called without it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from sonic.errors import ModuleError
+from sonic.framework.offload import tensor_bytes
+from sonic.framework.report import Phase
+from sonic.framework.requests import Call, Requests
+from sonic.framework.steps import OffloadStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from sonic.framework.event import Chunk
+    from sonic.framework.graph import Graph, ReadySet
+    from sonic.framework.offload import Callee, Mode
+    from sonic.framework.report import Ledger
+    from sonic.framework.steps import Step
+
+    # What a thread, by its number, executes. It returns what is to be done about it under the lock.
+    Action = Callable[[int], Callable[[], None]]
+
+
+class Flight:
+    """One chunk on its stream."""
+
+    __slots__ = ("chunk", "index", "ready", "stream")
+
+    def __init__(self, chunk: Chunk, index: int, stream: int, ready: ReadySet) -> None:
+        self.chunk = chunk
+        self.index = index
+        self.stream = stream
+        self.ready = ready
+
+
+class Scheduler:
+    """Threads that run chunks through a graph, once.
+
+    Parameters
+    ----------
+    graph : Graph
+    steps : sequence of Step
+        Its modules.
+    callees : mapping of str to Callee
+        What each offload calls, by the module's name.
+    ledger : Ledger
+    threads, streams : int
+        Threads that execute modules, and chunks that are in flight at most.
+    window : int or None
+        Finished chunks that may wait for an earlier one to be written; as many as streams if None.
+    modes : mapping of str to Mode
+        How each offload waits, by the module's name.
+    clock, cpu_clock : callable
+        Nanoseconds since the job began, and nanoseconds of CPU of the calling thread.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        steps: Sequence[Step],
+        callees: Mapping[str, Callee],
+        ledger: Ledger,
+        *,
+        threads: int,
+        streams: int,
+        window: int | None = None,
+        modes: Mapping[str, Mode],
+        clock: Callable[[], int] = time.perf_counter_ns,
+        cpu_clock: Callable[[], int] = time.thread_time_ns,
+    ) -> None:
+        self._graph = graph
+        self._steps = tuple(steps)
+        self._offloads = {i: step for i, step in enumerate(self._steps) if isinstance(step, OffloadStep)}
+        self._ledger = ledger
+        self._source, self._sink = len(self._steps), len(self._steps) + 1  # their accounts in the ledger
+        self._threads = threads
+        self._ahead = streams + (streams if window is None else window)
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._idle = 0
+        self._heap: list[tuple[int, int, int, Action | Flight]] = []
+        self._pushed = 0
+        self._free = list(range(streams))[::-1]
+        self._reading = self._fresh = self._exhausted = self._writing = False
+        self._begun = self._written = 0  # chunks read, chunks written
+        self._finished: dict[int, Flight] = {}
+        self._error: BaseException | None = None
+        self._over = threading.Event()
+        self._requests = Requests(
+            {i: callees[step.name] for i, step in self._offloads.items()},
+            {i: modes[step.name] for i, step in self._offloads.items()},
+            {i: step.name for i, step in self._offloads.items()},
+            ledger,
+            self._lock,
+            clock,
+            self._unsent,
+        )
+
+    def run(self, chunks: Iterable[Chunk], write: Callable[[Chunk], None]) -> None:
+        """Run all chunks, and return when the last one is written.
+
+        Parameters
+        ----------
+        chunks : iterable of Chunk
+            Taken one after another, by one thread at a time.
+        write : callable
+            Called with each chunk in turn, by one thread at a time.
+
+        Raises
+        ------
+        ModuleError
+            When a module fails. All other work is given up, and every thread has ended.
+        SonicError
+            Whatever `chunks` and `write` raise.
+        """
+        self._chunks: Iterator[Chunk] = iter(chunks)
+        self._write = write
+        workers = [
+            threading.Thread(target=self._work, args=(number,), name=f"sonic-worker-{number}", daemon=True)
+            for number in range(self._threads)
+        ]
+        with self._lock:
+            self._read_on()
+        self._requests.start()
+        for thread in workers:
+            thread.start()
+        try:
+            self._over.wait()
+        except BaseException as error:  # Ctrl-C: give up everything, then let it pass
+            self._abort(error)
+            raise
+        finally:
+            for thread in workers:
+                thread.join()
+            self._requests.join()
+        if self._error is not None:
+            raise self._error
+
+    # Threads
+
+    def _work(self, worker: int) -> None:
+        settle: Callable[[], None] | None = None
+        try:
+            while True:
+                action = self._exchange(settle)
+                if action is None:
+                    return
+                settle = action(worker)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that called run()
+            self._abort(error)
+
+    def _exchange(self, settle: Callable[[], None] | None) -> Action | None:
+        """Book what has been done and take what is to be done next; None at the end."""
+        with self._lock:
+            now_ns = self._clock()
+            if settle is not None and not self._over.is_set():
+                settle()
+            was_busy = settle is not None
+            while not self._heap or self._over.is_set():
+                if was_busy:
+                    self._ledger.busy(now_ns, -1)
+                    was_busy = False
+                if self._over.is_set():
+                    return None
+                self._idle += 1
+                self._wake.wait()
+                self._idle -= 1
+            if not was_busy:
+                self._ledger.busy(self._clock(), +1)
+            action = heappop(self._heap)[-1]
+            while isinstance(action, Flight):
+                self._begin(action)
+                action = heappop(self._heap)[-1]
+            if self._heap and self._idle:
+                self._wake.notify(len(self._heap))
+            return action
+
+    def _push(self, urgency: int, index: int, action: Action | Flight) -> None:
+        """Make something ready (lock held). Lower urgency goes first, then lower index."""
+        self._pushed += 1
+        heappush(self._heap, (urgency, index, self._pushed, action))
+
+    def _abort(self, error: BaseException) -> None:
+        """Give up: the first error stays, requests on their way are cancelled, threads end."""
+        with self._lock:
+            if self._error is None and not self._over.is_set():
+                self._error = error
+            self._heap.clear()
+            self._end()
+        self._requests.give_up()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._wake.notify_all()
+
+    # Chunks: read, finish, write
+
+    def _read_on(self) -> None:
+        """Read another chunk if there is room and none waits to be begun (lock held)."""
+        if self._exhausted or self._reading or self._fresh:
+            return
+        if not self._free or self._begun - self._written >= self._ahead:
+            return
+        self._reading = True
+        self._push(len(self._steps) + 1, self._begun, partial(self._read, self._free.pop()))
+
+    def _read(self, stream: int, worker: int) -> Callable[[], None]:
+        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        chunk = next(self._chunks, None)
+        stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
+
+        def settle() -> None:
+            self._reading = False
+            if chunk is None:
+                self._exhausted = True
+                self._free.append(stream)
+                self._end_if_over()
+                return
+            flight = Flight(chunk, self._begun, stream, self._graph.start())
+            self._begun += 1
+            account = self._ledger.accounts[self._source]
+            account.calls += 1
+            account.events += len(chunk)
+            self._ledger.worked(self._source, Phase.RUN, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
+            if self._steps:
+                self._fresh = True
+                self._push(len(self._steps) + 2, flight.index, flight)
+            else:
+                self._finish(flight)
+
+        return settle
+
+    def _begin(self, flight: Flight) -> None:
+        """Make the first modules of a chunk ready, and read the next one meanwhile (lock held)."""
+        self._fresh = False
+        for i in flight.ready.roots():
+            self._start(flight, i)
+        self._read_on()
+
+    def _finish(self, flight: Flight) -> None:
+        """Free the stream of a chunk whose modules are all done (lock held)."""
+        self._free.append(flight.stream)
+        self._finished[flight.index] = flight
+        self._write_on()
+        self._read_on()
+
+    def _write_on(self) -> None:
+        """Write the next chunk in order, if it is there and nobody writes (lock held)."""
+        if not self._writing and self._written in self._finished:
+            self._writing = True
+            flight = self._finished.pop(self._written)
+            self._push(-1, flight.index, partial(self._put, flight))
+
+    def _put(self, flight: Flight, worker: int) -> Callable[[], None]:
+        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        self._write(flight.chunk)
+        stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
+
+        def settle() -> None:
+            self._writing = False
+            self._written += 1
+            account = self._ledger.accounts[self._sink]
+            account.calls += 1
+            account.events += len(flight.chunk)
+            self._ledger.worked(self._sink, Phase.RUN, flight.index, -1, worker, start_ns, stop_ns, cpu_ns)
+            self._write_on()
+            self._read_on()
+            self._end_if_over()
+
+        return settle
+
+    def _end_if_over(self) -> None:
+        if self._exhausted and self._written == self._begun:
+            self._end()
+
+    # Modules
+
+    def _start(self, flight: Flight, i: int) -> None:
+        """Make a module ready (lock held)."""
+        action = self._acquire if i in self._offloads else self._run
+        self._push(flight.ready.remaining, flight.index, partial(action, flight, i))
+
+    def _done(self, flight: Flight, i: int) -> None:
+        """Note that a module is done with a chunk, and make ready what waited for it (lock held)."""
+        step, account = self._steps[i], self._ledger.accounts[i]
+        account.calls += 1
+        account.events += step.events(flight.chunk)
+        if step.is_filter:
+            account.passed += flight.chunk.selection.size(step.level + 1)
+        for j in flight.ready.done(i):
+            self._start(flight, j)
+        if not flight.ready.remaining:
+            self._finish(flight)
+
+    def _run(self, flight: Flight, i: int, worker: int) -> Callable[[], None]:
+        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        try:
+            self._steps[i].run(flight.chunk)
+        except Exception as error:
+            raise self._blame(flight, i, error) from error
+        stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
+
+        def settle() -> None:
+            self._ledger.worked(i, Phase.RUN, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
+            self._done(flight, i)
+
+        return settle
+
+    def _blame(self, flight: Flight, i: int, error: BaseException) -> ModuleError:
+        return ModuleError(self._steps[i].name, str(flight.chunk.where), error)
+
+    # Offloads
+
+    def _acquire(self, flight: Flight, i: int, worker: int) -> Callable[[], None]:
+        step = self._offloads[i]
+        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        try:
+            events = step.view(flight.chunk)
+            inputs = step.acquire(events)
+            call = Call(i, flight.chunk.where, flight.stream, events, partial(self._resume, flight))
+            if inputs:
+                self._requests.send(call, inputs)
+        except Exception as error:
+            raise self._blame(flight, i, error) from error
+        stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
+        self._requests.hold(call)
+
+        def settle() -> None:
+            self._ledger.worked(i, Phase.ACQUIRE, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
+            if not inputs:
+                self._resume(flight, call)
+
+        return settle
+
+    def _resume(self, flight: Flight, call: Call) -> None:
+        """Make the second half of an offload ready (lock held)."""
+        self._push(flight.ready.remaining, flight.index, partial(self._produce, flight, call))
+        if self._idle:
+            self._wake.notify()
+
+    def _produce(self, flight: Flight, call: Call, worker: int) -> Callable[[], None]:
+        i = call.i
+        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        try:
+            outputs = call.outputs()
+            size_bytes = tensor_bytes(outputs)
+            self._offloads[i].produce(flight.chunk, call.events, outputs)
+        except Exception as error:
+            raise self._blame(flight, i, error) from error
+        stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
+
+        def settle() -> None:
+            self._ledger.accounts[i].bytes_received += size_bytes
+            self._ledger.worked(i, Phase.PRODUCE, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
+            self._done(flight, i)
+
+        return settle
+
+    def _unsent(self, call: Call, error: Exception) -> None:
+        self._abort(ModuleError(self._steps[call.i].name, str(call.where), error))

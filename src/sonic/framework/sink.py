@@ -1,0 +1,247 @@
+"""Where the output goes: a file that appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+from awkward.contents import EmptyArray, ListArray, ListOffsetArray, NumpyArray
+
+from sonic.errors import ConfigError, OutputError, SonicError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from awkward.contents import Content
+
+# What is gathered before it is written: a basket, or a row group, of one chunk would be too small.
+FLUSH_BYTES = 8 << 20
+FLUSH_EVENTS = 100_000
+_MERGE_PARTS = 256
+
+
+class Sink(ABC):
+    """An output file. Columns are gathered and written in larger pieces.
+
+    The file is written beside its target as ``NAME.PID.part``, renamed by :meth:`commit` and removed by
+    :meth:`discard`.
+
+    Parameters
+    ----------
+    path : path
+    tree : str
+        Name of the table of events, where the format has one.
+    flush_bytes, flush_events : int
+        How much to gather before writing.
+
+    Raises
+    ------
+    OutputError
+        If there can be no such file.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        tree: str = "Events",
+        *,
+        flush_bytes: int = FLUSH_BYTES,
+        flush_events: int = FLUSH_EVENTS,
+    ) -> None:
+        self.path = Path(path)
+        self.tree = tree
+        self.events = 0
+        """Events taken so far."""
+        self._part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        self._flush_bytes = flush_bytes
+        self._flush_events = flush_events
+        self._parts: list[dict[str, Content]] = []
+        self._gathered = self._gathered_bytes = 0
+        self._forms: dict[str, Any] = {}
+        if self.path.is_dir():
+            raise OutputError(f"cannot write {self.path}: it is a folder")
+        with self._writing():
+            self._open(self._part)
+
+    @abstractmethod
+    def _open(self, part: Path) -> None:
+        """Create the file."""
+
+    @abstractmethod
+    def _append(self, columns: Mapping[str, Content]) -> None:
+        """Write columns; the same names with the same types each time, the first time perhaps with no events."""
+
+    @abstractmethod
+    def _close(self, totals: Mapping[str, Any], metadata: str) -> None:
+        """Write what comes last and close the file."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Close the file whatever its state."""
+
+    def check(self, totals: Mapping[str, Any]) -> None:  # noqa: B027 - for formats that store no totals
+        """Check early that what analyzers return can be written.
+
+        Raises
+        ------
+        OutputError
+            If it cannot.
+        """
+
+    def write(self, columns: Mapping[str, Content], events: int) -> None:
+        """Take the output of a chunk: columns of `events` entries each.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full, or a column has a type that the format does not take or that changes.
+        """
+        self._parts.append(dict(columns))
+        self.events += events
+        self._gathered += events
+        self._gathered_bytes += sum(_size_bytes(content) for content in columns.values())
+        if self._gathered_bytes >= self._flush_bytes or self._gathered >= self._flush_events:
+            self._flush()
+        elif len(self._parts) >= _MERGE_PARTS:
+            self._parts = [self._merged()]
+
+    def commit(self, totals: Mapping[str, Any], metadata: str) -> None:
+        """Finish the file and give it its name.
+
+        Parameters
+        ----------
+        totals : mapping of str to object
+            What the analyzers summed up; histograms are written where the format takes them.
+        metadata : str
+            JSON to be stored in the file.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        if self._parts:
+            self._flush()
+        with self._writing():
+            self._close(totals, metadata)
+            self._part.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove what has been written."""
+        try:
+            with suppress(OSError):  # a full disk fails again here; the file goes all the same
+                self._drop()
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        columns = self._merged()
+        self._parts.clear()
+        self._gathered = self._gathered_bytes = 0
+        settled = {name: self._settle(name, content) for name, content in columns.items()}
+        with self._writing():
+            self._append(settled)
+
+    def _merged(self) -> dict[str, Content]:
+        first = self._parts[0]
+        merged = {}
+        for name in first:
+            contents = [part[name] for part in self._parts]
+            whole = contents[0] if len(contents) == 1 else ak.concatenate(contents, highlevel=False)
+            merged[name] = ak.to_packed(whole, highlevel=False)
+        return merged
+
+    def _settle(self, name: str, content: Content) -> Content:
+        """Hold a column to the type that it had the first time."""
+        if name not in self._forms:
+            content = _known(content)
+            self._forms[name] = content.form
+            return content
+        wanted = self._forms[name]
+        cast = _cast(content, wanted)
+        if cast is None:
+            raise OutputError(f"{self.path}: column {name!r} was {wanted.type} and is now {content.form.type}")
+        return cast
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except SonicError:
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def open_sink(path: str | os.PathLike[str], tree: str = "Events") -> Sink:
+    """Open the sink for a file name: ``.root``, or ``.parquet`` with the extra ``parquet``.
+
+    Raises
+    ------
+    ConfigError
+        If the name has another ending, or the extra is not installed.
+    OutputError
+        If there can be no such file.
+    """
+    suffix = Path(path).suffix
+    if suffix == ".root":
+        from sonic.framework.root_sink import RootSink
+
+        return RootSink(path, tree)
+    if suffix in (".parquet", ".pq"):
+        try:
+            from sonic.framework.parquet_sink import ParquetSink
+        except ImportError as error:
+            raise ConfigError(
+                f"cannot write {path}: Parquet needs pyarrow: pip install 'sonic-hep[parquet]' ({error})"
+            ) from error
+        return ParquetSink(path, tree)
+    raise ConfigError(f"cannot tell the format of {path}: its name must end in .root or .parquet")
+
+
+def _size_bytes(content: Content) -> int:
+    """Size of the entries that a layout shows, which may be few of those that it holds."""
+    if isinstance(content, NumpyArray):
+        return int(content.data.nbytes)
+    if isinstance(content, ListOffsetArray) and isinstance(content.content, NumpyArray):
+        offsets = content.offsets
+        data = content.content.data
+        per_entry = data.nbytes / max(1, len(data))
+        return 8 * len(content) + int(per_entry * (int(offsets[-1]) - int(offsets[0])))
+    if isinstance(content, ListArray):
+        return _size_bytes(content.to_ListOffsetArray64(True))
+    return int(ak.to_packed(content, highlevel=False).nbytes)
+
+
+def _known(content: Content) -> Content:
+    """Take columns of unknown type, as an empty list gives them, for float64."""
+
+    def settle(layout: Content, **_: Any) -> Content | None:
+        return layout.to_NumpyArray(np.float64) if isinstance(layout, EmptyArray) else None
+
+    return ak.transform(settle, content, highlevel=False) if _has_unknown(content) else content
+
+
+def _has_unknown(content: Content) -> bool:
+    return "unknown" in str(content.form.type)
+
+
+def _cast(content: Content, wanted: Any) -> Content | None:
+    """Bring a column to a form, if that loses nothing; None if it would."""
+    if content.form.type == wanted.type:
+        return content
+    if len(content) == 0:
+        return wanted.length_zero_array(highlevel=False)
+    if isinstance(content, NumpyArray) and isinstance(wanted, ak.forms.NumpyForm):
+        dtype = ak.types.numpytype.primitive_to_dtype(wanted.primitive)
+        fits = content.data.shape[1:] == wanted.inner_shape and np.can_cast(content.data.dtype, dtype, "safe")
+        return NumpyArray(content.data.astype(dtype)) if fits else None
+    if isinstance(content, ListOffsetArray) and isinstance(wanted, ak.forms.ListOffsetForm):
+        inner = _cast(_known(content.content), wanted.content)
+        return None if inner is None else ListOffsetArray(content.offsets, inner, parameters=content.parameters)
+    return None

@@ -1,0 +1,130 @@
+"""A workflow: modules, what is kept of their products, and where their models are. Found by name or in a file."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError, SonicError
+from sonic.framework.graph import Graph, similar
+from sonic.framework.module import Filter, node_of
+from sonic.framework.offload import Offloaded, OffloadFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sonic.framework.module import Module
+
+GROUP = "sonic.workflows"
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """What a job does with its events.
+
+    Parameters
+    ----------
+    name : str
+    modules : tuple of Module
+        The order matters for filters alone: modules listed after one see only the events that pass it.
+    keep : tuple of str
+        Input branches and products that go to the output, as names or patterns with ``*``, ``?`` and ``[...]``. A plain
+        name must exist, a pattern may match nothing.
+    models : Path or None
+        Repository of the models that its offloads call.
+    tree : str
+        Name of the TTree that holds the events.
+    """
+
+    name: str
+    modules: tuple[Module, ...]
+    keep: tuple[str, ...] = ("*",)
+    models: Path | None = None
+    tree: str = "Events"
+
+    def graph(self) -> Graph:
+        """Plan the modules.
+
+        Raises
+        ------
+        WorkflowError
+            If they cannot run; see :class:`~sonic.framework.graph.Graph`.
+        """
+        return Graph([node_of(m, is_filter=isinstance(m, Filter | OffloadFilter)) for m in self.modules])
+
+    def offloads(self) -> tuple[Offloaded, ...]:
+        """Modules that call a model."""
+        return tuple(m for m in self.modules if isinstance(m, Offloaded))
+
+
+def known() -> tuple[str, ...]:
+    """Names of the installed workflows."""
+    return tuple(sorted(point.name for point in entry_points(group=GROUP)))
+
+
+def load(name: str) -> Workflow:
+    """Find a workflow.
+
+    Parameters
+    ----------
+    name : str
+        Of an installed workflow (entry points ``sonic.workflows``), or the path of a Python file that defines
+        ``workflow``: a :class:`Workflow`, or a function without arguments that returns one.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or its code fails; lists the workflows there are.
+    """
+    if name.endswith(".py") or Path(name).is_file():
+        return _from_file(Path(name))
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            return _made(point.load, f"workflow {name}")
+    raise ConfigError(
+        f"no workflow {name!r}{similar(name, known())}; installed: {', '.join(known()) or 'none'}; "
+        "one of your own is a Python file, e.g. my_workflow.py"
+    )
+
+
+def _from_file(path: Path) -> Workflow:
+    if not path.is_file():
+        raise ConfigError(f"no workflow file {path}")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:  # as for a script: what lies beside it can be imported
+        sys.path.insert(0, folder)
+
+    def find() -> object:
+        spec = spec_from_file_location(f"sonic_workflow_{path.stem}", path)
+        if spec is None or spec.loader is None:
+            raise ConfigError(f"{path} is not a Python file")
+        module = module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        contents: Mapping[str, object] = vars(module)
+        if "workflow" not in contents:
+            raise ConfigError(f"{path} does not define `workflow`")
+        return contents["workflow"]
+
+    return _made(find, str(path))
+
+
+def _made(find: Callable[[], object], where: str) -> Workflow:
+    """Run somebody's code that ends in a workflow."""
+    try:
+        found = find()
+        workflow = found() if callable(found) else found
+    except SonicError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name} line {frame.lineno}"
+        raise ConfigError(f"{where} failed to load: {type(error).__name__}: {error} ({place})") from error
+    if not isinstance(workflow, Workflow):
+        raise ConfigError(f"{where}: `workflow` is a {type(workflow).__name__}, not a sonic.framework.Workflow")
+    return workflow
