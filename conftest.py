@@ -1,12 +1,14 @@
 """The code blocks of README.md and docs/ are tests.
 
-In one document, blocks run from top to bottom in one empty folder and one namespace. A ``python`` block is executed, or, with a
-title, written to the file of that name; a ``sh`` block is run by bash. Blocks in any other language (``console``, ``text``,
-``toml`` ...) are only shown. `events.root` in the folder is a small generated sample in the PFNano format.
+In one document, blocks run from top to bottom in one empty folder and one namespace. A ``python`` block is executed,
+or, with a title, written to the file of that name; a ``sh`` block is run by bash. Blocks in any other language
+(``console``, ``text``, ``toml`` ...) are only shown. `events.root` in the folder is a small generated sample in the
+PFNano format.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -14,15 +16,17 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sybil import Document, Example, Region, Sybil
+from sybil import Region, Sybil
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROOT = Path(__file__).parent
+    from sybil import Document, Example
+
 _BLOCK = re.compile(
     r'^(?P<indent> *)```(?P<language>python|sh)(?: +title="(?P<title>[^"]+)")? *\n(?P<code>.*?)^(?P=indent)``` *$',
     re.MULTILINE | re.DOTALL,
@@ -49,6 +53,18 @@ def _run(example: Example) -> None:
             command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=100
         )
         assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+@cache
+def _sample() -> Path:
+    from sonic.workloads.simulation.pfnano import write_pfnano
+    from sonic.workloads.simulation.processes import PROCESSES
+    from sonic.workloads.simulation.sample import simulate
+
+    folder = Path(tempfile.mkdtemp(prefix="sonic-docs-"))
+    atexit.register(shutil.rmtree, folder)
+    write_pfnano(folder / "events.root", [simulate(PROCESSES[0], events=20, seed=1)])
+    return folder / "events.root"
 
 
 def _enter(namespace: dict[str, Any]) -> None:
