@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.client.pool import Pool, ServerState
+from sonic.errors import ConfigError
+
+
+def test_the_fewest_outstanding() -> None:
+    pool = Pool("abc")
+    pool.sent("a")
+    pool.sent("a")
+    pool.sent("b")
+    pool.sent("c")
+    pool.sent("c")
+    assert pool.choose(0) == "b"
+
+
+def test_in_turn_when_all_are_alike() -> None:
+    pool = Pool("abc")
+    assert [pool.choose(0) for _ in range(6)] == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_one_that_failed_rests() -> None:
+    pool = Pool("ab", rest_s=5)
+    pool.sent("a")
+    pool.done("a", 10.0, failed=True)
+    pool.sent("b")
+    assert pool.choose(14.9) == "b"
+    assert pool.choose(15.0) == "a"
+
+
+def test_one_that_rests_is_better_than_none() -> None:
+    pool = Pool("ab", rest_s=5)
+    for server in "ab":
+        pool.sent(server)
+        pool.done(server, 10.0, failed=True)
+    assert pool.choose(11) in ("a", "b")
+    assert pool.choose(11, exclude="b") == "a"
+
+
+def test_success_ends_a_rest() -> None:
+    pool = Pool("ab", rest_s=5)
+    pool.sent("a")
+    pool.sent("a")
+    pool.done("a", 10.0, failed=True)
+    pool.done("a", 11.0, failed=False)
+    assert pool.statistics()[0] == ServerState("a", 0, completed=1, failed=1, rests_until_s=float("-inf"))
+    assert pool.choose(11) == "a"
+
+
+def test_one_given_up_says_nothing() -> None:
+    pool = Pool("a")
+    pool.sent("a")
+    pool.done("a", 1.0, failed=None)
+    assert pool.statistics() == (ServerState("a", 0, 0, 0, float("-inf")),)
+
+
+def test_excluded_and_last() -> None:
+    pool = Pool("abc")
+    assert pool.choose(0, exclude=["a", "b"]) == "c"
+    assert pool.choose(0, exclude="abc") is None
+    assert pool.choose(0, exclude="c", last="a") == "b"
+    assert pool.choose(0, exclude="bc", last="a") == "a"
+    assert Pool(()).choose(0) is None
+
+
+def test_a_server_is_there_once() -> None:
+    with pytest.raises(ConfigError, match="server a is given twice"):
+        Pool("aba")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([True, False, None]), st.floats(0, 100)), max_size=30)
+)
+def test_whatever_happened_the_choice_is_one_not_excluded(history: list[tuple[str, bool | None, float]]) -> None:
+    pool = Pool("abc")
+    now = 0.0
+    for server, failed, wait in history:
+        now += wait
+        pool.sent(server)
+        pool.done(server, now, failed=failed)
+        assert pool.choose(now) in ("a", "b", "c")
+        assert pool.choose(now, exclude=[server]) not in (server, None)
+    assert all(state.outstanding == 0 for state in pool.statistics())
+    assert sum(state.completed + state.failed for state in pool.statistics()) == sum(
+        failed is not None for _, failed, _ in history
+    )

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
+from threading import Barrier
+
+import pytest
+
+from sonic.client.promise import Promise, as_inference_error
+from sonic.errors import Cancelled, ModelFailed, Unavailable
+
+
+def test_ends_once() -> None:
+    promise: Promise[int] = Promise()
+    assert not promise.ended
+    assert promise.resolve(1)
+    assert promise.ended
+    assert not promise.resolve(2)
+    assert not promise.reject(Unavailable("late"))
+    assert promise.future.result() == 1
+    assert not promise.future.cancel()
+
+
+def test_ends_once_when_many_try_at_once() -> None:
+    for _ in range(50):
+        promise: Promise[int] = Promise()
+        ends: list[int] = []
+        promise.future.add_done_callback(lambda _, ends=ends: ends.append(1))
+        barrier = Barrier(4)
+
+        def attempt(number: int, promise: Promise[int] = promise, barrier: Barrier = barrier) -> bool:
+            barrier.wait()
+            if number == 3:
+                return promise.future.cancel()
+            return promise.resolve(number) if number % 2 else promise.reject(Unavailable(str(number)))
+
+        with ThreadPoolExecutor(4) as threads:
+            assert sum(threads.map(attempt, range(4))) == 1
+        assert ends == [1]
+
+
+def test_its_owner_can_give_it_up() -> None:
+    calls: list[int] = []
+    promise: Promise[int] = Promise(lambda: calls.append(1))
+    assert promise.future.cancel()
+    assert promise.ended
+    assert not promise.resolve(1)
+    assert calls == [1]
+    # Those who wait for several futures learn of it too.
+    assert list(as_completed([promise.future], timeout=5)) == [promise.future]
+    assert not wait([promise.future], 5).not_done
+
+
+def test_follows_another() -> None:
+    source: Future[int] = Future()
+    promise: Promise[str] = Promise()
+    promise.follow(source, str)
+    source.set_result(3)
+    assert promise.future.result(0) == "3"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(Unavailable("down"), Unavailable), (KeyError("x"), ModelFailed), (CancelledError(), Cancelled)]
+)
+def test_follows_into_an_error(error: BaseException, kind: type[Exception]) -> None:
+    source: Future[int] = Future()
+    promise: Promise[str] = Promise()
+    promise.follow(source, str)
+    source.set_exception(error)
+    assert type(promise.future.exception(0)) is kind
+
+
+def test_a_conversion_that_fails_is_the_end() -> None:
+    source: Future[int] = Future()
+    promise: Promise[float] = Promise()
+    promise.follow(source, lambda value: 1 / value)
+    source.set_result(0)
+    assert str(promise.future.exception(0)) == "ZeroDivisionError: division by zero"
+
+
+def test_gives_up_what_it_follows() -> None:
+    source: Future[int] = Future()
+    promise: Promise[str] = Promise()
+    promise.follow(source, str)
+    promise.future.cancel()
+    assert source.cancelled()
+
+
+def test_errors_keep_their_cause() -> None:
+    cause = KeyError("x")
+    error = as_inference_error(cause)
+    assert isinstance(error, ModelFailed)
+    assert error.__cause__ is cause
