@@ -86,7 +86,7 @@ def _register(verb: str) -> None:
                 command.callback = _reported(command.callback)
         app.add_typer(found, name=verb)
     else:
-        app.command(verb)(_reported(found))
+        app.command(verb, cls=getattr(found, "command_class", None))(_reported(found))
 
 
 _verbs = [module.name for module in iter_modules(__path__)]

@@ -17,7 +17,7 @@ import sonic
 from sonic.errors import ConfigError, InferenceError
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, choose
-from sonic.framework.report import SINK, SOURCE, Ledger, Report, server_report
+from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, server_report
 from sonic.framework.scheduler import Scheduler
 from sonic.framework.sink import open_sink
 from sonic.framework.source import TreeSource
@@ -134,9 +134,9 @@ def run(
         branches, products = choose(patterns, source.branches[source.files[0]], graph)
         source.require([*graph.required, *branches], graph.optional, graph.check_input)
 
-        urls: tuple[str, ...] = ()
+        own: Client | None = None
         if modes and client is None:
-            client, urls = _connect(stack, workflow, servers, mode, fallback=fallback, timeout_s=timeout_s)
+            client = own = _connect(stack, workflow, servers, mode, fallback=fallback, timeout_s=timeout_s)
         callees = {} if client is None else _callees(client, workflow.offloads())
         before = _statistics(callees)
 
@@ -170,13 +170,15 @@ def run(
         wall_s = (time.perf_counter_ns() - began_ns) / 1e9
         cpu_s = (time.process_time_ns() - cpu_began_ns) / 1e9
         served = _served(before, _statistics(callees))
+        used = () if own is None else tuple(ServerUse(s.server, s.completed, s.failed) for s in own.servers())
 
     modules = _module_reports(ledger, plan, modes, served)
     return Report(
         workflow=workflow.name,
         inputs=source.files,
         output=None if output is None else str(output),
-        servers=urls,
+        servers=used,
+        by_fallback=0 if own is None else max(0, _requests(modules) - sum(server.completed for server in used)),
         mode=mode,
         offload_mode=Mode(offload_mode).value if mode == "service" else Mode.SYNC.value,
         threads=threads,
@@ -241,22 +243,19 @@ def _connect(
     *,
     fallback: bool,
     timeout_s: float | None,
-) -> tuple[Client, tuple[str, ...]]:
-    """Client for the job's mode, and the servers that it has."""
+) -> Client:
+    """Client for the job's mode."""
     from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client
     from sonic.client.model import Client
 
-    models = workflow.models
-    if models is None and not servers:
-        raise ConfigError(f"workflow {workflow.name} has no models of its own: name a server that has them")
-    if mode == "direct":
-        urls = [f"local:{models}"]
-    elif servers:
-        urls = list(servers)
-    else:
-        urls = [stack.enter_context(ServeProcess([str(models)])).grpc_url]
-    spare = models if fallback and mode == "service" else None
-    return stack.enter_context(Client(urls, fallback=spare, timeout_s=timeout_s)), tuple(urls)
+    models = None if workflow.models is None else os.fspath(workflow.models)
+    if mode == "direct" or not servers:
+        if models is None:
+            raise ConfigError(f"workflow {workflow.name} has no models of its own: name a server that has them")
+        if mode == "direct":
+            return stack.enter_context(Client([f"local:{models}"], timeout_s=timeout_s))
+        servers = [stack.enter_context(ServeProcess([models])).grpc_url]
+    return stack.enter_context(Client(servers, fallback=models if fallback else None, timeout_s=timeout_s))
 
 
 def _callees(client: Caller, modules: Sequence[Offloaded]) -> dict[str, Callee]:
@@ -301,6 +300,10 @@ def _module_reports(
         reports.append(account.report(step.name, step.kind, filters=step.is_filter, offload=offload))
     source, sink = ledger.accounts[-2:]
     return (source.report(SOURCE, "source"), *reports, sink.report(SINK, "sink"))
+
+
+def _requests(modules: Sequence[ModuleReport]) -> int:
+    return sum(module.offload.requests for module in modules if module.offload)
 
 
 def _metadata(workflow: Workflow, source: TreeSource, out: Output) -> str:

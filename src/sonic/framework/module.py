@@ -26,7 +26,7 @@ class Module(ABC):  # noqa: B024 - each kind has its own abstract method
     Attributes
     ----------
     name : str
-        Unique in a workflow; appears in reports, traces and messages.
+        Unique in a workflow; appears in reports, traces and messages. The class's own name unless set.
     consumes : tuple of str
         Input branches and products of other modules that it needs.
     optional : tuple of str
@@ -39,6 +39,11 @@ class Module(ABC):  # noqa: B024 - each kind has its own abstract method
     consumes: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     produces: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__
 
 
 class Producer(Module):
@@ -124,9 +129,10 @@ def node_of(module: Module, *, is_filter: bool) -> Node:
     WorkflowError
         If it has no name, or a declaration is not a tuple of names.
     """
-    kind = type(module).__name__
+    if not isinstance(module, Module):
+        raise WorkflowError(f"{module!r} is not a module: give instances of Producer, Filter, Analyzer or Offload")
     if not module.name or not isinstance(module.name, str):
-        raise WorkflowError(f"a module of class {kind} has no name: set the attribute `name`")
+        raise WorkflowError(f"a module of class {type(module).__name__} has no name: set the attribute `name`")
     columns = {}
     for field in ("consumes", "optional", "produces"):
         names = getattr(module, field)

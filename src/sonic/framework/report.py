@@ -143,17 +143,28 @@ class ModuleReport:
 
 
 @dataclass(frozen=True)
+class ServerUse:
+    """How many requests of this job a server completed, and how many it did not take or answered with an error."""
+
+    url: str
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True)
 class Report:
     """What a job did and what it took. Times are in seconds, sizes in bytes.
 
     `cpu_s` is that of the whole process, threads of libraries included. `external_s` and `hidden_s` are sums over the
-    offloads. `records_cut` counts timing records that came after the trace was full; the sums have all of them.
+    offloads. `by_fallback` counts requests that no server answered but the workflow's own models did, in this process.
+    `records_cut` counts timing records that came after the trace was full; the sums have all of them.
     """
 
     workflow: str
     inputs: tuple[str, ...]
     output: str | None
-    servers: tuple[str, ...]
+    servers: tuple[ServerUse, ...]
+    by_fallback: int
     mode: str
     offload_mode: str
     threads: int
@@ -185,9 +196,14 @@ class Report:
         return self.hidden_s / self.external_s if self.external_s else None
 
     @property
+    def rate(self) -> str:
+        """The throughput as text."""
+        return f"{self.events_per_s:.0f} events/s" if self.events_per_s >= 100 else f"{self.events_per_s:.3g} events/s"
+
+    @property
     def headline(self) -> str:
         """The main figures in a few words."""
-        words = [f"{self.threads} threads, {self.streams} streams", f"{self.events_per_s:.3g} events/s"]
+        words = [f"{self.threads} threads, {self.streams} streams", self.rate]
         if self.hidden_fraction is not None:
             words.append(f"{100 * self.hidden_fraction:.0f} % of {self.external_s:.3g} s external time hidden")
         return ", ".join(words)

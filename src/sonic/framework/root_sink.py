@@ -93,6 +93,8 @@ class RootSink(Sink):
     def check(self, totals: Mapping[str, Any]) -> None:
         """Convert every histogram once, so that one that cannot be stored is known before the last event."""
         for name, histogram in histograms(totals).items():
+            if name.partition("/")[0] in (self.tree, METADATA):
+                raise OutputError(f"{self.path}: histogram {name} has the name of something else in the file")
             with self._storing(name):
                 uproot.to_writable(_with_floats(histogram))
 

@@ -193,6 +193,8 @@ class TreeSource:
                 if self._tree not in classes:
                     trees = [name for name, kind in classes.items() if kind == "TTree"]
                     raise DataError(f"{file} has no tree {self._tree!r}; it has {', '.join(trees) or 'no trees'}")
+                if classes[self._tree] == "ROOT::RNTuple":
+                    raise DataError(f"{file}: {self._tree} is an RNTuple; only TTrees are read")
                 if classes[self._tree] != "TTree":
                     raise DataError(f"{file}: {self._tree} is a {classes[self._tree]}, not a TTree")
                 return opened[self._tree]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -16,6 +16,7 @@ from sonic.framework.module import Filter, node_of
 from sonic.framework.offload import Offloaded, OffloadFilter
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping
 
     from sonic.framework.module import Module
@@ -35,8 +36,8 @@ class Workflow:
     keep : tuple of str
         Input branches and products that go to the output, as names or patterns with ``*``, ``?`` and ``[...]``. A plain
         name must exist, a pattern may match nothing.
-    models : Path or None
-        Repository of the models that its offloads call.
+    models : path or None
+        Repository of the models that its offloads call. In a workflow file it may be relative to that file.
     tree : str
         Name of the TTree that holds the events.
     """
@@ -44,7 +45,7 @@ class Workflow:
     name: str
     modules: tuple[Module, ...]
     keep: tuple[str, ...] = ("*",)
-    models: Path | None = None
+    models: str | os.PathLike[str] | None = None
     tree: str = "Events"
 
     def graph(self) -> Graph:
@@ -111,7 +112,10 @@ def _from_file(path: Path) -> Workflow:
             raise ConfigError(f"{path} does not define `workflow`")
         return contents["workflow"]
 
-    return _made(find, str(path))
+    workflow = _made(find, str(path))
+    if workflow.models is not None and (path.parent / workflow.models).is_dir():
+        return replace(workflow, models=path.parent / workflow.models)
+    return workflow
 
 
 def _made(find: Callable[[], object], where: str) -> Workflow:

@@ -1,0 +1,306 @@
+"""``sonic run``: a workflow over event files."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - typer reads annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from sonic.framework.output import Progress
+    from sonic.framework.report import ModuleReport, Report
+
+
+class ManyValues(TyperCommand):
+    """A command whose repeatable options take several values in one go: ``--input a.root b.root``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give each value the option's name, and parse."""
+        names = {name for parameter in self.params if getattr(parameter, "multiple", False) for name in parameter.opts}
+        return super().parse_args(ctx, expand(args, names))
+
+
+def expand(args: Sequence[str], names: set[str]) -> list[str]:
+    """Repeat an option's name for each of the values that follow it, up to the next option."""
+    expanded: list[str] = []
+    current, given = "", True
+    for at, arg in enumerate(args):
+        if arg == "--":
+            return [*expanded, *args[at:]]
+        if arg.startswith("-") and arg != "-":
+            if not given:
+                expanded.append(current)  # without a value: left to the parser, which says so
+            name, has_value, _ = arg.partition("=")
+            current, given = (name, bool(has_value)) if name in names else ("", True)
+            if not current or given:
+                expanded.append(arg)
+        elif current:
+            expanded += [current, arg]
+            given = True
+        else:
+            expanded.append(arg)
+    return expanded if given else [*expanded, current]
+
+
+def run(
+    workflow: Annotated[
+        str, typer.Argument(metavar="WORKFLOW", help="Name of a workflow, or a Python file.", show_default=False)
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Option("--input", "-i", metavar="FILE...", help="ROOT files or URLs."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A .root or .parquet file.")
+    ] = None,
+    server: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL...", help="Servers to use, e.g. grpc://host:8001.", show_default="one of its own"),
+    ] = None,
+    mode: Annotated[
+        str, typer.Option(metavar="service|direct", help="direct: models run in the job's threads, without a server.")
+    ] = "service",
+    offload: Annotated[
+        str, typer.Option(metavar="async|sync|pseudo_async", help="How a module waits for its model.")
+    ] = "async",
+    threads: Annotated[
+        int | None, typer.Option("--threads", "-t", help="Modules that run at once.", show_default="the cores")
+    ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option("--streams", "-s", help="Chunks in flight.", show_default="2 a thread, 8 with --server"),
+    ] = None,
+    chunk_size: Annotated[int, typer.Option(help="Events in a chunk.")] = 100,
+    entries: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Only these events, counted over all files; B excluded.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Go over the input so many times.")] = 1,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN...", help="Branches and products to write.", show_default="as the workflow says"),
+    ] = None,
+    filter_output: Annotated[
+        str,
+        typer.Option(metavar="mask|pass", help="mask: all events, with a bool a filter. pass: those that pass."),
+    ] = "mask",
+    timeout_s: Annotated[
+        float | None, typer.Option(help="Seconds that a request may take.", show_default="no limit")
+    ] = None,
+    fallback: Annotated[
+        bool,
+        typer.Option(
+            "--fallback/--no-fallback",
+            help="Whether to run the workflow's own models in the job if no server can be reached.",
+        ),
+    ] = True,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev or chrome://tracing.")
+    ] = None,
+    timeline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw streams and modules over time (png, pdf, svg).")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+) -> None:
+    """Run WORKFLOW over event files; its heavy modules are offloaded.
+
+    WORKFLOW is the name of an installed one (miniaod), or a Python file that
+    defines `workflow`. Without --server the job starts a server for the
+    workflow's own models and stops it at the end. For example:
+
+      sonic run miniaod --input events.root --output out.root
+
+      sonic run miniaod -i a.root b.root -o out.root --server grpc://gpu01:8001
+
+      sonic run miniaod -i root://host//file.root -o out.parquet --entries 0:1000
+
+      sonic run my_workflow.py -i events.root --mode direct --timeline run.png
+    """
+    from rich.console import Console
+
+    from sonic.framework.job import run as run_job
+    from sonic.framework.workflow import load
+
+    extras = _Extras(report, trace, timeline)
+    with _terminable(), _progress(Console(stderr=True), quiet=quiet) as progress:
+        result = run_job(
+            load(workflow),
+            inputs,
+            output,
+            servers=server or (),
+            mode=mode,
+            offload_mode=offload,
+            threads=threads,
+            streams=streams,
+            chunk_size=chunk_size,
+            repeat=repeat,
+            entries=_entries(entries),
+            filter_output=filter_output,
+            keep=keep or None,
+            fallback=fallback,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+    extras.write(result)
+    if not quiet:
+        _show(result, Console())
+
+
+run.command_class = ManyValues  # type: ignore[attr-defined]
+
+
+class _Extras:
+    """Files beside the output. What cannot be written is found out before the job, not after it."""
+
+    def __init__(self, report: Path | None, trace: Path | None, timeline: Path | None) -> None:
+        from sonic.errors import ConfigError
+
+        self._report, self._trace, self._timeline = report, trace, timeline
+        for path in (report, trace, timeline):
+            if path is not None and not path.absolute().parent.is_dir():
+                raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
+        if timeline is not None:
+            try:
+                import sonic.framework.timeline  # noqa: F401
+            except ImportError as error:
+                raise ConfigError(f"--timeline needs matplotlib: pip install 'sonic-hep[plots]' ({error})") from error
+
+    def write(self, result: Report) -> None:
+        """Write those that were asked for."""
+        from sonic.errors import OutputError
+        from sonic.framework.trace import to_trace
+
+        path = self._report
+        try:
+            if path is not None:
+                path.write_bytes(result.to_json())
+            path = self._trace
+            if path is not None:
+                path.write_bytes(to_trace(result.records, result.workflow))
+            path = self._timeline
+            if path is not None:
+                from sonic.framework.timeline import timeline
+
+                timeline(result.records, title=result.workflow, subtitle=result.headline).savefig(path)
+        except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
+            raise OutputError(f"cannot write {path}: {error}") from error
+
+
+def _entries(text: str | None) -> tuple[int | None, int | None]:
+    if text is None:
+        return None, None
+    first, colon, last = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return int(first) if first else None, int(last) if last else None
+    except ValueError:
+        raise typer.BadParameter(f"expected A:B, A: or :B, got {text!r}", param_hint="--entries") from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, by which batch systems end a job, be as orderly as Ctrl-C."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        typer.echo("sonic: terminated", err=True)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress(console: Console, *, quiet: bool) -> Iterator[Progress | None]:
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def advance(done: int, total: int, /) -> None:
+            bar.update(task, description="running", completed=done, total=total)
+
+        yield advance
+
+
+def _show(result: Report, console: Console) -> None:
+    console.print(_module_table(result))
+    for module, figures in result.summaries.items():
+        console.print(f"[bold]{module}[/bold]")
+        for label, value in figures.items():
+            text = f"{value:.5g}" if isinstance(value, float) else str(value)
+            console.print(f"  {label:<28} {text}", markup=False, highlight=False)
+    console.print(
+        f"[bold]{result.events} events in {result.wall_s:.3g} s: {result.rate}[/bold] with "
+        f"{result.threads} threads and {result.streams} streams, {result.cpu_s:.3g} s of CPU, "
+        f"peak memory {result.peak_rss_bytes / 2**20:.0f} MiB",
+        highlight=False,
+    )
+    if result.hidden_fraction is not None:
+        console.print(
+            f"{100 * result.hidden_fraction:.0f} % of {result.external_s:.3g} s external time hidden behind other work",
+            highlight=False,
+        )
+    for server in result.servers:
+        if server.failed:
+            console.print(f"[yellow]{server.url} failed on {server.failed} requests[/yellow]", highlight=False)
+    if result.by_fallback:
+        console.print(f"[yellow]{result.by_fallback} requests were answered by the fallback[/yellow]", highlight=False)
+    if result.output is not None:
+        console.print(f"{result.output}: {result.events_written} events", highlight=False, soft_wrap=True)
+
+
+def _module_table(result: Report) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=f"{result.workflow}, {result.mode}", title_justify="left", box=SIMPLE_HEAD, padding=0)
+    table.add_column("module", overflow="fold")
+    for name in ("events", "CPU", "external", "hidden", "requests", "bytes", "batch"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for module in result.modules:
+        table.add_row(*_row(module))
+    return table
+
+
+def _row(module: ModuleReport) -> tuple[str, ...]:
+    events = str(module.events) if module.passed is None else f"{module.passed}/{module.events}"
+    cells = (module.name, events, f"{module.cpu_s:.3f} s")
+    offload = module.offload
+    if offload is None:
+        return cells
+    hidden = f"{100 * offload.hidden_s / offload.external_s:.0f} %" if offload.external_s else ""
+    server = "" if offload.server is None or not offload.server.executions else f" ({offload.server.mean_batch:.3g})"
+    return (
+        *cells,
+        f"{offload.external_s:.3f} s",
+        hidden,
+        str(offload.requests),
+        _bytes(offload.bytes_sent + offload.bytes_received),
+        f"{offload.batch_mean:.3g}{server}",
+    )
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
