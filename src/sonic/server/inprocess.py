@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from sonic.errors import ConfigError, InferenceError, ModelFailed
+from sonic.errors import ConfigError, InferenceError, ModelFailed, Unavailable
 from sonic.protocol.messages import ModelStatus
 from sonic.server.dataplane import Dataplane
 from sonic.server.repository import Repository
@@ -107,7 +107,9 @@ class InProcessTransport:
         self._dataplane.close()
 
     def _load(self, model: str) -> None:
-        if model not in self._tried and self._dataplane.accepting:
+        if not self._dataplane.accepting:
+            raise Unavailable(f"{self.url} is closed")
+        if model not in self._tried:
             with self._lock:
                 if model not in self._tried:
                     outcome: InferenceError | None = None

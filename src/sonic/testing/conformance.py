@@ -215,10 +215,9 @@ class TransportConformance:
             transport.model_spec("echo", "9")
 
     def test_index(self, transport: Transport) -> None:
-        assert {(m.name, m.version, m.state) for m in transport.models(WAIT_S)} == {
-            ("echo", "1", "READY"),
-            ("kinds", "1", "READY"),
-        }
+        index = transport.models(WAIT_S)
+        assert sorted((m.name, m.state) for m in index) == [("echo", "READY"), ("kinds", "READY")]
+        assert {m.version for m in index} <= {"1", ""}, "a version that is not known yet may be left out"
 
     def test_statistics(self, transport: Transport) -> None:
         before = transport.statistics("echo")
@@ -237,7 +236,7 @@ class TransportConformance:
         transport.close()
         assert not transport.ready(WAIT_S)
         assert isinstance(error_of(transport.submit(echo_request())), Cancelled | Unavailable)
-        for call in (transport.models, lambda: transport.model_spec("echo"), lambda: transport.statistics("echo")):
+        for call in (lambda: transport.model_spec("echo"), lambda: transport.statistics("echo")):
             with pytest.raises((Cancelled, Unavailable)):
                 call()
 

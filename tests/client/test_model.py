@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import asyncio
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import sonic
+from sonic.client import model as client_model
+from sonic.client.model import Client, Model
+from sonic.errors import (
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelFailed,
+    ModelNotFound,
+    Unavailable,
+)
+from sonic.specs import DType, ModelSpec, TensorSpec
+from sonic.testing.conformance import (
+    BATCHING,
+    KINDS,
+    WAIT_S,
+    RudePeer,
+    TransportConformance,
+    error_of,
+)
+from sonic.testing.strategies import same_bits
+from sonic.testing.transports import FakeTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sonic.client.transport import Transport
+    from sonic.protocol.messages import InferRequest
+    from sonic.server.app import Server
+
+SPEC = ModelSpec(
+    "double", "1", (TensorSpec("x", DType.FP32, (-1, 2)),), (TensorSpec("y", DType.FP32, (-1, 2)),), max_batch_size=4
+)
+
+
+def double(request: InferRequest) -> dict[str, np.ndarray]:
+    return {"y": 2 * request.inputs["x"]}
+
+
+@pytest.fixture
+def way() -> FakeTransport:
+    return FakeTransport([SPEC], double)
+
+
+@pytest.fixture
+def model(way: FakeTransport) -> Iterator[Model]:
+    with Client(transports=[way]) as client:
+        yield client.model("double")
+
+
+class TestInProcess(TransportConformance):
+    @pytest.fixture
+    def transport(self, models: Path) -> Iterator[Transport]:
+        transport = client_model.connect(client_model.parse_server(f"local:{models}"))
+        yield transport
+        transport.close()
+
+
+def test_a_call(model: Model, way: FakeTransport) -> None:
+    x = np.arange(4.0).reshape(2, 2)
+    assert model(x=x)["y"].tolist() == [[0, 2], [4, 6]]
+    assert model.submit(x=x).result(WAIT_S)["y"].dtype == np.float32
+    assert model.spec == SPEC
+    assert [request.timeout_s for request in way.requests] == [None, None]
+
+
+def test_from_asyncio(model: Model) -> None:
+    async def both() -> list[dict[str, np.ndarray]]:
+        return await asyncio.gather(*(asyncio.wrap_future(model.submit(x=[[n, n]])) for n in (1, 2)))
+
+    first, second = asyncio.run(both())
+    assert (first["y"].tolist(), second["y"].tolist()) == ([[2, 2]], [[4, 4]])
+
+
+def test_submit_returns_before_anything_is_known(way: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = Event(), Event()
+
+    def model_spec(*_: object) -> ModelSpec:
+        asked.set()
+        assert answer.wait(WAIT_S)
+        return SPEC
+
+    monkeypatch.setattr(way, "model_spec", model_spec)
+    with Client(transports=[way]) as client:
+        model = client.model("double")
+        futures = [model.submit(x=[[n, n]]) for n in range(20)]
+        assert asked.wait(WAIT_S)
+        assert futures[3].cancel()
+        assert not any(future.done() for future in futures[:3])
+        answer.set()
+        for n in (*range(3), *range(4, 20)):
+            assert futures[n].result(WAIT_S)["y"].tolist() == [[2 * n, 2 * n]]
+        assert len(way.requests) == 19
+
+
+def test_the_spec_is_asked_for_once(model: Model, way: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = []
+    ask = way.model_spec
+    monkeypatch.setattr(way, "model_spec", lambda *a: (count.append(1), ask(*a))[1])
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: model(x=[[1, 1]]), range(20)))
+    assert len(count) == 1
+
+
+def test_a_spec_that_could_not_be_had_is_asked_for_again(model: Model, way: FakeTransport) -> None:
+    way.down = Unavailable("starting up")
+    assert type(error_of(model.submit(x=[[1, 1]]))) is Unavailable
+    with pytest.raises(Unavailable, match="starting up"):
+        _ = model.spec
+    way.down = None
+    assert model(x=[[1, 1]])["y"].tolist() == [[2, 2]]
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 8, 11, 203])
+def test_more_rows_than_a_batch_are_split_and_put_together(model: Model, way: FakeTransport, rows: int) -> None:
+    x = np.arange(2.0 * rows, dtype=np.float32).reshape(rows, 2)
+    assert same_bits(model(x=x)["y"], 2 * x)
+    sizes = [len(request.inputs["x"]) for request in way.requests]
+    assert sum(sizes) == rows
+    assert len(sizes) == -(-rows // 4)
+    assert max(sizes) <= 4
+
+
+def test_a_part_that_fails_is_the_end_of_the_call(model: Model, way: FakeTransport) -> None:
+    assert model.spec
+    way.holding = True
+    future = model.submit(x=np.zeros((12, 2)))
+    first, second, third = (way.held.get(timeout=WAIT_S) for _ in range(3))
+    second.fail(ModelFailed("it broke"))
+    assert str(error_of(future)) == "it broke"
+    assert first.future.cancelled()
+    assert third.future.cancelled()
+
+
+def test_a_split_call_given_up(model: Model, way: FakeTransport) -> None:
+    assert model.spec
+    way.holding = True
+    future = model.submit(x=np.zeros((12, 2)))
+    assert future.cancel()
+    assert all(way.held.get(timeout=WAIT_S).future.cancelled() for _ in range(3))
+
+
+def test_no_rows_are_no_call(model: Model, way: FakeTransport) -> None:
+    outputs = model(x=np.empty((0, 2)))
+    assert (outputs["y"].shape, outputs["y"].dtype) == ((0, 2), np.float32)
+    assert way.requests == []
+
+
+def test_nan_travels(model: Model) -> None:
+    assert np.isnan(model(x=[[np.nan, 1]])["y"][0, 0])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({}, r"model 'double' needs input 'x' FP32 \[-1, 2\]"),
+        ({"z": [1]}, "model 'double' has no input 'z': it has x"),
+        ({"x": [[1, 2, 3]]}, r"input 'x' FP32 \[-1, 2\] expected, given int64 \[1, 3\]"),
+        ({"x": [["a", "b"]]}, "input 'x' .*"),
+    ],
+)
+def test_wrong_arrays_are_not_sent(
+    model: Model, way: FakeTransport, arrays: dict[str, list[object]], complaint: str
+) -> None:
+    for _ in range(2):  # before the spec is known, and after
+        with pytest.raises(InvalidRequest, match=f"^{complaint}$"):
+            model(**arrays)
+    assert way.requests == []
+
+
+def test_an_input_may_be_named_anything(way: FakeTransport) -> None:
+    spec = ModelSpec(
+        "odd", "1", (TensorSpec("self", DType.FP32, (1,)), TensorSpec("a.b", DType.FP32, (1,))), SPEC.outputs[:0]
+    )
+    with Client(transports=[FakeTransport([spec], lambda _: {})]) as client:
+        assert client.model("odd")(**{"self": [1], "a.b": [2]}) == {}
+
+
+def test_an_answer_that_was_not_declared(way: FakeTransport) -> None:
+    bad = FakeTransport([SPEC], lambda request: {"y": request.inputs["x"][:1]})
+    with Client(transports=[bad]) as client, pytest.raises(ModelFailed, match=r"shape \[1, 2\] for 3 rows"):
+        client.model("double")(x=np.zeros((3, 2)))
+
+
+def test_the_deadline_covers_the_metadata() -> None:
+    with RudePeer(hang_up=False) as peer:
+        for scheme in ("grpc", "http"):
+            with Model(f"{scheme}://{peer.target}/m", timeout_s=0.2) as model:
+                assert isinstance(error_of(model.submit(x=[1])), DeadlineExceeded | Unavailable)
+                with pytest.raises((DeadlineExceeded, Unavailable)):
+                    _ = model.spec
+
+
+def test_the_deadline_of_a_call(way: FakeTransport) -> None:
+    with Client(transports=[way], timeout_s=0.1) as client:
+        model = client.model("double")
+        assert model(x=[[1, 1]])
+        assert 0 < way.requests[0].timeout_s <= 0.1
+        way.holding = True
+        error = error_of(model.submit(x=np.zeros((9, 2))))
+        assert type(error) is DeadlineExceeded
+        assert all(way.held.get(timeout=WAIT_S).future.cancelled() for _ in range(3))
+
+
+def test_versions(way: FakeTransport) -> None:
+    with Client(transports=[way]) as client:
+        client.model("double", "7")(x=[[1, 1]])
+    assert way.requests[0].version == "7"
+
+
+def test_statistics_of_all_servers_together() -> None:
+    ways = [FakeTransport([SPEC], double, f"fake:{n}") for n in range(3)]
+    with Client(transports=ways) as client:
+        model = client.model("double")
+        for _ in range(6):
+            model(x=[[1, 1]])
+        assert model.statistics().inference_count == 6
+        ways[0].down = Unavailable("down")
+        assert model.statistics().inference_count == 4
+        for way in ways:
+            way.down = Unavailable("down")
+        with pytest.raises(Unavailable):
+            model.statistics()
+
+
+def test_after_the_close(way: FakeTransport) -> None:
+    client = Client(transports=[way])
+    model = client.model("double")
+    assert model(x=[[1, 1]])
+    model.close()
+    assert model(x=[[1, 1]]), "the client stays open"
+    client.close()
+    assert type(error_of(model.submit(x=[[1, 1]]))) is Cancelled
+    assert type(error_of(client.model("double").submit(x=[[1, 1]]))) is Cancelled
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: Client(), "a client needs a server or a fallback"),
+        (lambda: Client("grpc://host:1"), "urls is a sequence of URLs"),
+        (lambda: Client(["grpc://host:1", "grpc://host:1"]), "server grpc://host:1 is given twice"),
+        (lambda: Client(["grpc://host:1/m"]), "names a model"),
+        (lambda: Client(["grpc://host:1"], timeout_s=0), "timeout_s is above 0"),
+        (lambda: Client(fallback="/nowhere"), "fallback /nowhere is not a folder of models"),
+        (lambda: Model("grpc://host:1"), "names no model"),
+        (lambda: Model("local:/nowhere/m"), "/nowhere"),
+    ],
+)
+def test_arguments_that_make_no_sense(make: object, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        make()  # type: ignore[operator]
+
+
+# ---- on servers in order ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["grpc", "triton+http", "local"])
+def url(request: pytest.FixtureRequest, server: Server, models: Path) -> str:
+    if request.param == "local":
+        return f"local:{models}"
+    return {"grpc": server.grpc_url, "triton+http": f"triton+{server.http_url}"}[request.param]
+
+
+def test_every_route_gives_the_same_bits(url: str) -> None:
+    generator = np.random.default_rng(5)
+    x = generator.normal(size=(29, 3)).astype(np.float32)
+    n = generator.integers(-9, 9, (29, 1))
+    with sonic.Model(f"{url}/echo", timeout_s=WAIT_S) as model:
+        assert model.spec == BATCHING
+        outputs = model(x=x, n=n)
+        assert same_bits(outputs["y"], x)
+        assert same_bits(outputs["m"], n)
+        assert model(x=x[:0], n=n[:0])["y"].shape == (0, 3)
+        assert model.statistics().inference_count >= 29
+    with sonic.Model(f"{url}/kinds/1") as model:
+        inputs = {t.name: np.zeros(3, t.dtype.numpy) for t in KINDS.inputs if t.dtype is not DType.BYTES}
+        inputs["in_BYTES"] = np.array([b"a", b"\0", b""], object)
+        inputs["in_BF16"] = np.array([1, -2, np.nan], np.float32)
+        outputs = model(**inputs)
+        assert all(same_bits(outputs[f"out_{d.name}"], inputs[f"in_{d.name}"]) for d in DType)
+
+
+def test_a_model_that_is_nowhere(url: str) -> None:
+    with sonic.Model(f"{url}/absent") as model, pytest.raises(ModelNotFound, match="absent"):
+        model(x=[1])
+
+
+def test_pickled_it_connects_where_it_wakes_up(url: str) -> None:
+    arrays = {"x": np.ones((2, 3), np.float32), "n": np.ones((2, 1), np.int64)}
+    with sonic.Model(f"{url}/echo") as model:
+        assert same_bits(model(**arrays)["y"], arrays["x"])
+        with pickle.loads(pickle.dumps(model)) as copy:
+            assert same_bits(copy(**arrays)["y"], arrays["x"])
+    with Client([url], timeout_s=WAIT_S) as client:
+        first, second = pickle.loads(pickle.dumps([client.model("echo"), client.model("kinds")]))
+        assert first(**arrays)
+        assert first._client is second._client
+        first._client.close()
+
+
+def test_injected_transports_cannot_be_pickled(model: Model) -> None:
+    with pytest.raises(TypeError, match="give it URLs"):
+        pickle.dumps(model)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_the_fallback_takes_over_when_the_server_dies(models: Path, scheme: str) -> None:
+    arrays = {"x": np.ones((2, 3), np.float32), "n": np.ones((2, 1), np.int64)}
+    server = sonic.serve(models)
+    address = server.grpc_url if scheme == "grpc" else server.http_url
+    with sonic.Model(f"{address}/echo", fallback=models, timeout_s=WAIT_S) as model:
+        assert same_bits(model(**arrays)["y"], arrays["x"])
+        assert model._client._router._fallback.transport is None
+        server.close(drain_s=0)
+        for _ in range(3):
+            assert same_bits(model(**arrays)["y"], arrays["x"])
+        assert model._client._router._fallback.transport is not None
+        assert model.statistics().inference_count == 6
+    with pytest.raises(Unavailable), sonic.Model(f"{address}/echo") as model:
+        model(**arrays)
+
+
+def test_a_fallback_alone(models: Path) -> None:
+    with Client(fallback=models) as client:
+        assert client.model("echo").spec == BATCHING
+        assert client.model("echo").statistics().inference_count == 0
+        assert repr(client.model("echo", "1")) == "<Model echo/1 on the fallback>"
+        assert client.servers() == ()
