@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _write(path: Path, **branches: object) -> Path:
+def _write(path: Path, **branches: ak.Array | np.ndarray) -> Path:
+    columns = {name: ak.Array(values) for name, values in branches.items()}
     with uproot.recreate(path) as file:
-        file["Events"] = branches
+        file.mktree("Events", {name: column.type.content for name, column in columns.items()})
+        file["Events"].extend(columns)
     return path
 
 
