@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, np.ndarray]
 
+_NEVER_S = threading.TIMEOUT_MAX / 2
+"""A timeout from here on is none: nothing can wait so long."""
+
 
 class Job:
     """One request on its way through a scheduler.
@@ -158,7 +161,7 @@ class Scheduler:
             if self._batcher.full:
                 raise Unavailable(f"{self._label}: {len(self._batcher)} requests wait already, no more are taken")
             job.arrived_s = now_s = time.monotonic()
-            if job.timeout_s is not None:
+            if job.timeout_s is not None and job.timeout_s < _NEVER_S:
                 job.deadline_s = now_s + job.timeout_s
             self._accepted += 1
             rows = self._plan.room(job.rows)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from sonic.server.sockets import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+IDENTITY = """backend: "identity" max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 50 }
+input { name: "x" data_type: TYPE_INT32 dims: [ 1 ] } output { name: "y" data_type: TYPE_INT32 dims: [ 1 ] }"""
+BODY = {"inputs": [{"name": "x", "datatype": "INT32", "shape": [1, 1], "data": [7]}]}
+ANY = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for name in ("one", "two"):
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+        (tmp_path / "models" / name / "config.pbtxt").write_text(IDENTITY)
+    return tmp_path / "models"
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "sonic", *map(str, arguments)]
+
+
+def sonic(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+
+@contextmanager
+def running(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, str], list[str]]]:
+    """A server, its endpoints, and what it printed before them."""
+    process = subprocess.Popen(
+        command("serve", *arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        assert process.stdout is not None
+        urls: dict[str, str] = {}
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if "://" in line:
+                name, url = line.split()
+                urls[name] = url
+            if "metrics" in urls:
+                break
+        yield process, urls, lines
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def infer(urls: dict[str, str], model: str = "one") -> Any:
+    return httpx.post(f"{urls['HTTP']}/v2/models/{model}/infer", json=BODY).json()["outputs"][0]["data"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_until_a_signal(number: int, models: Path) -> None:
+    with running(models, *ANY) as (process, urls, lines):
+        assert infer(urls) == [7]
+        assert urls["gRPC"].startswith("grpc://127.0.0.1:")
+        table = "".join(lines)
+        for word in ("one", "two", "READY", "instances", "up to 8, waits 50 us"):
+            assert word in table
+        assert httpx.get(urls["metrics"]).status_code == 200
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert errors == "draining, for at most 30 s\n"
+
+
+def test_only_some_models_and_the_ports_in_a_file(models: Path, tmp_path: Path) -> None:
+    ports = tmp_path / "ports.json"
+    with running(models, *ANY, "--model", "two", "--cores", "1", "--ports-file", ports) as (process, urls, lines):
+        assert infer(urls, "two") == [7]
+        assert "one" not in "".join(lines[:-3])
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    written = json.loads(ports.read_text())
+    assert {
+        name: int(urls[label].split(":")[2].split("/")[0])
+        for name, label in (("grpc", "gRPC"), ("http", "HTTP"), ("metrics", "metrics"))
+    } == written
+    assert list(tmp_path.iterdir()) != []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("ports")] == ["ports.json"]
+
+
+def test_ends_with_its_parent(models: Path) -> None:
+    with running(models, *ANY, "--watch-stdin") as (process, urls, _):
+        assert infer(urls) == [7]
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_serves_the_others_if_told_to(models: Path) -> None:
+    (models / "two" / "config.pbtxt").write_text("what?")
+    with running(models, *ANY, "--no-exit-on-error") as (process, urls, lines):
+        assert infer(urls) == [7]
+        assert "UNAVAILABLE: " in "".join(lines)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "config.pbtxt:1:1" in errors
+
+
+def test_every_request_is_logged_when_asked_for(models: Path) -> None:
+    with running(models, *ANY, "--verbose") as (process, urls, _):
+        infer(urls)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert "loaded model 'one' version 1" in errors
+    assert "request '' to 'one' (x [1, 1]): done" in errors
+
+
+def test_a_port_that_is_taken(models: Path) -> None:
+    with listen("127.0.0.1", 0, "--http-port") as taken:
+        port = taken.getsockname()[1]
+        done = sonic("serve", models, *ANY, "--grpc-port", port)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr
+        == f"sonic: port {port} is taken on 127.0.0.1: choose another with --grpc-port, or 0 for any free one\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("break_it", "text"),
+    [
+        (lambda models: (models / "two" / "config.pbtxt").write_text("what?"), "two/config.pbtxt:1:1"),
+        (
+            lambda models: (models / "two" / "config.pbtxt").unlink(),
+            "model 'two' version 1 cannot be loaded: no backend",
+        ),
+        (lambda models: (models / "two" / "1" / "..").resolve().rename(models / "1"), "is one model's folder"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded(break_it: Any, text: str, models: Path) -> None:
+    break_it(models)
+    done = sonic("serve", models, *ANY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr
+    assert done.stderr.startswith("sonic: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_with_debug_there_is_a_traceback(models: Path) -> None:
+    done = sonic("--debug", "serve", models / "nope", *ANY)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "sonic.errors.ConfigError: no model repository" in done.stderr
+
+
+def test_a_ports_file_that_cannot_be_written(models: Path, tmp_path: Path) -> None:
+    done = sonic("serve", models, *ANY, "--ports-file", tmp_path / "no" / "folder")
+    assert done.returncode == 1
+    assert f"sonic: cannot write {tmp_path}/no/folder: No such file or directory\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("x", "--grpc-port", "many"), ("x", "--model-control", "poll"), ("x", "--cores", "0"), ("x", "--nope")],
+)
+def test_a_command_line_that_makes_no_sense(arguments: tuple[str, ...]) -> None:
+    done = sonic("serve", *arguments)
+    assert done.returncode == 2
+    assert "Usage: sonic serve" in done.stderr

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto
+
+from sonic.errors import ConfigError, DataError
+from sonic.protocol.modelconfig import parse
+from sonic.server.backends import LoadContext, Rows
+from sonic.server.backends.onnx import OnnxBackend, _aligned
+from sonic.specs import DType, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def load(folder: Path, model: bytes, text: str = "", cores: int = 4) -> OnnxBackend:
+    (folder / "model.onnx").write_bytes(model)
+    return OnnxBackend(LoadContext("m", "1", folder, parse(text), cores))
+
+
+def parameter(name: str, value: str) -> str:
+    return f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}'
+
+
+def test_runs_what_onnxruntime_runs(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:
+    model = make_dense()
+    instance = load(tmp_path, model).instances()[0]
+    x = np.random.default_rng(0).standard_normal((5, 4), np.float32)
+    (expected,) = ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    np.testing.assert_array_equal(instance.run({"x": x}, ["y"])["y"], expected)
+
+
+def test_the_signature(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:
+    signature = load(tmp_path, make_dense()).signature
+    assert signature.inputs == (TensorSpec("x", DType.FP32, (-1, 4)),)
+    assert signature.outputs == (TensorSpec("y", DType.FP32, (-1, 2)),)
+    assert signature.batch
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "batch"), [("N", "N", True), ("N", "", True), ("N", "E", False), ("N", 3, False)]
+)
+def test_dimensions_of_two_names_are_no_batch(
+    nodes: str, edges: int | str, batch: bool, tmp_path: Path, make_graph: type
+) -> None:
+    graph = make_graph()
+    y, z = graph.op("Relu", "x"), graph.op("Relu", "e")
+    first = edges or None
+    model = graph.build({"x": [nodes, 3], "e": [first, 2]}, {"y": (y, [nodes, 3]), "z": (z, [first, 2])})
+    assert load(tmp_path, model).signature.batch is batch
+
+
+def test_a_scalar_is_no_batch(tmp_path: Path, make_graph: type) -> None:
+    graph = make_graph()
+    assert not load(tmp_path, graph.build({"x": []}, {"y": (graph.op("Relu", "x"), [])})).signature.batch
+
+
+@pytest.mark.parametrize(
+    ("text", "cores", "instances", "sessions"),
+    [
+        ("", 4, 4, 1),
+        ("instance_group { count: 2 }", 4, 2, 1),
+        ("instance_group { count: 9 }", 4, 4, 1),
+        (parameter("intra_op_thread_count", "2"), 4, 2, 2),
+        (parameter("intra_op_thread_count", "9"), 2, 1, 1),
+    ],
+)
+def test_instances_and_threads_fit_the_cores(
+    text: str, cores: int, instances: int, sessions: int, tmp_path: Path, make_dense: Callable[..., bytes]
+) -> None:
+    made = load(tmp_path, make_dense(), text, cores).instances()
+    assert (len(made), len(set(map(id, made)))) == (instances, sessions)
+
+
+def test_how_requests_may_be_merged(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:
+    model = make_dense((3, 5, 3), activation="Softplus")
+    assert load(tmp_path, model).rows() == Rows(multiple=4)
+    assert load(tmp_path, model, parameter("intra_op_thread_count", "2")).rows() == Rows(merge=False)
+    assert load(tmp_path, model, parameter("bit_identical", "false")).rows() == Rows()
+
+
+@pytest.mark.parametrize(
+    ("element", "dtype"),
+    [
+        (TensorProto.BOOL, np.bool_),
+        (TensorProto.UINT8, np.uint8),
+        (TensorProto.INT64, np.int64),
+        (TensorProto.FLOAT16, np.float16),
+        (TensorProto.DOUBLE, np.float64),
+    ],
+)
+def test_datatypes(element: int, dtype: type, tmp_path: Path, make_graph: type) -> None:
+    model = make_graph().build({"x": ["N"]}, {"y": ("x", ["N"])}, element)
+    backend = load(tmp_path, model)
+    x = np.array([0, 1, 1]).astype(dtype)
+    y = backend.instances()[0].run({"x": x}, ["y"])["y"]
+    assert backend.signature.inputs[0].dtype.numpy == y.dtype == x.dtype
+    np.testing.assert_array_equal(y, x)
+
+
+def test_strings(tmp_path: Path, make_graph: type) -> None:
+    model = make_graph().build({"x": ["N", 1]}, {"y": ("x", ["N", 1])}, TensorProto.STRING)
+    words = np.array([["grün".encode()], [b""]], np.object_)
+    y = load(tmp_path, model).instances()[0].run({"x": words}, ["y"])["y"]
+    assert y.tolist() == words.tolist()
+
+
+@pytest.mark.parametrize("offset", range(4))
+def test_what_begins_elsewhere_is_moved(offset: int) -> None:
+    given = np.arange(8, dtype=np.float32)[offset:]
+    moved = _aligned(given)
+    assert moved.ctypes.data % 16 == 0
+    np.testing.assert_array_equal(moved, given)
+
+
+def test_bad_files(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:
+    with pytest.raises(DataError, match=r"ONNX Runtime cannot load .*model\.onnx: "):
+        load(tmp_path, make_dense()[:-40])
+    with pytest.raises(DataError, match="ONNX Runtime cannot load"):
+        load(tmp_path, b"")
+    with pytest.raises(DataError, match=r"there is no file .*other\.onnx"):
+        load(tmp_path, make_dense(), 'default_model_filename: "other.onnx"')
+
+
+def test_a_type_without_a_datatype(tmp_path: Path, make_graph: type) -> None:
+    model = make_graph().build({"x": ["N"]}, {"y": ("x", ["N"])}, TensorProto.BFLOAT16)
+    with pytest.raises(ConfigError, match=r"tensor 'x' is a tensor\(bfloat16\)"):
+        load(tmp_path, model)

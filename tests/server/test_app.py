@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+import sonic
+from sonic.errors import ConfigError, Unavailable
+from sonic.protocol.messages import InferRequest
+from sonic.server.sockets import listen
+
+
+def request(client: Any = None) -> Any:
+    x = np.ones((1, 2), np.float32)
+    if client is None:
+        return InferRequest("scripted", {"x": x})
+    tensor = triton.InferInput("x", x.shape, "FP32")
+    tensor.set_data_from_numpy(x)
+    return [tensor]
+
+
+def test_serve_in_a_with_block(folder: Any, other_folder: Any) -> None:
+    folder.onnx("a")
+    other_folder.onnx("b")
+    with sonic.serve(folder.path, str(other_folder.path), cores=1) as server:
+        assert httpx.get(f"{server.http_url}/v2/health/ready").status_code == 200
+        assert server.grpc_url == f"grpc://127.0.0.1:{server.grpc_port}"
+        assert server.metrics_url.endswith("/metrics")
+        assert len({server.grpc_port, server.http_port, server.metrics_port}) == 3
+        assert [model.spec.name for model in server.dataplane.models()] == ["a", "b"]
+    for port in (server.grpc_port, server.http_port, server.metrics_port):
+        listen("127.0.0.1", port, "--http-port").close()  # free again
+    assert server.close()
+
+
+def test_another_host(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder, host="::1")
+    assert server.http_url.startswith("http://[::1]:")
+    assert httpx.get(f"{server.http_url}/v2/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("which", ["grpc", "http", "metrics"])
+def test_a_port_that_is_taken_is_said_before_models_are_loaded(which: str, folder: Any, serve: Any) -> None:
+    folder.onnx("a", b"broken, but it does not come to that")
+    with listen("127.0.0.1", 0, "--http-port") as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} is taken on 127.0.0.1: choose another with --{which}-port"):
+            serve(folder, **{f"{which}_port": port})
+
+
+def test_two_servers_do_not_share_a_port(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    first = serve(folder)
+    for which in ("grpc", "http", "metrics"):
+        with pytest.raises(ConfigError, match="is taken"):
+            serve(folder, **{f"{which}_port": getattr(first, f"{which}_port")})
+
+
+def test_a_model_that_cannot_be_loaded(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b", b"broken")
+    before = threading.active_count()
+    with pytest.raises(ConfigError, match="model 'b' version 1 cannot be loaded"):
+        serve(folder)
+    assert threading.active_count() == before
+    server = serve(folder, strict=False)
+    assert httpx.get(f"{server.http_url}/v2/health/ready").status_code == 503
+    assert httpx.get(f"{server.http_url}/v2/models/a/ready").status_code == 200
+    assert serve(folder, models=["a"]).dataplane.ready()
+
+
+def test_close_lets_requests_end_and_refuses_new_ones(folder: Any, serve: Any, script: Any, until: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    client = triton.InferenceServerClient(server.grpc_url.removeprefix("grpc://"))
+    script.hold()
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for _ in range(3):
+        client.async_infer("scripted", request(client), callback=lambda result, error: results.put((result, error)))
+    script.wait_started()
+    (model,) = server.dataplane.models()
+    until(lambda: model.pending == 2)
+    closed: list[bool] = []
+    closing = threading.Thread(target=lambda: closed.append(server.close(drain_s=30)))
+    closing.start()
+    until(lambda: not server.dataplane.accepting)
+    with pytest.raises(InferenceServerException, match="the server is shutting down"):
+        client.infer("scripted", request(client))
+    script.release()
+    closing.join(20)
+    assert closed == [True]
+    for result, error in (results.get(timeout=10) for _ in range(3)):
+        assert error is None
+        assert result.as_numpy("y").tolist() == [[2, 2]]
+    client.close()
+
+
+def test_close_does_not_wait_for_ever(folder: Any, serve: Any, script: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    script.hold()
+    futures = [server.dataplane.infer(request(), inline=False) for _ in range(2)]
+    script.wait_started()
+    assert server.close(drain_s=0.0) is False
+    for future in futures:
+        assert isinstance(future.exception(10), Unavailable)
+    assert isinstance(server.dataplane.infer(request()).exception(0), Unavailable)
+
+
+def test_a_server_closed_in_mid_request_ends_the_calls(folder: Any, serve: Any, script: Any, until: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    client = triton.InferenceServerClient(server.grpc_url.removeprefix("grpc://"))
+    script.hold()
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for _ in range(2):
+        client.async_infer("scripted", request(client), callback=lambda result, error: results.put(error))
+    script.wait_started()
+    with httpx.Client() as http:
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}]}
+        status: list[int] = []
+        post = threading.Thread(
+            target=lambda: status.append(
+                http.post(f"{server.http_url}/v2/models/scripted/infer", json=body).status_code
+            )
+        )
+        post.start()
+        (model,) = server.dataplane.models()
+        until(lambda: model.pending == 2)
+        server.close(drain_s=0.0)
+        post.join(10)
+    assert status == [503]
+    errors = [results.get(timeout=10) for _ in range(2)]
+    assert all(isinstance(error, InferenceServerException) for error in errors)
+    assert {error.status() for error in errors} <= {"StatusCode.UNAVAILABLE", "StatusCode.CANCELLED"}
+    client.close()

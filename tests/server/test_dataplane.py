@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError, InvalidRequest, ModelNotFound, Unavailable, Unsupported
+from sonic.protocol.messages import InferRequest
+from sonic.server.dataplane import Dataplane
+from sonic.server.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Dataplane]]:
+    made: list[Dataplane] = []
+
+    def make(folder: Any, *, explicit: bool = False, load: bool = True, strict: bool = True) -> Dataplane:
+        repository = Repository([folder.path])
+        if load:
+            repository.load_all(strict=strict)
+        made.append(Dataplane(repository, explicit=explicit))
+        return made[-1]
+
+    yield make
+    for dataplane in made:
+        dataplane.close()
+
+
+def request(model: str = "a", rows: int = 2, **more: Any) -> InferRequest:
+    return InferRequest(model, {"x": np.ones((rows, 4 if model == "a" else 2), np.float32)}, **more)
+
+
+def test_infer(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    future = opened(folder).infer(request())
+    assert future.done()
+    assert future.result().outputs["y"].shape == (2, 2)
+
+
+def test_errors_come_in_the_future(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    dataplane = opened(folder)
+    for bad, error in (
+        (request("nope"), ModelNotFound),
+        (request(version="9"), ModelNotFound),
+        (request(outputs=("q",)), InvalidRequest),
+    ):
+        assert isinstance(dataplane.infer(bad).exception(0), error)
+
+
+def test_what_it_says_of_itself_and_its_models(folder: Any, opened: Any) -> None:
+    for version in ("1", "2"):
+        folder.onnx("a", config="version_policy { all {} }", version=version)
+    folder.onnx("b")
+    dataplane = opened(folder)
+    assert (dataplane.live(), dataplane.ready(), dataplane.accepting) == (True, True, True)
+    assert dataplane.server_info().name == "sonic"
+    assert "statistics" in dataplane.server_info().extensions
+    assert (dataplane.model_ready("a"), dataplane.model_ready("a", "9"), dataplane.model_ready("z")) == (
+        True,
+        False,
+        False,
+    )
+    assert dataplane.model_spec("a").version == "2"
+    assert dataplane.model_versions("a") == ("1", "2")
+    assert dataplane.model_config("a", "1").max_batch_size == 1024
+    assert len(dataplane.index(ready=True)) == 3
+    dataplane.infer(request(version="1")).result(0)
+    counts = {(row.name, row.version): row.inference_count for row in dataplane.statistics()}
+    assert counts == {("a", "1"): 2, ("a", "2"): 0, ("b", "1"): 0}
+    assert [row.version for row in dataplane.statistics("a")] == ["1", "2"]
+    assert [row.version for row in dataplane.statistics("a", "1")] == ["1"]
+    for ask in (dataplane.statistics, dataplane.model_spec, dataplane.model_config):
+        with pytest.raises(ModelNotFound, match="no model 'z'"):
+            ask("z")
+
+
+def test_not_ready_while_a_model_is_missing(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b", b"broken")
+    dataplane = opened(folder, strict=False)
+    assert (dataplane.live(), dataplane.ready(), dataplane.model_ready("a")) == (True, False, True)
+    assert [row.name for row in dataplane.index(ready=True)] == ["a"]
+
+
+def test_control(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    fixed = opened(folder)
+    for change in (fixed.load, fixed.unload):
+        with pytest.raises(Unsupported, match="--model-control explicit"):
+            change("a")
+    explicit = opened(folder, explicit=True, load=False)
+    assert explicit.ready()
+    explicit.load("a")
+    assert explicit.model_ready("a")
+    explicit.unload("a")
+    assert not explicit.model_ready("a")
+    assert isinstance(explicit.infer(request()).exception(0), Unavailable)
+    (folder.path / "a" / "config.pbtxt").write_text("?")
+    with pytest.raises(ConfigError):
+        explicit.load("a")
+
+
+def test_drain(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    dataplane = opened(folder)
+    script.hold()
+    running = dataplane.infer(request("scripted"), inline=False)
+    script.wait_started()
+    assert not dataplane.drain(0.0)
+    assert (dataplane.ready(), dataplane.accepting, dataplane.model_ready("scripted")) == (False, False, False)
+    refused = dataplane.infer(request("scripted")).exception(0)
+    assert isinstance(refused, Unavailable)
+    assert "shutting down" in str(refused)
+    script.release()
+    assert dataplane.drain(10)
+    assert running.result(0).outputs["y"].shape == (2, 2)
+
+
+def test_a_reload_loses_no_request(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    dataplane = opened(folder, explicit=True)
+    stop = threading.Event()
+    failures: list[BaseException] = []
+    count = [0, 0]
+
+    def client(which: int) -> None:
+        while not stop.is_set():
+            failure = dataplane.infer(request(), inline=bool(which)).exception(10)
+            count[which] += 1
+            if failure is not None:
+                failures.append(failure)
+
+    clients = [threading.Thread(target=client, args=(which,)) for which in (0, 1)]
+    for thread in clients:
+        thread.start()
+    for _ in range(30):
+        dataplane.load("a")
+    stop.set()
+    for thread in clients:
+        thread.join(10)
+    assert failures == []
+    assert min(count) > 0
+
+
+def test_requests_are_logged_when_asked_for(folder: Any, opened: Any, caplog: pytest.LogCaptureFixture) -> None:
+    folder.onnx("a")
+    dataplane = opened(folder)
+    caplog.set_level(logging.INFO, "sonic.server")
+    dataplane.infer(request(id="quiet"))
+    assert "quiet" not in caplog.text
+    caplog.set_level(logging.DEBUG, "sonic.server")
+    dataplane.infer(request(id="loud"))
+    dataplane.infer(request("z", id="bad"))
+    assert "request 'loud' to 'a' (x [2, 4]): done" in caplog.text
+    assert "request 'bad' to 'z' (x [2, 2]): ModelNotFound: no model 'z'" in caplog.text

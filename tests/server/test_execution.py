@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.errors import ModelFailed, Unsupported
+from sonic.server.backends import Instance, Rows
+from sonic.server.execution import Plan, execute
+from sonic.specs import DType, ModelSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class Function(Instance):
+    """Runs a function of ``x``, and keeps what it was given."""
+
+    def __init__(self, function: Callable[[np.ndarray], Any] = lambda x: {"y": 2 * x}) -> None:
+        self.function = function
+        self.given: list[np.ndarray] = []
+
+    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Any:
+        self.given.append(inputs["x"])
+        return self.function(inputs["x"])
+
+
+def plan(batch: int = 8, rows: Rows | None = None, **reshape: dict[str, tuple[int, ...]]) -> Plan:
+    shape = (-1, 2) if batch else (2,)
+    spec = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, shape),), (TensorSpec("y", DType.FP32, shape),), batch)
+    return Plan(spec, rows or Rows(), reshape.get("inputs", {}), reshape.get("outputs", {}))
+
+
+def request(rows: int, first: float = 0.0) -> dict[str, np.ndarray]:
+    return {"x": np.arange(first, first + 2 * rows, dtype=np.float32).reshape(rows, 2)}
+
+
+def test_a_request_alone_is_not_copied() -> None:
+    instance, inputs = Function(), request(3)
+    done = execute(instance, plan(), [inputs], [3], ["y"])
+    assert instance.given[0] is inputs["x"]
+    np.testing.assert_array_equal(done.outputs[0]["y"], 2 * inputs["x"])
+    assert min(done.input_ns, done.infer_ns, done.output_ns) >= 0
+
+
+def test_requests_are_merged_and_parted() -> None:
+    instance, requests = Function(), [request(1), request(3, 10), request(2, 50)]
+    done = execute(instance, plan(), requests, [1, 3, 2], ["y"])
+    assert [len(given) for given in instance.given] == [6]
+    for inputs, outputs in zip(requests, done.outputs, strict=True):
+        np.testing.assert_array_equal(outputs["y"], 2 * inputs["x"])
+
+
+def test_too_few_rows_are_repeated() -> None:
+    instance = Function()
+    done = execute(instance, plan(rows=Rows(least=2)), [request(1, 7)], [1], ["y"])
+    np.testing.assert_array_equal(instance.given[0], [[7, 8], [7, 8]])
+    np.testing.assert_array_equal(done.outputs[0]["y"], [[14, 16]])
+
+
+@given(
+    rows=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    multiple=st.sampled_from([1, 2, 4]),
+    least=st.integers(1, 3),
+)
+def test_every_request_starts_at_a_multiple(rows: list[int], multiple: int, least: int) -> None:
+    instance = Function()
+    requests = [request(count, 100.0 * i) for i, count in enumerate(rows)]
+    done = execute(instance, plan(batch=100, rows=Rows(least=least, multiple=multiple)), requests, rows, ["y"])
+    (given,) = instance.given
+    assert len(given) >= least
+    assert len(given) % multiple == 0 or len(given) == least
+    start = 0
+    for inputs, count, outputs in zip(requests, rows, done.outputs, strict=True):
+        assert start % multiple == 0
+        np.testing.assert_array_equal(given[start : start + count], inputs["x"])
+        np.testing.assert_array_equal(outputs["y"], 2 * inputs["x"])
+        start += -(-count // multiple) * multiple
+
+
+def test_a_model_without_batch_dimension() -> None:
+    x = np.array([1, 2], np.float32)
+    done = execute(Function(), plan(batch=0), [{"x": x}], [1], ["y"])
+    np.testing.assert_array_equal(done.outputs[0]["y"], 2 * x)
+
+
+def test_a_strided_input_is_made_contiguous() -> None:
+    instance = Function()
+    execute(instance, plan(), [{"x": np.zeros((2, 3), np.float32).T[:, ::-1]}], [3], ["y"])
+    assert instance.given[0].flags.c_contiguous
+
+
+def test_bytes_are_merged() -> None:
+    spec = ModelSpec("m", "1", (TensorSpec("x", DType.BYTES, (-1,)),), (TensorSpec("y", DType.BYTES, (-1,)),), 8)
+    words = [np.array([b"a", b""], np.object_), np.array([b"long one"], np.object_)]
+    done = execute(
+        Function(lambda x: {"y": x}), Plan(spec, Rows(), {}, {}), [{"x": array} for array in words], [2, 1], ["y"]
+    )
+    assert [outputs["y"].tolist() for outputs in done.outputs] == [[b"a", b""], [b"long one"]]
+
+
+def test_reshape_both_ways() -> None:
+    instance = Function()
+    done = execute(instance, plan(inputs={"x": (2, 1)}, outputs={"y": (2, 1)}), [request(3)], [3], ["y"])
+    assert instance.given[0].shape == (3, 2, 1)
+    assert done.outputs[0]["y"].shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({}, "model 'm' did not return output 'y'"),
+        ({"y": np.zeros((3, 2))}, r"model 'm', output 'y': expected FP32, the model gave numpy dtype float64"),
+        ({"y": np.zeros((2, 2), np.float32)}, r"expected shape \[3, 2\], the model gave shape \[2, 2\]"),
+        ({"y": np.zeros((3, 2, 1), np.float32)}, r"expected shape \[3, 2\], the model gave shape \[3, 2, 1\]"),
+        (None, "model 'm' failed: AttributeError"),
+    ],
+)
+def test_what_the_model_had_not_declared(result: object, text: str) -> None:
+    with pytest.raises(ModelFailed, match=text):
+        execute(Function(lambda x: result), plan(), [request(3)], [3], ["y"])
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("no\nmore"), MemoryError(), SystemExit(3)])
+def test_what_the_model_raises(error: BaseException) -> None:
+    def fail(_: np.ndarray) -> None:
+        raise error
+
+    with pytest.raises(ModelFailed, match=f"model 'm' failed: {type(error).__name__}") as caught:
+        execute(Function(fail), plan(), [request(3)], [3], ["y"])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_of_our_own_passes() -> None:
+    def fail(_: np.ndarray) -> None:
+        raise Unsupported("not this")
+
+    with pytest.raises(Unsupported, match="not this"):
+        execute(Function(fail), plan(), [request(3)], [3], ["y"])
+
+
+def test_nan_is_a_result() -> None:
+    done = execute(Function(lambda x: {"y": x * np.float32("nan")}), plan(), [request(2)], [2], ["y"])
+    assert np.isnan(done.outputs[0]["y"]).all()

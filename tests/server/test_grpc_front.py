@@ -1,0 +1,256 @@
+"""The gRPC front, with the unmodified tritonclient."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from sonic.protocol.proto import health_pb2, health_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TYPES = {
+    "BOOL": np.array([True, False]),
+    "UINT8": np.arange(3, dtype=np.uint8),
+    "INT16": np.arange(3, dtype=np.int16),
+    "INT64": np.arange(3, dtype=np.int64),
+    "FP16": np.arange(3, dtype=np.float16),
+    "FP32": np.array([np.nan, np.inf], np.float32),
+    "FP64": np.arange(3, dtype=np.float64),
+    "STRING": np.array([b"a", b"", b"\xff\x00"], np.object_),
+}
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[Any], triton.InferenceServerClient]]:
+    made: list[triton.InferenceServerClient] = []
+
+    def make(server: Any) -> triton.InferenceServerClient:
+        made.append(triton.InferenceServerClient(server.grpc_url.removeprefix("grpc://")))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def tensors(module: Any = triton, **arrays: np.ndarray) -> list[Any]:
+    inputs = []
+    for name, array in arrays.items():
+        inputs.append(module.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
+        inputs[-1].set_data_from_numpy(array)
+    return inputs
+
+
+def test_infer(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    x = np.random.default_rng(0).random((5, 4), np.float32)
+    result = connect(server).infer("a", tensors(x=x), request_id="7", outputs=[triton.InferRequestedOutput("y")])
+    assert result.as_numpy("y").shape == (5, 2)
+    assert (result.get_response().id, result.get_response().model_version) == ("7", "1")
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_datatype_comes_back_bit_for_bit(kind: str, folder: Any, serve: Any, connect: Any) -> None:
+    folder.identity("i", kind)
+    result = connect(serve(folder)).infer("i", tensors(in0=TYPES[kind])).as_numpy("out0")
+    assert result.dtype == TYPES[kind].dtype
+    assert result.tolist() == TYPES[kind].tolist() or result.tobytes() == TYPES[kind].tobytes()
+
+
+def test_a_message_of_many_megabytes(folder: Any, serve: Any) -> None:
+    folder.identity("i", "FP32")
+    x = np.arange(5_000_000, dtype=np.float32)
+    server = serve(folder)
+    client = triton.InferenceServerClient(server.grpc_url.removeprefix("grpc://"))
+    np.testing.assert_array_equal(client.infer("i", tensors(in0=x)).as_numpy("out0"), x)
+    client.close()
+
+
+def test_what_the_server_says(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b")
+    client = connect(serve(folder))
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("a")
+    assert not client.is_model_ready("z")
+    assert client.get_server_metadata(as_json=True)["name"] == "sonic"
+    metadata = client.get_model_metadata("a", as_json=True)
+    assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": ["-1", "4"]}]
+    assert (metadata["platform"], metadata["versions"]) == ("onnxruntime_onnx", ["1"])
+    config = client.get_model_config("a").config
+    assert (config.max_batch_size, list(config.dynamic_batching.preferred_batch_size)) == (1024, [1024])
+    assert [(row.name, row.state) for row in client.get_model_repository_index().models] == [
+        ("a", "READY"),
+        ("b", "READY"),
+    ]
+    client.infer("a", tensors(x=np.zeros((3, 4), np.float32)))
+    (row,) = client.get_inference_statistics("a").model_stats
+    assert (row.inference_count, row.execution_count, row.inference_stats.success.count) == (3, 1, 1)
+    assert row.inference_stats.compute_infer.ns > 0
+    assert len(client.get_inference_statistics().model_stats) == 2
+
+
+def test_errors_have_their_code_and_their_words(folder: Any, serve: Any, connect: Any, script: Any) -> None:
+    folder.onnx("a")
+    folder.scripted()
+    script.run = lambda x: 1 / 0
+    client = connect(serve(folder))
+    good = np.zeros((3, 4), np.float32)
+    for model, inputs, code, text in (
+        ("z", {"x": good}, "NOT_FOUND", "no model 'z': there is a, scripted"),
+        ("a", {"q": good}, "INVALID_ARGUMENT", "model 'a' has no input 'q': it has x"),
+        (
+            "a",
+            {"x": good[:, :2]},
+            "INVALID_ARGUMENT",
+            "model 'a', input 'x': expected shape [-1, 4], given shape [3, 2]",
+        ),
+        ("scripted", {"x": good[:, :2]}, "INTERNAL", "model 'scripted' failed: ZeroDivisionError: division by zero"),
+    ):
+        with pytest.raises(InferenceServerException) as caught:
+            client.infer(model, tensors(**inputs))
+        assert caught.value.status() == f"StatusCode.{code}"
+        assert caught.value.message() == text
+    with pytest.raises(InferenceServerException, match="loading and unloading is off"):
+        client.load_model("a")
+
+
+def test_bytes_that_are_no_request(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    with grpc.insecure_channel(serve(folder).grpc_url.removeprefix("grpc://")) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for junk in (b"\x3a", b"\xff" * 30, b"\x2a\x05\x0a\x01x"):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(junk, timeout=10)
+            assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/inference.GRPCInferenceService/Nope")(b"", timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_load_and_unload(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    client = connect(serve(folder, explicit=True))
+    assert not client.is_model_ready("a")
+    client.load_model("a")
+    assert client.is_model_ready("a")
+    with pytest.raises(InferenceServerException, match="loading with 'config' is not offered"):
+        client.load_model("a", config="{}")
+    client.unload_model("a")
+    assert not client.is_model_ready("a")
+
+
+def test_the_deadline_of_the_call_and_of_the_request(folder: Any, serve: Any, connect: Any, script: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    client = connect(server)
+    x = tensors(x=np.ones((1, 2), np.float32))
+    script.hold()
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    client.async_infer("scripted", x, callback=lambda result, error: results.put(error))
+    script.wait_started()
+    with pytest.raises(InferenceServerException, match=r"deadline of 0\.02 s|Deadline Exceeded"):
+        client.infer("scripted", x, timeout=20_000)
+    with pytest.raises(InferenceServerException) as caught:
+        client.infer("scripted", x, client_timeout=0.02)
+    assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+    script.release()
+    assert results.get(timeout=10) is None
+    assert server.dataplane.drain(10)
+    assert script.batches == [1]
+
+
+def test_a_client_that_goes_away_takes_its_request_along(
+    folder: Any, serve: Any, connect: Any, script: Any, until: Any
+) -> None:
+    folder.scripted()
+    server = serve(folder)
+    client = connect(server)
+    x = tensors(x=np.ones((1, 2), np.float32))
+    script.hold()
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    client.async_infer("scripted", x, callback=lambda result, error: results.put(error))
+    script.wait_started()
+    gone = client.async_infer("scripted", x, callback=lambda result, error: None)
+    (model,) = server.dataplane.models()
+    until(lambda: model.pending)
+    gone.cancel()
+    until(lambda: any(e.item and e.item.future.cancelled() for e in model._scheduler._batcher._arrivals))
+    script.release()
+    assert results.get(timeout=10) is None
+    assert server.dataplane.drain(10)
+    assert script.batches == [1]
+
+
+def test_streaming(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    client = connect(serve(folder))
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    client.start_stream(callback=lambda result, error: results.put((result, error)))
+    for rows in (1, 2, 3):
+        client.async_stream_infer("a", tensors(x=np.zeros((rows, 4), np.float32)), request_id=str(rows))
+    client.async_stream_infer("z", tensors(x=np.zeros((1, 4), np.float32)))
+    answers = [results.get(timeout=10) for _ in range(4)]
+    client.stop_stream()
+    assert [len(result.as_numpy("y")) for result, _ in answers[:3]] == [1, 2, 3]
+    assert [result.get_response().id for result, _ in answers[:3]] == ["1", "2", "3"]
+    assert "no model 'z'" in str(answers[3][1])
+
+
+def test_from_asyncio(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    url = serve(folder).grpc_url.removeprefix("grpc://")
+
+    async def ask() -> list[tuple[int, ...]]:
+        async with triton_aio.InferenceServerClient(url) as client:
+            assert await client.is_server_ready()
+            assert (await client.get_model_metadata("a")).name == "a"
+            calls = [client.infer("a", tensors(x=np.zeros((rows, 4), np.float32))) for rows in (1, 2, 3)]
+            return [result.as_numpy("y").shape for result in await asyncio.gather(*calls)]
+
+    assert asyncio.run(ask()) == [(1, 2), (2, 2), (3, 2)]
+
+
+def test_health(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    with grpc.insecure_channel(server.grpc_url.removeprefix("grpc://")) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest
+        assert health.Check(request()).status == health_pb2.HealthCheckResponse.SERVING
+        assert (
+            health.Check(request(service="inference.GRPCInferenceService")).status
+            == health_pb2.HealthCheckResponse.SERVING
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            health.Check(request(service="nope"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        server.dataplane.drain(0)
+        assert health.Check(request()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_probes_are_answered_while_all_threads_wait(folder: Any, serve: Any, connect: Any, script: Any) -> None:
+    folder.scripted()
+    client = connect(serve(folder, threads=2))
+    x = tensors(x=np.ones((1, 2), np.float32))
+    script.hold()
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for _ in range(4):
+        client.async_infer("scripted", x, callback=lambda result, error: results.put(error))
+    script.wait_started()
+    assert client.is_server_ready()
+    assert client.is_model_ready("scripted")
+    script.release()
+    assert [results.get(timeout=10) for _ in range(4)] == [None] * 4

@@ -1,0 +1,222 @@
+"""The HTTP front, with the unmodified tritonclient, and with httpx where that one is too polite."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from sonic.server import http_front
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[Any], triton.InferenceServerClient]]:
+    made: list[triton.InferenceServerClient] = []
+
+    def make(server: Any) -> triton.InferenceServerClient:
+        made.append(triton.InferenceServerClient(server.http_url.removeprefix("http://"), concurrency=4))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def tensors(*, binary: bool = True, **arrays: np.ndarray) -> list[Any]:
+    inputs = []
+    for name, array in arrays.items():
+        inputs.append(triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
+        inputs[-1].set_data_from_numpy(array, binary_data=binary)
+    return inputs
+
+
+@pytest.mark.parametrize("binary_in", [True, False])
+@pytest.mark.parametrize("binary_out", [True, False])
+def test_infer(binary_in: bool, binary_out: bool, folder: Any, serve: Any, connect: Any) -> None:
+    folder.identity("i", "FP32", "STRING")
+    x, s = np.array([0.1, -2], np.float32), np.array([b"a", b""], np.object_)
+    outputs = [triton.InferRequestedOutput(name, binary_data=binary_out) for name in ("out0", "out1")]
+    result = connect(serve(folder)).infer(
+        "i", tensors(binary=binary_in, in0=x, in1=s), outputs=outputs, request_id="7", model_version="1"
+    )
+    np.testing.assert_array_equal(result.as_numpy("out0"), x)
+    assert [_octets(word) for word in result.as_numpy("out1")] == [b"a", b""]
+    assert result.get_response()["id"] == "7"
+
+
+def _octets(word: str | bytes) -> bytes:
+    return word.encode() if isinstance(word, str) else word
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_compression_both_ways(algorithm: str, folder: Any, serve: Any, connect: Any) -> None:
+    folder.identity("i", "FP32")
+    x = np.zeros(100_000, np.float32)
+    result = connect(serve(folder)).infer(
+        "i",
+        tensors(in0=x),
+        request_compression_algorithm=algorithm,
+        response_compression_algorithm=algorithm,
+    )
+    np.testing.assert_array_equal(result.as_numpy("out0"), x)
+
+
+def test_a_response_is_compressed_only_on_demand(folder: Any, serve: Any) -> None:
+    folder.identity("i", "INT8")
+    body = {"inputs": [{"name": "in0", "datatype": "INT8", "shape": [2], "data": [1, 2]}]}
+    url = f"{serve(folder).http_url}/v2/models/i/infer"
+    for accepted, encoding in (("gzip", "gzip"), ("deflate", "deflate"), ("gzip, deflate, br", None), ("br", None)):
+        answer = httpx.post(url, json=body, headers={"Accept-Encoding": accepted})
+        assert answer.headers.get("content-encoding") == encoding
+        assert answer.json()["outputs"][0]["data"] == [1, 2]
+
+
+def test_what_the_server_says(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b")
+    client = connect(serve(folder))
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("a")
+    assert client.is_model_ready("a", "1")
+    assert not client.is_model_ready("a", "2")
+    assert client.get_server_metadata()["name"] == "sonic"
+    assert client.get_model_metadata("a")["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [-1, 2]}]
+    assert client.get_model_config("a", "1")["dynamic_batching"]["preferred_batch_size"] == [1024]
+    assert [row["name"] for row in client.get_model_repository_index()] == ["a", "b"]
+    client.infer("a", tensors(x=np.zeros((3, 4), np.float32)))
+    (row,) = client.get_inference_statistics("a")["model_stats"]
+    assert (row["inference_count"], row["execution_count"]) == (3, 1)
+    assert len(client.get_inference_statistics()["model_stats"]) == 2
+
+
+def test_errors_have_their_status_and_their_words(folder: Any, serve: Any, connect: Any, script: Any) -> None:
+    folder.onnx("a")
+    folder.scripted()
+    script.run = lambda x: 1 / 0
+    client = connect(serve(folder))
+    good = np.zeros((3, 4), np.float32)
+    for model, inputs, status, text in (
+        ("z", {"x": good}, "404", "no model 'z': there is a, scripted"),
+        ("a", {"x": good[:, :2]}, "400", "model 'a', input 'x': expected shape [-1, 4], given shape [3, 2]"),
+        ("scripted", {"x": good[:, :2]}, "500", "model 'scripted' failed: ZeroDivisionError: division by zero"),
+    ):
+        with pytest.raises(InferenceServerException) as caught:
+            client.infer(model, tensors(**inputs))
+        assert (caught.value.status(), caught.value.message()) == (status, text)
+    with pytest.raises(InferenceServerException, match="loading and unloading is off"):
+        client.load_model("a")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "text"),
+    [
+        (b"{", {}, "the body is not an infer request"),
+        (b"[]", {}, "the body is not an infer request"),
+        (b"{}", {"Inference-Header-Content-Length": "99"}, "Inference-Header-Content-Length is 99"),
+        (b"{}", {"Inference-Header-Content-Length": "-1"}, "a header that counts bytes is a whole number, given '-1'"),
+        (b"{}", {"Content-Encoding": "br"}, "Content-Encoding 'br' is not offered: one of gzip, deflate"),
+        (b"{}", {"Content-Encoding": "gzip"}, "the body is not gzip"),
+        (gzip.compress(b"{}") + b"more", {"Content-Encoding": "gzip"}, "the body is not one whole gzip stream"),
+        (zlib.compress(b"{}")[:-2], {"Content-Encoding": "deflate"}, "the body is not one whole deflate stream"),
+    ],
+)
+def test_bad_bodies(body: bytes, headers: dict[str, str], text: str, folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    answer = httpx.post(f"{serve(folder).http_url}/v2/models/a/infer", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert text in answer.json()["error"]
+
+
+def test_a_body_that_grows_too_large_is_refused(folder: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_front, "MAX_BODY_BYTES", 1000)
+    folder.onnx("a")
+    url = f"{serve(folder).http_url}/v2/models/a/infer"
+    bomb = gzip.compress(bytes(100_000))
+    assert len(bomb) < 1000
+    for content, headers in (
+        (bytes(1001), {}),
+        ((bytes(600) for _ in range(2)), {}),
+        (bomb, {"Content-Encoding": "gzip"}),
+    ):
+        answer = httpx.post(url, content=content, headers=headers)
+        assert answer.status_code == 400
+        assert "at most 1000 bytes" in answer.json()["error"]
+
+
+def test_routes_there_are_not(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    base = serve(folder).http_url
+    for method, path, status in (("GET", "/v3", 404), ("GET", "/v2/models/a/infer", 405), ("POST", "/v2", 405)):
+        answer = httpx.request(method, base + path)
+        assert (answer.status_code, answer.json()["error"]) == (status, f"{method} {path} is not offered")
+
+
+def test_control_and_index(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder, explicit=True)
+    client = connect(server)
+    index = f"{server.http_url}/v2/repository/index"
+    assert httpx.post(index).json()[0]["state"] == "UNAVAILABLE"
+    assert httpx.post(index, json={"ready": True}).json() == []
+    assert httpx.post(index, json={"ready": 3}).status_code == 400
+    assert httpx.post(index, json=[]).status_code == 400
+    client.load_model("a")
+    assert client.is_model_ready("a")
+    with pytest.raises(InferenceServerException, match="loading with 'config' is not offered"):
+        client.load_model("a", config="{}")
+    client.unload_model("a")
+    assert not client.is_model_ready("a")
+
+
+def test_health_while_draining(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    server.dataplane.drain(0)
+    health = f"{server.http_url}/v2/health"
+    assert [httpx.get(f"{health}/{what}").status_code for what in ("live", "ready")] == [200, 503]
+    assert httpx.get(f"{server.http_url}/v2/models/a/ready").status_code == 503
+    answer = httpx.post(f"{server.http_url}/v2/models/a/infer", json={"inputs": []})
+    assert (answer.status_code, "shutting down" in answer.text) == (503, True)
+
+
+def test_the_event_loop_stays_free(folder: Any, serve: Any, connect: Any, script: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    client = connect(server)
+    x = tensors(x=np.ones((1, 2), np.float32))
+    script.hold()
+    with ThreadPoolExecutor(3) as pool:
+        futures = [
+            pool.submit(triton.InferenceServerClient(server.http_url[7:]).infer, "scripted", x) for _ in range(3)
+        ]
+        script.wait_started()
+        assert client.is_server_ready()
+        script.release()
+        assert [future.result(10).as_numpy("y").tolist() for future in futures] == [[[2, 2]]] * 3
+
+
+def test_from_asyncio(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    url = serve(folder).http_url.removeprefix("http://")
+
+    async def ask() -> list[tuple[int, ...]]:
+        async with triton_aio.InferenceServerClient(url) as client:
+            assert await client.is_server_ready()
+            assert (await client.get_model_metadata("a"))["name"] == "a"
+            calls = [client.infer("a", tensors(x=np.zeros((rows, 4), np.float32))) for rows in (1, 2, 3)]
+            return [result.as_numpy("y").shape for result in await asyncio.gather(*calls)]
+
+    assert asyncio.run(ask()) == [(1, 2), (2, 2), (3, 2)]

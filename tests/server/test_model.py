@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sonic.errors import InvalidRequest
+from sonic.protocol.messages import InferRequest
+from sonic.protocol.modelconfig import parse
+from sonic.server.model import ServedModel
+from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def served(folder: Any, name: str) -> ServedModel:
+    path = folder.path / name
+    config = path / "config.pbtxt"
+    text = config.read_text() if config.exists() else ""
+    return ServedModel(name, "1", path / "1", parse(text), cores=2, default_max_batch=16)
+
+
+def test_from_a_file_alone(folder: Any) -> None:
+    folder.onnx("a")
+    model = served(folder, "a")
+    assert (model.config.name, model.config.backend, model.config.max_batch_size) == ("a", "onnxruntime", 16)
+    assert (model.config.instance_group[0].count, model.instances) == (2, 2)
+    x = np.ones((3, 4), np.float32)
+    response = model.submit(InferRequest("a", {"x": x}, id="7")).result(0)
+    assert (response.model, response.version, response.id) == ("a", "1", "7")
+    assert response.outputs["y"].shape == (3, 2)
+    assert model.statistics().inference_count == 3
+    model.close()
+
+
+def test_bfloat16_keeps_its_name(folder: Any) -> None:
+    folder.identity("b", "BF16")
+    x = np.array([1, 2], np.float32)
+    model = served(folder, "b")
+    response = model.submit(InferRequest("b", {"in0": x}, dtypes={"in0": DType.BF16})).result(0)
+    assert response.dtype("out0") is DType.BF16
+    model.close()
+
+
+def test_a_bad_request_is_refused_at_once(folder: Any) -> None:
+    folder.onnx("a")
+    model = served(folder, "a")
+    with pytest.raises(InvalidRequest, match="model 'a', input 'x'"):
+        model.submit(InferRequest("a", {"x": np.ones((3, 5), np.float32)}))
+    assert model.statistics().fail.count == 0
+    model.close()
+
+
+@pytest.mark.parametrize(
+    ("batching", "merged"),
+    [
+        ("dynamic_batching {}", [1, 3]),
+        ("", [1, 1, 2]),
+        ("dynamic_batching { default_queue_policy { max_queue_size: 9 } }", [1, 3]),
+    ],
+)
+def test_requests_are_merged_if_the_configuration_says_so(
+    batching: str, merged: list[int], folder: Any, script: Any
+) -> None:
+    folder.scripted(batching=batching)
+    model = served(folder, "scripted")
+    script.hold()
+    futures = [model.submit(InferRequest("s", {"x": np.ones((n, 2), np.float32)}), inline=False) for n in (1,)]
+    script.wait_started()
+    futures += [model.submit(InferRequest("s", {"x": np.ones((n, 2), np.float32)}), inline=False) for n in (1, 2)]
+    assert model.pending == 2
+    script.release()
+    assert [len(future.result(10).outputs["y"]) for future in futures] == [1, 1, 2]
+    assert script.batches == merged
+    model.close()
+
+
+def test_requests_with_more_threads_go_alone(folder: Any, make_dense: Callable[..., bytes]) -> None:
+    threads = 'parameters { key: "intra_op_thread_count" value { string_value: "2" } }'
+    folder.onnx("a", config=threads)
+    model = served(folder, "a")
+    assert model.instances == 1
+    assert model._scheduler._batcher.policy.max_rows == 0
+    model.close()

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.protocol.messages import InferRequest, ModelStatus
+from sonic.server.repository import Repository, available_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Repository]]:
+    made: list[Repository] = []
+
+    def make(*folders: Any, load: bool = True, strict: bool = True, **options: Any) -> Repository:
+        made.append(Repository([folder.path for folder in folders], **options))
+        if load:
+            made[-1].load_all(strict=strict)
+        return made[-1]
+
+    yield make
+    for repository in made:
+        repository.close()
+
+
+def run(repository: Repository, name: str = "scripted", **more: Any) -> Any:
+    x = np.ones((1, 2), np.float32)
+    return repository.get(name, **more).submit(InferRequest(name, {"x": x})).result(10)
+
+
+def test_models_of_two_folders(folder: Any, other_folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    other_folder.onnx("b")
+    (folder.path / ".hidden" / "1").mkdir(parents=True)
+    (folder.path / "notes.txt").touch()
+    repository = opened(folder, other_folder)
+    assert repository.index() == (ModelStatus("a", "1", "READY"), ModelStatus("b", "1", "READY"))
+    assert [model.spec.name for model in repository.models()] == ["a", "b"]
+    assert repository.get("b").instances == available_cores()
+
+
+def test_a_read_only_folder(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    paths = [folder.path, *folder.path.rglob("*")]
+    before = [(path, path.stat().st_mtime_ns) for path in paths]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    opened(folder)
+    for path in paths:
+        path.chmod(0o755)
+    assert [(path, path.stat().st_mtime_ns) for path in [folder.path, *folder.path.rglob("*")]] == before
+
+
+@pytest.mark.parametrize(
+    ("policy", "versions"),
+    [
+        ("", ["10"]),
+        ("version_policy { latest { num_versions: 2 } }", ["2", "10"]),
+        ("version_policy { all {} }", ["1", "2", "10"]),
+        ("version_policy { specific { versions: [ 1, 10 ] } }", ["1", "10"]),
+    ],
+)
+def test_versions(policy: str, versions: list[str], folder: Any, opened: Any) -> None:
+    for version in ("1", "2", "10"):
+        folder.onnx("a", config=policy, version=version)
+    (folder.path / "a" / "03").mkdir()
+    repository = opened(folder)
+    assert [model.spec.version for model in repository.models()] == versions
+    assert repository.get("a").spec.version == "10"
+    assert repository.get("a", versions[0]).spec.version == versions[0]
+    with pytest.raises(ModelNotFound, match="model 'a' has no version '7': there is"):
+        repository.get("a", "7")
+
+
+def test_only_some(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b", b"broken")
+    assert [row.name for row in opened(folder, only=["a"]).index()] == ["a"]
+    with pytest.raises(ConfigError, match=r"no model 'c' in .*models: there is a, b"):
+        opened(folder, only=["c"])
+
+
+def test_the_same_name_twice(folder: Any, other_folder: Any) -> None:
+    folder.onnx("a")
+    other_folder.onnx("a")
+    with pytest.raises(ConfigError, match=r"model 'a' is in two repositories: .*models/a and .*more/a"):
+        Repository([folder.path, other_folder.path])
+
+
+@pytest.mark.parametrize(
+    ("prepare", "text"),
+    [
+        (lambda f: None, "no model in .*models: expected NAME/1/model.onnx"),
+        (lambda f: f.path.rmdir(), "no model repository .*models"),
+        (lambda f: (f.path / "1").mkdir(), "is one model's folder: give the folder above it"),
+        (lambda f: (f.path.rmdir(), f.path.touch()), "cannot read model repository .*: Not a directory"),
+    ],
+)
+def test_no_repository(prepare: Callable[[Any], None], text: str, folder: Any, opened: Any) -> None:
+    prepare(folder)
+    with pytest.raises(ConfigError, match=text):
+        opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [({"cores": 0}, "cores must be 1 or more, given 0"), ({"default_max_batch": 0}, "must be 1 or more, given 0")],
+)
+def test_bad_options(options: dict[str, int], text: str, folder: Any) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Repository([folder.path], **options)
+    with pytest.raises(ConfigError, match="no model repository is given"):
+        Repository([])
+
+
+def test_models_that_cannot_be_loaded(folder: Any, opened: Any) -> None:
+    folder.onnx("good")
+    file = folder.onnx("truncated")
+    file.write_bytes(file.read_bytes()[:-30])
+    folder.onnx("unreadable", config="max_batch_size: eight")
+    (folder.path / "empty" / "1").mkdir(parents=True)
+    (folder.path / "no_version").mkdir()
+    (folder.path / "no_version" / "config.pbtxt").touch()
+    folder.onnx("specific", config="version_policy { specific { versions: 4 } }")
+    with pytest.raises(ConfigError, match=r"model 'empty' version 1 cannot be loaded: no backend .* \(5 of 6 models"):
+        opened(folder)
+    repository = opened(folder, strict=False)
+    rows = {row.name: row for row in repository.index()}
+    assert rows.pop("good").state == "READY"
+    assert {row.state for row in rows.values()} == {"UNAVAILABLE"}
+    assert "ONNX Runtime cannot load" in rows["truncated"].reason
+    assert "config.pbtxt:1:17" in rows["unreadable"].reason
+    assert "has no version: expected a folder" in rows["no_version"].reason
+    assert "has no version 4, which its version_policy names" in rows["specific"].reason
+    assert all("\n" not in row.reason for row in rows.values())
+    assert repository.failed()
+    with pytest.raises(Unavailable, match="model 'truncated' is unavailable: model 'truncated' version 1 cannot"):
+        repository.get("truncated")
+    with pytest.raises(ModelNotFound, match="no model 'nope': there is empty, good"):
+        repository.get("nope")
+
+
+def test_a_backend_that_raises_while_loading(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.scripted()
+    monkeypatch.setattr("sonic.server.backends.base._registered", {})
+    with pytest.raises(ConfigError, match="model 'scripted' version 1 cannot be loaded: unknown backend 'scripted'"):
+        opened(folder)
+
+
+def test_load_and_unload(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    repository = opened(folder, load=False)
+    assert repository.index() == (ModelStatus("a", "", "UNAVAILABLE", "not loaded"),)
+    with pytest.raises(ModelNotFound, match="no model 'a': none is loaded"):
+        repository.get("a")
+    repository.load("a")
+    assert repository.get("a").spec.name == "a"
+    repository.unload("a")
+    assert repository.index() == (ModelStatus("a", "1", "UNAVAILABLE", "unloaded"),)
+    assert not repository.failed()
+    with pytest.raises(Unavailable, match="model 'a' is unavailable: unloaded"):
+        repository.get("a")
+    for change in (repository.unload, repository.load):
+        with pytest.raises(ModelNotFound, match="model 'nope'"):
+            change("nope")
+
+
+def test_a_reload_takes_the_new_files(folder: Any, opened: Any, make_dense: Callable[..., bytes]) -> None:
+    folder.onnx("a")
+    repository = opened(folder)
+    before = repository.get("a")
+    folder.onnx("a", make_dense((4, 3)), version="2")
+    repository.load("a")
+    assert repository.get("a").spec.version == "2"
+    assert [model.spec.version for model in repository.models()] == ["2"]
+    with pytest.raises(Unavailable, match="is being unloaded"):
+        before.submit(InferRequest("a", {"x": np.zeros((1, 4), np.float32)}))
+
+
+def test_a_reload_that_fails_leaves_what_was_there(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    repository = opened(folder)
+    folder.onnx("a", b"broken", version="2")
+    with pytest.raises(ConfigError, match="model 'a' version 2 cannot be loaded"):
+        repository.load("a")
+    assert repository.get("a").spec.version == "1"
+    assert repository.index() == (ModelStatus("a", "1", "READY"),)
+
+
+def test_unloading_waits_for_requests(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.hold()
+    running = repository.get("scripted").submit(InferRequest("s", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()
+    thread = threading.Thread(target=repository.unload, args=("scripted",))
+    thread.start()
+    script.release()
+    thread.join(10)
+    assert running.result(0).outputs["y"].tolist() == [[2, 2]]
+
+
+def test_close_ends_what_waits(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.hold()
+    running = repository.get("scripted").submit(InferRequest("s", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()
+    repository.close()
+    with pytest.raises(Unavailable):
+        running.result(10)
+    with pytest.raises(Unavailable, match="the server is shut down"):
+        repository.get("scripted")
+
+
+def test_cores_are_those_of_the_process() -> None:
+    assert available_cores() == len(os.sched_getaffinity(0))

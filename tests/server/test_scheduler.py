@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, Unavailable
+from sonic.protocol.messages import InferResponse
+from sonic.server.backends import Instance, Rows
+from sonic.server.batcher import BatchPolicy
+from sonic.server.execution import Plan
+from sonic.server.scheduler import Job, Scheduler
+from sonic.specs import DType, ModelSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+SPEC = ModelSpec(
+    "m",
+    "1",
+    (TensorSpec("x", DType.FP32, (-1, 1)),),
+    (TensorSpec("y", DType.FP32, (-1, 1)), TensorSpec("z", DType.FP32, (-1, 1))),
+    64,
+)
+
+
+class Gated(Instance):
+    """``y = 2 x``, ``z = -x``; waits where it is told to, and raises on values below zero."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.started = threading.Semaphore(0)
+        self.threads: list[int] = []
+        self.batches: list[list[float]] = []
+        self.error: Callable[[], BaseException] = lambda: ValueError("below zero")
+
+    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Any:
+        x = inputs["x"]
+        self.threads.append(threading.get_ident())
+        self.batches.append(x[:, 0].tolist())
+        self.started.release()
+        assert self.gate.wait(30)
+        if (x < 0).any():
+            raise self.error()
+        return {"y": 2 * x, "z": -x}
+
+    def wait_started(self) -> None:
+        assert self.started.acquire(timeout=10)
+
+
+def job(*values: float, wanted: tuple[str, ...] = ("y",), timeout_s: float | None = None, shape: object = None) -> Job:
+    x = np.array(values, np.float32).reshape(-1, 1)
+    return Job({"x": x}, len(x), wanted, lambda outputs: InferResponse("m", "1", outputs), shape, timeout_s)
+
+
+def values(future: Any, output: str = "y") -> list[float]:
+    return future.result(10).outputs[output][:, 0].tolist()
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.instance = Gated()
+        self.made: list[Scheduler] = []
+
+    def scheduler(self, policy: BatchPolicy | None = None, count: int = 1, rows: Rows | None = None) -> Scheduler:
+        plan = Plan(SPEC, rows or Rows(), {}, {})
+        self.made.append(Scheduler(plan, policy or BatchPolicy(max_rows=64), [self.instance] * count))
+        return self.made[-1]
+
+    def busy(self, scheduler: Scheduler, count: int = 1, timeout_s: float | None = None) -> list[Any]:
+        """Keep every instance in an execution, in worker threads, until the gate opens."""
+        self.instance.gate.clear()
+        futures = []
+        for _ in range(count):
+            futures.append(scheduler.submit(job(1, timeout_s=timeout_s), inline=False))
+            self.instance.wait_started()
+        return futures
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.instance.gate.set()
+    for scheduler in bench.made:
+        scheduler.close()
+
+
+def test_an_idle_instance_runs_in_the_thread_that_brought_the_request(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    future = scheduler.submit(job(1, 2))
+    assert future.done()
+    assert values(future) == [2, 4]
+    assert bench.instance.threads == [threading.get_ident()]
+
+
+def test_not_inline_means_another_thread(bench: Bench) -> None:
+    future = bench.scheduler().submit(job(1), inline=False)
+    assert values(future) == [2]
+    assert bench.instance.threads != [threading.get_ident()]
+
+
+def test_only_the_outputs_wanted(bench: Bench) -> None:
+    response = bench.scheduler().submit(job(1, wanted=("z",))).result()
+    assert list(response.outputs) == ["z"]
+
+
+def test_requests_gather_while_the_instance_is_busy(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    (first,) = bench.busy(scheduler)
+    later = [scheduler.submit(job(value, wanted=w)) for value, w in ((2, ("y",)), (3, ("z",)), (4, ("y", "z")))]
+    assert scheduler.pending == 3
+    bench.instance.gate.set()
+    assert values(first) == [2]
+    assert [values(later[0]), values(later[1], "z"), values(later[2])] == [[4], [-3], [8]]
+    assert bench.instance.batches == [[1], [2, 3, 4]]
+    row = scheduler.statistics()
+    assert (row.execution_count, row.inference_count, row.success.count, row.queue.count) == (2, 4, 4, 4)
+    assert row.queue.total_ns > 0
+
+
+def test_the_thread_that_brings_one_runs_what_waits_for_company(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=3, max_delay_s=60))
+    first = scheduler.submit(job(1))
+    assert not first.done()
+    second = scheduler.submit(job(2, 3))
+    assert first.done()
+    assert (values(first), values(second)) == ([2], [4, 6])
+    assert bench.instance.threads == [threading.get_ident()]
+
+
+def test_the_delay_ends_by_itself(bench: Bench) -> None:
+    future = bench.scheduler(BatchPolicy(max_rows=3, max_delay_s=0.01)).submit(job(1))
+    assert values(future) == [2]
+
+
+def test_instances_run_side_by_side(bench: Bench) -> None:
+    scheduler = bench.scheduler(count=3)
+    futures = bench.busy(scheduler, 3)
+    assert len(set(bench.instance.threads)) == 3
+    bench.instance.gate.set()
+    assert [values(future) for future in futures] == [[2]] * 3
+
+
+def test_an_error_reaches_only_the_requests_that_cause_it(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    (first,) = bench.busy(scheduler)
+    good, bad, other = (scheduler.submit(job(value)) for value in (5, -1, 7))
+    bench.instance.gate.set()
+    assert (values(first), values(good), values(other)) == ([2], [10], [14])
+    with pytest.raises(ModelFailed, match="model 'm' failed: ValueError: below zero"):
+        bad.result(10)
+    assert bench.instance.batches == [[1], [5, -1, 7], [5], [-1], [7]]
+    row = scheduler.statistics()
+    assert (row.success.count, row.fail.count, row.execution_count) == (3, 1, 3)
+
+
+def test_a_deadline_ends_a_request_that_waits(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    (first,) = bench.busy(scheduler)
+    late = scheduler.submit(job(2, timeout_s=0.01))
+    with pytest.raises(DeadlineExceeded, match=r"model 'm': the deadline of 0\.01 s came before the result"):
+        late.result(10)
+    bench.instance.gate.set()
+    assert values(first) == [2]
+    assert bench.instance.batches == [[1]]
+
+
+def test_a_deadline_ends_a_request_in_a_model_that_hangs(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    (hung,) = bench.busy(scheduler, timeout_s=0.01)
+    with pytest.raises(DeadlineExceeded):
+        hung.result(10)
+    waiting = scheduler.submit(job(2))
+    bench.instance.gate.set()
+    assert values(waiting) == [4]
+    assert scheduler.statistics().fail.count == 1
+
+
+def test_a_deadline_that_has_passed_is_not_executed(bench: Bench) -> None:
+    future = bench.scheduler().submit(job(1, timeout_s=0.0))
+    with pytest.raises(DeadlineExceeded):
+        future.result(10)
+    assert bench.instance.batches == []
+
+
+@pytest.mark.parametrize("timeout_s", [1e10, 9.3e18, float("inf")])
+def test_a_timeout_that_never_comes(timeout_s: float, bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    (first,) = bench.busy(scheduler, timeout_s=timeout_s)
+    waiting = scheduler.submit(job(2, timeout_s=timeout_s))
+    bench.instance.gate.set()
+    assert (values(first), values(waiting)) == ([2], [4])
+
+
+def test_a_request_that_waits_can_be_cancelled(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    (first,) = bench.busy(scheduler)
+    gone, stays = scheduler.submit(job(2)), scheduler.submit(job(3))
+    assert gone.cancel()
+    assert not first.cancel()
+    bench.instance.gate.set()
+    assert values(stays) == [6]
+    with pytest.raises(CancelledError):
+        gone.result(10)
+    assert scheduler.drain(10)
+    assert bench.instance.batches == [[1], [3]]
+
+
+def test_a_full_queue_refuses(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, max_queue=2))
+    futures = [*bench.busy(scheduler), scheduler.submit(job(2)), scheduler.submit(job(3))]
+    with pytest.raises(Unavailable, match="model 'm': 2 requests wait already"):
+        scheduler.submit(job(4))
+    bench.instance.gate.set()
+    assert [values(future) for future in futures] == [[2], [4], [6]]
+
+
+def test_close_ends_everything(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    running, waiting = bench.busy(scheduler)[0], scheduler.submit(job(2))
+    assert not scheduler.drain(0.0)
+    assert not scheduler.close(), "an instance is still running"
+    for future in (running, waiting):
+        with pytest.raises(Unavailable, match="model 'm' is being unloaded"):
+            future.result(10)
+    with pytest.raises(Unavailable, match="model 'm' is being unloaded"):
+        scheduler.submit(job(3))
+    assert scheduler.drain(10)
+
+
+def test_drain_waits_for_the_last(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    futures = [*bench.busy(scheduler), scheduler.submit(job(2))]
+    drained: list[bool] = []
+    thread = threading.Thread(target=lambda: drained.append(scheduler.drain(30)))
+    thread.start()
+    bench.instance.gate.set()
+    thread.join(10)
+    assert drained == [True]
+    assert all(future.done() for future in futures)
+    assert scheduler.close()
+
+
+def test_an_interrupt_ends_the_request_and_frees_the_instance(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    bench.instance.error = KeyboardInterrupt
+    interrupted = job(-1)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.submit(interrupted)
+    with pytest.raises(Cancelled, match="was interrupted"):
+        interrupted.future.result(0)
+    assert values(scheduler.submit(job(1))) == [2]
+
+
+def test_a_callback_may_submit_again(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    again: list[Any] = []
+    first = job(1)
+    first.future.add_done_callback(lambda _: again.append(scheduler.submit(job(2))))
+    scheduler.submit(first)
+    assert values(again[0]) == [4]
+
+
+def test_padded_rows_count_against_the_maximum_but_not_in_the_statistics(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=8), rows=Rows(multiple=4))
+    bench.busy(scheduler)
+    futures = [scheduler.submit(job(value)) for value in (2, 3, 4)]
+    bench.instance.gate.set()
+    wait(futures, 10)
+    assert [len(batch) for batch in bench.instance.batches] == [4, 8, 4]
+    assert scheduler.statistics().inference_count == 4
+
+
+def test_under_many_threads_every_request_ends_once_in_its_own_result(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=7, max_delay_s=0.0002), count=2)
+    ended: list[int] = []
+
+    def client(seed: int) -> None:
+        for step in range(60):
+            value = seed * 1000 + step
+            if step % 13 == 5:
+                value = -value - 1
+            request = job(*([value] * (1 + step % 3)), shape=step % 2, timeout_s=None if step % 4 else 30.0)
+            request.future.add_done_callback(lambda _: ended.append(1))
+            future = scheduler.submit(request, inline=bool(step % 5))
+            if value < 0:
+                with pytest.raises(ModelFailed):
+                    future.result(30)
+            else:
+                assert values(future) == [2 * value] * (1 + step % 3)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(client, seed) for seed in range(8)]:
+            done.result(60)
+    assert len(ended) == 8 * 60
+    assert max(map(len, bench.instance.batches)) <= 7
+    row = scheduler.statistics()
+    assert row.success.count + row.fail.count == 8 * 60
+    assert scheduler.pending == 0
+    assert scheduler.drain(0.0)
