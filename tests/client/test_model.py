@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -340,3 +343,23 @@ def test_a_fallback_alone(models: Path) -> None:
         assert client.model("echo").statistics().inference_count == 0
         assert repr(client.model("echo", "1")) == "<Model echo/1 on the fallback>"
         assert client.servers() == ()
+
+
+def test_a_call_that_is_over_leaves_nothing_behind(url: str) -> None:
+    x, n = np.ones((20, 3), np.float32), np.ones((20, 1), np.int64)
+    with sonic.Model(f"{url}/echo", timeout_s=WAIT_S) as model:
+        for rows in (20, 2):  # the first call, which asks for the spec and is split; then one of the others
+            inputs = {"x": x[:rows].copy(), "n": n[:rows].copy()}
+            future = model.submit(**inputs)
+            outputs = future.result(WAIT_S)
+            gone = [weakref.ref(thing) for thing in (future, inputs["x"], outputs["y"])]
+            gc.disable()
+            try:
+                del future, inputs, outputs
+                # The thread that brought the answer may still be on its way out of it.
+                deadline_s = monotonic() + WAIT_S
+                while any(reference() is not None for reference in gone) and monotonic() < deadline_s:
+                    model._client.servers()
+                assert [reference() for reference in gone] == [None, None, None]
+            finally:
+                gc.enable()

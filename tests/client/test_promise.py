@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
 from threading import Barrier
 
@@ -16,21 +18,21 @@ def test_ends_once() -> None:
     assert promise.ended
     assert not promise.resolve(2)
     assert not promise.reject(Unavailable("late"))
-    assert promise.future.result() == 1
-    assert not promise.future.cancel()
+    assert promise.result() == 1
+    assert not promise.cancel()
 
 
 def test_ends_once_when_many_try_at_once() -> None:
     for _ in range(50):
         promise: Promise[int] = Promise()
         ends: list[int] = []
-        promise.future.add_done_callback(lambda _, ends=ends: ends.append(1))
+        promise.add_done_callback(lambda _, ends=ends: ends.append(1))
         barrier = Barrier(4)
 
         def attempt(number: int, promise: Promise[int] = promise, barrier: Barrier = barrier) -> bool:
             barrier.wait()
             if number == 3:
-                return promise.future.cancel()
+                return promise.cancel()
             return promise.resolve(number) if number % 2 else promise.reject(Unavailable(str(number)))
 
         with ThreadPoolExecutor(4) as threads:
@@ -40,14 +42,16 @@ def test_ends_once_when_many_try_at_once() -> None:
 
 def test_its_owner_can_give_it_up() -> None:
     calls: list[int] = []
-    promise: Promise[int] = Promise(lambda: calls.append(1))
-    assert promise.future.cancel()
+    promise: Promise[int] = Promise()
+    promise.on_end(lambda ended: calls.append(ended is promise))
+    assert promise.cancel()
     assert promise.ended
     assert not promise.resolve(1)
-    assert calls == [1]
+    assert calls == [True]
+    assert promise.cancel()
     # Those who wait for several futures learn of it too.
-    assert list(as_completed([promise.future], timeout=5)) == [promise.future]
-    assert not wait([promise.future], 5).not_done
+    assert list(as_completed([promise], timeout=5)) == [promise]
+    assert not wait([promise], 5).not_done
 
 
 def test_follows_another() -> None:
@@ -55,7 +59,7 @@ def test_follows_another() -> None:
     promise: Promise[str] = Promise()
     promise.follow(source, str)
     source.set_result(3)
-    assert promise.future.result(0) == "3"
+    assert promise.result(0) == "3"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,7 @@ def test_follows_into_an_error(error: BaseException, kind: type[Exception]) -> N
     promise: Promise[str] = Promise()
     promise.follow(source, str)
     source.set_exception(error)
-    assert type(promise.future.exception(0)) is kind
+    assert type(promise.exception(0)) is kind
 
 
 def test_a_conversion_that_fails_is_the_end() -> None:
@@ -74,14 +78,14 @@ def test_a_conversion_that_fails_is_the_end() -> None:
     promise: Promise[float] = Promise()
     promise.follow(source, lambda value: 1 / value)
     source.set_result(0)
-    assert str(promise.future.exception(0)) == "ZeroDivisionError: division by zero"
+    assert str(promise.exception(0)) == "ZeroDivisionError: division by zero"
 
 
 def test_gives_up_what_it_follows() -> None:
     source: Future[int] = Future()
     promise: Promise[str] = Promise()
     promise.follow(source, str)
-    promise.future.cancel()
+    promise.cancel()
     assert source.cancelled()
 
 
@@ -90,3 +94,30 @@ def test_errors_keep_their_cause() -> None:
     error = as_inference_error(cause)
     assert isinstance(error, ModelFailed)
     assert error.__cause__ is cause
+
+
+def test_hooks_are_called_at_the_end_or_at_once() -> None:
+    calls: list[int] = []
+    promise: Promise[int] = Promise()
+    promise.on_end(lambda ended: calls.append(ended.result()))
+    assert calls == []
+    promise.resolve(1)
+    promise.on_end(lambda ended: calls.append(ended.result() + 1))
+    assert calls == [1, 2]
+
+
+def test_an_end_leaves_no_cycle() -> None:
+    gc.disable()
+    try:
+        for end in (Promise.cancel, lambda p: p.resolve(1), lambda p: p.reject(Unavailable("x"))):
+            source: Promise[int] = Promise()
+            promise: Promise[int] = Promise()
+            promise.follow(source, lambda value: value)
+            promise.on_end(lambda _, promise=promise: promise.ended)
+            end(promise)
+            end(source)
+            alive = weakref.ref(promise), weakref.ref(source)
+            del promise, source
+            assert [reference() for reference in alive] == [None, None]
+    finally:
+        gc.enable()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sonic.client.arrays import join
-from sonic.client.promise import as_inference_error
+from sonic.client.promise import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +54,7 @@ class Gathering:
         self._done = 0
         self._outputs: list[Arrays | None] = [None] * len(parts)
         self._in_flight: set[Future[Arrays]] = set()
-        promise.future.add_done_callback(lambda _: self._give_up())
+        promise.on_end(lambda _: self._give_up())
 
     def go(self) -> None:
         """Send the first window; the end of each request sends another."""
@@ -78,11 +77,11 @@ class Gathering:
     def _ended(self, position: int, ended: Future[Arrays]) -> None:
         with self._lock:
             self._in_flight.discard(ended)
-        try:
-            self._outputs[position] = ended.result()
-        except (Exception, CancelledError) as error:  # noqa: BLE001 - becomes the future's error
-            self._promise.reject(as_inference_error(error))
+        failure = failure_of(ended)
+        if failure is not None:
+            self._promise.reject(failure)
             return
+        self._outputs[position] = ended.result()
         with self._lock:
             self._done += 1
             last = self._done == len(self._parts)

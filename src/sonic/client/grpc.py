@@ -62,10 +62,10 @@ class GrpcTransport:
             call = self._start(self._infer, grpc_codec.request_to_wire(request), request.timeout_s)
         except InferenceError as error:
             promise.reject(error)
-            return promise.future
+            return promise
         call.add_done_callback(lambda ended: self._receive(ended, promise))
-        promise.future.add_done_callback(lambda ended: call.cancel() if ended.cancelled() else None)
-        return promise.future
+        promise.on_end(lambda ended: call.cancel() if ended.cancelled() else None)
+        return promise
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
         """Fetch inputs, outputs and largest batch of a model (ModelMetadata and ModelConfig)."""

@@ -65,7 +65,7 @@ class HttpTransport:
 
     def submit(self, request: InferRequest) -> Future[InferResponse]:
         """Send a request and return at once; an error is in the future."""
-        promise: Promise[InferResponse] = Promise(lambda: self._in_flight.discard(promise))
+        promise: Promise[InferResponse] = Promise()
         until_s = None if request.timeout_s is None else monotonic() + request.timeout_s
         with self._lock:
             closed = self._closed
@@ -76,9 +76,10 @@ class HttpTransport:
                     thread = Thread(target=self._work, name=f"sonic-http-{len(self._threads)}", daemon=True)
                     self._threads.append(thread)
                     thread.start()
+        promise.on_end(self._in_flight.discard)
         if closed:
             promise.reject(Cancelled(f"{self._url}: the connection is closed"))
-        return promise.future
+        return promise
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
         """Fetch inputs, outputs and largest batch of a model (metadata and config)."""
@@ -117,9 +118,9 @@ class HttpTransport:
             self._closed = True
             for _ in self._threads:
                 self._waiting.put(None)
-            promises = list(self._in_flight)
+            in_flight = list(self._in_flight)
             connections = list(self._sockets)
-        for promise in promises:
+        for promise in in_flight:
             promise.reject(Cancelled(f"{self._url}: the connection was closed"))
         for connection in connections:
             with contextlib.suppress(OSError):  # closed already
@@ -135,13 +136,16 @@ class HttpTransport:
                 self._idle -= 1
             if item is None:
                 return
-            request, until_s, promise = item
-            if promise.ended:
-                continue
-            try:
-                promise.resolve(self._infer(request, until_s))
-            except Exception as error:  # noqa: BLE001 - becomes the future's error
-                promise.reject(as_inference_error(error))
+            self._serve(*item)
+            del item  # else it would live until the next one comes
+
+    def _serve(self, request: InferRequest, until_s: float | None, promise: Promise[InferResponse]) -> None:
+        if promise.ended:
+            return
+        try:
+            promise.resolve(self._infer(request, until_s))
+        except Exception as error:  # noqa: BLE001 - becomes the future's error
+            promise.reject(as_inference_error(error))
 
     def _infer(self, request: InferRequest, until_s: float | None) -> InferResponse:
         body, header_length = http_codec.request_to_wire(request)

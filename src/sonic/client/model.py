@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
 from dataclasses import fields
 from threading import Lock
 from time import monotonic
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sonic.client.arrays import check_outputs, conform, empty_outputs, is_empty, said_dtypes, split
 from sonic.client.fallback import Fallback
 from sonic.client.gathering import Gathering
-from sonic.client.promise import Promise, as_inference_error
+from sonic.client.promise import Promise, failure_of
 from sonic.client.router import Router
 from sonic.client.url import connect, parse_model, parse_server
 from sonic.errors import ConfigError, InferenceError
@@ -149,7 +148,8 @@ class Model:
         self._router = client._router
         self._arguments = arguments
         self._lock = Lock()
-        self._asked: Future[ModelSpec] | None = None
+        self._known: ModelSpec | None = None
+        self._asked: Promise[ModelSpec] | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -160,7 +160,7 @@ class Model:
         InferenceError
             If no server says.
         """
-        return self._spec().result()
+        return self._known or self._ask().result()
 
     def submit(self, /, **arrays: ArrayLike) -> Future[dict[str, np.ndarray[Any, Any]]]:
         """Call the model and return at once.
@@ -179,22 +179,19 @@ class Model:
         """
         timeout_s = self._client.timeout_s
         until_s = None if timeout_s is None else monotonic() + timeout_s
-        asked = self._spec()
-        if asked.done() and asked.exception() is None:
-            return self._send(asked.result(), arrays, until_s)
+        if self._known is not None:
+            return self._send(self._known, arrays, until_s)
         promise: Promise[Arrays] = self._router.promise(until_s, f"call of model {self.name!r}")
 
         def send(answered: Future[ModelSpec]) -> None:
-            try:
-                spec = answered.result()
-            except (Exception, CancelledError) as error:  # noqa: BLE001 - becomes the future's error
-                promise.reject(as_inference_error(error))
-                return
-            if not promise.ended:
-                promise.follow(self._send(spec, arrays, until_s), lambda outputs: outputs)
+            failure = failure_of(answered)
+            if failure is not None:
+                promise.reject(failure)
+            elif not promise.ended:
+                promise.follow(self._send(answered.result(), arrays, until_s), lambda outputs: outputs)
 
-        asked.add_done_callback(send)
-        return promise.future
+        self._ask().on_end(send)
+        return promise
 
     def __call__(self, /, **arrays: ArrayLike) -> dict[str, np.ndarray[Any, Any]]:
         """Call the model and wait for its outputs; as :meth:`submit` otherwise.
@@ -250,14 +247,18 @@ class Model:
             return Client.model, (self._client, self.name, self.version)
         return _model, self._arguments
 
-    def _spec(self) -> Future[ModelSpec]:
+    def _ask(self) -> Promise[ModelSpec]:
         with self._lock:
             if self._asked is not None:
                 return self._asked
+            if self._known is not None:
+                known: Promise[ModelSpec] = Promise()
+                known.resolve(self._known)
+                return known
             timeout_s = min(self._client.timeout_s or CONTROL_TIMEOUT_S, CONTROL_TIMEOUT_S)
             until_s = monotonic() + timeout_s
             promise: Promise[ModelSpec] = self._router.promise(until_s, f"metadata of model {self.name!r}")
-            self._asked = promise.future
+            self._asked = promise
 
         def ask() -> None:
             promise.resolve(
@@ -266,14 +267,15 @@ class Model:
                 )
             )
 
-        def forget(ended: Future[ModelSpec]) -> None:
-            if ended.cancelled() or ended.exception() is not None:
-                with self._lock:
-                    self._asked = None
+        def note(ended: Future[ModelSpec]) -> None:
+            with self._lock:
+                self._asked = None
+                if failure_of(ended) is None:
+                    self._known = ended.result()
 
-        promise.future.add_done_callback(forget)
+        promise.on_end(note)
         self._router.background(ask, promise)
-        return promise.future
+        return promise
 
     def _send(self, spec: ModelSpec, arrays: Mapping[str, ArrayLike], until_s: float | None) -> Future[Arrays]:
         promise: Promise[Arrays] = Promise()
@@ -281,22 +283,22 @@ class Model:
             inputs = conform(spec, arrays)
         except InferenceError as error:
             promise.reject(error)
-            return promise.future
+            return promise
         if is_empty(spec, inputs):
             promise.resolve(empty_outputs(spec))
-            return promise.future
+            return promise
 
         def send(part: Arrays) -> Future[Arrays]:
             request = InferRequest(self.name, part, self.version, dtypes=said_dtypes(spec, part))
             one: Promise[Arrays] = Promise()
             one.follow(self._router.infer(request, until_s), lambda answer: check_outputs(spec, part, answer.outputs))
-            return one.future
+            return one
 
         parts = split(spec, inputs)
         if len(parts) == 1:
             return send(parts[0])
         Gathering(parts, send, promise, self._router).go()
-        return promise.future
+        return promise
 
 
 def _client(urls: Sequence[str], fallback: str | None, timeout_s: float | None) -> Client:

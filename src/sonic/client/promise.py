@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError, Future
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sonic.errors import Cancelled, InferenceError, ModelFailed
 
@@ -15,46 +15,58 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
-class Promise(Generic[T]):
-    """Ends a future exactly once, whatever else tries. Thread-safe.
+class Promise(Future[T]):
+    """A future that is ended exactly once, whatever else tries. Thread-safe.
 
-    Parameters
-    ----------
-    on_end : callable, optional
-        Called once when the future has ended, by a result, an error, or its owner's ``cancel()``.
-
-    Attributes
-    ----------
-    future : Future
-        To hand out. It stays cancellable until it ends.
+    It is handed out as the future that it is, and can be given up with ``cancel()`` until it ends. What its makers
+    want to know of the end they say with :meth:`on_end` and not with ``add_done_callback``: a future keeps its
+    callbacks, and with them, in a cycle, the arrays of a request that is long over.
     """
 
-    def __init__(self, on_end: Callable[[], object] | None = None) -> None:
-        self.future: Future[T] = Future()
-        self._lock = Lock()
-        self._taken = False
-        self.future.add_done_callback(self._cancelled)
-        if on_end is not None:
-            self.future.add_done_callback(lambda _: on_end())
+    def __init__(self) -> None:
+        super().__init__()
+        self._guard = Lock()
+        self._hooks: list[Callable[[Future[T]], object]] | None = []
 
     @property
     def ended(self) -> bool:
-        """Whether somebody has ended it."""
-        return self._taken
+        """Whether somebody has ended it, or is about to."""
+        return self._hooks is None
+
+    def on_end(self, hook: Callable[[Future[T]], object]) -> None:
+        """Have `hook` called with the future once it has ended, however; at once if it has. It must not block."""
+        with self._guard:
+            if self._hooks is not None:
+                self._hooks.append(hook)
+                return
+        self.add_done_callback(hook)
 
     def resolve(self, value: T) -> bool:
         """End with a result; False if it had ended before."""
-        if self._take() and self.future.set_running_or_notify_cancel():
-            self.future.set_result(value)
-            return True
-        return False
+        hooks = self._take()
+        if hooks is not None:
+            self.set_result(value)
+            self._run(hooks)
+        return hooks is not None
 
     def reject(self, error: InferenceError) -> bool:
         """End with an error; False if it had ended before."""
-        if self._take() and self.future.set_running_or_notify_cancel():
-            self.future.set_exception(error)
-            return True
-        return False
+        hooks = self._take()
+        if hooks is not None:
+            self.set_exception(error)
+            self._run(hooks)
+        return hooks is not None
+
+    def cancel(self) -> bool:
+        """Give it up; False if it had ended before, other than by this."""
+        hooks = self._take()
+        if hooks is None:
+            return self.cancelled()
+        super().cancel()
+        # Those who wait for several futures at once learn of a cancelled one only by this call.
+        self.set_running_or_notify_cancel()
+        self._run(hooks)
+        return True
 
     def follow(self, source: Future[S], convert: Callable[[S], T]) -> None:
         """End as another future does, its result converted; when this one is given up, so is that.
@@ -67,23 +79,37 @@ class Promise(Generic[T]):
         """
 
         def done(ended: Future[S]) -> None:
+            failure = failure_of(ended)
+            if failure is not None:
+                self.reject(failure)
+                return
             try:
                 self.resolve(convert(ended.result()))
-            except (Exception, CancelledError) as error:  # noqa: BLE001 - becomes the future's error
+            except Exception as error:  # noqa: BLE001 - becomes the future's error
                 self.reject(as_inference_error(error))
 
+        self.on_end(lambda ended: source.cancel() if ended.cancelled() else None)
         source.add_done_callback(done)
-        self.future.add_done_callback(lambda ended: source.cancel() if ended.cancelled() else None)
 
-    def _take(self) -> bool:
-        with self._lock:
-            taken, self._taken = self._taken, True
-            return not taken
+    def _take(self) -> list[Callable[[Future[T]], object]] | None:
+        with self._guard:
+            hooks, self._hooks = self._hooks, None
+            return hooks
 
-    def _cancelled(self, future: Future[T]) -> None:
-        # Those who wait for several futures at once learn of a cancelled one only by this call.
-        if future.cancelled() and self._take():
-            future.set_running_or_notify_cancel()
+    def _run(self, hooks: list[Callable[[Future[T]], object]]) -> None:
+        for hook in hooks:
+            hook(self)
+
+
+def failure_of(ended: Future[Any]) -> InferenceError | None:
+    """Error that a future ended in; None if in a result.
+
+    It is not raised on the way: what an exception passes through it keeps alive, in a cycle.
+    """
+    if ended.cancelled():
+        return Cancelled("the request was given up")
+    error = ended.exception()
+    return None if error is None else as_inference_error(error)
 
 
 def as_inference_error(error: BaseException) -> InferenceError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sonic.client.deadline import Deadlines
 from sonic.client.pool import Pool
-from sonic.client.promise import Promise, as_inference_error
+from sonic.client.promise import Promise, as_inference_error, failure_of
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ class Router:
         if closed:
             promise.reject(Cancelled(f"{what}: the client is closed"))
             return promise
-        promise.future.add_done_callback(lambda _: self._live.discard(promise))
+        promise.on_end(self._live.discard)
         if until_s is not None:
             error = DeadlineExceeded(f"{what} did not end within its deadline")
             deadline = self._deadlines.set(until_s, lambda: promise.reject(error))
-            promise.future.add_done_callback(lambda _: deadline.withdraw())
+            promise.on_end(lambda _: deadline.withdraw())
         return promise
 
     def infer(self, request: InferRequest, until_s: float | None) -> Future[InferResponse]:
@@ -84,7 +84,7 @@ class Router:
         promise = self.promise(until_s, f"request to model {request.model!r}")
         if not promise.ended:
             _Journey(self, request, until_s, promise).go()
-        return promise.future
+        return promise
 
     def background(self, task: Callable[[], T], promise: Promise[Any]) -> None:
         """Run a task that may block; whatever it raises ends the promise."""
@@ -228,7 +228,7 @@ class _Journey:
         self._errors: list[InferenceError] = []
         self._sent: Future[InferResponse] | None = None
         self._overdue: DeadlineExceeded | None = None
-        promise.future.add_done_callback(self._give_up)
+        promise.on_end(self._give_up)
 
     def go(self) -> None:
         """Send to the next server; the fallback is started on a thread of the router's."""
@@ -251,21 +251,19 @@ class _Journey:
             return
         self._router.sent(url)
         try:
-            self._sent = (transport or self._router.start_fallback()).submit(request)
+            self._sent = sent = (transport or self._router.start_fallback()).submit(request)
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             self._failed(url, as_inference_error(error))
             return
-        self._sent.add_done_callback(partial(self._ended, url))
-        if self._promise.future.done():
-            self._give_up(self._promise.future)
+        sent.add_done_callback(partial(self._ended, url))
+        if self._promise.ended:
+            self._promise.on_end(self._give_up)
 
     def _ended(self, url: str, sent: Future[InferResponse]) -> None:
-        if sent.cancelled():
-            self._failed(url, Cancelled("the request was given up"))
-            return
-        error = sent.exception()
-        if error is not None:
-            self._failed(url, as_inference_error(error))
+        self._sent = None
+        failure = failure_of(sent)
+        if failure is not None:
+            self._failed(url, failure)
             return
         self._router.done(url, self._request.model, None)
         self._promise.resolve(sent.result())
@@ -282,7 +280,7 @@ class _Journey:
             self._promise.reject(self._router.summary(self._request.model, self._tried, self._errors))
 
     def _give_up(self, future: Future[InferResponse]) -> None:
-        error = None if future.cancelled() else future.exception()
+        error = failure_of(future)
         if isinstance(error, DeadlineExceeded):
             self._overdue = error
         sent = self._sent
