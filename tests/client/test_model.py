@@ -10,10 +10,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 
 import sonic
 from sonic.client import model as client_model
+from sonic.client.fallback import ServeProcess
 from sonic.client.model import Client, Model
 from sonic.errors import (
     Cancelled,
@@ -335,6 +337,30 @@ def test_the_fallback_takes_over_when_the_server_dies(models: Path, scheme: str)
         assert model.statistics().inference_count == 6
     with pytest.raises(Unavailable), sonic.Model(f"{address}/echo") as model:
         model(**arrays)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_a_server_killed_under_load_loses_nothing(models: Path, scheme: str) -> None:
+    n = np.zeros((2, 1), np.int64)
+    with ServeProcess([models]) as doomed, ServeProcess([models]) as other:
+        first, second = (p.grpc_url if scheme == "grpc" else p.http_url for p in (doomed, other))
+        with Client([first, second], timeout_s=WAIT_S) as client, Client([first], timeout_s=WAIT_S) as alone:
+            safe, unsafe = client.model("echo"), alone.model("echo")
+            assert safe.spec == unsafe.spec
+            ends: list[object] = []
+            calls = []
+            for number in range(400):
+                x = np.full((2, 3), number, np.float32)
+                calls.append((safe.submit(x=x, n=n), unsafe.submit(x=x, n=n)))
+                for future in calls[-1]:
+                    future.add_done_callback(ends.append)
+                if number == 200:
+                    psutil.Process(doomed.pid).kill()
+            for number, (kept, lost) in enumerate(calls):
+                assert kept.result(WAIT_S)["y"][0, 0] == number
+                assert isinstance(lost.exception(WAIT_S), Unavailable | type(None))
+            assert isinstance(calls[-1][1].exception(), Unavailable)
+            assert len(ends) == len({id(future) for future in ends}) == 800
 
 
 def test_a_fallback_alone(models: Path) -> None:

@@ -72,7 +72,10 @@ assert type(theirs) is not type(ours)
 assert theirs.SerializeToString() == ours.SerializeToString()
 print("both")
 """
-IMPORTS = ("from sonic.protocol.proto import grpc_service_pb2, health_pb2", "import tritonclient.grpc")
+IMPORTS = (
+    "import sonic.client.grpc\nfrom sonic.protocol.proto import grpc_service_pb2, health_pb2",
+    "import tritonclient.grpc",
+)
 
 
 @pytest.mark.parametrize("order", [IMPORTS, IMPORTS[::-1]], ids=["sonic first", "tritonclient first"])

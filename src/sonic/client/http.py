@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from weakref import WeakSet
 import httpx
 
 from sonic.client.promise import Promise, as_inference_error
+from sonic.client.workers import Workers
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol import http_codec, status
 
@@ -43,10 +43,7 @@ class HttpTransport:
 
     def __init__(self, target: str, *, threads: int = 16) -> None:
         self._url = f"http://{target}"
-        self._most_threads = threads
-        self._threads: list[Thread] = []
-        self._idle = 0
-        self._waiting: SimpleQueue[tuple[InferRequest, float | None, Promise[InferResponse]] | None] = SimpleQueue()
+        self._workers = Workers(threads, "sonic-http")
         self._lock = Lock()
         self._closed = False
         self._in_flight: set[Promise[InferResponse]] = set()
@@ -68,16 +65,9 @@ class HttpTransport:
         promise: Promise[InferResponse] = Promise()
         until_s = None if request.timeout_s is None else monotonic() + request.timeout_s
         with self._lock:
-            closed = self._closed
-            if not closed:
-                self._in_flight.add(promise)
-                self._waiting.put((request, until_s, promise))
-                if self._waiting.qsize() > self._idle and len(self._threads) < self._most_threads:
-                    thread = Thread(target=self._work, name=f"sonic-http-{len(self._threads)}", daemon=True)
-                    self._threads.append(thread)
-                    thread.start()
+            self._in_flight.add(promise)
         promise.on_end(self._in_flight.discard)
-        if closed:
+        if not self._workers.run(lambda: self._serve(request, until_s, promise)):
             promise.reject(Cancelled(f"{self._url}: the connection is closed"))
         return promise
 
@@ -116,8 +106,7 @@ class HttpTransport:
         """Release the connections. Requests in flight end in Cancelled."""
         with self._lock:
             self._closed = True
-            for _ in self._threads:
-                self._waiting.put(None)
+            self._workers.close()
             in_flight = list(self._in_flight)
             connections = list(self._sockets)
         for promise in in_flight:
@@ -126,18 +115,6 @@ class HttpTransport:
             with contextlib.suppress(OSError):  # closed already
                 connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
         self._client.close()
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            item = self._waiting.get()
-            with self._lock:
-                self._idle -= 1
-            if item is None:
-                return
-            self._serve(*item)
-            del item  # else it would live until the next one comes
 
     def _serve(self, request: InferRequest, until_s: float | None, promise: Promise[InferResponse]) -> None:
         if promise.ended:

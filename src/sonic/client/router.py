@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sonic.client.deadline import Deadlines
 from sonic.client.pool import Pool
 from sonic.client.promise import Promise, as_inference_error, failure_of
+from sonic.client.workers import Workers
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Router:
         self._lock = Lock()
         self._live: set[Promise[Any]] = set()
         self._closed = False
-        self._executor = ThreadPoolExecutor(_WORKERS, thread_name_prefix="sonic-client")
+        self._workers = Workers(_WORKERS, "sonic-client")
         self._deadlines = Deadlines()
 
     def promise(self, until_s: float | None, what: str) -> Promise[Any]:
@@ -95,9 +95,7 @@ class Router:
             except Exception as error:  # noqa: BLE001 - becomes the future's error
                 promise.reject(as_inference_error(error))
 
-        try:
-            self._executor.submit(run)
-        except RuntimeError:  # shut down
+        if not self._workers.run(run):
             promise.reject(Cancelled("the client is closed"))
 
     def ask(self, model: str, question: Callable[[Transport, float | None], T], until_s: float | None) -> T:
@@ -211,7 +209,7 @@ class Router:
         if self._fallback is not None:
             self._fallback.close()
         self._deadlines.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
 
 class _Journey:

@@ -1,0 +1,64 @@
+"""A few threads for what blocks, started when there is need."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Workers:
+    """Run tasks, several at a time. Thread-safe.
+
+    The threads are daemons, unlike those of :mod:`concurrent.futures`: a server that hangs must not keep a program
+    from its end.
+
+    Parameters
+    ----------
+    most : int
+        Most tasks at a time; others wait.
+    name : str
+        Beginning of the threads' names.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._lock = Lock()
+        self._threads = 0
+        self._idle = 0
+        self._closed = False
+
+    def run(self, task: Callable[[], object]) -> bool:
+        """Have a task run, which must not raise; False once closed."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._tasks.put(task)
+            if self._tasks.qsize() > self._idle and self._threads < self._most:
+                Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
+                self._threads += 1
+            return True
+
+    def close(self) -> None:
+        """Start no more tasks; those that run go on to their end."""
+        with self._lock:
+            self._closed = True
+            for _ in range(self._threads):
+                self._tasks.put(None)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            task = self._tasks.get()
+            with self._lock:
+                self._idle -= 1
+                if self._closed or task is None:
+                    return
+            task()
+            del task  # else it would live until the next one comes

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from threading import Barrier, Event, current_thread
+
+from sonic.client.workers import Workers
+
+WAIT_S = 10.0
+
+
+def test_several_at_a_time_but_no_more_than_most() -> None:
+    workers = Workers(3, "test")
+    together = Barrier(4)
+    names: list[str] = []
+    for _ in range(3):
+        workers.run(lambda: (names.append(current_thread().name), together.wait(WAIT_S)))
+    together.wait(WAIT_S)
+    go = Event()
+    started = [Event() for _ in range(4)]
+    for event in started:
+        workers.run(lambda event=event: (event.set(), go.wait(WAIT_S)))
+    assert all(event.wait(WAIT_S) for event in started[:3])
+    assert not started[3].is_set()
+    go.set()
+    assert started[3].wait(WAIT_S)
+    assert set(names) == {"test-0", "test-1", "test-2"}
+    workers.close()
+
+
+def test_a_thread_that_is_idle_is_used_again() -> None:
+    workers = Workers(8, "test")
+    names: set[str] = set()
+    for _ in range(20):
+        done = Event()
+        # The thread notes that it is idle just after it has set the event.
+        workers.run(lambda done=done: (names.add(current_thread().name), done.set()))
+        assert done.wait(WAIT_S)
+    assert len(names) <= 8
+    assert "test-0" in names
+    workers.close()
+
+
+def test_closed() -> None:
+    workers = Workers(1, "test")
+    go, running, ended = Event(), Event(), Event()
+    later: list[int] = []
+    workers.run(lambda: (running.set(), go.wait(WAIT_S), ended.set()))
+    assert running.wait(WAIT_S)
+    workers.run(lambda: later.append(1))
+    workers.close()
+    assert not workers.run(lambda: later.append(2))
+    go.set()
+    assert ended.wait(WAIT_S)
+    assert later == []
+
+
+def test_a_hung_server_does_not_keep_a_program_from_its_end() -> None:
+    program = """
+import sonic
+from sonic.testing.conformance import RudePeer
+peers = [RudePeer(hang_up=False) for _ in range(2)]
+for scheme, peer in zip(("grpc", "http"), peers):
+    sonic.Model(f"{scheme}://{peer.target}/m").submit(x=[1])
+    assert peer.connected.wait(10)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
