@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A machine that is busy is slow, and no example is wrong for it.
+settings.register_profile("sonic", deadline=None)
+settings.load_profile("sonic")
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ def test_calls_in_order_of_time_however_they_were_set() -> None:
     called: list[int] = []
     done = Event()
     start_s = monotonic()
-    deadlines.set(start_s + 0.06, lambda: (called.append(3), done.set()))
-    deadlines.set(start_s + 0.02, lambda: called.append(1))
-    deadlines.set(start_s + 0.04, lambda: called.append(2))
+    deadlines.set(start_s + 0.3, lambda: (called.append(3), done.set()))
+    deadlines.set(start_s + 0.1, lambda: called.append(1))
+    deadlines.set(start_s + 0.2, lambda: called.append(2))
     assert done.wait(WAIT_S)
     assert called == [1, 2, 3]
-    assert monotonic() - start_s >= 0.06
+    assert monotonic() - start_s >= 0.3
     deadlines.close()
 
 

@@ -210,10 +210,10 @@ def test_the_deadline_covers_the_metadata() -> None:
 
 
 def test_the_deadline_of_a_call(way: FakeTransport) -> None:
-    with Client(transports=[way], timeout_s=0.1) as client:
+    with Client(transports=[way], timeout_s=0.5) as client:
         model = client.model("double")
         assert model(x=[[1, 1]])
-        assert 0 < way.requests[0].timeout_s <= 0.1
+        assert 0 < way.requests[0].timeout_s <= 0.5
         way.holding = True
         error = error_of(model.submit(x=np.zeros((9, 2))))
         assert type(error) is DeadlineExceeded

@@ -121,3 +121,14 @@ def test_an_end_leaves_no_cycle() -> None:
             assert [reference() for reference in alive] == [None, None]
     finally:
         gc.enable()
+
+
+def test_an_error_holds_none_of_the_frames_it_passed() -> None:
+    promise: Promise[int] = Promise()
+    try:
+        raise Unavailable("x")
+    except Unavailable as error:
+        promise.reject(error)
+    error = promise.exception()
+    assert error is not None
+    assert error.__traceback__ is None

@@ -53,7 +53,8 @@ class Promise(Future[T]):
         """End with an error; False if it had ended before."""
         hooks = self._take()
         if hooks is not None:
-            self.set_exception(error)
+            # Its traceback would hold the frames that it passed, and these the request and this very future.
+            self.set_exception(error.with_traceback(None))
             self._run(hooks)
         return hooks is not None
 
