@@ -1,0 +1,19 @@
+"""The physics that Sonic comes with: workflows, networks, and the events they are trained on.
+
+===============  ==================================================================
+miniaod          the main job: flavour tagging and missing momentum in PFNano files
+features, truth  inputs of the networks and classes of jets, from branches
+zoo              the networks by name: list, build, train
+networks         in PyTorch (extra ``torch``)
+training         on generated events (extra ``train``)
+simulation       Pythia and a simple detector (extra ``train``)
+figures, plots   figures of merit, and pictures (extra ``plots``)
+===============  ==================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MODELS = Path(__file__).parent / "models"
+"""Repository of the trained networks that ship, in Triton's layout."""

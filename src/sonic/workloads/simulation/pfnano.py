@@ -1,0 +1,66 @@
+"""Simulated events as a ROOT file that a workflow for PFNano can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import awkward as ak
+import uproot
+
+from sonic.errors import OutputError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+
+def write_pfnano(path: str | os.PathLike[str], blocks: Iterable[ak.Array]) -> int:
+    """Write events to a ROOT file with a tree ``Events``, and return how many.
+
+    Parameters
+    ----------
+    path : path
+        Written whole or not at all: the file appears under its name at the end.
+    blocks : iterable of awkward record arrays
+        As :func:`sonic.workloads.simulation.sample.simulate` makes them.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, or there are no events.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.part")
+    events = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with uproot.recreate(partial) as file:
+            for block in blocks:
+                columns = _collections(block)
+                if events == 0:
+                    file.mktree("Events", {name: column.type.content for name, column in columns.items()})
+                file["Events"].extend(columns)
+                events += len(block)
+        if events == 0:
+            raise OutputError(f"{target}: no events to write")
+        partial.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target} could not be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return events
+
+
+def _collections(block: ak.Array) -> dict[str, ak.Array]:
+    """Gather jagged branches by collection, so that each has one counter (``nJet``)."""
+    gathered: dict[str, dict[str, ak.Array]] = {}
+    columns: dict[str, ak.Array] = {}
+    for branch in block.fields:
+        column = block[branch]
+        if column.ndim > 1:
+            collection, _, field = branch.partition("_")
+            gathered.setdefault(collection, {})[field] = column
+        else:
+            columns[branch] = column
+    return columns | {name: ak.zip(fields) for name, fields in gathered.items()}

@@ -1,0 +1,126 @@
+"""Train ParticleNet to tell the flavour of generated jets."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from sonic.workloads.figures import auc, roc
+from sonic.workloads.networks.particlenet import ParticleNet, ParticleNetConfig
+from sonic.workloads.training.datasets import jets_of, load, make_blocks, plan
+from sonic.workloads.training.loop import Recipe, deterministic, fit
+from sonic.workloads.truth import CLASSES, discriminants
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from sonic.workloads.training.datasets import Arrays
+    from sonic.workloads.training.loop import Progress
+
+INPUTS = ("pf_points", "pf_features", "pf_mask", "sv_points", "sv_features", "sv_mask")
+DEFAULTS = Recipe(events=48_000, seed=1, epochs=6, batch=256, learning_rate=4e-3, width=1.0, device="auto", cores=0)
+_PT_EDGES_GEV = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3000.0)
+
+
+def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[ParticleNet, dict[str, Any]]:
+    """Generate jets, train on them and test on others.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Resolved.
+    folder : Path
+        For generated blocks and the checkpoint.
+    progress : callable of (stage, done, total)
+
+    Returns
+    -------
+    network : ParticleNet
+        On the CPU, in evaluation mode.
+    metrics : dict
+        Numbers of jets, losses, areas under ROC curves on the test jets, overall and in bins of pT.
+    """
+    blocks = plan(recipe.events, "tagger_share")
+    files = make_blocks(blocks, jets_of, recipe.seed, folder / "blocks", recipe.cores, progress)
+    parts = {
+        role: load([f for f, b in zip(files, blocks, strict=True) if b.role == role]) for role in ("train", "test")
+    }
+    jets, labels = parts["train"], torch.from_numpy(parts["train"]["label"].astype(np.int64))
+
+    def loss_of(network: nn.Module, chosen: NDArray[np.int64]) -> Tensor:
+        logits = network(*_batch(jets, chosen, recipe.device))
+        return functional.cross_entropy(logits, labels[chosen].to(recipe.device))
+
+    with deterministic(recipe):
+        network = ParticleNet(ParticleNetConfig.scaled(recipe.width)).to(recipe.device)
+        losses, seconds = fit(network, loss_of, len(labels), recipe, folder / "checkpoint.pt", progress)
+        scores = predict(network, parts["test"], recipe.device)
+    metrics = {
+        "train_jets": len(labels),
+        "test_jets": len(scores),
+        "train_jets_by_class": dict(zip(CLASSES, np.bincount(jets["label"], minlength=8).tolist(), strict=True)),
+        "losses": losses,
+        "training_s": seconds,
+        "generation_core_s": float(sum(part["seconds"].sum() for part in parts.values())),
+    }
+    return network.cpu(), metrics | evaluate(scores, parts["test"])
+
+
+def _batch(jets: Arrays, chosen: Any, device: str) -> list[Tensor]:
+    """Build the inputs of some jets, cut to the longest of them: padding changes nothing but the time."""
+    particles = max(9, int(jets["pf_mask"][chosen].sum(axis=(1, 2)).max(initial=0)))
+    cut = {"pf": particles, "sv": jets["sv_mask"].shape[2]}
+    return [
+        torch.from_numpy(jets[name][chosen][:, :, : cut[name[:2]]].astype(np.float32)).to(device) for name in INPUTS
+    ]
+
+
+@torch.no_grad()
+def predict(network: nn.Module, jets: Arrays, device: str, batch: int = 500) -> NDArray[np.float32]:
+    """Probabilities [N, 8] of jets, by a network in evaluation mode."""
+    network.eval()
+    parts = [
+        network(*_batch(jets, slice(start, start + batch), device)).cpu().numpy()
+        for start in range(0, len(jets["label"]), batch)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, len(CLASSES)), np.float32)
+
+
+def evaluate(scores: NDArray[np.float32], jets: Arrays) -> dict[str, Any]:
+    """Areas under the ROC curves of test jets, and working points of the b discriminant."""
+    d = discriminants(scores)
+    name = np.array(CLASSES)[jets["label"]]
+    b, c, light = np.isin(name, ("b", "bb")), np.isin(name, ("c", "cc")), np.isin(name, ("uds", "g"))
+    hard = jets["pt"] > 30.0
+    in_pt = {}
+    for low, high in itertools.pairwise(_PT_EDGES_GEV):
+        inside = (jets["pt"] >= low) & (jets["pt"] < high)
+        in_pt[f"{low:g}-{high:g}"] = {
+            "b_vs_light": auc(d["b"][b & inside], d["b"][light & inside]),
+            "c_vs_light": auc(d["cvl"][c & inside], d["cvl"][light & inside]),
+            "jets": int(inside.sum()),
+        }
+    efficiency, mistag = roc(d["b"][b & hard], d["b"][light & hard])
+    points = (0.1, 0.01, 0.001)
+    cuts = np.quantile(d["b"][light & hard], [1.0 - point for point in points]) if light.any() else [1.0] * 3
+    return {
+        "auc": {
+            "b_vs_light": auc(d["b"][b], d["b"][light]),
+            "b_vs_c": auc(d["b"][b], d["b"][c]),
+            "c_vs_light": auc(d["cvl"][c], d["cvl"][light]),
+            "c_vs_b": auc(d["cvb"][c], d["cvb"][b]),
+            "b_vs_light_above_30_gev": auc(d["b"][b & hard], d["b"][light & hard]),
+        },
+        "auc_in_pt_gev": in_pt,
+        "b_efficiency_above_30_gev_at_light_mistag": {
+            f"{point:g}": float(np.interp(point, mistag, efficiency)) for point in points
+        },
+        "b_cut_at_light_mistag": {f"{point:g}": float(cut) for point, cut in zip(points, cuts, strict=True)},
+    }
