@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,3 +162,34 @@ def test_requests_are_logged_when_asked_for(folder: Any, opened: Any, caplog: py
     dataplane.infer(request("z", id="bad"))
     assert "request 'loud' to 'a' (x [2, 4]): done" in caplog.text
     assert "request 'bad' to 'z' (x [2, 2]): ModelNotFound: no model 'z'" in caplog.text
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_arrays_are_free_when_a_request_is_over(fails: bool, folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    dataplane = opened(folder)
+    if fails:
+        script.run = lambda x: 1 / 0
+    gc.collect()
+    gc.disable()
+    try:
+        for inline in (True, False):
+            for shape in ((2, 2), (2, 3)):
+                x = np.ones(shape, np.float32)
+                gone = weakref.ref(x)
+                future = dataplane.infer(InferRequest("scripted", {"x": x}), inline=inline)
+                error = future.exception(10)
+                assert (error is None) == (not fails and shape == (2, 2))
+                del x, future, error
+                until_free(gone)
+    finally:
+        gc.enable()
+
+
+def until_free(gone: weakref.ref[Any]) -> None:
+    tick = threading.Event()
+    for _ in range(5000):  # a worker's frame may hold it for another moment
+        if gone() is None:
+            return
+        tick.wait(0.001)
+    raise AssertionError("the garbage collector is needed")

@@ -132,6 +132,8 @@ def test_what_the_model_raises(error: BaseException) -> None:
     with pytest.raises(ModelFailed, match=f"model 'm' failed: {type(error).__name__}") as caught:
         execute(Function(fail), plan(), [request(3)], [3], ["y"])
     assert "\n" not in str(caught.value)
+    assert "in fail" in caught.value.__notes__[0], "the traceback of the model is not there"
+    assert caught.value.__cause__ is None
 
 
 def test_an_error_of_our_own_passes() -> None:

@@ -74,6 +74,7 @@ def test_requests_are_merged_if_the_configuration_says_so(
     script.release()
     assert [len(future.result(10).outputs["y"]) for future in futures] == [1, 1, 2]
     assert script.batches == merged
+    assert model.merges == (len(merged) == 2)
     model.close()
 
 
@@ -82,5 +83,5 @@ def test_requests_with_more_threads_go_alone(folder: Any, make_dense: Callable[.
     folder.onnx("a", config=threads)
     model = served(folder, "a")
     assert model.instances == 1
-    assert model._scheduler._batcher.policy.max_rows == 0
+    assert not model.merges
     model.close()

@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     import threading
 
-    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.app import Server
+    from sonic.server.model import ServedModel
 
 
 def serve(
@@ -133,17 +133,17 @@ def _show(server: Server) -> None:
         if served is None:
             table.add_row(row.name, row.version, state, "", "")
         else:
-            table.add_row(row.name, row.version, state, str(served.instances), _batch(served.config))
+            table.add_row(row.name, row.version, state, str(served.instances), _batch(served))
     Console().print(table)
     for name, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url), ("metrics", server.metrics_url)):
         typer.echo(f"{name:<8} {url}")
 
 
-def _batch(config: ModelConfig) -> str:
-    size = config.max_batch_size
+def _batch(model: ServedModel) -> str:
+    size = model.config.max_batch_size
     if not size:
         return "-"
-    if not config.HasField("dynamic_batching"):
+    if not model.merges:
         return f"up to {size}, not merged"
-    delay_us = config.dynamic_batching.max_queue_delay_microseconds
+    delay_us = model.config.dynamic_batching.max_queue_delay_microseconds
     return f"up to {size}" + (f", waits {delay_us} us" if delay_us else "")

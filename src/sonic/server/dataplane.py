@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from sonic import __version__
 from sonic.errors import InferenceError, Unavailable, Unsupported
 from sonic.protocol.messages import ServerInfo
+from sonic.server.failures import failed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.model import ServedModel
@@ -69,9 +71,7 @@ class Dataplane:
                     if model is previous or self._repository.get(request.model, request.version) is model:
                         raise  # else it was replaced in between
         except InferenceError as error:
-            failed: Future[InferResponse] = Future()
-            failed.set_exception(error)
-            return self._logged(request, failed)
+            return self._logged(request, failed(error))
 
     def _logged(self, request: InferRequest, future: Future[InferResponse]) -> Future[InferResponse]:
         if not log.isEnabledFor(logging.DEBUG):

@@ -6,6 +6,7 @@ alone; outputs are views of what the model returned.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -89,8 +90,11 @@ def execute(
         return _execute(instance, plan, requests, rows, wanted)
     except InferenceError:
         raise
-    except (Exception, SystemExit) as error:  # a model is anybody's code
-        raise ModelFailed(f"model {plan.spec.name!r} failed: {first_line(error)}") from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model is anybody's code
+        failure = ModelFailed(f"model {plan.spec.name!r} failed: {first_line(error)}")
+        # As text, where a traceback would keep the arrays of the whole batch.
+        failure.add_note("".join(traceback.format_exception(error)))
+    raise failure
 
 
 def _execute(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,12 @@ from sonic.protocol import grpc_codec
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto import health_pb2
 from sonic.protocol.status import grpc_code
+from sonic.server.failures import failed
 from sonic.server.sockets import authority, listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from sonic.protocol.messages import InferRequest, InferResponse
     from sonic.server.dataplane import Dataplane
@@ -116,7 +118,10 @@ class _Handlers:
         future = self._dataplane.infer(_with_deadline(grpc_codec.request_from_wire(data), context))
         if not future.done():
             context.add_callback(future.cancel)  # the client is gone
-        return grpc_codec.response_to_wire(future.result())
+        try:
+            return grpc_codec.response_to_wire(future.result())
+        finally:
+            del future  # which holds the error, whose traceback holds this frame
 
     def stream(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answer in the order of the requests, of which many can be under way."""
@@ -144,9 +149,7 @@ class _Handlers:
         try:
             return self._dataplane.infer(grpc_codec.request_from_wire(data), inline=False)
         except InferenceError as error:
-            failed: Future[InferResponse] = Future()
-            failed.set_exception(error)
-            return failed
+            return failed(error)
 
     def server_live(self, _: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=self._dataplane.live())

@@ -8,16 +8,18 @@ Transport port without importing it.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from sonic.errors import ConfigError, InferenceError, ModelFailed, Unavailable
 from sonic.protocol.messages import ModelStatus
 from sonic.server.dataplane import Dataplane
+from sonic.server.failures import failed
 from sonic.server.repository import Repository
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics
     from sonic.specs import ModelSpec
 
@@ -63,9 +65,7 @@ class InProcessTransport:
         try:
             self._load(request.model)
         except InferenceError as error:
-            failed: Future[InferResponse] = Future()
-            failed.set_exception(error)
-            return failed
+            return failed(error)
         return self._dataplane.infer(request)
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:  # noqa: ARG002

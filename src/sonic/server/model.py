@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 class ServedModel:
     """A model that takes requests.
 
+    Attributes
+    ----------
+    config : ModelConfig
+        Completed, with the instances that there are.
+    spec : ModelSpec
+    merges : bool
+        Whether requests share executions.
+
     Parameters
     ----------
     name, version : str
@@ -68,7 +76,9 @@ class ServedModel:
         self._outputs = tuple(tensor.name for tensor in self.spec.outputs)
         self._bfloats = {tensor.name: tensor.dtype for tensor in self.spec.outputs if tensor.dtype is DType.BF16}
         plan = Plan(self.spec, rows, *(_reshapes(tensors) for tensors in (completed.input, completed.output)))
-        self._scheduler = Scheduler(plan, _policy(completed, rows), instances)
+        policy = _policy(completed, rows)
+        self.merges = policy.max_rows > 1
+        self._scheduler = Scheduler(plan, policy, instances)
 
     @property
     def instances(self) -> int:

@@ -22,6 +22,7 @@ from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, Unavailabl
 from sonic.server.batcher import Batcher
 from sonic.server.counters import Counters
 from sonic.server.execution import execute
+from sonic.server.failures import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -320,7 +321,7 @@ class Scheduler:
             return [_Result(batch, execution=done)]
         except InferenceError as error:
             if len(batch) == 1:
-                return [_Result(batch, error=error)]
+                return [_Result(batch, error=without_frames(error))]
         return [self._attempt(instance, [job])[0] for job in batch]
 
     def _refuse(self, overdue: Sequence[Job]) -> None:

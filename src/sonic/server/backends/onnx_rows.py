@@ -25,7 +25,7 @@ seam (ParticleNet: 1 row alone against 1 in 64), so models with more threads are
 every request starts at a row whose number makes its first element the 4th, 8th ... of the tensor (every row if a row of
 it is a multiple of 4 elements, every second row if of 2), the last row before it repeated up to there. It costs up to 3
 rows a request, "at least 2 rows" costs one where there is one, and neither costs anything in networks without these
-operators; one that was not measured gets both. Without them 1 in 3 requests that pass through a Log came out
+operators; one that was not measured gets both. Without them 1 in 4 requests that pass through a Log came out
 differently when merged, 1 in 2 through a sum over 65 elements; with them none.
 """
 
