@@ -8,7 +8,6 @@ PFNano format.
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import shutil
@@ -16,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from sybil import Document, Example
 
+SAMPLE = Path(__file__).parent / "demo" / "generated.root"
 _BLOCK = re.compile(
     r'^(?P<indent> *)```(?P<language>python|sh)(?: +title="(?P<title>[^"]+)")? *\n(?P<code>.*?)^(?P=indent)``` *$',
     re.MULTILINE | re.DOTALL,
@@ -55,23 +54,11 @@ def _run(example: Example) -> None:
         assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
 
 
-@cache
-def _sample() -> Path:
-    from sonic.workloads.simulation.pfnano import write_pfnano
-    from sonic.workloads.simulation.processes import PROCESSES
-    from sonic.workloads.simulation.sample import simulate
-
-    folder = Path(tempfile.mkdtemp(prefix="sonic-docs-"))
-    atexit.register(shutil.rmtree, folder)
-    write_pfnano(folder / "events.root", [simulate(PROCESSES[0], events=20, seed=1)])
-    return folder / "events.root"
-
-
 def _enter(namespace: dict[str, Any]) -> None:
     namespace["__home"] = Path.cwd()
     namespace["__folder"] = folder = Path(tempfile.mkdtemp(prefix="sonic-docs-"))
     os.chdir(folder)
-    shutil.copy(_sample(), folder / "events.root")
+    shutil.copy(SAMPLE, folder / "events.root")
 
 
 def _leave(namespace: dict[str, Any]) -> None:

@@ -92,13 +92,8 @@ def run_job(*arguments: object) -> Job:
 
 
 def sample() -> Path:
-    """Ten real events if they are to be had, or a generated sample, made once."""
-    candidates = [
-        Path(os.environ["SONIC_SAMPLE"]) if "SONIC_SAMPLE" in os.environ else None,
-        ROOT.parent / "shared" / "data" / "pfnano.root",
-        ROOT / "demo" / ".cache" / "pfnano.root",
-    ]
-    for candidate in candidates:
-        if candidate is not None and candidate.is_file():
-            return candidate
-    raise SystemExit("no events to run on: `make demo` fetches some, or set SONIC_SAMPLE to a PFNano file")
+    """Ten real events if they are to be had, or twenty generated ones; `SONIC_SAMPLE` names another file."""
+    if "SONIC_SAMPLE" in os.environ:
+        return Path(os.environ["SONIC_SAMPLE"])
+    real = (ROOT.parent / "shared" / "data" / "pfnano.root", ROOT / "demo" / ".cache" / "pfnano.root")
+    return next((path for path in real if path.is_file()), ROOT / "demo" / "generated.root")

@@ -26,8 +26,11 @@ PACKAGE = "coffea==2026.9.0"
 MEMBER = "coffea-2026.9.0/tests/samples/pfnano.root"
 SHA256 = "504f10f40146005184a1365dcf8b6c8235983597567fab04d1b4b6cc25603939"
 
-# Ten events are too few to see anything overlap: the runs loop over them.
-REPEAT = 40
+# Made by `sonic generate demo/generated.root --events 20`, for where those cannot be had.
+GENERATED = HERE / "generated.root"
+
+# The samples are too small to see anything overlap: the runs loop over them until they have seen so many events.
+EVENTS = 400
 console = Console(highlight=False)
 
 
@@ -77,10 +80,11 @@ def the_sample() -> tuple[Path, int]:
         cached.parent.mkdir(exist_ok=True)
         reason = fetch(cached)
         if reason:
-            console.print(f"[yellow]The real CMS events cannot be had ({reason}): generating some instead.[/yellow]")
-            return generated()
+            console.print(f"[yellow]The real CMS events cannot be had: {reason}[/yellow]")
+            console.print(f"[bold]Events[/bold]: {short(GENERATED)}, from Pythia and a simple detector, instead.")
+            return GENERATED, EVENTS // 20
     console.print(f"[bold]Events[/bold]: {short(cached)}, simulated by CMS, from the test samples of {PACKAGE}.")
-    return cached, REPEAT
+    return cached, EVENTS // 10
 
 
 def fetch(target: Path) -> str:

@@ -98,6 +98,8 @@ def _assemble(
         "GenJet": _floats(truth_jets),
     }
     columns = {
+        "run": ak.Array(np.ones(events, np.uint32)),  # as in CMS's simulation
+        "luminosityBlock": ak.Array(np.full(events, 1 + block, np.uint32)),
         "event": ak.Array(block * 1_000_000 + np.arange(events, dtype=np.uint64)),
         "Pileup_nPU": ak.Array(interactions.astype(np.int32)),
     }
