@@ -7,15 +7,18 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from sonic.errors import ConfigError
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.dataplane import Dataplane
 from sonic.server.grpc_front import GrpcFront
 from sonic.server.http_front import HttpFront
+from sonic.server.polling import Poller
 from sonic.server.repository import Repository
 from sonic.server.sockets import authority, listen
 
 if TYPE_CHECKING:
     import os
+    import socket
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
@@ -34,6 +37,7 @@ class Server:
     Attributes
     ----------
     grpc_port, http_port, metrics_port : int
+        0 for one that is not offered.
     dataplane : Dataplane
     repository : Repository
     """
@@ -42,43 +46,57 @@ class Server:
         self,
         repositories: Sequence[str | os.PathLike[str]],
         *,
-        grpc_port: int = 0,
-        http_port: int = 0,
-        metrics_port: int = 0,
+        grpc_port: int | None = 0,
+        http_port: int | None = 0,
+        metrics_port: int | None = 0,
         host: str = "127.0.0.1",
+        grpc_host: str | None = None,
+        metrics_host: str | None = None,
         cores: int | None = None,
         models: Sequence[str] = (),
         strict: bool = True,
+        strict_readiness: bool = True,
         explicit: bool = False,
+        poll_s: float | None = None,
         default_max_batch: int = DEFAULT_MAX_BATCH,
         threads: int = 256,
+        name: str = "sonic",
     ) -> None:
-        self._host = host
+        if explicit and poll_s is not None:
+            raise ConfigError("models are loaded by clients or by polling the repository, not both")
+        self._hosts = {"grpc": grpc_host or host, "http": host, "metrics": metrics_host or host}
         self._closing = threading.Lock()
         self._closed = False
+        self.repository = Repository(
+            repositories, cores=cores, only=() if explicit else models, default_max_batch=default_max_batch
+        )
+        self._poller = None if poll_s is None else Poller(self.repository, poll_s)
         # Ports first: that one is taken should not be learnt after minutes of loading.
-        self.repository = Repository(repositories, cores=cores, only=models, default_max_batch=default_max_batch)
-        http = listen(host, http_port, "--http-port")
+        ports = {"http": http_port, "metrics": metrics_port}
+        claimed: dict[str, socket.socket] = {}
         try:
-            metrics = listen(host, metrics_port, "--metrics-port")
+            for front, port in ports.items():
+                if port is not None:
+                    claimed[front] = listen(self._hosts[front], port, f"--{front}-port")
+            self._grpc = None if grpc_port is None else GrpcFront(self._hosts["grpc"], grpc_port, threads=threads)
         except BaseException:
-            http.close()
+            for taken in claimed.values():
+                taken.close()
             raise
-        self._http = HttpFront((http, metrics))
-        self.http_port: int = http.getsockname()[1]
-        self.metrics_port: int = metrics.getsockname()[1]
-        try:
-            self._grpc = GrpcFront(host, grpc_port, threads=threads)
-        except BaseException:
-            self._http.stop(0.0)
-            raise
-        self.grpc_port: int = self._grpc.port
-        self.dataplane = Dataplane(self.repository, explicit=explicit)
+        numbers: dict[str, int] = {front: taken.getsockname()[1] for front, taken in claimed.items()}
+        self.http_port = numbers.get("http", 0)
+        self.metrics_port = numbers.get("metrics", 0)
+        self.grpc_port: int = 0 if self._grpc is None else self._grpc.port
+        self._http = HttpFront(claimed.get("http"), claimed.get("metrics"))
+        self.dataplane = Dataplane(self.repository, explicit=explicit, strict_readiness=strict_readiness, name=name)
         try:
             if not explicit or models:
-                self.repository.load_all(strict=strict)
+                self.repository.load_all(models if explicit else (), strict=strict)
+            if self._poller is not None:
+                self._poller.start()
             self._http.start(self.dataplane)
-            self._grpc.start(self.dataplane)
+            if self._grpc is not None:
+                self._grpc.start(self.dataplane)
         except BaseException:
             self.close(drain_s=0.0)
             raise
@@ -86,17 +104,17 @@ class Server:
     @property
     def grpc_url(self) -> str:
         """Where it speaks gRPC, e.g. ``"grpc://127.0.0.1:8001"``."""
-        return f"grpc://{authority(self._host, self.grpc_port)}"
+        return f"grpc://{authority(self._hosts['grpc'], self.grpc_port)}"
 
     @property
     def http_url(self) -> str:
         """Where it speaks HTTP, e.g. ``"http://127.0.0.1:8000"``."""
-        return f"http://{authority(self._host, self.http_port)}"
+        return f"http://{authority(self._hosts['http'], self.http_port)}"
 
     @property
     def metrics_url(self) -> str:
         """Where Prometheus finds the metrics, e.g. ``"http://127.0.0.1:8002/metrics"``."""
-        return f"http://{authority(self._host, self.metrics_port)}/metrics"
+        return f"http://{authority(self._hosts['metrics'], self.metrics_port)}/metrics"
 
     def close(self, drain_s: float = 10.0) -> bool:
         """Take no more requests, wait for those in hand, and release ports and models. Harmless when repeated.
@@ -115,12 +133,15 @@ class Server:
             if self._closed:
                 return True
             self._closed = True
+            if self._poller is not None:
+                self._poller.stop()
             drained = self.dataplane.drain(drain_s)
             if not drained:
                 log.warning("not all requests ended within %g s", drain_s)
                 self.dataplane.close()
             start_s = time.monotonic()
-            self._grpc.stop(_FLUSH_S)
+            if self._grpc is not None:
+                self._grpc.stop(_FLUSH_S)
             self._http.stop(max(0.0, _FLUSH_S - (time.monotonic() - start_s)))
             self.dataplane.close()
             return drained
@@ -136,16 +157,21 @@ class Server:
 
 def serve(
     *repositories: str | os.PathLike[str],
-    grpc_port: int = 0,
-    http_port: int = 0,
-    metrics_port: int = 0,
+    grpc_port: int | None = 0,
+    http_port: int | None = 0,
+    metrics_port: int | None = 0,
     host: str = "127.0.0.1",
+    grpc_host: str | None = None,
+    metrics_host: str | None = None,
     cores: int | None = None,
     models: Sequence[str] = (),
     strict: bool = True,
+    strict_readiness: bool = True,
     explicit: bool = False,
+    poll_s: float | None = None,
     default_max_batch: int = DEFAULT_MAX_BATCH,
     threads: int = 256,
+    name: str = "sonic",
 ) -> Server:
     """Serve the models in folders, over gRPC and HTTP, from this process.
 
@@ -158,10 +184,12 @@ def serve(
     ----------
     *repositories : path
         Folders in Triton's layout (``name/1/model.onnx``, ``name/config.pbtxt``); read-only ones are fine.
-    grpc_port, http_port, metrics_port : int
-        0: any free one.
+    grpc_port, http_port, metrics_port : int or None
+        0: any free one. None: not offered.
     host : str
         ``"0.0.0.0"`` to be reached from other machines.
+    grpc_host, metrics_host : str or None
+        Another host for one of the ports; None: the same.
     cores : int or None
         Cores that the instances of one model may keep busy: instances x intra-op threads never exceeds it.
         None: all that the process may use.
@@ -170,12 +198,18 @@ def serve(
     strict : bool
         Whether a model that cannot be loaded is an error; otherwise the others are served, the index says why that
         one is missing, and the server does not call itself ready.
+    strict_readiness : bool
+        Whether a model that could not be loaded keeps the server from calling itself ready.
     explicit : bool
         Whether clients load and unload models. Then only those in `models` are loaded at the start.
+    poll_s : float or None
+        How often to look for models that are new, changed or gone, in seconds; None: never.
     default_max_batch : int
         Largest batch of a model that can batch and has no config.pbtxt.
     threads : int
         gRPC requests that can be in hand at the same time.
+    name : str
+        What the server calls itself to clients.
 
     Returns
     -------
@@ -193,10 +227,15 @@ def serve(
         http_port=http_port,
         metrics_port=metrics_port,
         host=host,
+        grpc_host=grpc_host,
+        metrics_host=metrics_host,
         cores=cores,
         models=models,
         strict=strict,
+        strict_readiness=strict_readiness,
         explicit=explicit,
+        poll_s=poll_s,
         default_max_batch=default_max_batch,
         threads=threads,
+        name=name,
     )

@@ -35,11 +35,24 @@ class Dataplane:
         With the models loaded that are to be served.
     explicit : bool
         Whether clients may load and unload models.
+    strict_readiness : bool
+        Whether a model that could not be loaded keeps the server from being ready.
+    name : str
+        What the server calls itself.
     """
 
-    def __init__(self, repository: Repository, *, explicit: bool = False) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        explicit: bool = False,
+        strict_readiness: bool = True,
+        name: str = "sonic",
+    ) -> None:
         self._repository = repository
         self._explicit = explicit
+        self._strict_readiness = strict_readiness
+        self._name = name
         self._draining = threading.Event()
 
     # ---- inference --------------------------------------------------------------------------------------------------
@@ -99,12 +112,12 @@ class Dataplane:
         return not self._draining.is_set()
 
     def ready(self) -> bool:
-        """Whether it takes requests, and no model failed to load."""
-        return not self._draining.is_set() and not self._repository.failed()
+        """Whether it takes requests and, where readiness is strict, no model failed to load."""
+        return not self._draining.is_set() and not (self._strict_readiness and self._repository.failed())
 
     def server_info(self) -> ServerInfo:
         """Return name, version and extensions."""
-        return ServerInfo("sonic", __version__, EXTENSIONS)
+        return ServerInfo(self._name, __version__, EXTENSIONS)
 
     # ---- models -----------------------------------------------------------------------------------------------------
 

@@ -47,18 +47,20 @@ class HttpFront:
 
     Parameters
     ----------
-    sockets : pair of socket
-        Listening ones: for the protocol, and for the metrics.
+    protocol, metrics : socket or None
+        Listening ones; None: not offered.
     """
 
-    def __init__(self, sockets: tuple[socket.socket, socket.socket]) -> None:
-        self._sockets = sockets
+    def __init__(self, protocol: socket.socket | None, metrics: socket.socket | None) -> None:
+        self._apps = [
+            (claimed, app) for claimed, app in ((protocol, protocol_app), (metrics, metrics_app)) if claimed is not None
+        ]
         self._servers: list[_Server] = []
         self._thread: threading.Thread | None = None
 
     def start(self, dataplane: Dataplane) -> None:
         """Begin to answer."""
-        self._servers = [_Server(_config(app)) for app in (protocol_app(dataplane), metrics_app(dataplane))]
+        self._servers = [_Server(_config(app(dataplane))) for _, app in self._apps]
         self._thread = threading.Thread(target=self._run, name="sonic-http", daemon=True)
         self._thread.start()
         for server in self._servers:
@@ -71,13 +73,13 @@ class HttpFront:
             server.should_exit = True
         if self._thread is not None:
             self._thread.join()
-        for claimed in self._sockets:
+        for claimed, _ in self._apps:
             claimed.close()
 
     def _run(self) -> None:
         async def both() -> None:
-            pairs = zip(self._servers, self._sockets, strict=True)
-            await asyncio.gather(*(server.serve(sockets=[claimed]) for server, claimed in pairs))
+            pairs = zip(self._servers, self._apps, strict=True)
+            await asyncio.gather(*(server.serve(sockets=[claimed]) for server, (claimed, _) in pairs))
 
         asyncio.run(both())
 

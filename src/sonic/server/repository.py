@@ -112,11 +112,13 @@ class Repository:
         self._names = tuple(sorted(self._only or found))
         return {name: found[name] for name in self._names}
 
-    def load_all(self, *, strict: bool = True) -> None:
+    def load_all(self, only: Sequence[str] = (), *, strict: bool = True) -> None:
         """Load every model.
 
         Parameters
         ----------
+        only : sequence of str
+            Names; empty: all there are.
         strict : bool
             Whether one that cannot be loaded is an error. Otherwise the index says why it is missing.
 
@@ -125,14 +127,14 @@ class Repository:
         ConfigError
             If there is no model, or, when strict, if one cannot be loaded.
         """
-        names = self.names()
+        names = tuple(only) or tuple(self.names())
         if not names:
             raise ConfigError(f"no model in {self._where()}: expected NAME/1/model.onnx or the like below it")
-        failed: list[ConfigError] = []
+        failed: list[ConfigError | ModelNotFound] = []
         for name in names:
             try:
                 self.load(name)
-            except ConfigError as error:
+            except (ConfigError, ModelNotFound) as error:
                 failed.append(error)
                 if not strict:
                     log.error("%s", error)

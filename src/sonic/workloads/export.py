@@ -57,6 +57,8 @@ output [
   {{ name: "softmax" data_type: TYPE_FP32 dims: [ {outputs} ] }}
 ]
 dynamic_batching {{ preferred_batch_size: [ 200 ] }}
+# A jet keeps at least two rows throughout the network, so merging changes no bit of its result.
+parameters {{ key: "merge" value {{ string_value: "always" }} }}
 """
 
 _DEEPMET_CONFIG = """\

@@ -35,6 +35,8 @@ def networks() -> dict[str, Callable[[type], tuple[bytes, Shapes]]]:
         "attention": _attention,
         "recurrent": _recurrent,
         "log": _log,
+        "packed": lambda graph: _packed(graph, summed=False),
+        "packed-sum": lambda graph: _packed(graph, summed=True),
         "not-measured": _not_measured,
     }
 
@@ -129,6 +131,29 @@ def _log(make: type) -> tuple[bytes, Shapes]:
     graph = make()
     x = graph.op("Log", graph.op("Abs", graph.op("Sub", "x", graph.constant(np.float32(1e-3)))))
     return graph.build({"x": ["N", 7]}, {"y": (x, ["N", 7])}), {"x": (7,)}
+
+
+def _packed(make: type, summed: bool) -> tuple[bytes, Shapes]:
+    """Layers that run on those candidates alone that are there, as in DeepMET."""
+    graph = make()
+    flat = graph.op("Reshape", "x", graph.constant(np.array([-1, 4])))
+    there = graph.op(
+        "Greater", graph.op("Gather", flat, graph.constant(np.array(0)), axis=1), graph.constant(np.float32(0))
+    )
+    rows = graph.op("Transpose", graph.op("NonZero", there), perm=[1, 0])
+    kept = graph.op("Tanh", graph.op("MatMul", graph.op("GatherND", flat, rows), graph.weight(4, 8)))
+    if summed:
+        kept = graph.op("Reshape", kept, graph.constant(np.array([-1, 8, 1])))
+        kept = graph.op("ReduceSum", kept, graph.constant(np.array([1])), keepdims=0)
+    else:
+        kept = graph.op("MatMul", kept, graph.weight(8, 1))
+    empty = graph.op(
+        "Mul",
+        graph.op("Slice", flat, *(graph.constant(np.array([i])) for i in (0, 1, 1))),
+        graph.constant(np.float32(0)),
+    )
+    back = graph.op("Reshape", graph.op("ScatterND", empty, rows, kept), graph.constant(np.array([-1, 5])))
+    return graph.build({"x": ["N", 5, 4]}, {"y": (back, ["N", 5])}), {"x": (5, 4)}
 
 
 def _not_measured(make: type) -> tuple[bytes, Shapes]:

@@ -7,7 +7,7 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import Backend, backend_for, register_backend
-from sonic.server.backends.base import first_line, flag_parameter, instance_count, int_parameter
+from sonic.server.backends.base import choice_parameter, first_line, instance_count, int_parameter
 from sonic.server.backends.identity import IdentityBackend
 from sonic.server.backends.onnx import OnnxBackend
 
@@ -43,15 +43,15 @@ def test_unknown(tmp_path: Path) -> None:
 
 def test_parameters() -> None:
     config = parse(
-        """parameters { key: "n" value { string_value: "3" } } parameters { key: "f" value { string_value: "False" } }
+        """parameters { key: "n" value { string_value: "3" } } parameters { key: "c" value { string_value: "b" } }
         parameters { key: "bad" value { string_value: "x" } }"""
     )
     assert (int_parameter(config, "n", 1), int_parameter(config, "m", 1)) == (3, 1)
-    assert (flag_parameter(config, "f", default=True), flag_parameter(config, "m", default=True)) == (False, True)
+    assert (choice_parameter(config, "c", ("a", "b")), choice_parameter(config, "m", ("a", "b"))) == ("b", "a")
     with pytest.raises(ConfigError, match="parameter bad is a whole number, given 'x'"):
         int_parameter(config, "bad", 1)
-    with pytest.raises(ConfigError, match="parameter bad is true or false, given 'x'"):
-        flag_parameter(config, "bad", default=True)
+    with pytest.raises(ConfigError, match="parameter bad is one of a, b, given 'x'"):
+        choice_parameter(config, "bad", ("a", "b"))
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,10 @@ def test_how_requests_may_be_merged(tmp_path: Path, make_dense: Callable[..., by
     model = make_dense((3, 5, 3), activation="Softplus")
     assert load(tmp_path, model).rows() == Rows(multiple=4)
     assert load(tmp_path, model, parameter("intra_op_thread_count", "2")).rows() == Rows(merge=False)
-    assert load(tmp_path, model, parameter("bit_identical", "false")).rows() == Rows()
+    assert load(tmp_path, model, parameter("merge", "always")).rows() == Rows()
+    assert load(tmp_path, model, parameter("merge", "never")).rows() == Rows(merge=False)
+    with pytest.raises(ConfigError, match="parameter merge is one of measured, always, never, given 'no'"):
+        load(tmp_path, model, parameter("merge", "no"))
 
 
 @pytest.mark.parametrize(

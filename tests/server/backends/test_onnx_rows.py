@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonic.errors import DataError
-from sonic.protocol.modelconfig import ModelConfig
+from sonic.protocol.modelconfig import ModelConfig, parse
 from sonic.server.backends import LoadContext, Rows
 from sonic.server.backends.onnx import OnnxBackend
 from sonic.server.backends.onnx_rows import rows_of, with_outputs
 from sonic.server.completion import complete
 from sonic.server.execution import Plan, execute
-from sonic.server.model import to_spec
+from sonic.server.model import ServedModel, to_spec
+from sonic.workloads import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ NAMES = [
     "attention",
     "recurrent",
     "log",
+    "packed",
     "not-measured",
 ]
 
@@ -94,6 +96,42 @@ def test_bits_do_not_depend_on_company(
         assert alone["y"].tobytes() == together["y"].tobytes()
 
 
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in MODELS.glob("*/config.pbtxt")))
+@settings(max_examples=15, deadline=None)
+@given(rows=st.lists(st.sampled_from([1, 1, 2, 3, 8]), min_size=2, max_size=5), seed=st.integers(0, 1000))
+def test_the_networks_that_ship_are_merged_and_keep_their_bits(name: str, rows: list[int], seed: int) -> None:
+    model = shipped(name)
+    assert model.merges
+    random = np.random.default_rng(seed)
+    requests = [
+        {
+            tensor.name: _plausible(random, tensor.name, (count, *tensor.shape[1:])).astype(tensor.dtype.numpy)
+            for tensor in model.spec.inputs
+        }
+        for count in rows
+    ]
+    backend, plan, wanted = model._backend, model._scheduler._plan, [tensor.name for tensor in model.spec.outputs]
+    instance = backend.instances()[0]
+    merged = execute(instance, plan, requests, rows, wanted).outputs
+    for inputs, count, together in zip(requests, rows, merged, strict=True):
+        (alone,) = execute(instance, plan, [inputs], [count], wanted).outputs
+        assert all(alone[output].tobytes() == together[output].tobytes() for output in wanted)
+
+
+@cache
+def shipped(name: str) -> ServedModel:
+    config = parse((MODELS / name / "config.pbtxt").read_text())
+    return ServedModel(name, "1", MODELS / name / "1", config, cores=2, default_max_batch=8)
+
+
+def _plausible(random: np.random.Generator, tensor: str, shape: tuple[int, ...]) -> np.ndarray:
+    if "mask" in tensor:
+        return random.random(shape) < random.choice([0.0, 0.02, 0.3, 1.0])  # jets of one particle, and of none
+    if "cat" in tensor:
+        return random.integers(0, 2, shape)
+    return random.standard_normal(shape)
+
+
 def _moved(array: np.ndarray, elements: int) -> np.ndarray:
     room = np.empty(array.size + elements, array.dtype)
     moved = room[elements:].reshape(array.shape)
@@ -118,8 +156,10 @@ def _moved(array: np.ndarray, elements: int) -> np.ndarray:
         ("sum-over-both", Rows(multiple=4)),
         ("attention", Rows(least=2)),
         ("recurrent", Rows(least=2)),
-        ("edgeconv", Rows(least=2, multiple=2)),
-        ("edgeconv-odd", Rows(least=2, multiple=4)),
+        ("edgeconv", Rows(multiple=2)),
+        ("edgeconv-odd", Rows(multiple=4)),
+        ("packed", Rows()),
+        ("packed-sum", Rows(merge=False)),
         ("not-measured", Rows(least=2, multiple=4)),
     ],
 )
@@ -133,6 +173,20 @@ def test_what_mixes_rows_is_not_merged(tmp_path: Path, graphs: type) -> None:
     scaled = graph.op("Cast", "t0_0", to=1)
     model = graph.build({"x": ["N", 3]}, {"y": (scaled, ["N", 3])})
     assert load(tmp_path, model)[1].rows == Rows(merge=False)
+
+
+def test_what_is_computed_from_constants_is_one(tmp_path: Path, graphs: type) -> None:
+    graph = graphs()
+    weights = graph.op("Sub", graph.weight(3, 2), graph.weight(3, 2))
+    model = graph.build({"x": ["N", 3]}, {"y": (graph.op("MatMul", "x", weights), ["N", 2])})
+    assert load(tmp_path, model)[1].rows == Rows()
+
+
+def test_whole_numbers_add_up_in_any_order(tmp_path: Path, graphs: type) -> None:
+    graph = graphs()
+    counted = graph.op("ReduceSum", graph.op("Cast", "x", to=7), graph.constant(np.array([1])), keepdims=1)
+    model = graph.build({"x": ["N", 3]}, {"y": (graph.op("Cast", counted, to=1), ["N", 1])})
+    assert load(tmp_path, model)[1].rows == Rows()
 
 
 def test_a_loop_is_looked_into(graphs: type) -> None:

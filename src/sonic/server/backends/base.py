@@ -201,20 +201,18 @@ def int_parameter(config: ModelConfig, name: str, default: int) -> int:
         raise ConfigError(f"parameter {name} is a whole number, given {text!r}") from None
 
 
-def flag_parameter(config: ModelConfig, name: str, *, default: bool) -> bool:
-    """Return a truth value from the ``parameters`` of a configuration.
+def choice_parameter(config: ModelConfig, name: str, choices: Sequence[str]) -> str:
+    """Return one of several words from the ``parameters`` of a configuration; the first unless it is given.
 
     Raises
     ------
     ConfigError
-        If it is neither true nor false.
+        If it is none of them.
     """
-    if name not in config.parameters:
-        return default
-    text = config.parameters[name].string_value.lower()
-    if text not in ("true", "false"):
-        raise ConfigError(f"parameter {name} is true or false, given {text!r}")
-    return text == "true"
+    text = config.parameters[name].string_value if name in config.parameters else choices[0]
+    if text not in choices:
+        raise ConfigError(f"parameter {name} is one of {', '.join(choices)}, given {text!r}")
+    return text
 
 
 def instance_count(config: ModelConfig, cores: int, threads: int = 1) -> int:

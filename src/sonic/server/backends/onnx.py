@@ -3,8 +3,9 @@
 One session executes for all instances of a model: it is thread-safe, holds the weights once, and with one intra-op
 thread each call runs in the thread that makes it (2 threads on one session and on two sessions took equally long).
 ``parameters`` of config.pbtxt that count here: ``intra_op_thread_count`` (1 unless given), ``inter_op_thread_count``,
-and ``bit_identical`` (true unless given): ``false`` merges requests without the care of
-:mod:`sonic.server.backends.onnx_rows`, at the price that the last bits of a result depend on its company.
+and ``merge``: ``measured`` unless given, which is to say as :mod:`sonic.server.backends.onnx_rows` finds that the bits
+of a result do not depend on its company; ``always`` for a model whose owner vouches for that, or does not mind;
+``never``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from sonic.server.backends.base import (
     Instance,
     Rows,
     Signature,
+    choice_parameter,
     first_line,
-    flag_parameter,
     instance_count,
     int_parameter,
 )
@@ -79,7 +80,7 @@ class OnnxBackend(Backend):
         self._threads = min(max(int_parameter(config, "intra_op_thread_count", 1), 1), context.cores)
         self._inter = max(int_parameter(config, "inter_op_thread_count", 1), 1)
         self._count = instance_count(config, context.cores, self._threads)
-        self._identical = flag_parameter(config, "bit_identical", default=True)
+        self._merge = choice_parameter(config, "merge", ("measured", "always", "never"))
         self._sessions = [self._session()]
         if self._threads > 1:  # a pool of threads is not shared, or one call would wait for another's
             self._sessions += [self._session() for _ in range(1, self._count)]
@@ -92,9 +93,9 @@ class OnnxBackend(Backend):
 
     def rows(self) -> Rows:
         """As :mod:`sonic.server.backends.onnx_rows` says of the operators in the model."""
-        if not self._identical:
+        if self._merge == "always":
             return Rows()
-        if self._threads > 1:
+        if self._merge == "never" or self._threads > 1:
             return Rows(merge=False)
         return rows_of(_read(self._path), self._shapes)
 

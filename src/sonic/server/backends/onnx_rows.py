@@ -15,7 +15,8 @@ also Exp, Sigmoid, Tanh
 ReduceSum and ReduceMean over the last    a sum begins at a 16-byte boundary, which the   the same
 axis, Instance-, GroupNormalization       row's address decides
 ReduceSum and ReduceMean over others,     a batch of one row takes another kernel         at least 2 rows
-Einsum, RNN, two computed factors
+Einsum, RNN, a computed matrix as factor
+the two above, behind a NonZero           what it packs does not follow the rows          requests are not merged
 DynamicQuantizeLinear, random numbers,    the batch as a whole enters every row           requests are not merged
 loops
 ========================================  ==============================================  ========================
@@ -62,8 +63,10 @@ _SINGLE = _names("Einsum RNN LSTM GRU")
 _PRODUCT = _names("MatMul Gemm")
 _WHOLE = _names(
     """DynamicQuantizeLinear DynamicQuantizeLSTM DynamicQuantizeMatMul RandomNormal RandomNormalLike RandomUniform
-    RandomUniformLike Multinomial Bernoulli Loop If NonMaxSuppression Unique NonZero Compress"""
+    RandomUniformLike Multinomial Bernoulli Loop If NonMaxSuppression Unique"""
 )
+_PACKING = _names("NonZero Compress")
+_INEXACT = frozenset({"tensor(float)", "tensor(double)", "tensor(float16)"})
 _MEASURED = _names(
     """Abs Acosh Asinh Atanh Ceil Cosh Erf Floor Gelu HardSigmoid HardSwish LeakyRelu Neg Reciprocal Relu Round Sign
     Sinh Softsign Sqrt Tan ThresholdedRelu IsNaN IsInf Pow Add Sub Mul Div Max Min PRelu Mod Clip Hardmax
@@ -76,8 +79,11 @@ _MEASURED = _names(
     OneHot DepthToSpace SpaceToDepth Trilu"""
 )
 
+_Known = tuple[Any, str]
+"""Shape of a tensor, with anything but a number where a dimension is not known, and its element type."""
 
-def rows_of(model: bytes, shapes: Callable[[bytes, Sequence[str]], Mapping[str, tuple[Any, str]]]) -> Rows:
+
+def rows_of(model: bytes, shapes: Callable[[bytes, Sequence[str]], Mapping[str, _Known]]) -> Rows:
     """Say how requests to a model may be merged, for one intra-op thread.
 
     Parameters
@@ -96,31 +102,35 @@ def rows_of(model: bytes, shapes: Callable[[bytes, Sequence[str]], Mapping[str, 
     """
     parsed = _parse(model)
     constant = _constants(parsed.graph)
+    least, multiple, packed, everywhere = 1, 1, False, False
     asked: list[_Question] = []
-    least, multiple = 1, 1
     for node, outermost in _nodes(parsed):
         kind, first = node.op_type, next(iter(node.input), "")
         if kind in _WHOLE:
             return Rows(merge=False)
-        if kind in _PRODUCT:
-            least = max(least, 1 if outermost and node.input[1] in constant else 2)
+        if kind in _PACKING:
+            packed = True
         elif kind in _SINGLE:
-            least = 2
-        elif not outermost and kind not in _MEASURED:
-            least, multiple = 2, ALIGNMENT
-        elif first in constant and kind in _OF_FIRST:
-            continue
-        elif kind in _SUM:
-            asked.append(_Question(first, axes=_axes(node, constant)))
-        elif kind in _OF_FIRST:
-            asked.append(_Question(first, only_float64=kind in _TAIL_OF_FLOAT64))
+            least, everywhere = 2, True
+        elif kind in _PRODUCT and outermost:
+            if node.input[1] not in constant:
+                asked.append(_Question(node.input[1], "factor"))
+        elif kind in _OF_FIRST and outermost:
+            if first not in constant:
+                asked.append(_Question(first, kind, _axes(node, constant) if kind in _SUM else None))
         elif kind not in _MEASURED:
-            least, multiple = 2, ALIGNMENT
+            least, multiple, everywhere = 2, ALIGNMENT, True
+    if packed and everywhere:
+        return Rows(merge=False)
     if asked:
+        leading = parsed.graph.input[0].name if parsed.graph.input else ""
         names = sorted({question.tensor for question in asked})
-        known = shapes(with_outputs(model, names), names)
+        known = shapes(with_outputs(model, names), [*names, leading])
+        batch = known[leading][0][0] if leading in known and known[leading][0] else None
         for question in asked:
             needed = question.answer(known.get(question.tensor))
+            if packed and needed != Rows() and not question.leads(known.get(question.tensor), batch):
+                return Rows(merge=False)
             least, multiple = max(least, needed.least), max(multiple, needed.multiple)
     return Rows(least=least, multiple=multiple)
 
@@ -129,23 +139,34 @@ class _Question(NamedTuple):
     """What the shape of a tensor decides about an operator that reads it."""
 
     tensor: str
-    only_float64: bool = False
-    axes: Sequence[int] | None = ()  # that are summed over; None: not known
+    kind: str
+    axes: Sequence[int] | None = None  # that are summed over; None: not known
 
-    def answer(self, known: tuple[Sequence[Any], str] | None) -> Rows:
+    def leads(self, known: _Known | None, batch: object) -> bool:
+        """Whether the tensor's first dimension is the batch, so that repeated rows shift it."""
+        return known is not None and isinstance(batch, str) and bool(known[0]) and known[0][0] == batch
+
+    def answer(self, known: _Known | None) -> Rows:
+        single = self.kind == "factor" or self.kind in _SUM
+        aligned = self.kind != "factor"
         if known is None:
-            return Rows(least=2 if self.axes != () else 1, multiple=ALIGNMENT)
+            return Rows(least=2 if single else 1, multiple=ALIGNMENT if aligned else 1)
         shape, element = known
-        if self.only_float64 and element != "tensor(double)":
+        if self.kind == "factor":  # one factor a row makes each row its own product
+            return Rows(least=1 if len(shape) > 2 else 2)
+        if element not in _INEXACT or (self.kind in _TAIL_OF_FLOAT64 and element != "tensor(double)"):
             return Rows()
         inner = list(shape)[1:]
         size = prod(inner) if all(isinstance(n, int) for n in inner) else 1
         multiple = ALIGNMENT // gcd(size, ALIGNMENT)
-        if self.axes == ():
+        if self.kind not in _SUM:
             return Rows(multiple=multiple)
-        if self.axes is None:
+        if self.axes is None or not shape:
             return Rows(least=2, multiple=multiple)
-        summed = {axis % len(shape) for axis in self.axes} if shape else set()
+        summed = {axis % len(shape) for axis in self.axes}
+        sizes = [shape[axis] for axis in summed]
+        if all(isinstance(n, int) for n in sizes) and prod(sizes) <= 2:
+            return Rows()
         if len(shape) - 1 not in summed:
             return Rows(least=2)
         trailing = summed == set(range(len(shape) - len(summed), len(shape)))
@@ -157,7 +178,8 @@ def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
 
     Two serialised messages of protobuf one after the other are read as one, with their repeated fields joined.
     """
-    existing = {output.name for output in _parse(model).graph.output}
+    graph = _parse(model).graph
+    existing = {tensor.name for tensor in (*graph.output, *graph.input)}
     extra = _messages()["Model"]()
     for name in names:
         if name not in existing:
@@ -169,9 +191,11 @@ def _constants(graph: Any) -> dict[str, Any]:
     """Tensors that no input changes, by name."""
     inputs = {tensor.name for tensor in graph.input}
     found = {tensor.name: tensor for tensor in graph.initializer if tensor.name not in inputs}
-    for node in graph.node:
+    for node in graph.node:  # in order: what is computed from constants is one, and ONNX Runtime computes it at once
         if node.op_type == "Constant" and node.output:
             found[node.output[0]] = next((a.t for a in node.attribute if a.name == "value"), None)
+        elif node.input and node.op_type not in _WHOLE and all(name in found for name in node.input if name):
+            found.update(dict.fromkeys(node.output))
     return found
 
 

@@ -1,0 +1,77 @@
+"""Run a server as a process: from its start to the signal that ends it, drained. Every command that serves is this."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.server.app import Server
+
+
+def run(
+    start: Callable[[], Server],
+    started: Callable[[Server], None],
+    draining: Callable[[str], None],
+    *,
+    drain_s: float,
+    watch_stdin: bool = False,
+) -> bool:
+    """Start a server and serve until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    Parameters
+    ----------
+    start : callable
+        Makes the server. A signal that comes meanwhile has effect when it is made.
+    started : callable
+        Called with the server once it takes requests.
+    draining : callable
+        Called with the reason when it takes no more.
+    drain_s : float
+        How long requests in hand may take to end, in seconds.
+    watch_stdin : bool
+        Whether to end also when standard input closes, with whoever holds its other end.
+
+    Returns
+    -------
+    bool
+        Whether all requests ended by themselves.
+    """
+    reasons: SimpleQueue[str] = SimpleQueue()  # whose put, unlike an Event's set, may interrupt its get
+    _on_signals(reasons)
+    server = start()
+    try:
+        started(server)
+        if watch_stdin:
+            threading.Thread(target=_wait_for_end_of_stdin, args=(reasons,), daemon=True).start()
+        draining(reasons.get())
+    except BaseException:
+        server.close(drain_s)
+        raise
+    return server.close(drain_s)
+
+
+def _on_signals(reasons: SimpleQueue[str]) -> None:
+    asked = False
+
+    def ask(number: int, _: object) -> None:
+        nonlocal asked
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        asked = True
+        reasons.put(signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+
+
+def _wait_for_end_of_stdin(reasons: SimpleQueue[str]) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    reasons.put("standard input closed")

@@ -1,0 +1,70 @@
+"""Log records in the lines that Triton writes, which scripts look into."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sonic.server.tritonserver.flags import Settings
+
+
+class TritonFormatter(logging.Formatter):
+    """``I1121 07:30:00.123456 4711 main.py:42] text``, in local time; or ``2026-11-21T07:30:00Z I 4711 ...``.
+
+    Parameters
+    ----------
+    iso8601 : bool
+        Which of the two.
+    """
+
+    def __init__(self, *, iso8601: bool = False) -> None:
+        super().__init__()
+        self._iso8601 = iso8601
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and those of a traceback."""
+        letter = "E" if record.levelno >= logging.ERROR else "W" if record.levelno >= logging.WARNING else "I"
+        if self._iso8601:
+            start = f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ} {letter}"
+        else:
+            start = f"{letter}{datetime.fromtimestamp(record.created):%m%d %H:%M:%S.%f}"  # noqa: DTZ006 - as Triton's
+        line = f"{start} {record.process} {record.filename}:{record.lineno}] {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _Levels(logging.Filter):
+    """Each level has a switch of its own, as with Triton."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            return self._settings.log_error
+        if record.levelno >= logging.WARNING:
+            return self._settings.log_warning
+        return self._settings.log_info if record.levelno >= logging.INFO else self._settings.log_verbose > 0
+
+
+def set_up(settings: Settings) -> None:
+    """Send all logs of this process where the settings say, in Triton's form.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(settings.log_file) if settings.log_file else logging.StreamHandler(sys.stderr)
+    except OSError as error:
+        raise ConfigError(f"cannot write --log-file {settings.log_file}: {error.strerror}") from error
+    handler.setFormatter(TritonFormatter(iso8601=settings.log_iso8601))
+    handler.addFilter(_Levels(settings))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("sonic").setLevel(logging.DEBUG if settings.log_verbose > 0 else logging.INFO)
