@@ -174,6 +174,11 @@ class _Extras:
                 import sonic.framework.timeline  # noqa: F401
             except ImportError as error:
                 raise ConfigError(f"--timeline needs matplotlib: pip install 'sonic-hep[plots]' ({error})") from error
+            from matplotlib.backend_bases import FigureCanvasBase
+
+            known = FigureCanvasBase.get_supported_filetypes()
+            if timeline.suffix[1:] not in known:
+                raise ConfigError(f"cannot write {timeline}: its name must end in one of {', '.join(sorted(known))}")
 
     def write(self, result: Report) -> None:
         """Write those that were asked for."""
@@ -192,7 +197,7 @@ class _Extras:
                 from sonic.framework.timeline import timeline
 
                 timeline(result.records, title=result.workflow, subtitle=result.headline).savefig(path)
-        except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
+        except OSError as error:
             raise OutputError(f"cannot write {path}: {error}") from error
 
 

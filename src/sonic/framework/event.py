@@ -160,9 +160,17 @@ def collection(name: str) -> str:
 
 
 def as_content(value: Any) -> Content:
-    """Layout of an array: awkward, numpy, or anything that awkward can convert."""
+    """Layout of an array: awkward, numpy, or anything that awkward can convert.
+
+    Raises
+    ------
+    TypeError
+        If it is a single value.
+    """
     if isinstance(value, ak.Array):
         return value.layout
+    if np.isscalar(value) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        raise TypeError(f"expected an array with one entry an event, got {value!r}")
     if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biuf":
         return NumpyArray(value)
     if isinstance(value, Content):

@@ -102,7 +102,7 @@ class Graph:
         for name, readers in self.required.items():
             if name not in available:
                 raise DataError(
-                    f"{where} has no branch {name!r}, which module {', '.join(readers)} consumes and no module makes"
+                    f"{where} has no branch {name!r}, and no module makes it; needed by {', '.join(readers)}"
                     + similar(name, [*available, *self.makers])
                 )
         for name in self.filters:
@@ -175,7 +175,7 @@ class ReadySet:
 def similar(name: str, names: Collection[str]) -> str:
     """Text to append to a message about an unknown name: those that look like it, or nothing."""
     lower: dict[str, str] = {}
-    for other in names:
+    for other in sorted(names):
         lower.setdefault(other.lower(), other)
     close = [lower[match] for match in get_close_matches(name.lower(), list(lower), n=3, cutoff=0.7)]
     return f"; similar: {', '.join(close)}" if close else ""

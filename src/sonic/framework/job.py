@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sonic.client.model import Client
+    from sonic.client.pool import ServerState
     from sonic.framework.offload import Callee, Offloaded
     from sonic.framework.output import Progress
     from sonic.framework.report import ModuleReport, ServerReport
@@ -138,6 +139,7 @@ def run(
         if modes and client is None:
             client = own = _connect(stack, workflow, servers, mode, fallback=fallback, timeout_s=timeout_s)
         callees = {} if client is None else _callees(client, workflow.offloads())
+        idle = () if own is None else own.servers()  # metadata was asked for already
         before = _statistics(callees)
 
         sink = None if output is None else open_sink(_target(output, source.files), workflow.tree)
@@ -170,7 +172,7 @@ def run(
         wall_s = (time.perf_counter_ns() - began_ns) / 1e9
         cpu_s = (time.process_time_ns() - cpu_began_ns) / 1e9
         served = _served(before, _statistics(callees))
-        used = () if own is None else tuple(ServerUse(s.server, s.completed, s.failed) for s in own.servers())
+        used = () if own is None else tuple(map(_use, idle, own.servers()))
 
     modules = _module_reports(ledger, plan, modes, served)
     return Report(
@@ -224,6 +226,9 @@ def _modes(workflow: Workflow, mode: str, otherwise: Mode) -> dict[str, Mode]:
     """How each offload waits. In mode `direct` the thread that asks is the one that runs the model."""
     if mode == "direct":
         return {module.name: Mode.SYNC for module in workflow.offloads()}
+    for module in workflow.offloads():
+        if module.mode is not None:
+            _one_of(f"module {module.name}: mode", module.mode, tuple(Mode))
     return {module.name: Mode(module.mode or otherwise) for module in workflow.offloads()}
 
 
@@ -300,6 +305,10 @@ def _module_reports(
         reports.append(account.report(step.name, step.kind, filters=step.is_filter, offload=offload))
     source, sink = ledger.accounts[-2:]
     return (source.report(SOURCE, "source"), *reports, sink.report(SINK, "sink"))
+
+
+def _use(before: ServerState, after: ServerState) -> ServerUse:
+    return ServerUse(after.server, after.completed - before.completed, after.failed - before.failed)
 
 
 def _requests(modules: Sequence[ModuleReport]) -> int:

@@ -138,17 +138,18 @@ class Scheduler:
         ]
         with self._lock:
             self._read_on()
-        self._requests.start()
-        for thread in workers:
-            thread.start()
         try:
+            self._requests.start()
+            for thread in workers:
+                thread.start()
             self._over.wait()
         except BaseException as error:  # Ctrl-C: give up everything, then let it pass
             self._abort(error)
             raise
         finally:
             for thread in workers:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
             self._requests.join()
         if self._error is not None:
             raise self._error

@@ -189,6 +189,9 @@ class TreeSource:
             opened = uproot.open({file: None}, array_cache=None, object_cache=None, **handler)
         try:
             with _reading(file):
+                size_bytes, end = opened.file.source.num_bytes, opened.file.fEND
+                if size_bytes < end:
+                    raise DataError(f"cannot read {file}: the file ends too early ({size_bytes} of {end} bytes)")
                 classes = opened.classnames(cycle=False)
                 if self._tree not in classes:
                     trees = [name for name, kind in classes.items() if kind == "TTree"]

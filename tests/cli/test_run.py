@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from textwrap import dedent
+
+import numpy as np
+import pytest
+import uproot
+from typer.testing import CliRunner
+
+from sonic.cli import app
+from sonic.cli.run import expand
+
+TIMEOUT_S = 60.0
+INPUTS = {"--input", "-i", "--keep"}
+
+WORKFLOW = """
+    import sys
+
+    from sonic.framework import Analyzer, Filter, Producer, Workflow
+
+
+    class Double(Producer):
+        consumes = ("x",)
+        produces = ("y",)
+
+        def produce(self, events):
+            return {"y": 2 * events.x}
+
+
+    class Large(Filter):
+        consumes = ("y",)
+
+        def select(self, events):
+            return events.y >= 8
+
+
+    class Count(Analyzer):
+        consumes = ("x",)
+
+        def analyze(self, events):
+            return len(events)
+
+        def summarize(self, total):
+            return {"events that pass": total}
+
+
+    workflow = Workflow("mine", (Double(), Large(), Count()), keep=("x", "y"))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to work in, with a workflow and two files of six events."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(dedent(WORKFLOW))
+    for name in ("a.root", "b.root"):
+        with uproot.recreate(tmp_path / name) as file:
+            file.mktree("Events", {"x": "float64", "unused": "int32"}).extend(
+                {"x": np.arange(6.0), "unused": np.zeros(6, np.int32)}
+            )
+    return tmp_path
+
+
+def sonic(*words):
+    return CliRunner().invoke(app, ["run", *words])
+
+
+def started(*words):
+    """Run it as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sonic", "run", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def x_of(path):
+    with uproot.open(path) as file:
+        return file["Events"]["x"].array().to_list()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["w", "--input", "a", "b", "--output", "o"], ["w", "--input", "a", "--input", "b", "--output", "o"]),
+        (["w", "-i", "a", "b"], ["w", "-i", "a", "-i", "b"]),
+        (["--input=a", "b", "-q"], ["--input=a", "--input", "b", "-q"]),
+        (["--input", "a", "--input", "b"], ["--input", "a", "--input", "b"]),
+        (["--input", "a", "--keep", "x", "y"], ["--input", "a", "--keep", "x", "--keep", "y"]),
+        (["--input", "a", "--", "b"], ["--input", "a", "--", "b"]),
+        (["--input", "-", "b"], ["--input", "-", "--input", "b"]),
+        (["--input"], ["--input"]),
+        (["--input", "--output", "o"], ["--input", "--output", "o"]),
+        (["--output", "o", "w"], ["--output", "o", "w"]),
+        ([], []),
+    ],
+)
+def test_several_values_after_one_option(given, expected):
+    assert expand(given, INPUTS) == expected
+
+
+def test_a_run(folder):
+    done = sonic("mine.py", "--input", "a.root", "b.root", "--output", "o.root", "--chunk-size", "4", "--threads", "1")
+    assert done.exit_code == 0, done.output
+    assert x_of("o.root") == [0, 1, 2, 3, 4, 5] * 2
+    words = done.stdout.split()
+    for expected in ("mine,", "Double", "4/12", "o.root:", "(source)"):
+        assert expected in words
+    assert "events that pass             4" in done.stdout
+    assert "12 events in" in done.stdout
+    assert done.stderr == ""
+
+
+def test_all_options(folder):
+    done = sonic(
+        *("mine.py", "-i", "a.root", "b.root", "-o", "o.root", "--keep", "x", "unus*", "--filter-output", "pass"),
+        *("--entries", "3:9", "--repeat", "2", "-t", "2", "-s", "3", "--chunk-size", "2", "--mode", "service"),
+        *("--offload", "sync", "--no-fallback", "--timeout-s", "5", "--quiet"),
+        *("--report", "report.json", "--trace", "trace.json", "--timeline", "timeline.png"),
+    )
+    assert done.exit_code == 0, done.output
+    assert done.output == ""
+    assert x_of("o.root") == [4, 5] * 2
+    with uproot.open("o.root") as file:
+        assert file["Events"].keys() == ["unused", "x"]
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["events"], report["events_written"], report["chunks"]) == (12, 4, 8)
+    assert (report["threads"], report["streams"], report["chunk_size"], report["repeat"]) == (2, 3, 2, 2)
+    assert json.loads((folder / "trace.json").read_text())["traceEvents"]
+    assert (folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("entries", "expected"), [("2:4", [2, 3]), ("4:", [4, 5]), (":1", [0])])
+def test_ranges_of_entries(folder, entries, expected):
+    assert sonic("mine.py", "-i", "a.root", "-o", "o.root", "--entries", entries).exit_code == 0
+    assert x_of("o.root") == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["miniaodd", "-i", "a.root"], "sonic: no workflow 'miniaodd'; similar: miniaod; installed: miniaod;"),
+        (["absent.py", "-i", "a.root"], "sonic: no workflow file absent.py"),
+        (["mine.py", "-i", "absent.root"], "sonic: no input file absent.root"),
+        (["mine.py", "-i", "mine.py"], "sonic: cannot read mine.py: not a ROOT file"),
+        (["mine.py", "-i", "a.root", "-o", "a.root"], "sonic: output a.root is also an input"),
+        (["mine.py", "-i", "a.root", "-o", "none/o.root"], "sonic: cannot write none/o.root: No such file"),
+        (["mine.py", "-i", "a.root", "-o", "o.csv"], "sonic: cannot tell the format of o.csv"),
+        (["mine.py", "-i", "a.root", "--mode", "x"], "sonic: mode 'x': expected service or direct"),
+        (["mine.py", "-i", "a.root", "--report", "none/r.json"], "sonic: cannot write none/r.json: there is no folder"),
+        (["mine.py", "-i", "a.root", "--timeline", "t.xyz"], "sonic: cannot write t.xyz"),
+        (["mine.py", "-i", "a.root", "-o", "o.root", "--keep", "z"], "sonic: cannot keep 'z'"),
+    ],
+)
+def test_one_line_says_what_is_wrong(folder, words, complaint):
+    done = sonic(*words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(complaint)
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "o.root").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["mine.py"], "Missing option '--input'"),
+        (["mine.py", "--input"], "requires an argument"),
+        (["mine.py", "-i", "a.root", "--entries", "5"], "expected A:B"),
+        (["-i", "a.root", "mine.py"], "Missing argument 'WORKFLOW'"),
+        (["mine.py", "-i", "a.root", "--threads", "many"], "--threads"),
+    ],
+)
+def test_a_wrong_command_line(folder, words, complaint):
+    done = sonic(*words)
+    assert done.exit_code == 2
+    assert complaint in done.output
+
+
+def test_help_shows_how():
+    done = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "120"})
+    assert done.exit_code == 0
+    for word in ("sonic run miniaod", "--no-fallback", "the cores", "Chunks in flight"):
+        assert word in done.output
+
+
+ENDLESS = """
+    import sys
+
+    from sonic.framework import Producer, Workflow
+
+
+    class Tell(Producer):
+        told = False
+
+        def produce(self, events):
+            if not Tell.told:
+                Tell.told = True
+                print("at work", file=sys.stderr, flush=True)
+            return {}
+
+
+    workflow = Workflow("endless", (Tell(),), keep=("x",))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "says"), [(signal.SIGINT, 130, "sonic: interrupted"), (signal.SIGTERM, 143, "sonic: terminated")]
+)
+def test_a_signal_ends_it_in_order(folder, number, code, says):
+    (folder / "endless.py").write_text(dedent(ENDLESS))
+    process = started("endless.py", "-i", "a.root", "-o", "o.root", "--repeat", "100000000", "--chunk-size", "1")
+    assert process.stderr.readline() == "at work\n"
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=TIMEOUT_S)
+    assert rest == f"{says}\n"
+    assert process.returncode == code
+    assert sorted(path.name for path in folder.glob("*.root*")) == ["a.root", "b.root"]
+
+
+def test_debug_shows_where(folder):
+    process = subprocess.run(
+        [sys.executable, "-m", "sonic", "--debug", "run", "mine.py", "-i", "absent.root"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "Traceback" in process.stderr
+    assert "DataError: no input file absent.root" in process.stderr
+
+
+def test_importing_the_command_line_is_quick():
+    heavy = {"awkward", "uproot", "matplotlib", "grpc", "onnxruntime"}
+    code = f"import sys, sonic.cli; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=TIMEOUT_S, check=False).returncode == 0

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from sonic.framework.event import Chunk, EventRange, as_content, collection
+
+
+def test_a_range_says_where_it_is():
+    where = EventRange(3, "root://host//store/pfnano.root", 30, 40)
+    assert str(where) == "chunk 3, pfnano.root entries 30:40"
+    assert len(where) == 10
+
+
+def test_a_view_has_the_columns_asked_for_and_skips_absent_ones(chunk_of):
+    chunk = chunk_of(x=[1, 2], Jet_pt=[[1.5], []])
+    view = chunk.view(("Jet_pt", "nope", "x"))
+    assert view.fields == ["Jet_pt", "x"]
+    assert view.to_list() == [{"Jet_pt": [1.5], "x": 1}, {"Jet_pt": [], "x": 2}]
+    assert len(chunk.view(())) == 2
+
+
+def test_a_chunk_is_a_part_of_a_block():
+    block = {"x": ak.Array([0, 1, 2, 3]).layout}
+    chunk = Chunk(EventRange(0, "f", 11, 13), block, 1)
+    assert chunk.view(("x",)).x.to_list() == [1, 2]
+
+
+def test_products_are_seen_at_the_level_of_the_reader(chunk_of):
+    chunk = chunk_of(x=[1, 2, 3])
+    chunk.put({"y": np.array([10, 20, 30])}, ("y",), 0)
+    chunk.selection.apply(np.array([True, False, True]))
+    chunk.put({"z": [100, 300]}, ("z",), 1)
+    assert chunk.view(("x", "y", "z"), 1).to_list() == [{"x": 1, "y": 10, "z": 100}, {"x": 3, "y": 30, "z": 300}]
+
+
+@pytest.mark.parametrize(
+    ("products", "complaint"),
+    [
+        ({}, "returned products none, declared y"),
+        ({"y": [1, 2], "z": [1, 2]}, "returned products y, z, declared y"),
+        ({"y": [1, 2, 3]}, "product 'y' has 3 entries for 2 events"),
+    ],
+)
+def test_products_that_do_not_fit_are_refused(chunk_of, products, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        chunk_of(x=[1, 2]).put(products, ("y",), 0)
+
+
+def test_a_number_is_no_product(chunk_of):
+    for value in (1.0, np.float32(1), np.array(1.0), "a"):
+        with pytest.raises(TypeError, match="one entry an event"):
+            chunk_of(x=[1]).put({"y": value}, ("y",), 0)
+
+
+def test_finish_with_every_event(chunk_of):
+    chunk = chunk_of(Jet_pt=[[1.0, 2.0], [], [3.0]], x=[1, 2, 3])
+    chunk.selection.apply(np.array([True, True, False]))
+    chunk.selection.apply(np.array([False, True]))
+    chunk.put({"s": np.array([7.0])}, ("s",), 2)
+    output = chunk.finish(("x", "s"), ("first", "second"), widen=True)
+    assert {name: ak.to_list(column) for name, column in output.items()} == {
+        "x": [1, 2, 3],
+        "s": [pytest.approx(np.nan, nan_ok=True), 7.0, pytest.approx(np.nan, nan_ok=True)],
+        "first": [True, True, False],
+        "second": [False, True, False],
+    }
+
+
+def test_finish_with_events_that_pass(chunk_of):
+    chunk = chunk_of(x=[1, 2, 3])
+    chunk.selection.apply(np.array([True, False, True]))
+    chunk.put({"s": np.array([7.0, 8.0])}, ("s",), 1)
+    output = chunk.finish(("s", "x"), ("first",), widen=False)
+    assert {name: ak.to_list(column) for name, column in output.items()} == {"s": [7.0, 8.0], "x": [1, 3]}
+
+
+def test_a_collection_keeps_one_length_though_some_of_it_was_made_after_a_filter(chunk_of):
+    chunk = chunk_of(Jet_pt=[[1.0, 2.0], [3.0]])
+    chunk.selection.apply(np.array([False, True]))
+    chunk.put({"Jet_tag": ak.Array([[0.5]])}, ("Jet_tag",), 1)
+    output = chunk.finish(("Jet_tag", "Jet_pt"), ("f",), widen=True)
+    assert list(output) == ["Jet_tag", "Jet_pt", "f"]
+    tags = ak.Array(output["Jet_tag"])
+    assert ak.num(tags).to_list() == [2, 1]
+    assert ak.all(np.isnan(tags[0]))
+    assert tags[1].to_list() == [0.5]
+
+
+def test_a_chunk_of_no_events(chunk_of):
+    chunk = chunk_of(x=np.zeros(0), Jet_pt=ak.Array([[1.0]])[:0])
+    chunk.put({"y": np.zeros((0, 3), np.float32)}, ("y",), 0)
+    chunk.selection.apply(np.zeros(0, dtype=bool))
+    output = chunk.finish(("Jet_pt", "y"), ("f",), widen=True)
+    assert [str(ak.type(ak.Array(column))) for column in output.values()] == [
+        "0 * var * float64",
+        "0 * 3 * float32",
+        "0 * bool",
+    ]
+
+
+def test_anything_awkward_knows_is_a_column():
+    for value in (np.arange(3), [0, 1, 2], ak.Array([0, 1, 2]), ak.Array([0, 1, 2]).layout):
+        assert ak.to_list(as_content(value)) == [0, 1, 2]
+
+
+def test_collections():
+    assert [collection(name) for name in ("Jet_pt", "MET", "Jet_a_b")] == ["Jet", "MET", "Jet"]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import uproot
+
+from sonic.errors import DataError, ModuleError
+from sonic.framework import Analyzer, Filter, Producer, Workflow
+from sonic.framework.output import Output, choose
+from sonic.framework.sink import open_sink
+
+
+class Double(Producer):
+    consumes = ("x",)
+    produces = ("y",)
+
+    def produce(self, events):
+        return {"y": 2 * events.x}
+
+
+class Large(Filter):
+    consumes = ("x",)
+
+    def select(self, events):
+        return events.x > 2
+
+
+class Count(Analyzer):
+    consumes = ("x",)
+
+    def analyze(self, events):
+        return {"n": len(events), "order": events.x.to_list()}
+
+    def summarize(self, total):
+        return {"events": np.int64(total["n"]), "mean": np.float32(total["n"] / 2)}
+
+
+MODULES = (Double(), Large(), Count())
+GRAPH = Workflow("test", MODULES).graph()
+
+
+def finished(chunks):
+    """Chunks as they are after the modules."""
+    from sonic.framework.steps import steps
+
+    for chunk in chunks:
+        for step in steps(GRAPH, MODULES):
+            step.run(chunk)
+        yield chunk
+
+
+def output_of(sink=None, columns=(), *, widen=True, progress=None):
+    return Output(MODULES, GRAPH, sink, columns, widen=widen, total=8, progress=progress)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (("*",), (("Jet_pt", "x"), ("y",))),
+        (("x", "y"), (("x",), ("y",))),
+        (("Jet_*", "none_*"), (("Jet_pt",), ())),
+        (("?",), (("x",), ("y",))),
+        (("[xy]", "x"), (("x",), ("y",))),
+        (("Large",), ((), ())),
+        ((), ((), ())),
+    ],
+)
+def test_what_is_kept(patterns, expected):
+    assert choose(patterns, ["x", "Jet_pt"], GRAPH) == expected
+
+
+def test_a_plain_name_must_exist():
+    with pytest.raises(DataError) as caught:
+        choose(["Jet_ptt"], ["x", "Jet_pt"], GRAPH)
+    assert str(caught.value) == "cannot keep 'Jet_ptt': neither a branch of the input nor a product; similar: Jet_pt"
+
+
+@pytest.mark.parametrize(("widen", "expected"), [(True, 8), (False, 5)])
+def test_chunks_go_to_the_sink_and_are_counted(tmp_path, number_chunks, widen, expected):
+    told = []
+    with output_of(
+        open_sink(tmp_path / "o.root"), ("x", "y"), widen=widen, progress=lambda *at: told.append(at)
+    ) as output:
+        for chunk in finished(number_chunks(4)):
+            output.take(chunk)
+        output.commit(json.dumps({}))
+    assert (output.chunks, output.read, output.written) == (4, 8, expected)
+    assert told == [(2, 8), (4, 8), (6, 8), (8, 8)]
+    with uproot.open(tmp_path / "o.root") as file:
+        assert file["Events"].num_entries == expected
+        assert file["Events"].keys() == (["x", "y", "Large"] if widen else ["x", "y"])
+
+
+def test_analyzers_are_summed_in_order(number_chunks):
+    with output_of() as output:
+        for chunk in finished(number_chunks(4)):
+            output.take(chunk)
+        output.commit("{}")
+    assert output.totals == {"Count": {"n": 5, "order": [3, 4, 5, 6, 7]}}
+    figures = output.summaries()
+    assert figures == {"Count": {"events": 5, "mean": 2.5}}
+    assert [type(figure) for figure in figures["Count"].values()] == [int, float]
+
+
+def test_without_commit_nothing_is_left(tmp_path, number_chunks):
+    with output_of(open_sink(tmp_path / "o.root"), ("x",)) as output:
+        for chunk in finished(number_chunks(1)):
+            output.take(chunk)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_that_do_not_add_up(number_chunks):
+    output = output_of()
+    first, second = finished(number_chunks(2))
+    output.take(first)
+    second.results["Count"] = {"n": "many"}
+    with pytest.raises(ModuleError, match=r"module Count failed on the sum up to chunk 1, .*: TypeError"):
+        output.take(second)
+
+
+def test_an_analyzer_that_cannot_summarise(number_chunks):
+    output = output_of()
+    for chunk in finished(number_chunks(1)):
+        output.take(chunk)
+    output.totals["Count"] = None
+    with pytest.raises(ModuleError, match="module Count failed on the sum of all events"):
+        output.summaries()

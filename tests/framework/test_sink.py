@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import errno
+import sys
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from sonic.errors import ConfigError, OutputError
+from sonic.framework.sink import open_sink
+
+
+def content(values):
+    return ak.to_layout(ak.Array(values))
+
+
+def fill(sink, values):
+    sink.write({"x": content(values)}, len(values))
+    sink.commit({}, "{}")
+
+
+def parts(folder):
+    return list(folder.glob("*.part"))
+
+
+@pytest.fixture(params=["out.root", "out.parquet"])
+def target(request, tmp_path):
+    return tmp_path / request.param
+
+
+def events_of(path):
+    if path.suffix == ".root":
+        with uproot.open(path) as file:
+            return file["Events"].arrays()
+    return ak.from_parquet(path)
+
+
+def test_the_file_appears_when_it_is_whole(target, tmp_path):
+    sink = open_sink(target)
+    assert len(parts(tmp_path)) == 1
+    assert not target.exists()
+    sink.write({"x": content([1.0, 2.0])}, 2)
+    assert not target.exists()
+    sink.commit({}, "{}")
+    assert parts(tmp_path) == []
+    assert events_of(target).x.to_list() == [1.0, 2.0]
+
+
+def test_a_file_that_was_there_stays_until_then(target):
+    target.write_text("old")
+    sink = open_sink(target)
+    sink.write({"x": content([1.0])}, 1)
+    assert target.read_text() == "old"
+    sink.discard()
+    assert target.read_text() == "old"
+    sink = open_sink(target)
+    sink.write({"x": content([1.0])}, 1)
+    sink.commit({}, "{}")
+    assert len(events_of(target)) == 1
+
+
+@pytest.mark.parametrize("written", [0, 1, 5])
+def test_nothing_is_left_of_a_discarded_file(target, tmp_path, written):
+    sink = open_sink(target)
+    sink._flush_events = 1
+    for _ in range(written):
+        sink.write({"x": content([1.0])}, 1)
+    sink.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flush_events", [1, 7, 1000])
+def test_pieces_do_not_show(target, flush_events):
+    sink = open_sink(target)
+    sink._flush_events = flush_events
+    expected = []
+    for i in range(300):
+        values = [float(i)] * (i % 3)
+        sink.write({"Jet_pt": content([values, []])[:2], "x": content([i, -i])}, 2)
+        expected += [{"Jet_pt": values, "x": i}, {"Jet_pt": [], "x": -i}]
+    sink.commit({}, "{}")
+    assert sink.events == 600
+    assert events_of(target)[["Jet_pt", "x"]].to_list() == expected
+
+
+def test_large_pieces_are_written_early(target):
+    sink = open_sink(target)
+    sink._flush_bytes = 1000
+    for _ in range(10):
+        sink.write({"x": content(np.zeros(200)), "Jet_pt": content([[1.0, 2.0]] * 200)}, 200)
+        assert sink._gathered == 0
+    # A thin slice of a large block is not large.
+    sink.write({"x": content(np.zeros(200))[:2], "Jet_pt": content([[1.0, 2.0]] * 200)[:2]}, 2)
+    assert sink._gathered == 2
+    sink.discard()
+
+
+def test_no_events_at_all(target):
+    sink = open_sink(target)
+    sink.write({"x": content(np.zeros(0, np.float32)), "Jet_pt": content([[1.0]])[:0], "u": content([])}, 0)
+    sink.commit({}, "{}")
+    events = events_of(target)
+    assert len(events) == 0
+    assert {"x", "Jet_pt", "u"} <= set(events.fields)
+    assert str(events.x.type.content).removeprefix("?") == "float32"
+
+
+def test_a_type_that_is_not_known_at_first(target):
+    sink = open_sink(target)
+    sink._flush_events = 1
+    sink.write({"Jet_n": content([[], []])}, 2)
+    sink.write({"Jet_n": content([[1, 2]])}, 1)
+    sink.commit({}, "{}")
+    assert events_of(target).Jet_n.to_list() == [[], [], [1, 2]]
+
+
+def test_a_type_may_not_change_unless_nothing_is_lost(target):
+    sink = open_sink(target)
+    sink._flush_events = 1
+    sink.write({"x": content(np.array([1.0]))}, 1)
+    sink.write({"x": content(np.array([2], np.int32))}, 1)
+    with pytest.raises(OutputError, match="column 'x' was float64 and is now string"):
+        sink.write({"x": content(["a"])}, 1)
+    sink.discard()
+    sink = open_sink(target)
+    sink._flush_events = 1
+    sink.write({"x": content(np.array([1.0], np.float32))}, 1)
+    with pytest.raises(OutputError, match="column 'x' was float32 and is now float64"):
+        sink.write({"x": content(np.array([1.0]))}, 1)
+    sink.discard()
+
+
+@pytest.mark.parametrize("when", ["write", "commit"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(target, tmp_path, monkeypatch, when):
+    sink = open_sink(target)
+    sink._flush_events = 1 if when == "write" else 1000
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sink, "_append", full)
+    with pytest.raises(OutputError) as caught:
+        fill(sink, [1.0])
+    assert str(caught.value) == f"cannot write {target}: No space left on device"
+    sink.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
+def test_a_limit_of_the_system_on_real_writing(target, tmp_path):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sink = open_sink(target)
+    sink._flush_events = 1
+    noise = np.random.default_rng(1).random(200_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match="File too large"):
+            fill(sink, noise)
+        sink.discard()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write .*nowhere/out.root: No such file or directory"):
+        open_sink(tmp_path / "nowhere" / "out.root")
+    (tmp_path / "folder.root").mkdir()
+    with pytest.raises(OutputError, match=r"folder.root: it is a folder"):
+        open_sink(tmp_path / "folder.root")
+    with pytest.raises(ConfigError, match=r"must end in \.root or \.parquet"):
+        open_sink(tmp_path / "out.csv")
+
+
+def test_parquet_without_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "sonic.framework.parquet_sink", raising=False)
+    with pytest.raises(ConfigError, match=r"Parquet needs pyarrow: pip install 'sonic-hep\[parquet\]'"):
+        open_sink(tmp_path / "out.parquet")

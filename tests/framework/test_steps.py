@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from sonic.errors import ModelFailed, WorkflowError
+from sonic.framework import Analyzer, Filter, Module, Offload, OffloadFilter, Producer, Workflow
+from sonic.framework.steps import steps
+
+
+def steps_of(*modules):
+    return steps(Workflow("test", modules).graph(), modules)
+
+
+class Double(Producer):
+    consumes = ("x",)
+    produces = ("y",)
+
+    def produce(self, events):
+        return {"y": 2 * events.x}
+
+
+class Small(Filter):
+    consumes = ("y",)
+
+    def select(self, events):
+        return events.y < 5
+
+
+class Sum(Analyzer):
+    consumes = ("x", "y")
+
+    def analyze(self, events):
+        return {"n": len(events), "y": float(ak.sum(events.y))}
+
+
+class Scorer(Offload):
+    model = "m"
+    consumes = ("x",)
+    produces = ("score",)
+
+    def acquire(self, events):
+        return {"x": events.x}
+
+    def produce(self, events, outputs):
+        return {"score": outputs["y"]}
+
+
+def test_a_producer_a_filter_and_an_analyzer(chunk_of):
+    chunk = chunk_of(x=[1, 2, 3])
+    found = steps_of(Double(), Small(), Sum())
+    assert [step.kind for step in found] == ["producer", "filter", "analyzer"]
+    assert [step.is_filter for step in found] == [False, True, False]
+    for step in found:
+        step.run(chunk)
+    assert chunk.results == {"Sum": {"n": 2, "y": 6.0}}
+    assert [step.events(chunk) for step in found] == [3, 3, 2]
+
+
+def test_an_offload(chunk_of):
+    chunk = chunk_of(x=[1.0, 2.0])
+    (step,) = steps_of(Scorer())
+    events = step.view(chunk)
+    inputs = step.acquire(events)
+    assert type(inputs["x"]) is np.ndarray
+    step.produce(chunk, events, {"y": np.array([0.1, 0.2])})
+    assert chunk.view(("score",)).score.to_list() == [0.1, 0.2]
+    with pytest.raises(ModelFailed, match="NaN"):
+        step.produce(chunk, events, {"y": np.array([0.1, np.nan])})
+
+
+def test_an_offloading_filter(chunk_of):
+    class Good(OffloadFilter):
+        model = "m"
+        consumes = ("x",)
+
+        def acquire(self, events):
+            return {"x": events.x}
+
+        def select(self, events, outputs):
+            return outputs["y"] > 0.5
+
+    chunk = chunk_of(x=[1.0, 2.0])
+    (step,) = steps_of(Good())
+    assert step.is_filter
+    assert step.kind == "offload"
+    step.produce(chunk, step.view(chunk), {"y": np.array([0.1, 0.9])})
+    assert chunk.selection.size(1) == 1
+
+
+@pytest.mark.parametrize("answer", [[1, 0, 1], [True, False], np.ones((3, 1), bool), True])
+def test_an_answer_that_is_not_one_bool_an_event_is_refused(chunk_of, answer):
+    class Wrong(Filter):
+        def select(self, events):
+            return answer
+
+    (step,) = steps_of(Wrong())
+    with pytest.raises(ValueError, match=r"select returned .* expected bool of shape \(3,\)"):
+        step.run(chunk_of(x=[1, 2, 3]))
+
+
+def test_a_filter_on_no_events_may_return_anything_empty(chunk_of):
+    class Empty(Filter):
+        def select(self, events):
+            return []
+
+    chunk = chunk_of(x=np.zeros(0))
+    steps_of(Empty())[0].run(chunk)
+    assert chunk.selection.size(1) == 0
+
+
+def test_what_cannot_be_run_is_refused():
+    class Odd(Module):
+        pass
+
+    class Nameless(Scorer):
+        model = ""
+
+    with pytest.raises(WorkflowError, match="module Odd is a Odd: not a Producer"):
+        steps_of(Odd())
+    with pytest.raises(WorkflowError, match="module Nameless names no model"):
+        steps_of(Nameless())
