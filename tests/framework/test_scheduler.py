@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
+import weakref
 from concurrent.futures import Future
 
 import awkward as ak
@@ -454,6 +456,40 @@ def test_a_model_in_the_calling_thread_costs_no_external_time(scheduler_of, manu
     )
     assert ledger.accounts[0].external_ns == 0
     assert ledger.accounts[0].requests == 3
+
+
+@pytest.mark.parametrize("mode", ["async", "sync", "pseudo_async"])
+def test_arrays_go_when_their_chunk_does_without_the_garbage_collector(
+    scheduler_of, manual_model, number_chunks, start, mode
+):
+    model = manual_model()
+    alive, most = [], 0
+    submit = model.submit
+
+    def remember(**arrays):
+        nonlocal most
+        future = submit(**arrays)
+        outputs = {"y": 2 * arrays["x"]}
+        alive.extend(map(weakref.ref, (*arrays.values(), *outputs.values(), future)))
+        most = max(most, sum(reference() is not None for reference in alive))
+        model.calls.clear()
+        threading.Thread(target=future.set_result, args=(outputs,)).start()
+        return future
+
+    def chunks():
+        left = number_chunks(50)[::-1]
+        while left:
+            yield left.pop()
+
+    model.submit = remember
+    gc.disable()
+    try:
+        scheduler_of(Double(), model=model, mode=mode, streams=2, threads=1).run(chunks(), lambda chunk: None)
+        assert len(alive) == 150
+        assert most <= 3 * 5
+        assert sum(reference() is not None for reference in alive) == 0
+    finally:
+        gc.enable()
 
 
 # The fixtures are makers that keep nothing between examples.

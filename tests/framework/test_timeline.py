@@ -8,7 +8,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.colors import to_hex
 
-from sonic.framework.timeline import timeline
+from sonic.framework.timeline import formats, timeline
 
 MS = 1_000_000
 
@@ -82,6 +82,10 @@ def test_a_run_without_records_or_requests(tmp_path):
     figure = timeline([record for record in a_run() if record.phase is Phase.RUN])
     assert "waits for server" not in labels(figure)
     figure.savefig(tmp_path / "plain.png")
+
+
+def test_formats():
+    assert {".png", ".pdf", ".svg"} <= set(formats())
 
 
 def test_many_streams_and_modules(tmp_path):

@@ -171,14 +171,11 @@ class _Extras:
                 raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
         if timeline is not None:
             try:
-                import sonic.framework.timeline  # noqa: F401
+                from sonic.framework.timeline import formats
             except ImportError as error:
                 raise ConfigError(f"--timeline needs matplotlib: pip install 'sonic-hep[plots]' ({error})") from error
-            from matplotlib.backend_bases import FigureCanvasBase
-
-            known = FigureCanvasBase.get_supported_filetypes()
-            if timeline.suffix[1:] not in known:
-                raise ConfigError(f"cannot write {timeline}: its name must end in one of {', '.join(sorted(known))}")
+            if timeline.suffix not in formats():
+                raise ConfigError(f"cannot write {timeline}: its name must end in one of {', '.join(formats())}")
 
     def write(self, result: Report) -> None:
         """Write those that were asked for."""

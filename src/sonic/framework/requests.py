@@ -54,14 +54,16 @@ class Call:
         self.mark: int | None = None
 
     def outputs(self) -> dict[str, np.ndarray]:
-        """Return the model's outputs; nothing if it was not called.
+        """Return the model's outputs; nothing if it was not called. To be called once.
 
         Raises
         ------
         InferenceError
             As the request ended.
         """
-        return {} if self.future is None else self.future.result()
+        # The future's callback holds this call. Let go of it, or the arrays live until the garbage collector comes.
+        future, self.future = self.future, None
+        return {} if future is None else future.result()
 
 
 class Requests:

@@ -157,23 +157,22 @@ class Scheduler:
     # Threads
 
     def _work(self, worker: int) -> None:
-        settle: Callable[[], None] | None = None
+        settle: list[Callable[[], None]] = []  # at most one: handed over, so that nothing else holds on to it
         try:
-            while True:
-                action = self._exchange(settle)
-                if action is None:
-                    return
-                settle = action(worker)
+            while (action := self._exchange(settle)) is not None:
+                settle.append(action(worker))
+                action = None  # an idle thread holds no chunk
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that called run()
             self._abort(error)
 
-    def _exchange(self, settle: Callable[[], None] | None) -> Action | None:
+    def _exchange(self, settle: list[Callable[[], None]]) -> Action | None:
         """Book what has been done and take what is to be done next; None at the end."""
         with self._lock:
             now_ns = self._clock()
-            if settle is not None and not self._over.is_set():
-                settle()
-            was_busy = settle is not None
+            was_busy = bool(settle)
+            if settle and not self._over.is_set():
+                settle[0]()
+            settle.clear()
             while not self._heap or self._over.is_set():
                 if was_busy:
                     self._ledger.busy(now_ns, -1)
@@ -342,10 +341,11 @@ class Scheduler:
             raise self._blame(flight, i, error) from error
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
         self._requests.hold(call)
+        asked = bool(inputs)
 
         def settle() -> None:
             self._ledger.worked(i, Phase.ACQUIRE, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
-            if not inputs:
+            if not asked:
                 self._resume(flight, call)
 
         return settle

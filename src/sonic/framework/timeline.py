@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -90,6 +91,11 @@ def timeline(
         _legend(figure, shown, colours)
         figure.align_ylabels([rows, load])
     return figure
+
+
+def formats() -> tuple[str, ...]:
+    """Return the endings of files that a picture can be saved to, e.g. ``.png``."""
+    return tuple(sorted(f".{ending}" for ending in FigureCanvasBase.get_supported_filetypes()))
 
 
 def _window(records: Sequence[Record]) -> tuple[int, int]:
