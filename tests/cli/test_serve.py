@@ -184,7 +184,7 @@ def test_a_ports_file_that_cannot_be_written(models: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("x", "--grpc-port", "many"), ("x", "--model-control", "poll"), ("x", "--cores", "0"), ("x", "--nope")],
+    [(), ("x", "--grpc-port", "many"), ("x", "--model-control", "maybe"), ("x", "--cores", "0"), ("x", "--nope")],
 )
 def test_a_command_line_that_makes_no_sense(arguments: tuple[str, ...]) -> None:
     done = sonic("serve", *arguments)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    import threading
-
     from sonic.server.app import Server
     from sonic.server.model import ServedModel
 
@@ -31,8 +29,13 @@ def serve(
         bool, typer.Option(help="End if a model cannot be loaded; otherwise serve the others.")
     ] = True,
     model_control: Annotated[
-        str, typer.Option(metavar="none|explicit", help="explicit: clients load and unload models.")
+        str,
+        typer.Option(
+            metavar="none|explicit|poll",
+            help="explicit: clients load and unload models. poll: models follow their folders.",
+        ),
     ] = "none",
+    poll_s: Annotated[float, typer.Option(help="Seconds between two looks at the folders, with poll.")] = 15.0,
     drain_s: Annotated[
         float, typer.Option(min=0, help="Seconds that requests in hand get to end, after SIGTERM or Ctrl-C.")
     ] = 30.0,
@@ -45,63 +48,41 @@ def serve(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log loading and every request.")] = False,
 ) -> None:
     """Serve models over the Open Inference Protocol v2, with gRPC, HTTP and metrics."""
-    import threading
-
     from sonic.errors import ConfigError
+    from sonic.server import launch
     from sonic.server.app import serve as start
 
-    if model_control not in ("none", "explicit"):
-        raise typer.BadParameter(f"none or explicit, given {model_control!r}", param_hint="--model-control")
+    if model_control not in ("none", "explicit", "poll"):
+        raise typer.BadParameter(f"none, explicit or poll, given {model_control!r}", param_hint="--model-control")
     _set_up_logging(verbose)
-    stop = threading.Event()
-    _on_signals(stop)
-    server = start(
-        *repositories,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        host=host,
-        cores=cores,
-        models=model or (),
-        strict=exit_on_error,
-        explicit=model_control == "explicit",
-        default_max_batch=default_max_batch,
-    )
-    try:
+
+    def started(server: Server) -> None:
         _show(server)
         if ports_file is not None:
             try:
                 _write_ports(server, ports_file)
             except OSError as error:
                 raise ConfigError(f"cannot write {ports_file}: {error.strerror}") from error
-        if watch_stdin:
-            threading.Thread(target=_wait_for_end_of_stdin, args=(stop,), daemon=True).start()
-        stop.wait()
-        typer.echo(f"draining, for at most {drain_s:g} s", err=True)
-    finally:
-        server.close(drain_s)
 
-
-def _on_signals(stop: threading.Event) -> None:
-    """End in order on the first signal, at once on the second."""
-    import signal
-
-    def ask(number: int, _: object) -> None:
-        if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-
-
-def _wait_for_end_of_stdin(stop: threading.Event) -> None:
-    import sys
-
-    while sys.stdin.buffer.read(4096):
-        pass
-    stop.set()
+    launch.run(
+        lambda: start(
+            *repositories,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            metrics_port=metrics_port,
+            host=host,
+            cores=cores,
+            models=model or (),
+            strict=exit_on_error,
+            explicit=model_control == "explicit",
+            poll_s=poll_s if model_control == "poll" else None,
+            default_max_batch=default_max_batch,
+        ),
+        started,
+        lambda _: typer.echo(f"draining, for at most {drain_s:g} s", err=True),
+        drain_s=drain_s,
+        watch_stdin=watch_stdin,
+    )
 
 
 def _set_up_logging(verbose: bool) -> None:

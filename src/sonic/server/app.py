@@ -58,6 +58,7 @@ class Server:
         strict_readiness: bool = True,
         explicit: bool = False,
         poll_s: float | None = None,
+        empty_ok: bool = False,
         default_max_batch: int = DEFAULT_MAX_BATCH,
         threads: int = 256,
         name: str = "sonic",
@@ -91,7 +92,8 @@ class Server:
         self.dataplane = Dataplane(self.repository, explicit=explicit, strict_readiness=strict_readiness, name=name)
         try:
             if not explicit or models:
-                self.repository.load_all(models if explicit else (), strict=strict)
+                named = () if not explicit or "*" in models else models
+                self.repository.load_all(named, strict=strict, empty_ok=empty_ok or poll_s is not None)
             if self._poller is not None:
                 self._poller.start()
             self._http.start(self.dataplane)
@@ -169,6 +171,7 @@ def serve(
     strict_readiness: bool = True,
     explicit: bool = False,
     poll_s: float | None = None,
+    empty_ok: bool = False,
     default_max_batch: int = DEFAULT_MAX_BATCH,
     threads: int = 256,
     name: str = "sonic",
@@ -194,16 +197,18 @@ def serve(
         Cores that the instances of one model may keep busy: instances x intra-op threads never exceeds it.
         None: all that the process may use.
     models : sequence of str
-        Names of the models to serve; empty: all.
+        Names of the models to serve; empty: all. If `explicit`, those to load at the start: ``"*"`` is all.
     strict : bool
         Whether a model that cannot be loaded is an error; otherwise the others are served, the index says why that
         one is missing, and the server does not call itself ready.
     strict_readiness : bool
         Whether a model that could not be loaded keeps the server from calling itself ready.
     explicit : bool
-        Whether clients load and unload models. Then only those in `models` are loaded at the start.
+        Whether clients load and unload models.
     poll_s : float or None
         How often to look for models that are new, changed or gone, in seconds; None: never.
+    empty_ok : bool
+        Whether a repository may hold no model yet; where it is polled, it always may.
     default_max_batch : int
         Largest batch of a model that can batch and has no config.pbtxt.
     threads : int
@@ -235,6 +240,7 @@ def serve(
         strict_readiness=strict_readiness,
         explicit=explicit,
         poll_s=poll_s,
+        empty_ok=empty_ok,
         default_max_batch=default_max_batch,
         threads=threads,
         name=name,

@@ -112,7 +112,7 @@ class Repository:
         self._names = tuple(sorted(self._only or found))
         return {name: found[name] for name in self._names}
 
-    def load_all(self, only: Sequence[str] = (), *, strict: bool = True) -> None:
+    def load_all(self, only: Sequence[str] = (), *, strict: bool = True, empty_ok: bool = False) -> None:
         """Load every model.
 
         Parameters
@@ -121,6 +121,8 @@ class Repository:
             Names; empty: all there are.
         strict : bool
             Whether one that cannot be loaded is an error. Otherwise the index says why it is missing.
+        empty_ok : bool
+            Whether there may be none.
 
         Raises
         ------
@@ -128,7 +130,7 @@ class Repository:
             If there is no model, or, when strict, if one cannot be loaded.
         """
         names = tuple(only) or tuple(self.names())
-        if not names:
+        if not names and not empty_ok:
             raise ConfigError(f"no model in {self._where()}: expected NAME/1/model.onnx or the like below it")
         failed: list[ConfigError | ModelNotFound] = []
         for name in names:

@@ -5,8 +5,8 @@ Triton's asks for is done, or it is not:
 
 - A flag without meaning here, or one that nobody knows, is ignored with a warning that names it: a command line that
   starts Triton starts Sonic.
-- A flag that protects the server (TLS, restricted calls) and is not offered is an error: ignoring it would open what its
-  owner meant to close.
+- A flag that protects the server (TLS, restricted calls) and is not offered is an error: ignoring it would open what
+  its owner meant to close.
 - A value that makes no sense is an error.
 """
 
@@ -66,13 +66,13 @@ _INERT = frozenset(
     model-load-thread-count model-namespacing pinned-memory-pool-byte-size rate-limit rate-limit-priority
     rate-limit-resource repoagent-directory response-cache-byte-size reuse-grpc-port reuse-http-port trace-config
     trace-count trace-file trace-level trace-log-frequency trace-rate
-    """.split()
+    """.split()  # noqa: SIM905 - forty lines otherwise
 )
 _PROTECTIVE = frozenset(
     """
     grpc-restricted-protocol grpc-root-cert grpc-server-cert grpc-server-key grpc-use-ssl grpc-use-ssl-mutual
     http-restricted-api
-    """.split()
+    """.split()  # noqa: SIM905 - likewise
 )
 _BOOLS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 _AS_IT_IS = {"strict-model-config": False, "allow-gpu-metrics": True, "allow-cpu-metrics": True}

@@ -32,7 +32,7 @@ class TritonFormatter(logging.Formatter):
         if self._iso8601:
             start = f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ} {letter}"
         else:
-            start = f"{letter}{datetime.fromtimestamp(record.created):%m%d %H:%M:%S.%f}"  # noqa: DTZ006 - as Triton's
+            start = f"{letter}{datetime.fromtimestamp(record.created):%m%d %H:%M:%S.%f}"
         line = f"{start} {record.process} {record.filename}:{record.lineno}] {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

@@ -65,8 +65,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _start(settings: Settings) -> Server:
-    explicit = settings.control == "explicit"
-    server = Server(
+    return Server(
         settings.repositories,
         grpc_port=settings.grpc_port,
         http_port=settings.http_port,
@@ -78,12 +77,12 @@ def _start(settings: Settings) -> Server:
         models=settings.models,
         strict=settings.exit_on_error,
         strict_readiness=settings.strict_readiness,
-        explicit=explicit,
+        explicit=settings.control == "explicit",
         poll_s=settings.poll_s if settings.control == "poll" else None,
         default_max_batch=settings.default_max_batch or DEFAULT_MAX_BATCH,
+        empty_ok=True,
         name=settings.name,
     )
-    return server
 
 
 def _announce(server: Server, settings: Settings) -> None:
