@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import io
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sonic.server import launch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Fake:
+    def __init__(self, drains: bool = True) -> None:
+        self.drains = drains
+        self.closed: list[float] = []
+
+    def close(self, drain_s: float) -> bool:
+        self.closed.append(drain_s)
+        return self.drains
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def run(server: Any, started: Any, **options: Any) -> tuple[bool, list[str]]:
+    reasons: list[str] = []
+    return launch.run(lambda: server, started, reasons.append, drain_s=7.0, **options), reasons
+
+
+@pytest.mark.parametrize("drains", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(number: signal.Signals, drains: bool) -> None:
+    server = Fake(drains)
+    assert run(server, lambda _: signal.raise_signal(number)) == (drains, [number.name])
+    assert server.closed == [7.0]
+
+
+def test_a_signal_while_it_starts() -> None:
+    server, reasons = Fake(), []
+
+    def start() -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return server
+
+    assert launch.run(start, lambda _: None, reasons.append, drain_s=1.0)
+    assert (server.closed, reasons) == ([1.0], ["SIGTERM"])
+
+
+def test_the_end_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"anything")))
+    server = Fake()
+    assert run(server, lambda _: None, watch_stdin=True) == (True, ["standard input closed"])
+
+
+def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, changed, raised = signal.raise_signal, [], []
+
+    def draining(_: str) -> None:
+        monkeypatch.setattr("signal.signal", lambda *change: changed.append(change))
+        monkeypatch.setattr("signal.raise_signal", raised.append)
+        send(signal.SIGTERM)
+        monkeypatch.undo()
+
+    launch.run(Fake, lambda _: send(signal.SIGTERM), draining, drain_s=1.0)
+    assert changed == [(signal.SIGTERM, signal.SIG_DFL)]
+    assert raised == [signal.SIGTERM]
+
+
+def test_trouble_after_the_start_closes_the_server() -> None:
+    server = Fake()
+
+    def started(_: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(server, started)
+    assert server.closed == [7.0]

@@ -1,0 +1,144 @@
+"""The console script as a process, as cmsTriton and SuperSONIC start it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from sonic.server.sockets import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CODE = "from sonic.server.tritonserver import main; main()"
+PORTS = ("--http-port=0", "--grpc-port=0", "--metrics-port", "0")
+
+
+@contextmanager
+def running(*flags: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, str], list[str]]]:
+    """A server, its addresses by service, and what it logged until it was up."""
+    process = subprocess.Popen([sys.executable, "-c", CODE, *map(str, flags)], stderr=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        assert process.stderr is not None
+        addresses: dict[str, str] = {}
+        lines: list[str] = []
+        for line in process.stderr:
+            lines.append(line)
+            if match := re.search(r"\] Started (.+) at (\S+)$", line):
+                addresses[match[1]] = match[2].replace("0.0.0.0", "127.0.0.1")
+            if "Metrics Service" in addresses or ("--allow-metrics=0" in flags and "HTTPService" in addresses):
+                break
+        yield process, addresses, lines
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def test_serves_and_drains(folder: Any) -> None:
+    folder.identity("i", "FP32", batch=4)
+    with running(f"--model-repository={folder.path}", *PORTS, "--id=west", "--nope=3") as (process, at, lines):
+        assert list(at) == ["GRPCInferenceService", "HTTPService", "Metrics Service"]
+        assert re.fullmatch(r"W\d{4} \d\d:\d\d:\d\d\.\d{6} \d+ main\.py:\d+\] --nope is ignored: .*\n", lines[0])
+        assert "model 'i' version 1: READY" in "".join(lines)
+        assert " at 0.0.0.0:" in lines[-1]
+        client = triton.InferenceServerClient(at["GRPCInferenceService"])
+        assert client.get_server_metadata().name == "west"
+        tensor = triton.InferInput("in0", [1, 2], "FP32")
+        tensor.set_data_from_numpy(np.ones((1, 2), np.float32))
+        assert client.infer("i", [tensor]).as_numpy("out0").tolist() == [[1, 1]]
+        with pytest.raises(InferenceServerException, match="loading and unloading is off"):
+            client.load_model("i")
+        client.close()
+        assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == 200
+        assert "nv_inference_count" in httpx.get(f"http://{at['Metrics Service']}/metrics").text
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert "SIGTERM: waiting up to 30 s" in process.stderr.read()
+
+
+def test_explicit_control(folder: Any) -> None:
+    folder.identity("a", "FP32")
+    folder.identity("b", "FP32")
+    flags = (f"--model-repository={folder.path}", *PORTS, "--model-control-mode=explicit", "--load-model=a")
+    with running(*flags, "--allow-metrics=0") as (process, at, _):
+        client = triton.InferenceServerClient(at["GRPCInferenceService"])
+        assert client.is_model_ready("a")
+        assert not client.is_model_ready("b")
+        client.load_model("b")
+        client.unload_model("a")
+        assert not client.is_model_ready("a")
+        assert client.is_model_ready("b")
+        client.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_an_empty_repository_is_served(folder: Any) -> None:
+    with running(f"--model-repository={folder.path}", *PORTS) as (_, at, _):
+        assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("front", ["http", "grpc", "metrics"])
+def test_a_port_that_is_taken(front: str, folder: Any) -> None:
+    folder.identity("i", "FP32")
+    with listen("127.0.0.1", 0, "--http-port") as taken:
+        ports = [flag for flag in ("--http-port=0", "--grpc-port=0", "--metrics-port=0") if front not in flag]
+        flags = [f"--model-repository={folder.path}", *ports, f"--{front}-port={taken.getsockname()[1]}"]
+        command = [sys.executable, "-c", CODE, *flags]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert re.search(rf"^E\d{{4}} .*\] Address already in use: port \d+ .* --{front}-port", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (["--model-repository=/nowhere/at/all"], "no model repository /nowhere/at/all"),
+        ([], "no model repository is given"),
+        (["--model-repository=/", "--log-file=/nowhere/log"], "cannot write --log-file"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_status_1(flags: list[str], error: str) -> None:
+    command = [sys.executable, "-c", CODE, *flags, *PORTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert error in done.stderr
+
+
+def test_a_model_that_cannot_be_loaded(folder: Any) -> None:
+    folder.identity("good", "FP32")
+    folder.onnx("bad", b"broken")
+    flags = (f"--model-repository={folder.path}", *PORTS)
+    done = subprocess.run([sys.executable, "-c", CODE, *flags], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "model 'bad' version 1 cannot be loaded" in done.stderr
+    for strict, status in ((1, 503), (0, 200)):
+        more = ("--exit-on-error=false", f"--strict-readiness={strict}")
+        with running(*flags, *more) as (_, at, lines):
+            assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == status
+            assert httpx.get(f"http://{at['HTTPService']}/v2/models/good/ready").status_code == 200
+            assert "model 'bad' version 1: UNAVAILABLE" in "".join(lines)
+
+
+def test_help() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "--model-repository" in done.stdout
