@@ -108,7 +108,7 @@ def test_a_run(folder):
     words = done.stdout.split()
     for expected in ("mine,", "Double", "4/12", "o.root:", "(source)"):
         assert expected in words
-    assert "events that pass             4" in done.stdout
+    assert "events that pass  4" in done.stdout
     assert "12 events in" in done.stdout
     assert done.stderr == ""
 

@@ -47,7 +47,7 @@ class ManualModel:
         with self._came:
             self.calls.append((arrays, future))
             self._came.notify_all()
-        if self._at_once or not len(arrays["x"]):
+        if self._at_once:
             self.answer(future)
         return future
 

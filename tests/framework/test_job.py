@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from concurrent.futures import Future
 
 import awkward as ak
 import hist
@@ -18,6 +19,7 @@ from sonic.client.fallback import ServeProcess
 from sonic.errors import ConfigError, DataError, ModelNotFound, ModuleError, OutputError, Unavailable, WorkflowError
 from sonic.framework import Analyzer, Filter, Offload, Producer, Workflow
 from sonic.framework.job import run
+from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.compare import differences
 
 TIMEOUT_S = 20.0
@@ -73,17 +75,15 @@ MODULES = (Kinematics(), HasJets(), Score(), Spectra())
 class FakeScorer:
     """Stands in for the model: the sum of each row, at once."""
 
-    def __init__(self, manual_model):
-        self._answers = manual_model()
-        self.spec = self._answers.spec
+    def __init__(self):
+        x, y = TensorSpec("x", DType.FP32, (-1, 2)), TensorSpec("y", DType.FP32, (-1, 1))
+        self.spec = ModelSpec("scorer", "1", (x,), (y,), 100)
         self.rows = []
 
     def model(self, name, version=""):
         return self
 
     def submit(self, x):
-        from concurrent.futures import Future
-
         self.rows.append(len(x))
         future = Future()
         future.set_result({"y": x.sum(axis=1, keepdims=True)})
@@ -94,8 +94,8 @@ class FakeScorer:
 
 
 @pytest.fixture
-def fake(manual_model):
-    return FakeScorer(manual_model)
+def fake():
+    return FakeScorer()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import uproot
 from sonic.errors import DataError, ModuleError
 from sonic.framework import Analyzer, Filter, Producer, Workflow
 from sonic.framework.output import Output, choose
-from sonic.framework.sink import open_sink
+from sonic.framework.sinks import open_sink
 
 
 class Double(Producer):

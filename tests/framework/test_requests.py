@@ -82,9 +82,12 @@ def test_an_answer_that_is_there_already_is_no_wait(desk, manual_model):
 
 
 def test_no_rows_are_no_request(desk, manual_model):
-    at = desk(manual_model(), Mode.ASYNC)
+    model = manual_model()
+    at = desk(model, Mode.ASYNC)
     at.send(size=0)
     assert len(at.resumed) == 1
+    assert at.resumed[0].outputs()["y"].shape == (0,)
+    assert model.calls == []
     assert at.ledger.accounts[0].requests == 0
 
 

@@ -464,28 +464,25 @@ def test_arrays_go_when_their_chunk_does_without_the_garbage_collector(
 ):
     model = manual_model()
     alive, most = [], 0
-    submit = model.submit
-
-    def remember(**arrays):
-        nonlocal most
-        future = submit(**arrays)
-        outputs = {"y": 2 * arrays["x"]}
-        alive.extend(map(weakref.ref, (*arrays.values(), *outputs.values(), future)))
-        most = max(most, sum(reference() is not None for reference in alive))
-        model.calls.clear()
-        threading.Thread(target=future.set_result, args=(outputs,)).start()
-        return future
 
     def chunks():
         left = number_chunks(50)[::-1]
         while left:
             yield left.pop()
 
-    model.submit = remember
     gc.disable()
     try:
-        scheduler_of(Double(), model=model, mode=mode, streams=2, threads=1).run(chunks(), lambda chunk: None)
-        assert len(alive) == 150
+        run = start(scheduler_of(Double(), model=model, mode=mode, streams=2, threads=1), chunks(), lambda chunk: None)
+        for i in range(50):
+            model.wait_for(i + 1)
+            arrays, future = model.calls[i]
+            outputs = {"y": 2 * arrays["x"]}
+            alive += map(weakref.ref, (*arrays.values(), *outputs.values(), future))
+            model.calls[i] = ({}, None)
+            future.set_result(outputs)
+            del arrays, future, outputs
+            most = max(most, sum(reference() is not None for reference in alive))
+        run.finish()
         assert most <= 3 * 5
         assert sum(reference() is not None for reference in alive) == 0
     finally:

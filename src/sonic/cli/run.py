@@ -246,9 +246,10 @@ def _show(result: Report, console: Console) -> None:
     console.print(_module_table(result))
     for module, figures in result.summaries.items():
         console.print(f"[bold]{module}[/bold]")
+        width = max(len(label) for label in figures)
         for label, value in figures.items():
             text = f"{value:.5g}" if isinstance(value, float) else str(value)
-            console.print(f"  {label:<28} {text}", markup=False, highlight=False)
+            console.print(f"  {label:<{width}}  {text}", markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"[bold]{result.events} events in {result.wall_s:.3g} s: {result.rate}[/bold] with "
         f"{result.threads} threads and {result.streams} streams, {result.cpu_s:.3g} s of CPU, "
@@ -273,7 +274,9 @@ def _module_table(result: Report) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=f"{result.workflow}, {result.mode}", title_justify="left", box=SIMPLE_HEAD, padding=0)
+    table = Table(
+        title=f"{result.workflow}, {result.mode}", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
+    )
     table.add_column("module", overflow="fold")
     for name in ("events", "CPU", "external", "hidden", "requests", "bytes", "batch"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -19,7 +19,7 @@ from sonic.framework.offload import Mode
 from sonic.framework.output import Output, choose
 from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, server_report
 from sonic.framework.scheduler import Scheduler
-from sonic.framework.sink import open_sink
+from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
 from sonic.framework.steps import OffloadStep, steps
 

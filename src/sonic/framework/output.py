@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sonic.framework.event import Chunk
     from sonic.framework.graph import Graph
     from sonic.framework.module import Module
-    from sonic.framework.sink import Sink
+    from sonic.framework.sinks.base import Sink
 
 
 class Progress(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import AutoMinorLocator, MaxNLocator
@@ -114,7 +114,8 @@ def _palette(records: Sequence[Record]) -> dict[str, str]:
     waiting = {record.module for record in records if record.phase is Phase.WAIT}
     modules = dict.fromkeys(record.module for record in records if record.module not in _ENDS)
     ordered = sorted(modules, key=lambda name: name not in waiting)
-    return _ENDS | {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(ordered)}
+    colours = (*_COLOURS, *(to_hex(_light(colour, 0.5)) for colour in _COLOURS))
+    return _ENDS | {name: colours[i % len(colours)] for i, name in enumerate(ordered)}
 
 
 def _draw_streams(axes: Axes, shown: Sequence[Record], streams: int, colours: dict[str, str], per_ns: float) -> None:
@@ -186,6 +187,6 @@ def _legend(figure: Figure, shown: Sequence[Record], colours: dict[str, str]) ->
     figure.legend(handles=handles, loc="outside right upper", frameon=False, handlelength=1.2, fontsize=10)
 
 
-def _light(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (1 - 0.22 * (1 - part) for part in to_rgb(colour))
+def _light(colour: str, strength: float = 0.22) -> tuple[float, float, float]:
+    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(colour))
     return red, green, blue

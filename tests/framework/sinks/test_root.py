@@ -9,7 +9,7 @@ import pytest
 import uproot
 
 from sonic.errors import OutputError
-from sonic.framework.root_sink import RootSink, histograms
+from sonic.framework.sinks.root import RootSink, histograms
 
 
 def content(values):

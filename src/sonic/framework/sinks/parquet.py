@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sonic.errors import OutputError
-from sonic.framework.sink import Sink
+from sonic.framework.sinks.base import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from sonic.errors import OutputError
 
 pq = pytest.importorskip("pyarrow.parquet")
 
-from sonic.framework.parquet_sink import ParquetSink  # noqa: E402 - only with pyarrow
+from sonic.framework.sinks.parquet import ParquetSink  # noqa: E402 - only with pyarrow
 
 
 @pytest.fixture

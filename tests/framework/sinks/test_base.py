@@ -9,7 +9,7 @@ import pytest
 import uproot
 
 from sonic.errors import ConfigError, OutputError
-from sonic.framework.sink import open_sink
+from sonic.framework.sinks import open_sink
 
 
 def content(values):
@@ -178,6 +178,6 @@ def test_places_that_cannot_be_written(tmp_path):
 
 def test_parquet_without_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "sonic.framework.parquet_sink", raising=False)
+    monkeypatch.delitem(sys.modules, "sonic.framework.sinks.parquet", raising=False)
     with pytest.raises(ConfigError, match=r"Parquet needs pyarrow: pip install 'sonic-hep\[parquet\]'"):
         open_sink(tmp_path / "out.parquet")

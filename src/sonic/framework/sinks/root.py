@@ -14,7 +14,7 @@ from awkward.contents import ListOffsetArray, NumpyArray, RegularArray
 
 from sonic.errors import OutputError
 from sonic.framework.event import collection
-from sonic.framework.sink import Sink
+from sonic.framework.sinks.base import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ import awkward as ak
 import numpy as np
 from awkward.contents import EmptyArray, ListArray, ListOffsetArray, NumpyArray
 
-from sonic.errors import ConfigError, OutputError, SonicError
+from sonic.errors import OutputError, SonicError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -176,32 +176,6 @@ class Sink(ABC):
             raise
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-
-
-def open_sink(path: str | os.PathLike[str], tree: str = "Events") -> Sink:
-    """Open the sink for a file name: ``.root``, or ``.parquet`` with the extra ``parquet``.
-
-    Raises
-    ------
-    ConfigError
-        If the name has another ending, or the extra is not installed.
-    OutputError
-        If there can be no such file.
-    """
-    suffix = Path(path).suffix
-    if suffix == ".root":
-        from sonic.framework.root_sink import RootSink
-
-        return RootSink(path, tree)
-    if suffix in (".parquet", ".pq"):
-        try:
-            from sonic.framework.parquet_sink import ParquetSink
-        except ImportError as error:
-            raise ConfigError(
-                f"cannot write {path}: Parquet needs pyarrow: pip install 'sonic-hep[parquet]' ({error})"
-            ) from error
-        return ParquetSink(path, tree)
-    raise ConfigError(f"cannot tell the format of {path}: its name must end in .root or .parquet")
 
 
 def _size_bytes(content: Content) -> int:
