@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import httpx
@@ -8,6 +9,8 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from sonic.protocol.messages import InferRequest
+from sonic.server.hardware import Gpu
+from sonic.server.metrics import Metrics
 
 
 def read(server: Any) -> tuple[dict[tuple[str, ...], float], dict[str, str]]:
@@ -61,3 +64,104 @@ def test_odd_names_are_escaped(folder: Any, serve: Any) -> None:
 def test_nothing_else_is_there(folder: Any, serve: Any) -> None:
     folder.onnx("a")
     assert httpx.get(serve(folder).metrics_url.removesuffix("metrics")).status_code == 404
+
+
+def test_durations_are_microseconds_of_the_statistics(folder: Any, serve: Any, script: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    for rows in (1, 2, 3):
+        server.dataplane.infer(InferRequest("scripted", {"x": np.zeros((rows, 2), np.float32)}))
+    (statistics,) = server.dataplane.statistics("scripted")
+    samples, kinds = read(server)
+    for name, part in (
+        ("request", statistics.success),
+        ("queue", statistics.queue),
+        ("compute_input", statistics.compute_input),
+        ("compute_infer", statistics.compute_infer),
+        ("compute_output", statistics.compute_output),
+    ):
+        assert part.count == 3
+        assert samples[f"nv_inference_{name}_duration_us", "scripted", "1"] == part.total_ns // 1000
+        assert kinds[f"nv_inference_{name}_duration_us"] == "counter"
+
+
+def test_the_load_by_which_a_deployment_scales(folder: Any, serve: Any, script: Any) -> None:
+    """The queries of SuperSONIC, over two scrapes; the time between them cancels out."""
+    folder.scripted(batching="")
+    server = serve(folder)
+
+    def scrape() -> dict[str, float]:
+        return {name: value for (name, model, _), value in read(server)[0].items() if model == "scripted"}
+
+    def submit() -> Any:
+        request = InferRequest("scripted", {"x": np.zeros((1, 2), np.float32)})
+        return server.dataplane.infer(request, inline=False)
+
+    def grown(before: dict[str, float], after: dict[str, float], what: str) -> float:
+        return after[f"nv_inference_{what}"] - before[f"nv_inference_{what}"]
+
+    def queue_ms(before: dict[str, float], after: dict[str, float]) -> float:
+        waited_us, executions = (grown(before, after, what) for what in ("queue_duration_us", "exec_count"))
+        return waited_us / (executions * 1000 + 0.001)
+
+    start = scrape()
+    script.hold()
+    futures = [submit() for _ in range(4)]
+    script.wait_started()
+    since_s = time.perf_counter()
+    assert scrape()["nv_inference_pending_request_count"] == 3
+    waited_ms = 1000 * (time.perf_counter() - since_s)
+    script.release()
+    for future in futures:
+        future.result(10)
+    busy = scrape()
+    assert queue_ms(start, start) == 0
+    assert queue_ms(start, busy) > 0.75 * waited_ms  # three of four waited for longer than that
+    assert grown(start, busy, "exec_count") == 4
+    serving_us = grown(start, busy, "request_duration_us") - grown(start, busy, "queue_duration_us")
+    computing_us = sum(grown(start, busy, f"compute_{part}_duration_us") for part in ("input", "infer", "output"))
+    assert serving_us >= computing_us - 5  # each of the five is rounded down
+    assert computing_us > 1000 * waited_ms  # the first of four was held as long
+
+
+def test_without_a_gpu_there_is_one_series_for_the_server(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    text = httpx.get(server.metrics_url).text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    (sample,) = families["nv_gpu_utilization"].samples
+    assert sample.value == 0
+    assert list(sample.labels) == ["gpu_uuid"]
+    assert "nv_gpu_memory_total_bytes" not in families
+    assert 0 <= families["nv_cpu_utilization"].samples[0].value <= 1
+    used, total = (families[f"nv_cpu_memory_{what}_bytes"].samples[0].value for what in ("used", "total"))
+    assert 0 < used < total
+
+
+class FakeMachine:
+    host_uuid = "CPU-0"
+
+    def cpu_utilization(self) -> None:
+        return None
+
+    def memory_bytes(self) -> None:
+        return None
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        return Gpu("GPU-0", 0.5, 80, 8, 70.5, 300.0, 1e6), Gpu("GPU-1", 0.0, 40, 4)
+
+
+def test_gpus_are_told_apart_and_what_is_unknown_is_left_out(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    text = Metrics(serve(folder).dataplane, FakeMachine()).expose().decode()
+    for line in (
+        'nv_gpu_utilization{gpu_uuid="GPU-0"} 0.5',
+        'nv_gpu_utilization{gpu_uuid="GPU-1"} 0.0',
+        'nv_gpu_memory_total_bytes{gpu_uuid="GPU-1"} 40',
+        'nv_gpu_power_usage{gpu_uuid="GPU-0"} 70.5',
+        'nv_energy_consumption{gpu_uuid="GPU-0"} 1000000.0',
+    ):
+        assert line in text.splitlines()
+    assert 'nv_gpu_power_usage{gpu_uuid="GPU-1"}' not in text
+    assert "CPU-0" not in text
+    assert "nv_cpu" not in text

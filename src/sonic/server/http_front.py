@@ -117,7 +117,8 @@ def metrics_app(dataplane: Dataplane) -> Starlette:
     metrics = Metrics(dataplane)
 
     async def expose(_: Request) -> Response:
-        return Response(metrics.expose(), headers={"Content-Type": CONTENT_TYPE})
+        text = await asyncio.to_thread(metrics.expose)  # GPUs take their time to answer
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     return Starlette(routes=[Route("/metrics", expose)], exception_handlers={HTTPException: _no_route})
 

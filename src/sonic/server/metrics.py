@@ -2,6 +2,9 @@
 
 They are collected when somebody asks: a request pays nothing for them. Triton's names have no ``_total``, which
 prometheus_client insists on, so the lines are written here; it adds what it knows of the process.
+
+Without a GPU there still is a series ``nv_gpu_utilization``, of value 0 and with a name for the host in place of a
+GPU's: deployments count their servers by it.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 
+from sonic.server.hardware import Machine
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sonic.protocol.messages import ModelStatistics
     from sonic.server.dataplane import Dataplane
+    from sonic.server.hardware import Gpu
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,16 +41,28 @@ _COUNTERS: tuple[tuple[str, str, Callable[[ModelStatistics], int]], ...] = (
 )
 
 
+_GPU: tuple[tuple[str, str, str, Callable[[Gpu], float | None]], ...] = (
+    ("nv_gpu_utilization", "gauge", "Share of the time that the GPU was busy, from 0 to 1", lambda g: g.utilization),
+    ("nv_gpu_memory_total_bytes", "gauge", "Memory of the GPU", lambda g: g.memory_total_bytes),
+    ("nv_gpu_memory_used_bytes", "gauge", "Memory of the GPU that is used", lambda g: g.memory_used_bytes),
+    ("nv_gpu_power_usage", "gauge", "Power that the GPU draws, in watts", lambda g: g.power_usage_w),
+    ("nv_gpu_power_limit", "gauge", "Power that the GPU may draw, in watts", lambda g: g.power_limit_w),
+    ("nv_energy_consumption", "counter", "Energy that the GPU has taken, in joules", lambda g: g.energy_j),
+)
+
+
 class Metrics:
-    """What Prometheus gets of a server.
+    """What Prometheus gets of a server. Thread-safe.
 
     Parameters
     ----------
     dataplane : Dataplane
+    machine : Machine, optional
     """
 
-    def __init__(self, dataplane: Dataplane) -> None:
+    def __init__(self, dataplane: Dataplane, machine: Machine | None = None) -> None:
         self._dataplane = dataplane
+        self._machine = machine or Machine()
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -57,18 +75,43 @@ class Metrics:
         models = self._dataplane.models()
         rows = [(_labels(model.spec.name, model.spec.version), model.statistics()) for model in models]
         for name, text, value in _COUNTERS:
-            yield from _head(name, text, "counter")
+            yield from _head(f"nv_inference_{name}", text, "counter")
             for labels, row in rows:
                 yield f"nv_inference_{name}{labels} {value(row)}\n"
-        yield from _head("pending_request_count", "Requests that wait for an instance", "gauge")
+        yield from _head("nv_inference_pending_request_count", "Requests that wait for an instance", "gauge")
         for model in models:
             labels = _labels(model.spec.name, model.spec.version)
             yield f"nv_inference_pending_request_count{labels} {model.pending}\n"
+        yield from self._gpus()
+        yield from self._cpu()
+
+    def _gpus(self) -> Iterator[str]:
+        gpus = self._machine.gpus()
+        if not gpus:
+            name, kind, text, _ = _GPU[0]
+            yield from _head(name, text, kind)
+            yield f'{name}{{gpu_uuid="{self._machine.host_uuid}"}} 0\n'
+        for name, kind, text, read in _GPU if gpus else ():
+            yield from _head(name, text, kind)
+            for gpu in gpus:
+                if (value := read(gpu)) is not None:
+                    yield f'{name}{{gpu_uuid="{gpu.uuid}"}} {value}\n'
+
+    def _cpu(self) -> Iterator[str]:
+        utilization, memory = self._machine.cpu_utilization(), self._machine.memory_bytes()
+        for name, text, value in (
+            ("utilization", "Share of processor time used since the last scrape, from 0 to 1", utilization),
+            ("memory_total_bytes", "Memory of the machine", memory and memory[0]),
+            ("memory_used_bytes", "Memory of the machine that is used", memory and memory[1]),
+        ):
+            if value is not None:
+                yield from _head(f"nv_cpu_{name}", text, "gauge")
+                yield f"nv_cpu_{name} {value}\n"
 
 
 def _head(name: str, text: str, kind: str) -> Iterator[str]:
-    yield f"# HELP nv_inference_{name} {text}\n"
-    yield f"# TYPE nv_inference_{name} {kind}\n"
+    yield f"# HELP {name} {text}\n"
+    yield f"# TYPE {name} {kind}\n"
 
 
 def _labels(model: str, version: str) -> str:
