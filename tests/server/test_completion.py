@@ -86,7 +86,6 @@ def test_a_backend_that_knows_nothing_believes() -> None:
         ("max_batch_size: -1", "max_batch_size is -1"),
         ("max_batch_size: 8 dynamic_batching { preferred_batch_size: 9 }", "preferred_batch_size 9 is not between"),
         ("sequence_batching {}", "sequence_batching is not offered"),
-        ("ensemble_scheduling {}", "ensemble_scheduling is not offered"),
         ("batch_input { target_name: 'n' }", "batch_input and batch_output is not offered"),
         ("model_transaction_policy { decoupled: true }", "decoupled"),
         (f"{X.replace('name', 'allow_ragged_batch: true name')}", "allow_ragged_batch is not offered"),
@@ -105,6 +104,15 @@ def test_a_fixed_file_does_not_batch_on_command() -> None:
 
 
 def test_the_instances_there_are() -> None:
-    config = with_instances(make("instance_group { count: 64 kind: KIND_GPU }"), 2)
+    config = with_instances(make("instance_group { count: 64 kind: KIND_GPU }"), [None, None])
     (group,) = config.instance_group
     assert (group.name, group.kind, group.count) == ("m_0", ModelInstanceGroup.KIND_CPU, 2)
+
+
+def test_instances_on_several_devices() -> None:
+    groups = with_instances(make("instance_group {}"), [None, 0, None, 1, 1]).instance_group
+    assert [(g.name, g.kind, g.count, list(g.gpus)) for g in groups] == [
+        ("m_0", ModelInstanceGroup.KIND_CPU, 2, []),
+        ("m_1", ModelInstanceGroup.KIND_GPU, 1, [0]),
+        ("m_2", ModelInstanceGroup.KIND_GPU, 2, [1]),
+    ]

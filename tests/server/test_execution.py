@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from sonic.errors import ModelFailed, Unsupported
 from sonic.server.backends import Instance, Rows
-from sonic.server.execution import Plan, execute
+from sonic.server.backends.base import Call, CallInstance
+from sonic.server.execution import Plan, execute, execute_calls
 from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from sonic.errors import InferenceError
 
 
 class Function(Instance):
@@ -147,3 +150,82 @@ def test_an_error_of_our_own_passes() -> None:
 def test_nan_is_a_result() -> None:
     done = execute(Function(lambda x: {"y": x * np.float32("nan")}), plan(), [request(2)], [2], ["y"])
     assert np.isnan(done.outputs[0]["y"]).all()
+
+
+class Listed(CallInstance):
+    """Runs a function of the list of requests."""
+
+    def __init__(self, function: Callable[[Sequence[Call]], Any]) -> None:
+        self.function = function
+
+    def run_calls(self, calls: Sequence[Call]) -> Any:
+        return self.function(calls)
+
+
+def calls(*rows: int) -> list[Call]:
+    return [Call(request(count), ("y",), id=str(count)) for count in rows]
+
+
+def test_requests_can_be_given_as_they_are() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def double(given: Sequence[Call]) -> list[dict[str, np.ndarray]]:
+        seen.extend((call.id, len(call.inputs["x"])) for call in given)
+        return [{"y": 2 * call.inputs["x"]} for call in given]
+
+    done, errors = execute_calls(Listed(double), plan(rows=Rows(multiple=4)), calls(1, 3), [1, 3])
+    assert seen == [("1", 1), ("3", 3)]
+    assert [len(outputs["y"]) for outputs in done.outputs] == [1, 3]
+    assert not errors
+
+
+def test_an_answer_that_is_wrong_is_an_error_of_its_request_alone() -> None:
+    outcomes = [{"y": request(1)["x"]}, Unsupported("no"), {"y": request(1)["x"]}, {}]
+    done, errors = execute_calls(Listed(lambda given: outcomes), plan(), calls(1, 1, 2, 1), [1, 1, 2, 1])
+    assert len(done.outputs) == 1
+    assert {position: type(error) for position, error in errors.items()} == {
+        1: Unsupported,
+        2: ModelFailed,
+        3: ModelFailed,
+    }
+    assert "expected shape [2, 2], the model gave shape [1, 2]" in str(errors[2])
+    assert "did not return output 'y'" in str(errors[3])
+
+
+def test_inputs_of_requests_are_reshaped() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def look(given: Sequence[Call]) -> list[dict[str, np.ndarray]]:
+        shapes.extend(call.inputs["x"].shape for call in given)
+        return [{"y": call.inputs["x"].reshape(-1, 2)} for call in given]
+
+    execute_calls(Listed(look), plan(inputs={"x": (1, 2)}), calls(1, 3), [1, 3])
+    execute_calls(
+        Listed(lambda given: [{"y": given[0].inputs["x"][0]}]),
+        plan(0, inputs={"x": (1, 2)}),
+        [Call({"x": request(1)["x"][0]}, ("y",))],
+        [1],
+    )
+    assert shapes == [(1, 1, 2), (3, 1, 2)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_wrong_number_of_answers(count: int) -> None:
+    with pytest.raises(ModelFailed, match=f"gave {count} responses to 2 requests"):
+        execute_calls(Listed(lambda given: [{}] * count), plan(), calls(1, 1), [1, 1])
+
+
+def test_a_list_that_fails_as_a_whole() -> None:
+    def fail(given: Sequence[Call]) -> Any:
+        raise ValueError("bad")
+
+    with pytest.raises(ModelFailed, match="model 'm' failed: ValueError: bad"):
+        execute_calls(Listed(fail), plan(), calls(1), [1])
+
+
+def test_a_list_of_one_is_a_run() -> None:
+    instance = Listed(lambda given: [{"y": given[0].inputs["x"]}])
+    assert instance.run(request(1), ["y"])["y"].shape == (1, 2)
+    error: InferenceError = Unsupported("no")
+    with pytest.raises(Unsupported):
+        Listed(lambda given: [error]).run(request(1), ["y"])

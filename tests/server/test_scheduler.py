@@ -10,6 +10,7 @@ import pytest
 from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, Unavailable
 from sonic.protocol.messages import InferResponse
 from sonic.server.backends import Instance, Rows
+from sonic.server.backends.base import CallInstance
 from sonic.server.batcher import BatchPolicy
 from sonic.server.execution import Plan
 from sonic.server.scheduler import Job, Scheduler
@@ -17,6 +18,8 @@ from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sonic.server.backends.base import Call
 
 SPEC = ModelSpec(
     "m",
@@ -303,3 +306,56 @@ def test_under_many_threads_every_request_ends_once_in_its_own_result(bench: Ben
     assert row.success.count + row.fail.count == 8 * 60
     assert scheduler.pending == 0
     assert scheduler.drain(0.0)
+
+
+class Listed(CallInstance):
+    """``y = 2 x`` request by request; one below zero gets an error, 13 makes all of them fail."""
+
+    def __init__(self) -> None:
+        self.lists: list[list[str]] = []
+
+    def run_calls(self, calls: Sequence[Call]) -> Any:
+        self.lists.append([call.id for call in calls])
+        if any((call.inputs["x"] == 13).any() for call in calls):
+            raise ValueError("unlucky")
+        return [ModelFailed("below") if (c.inputs["x"] < 0).any() else {"y": 2 * c.inputs["x"]} for c in calls]
+
+
+def listed(bench: Bench, *numbers: float) -> tuple[Listed, Scheduler, list[Any]]:
+    """Requests that are executed together: the delay ends with the last row."""
+    instance = Listed()
+    policy = BatchPolicy(max_rows=len(numbers), max_delay_s=60.0)
+    bench.made.append(Scheduler(Plan(SPEC, Rows(), {}, {}), policy, [instance]))
+    futures = []
+    for number in numbers:
+        request = job(number)
+        request.id = str(number)
+        futures.append(bench.made[-1].submit(request, inline=False))
+    wait(futures, timeout=10)
+    return instance, bench.made[-1], futures
+
+
+def test_requests_given_as_they_are_end_each_in_its_own_way(bench: Bench) -> None:
+    instance, scheduler, futures = listed(bench, 1, -1, 2)
+    assert instance.lists == [["1", "-1", "2"]]
+    assert [values(futures[0]), values(futures[2])] == [[2], [4]]
+    with pytest.raises(ModelFailed, match="below"):
+        futures[1].result()
+    row = scheduler.statistics()
+    assert (row.success.count, row.fail.count, row.execution_count) == (2, 1, 1)
+
+
+def test_requests_given_as_they_are_are_tried_alone_when_all_fail(bench: Bench) -> None:
+    instance, scheduler, futures = listed(bench, 1, 13, -1)
+    assert instance.lists == [["1", "13", "-1"], ["1"], ["13"], ["-1"]]
+    assert values(futures[0]) == [2]
+    assert [type(future.exception()) for future in futures[1:]] == [ModelFailed, ModelFailed]
+    assert scheduler.statistics().execution_count == 1
+
+
+def test_who_asks_is_told_of_the_execution(bench: Bench) -> None:
+    seen: list[Any] = []
+    request = job(1)
+    request.observe = seen.append
+    assert values(bench.scheduler().submit(request)) == [2]
+    assert seen[0].infer_ns > 0

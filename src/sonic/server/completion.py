@@ -59,19 +59,32 @@ def complete(
     return config
 
 
-def with_instances(config: ModelConfig, count: int) -> ModelConfig:
-    """Return the configuration with the instances that there really are, all of them on the CPU."""
+def with_instances(config: ModelConfig, devices: Sequence[int | None]) -> ModelConfig:
+    """Return the configuration with the instances that there really are.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    devices : sequence of int or None
+        For each instance the GPU it executes on; None: the CPU.
+    """
     config = copy.deepcopy(config)
     name = config.instance_group[0].name if config.instance_group else config.name
     del config.instance_group[:]
-    config.instance_group.add(name=name, kind=ModelInstanceGroup.KIND_CPU, count=count)
+    for position, device in enumerate(dict.fromkeys(devices)):
+        group = config.instance_group.add(
+            name=name if not position else f"{config.name}_{position}",
+            kind=ModelInstanceGroup.KIND_CPU if device is None else ModelInstanceGroup.KIND_GPU,
+            count=list(devices).count(device),
+        )
+        if device is not None:
+            group.gpus.append(device)
     return config
 
 
 def _refuse_missing_features(config: ModelConfig, label: str) -> None:
     for asked, what in (
         (config.HasField("sequence_batching"), "sequence_batching"),
-        (config.HasField("ensemble_scheduling"), "ensemble_scheduling"),
         (len(config.batch_input) or len(config.batch_output), "batch_input and batch_output"),
         (any(tensor.allow_ragged_batch for tensor in config.input), "allow_ragged_batch"),
         (config.model_transaction_policy.decoupled, "a decoupled model_transaction_policy"),

@@ -72,17 +72,10 @@ class Dataplane:
         Future
             Ends exactly once, in a response or in an :class:`~sonic.errors.InferenceError`.
         """
-        model: ServedModel | None = None
         try:
-            while True:
-                if self._draining.is_set():
-                    raise Unavailable("the server is shutting down and takes no more requests")
-                previous, model = model, self._repository.get(request.model, request.version)
-                try:
-                    return self._logged(request, model.submit(request, inline=inline))
-                except Unavailable:
-                    if model is previous or self._repository.get(request.model, request.version) is model:
-                        raise  # else it was replaced in between
+            if self._draining.is_set():
+                raise Unavailable("the server is shutting down and takes no more requests")
+            return self._logged(request, self._repository.submit(request, inline=inline))
         except InferenceError as error:
             return self._logged(request, failed(error))
 

@@ -7,7 +7,7 @@ alone; outputs are views of what the model returned.
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from sonic.server.backends.base import first_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sonic.server.backends.base import Instance, Rows
+    from sonic.server.backends.base import Call, CallInstance, Instance, Rows
     from sonic.specs import ModelSpec
 
     Arrays = Mapping[str, np.ndarray]
@@ -91,10 +91,74 @@ def execute(
     except InferenceError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model is anybody's code
-        failure = ModelFailed(f"model {plan.spec.name!r} failed: {first_line(error)}")
-        # As text, where a traceback would keep the arrays of the whole batch.
-        failure.add_note("".join(traceback.format_exception(error)))
+        failure = _failure(plan, error)
     raise failure
+
+
+def execute_calls(
+    instance: CallInstance, plan: Plan, calls: Sequence[Call], rows: Sequence[int]
+) -> tuple[Execution, Mapping[int, InferenceError]]:
+    """Execute a model once, for requests that it is given as they are.
+
+    Parameters
+    ----------
+    instance : CallInstance
+    plan : Plan
+    calls : sequence of Call
+        Checked.
+    rows : sequence of int
+        As for :func:`execute`.
+
+    Returns
+    -------
+    done : Execution
+        With the outputs of the requests that succeeded.
+    errors : mapping of int to InferenceError
+        Those of the others, by position.
+
+    Raises
+    ------
+    ModelFailed, InferenceError
+        As :func:`execute` does, for all requests together.
+    """
+    try:
+        return _execute_calls(instance, plan, calls, rows)
+    except InferenceError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model is anybody's code
+        failure = _failure(plan, error)
+    raise failure
+
+
+def _failure(plan: Plan, error: BaseException) -> ModelFailed:
+    failure = ModelFailed(f"model {plan.spec.name!r} failed: {first_line(error)}")
+    # As text, where a traceback would keep the arrays of the whole batch.
+    failure.add_note("".join(traceback.format_exception(error)))
+    return failure
+
+
+def _execute_calls(
+    instance: CallInstance, plan: Plan, calls: Sequence[Call], rows: Sequence[int]
+) -> tuple[Execution, Mapping[int, InferenceError]]:
+    start_ns = perf_counter_ns()
+    sizes = rows if plan.batches else [None] * len(calls)
+    calls = [replace(call, inputs=_reshaped(plan, call.inputs, size)) for call, size in zip(calls, sizes, strict=True)]
+    ready_ns = perf_counter_ns()
+    given = instance.run_calls(calls)
+    run_ns = perf_counter_ns()
+    if len(given) != len(calls):
+        raise ModelFailed(f"model {plan.spec.name!r} gave {len(given)} responses to {len(calls)} requests")
+    outputs: list[Arrays] = []
+    errors: dict[int, InferenceError] = {}
+    for position, (call, outcome, count) in enumerate(zip(calls, given, rows, strict=True)):
+        if isinstance(outcome, InferenceError):
+            errors[position] = outcome
+            continue
+        try:
+            outputs.append({name: _checked(plan, name, outcome, count) for name in call.wanted})
+        except ModelFailed as error:
+            errors[position] = error
+    return Execution(outputs, ready_ns - start_ns, run_ns - ready_ns, perf_counter_ns() - run_ns), errors
 
 
 def _execute(

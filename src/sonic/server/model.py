@@ -9,6 +9,7 @@ from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import to_spec
 from sonic.server.backends.base import LoadContext, backend_for, first_line
 from sonic.server.batcher import BatchPolicy
+from sonic.server.classification import check_classes, classify_outputs, read_labels
 from sonic.server.completion import complete, with_instances
 from sonic.server.execution import Plan
 from sonic.server.scheduler import Job, Scheduler
@@ -16,7 +17,7 @@ from sonic.server.validation import check_request, shape_key
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from sonic.protocol.messages import InferRequest, ModelStatistics
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
-    from sonic.server.backends.base import Rows
+    from sonic.server.backends.base import Models, RequestScheduler, Rows
+    from sonic.server.execution import Execution
 
 
 class ServedModel:
@@ -49,6 +51,8 @@ class ServedModel:
         Cores that its instances together may keep busy.
     default_max_batch : int
         Largest batch where the owner says nothing.
+    models : Models or None
+        The other models of the server, for one that is made of them.
 
     Raises
     ------
@@ -57,28 +61,39 @@ class ServedModel:
     """
 
     def __init__(
-        self, name: str, version: str, folder: Path, config: ModelConfig, *, cores: int, default_max_batch: int
+        self,
+        name: str,
+        version: str,
+        folder: Path,
+        config: ModelConfig,
+        *,
+        cores: int,
+        default_max_batch: int,
+        models: Models | None = None,
     ) -> None:
         try:
             kind, backend_class = backend_for(config, folder)
-            self._backend = backend_class(LoadContext(name, version, folder, config, cores))
+            self._backend = backend_class(LoadContext(name, version, folder, config, cores, models))
             completed = type(config)()
             completed.CopyFrom(config)
-            completed.backend = kind
+            if not completed.HasField("ensemble_scheduling"):  # which has a platform and no backend
+                completed.backend = kind
             completed.platform = completed.platform or backend_class.platform
+            self._backend.amend(completed)
             completed = complete(completed, name, self._backend.signature, default_max_batch=default_max_batch)
             instances = self._backend.instances()
             rows = self._backend.rows()
+            self._labels = read_labels(completed, folder.parent)
         except Exception as error:  # a backend may raise anything
             raise ConfigError(f"model {name!r} version {version} cannot be loaded: {first_line(error)}") from error
-        self.config = with_instances(completed, len(instances))
+        self.config = with_instances(completed, [instance.gpu for instance in instances])
         self.spec = to_spec(self.config, version)
         self._outputs = tuple(tensor.name for tensor in self.spec.outputs)
         self._bfloats = {tensor.name: tensor.dtype for tensor in self.spec.outputs if tensor.dtype is DType.BF16}
         plan = Plan(self.spec, rows, *(_reshapes(tensors) for tensors in (completed.input, completed.output)))
         policy = _policy(completed, rows)
         self.merges = policy.max_rows > 1
-        self._scheduler = Scheduler(plan, policy, instances)
+        self._scheduler: RequestScheduler = self._backend.scheduler(self.spec) or Scheduler(plan, policy, instances)
 
     @property
     def instances(self) -> int:
@@ -94,8 +109,10 @@ class ServedModel:
         """Return the counters since it was loaded."""
         return self._scheduler.statistics()
 
-    def submit(self, request: InferRequest, *, inline: bool = True) -> Future[InferResponse]:
-        """Take a request; see :meth:`sonic.server.scheduler.Scheduler.submit`.
+    def submit(
+        self, request: InferRequest, *, inline: bool = True, observe: Callable[[Execution], None] | None = None
+    ) -> Future[InferResponse]:
+        """Take a request; see :meth:`sonic.server.scheduler.Scheduler.submit`, and its ``Job`` for `observe`.
 
         Raises
         ------
@@ -105,12 +122,26 @@ class ServedModel:
             If the queue is full, or the model is being unloaded.
         """
         inputs, rows = check_request(request, self.spec)
+        check_classes(request, self.spec)
 
         def respond(outputs: Mapping[str, np.ndarray]) -> InferResponse:
+            if request.classes:
+                batched = self.spec.max_batch_size > 0
+                outputs = classify_outputs(outputs, request.classes, self._labels, batched=batched)
             return InferResponse(self.spec.name, self.spec.version, outputs, id=request.id, dtypes=self._bfloats)
 
         wanted = request.outputs or self._outputs
-        job = Job(inputs, rows, wanted, respond, shape_key(inputs), request.timeout_s)
+        job = Job(
+            inputs,
+            rows,
+            wanted,
+            respond,
+            shape_key(inputs),
+            request.timeout_s,
+            id=request.id,
+            parameters=request.parameters,
+            observe=observe,
+        )
         return self._scheduler.submit(job, inline=inline)
 
     def drain(self, timeout_s: float) -> bool:

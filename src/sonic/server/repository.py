@@ -28,7 +28,11 @@ from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.model import ServedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.server.execution import Execution
 
 log = logging.getLogger("sonic.server")
 
@@ -89,7 +93,9 @@ class Repository:
         self._models: dict[str, dict[str, _Version]] = {}
         self._names: tuple[str, ...] = ()
         self._lock = threading.Lock()  # of the table
-        self._loading = threading.Lock()  # one load or unload at a time
+        self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
+        self._chain: list[str] = []  # names being loaded, each required by the one before
+        self._required: set[str] = set()  # loaded because another one is made of them
         self.names()
 
     def names(self) -> dict[str, Path]:
@@ -100,12 +106,7 @@ class Repository:
         ConfigError
             As the constructor does.
         """
-        found: dict[str, Path] = {}
-        for folder in self.folders:
-            for path in _model_folders(folder):
-                if path.name in found:
-                    raise ConfigError(f"model {path.name!r} is in two repositories: {found[path.name]} and {path}")
-                found[path.name] = path
+        found = self._find()
         for name in self._only:
             if name not in found:
                 raise ConfigError(f"no model {name!r} in {self._where()}: there is {', '.join(found) or 'none'}")
@@ -133,7 +134,10 @@ class Repository:
         if not names and not empty_ok:
             raise ConfigError(f"no model in {self._where()}: expected NAME/1/model.onnx or the like below it")
         failed: list[ConfigError | ModelNotFound] = []
+        self._required.clear()
         for name in names:
+            if name in self._required:
+                continue
             try:
                 self.load(name)
             except (ConfigError, ModelNotFound) as error:
@@ -155,39 +159,104 @@ class Repository:
             If one of the versions that its policy selects cannot be loaded. What was loaded before then stays.
         """
         with self._loading:
-            folder = self.names().get(name)
-            if folder is None:
-                raise ModelNotFound(f"no model {name!r} in {self._where()}")
-            before = self._versions(name)
-            fresh: dict[str, _Version] = {}
-            failure: ConfigError | None = None
+            self._load(name, self.names())
+
+    def require(self, name: str, version: str = "") -> ServedModel:
+        """Return a model for one that is made of it, and is being loaded; it is loaded first if it is not.
+
+        It may be one that is not among the names to serve.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable, ConfigError
+            If it is not there, cannot be loaded, or requires the one that asks.
+        """
+        with self._loading:
+            if name in self._chain:
+                raise ConfigError(f"models are made of each other: {' -> '.join([*self._chain, name])}")
             try:
-                config = _read_config(folder)
-                selected = _select(folder, config)
+                return self.get(name, version)
+            except (ModelNotFound, Unavailable):
+                if any(row.model is not None for row in self._versions(name).values()):
+                    raise  # the version is what is missing
+            self._load(name, self._find())
+            self._required.add(name)
+            return self.get(name, version)
+
+    def submit(
+        self, request: InferRequest, *, inline: bool = True, observe: Callable[[Execution], None] | None = None
+    ) -> Future[InferResponse]:
+        """Hand a request to its model; see :meth:`sonic.server.model.ServedModel.submit`.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable, InvalidRequest
+        """
+        model: ServedModel | None = None
+        while True:
+            previous, model = model, self.get(request.model, request.version)
+            try:
+                return model.submit(request, inline=inline, observe=observe)
+            except Unavailable:
+                if model is previous or self.get(request.model, request.version) is model:
+                    raise  # else it was replaced in between
+
+    def _find(self) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for folder in self.folders:
+            for path in _model_folders(folder):
+                if path.name in found:
+                    raise ConfigError(f"model {path.name!r} is in two repositories: {found[path.name]} and {path}")
+                found[path.name] = path
+        return found
+
+    def _load(self, name: str, folders: Mapping[str, Path]) -> None:
+        folder = folders.get(name)
+        if folder is None:
+            raise ModelNotFound(f"no model {name!r} in {self._where()}")
+        self._chain.append(name)
+        try:
+            self._load_folder(name, folder)
+        finally:
+            self._chain.pop()
+
+    def _load_folder(self, name: str, folder: Path) -> None:
+        before = self._versions(name)
+        fresh: dict[str, _Version] = {}
+        failure: ConfigError | None = None
+        try:
+            config = _read_config(folder)
+            selected = _select(folder, config)
+        except ConfigError as error:
+            failure, selected = error, {}
+            fresh[""] = _Version("UNAVAILABLE", str(error), failed=True)
+        with self._lock:
+            shown = self._models.setdefault(name, {})
+            shown.update({v: _Version("LOADING") for v in selected if v not in shown})
+        for version, path in selected.items():
+            try:
+                model = ServedModel(
+                    name,
+                    version,
+                    path,
+                    config,
+                    cores=self.cores,
+                    default_max_batch=self._default_max_batch,
+                    models=self,
+                )
+                fresh[version] = _Version("READY", model=model)
+                log.info("loaded model %r version %s, %d instances", name, version, model.instances)
             except ConfigError as error:
-                failure, selected = error, {}
-                fresh[""] = _Version("UNAVAILABLE", str(error), failed=True)
-            with self._lock:
-                shown = self._models.setdefault(name, {})
-                shown.update({v: _Version("LOADING") for v in selected if v not in shown})
-            for version, path in selected.items():
-                try:
-                    model = ServedModel(
-                        name, version, path, config, cores=self.cores, default_max_batch=self._default_max_batch
-                    )
-                    fresh[version] = _Version("READY", model=model)
-                    log.info("loaded model %r version %s, %d instances", name, version, model.instances)
-                except ConfigError as error:
-                    failure = failure or error
-                    fresh[version] = _Version("UNAVAILABLE", str(error), failed=True)
-            if failure is not None and any(old.model is not None for old in before.values()):
-                _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
-                fresh = before
-            with self._lock:
-                self._models[name] = fresh
-            _close([old.model for old in before.values() if old.model is not None and old not in fresh.values()])
-            if failure is not None:
-                raise failure
+                failure = failure or error
+                fresh[version] = _Version("UNAVAILABLE", str(error), failed=True)
+        if failure is not None and any(old.model is not None for old in before.values()):
+            _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
+            fresh = before
+        with self._lock:
+            self._models[name] = fresh
+        _close([old.model for old in before.values() if old.model is not None and old not in fresh.values()])
+        if failure is not None:
+            raise failure
 
     def unload(self, name: str, *, drain_s: float = 30.0) -> None:
         """Unload a model: at once it takes no more requests, and those it has are waited for.

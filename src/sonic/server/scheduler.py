@@ -19,9 +19,10 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, Unavailable
+from sonic.server.backends.base import Call, CallInstance
 from sonic.server.batcher import Batcher
 from sonic.server.counters import Counters
-from sonic.server.execution import execute
+from sonic.server.execution import execute, execute_calls
 from sonic.server.failures import without_frames
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sonic.errors import SonicError
-    from sonic.protocol.messages import InferResponse, ModelStatistics
+    from sonic.protocol.messages import InferResponse, ModelStatistics, Parameter
     from sonic.server.backends.base import Instance
     from sonic.server.batcher import BatchPolicy
     from sonic.server.execution import Execution, Plan
@@ -56,6 +57,10 @@ class Job:
     shape : hashable
         Jobs are merged only if theirs are equal.
     timeout_s : float or None
+    id : str
+    parameters : mapping of str to bool, int, float or str
+    observe : callable or None
+        Told of the execution that made the response, before the future ends.
     """
 
     __slots__ = (
@@ -63,7 +68,10 @@ class Job:
         "deadline_s",
         "ended",
         "future",
+        "id",
         "inputs",
+        "observe",
+        "parameters",
         "respond",
         "rows",
         "shape",
@@ -79,10 +87,17 @@ class Job:
         respond: Callable[[Arrays], InferResponse],
         shape: Hashable = None,
         timeout_s: float | None = None,
+        *,
+        id: str = "",  # noqa: A002 - the protocol's word
+        parameters: Mapping[str, Parameter] | None = None,
+        observe: Callable[[Execution], None] | None = None,
     ) -> None:
         self.inputs = inputs
         self.rows = rows
         self.wanted = wanted
+        self.id = id
+        self.parameters = parameters or {}
+        self.observe = observe
         self.shape = shape
         self.timeout_s = timeout_s
         self.respond = respond
@@ -313,11 +328,15 @@ class Scheduler:
             result.deliver()
 
     def _attempt(self, instance: Instance, batch: list[Job]) -> list[_Result]:
-        wanted = batch[0].wanted
-        if any(job.wanted != wanted for job in batch):
-            wanted = tuple(output.name for output in self._plan.spec.outputs)
+        rows = [job.rows for job in batch]
         try:
-            done = execute(instance, self._plan, [j.inputs for j in batch], [j.rows for j in batch], wanted)
+            if isinstance(instance, CallInstance):
+                calls = [Call(j.inputs, j.wanted, j.id, j.parameters, j.timeout_s) for j in batch]
+                return _results(batch, *execute_calls(instance, self._plan, calls, rows))
+            wanted = batch[0].wanted
+            if any(job.wanted != wanted for job in batch):
+                wanted = tuple(output.name for output in self._plan.spec.outputs)
+            done = execute(instance, self._plan, [j.inputs for j in batch], rows, wanted)
             return [_Result(batch, execution=done)]
         except InferenceError as error:
             if len(batch) == 1:
@@ -349,7 +368,16 @@ class _Result:
         if self.execution is not None:
             for job, outputs in zip(self.jobs, self.execution.outputs, strict=True):
                 if job in live:
+                    if job.observe is not None:
+                        job.observe(self.execution)
                     job.future.set_result(job.respond({name: outputs[name] for name in job.wanted}))
+
+
+def _results(batch: list[Job], done: Execution, errors: Mapping[int, InferenceError]) -> list[_Result]:
+    results = [_Result([batch[position]], error=without_frames(error)) for position, error in errors.items()]
+    if succeeded := [job for position, job in enumerate(batch) if position not in errors]:
+        results.append(_Result(succeeded, execution=done))
+    return results
 
 
 def _fail(job: Job, error: SonicError) -> None:

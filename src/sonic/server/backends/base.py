@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from sonic.errors import ConfigError, SonicError
+from sonic.errors import ConfigError, InferenceError, SonicError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     import numpy as np
 
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, Parameter
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
-    from sonic.specs import TensorSpec
+    from sonic.server.execution import Execution
+    from sonic.server.scheduler import Job
+    from sonic.specs import ModelSpec, TensorSpec
 
 GROUP = "sonic.backends"
+
+
+class Loaded(Protocol):
+    """A model that takes requests, as those see it that are made of it."""
+
+    config: ModelConfig
+    spec: ModelSpec
+
+
+class Models(Protocol):
+    """The other models of the server, for a model that is made of them."""
+
+    def require(self, name: str, version: str = "") -> Loaded:
+        """Return a model, loaded first if it is not; only while the one that asks is being loaded.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable, ConfigError
+            If it is not there, or cannot be loaded.
+        """
+
+    def submit(
+        self, request: InferRequest, *, inline: bool = True, observe: Callable[[Execution], None] | None = None
+    ) -> Future[InferResponse]:
+        """Take a request, as :meth:`sonic.server.model.ServedModel.submit` does.
+
+        Raises
+        ------
+        InferenceError
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +68,8 @@ class LoadContext:
         As written by its owner: the backend's own signature may have to complete it.
     cores : int
         Cores that all instances of the model together may keep busy.
+    models : Models or None
+        The other models of the server; None: there are none.
     """
 
     name: str
@@ -41,6 +77,7 @@ class LoadContext:
     folder: Path
     config: ModelConfig
     cores: int
+    models: Models | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +116,15 @@ class Rows:
 
 
 class Instance(ABC):
-    """Something that executes a model, one call at a time."""
+    """Something that executes a model, one call at a time.
+
+    Attributes
+    ----------
+    gpu : int or None
+        The device that it executes on; None: the CPU.
+    """
+
+    gpu: int | None = None
 
     @abstractmethod
     def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
@@ -97,6 +142,79 @@ class Instance(ABC):
         mapping of str to ndarray
             Arrays that nobody else writes to.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, for a model that is given requests instead of their merged rows.
+
+    Parameters
+    ----------
+    inputs : mapping of str to ndarray
+        As for :meth:`Instance.run`.
+    wanted : sequence of str
+        Outputs that must be in the result; more may be.
+    id : str
+        The client's.
+    parameters : mapping of str to bool, int, float or str
+        The client's.
+    timeout_s : float or None
+        Time that the request had left when it arrived.
+    """
+
+    inputs: Mapping[str, np.ndarray]
+    wanted: Sequence[str]
+    id: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+
+class CallInstance(Instance):
+    """An instance that executes several requests as a list, without their rows being merged."""
+
+    @abstractmethod
+    def run_calls(self, calls: Sequence[Call]) -> Sequence[Mapping[str, np.ndarray] | InferenceError]:
+        """Execute requests.
+
+        Returns
+        -------
+        sequence
+            For each request in order its outputs, arrays that nobody else writes to, or the error it ends in.
+        """
+
+    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
+        """Execute one request."""
+        (outcome,) = self.run_calls([Call(inputs, wanted)])
+        if isinstance(outcome, InferenceError):
+            raise outcome
+        return outcome
+
+
+class RequestScheduler(Protocol):
+    """What sees a model's requests through; :class:`sonic.server.scheduler.Scheduler` unless a backend has its own.
+
+    The meaning of all methods is as there.
+    """
+
+    @property
+    def instances(self) -> int:
+        """Executions of its own that run at the same time; 0 if it has none."""
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait."""
+
+    def statistics(self) -> ModelStatistics:
+        """Return the counters."""
+
+    def submit(self, job: Job, *, inline: bool = True) -> Future[InferResponse]:
+        """Take a request."""
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until every request taken has ended."""
+
+    def close(self) -> bool:
+        """Take no more requests, and end those that have not."""
 
 
 class Backend(ABC):
@@ -119,10 +237,24 @@ class Backend(ABC):
     @abstractmethod
     def __init__(self, context: LoadContext) -> None: ...
 
+    @classmethod
+    def serves(cls, folder: Path) -> bool:
+        """Whether a version folder without any configuration is one of this backend's."""
+        return bool(cls.filename) and (folder / cls.filename).is_file()
+
     @property
     def signature(self) -> Signature | None:
         """What the model's file says of its tensors; None if it says nothing."""
         return None
+
+    def amend(self, config: ModelConfig) -> None:  # noqa: B027 - most have nothing to say
+        """Write into the configuration what the model itself says of it, beyond its signature.
+
+        Raises
+        ------
+        ConfigError
+            If the configuration lacks what this backend cannot do without.
+        """
 
     def rows(self) -> Rows:
         """How requests may be merged without changing any bit of their results."""
@@ -130,7 +262,11 @@ class Backend(ABC):
 
     @abstractmethod
     def instances(self) -> Sequence[Instance]:
-        """Return what executes at the same time, at least one. Called once."""
+        """Return what executes at the same time, at least one unless it has a scheduler of its own. Called once."""
+
+    def scheduler(self, spec: ModelSpec) -> RequestScheduler | None:  # noqa: ARG002
+        """Return what sees the requests through; None: its instances do, driven by the server. Called once."""
+        return None
 
     def close(self) -> None:  # noqa: B027 - most have nothing to do
         """Release what the model holds. No instance is running any more."""
@@ -158,10 +294,12 @@ def backend_for(config: ModelConfig, folder: Path) -> tuple[str, type[Backend]]:
     known = {point.name: point for point in entry_points(group=GROUP)}
     names = sorted(_registered.keys() | known)
     wanted = config.backend or config.platform.partition("_")[0]  # of "onnxruntime_onnx"
+    if not wanted and config.HasField("ensemble_scheduling"):
+        wanted = "ensemble"
     if not wanted:
         for name in names:
             backend = _registered.get(name) or _import(name)
-            if backend.filename and (folder / backend.filename).is_file():
+            if backend.serves(folder):
                 return name, backend
         raise ConfigError(
             f"no backend knows the files in {folder}, and no config.pbtxt names one of {', '.join(names)}"
