@@ -10,6 +10,7 @@
     ├── ModuleError              a module failed; says which, on which events
     └── InferenceError           how a request can end other than in a response
         ├── InvalidRequest           the request itself is wrong
+        │   └── RegionNotFound           it names shared memory that is not registered
         ├── ModelNotFound            no such model or version
         ├── Unsupported              understood, but not offered
         ├── ModelFailed              the model raised, or gave something it had not declared
@@ -78,6 +79,10 @@ class InferenceError(SonicError):
 
 class InvalidRequest(InferenceError):  # noqa: N818 - named for what it is, as are its siblings
     """The request is wrong: an unknown tensor, a wrong shape or datatype, unreadable bytes."""
+
+
+class RegionNotFound(InvalidRequest):
+    """The request names a region of shared memory that is not registered with the server."""
 
 
 class ModelNotFound(InferenceError):  # noqa: N818

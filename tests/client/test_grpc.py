@@ -94,7 +94,7 @@ def test_the_deadline_travels_to_the_server() -> None:
     seen: list[float | None] = []
 
     def infer(data: bytes, context: grpc.ServicerContext) -> bytes:
-        seen.extend([grpc_codec.request_from_wire(data).timeout_s, context.time_remaining()])
+        seen.extend([grpc_codec.request_from_wire(data)[0].timeout_s, context.time_remaining()])
         return grpc_codec.response_to_wire(InferResponse("echo", "1", {}))
 
     server, transport = serving(ModelInfer=infer)

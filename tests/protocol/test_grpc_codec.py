@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic.errors import InvalidRequest, ModelFailed, Unsupported
+from sonic.errors import InvalidRequest, ModelFailed, RegionNotFound, Unsupported
 from sonic.protocol import grpc_codec as codec
 from sonic.protocol.messages import (
     Duration,
@@ -23,6 +24,9 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing import strategies
 
+if TYPE_CHECKING:
+    from sonic.protocol.form import Span
+
 
 def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtypes: dict[str, DType]) -> None:
     assert list(back) == list(sent)
@@ -35,7 +39,7 @@ def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtype
 
 @given(strategies.infer_requests())
 def test_every_request_comes_back(request: InferRequest) -> None:
-    back = codec.request_from_wire(codec.request_to_wire(request))
+    back = codec.request_from_wire(codec.request_to_wire(request))[0]
     for field in ("model", "version", "id", "outputs", "parameters", "timeout_s", "dtypes"):
         assert getattr(back, field) == getattr(request, field), field
     check_arrays(back.inputs, request.inputs, request.dtypes)
@@ -47,8 +51,9 @@ def test_every_response_comes_back(response: InferResponse) -> None:
         codec.response_from_wire(codec.response_to_wire(response)),
         codec.stream_from_wire(codec.stream_to_wire(response)),
     ):
-        for field in ("model", "version", "id", "parameters", "dtypes"):
+        for field in ("model", "version", "id", "dtypes"):
             assert getattr(back, field) == getattr(response, field), field
+        assert {k: v for k, v in back.parameters.items() if k != codec.FINAL} == response.parameters
         check_arrays(back.outputs, response.outputs, response.dtypes)
 
 
@@ -56,7 +61,7 @@ def test_every_response_comes_back(response: InferResponse) -> None:
 def test_protobuf_reads_what_we_write_and_we_what_it_writes(request: InferRequest) -> None:
     message = pb.ModelInferRequest.FromString(codec.request_to_wire(request))
     assert len(message.raw_input_contents) == len(message.inputs)
-    back = codec.request_from_wire(message.SerializeToString())
+    back = codec.request_from_wire(message.SerializeToString())[0]
     check_arrays(back.inputs, request.inputs, request.dtypes)
 
 
@@ -67,7 +72,7 @@ def test_a_damaged_request_ends_in_a_request_or_in_one_error(request: InferReque
         data[at] = octet
     for damaged in (bytes(data), bytes(data[:at])):
         with suppress(InvalidRequest, Unsupported):
-            assert isinstance(codec.request_from_wire(damaged), InferRequest)
+            assert isinstance(codec.request_from_wire(damaged)[0], InferRequest)
 
 
 def test_typed_contents_of_every_datatype() -> None:
@@ -89,7 +94,7 @@ def test_typed_contents_of_every_datatype() -> None:
     for name, (field, values) in contents.items():
         tensor = message.inputs.add(name=name, datatype=name, shape=[1, 2])
         getattr(tensor.contents, field).extend(values)
-    request = codec.request_from_wire(message.SerializeToString())
+    request = codec.request_from_wire(message.SerializeToString())[0]
     for name, (_, values) in contents.items():
         assert request.inputs[name].tolist() == [values]
         assert request.dtype(name).name == name
@@ -140,13 +145,108 @@ def test_wrong_requests_are_refused(data: bytes, text: str) -> None:
 
 
 def test_what_is_not_offered_says_so() -> None:
-    shared = {"shared_memory_region": pb.InferParameter(string_param="r")}
     with pytest.raises(Unsupported, match="input 'x': shared memory is not offered"):
-        codec.request_from_wire(request_with(parameters=shared))
+        codec.request_from_wire(request_with(parameters=shared(8)))
     message = pb.ModelInferRequest(model_name="m")
-    message.outputs.add(name="y").parameters["classification"].int64_param = 3
-    with pytest.raises(Unsupported, match="output 'y': classification is not offered"):
+    message.outputs.add(name="y", parameters=shared(8))
+    with pytest.raises(Unsupported, match="output 'y': shared memory is not offered"):
         codec.request_from_wire(message.SerializeToString())
+
+
+class Memory:
+    """One region of 64 bytes."""
+
+    def __init__(self) -> None:
+        self.content = bytearray(range(64))
+
+    def view(self, span: Span) -> memoryview:
+        if span.region != "r":
+            raise RegionNotFound(f"no region {span.region}")
+        return memoryview(self.content)[span.offset : span.offset + span.byte_size]
+
+
+def shared(byte_size: int, offset: int = 0, region: str = "r") -> dict[str, pb.InferParameter]:
+    return {
+        "shared_memory_region": pb.InferParameter(string_param=region),
+        "shared_memory_byte_size": pb.InferParameter(int64_param=byte_size),
+        "shared_memory_offset": pb.InferParameter(int64_param=offset),
+    }
+
+
+def test_tensors_in_shared_memory() -> None:
+    memory = Memory()
+    message = pb.ModelInferRequest(model_name="m")
+    message.inputs.add(name="a", datatype="INT32", shape=[2], parameters=shared(8, 4))
+    message.inputs.add(name="b", datatype="UINT8", shape=[2])
+    message.raw_input_contents.append(b"\x07\x08")
+    message.outputs.add(name="y", parameters=shared(16, 32))
+    request, form = codec.request_from_wire(message.SerializeToString(), memory)
+    assert request.inputs["a"].tobytes() == bytes(range(4, 12))
+    assert np.shares_memory(request.inputs["a"], np.frombuffer(memory.content, np.uint8))
+    assert not request.inputs["a"].flags.writeable
+    assert request.inputs["b"].tolist() == [7, 8]
+
+    y = np.arange(3, dtype=np.float32)
+    response = InferResponse("m", "1", {"y": y, "z": y})
+    sent = pb.ModelInferResponse.FromString(codec.response_to_wire(response, form))
+    assert [len(raw) for raw in sent.raw_output_contents] == [0, 12]
+    assert sent.outputs[0].parameters["shared_memory_byte_size"].int64_param == 12
+    assert bytes(memory.content[32:44]) == y.tobytes()
+    assert bytes(memory.content[44:]) == bytes(range(44, 64))
+    back = codec.response_from_wire(sent.SerializeToString(), memory)
+    assert [array.tolist() for array in back.outputs.values()] == [[0, 1, 2]] * 2
+
+    with pytest.raises(InvalidRequest, match=r"output 'y' has 20 bytes, and its place in .* region 'r' has 16"):
+        codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(5, np.float32)}), form)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "text"),
+    [
+        ({"parameters": shared(7)}, InvalidRequest, r"input 'x': FP32 \[2\] is 8 bytes, given 7"),
+        ({"parameters": shared(8, -1)}, InvalidRequest, "input 'x': .*_offset is a number of bytes, given -1"),
+        ({"parameters": shared(-8)}, InvalidRequest, "input 'x': .*_byte_size is a number of bytes, given -8"),
+        ({"parameters": shared(8, region="q")}, RegionNotFound, "input 'x': no region q"),
+        ({"parameters": shared(8), "raw": [bytes(8)]}, InvalidRequest, "input 'x': has both raw contents and shared.*"),
+        ({"parameters": shared(8), "raw": [b"", b""]}, InvalidRequest, "0 inputs need as many raw contents, given 2"),
+        (
+            {"parameters": shared(8), "contents": {"fp32_contents": [1, 2]}},
+            InvalidRequest,
+            "input 'x': has both contents and shared memory",
+        ),
+        (
+            {"parameters": {k: v for k, v in shared(8).items() if k != "shared_memory_byte_size"}},
+            InvalidRequest,
+            "input 'x': parameter shared_memory_region is given without shared_memory_byte_size",
+        ),
+        (
+            {"parameters": {"shared_memory_offset": pb.InferParameter(int64_param=3)}},
+            InvalidRequest,
+            "input 'x': parameter shared_memory_offset is given without shared_memory_region",
+        ),
+        (
+            {"parameters": {**shared(8), "shared_memory_region": pb.InferParameter(int64_param=3)}},
+            InvalidRequest,
+            "input 'x': parameter shared_memory_region is the name of a region, given 3",
+        ),
+    ],
+)
+def test_wrong_shared_memory_is_refused(fields: dict[str, Any], kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=f"^{text}$"):
+        codec.request_from_wire(request_with(**fields), Memory())
+
+
+def test_outputs_as_classes() -> None:
+    request = InferRequest("m", {}, outputs=("y", "z"), classes={"z": 3})
+    assert codec.request_from_wire(codec.request_to_wire(request))[0].classes == {"z": 3}
+    message = pb.ModelInferRequest(model_name="m")
+    parameters = message.outputs.add(name="y", parameters=shared(8)).parameters
+    parameters["classification"].int64_param = 3
+    with pytest.raises(InvalidRequest, match="output 'y': classification and shared_memory_region do not go together"):
+        codec.request_from_wire(message.SerializeToString(), Memory())
+    parameters["classification"].int64_param = -3
+    with pytest.raises(InvalidRequest, match="output 'y': parameter classification is a number of classes, given -3"):
+        codec.request_from_wire(message.SerializeToString(), Memory())
 
 
 def test_a_request_that_cannot_be_said_is_refused() -> None:
@@ -155,7 +255,7 @@ def test_a_request_that_cannot_be_said_is_refused() -> None:
     for value in (2**64, None, b"x"):
         with pytest.raises(InvalidRequest, match="parameter p is"):
             codec.request_to_wire(InferRequest("m", {}, parameters={"p": value}))  # type: ignore[dict-item]
-    big = codec.request_from_wire(codec.request_to_wire(InferRequest("m", {}, parameters={"p": 2**64 - 1})))
+    big = codec.request_from_wire(codec.request_to_wire(InferRequest("m", {}, parameters={"p": 2**64 - 1})))[0]
     assert big.parameters == {"p": 2**64 - 1}
 
 
@@ -173,7 +273,7 @@ def test_the_other_end_is_blamed_for_its_own_faults() -> None:
 
 def test_arrays_are_views_of_an_aligned_message() -> None:
     data = codec.request_to_wire(InferRequest("m", {"x": np.arange(100, dtype=np.uint8)}))
-    array = codec.request_from_wire(data).inputs["x"]
+    array = codec.request_from_wire(data)[0].inputs["x"]
     assert np.shares_memory(array, np.frombuffer(data, np.uint8))
 
 
@@ -229,7 +329,7 @@ def test_reads_what_tritonclient_sends() -> None:
         timeout=1500,
         parameters={"custom": "z"},
     )
-    request = codec.request_from_wire(message.SerializeToString())
+    request = codec.request_from_wire(message.SerializeToString())[0]
     assert (request.model, request.version, request.id, request.outputs) == ("m", "2", "7", ("y",))
     assert request.timeout_s == 0.0015
     assert request.parameters == {"priority": 2, "custom": "z"}

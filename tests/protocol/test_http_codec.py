@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import http_codec as codec
-from sonic.protocol.http_codec import Form
+from sonic.protocol.form import Form
 from sonic.protocol.messages import (
     Duration,
     InferRequest,
@@ -22,6 +23,9 @@ from sonic.protocol.messages import (
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing import strategies
+
+if TYPE_CHECKING:
+    from sonic.protocol.form import Span
 
 
 def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtypes: dict[str, DType]) -> None:
@@ -50,7 +54,8 @@ def test_every_response_comes_back(response: InferResponse, binary: bool, others
     try:
         body, header_length = codec.response_to_wire(response, form)
     except InvalidRequest:
-        assert any(response.dtype(n) is DType.BYTES and not form.is_binary(n) for n in response.outputs)
+        hard = (DType.BYTES, DType.FP16, DType.BF16)
+        assert any(response.dtype(n) in hard and not form.is_binary(n) for n in response.outputs)
         return
     back = codec.response_from_wire(body, header_length)
     for field in ("model", "version", "id", "parameters", "dtypes"):
@@ -142,11 +147,47 @@ def test_wrong_requests_are_refused(body: bytes, header_length: int | None, text
 
 
 def test_what_is_not_offered_says_so() -> None:
+    place = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
     with pytest.raises(Unsupported, match="input 'x': shared memory is not offered"):
-        codec.request_from_wire(document(parameters={"shared_memory_region": "r"}), None, "m")
-    body = b'{"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 2}}]}'
-    with pytest.raises(Unsupported, match="output 'y': classification is not offered"):
-        codec.request_from_wire(body, None, "m")
+        codec.request_from_wire(document(parameters=place), None, "m")
+
+
+def test_tensors_in_shared_memory() -> None:
+    content = bytearray(range(64))
+
+    class Memory:
+        def view(self, span: Span) -> memoryview:
+            return memoryview(content)[span.offset : span.offset + span.byte_size]
+
+    place = {"shared_memory_region": "r", "shared_memory_byte_size": 8, "shared_memory_offset": 3}
+    body = json.loads(document(parameters=place))
+    body["outputs"] = [{"name": "y", "parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 20}}]
+    request, form = codec.request_from_wire(json.dumps(body).encode(), None, "m", regions=Memory())
+    assert request.inputs["x"].tobytes() == bytes(range(3, 11))  # copied, because not aligned there
+    y = np.arange(4, dtype=np.float32)
+    sent, length = codec.response_to_wire(InferResponse("m", "1", {"y": y}), form)
+    assert (length, bytes(content[:16])) == (None, y.tobytes())
+    assert json.loads(sent)["outputs"][0]["parameters"] == {"shared_memory_region": "r", "shared_memory_byte_size": 16}
+    assert codec.response_from_wire(sent, None, Memory()).outputs["y"].tolist() == [0, 1, 2, 3]
+    with pytest.raises(InvalidRequest, match=r"output 'y' has 24 bytes, and its place in .* region 'r' has 20"):
+        codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(6, np.float32)}), form)
+    with pytest.raises(InvalidRequest, match="input 'x': has both shared memory and data"):
+        codec.request_from_wire(document(parameters=place, data=[1, 2]), None, "m", regions=Memory())
+
+
+def test_outputs_as_classes() -> None:
+    request = InferRequest("m", {}, outputs=("y", "z"), classes={"z": 3})
+    back, _ = codec.request_from_wire(*codec.request_to_wire(request), "m")
+    assert (back.outputs, back.classes) == (("y", "z"), {"z": 3})
+
+
+@pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
+def test_half_precision_travels_as_binary_alone(dtype: DType) -> None:
+    with pytest.raises(InvalidRequest, match=f"input 'x': {dtype.name} does not travel as JSON: use binary data"):
+        codec.request_from_wire(document(datatype=dtype.name, data=[1, 2]), None, "m")
+    response = InferResponse("m", "1", {"y": np.zeros(2, dtype.numpy)}, dtypes={"y": dtype})
+    with pytest.raises(InvalidRequest, match=f"output 'y': {dtype.name} does not travel as JSON: use binary data"):
+        codec.response_to_wire(response, Form())
 
 
 def test_the_other_end_is_blamed_for_its_own_faults() -> None:

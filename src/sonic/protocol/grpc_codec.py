@@ -8,12 +8,14 @@ else is small and goes through the generated classes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import tensors
+from sonic.protocol.form import CLASSES, PLAIN, FormReader, span_of, view_of
 from sonic.protocol.messages import (
     Duration,
     InferRequest,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from sonic.protocol.form import Form, Regions, Span
     from sonic.protocol.messages import Parameter
     from sonic.protocol.proto import model_config_pb2
     from sonic.protocol.tensors import Buffer
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
 _RAW_INPUTS = 7
 _RAW_OUTPUTS = 6
+
+FINAL = "triton_final_response"
+"""Parameter of a response in a stream: whether its request has no further one."""
 
 _CONTENTS = {
     DType.BOOL: "bool_contents",
@@ -72,34 +78,45 @@ def request_to_wire(request: InferRequest) -> bytes:
     _write_parameters(message.parameters, put_timeout_s(request.parameters, request.timeout_s))
     raw = [_describe(message.inputs, name, array, request.dtype(name)) for name, array in request.inputs.items()]
     for name in request.outputs:
-        message.outputs.add(name=name)
+        output = message.outputs.add(name=name)
+        if name in request.classes:
+            output.parameters[CLASSES].int64_param = request.classes[name]
     return join_raw(message.SerializeToString(), raw, _RAW_INPUTS)
 
 
-def request_from_wire(data: bytes) -> InferRequest:
+def request_from_wire(data: bytes, regions: Regions | None = None) -> tuple[InferRequest, Form]:
     """Read a serialised ModelInferRequest.
 
     Parameters
     ----------
     data : bytes
         The arrays are views of it where they can be.
+    regions : Regions or None
+        Shared memory that the sender may name; its inputs are views of it where they can be.
+
+    Returns
+    -------
+    request : InferRequest
+    form : Form
+        How the response wants to be written.
 
     Raises
     ------
     InvalidRequest
         If the bytes are no such message, or sizes, shapes and datatypes do not agree.
     Unsupported
-        If a tensor is in shared memory, or an output is wanted as a classification.
+        If a tensor is in shared memory, and the sender may use none.
     """
     header, raw = split_raw(data, _RAW_INPUTS)
     message = _parse(pb.ModelInferRequest, header)
-    arrays, dtypes = _tensors("input", message.inputs, raw)
+    arrays, dtypes = _tensors("input", message.inputs, raw, regions)
+    reader: FormReader | None = None
     for output in message.outputs:
-        for parameter in output.parameters:
-            if parameter == "classification" or parameter.startswith("shared_memory"):
-                raise Unsupported(f"output {output.name!r}: {parameter} is not offered")
+        if output.parameters:
+            reader = reader or FormReader(regions)
+            reader.read(output.name, _read_parameters(output.parameters))
     parameters = _read_parameters(message.parameters)
-    return InferRequest(
+    request = InferRequest(
         model=message.model_name,
         inputs=arrays,
         version=message.model_version,
@@ -108,14 +125,18 @@ def request_from_wire(data: bytes) -> InferRequest:
         timeout_s=pop_timeout_s(parameters),
         parameters=parameters,
         dtypes=dtypes,
+        classes=reader.classes if reader else {},
     )
+    return request, reader.form() if reader else PLAIN
 
 
-def response_to_wire(response: InferResponse) -> bytes:
-    """Serialise a ModelInferResponse.
+def response_to_wire(response: InferResponse, form: Form = PLAIN) -> bytes:
+    """Serialise a ModelInferResponse, and put into shared memory the outputs that are wanted there.
 
     Raises
     ------
+    InvalidRequest
+        If an output's place in shared memory is too small.
     ModelFailed
         If an output has no datatype of the protocol, or the whole exceeds what protobuf can hold.
     """
@@ -125,13 +146,21 @@ def response_to_wire(response: InferResponse) -> bytes:
         raw = [
             _describe(message.outputs, name, array, response.dtype(name)) for name, array in response.outputs.items()
         ]
-        return join_raw(message.SerializeToString(), raw, _RAW_OUTPUTS)
     except InvalidRequest as error:  # what is wrong here is not the request
-        raise ModelFailed(f"model {response.model!r} gave a response that cannot be sent: {error}") from error
+        raise _unsendable(response, error) from error
+    for position, output in enumerate(message.outputs if form.places else ()):
+        where = form.put(output.name, raw[position])
+        if where is not None:
+            _write_parameters(output.parameters, where)
+            raw[position] = b""
+    try:
+        return join_raw(message.SerializeToString(), raw, _RAW_OUTPUTS)
+    except InvalidRequest as error:
+        raise _unsendable(response, error) from error
 
 
-def response_from_wire(data: bytes) -> InferResponse:
-    """Read a serialised ModelInferResponse; the arrays are views of `data` where they can be.
+def response_from_wire(data: bytes, regions: Regions | None = None) -> InferResponse:
+    """Read a serialised ModelInferResponse; the arrays are views of `data`, or of `regions`, where they can be.
 
     Raises
     ------
@@ -141,7 +170,7 @@ def response_from_wire(data: bytes) -> InferResponse:
     try:
         header, raw = split_raw(data, _RAW_OUTPUTS)
         message = _parse(pb.ModelInferResponse, header)
-        arrays, dtypes = _tensors("output", message.outputs, raw)
+        arrays, dtypes = _tensors("output", message.outputs, raw, regions)
     except InvalidRequest as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
@@ -154,11 +183,15 @@ def response_from_wire(data: bytes) -> InferResponse:
     )
 
 
-def stream_to_wire(answer: InferResponse | BaseException) -> bytes:
-    """Serialise a ModelStreamInferResponse, which holds a response or the text of an error."""
+def stream_to_wire(answer: InferResponse | BaseException, form: Form = PLAIN, id: str = "") -> bytes:  # noqa: A002
+    """Serialise a ModelStreamInferResponse: a response, or the text of an error and the `id` of its request."""
     if isinstance(answer, BaseException):
-        return pb.ModelStreamInferResponse(error_message=str(answer)).SerializeToString()
-    return join_raw(b"", [response_to_wire(answer)], 2)
+        message = pb.ModelStreamInferResponse(error_message=str(answer))
+        message.infer_response.id = id
+        return message.SerializeToString()
+    # By this a client tells the last response of a request, of which there is but one.
+    answer = replace(answer, parameters={**answer.parameters, FINAL: True})
+    return join_raw(b"", [response_to_wire(answer, form)], 2)
 
 
 def stream_from_wire(data: bytes) -> InferResponse:
@@ -284,32 +317,51 @@ def _describe(target: Any, name: str, array: np.ndarray, dtype: DType) -> Buffer
 
 
 def _tensors(
-    what: str, described: Iterable[Any], raw: list[memoryview]
+    what: str, described: Iterable[Any], raw: list[memoryview], regions: Regions | None
 ) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
     described = list(described)
-    if raw and len(raw) != len(described):
-        raise InvalidRequest(f"{len(described)} {what}s need as many raw contents, given {len(raw)}")
+    spans = [_span(what, tensor) if tensor.parameters else None for tensor in described]
+    expected = spans.count(None)
+    # In a response, and from some clients, a tensor in shared memory has raw contents too, which are empty.
+    holes = len(raw) == len(described) > expected
+    if raw and len(raw) != expected and not holes:
+        raise InvalidRequest(f"{expected} {what}s need as many raw contents, given {len(raw)}")
+    contents = iter(raw)
     arrays: dict[str, np.ndarray] = {}
     dtypes: dict[str, DType] = {}
-    for position, tensor in enumerate(described):
+    for tensor, span in zip(described, spans, strict=True):
         name = tensor.name
         try:
             if name in arrays:
                 raise InvalidRequest("given twice")
-            if "shared_memory_region" in tensor.parameters:
-                raise Unsupported("shared memory is not offered")
             dtype = DType.from_wire(tensor.datatype)
-            if not raw:
+            content = next(contents) if raw and (span is None or holes) else None
+            if (content is not None or span is not None) and tensor.HasField("contents"):
+                raise InvalidRequest(f"has both contents and {'raw contents' if span is None else 'shared memory'}")
+            if span is not None:
+                if content:
+                    raise InvalidRequest("has both raw contents and shared memory")
+                arrays[name] = tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
+            elif content is None:
                 arrays[name] = _typed(tensor, dtype)
-            elif tensor.HasField("contents"):
-                raise InvalidRequest("has both contents and raw contents")
             else:
-                arrays[name] = tensors.from_wire(raw[position], dtype, tensor.shape)
+                arrays[name] = tensors.from_wire(content, dtype, tensor.shape)
         except (InvalidRequest, Unsupported) as error:
             raise type(error)(f"{what} {name!r}: {error}") from None
         if dtype is DType.BF16:
             dtypes[name] = dtype
     return arrays, dtypes
+
+
+def _span(what: str, tensor: Any) -> Span | None:
+    try:
+        return span_of(_read_parameters(tensor.parameters))
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{what} {tensor.name!r}: {error}") from None
+
+
+def _unsendable(response: InferResponse, error: InvalidRequest) -> ModelFailed:
+    return ModelFailed(f"model {response.model!r} gave a response that cannot be sent: {error}")
 
 
 def _typed(tensor: Any, dtype: DType) -> np.ndarray:

@@ -9,7 +9,6 @@ Specification: the HTTP part of the Open Inference Protocol v2, and its binary t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -17,6 +16,7 @@ import numpy as np
 
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import grpc_codec, tensors
+from sonic.protocol.form import BINARY, CLASSES, FormReader, flag, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
 from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
 from sonic.protocol.proto import grpc_service_pb2 as pb
@@ -25,10 +25,11 @@ from sonic.protocol.protojson import from_document, to_document
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from google.protobuf.message import Message
 
+    from sonic.protocol.form import Form, Regions
     from sonic.protocol.messages import ModelStatistics, ModelStatus, ServerInfo
     from sonic.protocol.tensors import Buffer
     from sonic.specs import ModelSpec
@@ -38,18 +39,6 @@ if TYPE_CHECKING:
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """Header that gives the length of the JSON in a body with a binary tail, in bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """Which outputs of a response are written as binary: what the request said of each, else its default."""
-
-    binary: bool = False
-    named: Mapping[str, bool] = field(default_factory=dict)
-
-    def is_binary(self, output: str) -> bool:
-        """Whether that output goes into the binary tail."""
-        return self.named.get(output, self.binary)
 
 
 class _Tensor(msgspec.Struct, omit_defaults=True):
@@ -106,7 +95,10 @@ def request_to_wire(request: InferRequest) -> tuple[bytes, int]:
         inputs=[_write(name, array, request.dtype(name), tail) for name, array in request.inputs.items()],
         id=request.id,
         parameters=put_timeout_s(request.parameters, request.timeout_s),
-        outputs=[_Wanted(name, {"binary_data": True}) for name in request.outputs],
+        outputs=[
+            _Wanted(name, {BINARY: True, CLASSES: request.classes[name]} if name in request.classes else {BINARY: True})
+            for name in request.outputs
+        ],
     )
     if not request.outputs:
         document.parameters["binary_data_output"] = True
@@ -114,7 +106,7 @@ def request_to_wire(request: InferRequest) -> tuple[bytes, int]:
 
 
 def request_from_wire(
-    body: bytes, header_length: int | None, model: str, version: str = ""
+    body: bytes, header_length: int | None, model: str, version: str = "", regions: Regions | None = None
 ) -> tuple[InferRequest, Form]:
     """Read the body of an infer request.
 
@@ -126,6 +118,8 @@ def request_from_wire(
         The header :data:`HEADER_LENGTH`; None if there is none and the whole body is JSON.
     model, version : str
         From the path.
+    regions : Regions or None
+        Shared memory that the sender may name; its inputs are views of it where they can be.
 
     Returns
     -------
@@ -138,19 +132,15 @@ def request_from_wire(
     InvalidRequest
         If the body is no such request, or sizes, shapes and datatypes do not agree.
     Unsupported
-        If a tensor is in shared memory, or an output is wanted as a classification.
+        If a tensor is in shared memory, and the sender may use none.
     """
     head, tail = _part(body, header_length)
     document = _decode(head, _Request, "an infer request")
-    arrays, dtypes = _read("input", document.inputs, tail)
-    named: dict[str, bool] = {}
+    arrays, dtypes = _read("input", document.inputs, tail, regions)
+    reader = FormReader(regions)
     for output in document.outputs:
-        for parameter in output.parameters:
-            if parameter == "classification" or parameter.startswith("shared_memory"):
-                raise Unsupported(f"output {output.name!r}: {parameter} is not offered")
-        if "binary_data" in output.parameters:
-            named[output.name] = _flag(output.parameters, "binary_data")
-    form = Form(_flag(document.parameters, "binary_data_output"), named)
+        reader.read(output.name, output.parameters)
+    form = reader.form(binary=flag(document.parameters, "binary_data_output"))
     document.parameters.pop("binary_data_output", None)
     request = InferRequest(
         model=model,
@@ -161,12 +151,13 @@ def request_from_wire(
         timeout_s=pop_timeout_s(document.parameters),
         parameters=document.parameters,
         dtypes=dtypes,
+        classes=reader.classes,
     )
     return request, form
 
 
 def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | None]:
-    """Write the body of an infer response.
+    """Write the body of an infer response, and put into shared memory the outputs that are wanted there.
 
     Returns
     -------
@@ -179,7 +170,7 @@ def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | 
     ModelFailed
         If an output has no datatype of the protocol.
     InvalidRequest
-        If JSON was asked for an output that JSON cannot hold.
+        If JSON was asked for an output that JSON cannot hold, or an output's place in shared memory is too small.
     """
     tail: list[Buffer] = []
     outputs: list[_Tensor] = []
@@ -189,18 +180,22 @@ def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | 
             dtype = response.dtype(name)
         except InvalidRequest as error:
             raise ModelFailed(f"model {response.model!r} gave output {name!r} that cannot be sent: {error}") from error
-        if form.is_binary(name):
+        if name in form.places:
+            where = form.put(name, tensors.to_wire(array, dtype)) or {}
+            outputs.append(_Tensor(name, dtype.name, list(array.shape), where))
+        elif form.is_binary(name):
             outputs.append(_write(name, array, dtype, tail))
         else:
             finite = finite and (array.dtype.kind != "f" or bool(np.isfinite(array).all()))
+            _refuse_halves(dtype, f"output {name!r}: ")
             outputs.append(_Tensor(name, dtype.name, list(array.shape), data=tensors.to_values(array, dtype)))
     document = _Response(response.model, response.version, response.id, dict(response.parameters), outputs)
     body, header_length = _join(document, tail, finite=finite)
     return body, header_length if tail else None
 
 
-def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
-    """Read the body of an infer response; binary tensors are views of it where they can be.
+def response_from_wire(body: bytes, header_length: int | None, regions: Regions | None = None) -> InferResponse:
+    """Read the body of an infer response; tensors are views of it, or of `regions`, where they can be.
 
     Raises
     ------
@@ -210,7 +205,7 @@ def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
     try:
         head, tail = _part(body, header_length)
         document = _decode(head, _Response, "an infer response")
-        arrays, dtypes = _read("output", document.outputs, tail)
+        arrays, dtypes = _read("output", document.outputs, tail, regions)
     except InvalidRequest as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
@@ -322,7 +317,9 @@ def _write(name: str, array: np.ndarray, dtype: DType, tail: list[Buffer]) -> _T
     return _Tensor(name, dtype.name, list(array.shape), {"binary_data_size": memoryview(content).nbytes})
 
 
-def _read(what: str, listed: list[_Tensor], tail: memoryview) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
+def _read(
+    what: str, listed: list[_Tensor], tail: memoryview, regions: Regions | None
+) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
     arrays: dict[str, np.ndarray] = {}
     dtypes: dict[str, DType] = {}
     position = 0
@@ -330,11 +327,14 @@ def _read(what: str, listed: list[_Tensor], tail: memoryview) -> tuple[dict[str,
         try:
             if tensor.name in arrays:
                 raise InvalidRequest("given twice")
-            if "shared_memory_region" in tensor.parameters:
-                raise Unsupported("shared memory is not offered")
+            span = span_of(tensor.parameters)
             dtype = DType.from_wire(tensor.datatype)
             size = tensor.parameters.get("binary_data_size")
-            if size is not None:
+            if span is not None:
+                if tensor.data is not None or size is not None:
+                    raise InvalidRequest("has both shared memory and data")
+                arrays[tensor.name] = tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
+            elif size is not None:
                 if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - position:
                     raise InvalidRequest(f"binary_data_size is {size!r}, and {len(tail) - position} bytes are left")
                 if tensor.data is not None:
@@ -342,6 +342,7 @@ def _read(what: str, listed: list[_Tensor], tail: memoryview) -> tuple[dict[str,
                 arrays[tensor.name] = tensors.from_wire(tail[position : position + size], dtype, tensor.shape)
                 position += size
             elif tensor.data is not None:
+                _refuse_halves(dtype)
                 arrays[tensor.name] = tensors.from_values(tensor.data, dtype, tensor.shape)
             else:
                 raise InvalidRequest("has neither data nor binary_data_size")
@@ -368,11 +369,9 @@ def _part(body: bytes, header_length: int | None) -> tuple[memoryview, memoryvie
     return view[:header_length], view[header_length:]
 
 
-def _flag(parameters: Mapping[str, Parameter], name: str) -> bool:
-    value = parameters.get(name, False)
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"parameter {name} is true or false, given {value!r}")
-    return value
+def _refuse_halves(dtype: DType, where: str = "") -> None:
+    if dtype in (DType.FP16, DType.BF16):
+        raise InvalidRequest(f"{where}{dtype.name} does not travel as JSON: use binary data")
 
 
 def _decode(data: Buffer, kind: type[T], what: str) -> T:

@@ -36,6 +36,8 @@ class InferRequest:
         Time the request has left when it is submitted, in seconds. It travels to the server.
     dtypes : mapping of str to DType
         Datatypes of inputs where the array alone does not say: a ``BF16`` input is float32 in memory.
+    classes : mapping of str to int
+        Of `outputs`, those wanted as their so many largest values, each as the text ``value:index:label``.
     """
 
     model: str
@@ -46,6 +48,7 @@ class InferRequest:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     timeout_s: float | None = None
     dtypes: Mapping[str, DType] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     def dtype(self, name: str) -> DType:
         """Datatype of an input on the wire."""

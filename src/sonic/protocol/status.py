@@ -12,6 +12,7 @@ from sonic.errors import (
     InvalidRequest,
     ModelFailed,
     ModelNotFound,
+    RegionNotFound,
     Unavailable,
     Unsupported,
 )
@@ -19,7 +20,8 @@ from sonic.errors import (
 # error: (gRPC code, HTTP status). A subclass takes the row of its nearest base.
 _TABLE: dict[type[BaseException], tuple[int, int]] = {
     InvalidRequest: (3, 400),  # INVALID_ARGUMENT
-    ModelNotFound: (5, 404),  # NOT_FOUND
+    RegionNotFound: (5, 404),  # NOT_FOUND
+    ModelNotFound: (5, 404),  # NOT_FOUND; what a client takes either for
     Unsupported: (12, 501),  # UNIMPLEMENTED
     ModelFailed: (13, 500),  # INTERNAL
     Cancelled: (1, 499),  # CANCELLED; 499 as nginx has it

@@ -94,6 +94,16 @@ def from_wire(data: Buffer, dtype: DType, shape: Sequence[int]) -> Array:
     return _shaped(np.require(array, requirements="A"), shape)
 
 
+def from_shared(data: memoryview, dtype: DType, shape: Sequence[int]) -> Array:
+    """Array whose bytes are in memory that somebody else may change meanwhile; as :func:`from_wire`, and read-only.
+
+    Numbers are a view where they are aligned; what is checked or converted, is copied first.
+    """
+    if dtype in (DType.BOOL, DType.BYTES, DType.BF16):
+        return from_wire(bytes(data), dtype, shape)
+    return from_wire(data.toreadonly(), dtype, shape)
+
+
 def to_values(array: Array, dtype: DType) -> list[Any]:
     """Elements of an array in row-major order, as JSON has them.
 

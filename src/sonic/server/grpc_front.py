@@ -115,11 +115,12 @@ class _Handlers:
         self._dataplane = dataplane
 
     def infer(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        future = self._dataplane.infer(_with_deadline(grpc_codec.request_from_wire(data), context))
+        request, form = grpc_codec.request_from_wire(data)
+        future = self._dataplane.infer(_with_deadline(request, context))
         if not future.done():
             context.add_callback(future.cancel)  # the client is gone
         try:
-            return grpc_codec.response_to_wire(future.result())
+            return grpc_codec.response_to_wire(future.result(), form)
         finally:
             del future  # which holds the error, whose traceback holds this frame
 
@@ -147,7 +148,7 @@ class _Handlers:
 
     def _accept(self, data: bytes) -> Future[InferResponse]:
         try:
-            return self._dataplane.infer(grpc_codec.request_from_wire(data), inline=False)
+            return self._dataplane.infer(grpc_codec.request_from_wire(data)[0], inline=False)
         except InferenceError as error:
             return failed(error)
 

@@ -1,0 +1,228 @@
+"""System shared memory that clients register by name, and that requests then refer to.
+
+A region stays mapped until it is unregistered and no request refers to its bytes any more: a view of them holds it.
+That its client dies, or removes it from the system, does not take it from the server.
+
+What is not defended against: a client that shortens its memory while the server reads from it, which the system
+answers by ending the server. Only peers that may use shared memory can do that; see :class:`SharedMemory`.
+Specification: the system shared memory extension of the Open Inference Protocol.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+
+# As multiprocessing.shared_memory does, which would also remove the memory in the end.
+from _posixshmem import shm_open  # type: ignore[import-not-found]
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from sonic.errors import InvalidRequest, RegionNotFound, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.protocol.form import Span
+
+MAX_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class RegionStatus:
+    """A registered region.
+
+    Parameters
+    ----------
+    name : str
+        What requests call it.
+    key : str
+        What the system calls it, as for ``shm_open``.
+    offset, byte_size : int
+        The bytes of it that were registered.
+    """
+
+    name: str
+    key: str
+    offset: int
+    byte_size: int
+
+
+class SharedMemory:
+    """The regions of all clients. Thread-safe.
+
+    Parameters
+    ----------
+    allow : bool or None
+        Who may use them: True everyone, False nobody, None peers on this host. Everyone is for peers that share the
+        host's memory but reach the server through a network of their own, as containers do. A proxy on this host
+        makes all of its clients peers on this host.
+    """
+
+    def __init__(self, allow: bool | None = None) -> None:
+        self._allow = allow
+        self._lock = threading.Lock()
+        self._regions: dict[str, tuple[RegionStatus, memoryview]] = {}
+
+    @property
+    def offered(self) -> bool:
+        """Whether anybody may use it."""
+        return self._allow is not False
+
+    def check_peer(self, peer: str) -> None:
+        """Let pass a peer that may use shared memory.
+
+        Parameters
+        ----------
+        peer : str
+            Its address, without a port; empty for one on a Unix domain socket.
+
+        Raises
+        ------
+        Unsupported
+        """
+        if self._allow is False:
+            raise Unsupported("shared memory is off: the server was started with --no-allow-client-shm")
+        if self._allow is None and not is_local(peer):
+            raise Unsupported(
+                f"shared memory is for clients on the server's host, given a client at {peer}: "
+                "--allow-client-shm offers it to all"
+            )
+
+    def register(self, name: str, key: str, offset: int, byte_size: int) -> None:
+        """Map memory of the system under a name.
+
+        Parameters
+        ----------
+        name : str
+            For requests to refer to it.
+        key : str
+            As for ``shm_open``, with or without the slash at its beginning.
+        offset, byte_size : int
+            The bytes of it to register.
+
+        Raises
+        ------
+        InvalidRequest
+            If the name is taken or empty, there is no such memory, or it does not have these bytes.
+        """
+        what = f"shared memory region {name!r}"
+        if not name:
+            raise InvalidRequest("a shared memory region has a name, given ''")
+        status = RegionStatus(name, key, offset, byte_size)
+        with self._lock:
+            self._refuse_taken(name)
+        memory = _map(status, what)
+        with self._lock:
+            self._refuse_taken(name)
+            self._regions[name] = status, memory
+
+    def unregister(self, name: str = "") -> None:
+        """Forget a region, or all of them. One that is not registered is no error, as with Triton."""
+        with self._lock:
+            if name:
+                self._regions.pop(name, None)
+            else:
+                self._regions.clear()
+
+    def status(self, name: str = "") -> tuple[RegionStatus, ...]:
+        """Return one registered region, or all of them.
+
+        Raises
+        ------
+        RegionNotFound
+        """
+        with self._lock:
+            if name:
+                return (self._find(name)[0],)
+            return tuple(status for status, _ in self._regions.values())
+
+    def view(self, span: Span) -> memoryview:
+        """Return bytes of a region, writable; they stay mapped for as long as anything refers to the view.
+
+        Raises
+        ------
+        RegionNotFound
+        InvalidRequest
+            If they are not all within the region.
+        """
+        with self._lock:
+            status, memory = self._find(span.region)
+        if span.offset + span.byte_size > status.byte_size:
+            raise InvalidRequest(
+                f"shared memory region {span.region!r} has {status.byte_size} bytes, "
+                f"given bytes {span.offset} to {span.offset + span.byte_size}"
+            )
+        return memory[span.offset : span.offset + span.byte_size]
+
+    def _find(self, name: str) -> tuple[RegionStatus, memoryview]:
+        try:
+            return self._regions[name]
+        except KeyError:
+            raise RegionNotFound(f"no shared memory region {name!r} is registered") from None
+
+    def _refuse_taken(self, name: str) -> None:
+        if name in self._regions:
+            raise InvalidRequest(f"shared memory region {name!r} is registered already: unregister it first")
+
+
+class PeerRegions:
+    """The regions as one peer may use them; whether it may is looked into when it does.
+
+    Parameters
+    ----------
+    memory : SharedMemory
+    peer : callable
+        Returns the peer's address, as for :meth:`SharedMemory.check_peer`.
+    """
+
+    __slots__ = ("_memory", "_peer")
+
+    def __init__(self, memory: SharedMemory, peer: Callable[[], str]) -> None:
+        self._memory = memory
+        self._peer = peer
+
+    def view(self, span: Span) -> memoryview:
+        """Return bytes of a region; see :meth:`SharedMemory.view`."""
+        self._memory.check_peer(self._peer())
+        return self._memory.view(span)
+
+
+def is_local(peer: str) -> bool:
+    """Whether an address, empty for that of a Unix domain socket, is of this host."""
+    if not peer:
+        return True
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _map(status: RegionStatus, what: str) -> memoryview:
+    inner = status.key.removeprefix("/")
+    if not inner or len(os.fsencode(inner)) > MAX_NAME or inner in (".", "..") or "/" in inner or "\0" in inner:
+        raise InvalidRequest(f"{what}: key {status.key!r} is not the name of shared memory, such as '/input_data'")
+    if status.byte_size <= 0 or status.offset < 0:
+        raise InvalidRequest(f"{what}: given offset {status.offset} and byte size {status.byte_size}")
+    try:
+        descriptor = shm_open(f"/{inner}", os.O_RDWR, mode=0o600)
+    except OSError as error:
+        raise InvalidRequest(f"{what}: key {status.key!r} cannot be opened: {error.strerror}") from None
+    try:
+        there = os.fstat(descriptor).st_size
+        if status.offset + status.byte_size > there:
+            raise InvalidRequest(
+                f"{what}: key {status.key!r} has {there} bytes, "
+                f"given bytes {status.offset} to {status.offset + status.byte_size}"
+            )
+        skip = status.offset % mmap.ALLOCATIONGRANULARITY  # a mapping begins at a page
+        mapped = mmap.mmap(descriptor, skip + status.byte_size, offset=status.offset - skip)
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"{what}: key {status.key!r} cannot be mapped: {error}") from None
+    finally:
+        os.close(descriptor)
+    return memoryview(mapped)[skip:]
