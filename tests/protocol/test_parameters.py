@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
+from sonic.protocol.parameters import pop_timeout_s, priority_of, put_timeout_s
 
 
 def test_seconds_are_microseconds_on_the_wire() -> None:
@@ -32,3 +32,13 @@ def test_text_is_taken_as_some_clients_send_it() -> None:
 def test_other_values_are_refused(value: object) -> None:
     with pytest.raises(InvalidRequest, match="microseconds"):
         pop_timeout_s({"timeout": value})  # type: ignore[dict-item]
+
+
+def test_priorities() -> None:
+    assert [priority_of(given) for given in ({}, {"priority": 3}, {"priority": "2"})] == [0, 3, 2]
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "high"])
+def test_other_priorities_are_refused(value: object) -> None:
+    with pytest.raises(InvalidRequest, match="priority is a whole number"):
+        priority_of({"priority": value})  # type: ignore[dict-item]

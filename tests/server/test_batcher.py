@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from math import inf
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sonic.server.batcher import Batcher, BatchPolicy
+from sonic.server.batcher import Batcher, BatchPolicy, QueuePolicy
 
 
 def filled(policy: BatchPolicy, *rows: int, now_s: float = 0.0) -> Batcher[int]:
@@ -96,12 +97,108 @@ def test_overdue_requests_leave() -> None:
 
 
 def test_the_queue_has_an_end() -> None:
-    batcher = filled(BatchPolicy(max_rows=4, max_queue=2), 1)
-    assert not batcher.full
+    batcher = filled(BatchPolicy(max_rows=4, queue=QueuePolicy(max_size=2)), 1)
+    assert not batcher.full()
     batcher.add(1, now_s=0.0)
-    assert batcher.full
+    assert batcher.full()
     batcher.take(0.0)
-    assert not batcher.full
+    assert not batcher.full()
+
+
+def test_every_priority_has_an_end_of_its_own() -> None:
+    policy = BatchPolicy(queue=QueuePolicy(max_size=1), queues={2: QueuePolicy(max_size=2)}, levels=3)
+    batcher: Batcher[str] = Batcher(policy)
+    for item, level in (("a", 3), ("b", 2)):
+        batcher.add(item, now_s=0.0, level=level)
+    assert [batcher.full(level) for level in (1, 2, 3)] == [False, False, True]
+    assert batcher.take(0.0) == ["b"]
+    batcher.add("c", now_s=0.0, level=2)
+    batcher.add("d", now_s=0.0, level=2, deadline_s=1.0)
+    assert batcher.full(2)
+    batcher.expire(1.0)
+    assert not batcher.full(2)
+
+
+def test_priorities_that_a_model_does_not_have_are_its_default() -> None:
+    policy = BatchPolicy(levels=3, default_level=2)
+    assert [policy.level(priority) for priority in (0, 1, 3, 4, 2**64 - 1)] == [2, 1, 3, 2, 2]
+
+
+def test_priorities_go_in_order_and_together() -> None:
+    batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=3, levels=3))
+    for item, level in (("c1", 3), ("b1", 2), ("a1", 1), ("c2", 3), ("a2", 1)):
+        batcher.add(item, now_s=0.0, level=level)
+    assert [batcher.take(0.0), batcher.take(0.0)] == [["a1", "a2", "b1"], ["c1", "c2"]]
+
+
+def test_priority_decides_which_shape_goes_first() -> None:
+    batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=8, levels=2))
+    batcher.add("x2", 1, "x", now_s=0.0, level=2)
+    batcher.add("y1", 1, "y", now_s=1.0, level=1)
+    batcher.add("x1", 1, "x", now_s=2.0, level=1)
+    assert [batcher.take(2.0), batcher.take(2.0)] == [["y1"], ["x1", "x2"]]
+
+
+def test_an_outranked_request_still_ends_the_wait_for_company() -> None:
+    batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=8, max_delay_s=1.0, levels=2))
+    batcher.add("low", now_s=0.0, level=2)
+    batcher.add("high", now_s=0.75, level=1)
+    assert batcher.next_ready_s() == 1.0
+    assert batcher.take(0.75) == []
+    assert batcher.take(1.0) == ["high", "low"]
+
+
+def test_what_waits_too_long_is_refused() -> None:
+    queue = QueuePolicy(timeout_s=1.0)
+    batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=4, max_delay_s=9.0, queue=queue))
+    batcher.add("a", now_s=0.0, limit_s=queue.limit_s(None))
+    assert batcher.next_deadline_s() == 1.0
+    assert batcher.expire(1.0) == ["a"]
+    assert len(batcher) == 0
+
+
+def test_what_is_late_goes_behind_the_others_of_its_priority() -> None:
+    policy = BatchPolicy(max_rows=2, queue=QueuePolicy(timeout_s=1.0, delays=True), levels=2)
+    batcher: Batcher[str] = Batcher(policy)
+    for item, now_s, level in (("late", 0.0, 1), ("later", 0.25, 1), ("new", 0.75, 1), ("low", 0.0, 2)):
+        batcher.add(item, now_s=now_s, level=level, limit_s=policy.queue_of(level).limit_s(None))
+    assert batcher.expire(1.25) == []
+    assert [batcher.take(1.25), batcher.take(1.25)] == [["new", "late"], ["later", "low"]]
+
+
+def test_what_is_late_waits_no_longer_for_company() -> None:
+    policy = BatchPolicy(max_rows=8, max_delay_s=60.0, queue=QueuePolicy(timeout_s=1.0, delays=True))
+    batcher: Batcher[str] = Batcher(policy)
+    batcher.add("a", now_s=0.0, limit_s=1.0)
+    assert (batcher.take(0.5), batcher.next_deadline_s()) == ([], 1.0)
+    assert batcher.expire(1.0) == []
+    assert batcher.next_ready_s() <= 1.0
+    assert batcher.take(1.0) == ["a"]
+
+
+def test_what_is_late_still_has_a_deadline() -> None:
+    batcher: Batcher[str] = Batcher(BatchPolicy(queue=QueuePolicy(delays=True)))
+    batcher.add("a", now_s=0.0, limit_s=1.0, deadline_s=2.0)
+    assert (batcher.next_deadline_s(), batcher.expire(1.0), batcher.next_deadline_s()) == (1.0, [], 2.0)
+    assert batcher.expire(2.0) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "own_s", "limit_s"),
+    [
+        (QueuePolicy(), None, inf),
+        (QueuePolicy(), 1.0, inf),
+        (QueuePolicy(timeout_s=2.0), 1.0, 2.0),
+        (QueuePolicy(timeout_s=2.0, allow_override=True), 1.0, 1.0),
+        (QueuePolicy(timeout_s=2.0, allow_override=True), 3.0, 2.0),
+        (QueuePolicy(timeout_s=2.0, allow_override=True), None, 2.0),
+        (QueuePolicy(allow_override=True), 1.0, 1.0),
+    ],
+)
+def test_a_request_may_shorten_its_timeout_where_that_is_allowed(
+    policy: QueuePolicy, own_s: float | None, limit_s: float
+) -> None:
+    assert policy.limit_s(own_s) == limit_s
 
 
 def test_clear_gives_everything_back_in_order() -> None:
@@ -117,7 +214,27 @@ def test_far_deadlines_of_what_has_left_are_not_kept() -> None:
     for item in range(1000):
         batcher.add(item, now_s=0.0, deadline_s=1e9)
         assert batcher.take(0.0) == [item]
-    assert len(batcher._deadlines) < 200
+    assert len(batcher._events) < 200
+
+
+def test_what_has_left_is_not_kept_behind_one_that_waits() -> None:
+    batcher: Batcher[int] = Batcher(BatchPolicy(max_rows=2, max_delay_s=1e9))
+    batcher.add(-1, 1, "rare", now_s=0.0)
+    for item in range(1000):
+        batcher.add(item, 2, "common", now_s=0.0)
+        assert batcher.take(0.0) == [item]
+    assert len(batcher._lanes[1, False]) < 200
+
+
+class Waiting(NamedTuple):
+    """What the test knows of a request."""
+
+    rows: int
+    shape: str
+    arrived_s: float
+    refused_s: float
+    late_s: float
+    level: int
 
 
 class Machine(RuleBasedStateMachine):
@@ -127,18 +244,54 @@ class Machine(RuleBasedStateMachine):
         max_rows=st.integers(0, 12),
         preferred=st.lists(st.integers(1, 12), max_size=3),
         delay_s=st.sampled_from([0.0, 0.5, 2.0]),
+        queues=st.dictionaries(
+            st.integers(1, 3),
+            st.builds(
+                QueuePolicy,
+                timeout_s=st.sampled_from([0.75, 3.0, inf]),
+                delays=st.booleans(),
+                allow_override=st.booleans(),
+                max_size=st.integers(0, 5),
+            ),
+        ),
     )
-    def make(self, max_rows: int, preferred: list[int], delay_s: float) -> None:
-        self.policy = BatchPolicy(max_rows, tuple(preferred), delay_s)
+    def make(self, max_rows: int, preferred: list[int], delay_s: float, queues: dict[int, QueuePolicy]) -> None:
+        self.policy = BatchPolicy(max_rows, tuple(preferred), delay_s, queues=queues, levels=3, default_level=2)
         self.batcher: Batcher[int] = Batcher(self.policy)
         self.now_s = 0.0
-        self.waiting: dict[int, tuple[int, str, float, float]] = {}
+        self.waiting: dict[int, Waiting] = {}
+        self.late: list[int] = []
         self.count = 0
 
-    @rule(rows=st.integers(1, 15), shape=st.sampled_from("ab"), left_s=st.sampled_from([0.25, 1.0, inf]))
-    def add(self, rows: int, shape: str, left_s: float) -> None:
-        self.batcher.add(self.count, rows, shape, now_s=self.now_s, deadline_s=self.now_s + left_s)
-        self.waiting[self.count] = (rows, shape, self.now_s, self.now_s + left_s)
+    def order(self, item: int) -> tuple[int, bool, int]:
+        level = self.waiting[item].level
+        return level, item in self.late, self.late.index(item) if item in self.late else item
+
+    @rule(
+        rows=st.integers(1, 15),
+        shape=st.sampled_from("ab"),
+        left_s=st.sampled_from([0.25, 1.0, inf]),
+        own_s=st.sampled_from([None, 0.5, 5.0]),
+        priority=st.integers(0, 4),
+    )
+    def add(self, rows: int, shape: str, left_s: float, own_s: float | None, priority: int) -> None:
+        level = self.policy.level(priority)
+        queue = self.policy.queue_of(level)
+        size = sum(entry.level == level for entry in self.waiting.values())
+        assert self.batcher.full(level) == (0 < queue.max_size <= size)
+        if self.batcher.full(level):
+            return
+        limit_s = queue.limit_s(own_s)
+        deadline_s = self.now_s + left_s
+        self.batcher.add(self.count, rows, shape, now_s=self.now_s, deadline_s=deadline_s, level=level, limit_s=limit_s)
+        self.waiting[self.count] = Waiting(
+            rows,
+            shape,
+            self.now_s,
+            deadline_s if queue.delays else min(deadline_s, self.now_s + limit_s),
+            self.now_s + limit_s if queue.delays else inf,
+            level,
+        )
         self.count += 1
 
     @rule(step_s=st.sampled_from([0.125, 0.5, 1.0]))
@@ -150,41 +303,53 @@ class Machine(RuleBasedStateMachine):
         self.expire()
         batch = self.batcher.take(self.now_s)
         if not batch:
-            for _, _, arrived_s, _ in self.waiting.values():
-                assert self.now_s < arrived_s + self.policy.max_delay_s, "it waits longer than the delay"
+            assert not self.late, "it waits for company though it is late"
+            for entry in self.waiting.values():
+                assert self.now_s < entry.arrived_s + self.policy.max_delay_s, "it waits longer than the delay"
             assert self.batcher.next_ready_s() > self.now_s
             return
-        rows = [self.waiting[item][0] for item in batch]
-        shapes = {self.waiting[item][1] for item in batch}
+        rows = [self.waiting[item].rows for item in batch]
+        shapes = {self.waiting[item].shape for item in batch}
         assert len(batch) == 1 or sum(rows) <= self.policy.max_rows
         assert len(shapes) == 1, "shapes are mixed"
-        same = [item for item, entry in self.waiting.items() if entry[1] in shapes]
+        same = sorted((item for item, entry in self.waiting.items() if entry.shape in shapes), key=self.order)
         assert batch == same[: len(batch)], "the order within a shape is not kept, or one was left out"
         if self.policy.max_delay_s == 0.0:
-            assert batch[0] == min(self.waiting), "the oldest was passed over"
+            assert batch[0] == min(self.waiting, key=self.order), "the first was passed over"
         for item in batch:
-            del self.waiting[item]  # a second time is a KeyError
+            self.leave(item)
 
     @rule()
     def expire(self) -> None:
         overdue = self.batcher.expire(self.now_s)
-        assert set(overdue) == {item for item, entry in self.waiting.items() if entry[3] <= self.now_s}
+        assert set(overdue) == {item for item, entry in self.waiting.items() if entry.refused_s <= self.now_s}
         assert len(overdue) == len(set(overdue))
         for item in overdue:
-            del self.waiting[item]
+            self.leave(item)
+        late = [item for item, entry in self.waiting.items() if entry.late_s <= self.now_s and item not in self.late]
+        self.late += sorted(late, key=lambda item: (self.waiting[item].late_s, item))
 
     @precondition(lambda self: self.count % 7 == 6)
     @rule()
     def clear(self) -> None:
         assert self.batcher.clear() == sorted(self.waiting)
         self.waiting.clear()
+        self.late.clear()
+
+    def leave(self, item: int) -> None:
+        del self.waiting[item]  # a second time is a KeyError
+        if item in self.late:
+            self.late.remove(item)
 
     @invariant()
     def counts(self) -> None:
         if hasattr(self, "batcher"):
             assert len(self.batcher) == len(self.waiting)
-            deadlines = [entry[3] for entry in self.waiting.values()]
-            assert self.batcher.next_deadline_s() == min(deadlines, default=inf)
+            events = [
+                entry.refused_s if item in self.late else min(entry.refused_s, entry.late_s)
+                for item, entry in self.waiting.items()
+            ]
+            assert self.batcher.next_deadline_s() == min(events, default=inf)
 
 
 TestMachine = Machine.TestCase

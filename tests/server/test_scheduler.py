@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, Unavailable
 from sonic.protocol.messages import InferResponse
 from sonic.server.backends import Instance, Rows
 from sonic.server.backends.base import CallInstance
-from sonic.server.batcher import BatchPolicy
+from sonic.server.batcher import BatchPolicy, QueuePolicy
 from sonic.server.execution import Plan
-from sonic.server.scheduler import Job, Scheduler
+from sonic.server.job import Job
+from sonic.server.scheduler import Scheduler
 from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -55,9 +57,16 @@ class Gated(Instance):
         assert self.started.acquire(timeout=10)
 
 
-def job(*values: float, wanted: tuple[str, ...] = ("y",), timeout_s: float | None = None, shape: object = None) -> Job:
+def job(
+    *values: float,
+    wanted: tuple[str, ...] = ("y",),
+    timeout_s: float | None = None,
+    shape: object = None,
+    priority: int = 0,
+) -> Job:
     x = np.array(values, np.float32).reshape(-1, 1)
-    return Job({"x": x}, len(x), wanted, lambda outputs: InferResponse("m", "1", outputs), shape, timeout_s)
+    respond = partial(InferResponse, "m", "1")
+    return Job({"x": x}, len(x), wanted, respond, shape, timeout_s, priority=priority)
 
 
 def values(future: Any, output: str = "y") -> list[float]:
@@ -175,7 +184,7 @@ def test_a_deadline_ends_a_request_that_waits(bench: Bench) -> None:
 
 def test_a_deadline_ends_a_request_in_a_model_that_hangs(bench: Bench) -> None:
     scheduler = bench.scheduler()
-    (hung,) = bench.busy(scheduler, timeout_s=0.01)
+    (hung,) = bench.busy(scheduler, timeout_s=0.3)
     with pytest.raises(DeadlineExceeded):
         hung.result(10)
     waiting = scheduler.submit(job(2))
@@ -215,7 +224,7 @@ def test_a_request_that_waits_can_be_cancelled(bench: Bench) -> None:
 
 
 def test_a_full_queue_refuses(bench: Bench) -> None:
-    scheduler = bench.scheduler(BatchPolicy(max_rows=1, max_queue=2))
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, queue=QueuePolicy(max_size=2)))
     futures = [*bench.busy(scheduler), scheduler.submit(job(2)), scheduler.submit(job(3))]
     with pytest.raises(Unavailable, match="model 'm': 2 requests wait already"):
         scheduler.submit(job(4))
@@ -359,3 +368,110 @@ def test_who_asks_is_told_of_the_execution(bench: Bench) -> None:
     request.observe = seen.append
     assert values(bench.scheduler().submit(request)) == [2]
     assert seen[0].infer_ns > 0
+
+
+def test_priorities_overtake(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, levels=2, default_level=2))
+    bench.busy(scheduler)
+    futures = [scheduler.submit(job(value, priority=p)) for value, p in ((2, 2), (3, 0), (4, 1), (5, 9))]
+    bench.instance.gate.set()
+    assert [values(future) for future in futures] == [[4], [6], [8], [10]]
+    assert bench.instance.batches == [[1], [4], [2], [3], [5]]
+
+
+def test_a_queue_that_is_too_slow_refuses(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=8, queue=QueuePolicy(timeout_s=0.01)))
+    (first,) = bench.busy(scheduler)
+    late, later = scheduler.submit(job(2)), scheduler.submit(job(3, timeout_s=60.0))
+    for future in (late, later):
+        with pytest.raises(Unavailable, match=r"model 'm': it waited for 0\.01 s, longer than the queue policy allows"):
+            future.result(10)
+    bench.instance.gate.set()
+    assert values(first) == [2], "what runs does not wait"
+
+
+def test_a_request_that_is_late_is_served_last(bench: Bench) -> None:
+    queue = QueuePolicy(delays=True, allow_override=True)
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, queue=queue))
+    bench.busy(scheduler)
+    late = scheduler.submit(job(2, timeout_s=1e-9))
+    on_time = scheduler.submit(job(3))
+    bench.instance.gate.set()
+    assert (values(late), values(on_time)) == ([4], [6])
+    assert bench.instance.batches == [[1], [3], [2]]
+
+
+def test_a_queue_that_never_times_out(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=8, max_delay_s=1e13, queue=QueuePolicy(timeout_s=1e13)))
+    futures = [scheduler.submit(job(1), inline=False), scheduler.submit(job(*range(7)), inline=False)]
+    assert values(futures[0]) == [2]
+
+
+class Shapes(Gated):
+    """Holds the requests of one value until told otherwise."""
+
+    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Any:
+        self.batches.append(inputs["x"][:, 0].tolist())
+        self.started.release()
+        if inputs["x"][0, 0] == 1:
+            assert self.gate.wait(30)
+        if (inputs["x"] < 0).any():
+            raise self.error()
+        return {"y": 2 * inputs["x"], "z": -inputs["x"]}
+
+
+def ordered(bench: Bench) -> tuple[Scheduler, list[Any], list[int]]:
+    """The first of several requests is held, while another instance executes the others."""
+    bench.instance = Shapes()
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, in_order=True), count=2)
+    bench.instance.gate.clear()
+    ended: list[int] = []
+    futures = []
+    for value in (1, 2, -3, 4):
+        request = job(value, timeout_s=60.0)
+        request.future.add_done_callback(lambda _, value=value: ended.append(value))
+        futures.append(scheduler.submit(request, inline=False))
+    for _ in futures:
+        bench.instance.wait_started()
+    return scheduler, futures, ended
+
+
+def test_results_keep_the_order_of_the_requests(bench: Bench) -> None:
+    scheduler, futures, ended = ordered(bench)
+    assert not scheduler.drain(0.0)
+    assert ended == []
+    bench.instance.gate.set()
+    assert scheduler.drain(10)
+    assert (values(futures[0]), values(futures[1]), values(futures[3])) == ([2], [4], [8])
+    with pytest.raises(ModelFailed):
+        futures[2].result(10)
+    assert ended == [1, 2, -3, 4]
+    assert (scheduler.statistics().success.count, scheduler.statistics().fail.count) == (3, 1)
+
+
+def test_a_result_that_waits_its_turn_still_has_a_deadline(bench: Bench) -> None:
+    bench.instance = Shapes()
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, in_order=True), count=2)
+    bench.instance.gate.clear()
+    hung = scheduler.submit(job(1), inline=False)
+    bench.instance.wait_started()
+    held = scheduler.submit(job(2, timeout_s=0.05))
+    assert bench.instance.batches == [[1], [2]]
+    with pytest.raises(DeadlineExceeded):
+        held.result(10)
+    bench.instance.gate.set()
+    assert values(hung) == [2]
+
+
+def test_the_end_gives_out_what_waits_its_turn(bench: Bench) -> None:
+    bench.instance = Shapes()
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, in_order=True), count=2)
+    bench.instance.gate.clear()
+    hung = scheduler.submit(job(1), inline=False)
+    bench.instance.wait_started()
+    held = scheduler.submit(job(2))
+    assert not held.done()
+    scheduler.close()
+    with pytest.raises(Unavailable):
+        hung.result(10)
+    assert values(held) == [4]

@@ -1,22 +1,52 @@
 """Which of the requests that wait go together: a pure state machine, with time passed in.
 
-Requests are grouped by shape: everything but the first dimension of their tensors is equal within a group. Within a
-group the order of arrival is kept, and no request is split. The group of the oldest request goes first, so nothing
-starves; requests of another shape never hold up a batch that could be formed.
+Requests are grouped by shape: everything but the first dimension of their tensors is equal within a group. They go in
+order of priority, and within a priority in order of arrival; what has waited longer than its queue policy likes goes
+behind the others of its priority. No request is split. The group of the request that is first goes first, so nothing
+starves but what is always outranked; requests of another shape never hold up a batch that could be formed.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator, Mapping
 
 T = TypeVar("T")
+
+_Lane = tuple[int, bool]  # a priority level, and whether what is in it is late; the smaller goes first
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """What becomes of requests of one priority while they wait.
+
+    Parameters
+    ----------
+    timeout_s : float
+        How long one may wait.
+    delays : bool
+        What has waited so long is refused; or, if this is set, goes when no other of its priority waits.
+    allow_override : bool
+        Whether a request may bring a shorter timeout of its own.
+    max_size : int
+        Requests that may wait; 0: no bound.
+    """
+
+    timeout_s: float = inf
+    delays: bool = False
+    allow_override: bool = False
+    max_size: int = 0
+
+    def limit_s(self, own_s: float | None) -> float:
+        """How long a request may wait that brings `own_s`; None: it brings nothing."""
+        return min(self.timeout_s, own_s) if self.allow_override and own_s is not None else self.timeout_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +61,92 @@ class BatchPolicy:
         Sizes at which a batch goes at once. Without a delay they only choose where a long queue is cut.
     max_delay_s : float
         How long the oldest request may wait for company while an instance is idle.
-    max_queue : int
-        Requests that may wait; 0: no bound.
+    queue : QueuePolicy
+        For the priorities that `queues` does not name.
+    queues : mapping of int to QueuePolicy
+    levels : int
+        Priorities that there are: 1, which goes first, to this one.
+    default_level : int
+        Priority of requests that ask for none of these.
+    in_order : bool
+        Whether results are given back in the order in which the requests came.
     """
 
     max_rows: int = 0
     preferred_rows: tuple[int, ...] = ()
     max_delay_s: float = 0.0
-    max_queue: int = 0
+    queue: QueuePolicy = QueuePolicy()
+    queues: Mapping[int, QueuePolicy] = field(default_factory=dict)
+    levels: int = 1
+    default_level: int = 1
+    in_order: bool = False
+
+    def level(self, priority: int) -> int:
+        """Priority of a request that asks for this one."""
+        return priority if 0 < priority <= self.levels else self.default_level
+
+    def queue_of(self, level: int) -> QueuePolicy:
+        """Policy for one priority."""
+        return self.queues.get(level, self.queue)
 
 
 class _Entry(Generic[T]):
-    __slots__ = ("arrived_s", "deadline_s", "item", "rows", "shape")
+    __slots__ = ("arrived_s", "item", "lane", "late_s", "refused_s", "rows", "serial", "shape")
 
-    def __init__(self, item: T, rows: int, shape: Hashable, arrived_s: float, deadline_s: float) -> None:
+    def __init__(self, item: T, rows: int, shape: Hashable, level: int, serial: int, arrived_s: float) -> None:
         self.item: T | None = item  # None once it has left
         self.rows = rows
         self.shape = shape
+        self.lane: _Lane = (level, False)
+        self.serial = serial
         self.arrived_s = arrived_s
-        self.deadline_s = deadline_s
+        self.late_s = inf
+        self.refused_s = inf
+
+
+class _Group(Generic[T]):
+    """The requests of one shape."""
+
+    __slots__ = ("_order", "lanes")
+
+    def __init__(self) -> None:
+        self.lanes: dict[_Lane, deque[_Entry[T]]] = {}
+        self._order: list[_Lane] = []
+
+    def __iter__(self) -> Iterator[_Entry[T]]:
+        """Iterate in the order in which they go."""
+        for lane in self._order:
+            yield from self.lanes[lane]
+
+    def rank(self) -> tuple[_Lane, int]:
+        """Return what compares it with other groups: the smaller goes first."""
+        lane = self._order[0]
+        return lane, self.lanes[lane][0].serial
+
+    def due_s(self, delay_s: float) -> float:
+        """When it has to wait no more for company: one that is late has waited long enough."""
+        return min(-inf if late else self.lanes[level, late][0].arrived_s + delay_s for level, late in self._order)
+
+    def append(self, entry: _Entry[T]) -> None:
+        if entry.lane not in self.lanes:
+            self.lanes[entry.lane] = deque()
+            insort(self._order, entry.lane)
+        self.lanes[entry.lane].append(entry)
+
+    def pop(self) -> _Entry[T]:
+        lane = self._order[0]
+        entry = self.lanes[lane].popleft()
+        self._drop_if_empty(lane)
+        return entry
+
+    def remove(self, entry: _Entry[T]) -> None:
+        self.lanes[entry.lane].remove(entry)
+        self._drop_if_empty(entry.lane)
+
+    def _drop_if_empty(self, lane: _Lane) -> None:
+        if not self.lanes[lane]:
+            del self.lanes[lane]
+            self._order.remove(lane)
 
 
 class Batcher(Generic[T]):
@@ -66,23 +163,35 @@ class Batcher(Generic[T]):
     def __init__(self, policy: BatchPolicy) -> None:
         self.policy = policy
         self._preferred = frozenset(policy.preferred_rows)
-        self._groups: dict[Hashable, deque[_Entry[T]]] = {}
-        self._arrivals: deque[_Entry[T]] = deque()
-        self._deadlines: list[tuple[float, int, _Entry[T]]] = []
-        self._serial = 0  # ties of the heap
+        self._groups: dict[Hashable, _Group[T]] = {}
+        # By lane and then arrival, over all groups. What has left stays until it is at the front.
+        self._lanes: dict[_Lane, deque[_Entry[T]]] = {}
+        self._events: list[tuple[float, int, _Entry[T]]] = []  # when something becomes late or is refused
+        self._sizes: dict[int, int] = {}  # by level
+        self._serial = 0
         self._size = 0
 
     def __len__(self) -> int:
         """Return the number of requests that wait."""
         return self._size
 
-    @property
-    def full(self) -> bool:
-        """Whether the policy allows no further request to wait."""
-        return bool(self.policy.max_queue) and self._size >= self.policy.max_queue
+    def full(self, level: int = 1) -> bool:
+        """Whether the policy allows no further request of this priority to wait."""
+        bound = self.policy.queue_of(level).max_size
+        return bound > 0 and self._sizes.get(level, 0) >= bound
 
-    def add(self, item: T, rows: int = 1, shape: Hashable = None, *, now_s: float, deadline_s: float = inf) -> None:
-        """Put a request at the end of the queue.
+    def add(
+        self,
+        item: T,
+        rows: int = 1,
+        shape: Hashable = None,
+        *,
+        now_s: float,
+        deadline_s: float = inf,
+        level: int = 1,
+        limit_s: float = inf,
+    ) -> None:
+        """Put a request into the queue.
 
         Parameters
         ----------
@@ -94,25 +203,26 @@ class Batcher(Generic[T]):
             Requests go together only if theirs are equal.
         now_s, deadline_s : float
             When it arrived, and when waiting longer is of no use.
+        level : int
+            Its priority, from 1, which goes first.
+        limit_s : float
+            How long it may wait before its queue policy applies (see :meth:`QueuePolicy.limit_s`).
         """
-        entry = _Entry(item, rows, shape, now_s, deadline_s)
-        group = self._groups.get(shape)
-        if group is None:
-            group = self._groups[shape] = deque()
-        group.append(entry)
-        self._arrivals.append(entry)
+        self._serial += 1
+        entry = _Entry(item, rows, shape, level, self._serial, now_s)
+        if self.policy.queue_of(level).delays:
+            entry.late_s, entry.refused_s = now_s + limit_s, deadline_s
+        else:
+            entry.refused_s = min(deadline_s, now_s + limit_s)
+        self._put(entry)
+        self._sizes[level] = self._sizes.get(level, 0) + 1
         self._size += 1
-        if deadline_s != inf:
-            self._serial += 1
-            heapq.heappush(self._deadlines, (deadline_s, self._serial, entry))
-            if len(self._deadlines) > 64 + 2 * self._size:  # most of it has left long before its deadline
-                self._deadlines = [d for d in self._deadlines if d[2].item is not None]
-                heapq.heapify(self._deadlines)
+        self._announce(entry, min(entry.late_s, entry.refused_s))
 
     def take(self, now_s: float) -> list[T]:
         """Remove and return the batch that should run now; empty if none should yet.
 
-        Overdue requests must have been removed by :meth:`expire` at the same time.
+        :meth:`expire` must have been called for the same time.
         """
         head = self._head()
         if head is None:
@@ -120,48 +230,90 @@ class Batcher(Generic[T]):
         group = self._groups[head.shape]
         if count := self._ready(group, now_s):
             return self._leave(group, count)
-        for group in self._groups.values():
+        for group in sorted(self._groups.values(), key=_Group.rank):
             if count := self._ready(group, now_s):
                 return self._leave(group, count)
         return []
 
     def expire(self, now_s: float) -> list[T]:
-        """Remove and return every request whose deadline has come."""
+        """Remove and return every request that may wait no longer, and put back those that are late."""
         overdue: list[T] = []
-        while self._deadlines and (self._deadlines[0][0] <= now_s or self._deadlines[0][2].item is None):
-            entry = heapq.heappop(self._deadlines)[2]
-            if entry.item is not None:
+        while self._events and (self._events[0][0] <= now_s or self._events[0][2].item is None):
+            entry = heapq.heappop(self._events)[2]
+            if entry.item is None:
+                continue
+            self._groups[entry.shape].remove(entry)
+            if entry.refused_s <= now_s:
                 overdue.append(entry.item)
-                self._groups[entry.shape].remove(entry)
                 self._forget(entry)
+            else:
+                entry.lane = (entry.lane[0], True)
+                entry.late_s = inf
+                self._put(entry)
+                self._announce(entry, entry.refused_s)
         return overdue
 
     def clear(self) -> list[T]:
         """Remove and return every request, in order of arrival."""
-        items = [entry.item for entry in self._arrivals if entry.item is not None]
+        entries = [entry for group in self._groups.values() for entry in group]
+        items = [entry.item for entry in sorted(entries, key=lambda entry: entry.serial) if entry.item is not None]
         self._groups.clear()
-        self._arrivals.clear()
-        self._deadlines.clear()
+        self._lanes.clear()
+        self._events.clear()
+        self._sizes.clear()
         self._size = 0
         return items
 
     def next_deadline_s(self) -> float:
-        """When :meth:`expire` will next have something; infinity if never."""
-        while self._deadlines and self._deadlines[0][2].item is None:
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else inf
+        """When :meth:`expire` will next have something to do; infinity if never."""
+        while self._events and self._events[0][2].item is None:
+            heapq.heappop(self._events)
+        return self._events[0][0] if self._events else inf
 
     def next_ready_s(self) -> float:
         """When :meth:`take` will at the latest have something, should nothing else arrive; infinity if never."""
-        head = self._head()
-        return head.arrived_s + self.policy.max_delay_s if head is not None else inf
+        due_s = inf
+        for lane in list(self._lanes):
+            if (first := self._first(lane)) is not None:
+                due_s = min(due_s, -inf if lane[1] else first.arrived_s + self.policy.max_delay_s)
+        return due_s
+
+    def _put(self, entry: _Entry[T]) -> None:
+        group = self._groups.get(entry.shape)
+        if group is None:
+            group = self._groups[entry.shape] = _Group()
+        group.append(entry)
+        lane = self._lanes.get(entry.lane)
+        if lane is None:
+            lane = self._lanes[entry.lane] = deque()
+        lane.append(entry)
+        if len(lane) > 64 + 2 * self._size:  # most of it has left, from behind one that waits
+            self._lanes[entry.lane] = deque(e for e in lane if e.item is not None and e.lane == entry.lane)
+
+    def _announce(self, entry: _Entry[T], when_s: float) -> None:
+        if when_s == inf:
+            return
+        heapq.heappush(self._events, (when_s, entry.serial, entry))
+        if len(self._events) > 64 + 2 * self._size:  # most of it has left long before
+            self._events = [event for event in self._events if event[2].item is not None]
+            heapq.heapify(self._events)
 
     def _head(self) -> _Entry[T] | None:
-        while self._arrivals and self._arrivals[0].item is None:
-            self._arrivals.popleft()
-        return self._arrivals[0] if self._arrivals else None
+        for lane in sorted(self._lanes) if len(self._lanes) > 1 else list(self._lanes):
+            if (first := self._first(lane)) is not None:
+                return first
+        return None
 
-    def _ready(self, group: deque[_Entry[T]], now_s: float) -> int:
+    def _first(self, lane: _Lane) -> _Entry[T] | None:
+        entries = self._lanes[lane]
+        while entries:
+            if entries[0].item is not None and entries[0].lane == lane:
+                return entries[0]
+            entries.popleft()
+        del self._lanes[lane]
+        return None
+
+    def _ready(self, group: _Group[T], now_s: float) -> int:
         """Return how many requests at the front of a group go now; 0 while it is better to wait."""
         rows = count = preferred = 0
         closed = False
@@ -176,14 +328,14 @@ class Batcher(Generic[T]):
         if preferred:
             return preferred
         # The sum is the one that next_ready_s gives, so that who waits for it does not wake in vain.
-        if closed or rows >= self.policy.max_rows or now_s >= group[0].arrived_s + self.policy.max_delay_s:
+        if closed or rows >= self.policy.max_rows or now_s >= group.due_s(self.policy.max_delay_s):
             return count
         return 0
 
-    def _leave(self, group: deque[_Entry[T]], count: int) -> list[T]:
+    def _leave(self, group: _Group[T], count: int) -> list[T]:
         batch: list[T] = []
         for _ in range(count):
-            entry = group.popleft()
+            entry = group.pop()
             assert entry.item is not None  # noqa: S101 - what has left is in no group
             batch.append(entry.item)
             self._forget(entry)
@@ -192,5 +344,6 @@ class Batcher(Generic[T]):
     def _forget(self, entry: _Entry[T]) -> None:
         entry.item = None
         self._size -= 1
-        if not self._groups[entry.shape]:
+        self._sizes[entry.lane[0]] -= 1
+        if not self._groups[entry.shape].lanes:
             del self._groups[entry.shape]

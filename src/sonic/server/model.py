@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from sonic.errors import ConfigError
 from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import to_spec
+from sonic.protocol.parameters import priority_of
 from sonic.server.backends.base import LoadContext, backend_for, first_line
-from sonic.server.batcher import BatchPolicy
 from sonic.server.classification import check_classes, classify_outputs, read_labels
 from sonic.server.completion import complete, with_instances
 from sonic.server.execution import Plan
-from sonic.server.scheduler import Job, Scheduler
+from sonic.server.job import Job
+from sonic.server.queueing import DEFAULT_MAX_QUEUE, policy_of
+from sonic.server.scheduler import Scheduler
 from sonic.server.validation import check_request, shape_key
 from sonic.specs import DType
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from sonic.protocol.messages import InferRequest, ModelStatistics
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
-    from sonic.server.backends.base import Models, RequestScheduler, Rows
+    from sonic.server.backends.base import Models, RequestScheduler
     from sonic.server.execution import Execution
 
 
@@ -51,6 +53,8 @@ class ServedModel:
         Cores that its instances together may keep busy.
     default_max_batch : int
         Largest batch where the owner says nothing.
+    max_queue : int
+        Requests that may wait where the owner says nothing; 0: no bound.
     models : Models or None
         The other models of the server, for one that is made of them.
 
@@ -69,6 +73,7 @@ class ServedModel:
         *,
         cores: int,
         default_max_batch: int,
+        max_queue: int = DEFAULT_MAX_QUEUE,
         models: Models | None = None,
     ) -> None:
         try:
@@ -91,7 +96,7 @@ class ServedModel:
         self._outputs = tuple(tensor.name for tensor in self.spec.outputs)
         self._bfloats = {tensor.name: tensor.dtype for tensor in self.spec.outputs if tensor.dtype is DType.BF16}
         plan = Plan(self.spec, rows, *(_reshapes(tensors) for tensors in (completed.input, completed.output)))
-        policy = _policy(completed, rows)
+        policy = policy_of(completed, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
         self._scheduler: RequestScheduler = self._backend.scheduler(self.spec) or Scheduler(plan, policy, instances)
 
@@ -140,6 +145,7 @@ class ServedModel:
             request.timeout_s,
             id=request.id,
             parameters=request.parameters,
+            priority=priority_of(request.parameters),
             observe=observe,
         )
         return self._scheduler.submit(job, inline=inline)
@@ -152,19 +158,6 @@ class ServedModel:
         """Take no more requests, end in Unavailable those that wait, and release the model."""
         if self._scheduler.close():
             self._backend.close()
-
-
-def _policy(config: ModelConfig, rows: Rows) -> BatchPolicy:
-    batching = config.dynamic_batching
-    max_queue = batching.default_queue_policy.max_queue_size
-    if not config.HasField("dynamic_batching") or not rows.merge or config.max_batch_size < 2:
-        return BatchPolicy(max_queue=max_queue)
-    return BatchPolicy(
-        max_rows=config.max_batch_size,
-        preferred_rows=tuple(batching.preferred_batch_size),
-        max_delay_s=batching.max_queue_delay_microseconds / 1e6,
-        max_queue=max_queue,
-    )
 
 
 def _reshapes(tensors: Iterable[ModelInput | ModelOutput]) -> dict[str, tuple[int, ...]]:

@@ -8,13 +8,16 @@ A merged execution that fails is repeated request by request, so that an error r
 A deadline ends a request that waits, and one that is being executed as soon as a worker thread executes it: the
 result is then thrown away, and the instance is busy until the model returns. It cannot interrupt a model that runs
 in the thread that brought the request.
+
+Where the policy asks for order, a result waits until every request that came before has ended. Errors that are not the
+model's (a deadline, a queue that is too slow, the end of the server) do not wait.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future
+from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -24,87 +27,21 @@ from sonic.server.batcher import Batcher
 from sonic.server.counters import Counters
 from sonic.server.execution import execute, execute_calls
 from sonic.server.failures import without_frames
+from sonic.server.job import Job, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
 
-    import numpy as np
-
-    from sonic.errors import SonicError
-    from sonic.protocol.messages import InferResponse, ModelStatistics, Parameter
+    from sonic.protocol.messages import InferResponse, ModelStatistics
     from sonic.server.backends.base import Instance
     from sonic.server.batcher import BatchPolicy
     from sonic.server.execution import Execution, Plan
 
-    Arrays = Mapping[str, np.ndarray]
+__all__ = ["Job", "Scheduler"]
 
 _NEVER_S = threading.TIMEOUT_MAX / 2
 """A timeout from here on is none: nothing can wait so long."""
-
-
-class Job:
-    """One request on its way through a scheduler.
-
-    Parameters
-    ----------
-    inputs : mapping of str to ndarray
-        Checked against the model.
-    rows : int
-    wanted : tuple of str
-        Names of outputs.
-    respond : callable
-        Makes the response of the wanted outputs.
-    shape : hashable
-        Jobs are merged only if theirs are equal.
-    timeout_s : float or None
-    id : str
-    parameters : mapping of str to bool, int, float or str
-    observe : callable or None
-        Told of the execution that made the response, before the future ends.
-    """
-
-    __slots__ = (
-        "arrived_s",
-        "deadline_s",
-        "ended",
-        "future",
-        "id",
-        "inputs",
-        "observe",
-        "parameters",
-        "respond",
-        "rows",
-        "shape",
-        "timeout_s",
-        "wanted",
-    )
-
-    def __init__(
-        self,
-        inputs: Arrays,
-        rows: int,
-        wanted: tuple[str, ...],
-        respond: Callable[[Arrays], InferResponse],
-        shape: Hashable = None,
-        timeout_s: float | None = None,
-        *,
-        id: str = "",  # noqa: A002 - the protocol's word
-        parameters: Mapping[str, Parameter] | None = None,
-        observe: Callable[[Execution], None] | None = None,
-    ) -> None:
-        self.inputs = inputs
-        self.rows = rows
-        self.wanted = wanted
-        self.id = id
-        self.parameters = parameters or {}
-        self.observe = observe
-        self.shape = shape
-        self.timeout_s = timeout_s
-        self.respond = respond
-        self.future: Future[InferResponse] = Future()
-        self.arrived_s = 0.0
-        self.deadline_s = inf
-        self.ended = False  # guarded by the scheduler's lock; then the future is or is just being set
 
 
 class Scheduler:
@@ -124,7 +61,10 @@ class Scheduler:
         self._counters = Counters(plan.spec.name, plan.spec.version)
         self._instances = len(instances)
         self._idle = list(instances)
-        self._running: set[Job] = set()  # those that worker threads execute
+        self._running: set[Job] = set()  # those that worker threads execute, and those whose result waits its turn
+        self._order: deque[Job] | None = deque() if policy.in_order else None
+        self._outbox: deque[Job] = deque()  # those whose turn it is
+        self._sending = False
         self._accepted = 0  # and not yet ended
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -171,25 +111,33 @@ class Scheduler:
         """
         batch: list[Job] = []
         overdue: list[Job] = []
+        level = self._batcher.policy.level(job.priority)
+        queue = self._batcher.policy.queue_of(level)
         with self._lock:
             if self._closed:
                 raise Unavailable(f"{self._label} is being unloaded")
-            if self._batcher.full:
-                raise Unavailable(f"{self._label}: {len(self._batcher)} requests wait already, no more are taken")
+            if self._batcher.full(level):
+                raise Unavailable(f"{self._label}: {queue.max_size} requests wait already, no more are taken")
             job.arrived_s = now_s = time.monotonic()
-            if job.timeout_s is not None and job.timeout_s < _NEVER_S:
+            if (limit_s := queue.limit_s(job.timeout_s)) < _NEVER_S:
+                job.limit_s = limit_s
+            if job.timeout_s is not None and job.timeout_s < _NEVER_S and not (queue.delays and queue.allow_override):
                 job.deadline_s = now_s + job.timeout_s
             self._accepted += 1
+            if self._order is not None:
+                self._order.append(job)
             rows = self._plan.room(job.rows)
-            self._batcher.add(job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s)
+            self._batcher.add(
+                job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s, level=level, limit_s=job.limit_s
+            )
             if inline and self._idle:
                 overdue = self._overdue(now_s)
                 batch = self._next_batch(now_s)
             if batch:
                 instance = self._idle.pop()
-            if len(self._batcher) and (self._idle or job.deadline_s != inf):
+            if len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
                 self._call_worker()
-        self._refuse(overdue)
+        self._refuse(overdue, now_s)
         if batch:
             self._run(instance, batch, now_s)
         return job.future
@@ -211,12 +159,13 @@ class Scheduler:
         """
         with self._lock:
             self._closed = True
-            ended = self._end([*self._batcher.clear(), *self._running])
-            self._running.clear()
+            ended = self._end([*self._batcher.clear(), *(job for job in self._running if job.result is None)])
+            self._running.difference_update(ended)
             self._work.notify_all()
             free = [thread for thread in self._threads if thread not in self._busy]
         for job in ended:
-            _fail(job, Unavailable(f"{self._label} is being unloaded, the request did not end in time"))
+            job.fail(Unavailable(f"{self._label} is being unloaded, the request did not end in time"))
+        self._send()
         for thread in free:
             if thread is not threading.current_thread():
                 thread.join()
@@ -243,31 +192,49 @@ class Scheduler:
             self._threads.append(thread)
             thread.start()
 
-    def _end(self, jobs: Sequence[Job], done: Execution | None = None, started_s: float = 0.0) -> list[Job]:
-        """Count those of the jobs that had not ended, and return them: their futures are the caller's to set."""
+    def _end(self, jobs: Sequence[Job], result: Result | None = None) -> list[Job]:
+        """Count those of the jobs that had not ended, and return them: their futures are the caller's to set.
+
+        Where order is kept, those with a result are left to :meth:`_send`, when it is their turn.
+        """
         ended = [job for job in jobs if not job.ended]
-        if not ended:
-            return ended
+        if result is not None and self._order is not None:
+            for job in ended:
+                job.result = result
+            self._running.update(ended)  # a deadline can still end them
+            ended = []
+        self._count(ended, result)
+        while self._order and (self._order[0].ended or self._order[0].result is not None):
+            job = self._order.popleft()
+            if not job.ended:
+                self._running.discard(job)
+                self._count([job], job.result)
+                self._outbox.append(job)
+        return ended
+
+    def _count(self, jobs: Sequence[Job], result: Result | None) -> None:
+        if not jobs:
+            return
         now_s, now_ms = time.monotonic(), time.time_ns() // 1_000_000
-        for job in ended:
+        for job in jobs:
             job.ended = True
             total_ns = round((now_s - job.arrived_s) * 1e9)
-            if done is None:
+            done = None if result is None else result.execution
+            if result is None or done is None:
                 self._counters.failed(total_ns=total_ns, now_ms=now_ms)
             else:
                 self._counters.succeeded(
                     rows=job.rows,
                     total_ns=total_ns,
-                    queue_ns=round((started_s - job.arrived_s) * 1e9),
+                    queue_ns=round((result.started_s - job.arrived_s) * 1e9),
                     input_ns=done.input_ns,
                     infer_ns=done.infer_ns,
                     output_ns=done.output_ns,
                     now_ms=now_ms,
                 )
-        self._accepted -= len(ended)
+        self._accepted -= len(jobs)
         if not self._accepted:
             self._quiet.notify_all()
-        return ended
 
     def _overdue(self, now_s: float) -> list[Job]:
         running = [job for job in self._running if job.deadline_s <= now_s]
@@ -298,89 +265,88 @@ class Scheduler:
                         return
                     event_s = self._next_event_s()
                     self._waiting += 1
-                    self._work.wait(None if event_s == inf else max(0.0, event_s - now_s))
+                    self._work.wait(None if event_s - now_s > _NEVER_S else max(0.0, event_s - now_s))
                     self._waiting -= 1
-            self._refuse(overdue)
+            self._refuse(overdue, now_s)
             if batch:
                 self._run(instance, batch, now_s)
 
     def _run(self, instance: Instance, batch: list[Job], started_s: float) -> None:
         """Execute a batch on an instance that is not idle, give the instance back, and end the jobs."""
-        results: list[_Result] = []
+        results: list[Result] = []
+        live: list[list[Job]] = []
         interrupted: list[Job] = []
         try:
-            results = self._attempt(instance, batch)
+            results = self._attempt(instance, batch, started_s)
         finally:
             with self._lock:
                 self._idle.append(instance)
                 self._running.difference_update(batch)
                 for result in results:
-                    result.live = self._end(result.jobs, result.execution, started_s)
+                    live.append(self._end(result.jobs, result))
                     if result.execution is not None:
                         self._counters.executed()
                 if not results:  # as by Ctrl-C in the thread that brought the request
                     interrupted = self._end(batch)
-                if len(self._batcher):
+                if len(self._batcher) or (self._order and any(job.deadline_s != inf for job in self._running)):
                     self._call_worker()
             for job in interrupted:
-                _fail(job, Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
-        for result in results:
-            result.deliver()
+                job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
+        for result, jobs in zip(results, live, strict=True):
+            for job in jobs:
+                job.deliver(result)
+        self._send()
 
-    def _attempt(self, instance: Instance, batch: list[Job]) -> list[_Result]:
+    def _send(self) -> None:
+        """End the jobs whose turn it is. One thread does at a time, or they could overtake each other."""
+        if self._order is None:
+            return
+        with self._lock:
+            if self._sending:
+                return
+            self._sending = True
+        while True:
+            with self._lock:
+                job = self._outbox.popleft() if self._outbox else None
+                if job is None or job.result is None:
+                    self._sending = False
+                    return
+            try:
+                job.deliver(job.result)
+            except BaseException:  # an interrupt; the next thread goes on
+                self._sending = False
+                raise
+
+    def _attempt(self, instance: Instance, batch: list[Job], started_s: float) -> list[Result]:
         rows = [job.rows for job in batch]
         try:
             if isinstance(instance, CallInstance):
                 calls = [Call(j.inputs, j.wanted, j.id, j.parameters, j.timeout_s) for j in batch]
-                return _results(batch, *execute_calls(instance, self._plan, calls, rows))
+                return _results(batch, started_s, *execute_calls(instance, self._plan, calls, rows))
             wanted = batch[0].wanted
             if any(job.wanted != wanted for job in batch):
                 wanted = tuple(output.name for output in self._plan.spec.outputs)
             done = execute(instance, self._plan, [j.inputs for j in batch], rows, wanted)
-            return [_Result(batch, execution=done)]
+            return [Result(batch, started_s, done)]
         except InferenceError as error:
             if len(batch) == 1:
-                return [_Result(batch, error=without_frames(error))]
-        return [self._attempt(instance, [job])[0] for job in batch]
+                return [Result(batch, started_s, without_frames(error))]
+        return [self._attempt(instance, [job], started_s)[0] for job in batch]
 
-    def _refuse(self, overdue: Sequence[Job]) -> None:
+    def _refuse(self, overdue: Sequence[Job], now_s: float) -> None:
         for job in overdue:
-            text = f"{self._label}: the deadline of {job.timeout_s:g} s came before the result"
-            _fail(job, DeadlineExceeded(text))
+            if job.arrived_s + job.limit_s <= now_s and not job.future.running():
+                text = f"it waited for {job.limit_s:g} s, longer than the queue policy allows"
+                job.fail(Unavailable(f"{self._label}: {text}"))
+            else:
+                text = f"the deadline of {job.timeout_s:g} s came before the result"
+                job.fail(DeadlineExceeded(f"{self._label}: {text}"))
+        if overdue:
+            self._send()
 
 
-class _Result:
-    """What one execution made of its jobs."""
-
-    def __init__(
-        self, jobs: list[Job], *, execution: Execution | None = None, error: InferenceError | None = None
-    ) -> None:
-        self.jobs = jobs
-        self.execution = execution
-        self.error = error
-        self.live: list[Job] = []  # those that had not ended before
-
-    def deliver(self) -> None:
-        live = set(self.live)
-        if self.error is not None:
-            for job in live:
-                _fail(job, self.error)
-        if self.execution is not None:
-            for job, outputs in zip(self.jobs, self.execution.outputs, strict=True):
-                if job in live:
-                    if job.observe is not None:
-                        job.observe(self.execution)
-                    job.future.set_result(job.respond({name: outputs[name] for name in job.wanted}))
-
-
-def _results(batch: list[Job], done: Execution, errors: Mapping[int, InferenceError]) -> list[_Result]:
-    results = [_Result([batch[position]], error=without_frames(error)) for position, error in errors.items()]
+def _results(batch: list[Job], started_s: float, done: Execution, errors: Mapping[int, InferenceError]) -> list[Result]:
+    results = [Result([batch[position]], started_s, without_frames(error)) for position, error in errors.items()]
     if succeeded := [job for position, job in enumerate(batch) if position not in errors]:
-        results.append(_Result(succeeded, execution=done))
+        results.append(Result(succeeded, started_s, done))
     return results
-
-
-def _fail(job: Job, error: SonicError) -> None:
-    # A job that waited can be cancelled up to this moment; one that ran cannot.
-    if job.future.running() or job.future.set_running_or_notify_cancel():
-        job.future.set_exception(error)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, Parameter
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.execution import Execution
-    from sonic.server.scheduler import Job
+    from sonic.server.job import Job
     from sonic.specs import ModelSpec, TensorSpec
 
 GROUP = "sonic.backends"
