@@ -141,3 +141,27 @@ def test_a_server_closed_in_mid_request_ends_the_calls(folder: Any, serve: Any, 
     assert all(isinstance(error, InferenceServerException) for error in errors)
     assert {error.status() for error in errors} <= {"StatusCode.UNAVAILABLE", "StatusCode.CANCELLED"}
     client.close()
+
+
+def test_overload_is_refused_at_once(serve: Any, folder: Any, script: Any) -> None:
+    folder.scripted()
+    server = serve(folder, max_queue=2)
+    script.hold()
+    accepted = [server.dataplane.infer(request(), inline=False)]
+    script.wait_started()
+    accepted += [server.dataplane.infer(request(), inline=False) for _ in range(2)]
+    with sonic.Model(f"{server.grpc_url}/scripted") as model, httpx.Client() as http:
+        refused = model.submit(x=np.ones((1, 2), np.float32))
+        with pytest.raises(Unavailable, match="2 requests wait already"):
+            refused.result(10)
+        body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 1]}]}
+        answer = http.post(f"{server.http_url}/v2/models/scripted/infer", json=body)
+        assert (answer.status_code, "2 requests wait already" in answer.json()["error"]) == (503, True)
+    script.release()
+    assert [future.result(10).outputs["y"][0, 0] for future in accepted] == [2, 2, 2]
+
+
+def test_a_bound_below_zero_is_refused(folder: Any) -> None:
+    folder.onnx("a")
+    with pytest.raises(ConfigError, match="bound of a queue"):
+        sonic.serve(folder.path, max_queue=-1)

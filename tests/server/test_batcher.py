@@ -226,6 +226,45 @@ def test_what_has_left_is_not_kept_behind_one_that_waits() -> None:
     assert len(batcher._lanes[1, False]) < 200
 
 
+def test_what_cannot_be_done_in_time_makes_room_for_what_can() -> None:
+    batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=1))
+    for item, deadline_s in (("a", 1.0), ("b", 1.5), ("c", 3.0)):
+        batcher.add(item, now_s=0.0, deadline_s=deadline_s)
+    assert batcher.expire(0.5, needed_s=1.0) == ["a", "b"]
+    assert batcher.expire(2.5, needed_s=1.0) == [], "there is nothing else to do"
+    assert batcher.take(2.5) == ["c"]
+
+
+def test_a_queue_policy_says_nothing_of_the_time_to_execute() -> None:
+    batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=1))
+    batcher.add("a", now_s=0.0, limit_s=1.0)
+    batcher.add("b", now_s=0.0)
+    assert batcher.expire(0.5, needed_s=1.0) == []
+    assert batcher.expire(1.0, needed_s=1.0) == ["a"]
+
+
+@pytest.mark.parametrize("left_s", [inf, 0.5])
+def test_at_three_times_the_capacity_the_queue_is_bounded_and_the_goodput_stays(left_s: float) -> None:
+    """A second's work of 100 requests, on a virtual clock, of which 300 arrive."""
+    batcher: Batcher[float] = Batcher(BatchPolicy(max_rows=4, queue=QueuePolicy(max_size=64)))
+    arrivals = [number / 300 for number in range(300 * 60)]
+    execution_s, now_s, done, refused, overdue = 0.04, 0.0, 0, 0, 0
+    while arrivals or len(batcher):
+        while arrivals and arrivals[0] <= now_s:
+            arrived_s = arrivals.pop(0)
+            if batcher.full():
+                refused += 1
+            else:
+                batcher.add(arrived_s, now_s=arrived_s, deadline_s=arrived_s + left_s)
+        assert len(batcher) <= 64
+        overdue += len(batcher.expire(now_s, 2 * execution_s))
+        batch = batcher.take(now_s)
+        now_s += execution_s if batch else 1 / 300
+        done += sum(now_s <= arrived_s + left_s for arrived_s in batch)
+    assert done + refused + overdue == 300 * 60, "an accepted request was done too late"
+    assert done >= 0.95 * 100 * 60
+
+
 class Waiting(NamedTuple):
     """What the test knows of a request."""
 

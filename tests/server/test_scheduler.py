@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_a_deadline_ends_a_request_that_waits(bench: Bench) -> None:
     scheduler = bench.scheduler()
     (first,) = bench.busy(scheduler)
     late = scheduler.submit(job(2, timeout_s=0.01))
-    with pytest.raises(DeadlineExceeded, match=r"model 'm': the deadline of 0\.01 s came before the result"):
+    with pytest.raises(DeadlineExceeded, match=r"model 'm': the deadline of 0\.01 s comes before the result"):
         late.result(10)
     bench.instance.gate.set()
     assert values(first) == [2]
@@ -380,9 +381,9 @@ def test_priorities_overtake(bench: Bench) -> None:
 
 
 def test_a_queue_that_is_too_slow_refuses(bench: Bench) -> None:
-    scheduler = bench.scheduler(BatchPolicy(max_rows=8, queue=QueuePolicy(timeout_s=0.01)))
+    scheduler = bench.scheduler(BatchPolicy(max_rows=8, queues={2: QueuePolicy(timeout_s=0.01)}, levels=2))
     (first,) = bench.busy(scheduler)
-    late, later = scheduler.submit(job(2)), scheduler.submit(job(3, timeout_s=60.0))
+    late, later = (scheduler.submit(job(2, priority=2, timeout_s=timeout_s)) for timeout_s in (None, 60.0))
     for future in (late, later):
         with pytest.raises(Unavailable, match=r"model 'm': it waited for 0\.01 s, longer than the queue policy allows"):
             future.result(10)
@@ -475,3 +476,38 @@ def test_the_end_gives_out_what_waits_its_turn(bench: Bench) -> None:
     with pytest.raises(Unavailable):
         hung.result(10)
     assert values(held) == [4]
+
+
+def test_overload_is_refused_at_once_and_what_was_accepted_goes_on(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=4, queue=QueuePolicy(max_size=8)))
+    permits = threading.Semaphore(0)
+    bench.instance.gate = SimpleNamespace(wait=lambda _: permits.acquire(timeout=30), set=lambda: None)
+    accepted, refused = [scheduler.submit(job(0), inline=False)], 0
+    bench.instance.wait_started()
+    for value in range(1, 61):  # twelve arrive while a batch of four is executed
+        try:
+            accepted.append(scheduler.submit(job(value), inline=False))
+        except Unavailable:
+            refused += 1
+        assert scheduler.pending <= 8
+        if value % 12 == 0:
+            permits.release()
+            bench.instance.wait_started()
+    permits.release(100)
+    assert scheduler.drain(10)
+    assert all(future.result(0) for future in accepted)
+    assert len(accepted) + refused == 61
+    assert scheduler.statistics().success.count == len(accepted)
+    assert [len(batch) for batch in bench.instance.batches] == [1, *[4] * ((len(accepted) - 1) // 4)]
+
+
+def test_under_load_nothing_is_begun_that_cannot_be_done_in_time(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1))
+    scheduler._usual_s = 10.0
+    (first,) = bench.busy(scheduler)
+    futures = [scheduler.submit(job(2, timeout_s=5.0)), scheduler.submit(job(3))]
+    bench.instance.gate.set()
+    assert (values(first), values(futures[1])) == ([2], [6])
+    with pytest.raises(DeadlineExceeded):
+        futures[0].result(10)
+    assert bench.instance.batches == [[1], [3]]

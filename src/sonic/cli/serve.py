@@ -25,6 +25,9 @@ def serve(
     default_max_batch: Annotated[
         int, typer.Option(min=1, help="Largest batch of a model that can batch and has no config.pbtxt.")
     ] = 1024,
+    max_queue: Annotated[
+        int, typer.Option(min=0, help="Requests that may wait for a model that sets no max_queue_size; 0: no bound.")
+    ] = 1024,
     exit_on_error: Annotated[
         bool, typer.Option(help="End if a model cannot be loaded; otherwise serve the others.")
     ] = True,
@@ -77,6 +80,7 @@ def serve(
             explicit=model_control == "explicit",
             poll_s=poll_s if model_control == "poll" else None,
             default_max_batch=default_max_batch,
+            max_queue=max_queue,
         ),
         started,
         lambda _: typer.echo(f"draining, for at most {drain_s:g} s", err=True),

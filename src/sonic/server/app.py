@@ -13,6 +13,7 @@ from sonic.server.dataplane import Dataplane
 from sonic.server.grpc_front import GrpcFront
 from sonic.server.http_front import HttpFront
 from sonic.server.polling import Poller
+from sonic.server.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.repository import Repository
 from sonic.server.sockets import authority, listen
 
@@ -60,7 +61,8 @@ class Server:
         poll_s: float | None = None,
         empty_ok: bool = False,
         default_max_batch: int = DEFAULT_MAX_BATCH,
-        threads: int = 256,
+        max_queue: int = DEFAULT_MAX_QUEUE,
+        threads: int = 2048,
         name: str = "sonic",
     ) -> None:
         if explicit and poll_s is not None:
@@ -69,7 +71,11 @@ class Server:
         self._closing = threading.Lock()
         self._closed = False
         self.repository = Repository(
-            repositories, cores=cores, only=() if explicit else models, default_max_batch=default_max_batch
+            repositories,
+            cores=cores,
+            only=() if explicit else models,
+            default_max_batch=default_max_batch,
+            max_queue=max_queue,
         )
         self._poller = None if poll_s is None else Poller(self.repository, poll_s)
         # Ports first: that one is taken should not be learnt after minutes of loading.
@@ -173,7 +179,8 @@ def serve(
     poll_s: float | None = None,
     empty_ok: bool = False,
     default_max_batch: int = DEFAULT_MAX_BATCH,
-    threads: int = 256,
+    max_queue: int = DEFAULT_MAX_QUEUE,
+    threads: int = 2048,
     name: str = "sonic",
 ) -> Server:
     """Serve the models in folders, over gRPC and HTTP, from this process.
@@ -211,8 +218,11 @@ def serve(
         Whether a repository may hold no model yet; where it is polled, it always may.
     default_max_batch : int
         Largest batch of a model that can batch and has no config.pbtxt.
+    max_queue : int
+        Requests that may wait for a model whose config.pbtxt sets no ``max_queue_size``; further ones are refused as
+        unavailable. 0: no bound.
     threads : int
-        gRPC requests that can be in hand at the same time.
+        gRPC requests that can be in hand at the same time, those that wait included. Threads are started as needed.
     name : str
         What the server calls itself to clients.
 
@@ -242,6 +252,7 @@ def serve(
         poll_s=poll_s,
         empty_ok=empty_ok,
         default_max_batch=default_max_batch,
+        max_queue=max_queue,
         threads=threads,
         name=name,
     )

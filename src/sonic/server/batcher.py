@@ -91,7 +91,7 @@ class BatchPolicy:
 
 
 class _Entry(Generic[T]):
-    __slots__ = ("arrived_s", "item", "lane", "late_s", "refused_s", "rows", "serial", "shape")
+    __slots__ = ("arrived_s", "deadline_s", "item", "lane", "late_s", "refused_s", "rows", "serial", "shape")
 
     def __init__(self, item: T, rows: int, shape: Hashable, level: int, serial: int, arrived_s: float) -> None:
         self.item: T | None = item  # None once it has left
@@ -100,6 +100,7 @@ class _Entry(Generic[T]):
         self.lane: _Lane = (level, False)
         self.serial = serial
         self.arrived_s = arrived_s
+        self.deadline_s = inf
         self.late_s = inf
         self.refused_s = inf
 
@@ -210,6 +211,7 @@ class Batcher(Generic[T]):
         """
         self._serial += 1
         entry = _Entry(item, rows, shape, level, self._serial, now_s)
+        entry.deadline_s = deadline_s
         if self.policy.queue_of(level).delays:
             entry.late_s, entry.refused_s = now_s + limit_s, deadline_s
         else:
@@ -235,8 +237,16 @@ class Batcher(Generic[T]):
                 return self._leave(group, count)
         return []
 
-    def expire(self, now_s: float) -> list[T]:
-        """Remove and return every request that may wait no longer, and put back those that are late."""
+    def expire(self, now_s: float, needed_s: float = 0.0) -> list[T]:
+        """Remove and return every request that may wait no longer, and put back those that are late.
+
+        Parameters
+        ----------
+        now_s : float
+        needed_s : float
+            What is not taken so long before its deadline would not be done in time. It is removed too, but only if
+            others wait that can be: under overload the oldest would else use up the time of all.
+        """
         overdue: list[T] = []
         while self._events and (self._events[0][0] <= now_s or self._events[0][2].item is None):
             entry = heapq.heappop(self._events)[2]
@@ -251,7 +261,7 @@ class Batcher(Generic[T]):
                 entry.late_s = inf
                 self._put(entry)
                 self._announce(entry, entry.refused_s)
-        return overdue
+        return [*overdue, *self._hopeless(now_s + needed_s)] if needed_s else overdue
 
     def clear(self) -> list[T]:
         """Remove and return every request, in order of arrival."""
@@ -303,6 +313,24 @@ class Batcher(Generic[T]):
             if (first := self._first(lane)) is not None:
                 return first
         return None
+
+    def _hopeless(self, before_s: float) -> list[T]:
+        events: list[tuple[float, int, _Entry[T]]] = []
+        while self._events and self._events[0][0] <= before_s:
+            events.append(heapq.heappop(self._events))
+        found = [event[2] for event in events if event[2].item is not None and event[2].deadline_s <= before_s]
+        if len(found) == self._size:
+            found = []
+        items: list[T] = []
+        for entry in found:
+            assert entry.item is not None  # noqa: S101 - as found
+            items.append(entry.item)
+            self._groups[entry.shape].remove(entry)
+            self._forget(entry)
+        for event in events:
+            if event[2].item is not None:
+                heapq.heappush(self._events, event)
+        return items
 
     def _first(self, lane: _Lane) -> _Entry[T] | None:
         entries = self._lanes[lane]

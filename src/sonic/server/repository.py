@@ -26,6 +26,7 @@ from sonic.protocol.modelconfig import parse
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.model import ServedModel
+from sonic.server.queueing import DEFAULT_MAX_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,8 @@ class Repository:
         Cores that the instances of one model may keep busy; None: all that the process may use.
     default_max_batch : int
         Largest batch of a model whose owner says nothing of it.
+    max_queue : int
+        Requests that may wait for a model whose owner says nothing of it; 0: no bound.
     only : sequence of str
         Names to serve; empty: all.
 
@@ -78,6 +81,7 @@ class Repository:
         *,
         cores: int | None = None,
         default_max_batch: int = DEFAULT_MAX_BATCH,
+        max_queue: int = DEFAULT_MAX_QUEUE,
         only: Sequence[str] = (),
     ) -> None:
         if not folders:
@@ -86,9 +90,12 @@ class Repository:
             raise ConfigError(f"cores must be 1 or more, given {cores}")
         if default_max_batch < 1:
             raise ConfigError(f"the default of max_batch_size must be 1 or more, given {default_max_batch}")
+        if max_queue < 0:
+            raise ConfigError(f"the bound of a queue must be 0 (none) or more, given {max_queue}")
         self.folders = tuple(Path(folder) for folder in folders)
         self.cores = available_cores() if cores is None else cores
         self._default_max_batch = default_max_batch
+        self._max_queue = max_queue
         self._only = tuple(only)
         self._models: dict[str, dict[str, _Version]] = {}
         self._names: tuple[str, ...] = ()
@@ -242,6 +249,7 @@ class Repository:
                     config,
                     cores=self.cores,
                     default_max_batch=self._default_max_batch,
+                    max_queue=self._max_queue,
                     models=self,
                 )
                 fresh[version] = _Version("READY", model=model)

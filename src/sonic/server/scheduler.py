@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Scheduler"]
 
+_MARGIN = 2.0
+"""A request is begun so many usual executions before its deadline, if others wait."""
+
 _NEVER_S = threading.TIMEOUT_MAX / 2
 """A timeout from here on is none: nothing can wait so long."""
 
@@ -66,6 +69,7 @@ class Scheduler:
         self._outbox: deque[Job] = deque()  # those whose turn it is
         self._sending = False
         self._accepted = 0  # and not yet ended
+        self._usual_s = 0.0  # of an execution
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._quiet = threading.Condition(self._lock)
@@ -239,7 +243,8 @@ class Scheduler:
     def _overdue(self, now_s: float) -> list[Job]:
         running = [job for job in self._running if job.deadline_s <= now_s]
         self._running.difference_update(running)
-        return self._end([*self._batcher.expire(now_s), *running])
+        needed_s = _MARGIN * self._usual_s if self._idle else 0.0
+        return self._end([*self._batcher.expire(now_s, needed_s), *running])
 
     def _next_event_s(self) -> float:
         deadline_s = min(self._batcher.next_deadline_s(), min((job.deadline_s for job in self._running), default=inf))
@@ -281,6 +286,7 @@ class Scheduler:
         finally:
             with self._lock:
                 self._idle.append(instance)
+                self._usual_s += 0.2 * (time.monotonic() - started_s - self._usual_s)
                 self._running.difference_update(batch)
                 for result in results:
                     live.append(self._end(result.jobs, result))
@@ -339,7 +345,7 @@ class Scheduler:
                 text = f"it waited for {job.limit_s:g} s, longer than the queue policy allows"
                 job.fail(Unavailable(f"{self._label}: {text}"))
             else:
-                text = f"the deadline of {job.timeout_s:g} s came before the result"
+                text = f"the deadline of {job.timeout_s:g} s comes before the result"
                 job.fail(DeadlineExceeded(f"{self._label}: {text}"))
         if overdue:
             self._send()
