@@ -48,6 +48,17 @@ def serve(
     ports_file: Annotated[
         Path | None, typer.Option(help="Write the ports there as JSON, once requests are taken.")
     ] = None,
+    allow_client_shm: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-client-shm/--no-allow-client-shm",
+            help="Who may register shared memory: all clients, or none; by default those on this host.",
+            show_default=False,
+        ),
+    ] = None,
+    trace_file: Annotated[
+        Path | None, typer.Option(help="Trace requests there, as JSON, when clients ask for it.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log loading and every request.")] = False,
 ) -> None:
     """Serve models over the Open Inference Protocol v2, with gRPC, HTTP and metrics."""
@@ -81,6 +92,8 @@ def serve(
             poll_s=poll_s if model_control == "poll" else None,
             default_max_batch=default_max_batch,
             max_queue=max_queue,
+            allow_client_shm=allow_client_shm,
+            trace_file=trace_file,
         ),
         started,
         lambda _: typer.echo(f"draining, for at most {drain_s:g} s", err=True),

@@ -194,6 +194,15 @@ def stream_to_wire(answer: InferResponse | BaseException, form: Form = PLAIN, id
     return join_raw(b"", [response_to_wire(answer, form)], 2)
 
 
+def id_from_wire(data: bytes) -> str:
+    """Id of a serialised ModelInferRequest that may otherwise make no sense; empty if it cannot be read."""
+    try:
+        message: pb.ModelInferRequest = _parse(pb.ModelInferRequest, split_raw(data, _RAW_INPUTS)[0])
+    except InvalidRequest:
+        return ""
+    return message.id
+
+
 def stream_from_wire(data: bytes) -> InferResponse:
     """Read a serialised ModelStreamInferResponse.
 

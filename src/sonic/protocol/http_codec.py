@@ -135,7 +135,7 @@ def request_from_wire(
         If a tensor is in shared memory, and the sender may use none.
     """
     head, tail = _part(body, header_length)
-    document = _decode(head, _Request, "an infer request")
+    document = decode_as(head, _Request, "an infer request")
     arrays, dtypes = _read("input", document.inputs, tail, regions)
     reader = FormReader(regions)
     for output in document.outputs:
@@ -204,7 +204,7 @@ def response_from_wire(body: bytes, header_length: int | None, regions: Regions 
     """
     try:
         head, tail = _part(body, header_length)
-        document = _decode(head, _Response, "an infer response")
+        document = decode_as(head, _Response, "an infer response")
         arrays, dtypes = _read("output", document.outputs, tail, regions)
     except InvalidRequest as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
@@ -234,7 +234,7 @@ def decode(body: bytes) -> Any:
     InvalidRequest
         If it is not JSON.
     """
-    return _decode(body, object, "JSON")
+    return decode_as(body, object, "JSON")
 
 
 def error_to_wire(error: BaseException) -> bytes:
@@ -374,7 +374,14 @@ def _refuse_halves(dtype: DType, where: str = "") -> None:
         raise InvalidRequest(f"{where}{dtype.name} does not travel as JSON: use binary data")
 
 
-def _decode(data: Buffer, kind: type[T], what: str) -> T:
+def decode_as(data: Buffer, kind: type[T], what: str) -> T:
+    """Read a JSON document that has the form of a type.
+
+    Raises
+    ------
+    InvalidRequest
+        If it has not: that the body is not `what`, and why.
+    """
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:

@@ -15,7 +15,9 @@ from sonic.server.http_front import HttpFront
 from sonic.server.polling import Poller
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.repository import Repository
+from sonic.server.sharedmemory import SharedMemory
 from sonic.server.sockets import authority, listen
+from sonic.server.tracing import Tracer
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
+
+    from sonic.server.logsettings import LogSettings
 
 log = logging.getLogger("sonic.server")
 
@@ -64,6 +68,9 @@ class Server:
         max_queue: int = DEFAULT_MAX_QUEUE,
         threads: int = 2048,
         name: str = "sonic",
+        allow_client_shm: bool | None = None,
+        trace_file: str | os.PathLike[str] | None = None,
+        logs: LogSettings | None = None,
     ) -> None:
         if explicit and poll_s is not None:
             raise ConfigError("models are loaded by clients or by polling the repository, not both")
@@ -77,6 +84,7 @@ class Server:
             default_max_batch=default_max_batch,
             max_queue=max_queue,
         )
+        traces = Tracer(trace_file)
         self._poller = None if poll_s is None else Poller(self.repository, poll_s)
         # Ports first: that one is taken should not be learnt after minutes of loading.
         ports = {"http": http_port, "metrics": metrics_port}
@@ -95,7 +103,15 @@ class Server:
         self.metrics_port = numbers.get("metrics", 0)
         self.grpc_port: int = 0 if self._grpc is None else self._grpc.port
         self._http = HttpFront(claimed.get("http"), claimed.get("metrics"))
-        self.dataplane = Dataplane(self.repository, explicit=explicit, strict_readiness=strict_readiness, name=name)
+        self.dataplane = Dataplane(
+            self.repository,
+            explicit=explicit,
+            strict_readiness=strict_readiness,
+            name=name,
+            memory=SharedMemory(allow_client_shm),
+            logs=logs,
+            traces=traces,
+        )
         try:
             if not explicit or models:
                 named = () if not explicit or "*" in models else models
@@ -182,6 +198,9 @@ def serve(
     max_queue: int = DEFAULT_MAX_QUEUE,
     threads: int = 2048,
     name: str = "sonic",
+    allow_client_shm: bool | None = None,
+    trace_file: str | os.PathLike[str] | None = None,
+    logs: LogSettings | None = None,
 ) -> Server:
     """Serve the models in folders, over gRPC and HTTP, from this process.
 
@@ -225,6 +244,12 @@ def serve(
         gRPC requests that can be in hand at the same time, those that wait included. Threads are started as needed.
     name : str
         What the server calls itself to clients.
+    allow_client_shm : bool or None
+        Who may register shared memory: True all clients, False none, None those on this host.
+    trace_file : path or None
+        Where requests are traced, as clients ask for it; None: nowhere.
+    logs : LogSettings or None
+        What is logged, for clients to change; None: as the logger ``sonic`` is set.
 
     Returns
     -------
@@ -255,4 +280,7 @@ def serve(
         max_queue=max_queue,
         threads=threads,
         name=name,
+        allow_client_shm=allow_client_shm,
+        trace_file=trace_file,
+        logs=logs,
     )

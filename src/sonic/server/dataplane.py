@@ -11,8 +11,12 @@ from sonic import __version__
 from sonic.errors import InferenceError, Unavailable, Unsupported
 from sonic.protocol.messages import ServerInfo
 from sonic.server.failures import failed
+from sonic.server.logsettings import LogSettings
+from sonic.server.sharedmemory import SharedMemory
+from sonic.server.tracing import Tracer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
@@ -23,7 +27,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sonic.server")
 
-EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "logging",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+)
+"""What every server has; shared memory and traces depend on how it was started."""
 
 
 class Dataplane:
@@ -39,6 +52,18 @@ class Dataplane:
         Whether a model that could not be loaded keeps the server from being ready.
     name : str
         What the server calls itself.
+    memory : SharedMemory or None
+        Regions of shared memory; None: for clients on this host.
+    logs : LogSettings or None
+        What is logged; None: as the logger is set.
+    traces : Tracer or None
+        What is traced; None: nothing can be.
+
+    Attributes
+    ----------
+    memory : SharedMemory
+    logs : LogSettings
+    traces : Tracer
     """
 
     def __init__(
@@ -48,7 +73,13 @@ class Dataplane:
         explicit: bool = False,
         strict_readiness: bool = True,
         name: str = "sonic",
+        memory: SharedMemory | None = None,
+        logs: LogSettings | None = None,
+        traces: Tracer | None = None,
     ) -> None:
+        self.memory = memory or SharedMemory()
+        self.logs = logs or LogSettings()
+        self.traces = traces or Tracer()
         self._repository = repository
         self._explicit = explicit
         self._strict_readiness = strict_readiness
@@ -75,6 +106,10 @@ class Dataplane:
         try:
             if self._draining.is_set():
                 raise Unavailable("the server is shutting down and takes no more requests")
+            if self.traces.active and (trace := self.traces.sample(request)) is not None:
+                future = self._repository.submit(request, inline=inline, observe=trace.observe)
+                future.add_done_callback(lambda _: trace.end())
+                return self._logged(request, future)
             return self._logged(request, self._repository.submit(request, inline=inline))
         except InferenceError as error:
             return self._logged(request, failed(error))
@@ -110,7 +145,25 @@ class Dataplane:
 
     def server_info(self) -> ServerInfo:
         """Return name, version and extensions."""
-        return ServerInfo(self._name, __version__, EXTENSIONS)
+        extensions = [*EXTENSIONS]
+        if self.memory.offered:
+            extensions.append("system_shared_memory")
+        if self.traces.offered:
+            extensions.append("trace")
+        return ServerInfo(self._name, __version__, tuple(sorted(extensions)))
+
+    def trace_settings(
+        self, model: str = "", changes: Mapping[str, Sequence[str] | None] | None = None
+    ) -> dict[str, tuple[str, ...]]:
+        """Return what is traced, of a model or of all, after changing some of it.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable, InvalidRequest, Unsupported
+        """
+        if model:
+            self._repository.get(model)
+        return self.traces.update(changes, model) if changes else self.traces.read(model)
 
     # ---- models -----------------------------------------------------------------------------------------------------
 

@@ -13,22 +13,31 @@ import queue
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 import grpc
 
-from sonic.errors import ConfigError, InferenceError, ModelFailed, ModelNotFound, SonicError, Unsupported
+from sonic.errors import Cancelled, ConfigError, InferenceError, ModelFailed, SonicError, Unsupported
 from sonic.protocol import grpc_codec
+from sonic.protocol.form import PLAIN
 from sonic.protocol.proto import grpc_service_pb2 as pb
-from sonic.protocol.proto import health_pb2
+from sonic.protocol.proto import health_pb2, reflection_pb2
 from sonic.protocol.status import grpc_code
+from sonic.server import reflection
 from sonic.server.failures import failed
+from sonic.server.grpc_extensions import extension_calls
+from sonic.server.health import SERVICE as HEALTH
+from sonic.server.health import Health
+from sonic.server.sharedmemory import PeerRegions
 from sonic.server.sockets import authority, listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from sonic.protocol.form import Form
     from sonic.protocol.messages import InferRequest, InferResponse
     from sonic.server.dataplane import Dataplane
 
@@ -36,6 +45,7 @@ log = logging.getLogger("sonic.server")
 
 SERVICE = "inference.GRPCInferenceService"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_MAX_STREAMED = 1024  # requests of one stream that are under way; further ones wait in the connection
 _MAX_DETAILS = 2000  # they travel in a header, of which peers accept some 8 kB
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -70,6 +80,7 @@ class GrpcFront:
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="sonic-grpc"), options=_OPTIONS)
         self._control = ThreadPoolExecutor(4, thread_name_prefix="sonic-grpc-control")
         try:
+            self._health: Health | None = None
             self.port: int = self._server.add_insecure_port(authority(host, port))
         except RuntimeError as error:
             raise ConfigError(f"port {port} is taken on {host}: choose another with --grpc-port") from error
@@ -77,8 +88,9 @@ class GrpcFront:
     def start(self, dataplane: Dataplane) -> None:
         """Begin to answer."""
         handlers = _Handlers(dataplane)
-        calls: dict[str, dict[str, Any]] = {SERVICE: {}, "grpc.health.v1.Health": {}}
-        for service, method, call, request in (
+        health = self._health = Health(dataplane, (SERVICE,))
+        calls: dict[str, dict[str, Any]] = {SERVICE: {}, HEALTH: {}, **{name: {} for name in reflection.SERVICES}}
+        control: tuple[tuple[str, str, Callable[..., Any], Any], ...] = (
             (SERVICE, "ServerLive", handlers.server_live, pb.ServerLiveRequest),
             (SERVICE, "ServerReady", handlers.server_ready, pb.ServerReadyRequest),
             (SERVICE, "ModelReady", handlers.model_ready, pb.ModelReadyRequest),
@@ -89,12 +101,24 @@ class GrpcFront:
             (SERVICE, "RepositoryIndex", handlers.repository_index, pb.RepositoryIndexRequest),
             (SERVICE, "RepositoryModelLoad", handlers.load, pb.RepositoryModelLoadRequest),
             (SERVICE, "RepositoryModelUnload", handlers.unload, pb.RepositoryModelUnloadRequest),
-            ("grpc.health.v1.Health", "Check", handlers.health, health_pb2.HealthCheckRequest),
-        ):
+            (HEALTH, "Check", health.check, health_pb2.HealthCheckRequest),
+            (HEALTH, "List", health.list, health_pb2.HealthListRequest),
+            *((SERVICE, method, call, request) for method, call, request in extension_calls(dataplane)),
+        )
+        for service, method, call, request in control:
             calls[service][method] = grpc.unary_unary_rpc_method_handler(
                 _answered(call, self._control),
                 request_deserializer=request.FromString,
-                response_serializer=lambda message: message.SerializeToString(),
+                response_serializer=_serialized,
+            )
+        calls[HEALTH]["Watch"] = grpc.unary_stream_rpc_method_handler(
+            _on(self._control, health.watch), health_pb2.HealthCheckRequest.FromString, _serialized
+        )
+        for name in reflection.SERVICES:
+            calls[name]["ServerReflectionInfo"] = grpc.stream_stream_rpc_method_handler(
+                lambda requests, _: reflection.answers(requests, calls),
+                reflection_pb2.ServerReflectionRequest.FromString,
+                _serialized,
             )
         # Bytes go in and out: tensors pass protobuf by.
         calls[SERVICE]["ModelInfer"] = grpc.unary_unary_rpc_method_handler(_answered(handlers.infer))
@@ -106,8 +130,16 @@ class GrpcFront:
 
     def stop(self, grace_s: float) -> None:
         """Take no more calls, and give those in hand so many seconds to end."""
+        if self._health is not None:
+            self._health.close()
         self._server.stop(grace_s).wait()
         self._control.shutdown(wait=False)
+
+
+class _Awaited(NamedTuple):
+    future: Future[InferResponse]
+    form: Form
+    id: str
 
 
 class _Handlers:
@@ -115,7 +147,8 @@ class _Handlers:
         self._dataplane = dataplane
 
     def infer(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        request, form = grpc_codec.request_from_wire(data)
+        regions = PeerRegions(self._dataplane.memory, lambda: peer_address(context.peer()))
+        request, form = grpc_codec.request_from_wire(data, regions)
         future = self._dataplane.infer(_with_deadline(request, context))
         if not future.done():
             context.add_callback(future.cancel)  # the client is gone
@@ -125,32 +158,47 @@ class _Handlers:
             del future  # which holds the error, whose traceback holds this frame
 
     def stream(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Answer in the order of the requests, of which many can be under way."""
-        pending: queue.SimpleQueue[Future[InferResponse] | None] = queue.SimpleQueue()
+        """Answer in the order of the requests, of which many can be under way; an error ends only its own."""
+        pending: queue.SimpleQueue[_Awaited | None] = queue.SimpleQueue()
+        regions = PeerRegions(self._dataplane.memory, lambda: peer_address(context.peer()))
+        room = threading.Semaphore(_MAX_STREAMED)
 
         def read() -> None:
             try:
                 for data in requests:
-                    pending.put(self._accept(data))
+                    room.acquire()
+                    awaited = self._accept(data, regions)
+                    if not context.is_active():
+                        awaited.future.cancel()
+                    pending.put(awaited)
             except grpc.RpcError:  # how the iterator ends when the client is gone
                 log.debug("a stream was cut by its client")
             finally:
                 pending.put(None)
 
         threading.Thread(target=read, name="sonic-grpc-stream", daemon=True).start()
-        while (future := pending.get()) is not None:
-            context.add_callback(future.cancel)
-            try:
-                answer = grpc_codec.stream_to_wire(future.result())
-            except (SonicError, CancelledError) as error:
-                answer = grpc_codec.stream_to_wire(error)
-            yield answer
-
-    def _accept(self, data: bytes) -> Future[InferResponse]:
         try:
-            return self._dataplane.infer(grpc_codec.request_from_wire(data)[0], inline=False)
+            while (awaited := pending.get()) is not None:
+                future = awaited.future
+                if not future.done():
+                    context.add_callback(future.cancel)
+                try:
+                    answer = grpc_codec.stream_to_wire(future.result(), awaited.form)
+                except CancelledError:
+                    answer = grpc_codec.stream_to_wire(Cancelled("the request was cancelled"), id=awaited.id)
+                except SonicError as error:
+                    answer = grpc_codec.stream_to_wire(error, id=awaited.id)
+                room.release()
+                yield answer
+        finally:
+            room.release(_MAX_STREAMED)  # the reader waits no more for room, and ends with the call
+
+    def _accept(self, data: bytes, regions: PeerRegions) -> _Awaited:
+        try:
+            request, form = grpc_codec.request_from_wire(data, regions)
         except InferenceError as error:
-            return failed(error)
+            return _Awaited(failed(error), PLAIN, grpc_codec.id_from_wire(data))
+        return _Awaited(self._dataplane.infer(request, inline=False), form, request.id)
 
     def server_live(self, _: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=self._dataplane.live())
@@ -187,12 +235,6 @@ class _Handlers:
         self._dataplane.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()
 
-    def health(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
-        kinds = health_pb2.HealthCheckResponse
-        if request.service not in ("", SERVICE, "grpc.health.v1.Health"):
-            raise ModelNotFound(f"no service {request.service!r}: there is {SERVICE!r}")
-        return kinds(status=kinds.SERVING if self._dataplane.ready() else kinds.NOT_SERVING)
-
 
 def _with_deadline(request: InferRequest, context: grpc.ServicerContext) -> InferRequest:
     """Let the call's own deadline count where it is the earlier one."""
@@ -202,12 +244,35 @@ def _with_deadline(request: InferRequest, context: grpc.ServicerContext) -> Infe
     return replace(request, timeout_s=left_s)
 
 
+def peer_address(peer: str) -> str:
+    """Address in what grpc says of a peer (``ipv4:127.0.0.1:4711``, ``ipv6:%5B::1%5D:4711``); empty if it has none."""
+    family, _, address = peer.partition(":")
+    return unquote(address.rpartition(":")[0]).strip("[]") if family in ("ipv4", "ipv6") else ""
+
+
+def _serialized(message: Any) -> bytes:
+    content: bytes = message.SerializeToString()
+    return content
+
+
+def _on(pool: ThreadPoolExecutor, call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)  # its attributes too, by which grpc knows how to call it
+    def called(*given: Any, **named: Any) -> Any:
+        return call(*given, **named)
+
+    called.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return called
+
+
 def _answered(call: Callable[..., Any], pool: ThreadPoolExecutor | None = None) -> Callable[..., Any]:
     """Turn errors of a call into gRPC's; with a pool of its own the call takes a request alone."""
+    asks_peer = getattr(call, "asks_peer", False)
 
     def answered(request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return call(request, context) if pool is None else call(request)
+            if pool is not None:
+                return call(request, peer_address(context.peer())) if asks_peer else call(request)
+            return call(request, context)
         except CancelledError:
             context.abort(grpc.StatusCode.CANCELLED, "the request was cancelled by its client")
         except SonicError as error:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import threading
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -26,7 +26,9 @@ from sonic.errors import InvalidRequest, ModelFailed, SonicError, Unsupported
 from sonic.protocol import http_codec
 from sonic.protocol.status import http_status
 from sonic.server.metrics import CONTENT_TYPE, Metrics
+from sonic.server.http_extensions import Call, extension_routes
 
+from sonic.server.sharedmemory import PeerRegions
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
@@ -110,6 +112,10 @@ def protocol_app(dataplane: Dataplane) -> Starlette:
     ):
         routes.append(Route(path, _answered(handler), methods=[method]))
     return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+    routes += [
+        Route(path, _answered(_document(handler)), methods=[method])
+        for method, path, handler in extension_routes(dataplane)
+    ]
 
 
 def metrics_app(dataplane: Dataplane) -> Starlette:
@@ -131,7 +137,10 @@ class _Handlers:
         body = await _body(request)
         length = request.headers.get(http_codec.HEADER_LENGTH)
         wire, form = http_codec.request_from_wire(
-            body, _whole(length) if length is not None else None, *_model(request)
+            body,
+            _whole(length) if length is not None else None,
+            *_model(request),
+            regions=PeerRegions(self._dataplane.memory, lambda: _peer(request)),
         )
         response = await asyncio.wrap_future(self._dataplane.infer(wire, inline=False))
         content, header_length = http_codec.response_to_wire(response, form)
@@ -213,6 +222,18 @@ def _model(request: Request) -> tuple[str, str]:
     return request.path_params.get("model", ""), request.path_params.get("version", "")
 
 
+def _peer(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _document(handler: Callable[[Call], Any]) -> Callable[[Request], Awaitable[Response]]:
+    async def answered(request: Request) -> Response:
+        call = Call(dict(request.path_params), await _body(request), _peer(request))
+        return _json(http_codec.encode(handler(call)))
+
+    return answered
+
+
 def _json(content: bytes, status: int = 200) -> Response:
     return Response(content, status, media_type="application/json")
 
@@ -234,7 +255,9 @@ def _answered(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 async def _no_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     text = f"{request.method} {request.url.path} is not offered"
-    return _json(http_codec.error_to_wire(InvalidRequest(text)), status)
+    response = _json(http_codec.error_to_wire(InvalidRequest(text)), status)
+    response.headers.update(getattr(error, "headers", None) or {})  # Allow, where the method is not
+    return response
 
 
 async def _body(request: Request) -> bytes:

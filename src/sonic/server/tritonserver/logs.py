@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
+from sonic.server.logsettings import LogSettings
 
 if TYPE_CHECKING:
     from sonic.server.tritonserver.flags import Settings
@@ -37,23 +38,13 @@ class TritonFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class _Levels(logging.Filter):
-    """Each level has a switch of its own, as with Triton."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.ERROR:
-            return self._settings.log_error
-        if record.levelno >= logging.WARNING:
-            return self._settings.log_warning
-        return self._settings.log_info if record.levelno >= logging.INFO else self._settings.log_verbose > 0
-
-
-def set_up(settings: Settings) -> None:
+def set_up(settings: Settings) -> LogSettings:
     """Send all logs of this process where the settings say, in Triton's form.
+
+    Returns
+    -------
+    LogSettings
+        By which clients change what is logged.
 
     Raises
     ------
@@ -65,6 +56,19 @@ def set_up(settings: Settings) -> None:
     except OSError as error:
         raise ConfigError(f"cannot write --log-file {settings.log_file}: {error.strerror}") from error
     handler.setFormatter(TritonFormatter(iso8601=settings.log_iso8601))
-    handler.addFilter(_Levels(settings))
+    logger = logging.getLogger("sonic")
+    logger.setLevel(logging.DEBUG if settings.log_verbose > 0 else logging.INFO)
+    chosen = LogSettings(
+        logger,
+        {
+            "log_file": settings.log_file or "",
+            "log_info": settings.log_info,
+            "log_warning": settings.log_warning,
+            "log_error": settings.log_error,
+            "log_verbose_level": settings.log_verbose,
+            "log_format": "ISO8601" if settings.log_iso8601 else "default",
+        },
+    )
+    handler.addFilter(chosen)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("sonic").setLevel(logging.DEBUG if settings.log_verbose > 0 else logging.INFO)
+    return chosen

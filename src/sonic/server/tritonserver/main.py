@@ -17,6 +17,7 @@ from sonic.server.tritonserver import flags, logs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sonic.server.logsettings import LogSettings
     from sonic.server.tritonserver.flags import Settings
 
 log = logging.getLogger("sonic.tritonserver")
@@ -37,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         settings = flags.parse(arguments)
-        logs.set_up(settings)
+        log_settings = logs.set_up(settings)
     except ConfigError as error:
         logs.set_up(flags.Settings())
         log.error("%s", error)
@@ -49,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         log.warning("%s", warning)
     try:
         drained = launch.run(
-            lambda: _start(settings),
+            lambda: _start(settings, log_settings),
             lambda server: _announce(server, settings),
             lambda reason: log.info("%s: waiting up to %g s for requests in hand to end", reason, settings.drain_s),
             drain_s=settings.drain_s,
@@ -64,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _start(settings: Settings) -> Server:
+def _start(settings: Settings, log_settings: LogSettings) -> Server:
     return Server(
         settings.repositories,
         grpc_port=settings.grpc_port,
@@ -82,6 +83,7 @@ def _start(settings: Settings) -> Server:
         default_max_batch=settings.default_max_batch or DEFAULT_MAX_BATCH,
         empty_ok=True,
         name=settings.name,
+        logs=log_settings,
     )
 
 

@@ -1,0 +1,106 @@
+"""grpc.health.v1: asked once, or watched without a thread for each who watches."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sonic.errors import ModelNotFound
+from sonic.protocol.proto import health_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from sonic.server.dataplane import Dataplane
+
+SERVICE = "grpc.health.v1.Health"
+_Response = health_pb2.HealthCheckResponse
+_LOOK_S = 0.2
+"""How often readiness is looked at while somebody watches it, in seconds."""
+
+
+class Health:
+    """The health of the server and of its services, which is one.
+
+    Parameters
+    ----------
+    dataplane : Dataplane
+    services : sequence of str
+        Names that can be asked for; the empty one is the server as a whole.
+    look_s : float
+        How often to look for a change while somebody watches.
+    """
+
+    def __init__(self, dataplane: Dataplane, services: tuple[str, ...], *, look_s: float = _LOOK_S) -> None:
+        self._dataplane = dataplane
+        self._services = ("", SERVICE, *services)
+        self._look_s = look_s
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._watchers: dict[object, tuple[Callable[[Any], None], bool]] = {}
+        self._thread: threading.Thread | None = None
+
+    def check(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
+        """Answer once."""
+        if request.service not in self._services:
+            raise ModelNotFound(f"no service {request.service!r}: there is {', '.join(filter(None, self._services))}")
+        return _Response(status=_status(self._dataplane.ready()))
+
+    def list(self, _: health_pb2.HealthListRequest) -> health_pb2.HealthListResponse:
+        """Answer for every service."""
+        status = _Response(status=_status(self._dataplane.ready()))
+        return health_pb2.HealthListResponse(statuses=dict.fromkeys(self._services, status))
+
+    def watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.ServicerContext,
+        send: Callable[[health_pb2.HealthCheckResponse | None], None],
+    ) -> None:
+        """Answer now and whenever it changes, until the caller ends it. Returns at once."""
+        if request.service not in self._services:
+            send(_Response(status=_Response.SERVICE_UNKNOWN))  # the specification keeps such a call open
+            return
+        key = object()
+        with self._lock:
+            ready = self._dataplane.ready()
+            self._watchers[key] = send, ready
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="sonic-grpc-health", daemon=True)
+                self._thread.start()
+            send(_Response(status=_status(ready)))
+        if not context.add_callback(lambda: self._forget(key)):
+            self._forget(key)
+
+    # How grpc knows that no thread is to wait within the call.
+    watch.experimental_non_blocking = True  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Tell those who watch that it serves no more, and look no further."""
+        self._closed.set()
+        with self._lock:
+            for key in list(self._watchers):
+                self._tell(key, ready=False)
+
+    def _look(self) -> None:
+        while not self._closed.wait(self._look_s):
+            ready = self._dataplane.ready()
+            with self._lock:
+                for key in list(self._watchers):
+                    self._tell(key, ready=ready)
+
+    def _tell(self, key: object, *, ready: bool) -> None:
+        send, told = self._watchers[key]
+        if told is not ready:
+            self._watchers[key] = send, ready
+            send(_Response(status=_status(ready)))
+
+    def _forget(self, key: object) -> None:
+        with self._lock:
+            self._watchers.pop(key, None)
+
+
+def _status(ready: bool) -> Any:
+    return _Response.SERVING if ready else _Response.NOT_SERVING

@@ -1,0 +1,100 @@
+"""The routes of the protocol's smaller extensions over HTTP: shared memory, traces, logging."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sonic.errors import InvalidRequest, Unsupported
+from sonic.protocol import http_codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.server.dataplane import Dataplane
+
+    Handler = Callable[["Call"], Any]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a handler needs of a request: the parts of its path, its body, and who sends it."""
+
+    path: dict[str, str]
+    body: bytes
+    peer: str
+
+
+class _Register(msgspec.Struct):
+    key: str
+    byte_size: int
+    offset: int = 0
+
+
+def extension_routes(dataplane: Dataplane) -> tuple[tuple[str, str, Handler], ...]:
+    """Return method, path and handler, which turns a call into the document that answers it."""
+    extensions = _Extensions(dataplane)
+    system, cuda = "/v2/systemsharedmemory", "/v2/cudasharedmemory"
+    return (
+        ("GET", f"{system}/status", extensions.memory_status),
+        ("GET", f"{system}/region/{{region}}/status", extensions.memory_status),
+        ("POST", f"{system}/region/{{region}}/register", extensions.memory_register),
+        ("POST", f"{system}/unregister", extensions.memory_unregister),
+        ("POST", f"{system}/region/{{region}}/unregister", extensions.memory_unregister),
+        ("GET", f"{cuda}/status", extensions.no_cuda),
+        ("GET", f"{cuda}/region/{{region}}/status", extensions.no_cuda),
+        ("POST", f"{cuda}/region/{{region}}/register", extensions.no_cuda),
+        ("POST", f"{cuda}/unregister", extensions.no_cuda),
+        ("POST", f"{cuda}/region/{{region}}/unregister", extensions.no_cuda),
+        *(
+            (method, path, extensions.trace)
+            for method in ("GET", "POST")
+            for path in ("/v2/trace/setting", "/v2/models/{model}/trace/setting")
+        ),
+        ("GET", "/v2/logging", extensions.log),
+        ("POST", "/v2/logging", extensions.log),
+    )
+
+
+class _Extensions:
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
+        self._memory = dataplane.memory
+
+    def memory_status(self, call: Call) -> Any:
+        self._memory.check_peer(call.peer)
+        return [
+            {"name": region.name, "key": region.key, "offset": region.offset, "byte_size": region.byte_size}
+            for region in self._memory.status(call.path.get("region", ""))
+        ]
+
+    def memory_register(self, call: Call) -> Any:
+        self._memory.check_peer(call.peer)
+        asked = http_codec.decode_as(call.body, _Register, "a register request")
+        self._memory.register(call.path["region"], asked.key, asked.offset, asked.byte_size)
+        return {}
+
+    def memory_unregister(self, call: Call) -> Any:
+        self._memory.check_peer(call.peer)
+        self._memory.unregister(call.path.get("region", ""))
+        return {}
+
+    def no_cuda(self, _: Call) -> Any:
+        raise Unsupported("CUDA shared memory is not offered: register system shared memory")
+
+    def trace(self, call: Call) -> Any:
+        changes: dict[str, list[str] | None] = {}
+        for name, value in _changes(call).items():
+            values = value if isinstance(value, list) or value is None else [value]
+            if values is not None and not all(isinstance(text, str | int) for text in values):
+                raise InvalidRequest(f"trace setting {name} is a string or strings, given {value!r}")
+            changes[name] = [str(text) for text in values] if values else None
+        settings = self._dataplane.trace_settings(call.path.get("model", ""), changes)
+        return {name: list(values) if name == "trace_level" else values[0] for name, values in settings.items()}
+
+    def log(self, call: Call) -> Any:
+        return self._dataplane.logs.update(_changes(call))
+
+
+def _changes(call: Call) -> dict[str, Any]:
+    return http_codec.decode_as(call.body, dict[str, Any], "an object of settings") if call.body else {}

@@ -1,0 +1,64 @@
+"""gRPC's server reflection, over the descriptors of the protocol: what ``grpcurl`` and the like ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sonic.protocol.proto import reflection_pb2 as pb
+from sonic.protocol.proto.pool import POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from google.protobuf.descriptor import FileDescriptor
+
+SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+"""Both have the same messages; tools ask for the one or the other."""
+
+_NOT_FOUND = 5
+_INVALID_ARGUMENT = 3
+
+
+def answers(
+    requests: Iterable[pb.ServerReflectionRequest], services: Iterable[str]
+) -> Iterator[pb.ServerReflectionResponse]:
+    """Answer a stream of questions about the services that are offered."""
+    for request in requests:
+        yield answer(request, services)
+
+
+def answer(request: pb.ServerReflectionRequest, services: Iterable[str]) -> pb.ServerReflectionResponse:
+    """Answer one question; one that has no answer is answered with an error."""
+    response = pb.ServerReflectionResponse(valid_host=request.host, original_request=request)
+    kind = request.WhichOneof("message_request")
+    try:
+        if kind == "list_services":
+            for name in sorted(services):
+                response.list_services_response.service.add(name=name)
+        elif kind == "file_by_filename":
+            _put(response, POOL.FindFileByName(request.file_by_filename))
+        elif kind == "file_containing_symbol":
+            _put(response, _containing(request.file_containing_symbol))
+        elif kind in ("file_containing_extension", "all_extension_numbers_of_type"):
+            # The protocol is written in proto3, which has no extensions.
+            raise KeyError("there are no extensions")
+        else:
+            response.error_response.error_code = _INVALID_ARGUMENT
+            response.error_response.error_message = "the request asks for nothing"
+    except KeyError as error:
+        response.error_response.error_code = _NOT_FOUND
+        response.error_response.error_message = str(error.args[0])
+    return response
+
+
+def _containing(symbol: str) -> FileDescriptor:
+    if symbol == SERVICES[1]:  # which has no descriptor of its own
+        symbol = SERVICES[0]
+    return POOL.FindFileContainingSymbol(symbol)
+
+
+def _put(response: pb.ServerReflectionResponse, file: FileDescriptor) -> None:
+    files = [file]
+    for known in files:  # grows while it is gone through
+        files += [wanted for wanted in known.dependencies if wanted not in files]
+    response.file_descriptor_response.file_descriptor_proto.extend(known.serialized_pb for known in files)
