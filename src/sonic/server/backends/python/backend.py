@@ -1,0 +1,195 @@
+"""Models written in Python: a ``model.py`` with Triton's ``TritonPythonModel`` contract.
+
+It runs in the server's process: no start of another one, no copy between them, and every package that the server's
+environment has. The price: a model that crashes the interpreter takes the server with it (one that raises fails its own
+requests only), one that hangs keeps its instance until it returns, and one that computes in pure Python shares the GIL
+with all else. An instance is called by one thread at a time, not always by the same one. All instances of a model
+share the globals of its modules, each has a ``TritonPythonModel`` of its own; there is one unless config.pbtxt asks
+for more. A model whose code cannot be trusted that far belongs into a server of its own.
+
+Copies: inputs are copied when ``as_numpy`` is first called, so that a model may write into them, and outputs when it
+returns them, so that it may use its buffers again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sonic.errors import (
+    Cancelled,
+    ConfigError,
+    DataError,
+    InvalidRequest,
+    ModelFailed,
+    SonicError,
+    Unavailable,
+    Unsupported,
+)
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.protocol.protojson import to_document
+from sonic.server.backends.base import Backend, CallInstance, first_line
+from sonic.server.backends.devices import nvidia_gpus, place
+from sonic.server.backends.python import pb_utils
+from sonic.server.backends.python.importing import ModelPackage
+from sonic.server.completion import complete, with_instances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sonic.errors import (
+        InferenceError,
+    )
+    from sonic.server.backends.base import Call, Instance, LoadContext
+
+log = logging.getLogger("sonic.server")
+
+_ERRORS: Mapping[int, type[InferenceError]] = {
+    pb_utils.TritonError.INVALID_ARG: InvalidRequest,
+    pb_utils.TritonError.UNAVAILABLE: Unavailable,
+    pb_utils.TritonError.UNSUPPORTED: Unsupported,
+    pb_utils.TritonError.CANCELLED: Cancelled,
+}
+
+
+class PythonBackend(Backend):
+    """One version of a model.py."""
+
+    filename: ClassVar[str] = "model.py"
+
+    def __init__(self, context: LoadContext) -> None:
+        config = context.config
+        if "EXECUTION_ENV_PATH" in config.parameters:
+            raise ConfigError(
+                "parameter EXECUTION_ENV_PATH is not offered: a model.py runs in the server's environment"
+            )
+        self._context = context
+        self._path = context.folder / (config.default_model_filename or self.filename)
+        if not self._path.is_file():
+            raise DataError(f"there is no file {self._path}")
+        self._models: list[Any] = []
+        utilities = ModuleType("triton_python_backend_utils", pb_utils.__doc__)
+        utilities.__dict__.update(vars(pb_utils), get_model_dir=lambda: str(context.folder))
+        self._package = ModelPackage(context.folder, {"triton_python_backend_utils": utilities})
+        try:
+            self._class = self._import()
+        except BaseException:
+            self._package.close()
+            raise
+        self._config = config
+
+    def amend(self, config: ModelConfig) -> None:
+        """Let the model's ``auto_complete_config`` complete it."""
+        if hasattr(self._class, "auto_complete_config"):
+            _guarded("auto_complete_config", self._class.auto_complete_config, pb_utils.ModelConfig(config))
+        if not config.input or not config.output:
+            raise ConfigError(
+                "a model.py needs a config.pbtxt with input and output, or an auto_complete_config that adds them"
+            )
+        self._config = ModelConfig()
+        self._config.CopyFrom(config)
+
+    def instances(self) -> Sequence[Instance]:
+        """Return one, or as many as config.pbtxt asks for and the cores carry."""
+        context = self._context
+        devices: Sequence[int | None] = [None]  # most use no GPU, and more than one instance is for those that ask
+        if self._config.instance_group:
+            devices = place(self._config, context.name, gpus=nvidia_gpus(), cores=context.cores)
+        config = with_instances(complete(self._config, context.name, None), devices)
+        text = json.dumps(to_document(config))
+        made: list[Instance] = []
+        for number, gpu in enumerate(devices):
+            model = _guarded("__init__", self._class)
+            self._models.append(model)
+            if hasattr(model, "initialize"):
+                arguments = {
+                    "model_config": text,
+                    "model_instance_kind": "CPU" if gpu is None else "GPU",
+                    "model_instance_device_id": str(gpu or 0),
+                    "model_instance_name": f"{context.name}_0_{number}",
+                    "model_repository": str(context.folder.parent),
+                    "model_version": context.version,
+                    "model_name": context.name,
+                }
+                try:
+                    _guarded("initialize", model.initialize, arguments)
+                except ConfigError:
+                    self._models.pop()  # it never began
+                    self.close()
+                    raise
+            made.append(_PythonInstance(model, context.name, context.version, gpu))
+        return made
+
+    def close(self) -> None:
+        """Finalise the models; what they raise then is logged."""
+        for model in self._models:
+            if hasattr(model, "finalize"):
+                try:
+                    model.finalize()
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - anybody's code, and nothing depends on it
+                    log.warning("model %r: finalize failed: %s", self._context.name, first_line(error))
+        self._models.clear()
+        self._package.close()
+
+    def _import(self) -> Any:
+        module = _guarded(f"import of {self._path}", self._package.load, self._path.stem)
+        found = getattr(module, "TritonPythonModel", None)
+        if not isinstance(found, type):
+            raise ConfigError(f"{self._path} defines no class TritonPythonModel")
+        execute = getattr(found, "execute", None)
+        if not callable(execute):
+            raise ConfigError(f"TritonPythonModel in {self._path} has no method execute")
+        if inspect.iscoroutinefunction(execute) or inspect.isasyncgenfunction(execute):
+            raise ConfigError(f"TritonPythonModel.execute in {self._path} is async, which is not offered")
+        return found
+
+
+def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except SonicError:
+        raise
+    except (Exception, SystemExit) as error:  # a model is anybody's code
+        raise ConfigError(f"{what} failed: {first_line(error)}") from error
+
+
+class _PythonInstance(CallInstance):
+    def __init__(self, model: Any, name: str, version: str, gpu: int | None) -> None:
+        self._model = model
+        self._name = name
+        self._version = version
+        self.gpu = gpu
+
+    def run_calls(self, calls: Sequence[Call]) -> Sequence[Mapping[str, np.ndarray] | InferenceError]:
+        requests = [pb_utils.InferenceRequest.of_call(call, self._name, self._version) for call in calls]
+        responses = self._model.execute(requests)
+        if not isinstance(responses, list | tuple):
+            given = type(responses).__name__
+            raise ModelFailed(f"model {self._name!r}: execute returned {given}, expected a list of InferenceResponse")
+        return [self._outcome(response) for response in responses]
+
+    def _outcome(self, response: Any) -> Mapping[str, np.ndarray] | InferenceError:
+        if not isinstance(response, pb_utils.InferenceResponse):
+            given = type(response).__name__
+            return ModelFailed(
+                f"model {self._name!r}: execute returned {given} in its list, expected InferenceResponse"
+            )
+        error = response.error()
+        if error is not None:
+            return _ERRORS.get(error.code(), ModelFailed)(f"model {self._name!r}: {error.message()}")
+        return {tensor.name(): _own(tensor.as_numpy()) for tensor in response.output_tensors()}
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """Copy an output, whose memory the model may use again, in native byte order; texts become bytes."""
+    if array.dtype.kind not in "OSU":
+        return array.astype(array.dtype.newbyteorder("="), order="C", copy=True)
+    copy = np.empty(array.size, np.object_)
+    for position, element in enumerate(array.reshape(-1)):
+        copy[position] = element if isinstance(element, bytes) else str(element).encode()
+    return copy.reshape(array.shape)

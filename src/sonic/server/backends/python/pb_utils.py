@@ -1,0 +1,334 @@
+"""What a model.py imports as ``triton_python_backend_utils``: the part of it that serves requests.
+
+Names and meaning are those of Triton's Python backend. What it has beyond that (calls of other models from within a
+model, decoupled responses, own metrics) raises :class:`~sonic.errors.Unsupported` when it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import Unsupported
+from sonic.protocol.modelconfig import data_type_of, dtype_of
+from sonic.protocol.proto.model_config_pb2 import DataType
+from sonic.protocol.protojson import to_document
+from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig as Config
+    from sonic.server.backends.base import Call
+
+
+class TritonModelException(Exception):  # noqa: N818 - Triton's name
+    """What a model may raise; any other exception does as well."""
+
+
+class TritonError:
+    """The error that one request ends in."""
+
+    UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED, ALREADY_EXISTS, CANCELLED = range(8)
+
+    def __init__(self, message: str, code: int = INTERNAL) -> None:
+        if code not in range(8):
+            raise TritonModelException(f"unknown code {code!r} of a TritonError")
+        self._message = str(message)
+        self._code = code
+
+    def message(self) -> str:
+        """Return the text."""
+        return self._message
+
+    def code(self) -> int:
+        """Return one of the class's constants."""
+        return self._code
+
+
+class Tensor:
+    """A named array in the memory of the CPU.
+
+    Parameters
+    ----------
+    name : str
+    numpy_array : ndarray
+        Texts are arrays of bytes or str, of any of numpy's kinds.
+    """
+
+    def __init__(self, name: str, numpy_array: np.ndarray) -> None:
+        if not isinstance(numpy_array, np.ndarray):
+            raise TritonModelException(f"tensor {name!r}: expected a numpy array, given {type(numpy_array).__name__}")
+        self._name = name
+        self._array = numpy_array
+        self._private = True
+
+    @classmethod
+    def of_request(cls, name: str, array: np.ndarray) -> Tensor:
+        """Make the tensor of an input, whose memory is not the model's."""
+        tensor = cls(name, array)
+        tensor._private = False
+        return tensor
+
+    def name(self) -> str:
+        """Return the tensor's name."""
+        return self._name
+
+    def as_numpy(self) -> np.ndarray:
+        """Return the array; an input is copied the first time, so that the model may write into it."""
+        if not self._private:
+            self._array, self._private = self._array.copy(), True
+        return self._array
+
+    def shape(self) -> list[int]:
+        """Return the sizes."""
+        return list(self._array.shape)
+
+    def triton_dtype(self) -> int:
+        """Return the datatype as a number of the enumeration ``DataType``."""
+        return data_type_of(DType.of(self._array))
+
+    def is_cpu(self) -> bool:
+        """Whether it is in the memory of the CPU: always."""
+        return True
+
+    def to_dlpack(self) -> Any:
+        """Return a DLPack capsule, which e.g. ``torch.from_dlpack`` takes without a copy."""
+        return self.__dlpack__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return np.ascontiguousarray(self.as_numpy()).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        kind, number = self._array.__dlpack_device__()
+        return int(kind), int(number)
+
+    @staticmethod
+    def from_dlpack(name: str, tensor: Any) -> Tensor:
+        """Make a tensor of anything that speaks DLPack; what is on a GPU is copied to the CPU."""
+        if hasattr(tensor, "cpu"):
+            tensor = tensor.cpu()
+        return Tensor(name, np.from_dlpack(tensor))
+
+
+class InferenceRequest:
+    """A request that the model is to answer. A model cannot make one: that is for calls of other models."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise Unsupported("a model.py cannot call other models here (BLS): put them together in an ensemble")
+
+    @classmethod
+    def of_call(cls, call: Call, model: str, version: str) -> InferenceRequest:
+        """Make the request that a call brings."""
+        request = cls.__new__(cls)
+        request._call = call
+        request._model, request._version = model, version
+        request._inputs = [Tensor.of_request(name, array) for name, array in call.inputs.items()]
+        return request
+
+    _call: Call
+    _model: str
+    _version: str
+    _inputs: list[Tensor]
+
+    def inputs(self) -> list[Tensor]:
+        """Return the inputs that the request brought, in the model's order."""
+        return self._inputs
+
+    def request_id(self) -> str:
+        """Return the client's name for the request."""
+        return self._call.id
+
+    def correlation_id(self) -> int:
+        """Return 0: there are no sequences."""
+        return 0
+
+    def parameters(self) -> str:
+        """Return the request's parameters as JSON."""
+        return json.dumps(dict(self._call.parameters))
+
+    def requested_output_names(self) -> list[str]:
+        """Return the outputs that the client wants."""
+        return list(self._call.wanted)
+
+    def model_name(self) -> str:
+        """Return the model's name."""
+        return self._model
+
+    def model_version(self) -> int:
+        """Return the model's version."""
+        return int(self._version)
+
+    def flags(self) -> int:
+        """Return 0: there are no sequences."""
+        return 0
+
+    def timeout(self) -> int:
+        """Return the time that the request had when it arrived, in microseconds; 0 if it has no limit."""
+        return 0 if self._call.timeout_s is None else max(1, round(self._call.timeout_s * 1e6))
+
+    def is_cancelled(self) -> bool:
+        """Whether the client gave up; a request that is being executed is not told."""
+        return False
+
+    def exec(self, *_: Any, **__: Any) -> Any:
+        """Refuse: see the class."""
+        raise Unsupported("a model.py cannot call other models here (BLS): put them together in an ensemble")
+
+    def async_exec(self, *_: Any, **__: Any) -> Any:
+        """Refuse: see the class."""
+        self.exec()
+
+    def get_response_sender(self) -> Any:
+        """Refuse: a request has one response here."""
+        raise Unsupported("a model.py answers with one response a request here: decoupled responses are not offered")
+
+
+class InferenceResponse:
+    """The answer to one request: tensors, or an error."""
+
+    def __init__(
+        self,
+        output_tensors: Sequence[Tensor] = (),
+        error: TritonError | str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        if parameters:
+            raise Unsupported("parameters of a response are not offered")
+        if not all(isinstance(tensor, Tensor) for tensor in output_tensors):
+            raise TritonModelException("the output_tensors of an InferenceResponse are a list of pb_utils.Tensor")
+        self._tensors = list(output_tensors)
+        self._error = TritonError(error) if isinstance(error, str) else error
+
+    def output_tensors(self) -> list[Tensor]:
+        """Return the outputs."""
+        return self._tensors
+
+    def has_error(self) -> bool:
+        """Whether it is an error."""
+        return self._error is not None
+
+    def error(self) -> TritonError | None:
+        """Return the error, None if there is none."""
+        return self._error
+
+
+class ModelConfig:
+    """What ``auto_complete_config`` is given and gives back: the configuration to be completed."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as the JSON document that ``initialize`` gets."""
+        return to_document(self._config)
+
+    def set_max_batch_size(self, max_batch_size: int) -> None:
+        """Set the largest batch; it cannot be below what config.pbtxt says."""
+        if self._config.max_batch_size > max_batch_size:
+            raise ValueError(f"config.pbtxt says max_batch_size {self._config.max_batch_size}, given {max_batch_size}")
+        self._config.max_batch_size = max_batch_size
+
+    def set_dynamic_batching(self) -> None:
+        """Let the server put requests together, unless config.pbtxt says how to schedule."""
+        if self._config.WhichOneof("scheduling_choice") is None:
+            self._config.dynamic_batching.SetInParent()
+
+    def set_model_transaction_policy(self, policy: Mapping[str, Any]) -> None:
+        """Say whether responses are decoupled: the server refuses a model of which they are."""
+        self._config.model_transaction_policy.decoupled = bool(policy.get("decoupled", False))
+
+    def add_input(self, tensor: Mapping[str, Any]) -> None:
+        """Add an input, e.g. ``{"name": "x", "data_type": "TYPE_FP32", "dims": [4], "optional": False}``."""
+        self._add("input", tensor)
+
+    def add_output(self, tensor: Mapping[str, Any]) -> None:
+        """Add an output, as :meth:`add_input`."""
+        self._add("output", tensor)
+
+    def _add(self, what: str, tensor: Mapping[str, Any]) -> None:
+        for key in ("name", "data_type", "dims"):
+            if key not in tensor:
+                raise ValueError(f"an {what} has no {key}, given {dict(tensor)}")
+        listed: Any = getattr(self._config, what)
+        data_type, dims = DataType.Value(tensor["data_type"]), list(tensor["dims"])
+        for existing in listed:
+            if existing.name == tensor["name"]:
+                if (existing.data_type, list(existing.dims)) != (data_type, dims):
+                    raise ValueError(f"{what} {existing.name!r} is in config.pbtxt already, and another one")
+                return
+        added = listed.add(name=tensor["name"], data_type=data_type, dims=dims)
+        if what == "input":
+            added.optional = bool(tensor.get("optional", False))
+
+
+class Logger:
+    """The server's log."""
+
+    INFO, WARNING, ERROR, VERBOSE = logging.INFO, logging.WARNING, logging.ERROR, logging.DEBUG
+    _log = logging.getLogger("sonic.server.model")
+
+    @classmethod
+    def log(cls, message: str, level: int = logging.INFO) -> None:
+        """Write a line of a level."""
+        cls._log.log(level, "%s", message)
+
+    @classmethod
+    def log_info(cls, message: str) -> None:
+        """Write a line."""
+        cls.log(message)
+
+    @classmethod
+    def log_warn(cls, message: str) -> None:
+        """Write a warning."""
+        cls.log(message, cls.WARNING)
+
+    @classmethod
+    def log_error(cls, message: str) -> None:
+        """Write of an error."""
+        cls.log(message, cls.ERROR)
+
+    @classmethod
+    def log_verbose(cls, message: str) -> None:
+        """Write what only a verbose log shows."""
+        cls.log(message, cls.VERBOSE)
+
+
+class MetricFamily:
+    """Metrics of a model's own, which are not offered."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise Unsupported("a model.py cannot make metrics of its own here")
+
+
+def get_input_tensor_by_name(inference_request: InferenceRequest, name: str) -> Tensor | None:
+    """Return an input of a request; None if it brought none of that name."""
+    return next((tensor for tensor in inference_request.inputs() if tensor.name() == name), None)
+
+
+def get_output_tensor_by_name(inference_response: InferenceResponse, name: str) -> Tensor | None:
+    """Return an output of a response; None if it has none of that name."""
+    return next((tensor for tensor in inference_response.output_tensors() if tensor.name() == name), None)
+
+
+def get_input_config_by_name(model_config: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the part of a configuration that describes an input; None if there is none."""
+    return next((tensor for tensor in model_config.get("input", ()) if tensor["name"] == name), None)
+
+
+def get_output_config_by_name(model_config: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the part of a configuration that describes an output; None if there is none."""
+    return next((tensor for tensor in model_config.get("output", ()) if tensor["name"] == name), None)
+
+
+def using_decoupled_model_transaction_policy(model_config: Mapping[str, Any]) -> bool:
+    """Whether a request can have several responses, which the server refuses."""
+    return bool(model_config.get("model_transaction_policy", {}).get("decoupled", False))
+
+
+def triton_string_to_numpy(triton_type_string: str) -> type[np.generic]:
+    """Return numpy's type of a datatype, e.g. ``numpy.float32`` of ``"TYPE_FP32"``; texts are ``numpy.object_``."""
+    return dtype_of(DataType.Value(triton_type_string)).numpy.type

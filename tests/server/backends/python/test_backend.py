@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import json
+import textwrap
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import sonic
+from sonic.errors import Cancelled, ConfigError, InvalidRequest, ModelFailed, Unavailable, Unsupported
+from sonic.protocol.messages import InferRequest
+from sonic.protocol.modelconfig import parse
+from sonic.server.model import ServedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CONFIG = """backend: "python" max_batch_size: 8 {more}
+input {{ name: "x" data_type: TYPE_FP32 dims: [ 2 ] }}
+output {{ name: "y" data_type: TYPE_FP32 dims: [ 2 ] }}"""
+DOUBLE = """
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([
+            pb_utils.Tensor("y", 2 * pb_utils.get_input_tensor_by_name(request, "x").as_numpy())
+        ]) for request in requests]
+"""
+TOGETHER = "dynamic_batching { max_queue_delay_microseconds: 60000000 }"
+"""A batch that is executed when it is full."""
+
+
+def model_py(body: str) -> str:
+    """A model.py with the given method bodies."""
+    head = "import numpy as np\nimport triton_python_backend_utils as pb_utils\nclass TritonPythonModel:\n"
+    return head + textwrap.indent(textwrap.dedent(body), "    ")
+
+
+@pytest.fixture
+def make(folder: Any) -> Iterator[Callable[..., ServedModel]]:
+    """Load a model.py."""
+    made: list[ServedModel] = []
+
+    def load(
+        text: str = DOUBLE, more: str = "", config: str | None = None, name: str = "m", **files: str
+    ) -> ServedModel:
+        path: Path = folder.add(name)
+        (path / "model.py").write_text(text)
+        for file, content in files.items():
+            (path / f"{file}.py").write_text(content)
+        config = CONFIG.format(more=more) if config is None else config
+        made.append(ServedModel(name, "1", path, parse(config), cores=4, default_max_batch=16))
+        return made[-1]
+
+    yield load
+    for model in made:
+        model.close()
+
+
+def call(model: ServedModel, *values: float, inline: bool = True, **more: Any) -> Any:
+    x = np.array([[value, 0] for value in values], np.float32)
+    return model.submit(InferRequest(model.spec.name, {"x": x}, **more), inline=inline)
+
+
+def values(future: Any) -> list[float]:
+    return future.result(10).outputs["y"][:, 0].tolist()
+
+
+def test_it_answers(make: Any) -> None:
+    model = make()
+    assert (model.config.backend, model.instances, model.spec.platform) == ("python", 1, "python")
+    assert values(call(model, 1, 2)) == [2, 4]
+
+
+def test_it_is_told_what_it_is(make: Any, folder: Any) -> None:
+    model = make(
+        model_py("""
+        def initialize(self, args):
+            import json
+            config = json.loads(args["model_config"])
+            output = pb_utils.get_output_config_by_name(config, "y")
+            assert pb_utils.triton_string_to_numpy(output["data_type"]) is np.object_
+            assert output["dims"] == [1]
+            self.text = json.dumps({**args, "model_config": config["name"], "folder": pb_utils.get_model_dir()})
+        def execute(self, requests):
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", np.array([self.text]))]) for _ in requests]
+        """),
+        config="""backend: "python" instance_group { count: 2 }
+        input { name: "x" data_type: TYPE_FP32 dims: 1 } output { name: "y" data_type: TYPE_STRING dims: 1 }""",
+    )
+    (text,) = model.submit(InferRequest("m", {"x": np.ones(1, np.float32)})).result(10).outputs["y"]
+    arguments = json.loads(text)
+    assert arguments.pop("model_instance_name") in ("m_0_0", "m_0_1")
+    assert arguments == {
+        "model_config": "m",
+        "model_instance_kind": "CPU",
+        "model_instance_device_id": "0",
+        "model_repository": str(folder.path / "m"),
+        "model_version": "1",
+        "model_name": "m",
+        "folder": str(folder.path / "m" / "1"),
+    }
+
+
+def test_what_a_request_says(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            request, = requests
+            assert request.request_id() == "7" and request.requested_output_names() == ["y"]
+            assert request.parameters() == '{"k": 3}' and request.timeout() == 9000000
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", request.inputs()[0].as_numpy())])]
+        """)
+    )
+    assert values(call(model, 5, id="7", parameters={"k": 3}, timeout_s=9.0)) == [5]
+
+
+def test_requests_that_wait_are_given_together(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            sizes = [len(request.inputs()[0].as_numpy()) for request in requests]
+            assert sizes == [1, 3, 4]
+            return [pb_utils.InferenceResponse([
+                pb_utils.Tensor("y", request.inputs()[0].as_numpy() + len(requests))]) for request in requests]
+        """),
+        TOGETHER,
+    )
+    futures = [call(model, *range(n), inline=False) for n in (1, 3, 4)]
+    assert [values(future) for future in futures] == [[3], [3, 4, 5], [3, 4, 5, 6]]
+    assert (model.statistics().inference_count, model.statistics().execution_count) == (8, 1)
+
+
+def test_without_dynamic_batching_they_come_one_by_one(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            assert len(requests) == 1
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", requests[0].inputs()[0].as_numpy())])]
+        """)
+    )
+    futures = [call(model, n, inline=False) for n in range(5)]
+    assert [values(future) for future in futures] == [[n] for n in range(5)]
+
+
+def test_files_beside_it_and_models_of_the_same_names(make: Any) -> None:
+    text = DOUBLE.replace("2 *", "helper.factor *").replace("import triton", "import helper\nimport triton")
+    three, five = make(text, name="a", helper="factor = 3"), make(text, name="b", helper="factor = 5")
+    assert (values(call(three, 1)), values(call(five, 1))) == ([3], [5])
+
+
+def test_texts(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            x = requests[0].inputs()[0].as_numpy()
+            kinds = [np.array([e.decode() + "!" for e in x]), np.array([e + b"?" for e in x]),
+                     np.array([e.decode() for e in x], object)]
+            return [pb_utils.InferenceResponse([pb_utils.Tensor(f"y{i}", y) for i, y in enumerate(kinds)])]
+        """),
+        config="""backend: "python" input { name: "x" data_type: TYPE_STRING dims: -1 }
+        output { name: "y0" data_type: TYPE_STRING dims: -1 } output { name: "y1" data_type: TYPE_STRING dims: -1 }
+        output { name: "y2" data_type: TYPE_STRING dims: -1 }""",
+    )
+    outputs = model.submit(InferRequest("m", {"x": np.array([b"a", "ä".encode()], object)})).result(10).outputs
+    assert [outputs[f"y{i}"].tolist() for i in range(3)] == [
+        [b"a!", "ä!".encode()],
+        [b"a?", "ä?".encode()],
+        [b"a", "ä".encode()],
+    ]
+
+
+def test_its_memory_is_its_own(make: Any) -> None:
+    model = make(
+        model_py("""
+        buffer = np.zeros((1, 2), np.float32)
+        def execute(self, requests):
+            x = requests[0].inputs()[0].as_numpy()
+            x += 1
+            self.buffer[:] = x
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", self.buffer)])]
+        """)
+    )
+    mine = np.zeros((1, 2), np.float32)
+    first = model.submit(InferRequest("m", {"x": mine})).result(10).outputs["y"]
+    call(model, 8).result(10)
+    assert (mine[0, 0], first[0, 0]) == (0, 1)
+
+
+def test_it_completes_its_configuration(make: Any) -> None:
+    model = make(
+        model_py("""
+        @staticmethod
+        def auto_complete_config(auto_complete_model_config):
+            auto_complete_model_config.add_input({"name": "x", "data_type": "TYPE_FP32", "dims": [2]})
+            auto_complete_model_config.add_output({"name": "y", "data_type": "TYPE_FP32", "dims": [2]})
+            auto_complete_model_config.set_max_batch_size(4)
+            auto_complete_model_config.set_dynamic_batching()
+            return auto_complete_model_config
+        def execute(self, requests):
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", r.inputs()[0].as_numpy())]) for r in requests]
+        """),
+        config="",
+    )
+    assert (model.spec.max_batch_size, model.merges) == (4, True)
+    assert list(model.config.dynamic_batching.preferred_batch_size) == [4]
+    assert values(call(model, 3)) == [3]
+
+
+def test_it_is_finalised_and_what_that_raises_is_logged(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests): ...
+        def finalize(self):
+            pb_utils.Logger.log_warn("the end")
+            raise ValueError("too late")
+        """)
+    )
+    model.close()
+    assert "the end" in caplog.text
+    assert "model 'm': finalize failed: ValueError: too late" in caplog.text
+
+
+# ---- faults ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("def broken(:", "SyntaxError: invalid syntax"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("x = 1", "defines no class TritonPythonModel"),
+        ("TritonPythonModel = 3", "defines no class TritonPythonModel"),
+        ("class TritonPythonModel: ...", "has no method execute"),
+        (model_py("async def execute(self, requests): ..."), "is async, which is not offered"),
+        (model_py("def execute(self, r): ...\ndef __init__(self): 1 / 0"), "__init__ failed: ZeroDivisionError"),
+        (
+            model_py("def execute(self, r): ...\ndef initialize(self, args): 1 / 0"),
+            "initialize failed: ZeroDivisionError",
+        ),
+        (
+            model_py("def execute(self, r): ...\n@staticmethod\ndef auto_complete_config(c): c.add_input({})"),
+            "auto_complete_config failed: ValueError: an input has no name",
+        ),
+        (
+            model_py(
+                "def execute(self, r): ...\n@staticmethod\ndef auto_complete_config(c):\n"
+                "    c.set_model_transaction_policy({'decoupled': True})"
+            ),
+            "decoupled model_transaction_policy is not offered",
+        ),
+        (model_py("def execute(self, r): ...\ndef initialize(self, a): pb_utils.MetricFamily()"), "metrics of its own"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded(text: str, complaint: str, make: Any) -> None:
+    with pytest.raises(ConfigError, match=f"model 'm' version 1 cannot be loaded: .*{complaint}"):
+        make(text)
+
+
+def test_a_configuration_that_is_missing_or_asks_too_much(make: Any, folder: Any) -> None:
+    with pytest.raises(ConfigError, match=r"needs a config\.pbtxt with input and output, or an auto_complete_config"):
+        make(config="")
+    with pytest.raises(ConfigError, match="EXECUTION_ENV_PATH is not offered"):
+        make(more='parameters { key: "EXECUTION_ENV_PATH" value { string_value: "x" } }')
+    with pytest.raises(ConfigError, match=r"there is no file .*other\.py"):
+        make(more='default_model_filename: "other.py"')
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ("raise ValueError('bad luck')", "model 'm' failed: ValueError: bad luck"),
+        ("raise pb_utils.TritonModelException('no')", "model 'm' failed: TritonModelException: no"),
+        ("raise SystemExit(1)", "model 'm' failed: SystemExit: 1"),
+        ("return None", "execute returned NoneType, expected a list of InferenceResponse"),
+        ("return []", "gave 0 responses to 1 requests"),
+        ("return [1]", "execute returned int in its list, expected InferenceResponse"),
+        ("return [pb_utils.InferenceResponse([])]", "did not return output 'y'"),
+        (
+            "return [pb_utils.InferenceResponse([pb_utils.Tensor('y', np.ones((1, 3), np.float32))])]",
+            r"output 'y': expected shape \[1, 2\], the model gave shape \[1, 3\]",
+        ),
+        (
+            "return [pb_utils.InferenceResponse([pb_utils.Tensor('y', np.ones((1, 2)))])]",
+            "output 'y': expected FP32, the model gave numpy dtype float64",
+        ),
+        ("return [pb_utils.InferenceResponse(error=pb_utils.TritonError('said so'))]", "model 'm': said so"),
+    ],
+)
+def test_a_model_that_fails(answer: str, complaint: str, make: Any) -> None:
+    model = make(model_py(f"def execute(self, requests):\n    {answer}"))
+    with pytest.raises(ModelFailed, match=complaint):
+        call(model, 1).result(10)
+    assert model.statistics().fail.count == 1
+
+
+def test_errors_keep_their_kind(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            code = int(requests[0].inputs()[0].as_numpy()[0, 0])
+            if code < 0:
+                requests[0].get_response_sender()
+            return [pb_utils.InferenceResponse(error=pb_utils.TritonError("no", code))]
+        """)
+    )
+    kinds = {
+        0: ModelFailed,
+        2: ModelFailed,
+        3: InvalidRequest,
+        4: Unavailable,
+        5: Unsupported,
+        7: Cancelled,
+        -1: Unsupported,
+    }
+    for code, kind in kinds.items():
+        assert type(call(model, code).exception(10)) is kind
+
+
+def test_one_bad_request_hurts_no_other(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            answers = []
+            for request in requests:
+                x = request.inputs()[0].as_numpy()
+                if x[0, 0] == 13:
+                    raise ValueError("unlucky")
+                y = x[:, :1] if x[0, 0] < 0 else 2 * x
+                answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", y)]))
+            return answers
+        """),
+        TOGETHER,
+    )
+    futures = [call(model, *each, inline=False) for each in ((1, 2), (13, 13), (-1, 3), (4, 5))]
+    wait(futures, 10)
+    assert (values(futures[0]), values(futures[3])) == ([2, 4], [8, 10])
+    assert [type(future.exception()) for future in futures[1:3]] == [ModelFailed, ModelFailed]
+    row = model.statistics()
+    assert (row.success.count, row.fail.count) == (2, 2)
+
+
+def test_over_the_wire(folder: Any, serve: Any, make: Any) -> None:
+    triton = pytest.importorskip("tritonclient.grpc")
+    (folder.add("m", CONFIG.format(more="")) / "model.py").write_text(DOUBLE)
+    x = np.array([[1, 2], [3, 4]], np.float32)
+    with serve(folder) as server, sonic.Client([server.grpc_url]) as client:
+        assert client.model("m")(x=x)["y"].tolist() == [[2, 4], [6, 8]]
+        other = triton.InferenceServerClient(server.grpc_url.removeprefix("grpc://"))
+        given = triton.InferInput("x", [2, 2], "FP32")
+        given.set_data_from_numpy(x)
+        assert other.infer("m", [given]).as_numpy("y").tolist() == [[2, 4], [6, 8]]
+        other.close()

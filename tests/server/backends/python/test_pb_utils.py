@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sonic.errors import Unsupported
+from sonic.protocol.modelconfig import parse
+from sonic.server.backends.base import Call
+from sonic.server.backends.python import pb_utils as pb
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def request(**more: Any) -> pb.InferenceRequest:
+    return pb.InferenceRequest.of_call(Call({"x": X}, ("y",), **more), "m", "3")
+
+
+def test_a_tensor() -> None:
+    tensor = pb.Tensor("x", X)
+    assert (tensor.name(), tensor.shape(), tensor.is_cpu(), tensor.triton_dtype()) == ("x", [2, 3], True, 11)
+    assert tensor.as_numpy() is X
+
+
+def test_an_input_may_be_written_to() -> None:
+    wire = np.frombuffer(X.tobytes(), np.float32)
+    tensor = pb.Tensor.of_request("x", wire)
+    array = tensor.as_numpy()
+    array += 1
+    assert tensor.as_numpy() is array
+    assert wire[0] == 0
+
+
+def test_dlpack() -> None:
+    for tensor in (pb.Tensor("x", X), pb.Tensor.of_request("x", np.frombuffer(X.tobytes(), np.float32).reshape(2, 3))):
+        np.testing.assert_array_equal(np.from_dlpack(tensor), X)
+        assert pb.Tensor.from_dlpack("z", tensor).name() == "z"
+
+
+def test_dlpack_with_torch() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_dlpack(pb.Tensor("x", X.copy()).to_dlpack())
+    assert tensor.tolist() == X.tolist()
+    assert pb.Tensor.from_dlpack("y", 2 * tensor).as_numpy().tolist() == (2 * X).tolist()
+
+
+def test_a_tensor_of_something_else() -> None:
+    with pytest.raises(pb.TritonModelException, match="tensor 'x': expected a numpy array, given list"):
+        pb.Tensor("x", [1, 2])  # type: ignore[arg-type]
+
+
+def test_a_request() -> None:
+    given = request(id="7", parameters={"k": 1}, timeout_s=0.5)
+    assert [tensor.name() for tensor in given.inputs()] == ["x"]
+    assert (given.request_id(), json.loads(given.parameters()), given.timeout()) == ("7", {"k": 1}, 500_000)
+    assert (given.requested_output_names(), given.model_name(), given.model_version()) == (["y"], "m", 3)
+    assert (given.correlation_id(), given.flags(), given.is_cancelled(), request().timeout()) == (0, 0, False, 0)
+    np.testing.assert_array_equal(pb.get_input_tensor_by_name(given, "x").as_numpy(), X)
+    assert pb.get_input_tensor_by_name(given, "z") is None
+
+
+def test_a_response() -> None:
+    response = pb.InferenceResponse([pb.Tensor("y", X)])
+    assert not response.has_error()
+    assert pb.get_output_tensor_by_name(response, "y").as_numpy() is X
+    assert pb.get_output_tensor_by_name(response, "z") is None
+    failed = pb.InferenceResponse(error=pb.TritonError("no", pb.TritonError.INVALID_ARG))
+    assert (failed.has_error(), failed.error().message(), failed.error().code()) == (True, "no", 3)
+    assert pb.InferenceResponse(error="text").error().code() == pb.TritonError.INTERNAL
+
+
+def test_a_response_of_something_else() -> None:
+    with pytest.raises(pb.TritonModelException, match="list of"):
+        pb.InferenceResponse([X])  # type: ignore[list-item]
+    with pytest.raises(pb.TritonModelException, match="unknown code 99"):
+        pb.TritonError("x", 99)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: pb.InferenceRequest(model_name="other"),
+        lambda: request().exec(),
+        lambda: request().async_exec(),
+        lambda: request().get_response_sender(),
+        lambda: pb.MetricFamily(name="m"),
+        lambda: pb.InferenceResponse([], parameters={"a": 1}),
+    ],
+)
+def test_what_is_not_offered_is_said(use: Any) -> None:
+    with pytest.raises(Unsupported):
+        use()
+
+
+def test_a_configuration_is_looked_into() -> None:
+    config = {"input": [{"name": "x", "data_type": "TYPE_FP32"}], "output": [{"name": "y"}]}
+    assert pb.get_input_config_by_name(config, "x")["data_type"] == "TYPE_FP32"
+    assert pb.get_output_config_by_name(config, "y") == {"name": "y"}
+    assert pb.get_output_config_by_name(config, "x") is None
+    assert not pb.using_decoupled_model_transaction_policy(config)
+    names = {"FP32": np.float32, "INT64": np.int64, "BOOL": np.bool_, "STRING": np.object_, "FP16": np.float16}
+    for name, kind in names.items():
+        assert pb.triton_string_to_numpy(f"TYPE_{name}") is kind
+
+
+def test_a_configuration_is_completed() -> None:
+    config = parse('input { name: "a" data_type: TYPE_FP32 dims: 4 } max_batch_size: 2')
+    auto = pb.ModelConfig(config)
+    auto.set_max_batch_size(8)
+    auto.set_dynamic_batching()
+    auto.add_input({"name": "a", "data_type": "TYPE_FP32", "dims": [4]})
+    auto.add_input({"name": "b", "data_type": "TYPE_STRING", "dims": [-1], "optional": True})
+    auto.add_output({"name": "y", "data_type": "TYPE_FP32", "dims": [4]})
+    assert (config.max_batch_size, config.HasField("dynamic_batching")) == (8, True)
+    assert [(t.name, list(t.dims), t.optional) for t in config.input] == [("a", [4], False), ("b", [-1], True)]
+    assert auto.as_dict()["output"][0]["name"] == "y"
+    for wrong, complaint in (
+        (lambda: auto.add_input({"name": "a", "data_type": "TYPE_FP32", "dims": [5]}), "'a' is in config.pbtxt"),
+        (lambda: auto.add_output({"name": "z", "dims": [5]}), "an output has no data_type"),
+        (lambda: auto.set_max_batch_size(4), "says max_batch_size 8, given 4"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            wrong()
+
+
+def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "sonic.server.model")
+    pb.Logger.log_info("a")
+    pb.Logger.log_warn("b")
+    pb.Logger.log_error("c")
+    pb.Logger.log_verbose("d")
+    pb.Logger.log("e", pb.Logger.ERROR)
+    assert [(r.message, r.levelname) for r in caplog.records] == [
+        ("a", "INFO"),
+        ("b", "WARNING"),
+        ("c", "ERROR"),
+        ("d", "DEBUG"),
+        ("e", "ERROR"),
+    ]
