@@ -86,9 +86,12 @@ def test_a_backend_that_knows_nothing_believes() -> None:
         ("max_batch_size: -1", "max_batch_size is -1"),
         ("max_batch_size: 8 dynamic_batching { preferred_batch_size: 9 }", "preferred_batch_size 9 is not between"),
         ("sequence_batching {}", "sequence_batching is not offered"),
-        ("batch_input { target_name: 'n' }", "batch_input and batch_output is not offered"),
+        ("batch_input { target_name: 'n' }", "has one source_input, given 0"),
         ("model_transaction_policy { decoupled: true }", "decoupled"),
-        (f"{X.replace('name', 'allow_ragged_batch: true name')}", "allow_ragged_batch is not offered"),
+        (
+            f"max_batch_size: 8 {X.replace('name', 'allow_ragged_batch: true name')} {K} {Y}",
+            r"ragged input 'x' reaches the model as \[-1\], in the file it is \[-1, 4\]",
+        ),
     ],
 )
 def test_what_makes_no_sense(text: str, complaint: str) -> None:

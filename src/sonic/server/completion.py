@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import data_type_of, dtype_of, normalise, validate
 from sonic.protocol.proto.model_config_pb2 import ModelInstanceGroup
+from sonic.server.ragged import ragged_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
     from sonic.server.backends.base import Signature
-    from sonic.specs import TensorSpec
+    from sonic.server.ragged import Ragged
+    from sonic.specs import DType, TensorSpec
 
 DEFAULT_MAX_BATCH = 1024
 """max_batch_size of a model that can batch and whose owner says nothing."""
@@ -52,8 +54,9 @@ def complete(
     if signature is not None:
         if not config.input or not config.output:
             _fill(config, signature, label, default_max_batch)
-        _compare("input", config.input, signature.inputs, config.max_batch_size, label)
-        _compare("output", config.output, signature.outputs, config.max_batch_size, label)
+        ragged = ragged_of(config)
+        _compare("input", config.input, signature.inputs, config.max_batch_size, label, ragged)
+        _compare("output", config.output, signature.outputs, config.max_batch_size, label, ragged)
     config = normalise(config, name)
     validate(config)
     return config
@@ -85,8 +88,6 @@ def with_instances(config: ModelConfig, devices: Sequence[int | None]) -> ModelC
 def _refuse_missing_features(config: ModelConfig, label: str) -> None:
     for asked, what in (
         (config.HasField("sequence_batching"), "sequence_batching"),
-        (len(config.batch_input) or len(config.batch_output), "batch_input and batch_output"),
-        (any(tensor.allow_ragged_batch for tensor in config.input), "allow_ragged_batch"),
         (config.model_transaction_policy.decoupled, "a decoupled model_transaction_policy"),
     ):
         if asked:
@@ -111,26 +112,49 @@ def _fill(config: ModelConfig, signature: Signature, label: str, default_max_bat
 
 
 def _compare(
-    what: str, configured: Iterable[ModelInput | ModelOutput], tensors: Sequence[TensorSpec], batch: int, label: str
+    what: str,
+    configured: Iterable[ModelInput | ModelOutput],
+    tensors: Sequence[TensorSpec],
+    batch: int,
+    label: str,
+    ragged: Ragged | None,
 ) -> None:
     known = {tensor.name: tensor for tensor in tensors}
     configured = list(configured)
+    made = {entry.name: entry for entry in ragged.made} if ragged is not None and what == "input" else {}
+    for name, entry in made.items():
+        if name not in known:
+            raise ConfigError(f"{label}: the file has no input {name!r}, it has {', '.join(known)}")
+        _check_flat(f"batch_input {name!r}", entry.dtype, entry.rank, known[name], label)
     for given in configured:
         if given.name not in known:
             raise ConfigError(f"{label}: the file has no {what} {given.name!r}, it has {', '.join(known)}")
         tensor = known[given.name]
+        if ragged is not None and given.name in ragged.inputs and what == "input":
+            _check_flat(f"ragged input {given.name!r}", dtype_of(given.data_type), 1, tensor, label)
+            continue
         if dtype_of(given.data_type) is not tensor.dtype:
             raise ConfigError(
                 f"{label}: {what} {given.name!r} is {dtype_of(given.data_type).name}, in the file {tensor.dtype.name}"
             )
+        if ragged is not None and given.name in ragged.scattered and what == "output":
+            continue
         _check_batch(what, tensor, batch, label)
         dims = tuple(given.reshape.shape if given.HasField("reshape") else given.dims)
         actual = tensor.shape[1:] if batch else tensor.shape
         if len(dims) != len(actual) or any(a != b and -1 not in (a, b) for a, b in zip(dims, actual, strict=True)):
             raise ConfigError(f"{label}: {what} {given.name!r} has dims {list(dims)}, in the file {list(actual)}")
-    missing = known.keys() - {given.name for given in configured}
+    missing = known.keys() - {given.name for given in configured} - made.keys()
     if what == "input" and missing:
         raise ConfigError(f"{label}: it leaves out input {min(missing)!r} of the file")
+
+
+def _check_flat(what: str, dtype: DType, rank: int, tensor: TensorSpec, label: str) -> None:
+    if tensor.dtype is not dtype:
+        raise ConfigError(f"{label}: {what} is {dtype.name}, in the file {tensor.dtype.name}")
+    if len(tensor.shape) != rank or tensor.shape[0] != -1:
+        shape = [-1] * rank
+        raise ConfigError(f"{label}: {what} reaches the model as {shape}, in the file it is {list(tensor.shape)}")
 
 
 def _check_batch(what: str, tensor: TensorSpec, batch: int, label: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sonic.server.backends.base import Call, CallInstance, Instance, Rows
+    from sonic.server.ragged import Ragged
     from sonic.specs import ModelSpec
 
     Arrays = Mapping[str, np.ndarray]
@@ -37,12 +38,15 @@ class Plan:
         As the backend says.
     reshape_inputs, reshape_outputs : mapping of str to tuple of int
         Shapes without the batch dimension that the model has where clients see another, by tensor.
+    ragged : Ragged or None
+        Inputs and outputs that do not have a row for each of the batch.
     """
 
     spec: ModelSpec
     rows: Rows
     reshape_inputs: Mapping[str, tuple[int, ...]]
     reshape_outputs: Mapping[str, tuple[int, ...]]
+    ragged: Ragged | None = None
 
     @property
     def batches(self) -> bool:
@@ -169,14 +173,18 @@ def _execute(
     merged_ns = perf_counter_ns()
     given = instance.run(inputs, wanted)
     run_ns = perf_counter_ns()
-    checked = {name: _checked(plan, name, given, total) for name in wanted}
+    scattered = plan.ragged.scattered.keys() & set(wanted) if plan.ragged is not None else frozenset()
+    checked = {name: _checked(plan, name, given, total) for name in wanted if name not in scattered}
     if plan.batches:
-        outputs = [
+        outputs: list[dict[str, np.ndarray]] = [
             {name: array[start : start + count] for name, array in checked.items()}
             for start, count in zip(starts, rows, strict=True)
         ]
     else:
         outputs = [checked]
+    for name in scattered:
+        for output, part in zip(outputs, _scattered(plan, name, given, requests), strict=True):
+            output[name] = part
     return Execution(outputs, merged_ns - start_ns, run_ns - merged_ns, perf_counter_ns() - run_ns)
 
 
@@ -190,6 +198,11 @@ def _merge(plan: Plan, requests: Sequence[Arrays], rows: Sequence[int]) -> tuple
         starts.append(total)
         total += plan.room(count)
     total = max(total, plan.rows.least)
+    if plan.ragged is not None:
+        flat = plan.ragged.flatten(requests)
+        requests = [{name: request[name] for name in request if name not in flat} for request in requests]
+        regular, *_ = _merge(replace(plan, ragged=None), requests, rows)
+        return {**regular, **flat}, starts, total
     if len(requests) == 1 and total == rows[0]:
         return _reshaped(plan, requests[0], total), starts, total
     merged: dict[str, np.ndarray] = {}
@@ -218,20 +231,35 @@ def _contiguous(array: np.ndarray) -> np.ndarray:
 
 def _checked(plan: Plan, name: str, given: Arrays, rows: int) -> np.ndarray:
     spec = plan.spec.output(name)
-    array = given.get(name)
-    if array is None:
-        raise ModelFailed(f"model {plan.spec.name!r} did not return output {name!r}")
+    array = _given(plan, name, given)
     if name in plan.reshape_outputs:
         sizes = spec.shape if not plan.batches else (rows, *spec.shape[1:])
         try:
             array = array.reshape(sizes)
         except ValueError:
             raise _unlike(plan, name, f"shape {list(sizes)}", f"shape {list(array.shape)}") from None
-    if array.dtype != spec.dtype.numpy:
-        raise _unlike(plan, name, spec.dtype.name, f"numpy dtype {array.dtype}")
     if not spec.accepts(array.shape) or (plan.batches and array.shape[0] != rows):
         expected = [rows, *spec.shape[1:]] if plan.batches else list(spec.shape)
         raise _unlike(plan, name, f"shape {expected}", f"shape {list(array.shape)}")
+    return array
+
+
+def _scattered(plan: Plan, name: str, given: Arrays, requests: Sequence[Arrays]) -> list[np.ndarray]:
+    array = _given(plan, name, given)
+    assert plan.ragged is not None  # noqa: S101 - where the name is from
+    try:
+        return plan.ragged.scatter(name, array, requests)
+    except ValueError as error:
+        raise _unlike(plan, name, str(error), f"shape {list(array.shape)}") from None
+
+
+def _given(plan: Plan, name: str, given: Arrays) -> np.ndarray:
+    array = given.get(name)
+    if array is None:
+        raise ModelFailed(f"model {plan.spec.name!r} did not return output {name!r}")
+    dtype = plan.spec.output(name).dtype
+    if array.dtype != dtype.numpy:
+        raise _unlike(plan, name, dtype.name, f"numpy dtype {array.dtype}")
     return array
 
 

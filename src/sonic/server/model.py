@@ -8,12 +8,13 @@ from sonic.errors import ConfigError
 from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import to_spec
 from sonic.protocol.parameters import priority_of
-from sonic.server.backends.base import LoadContext, backend_for, first_line
+from sonic.server.backends.base import LoadContext, Rows, backend_for, first_line
 from sonic.server.classification import check_classes, classify_outputs, read_labels
 from sonic.server.completion import complete, with_instances
 from sonic.server.execution import Plan
 from sonic.server.job import Job
 from sonic.server.queueing import DEFAULT_MAX_QUEUE, policy_of
+from sonic.server.ragged import ragged_of
 from sonic.server.scheduler import Scheduler
 from sonic.server.validation import check_request, shape_key
 from sonic.specs import DType
@@ -87,7 +88,9 @@ class ServedModel:
             self._backend.amend(completed)
             completed = complete(completed, name, self._backend.signature, default_max_batch=default_max_batch)
             instances = self._backend.instances()
-            rows = self._backend.rows()
+            ragged = ragged_of(completed)
+            # Rows that are repeated are no rows to a ragged model, whose author knows of the company anyway.
+            rows = self._backend.rows() if ragged is None else Rows(merge=not _goes_alone(completed))
             self._labels = read_labels(completed, folder.parent)
         except Exception as error:  # a backend may raise anything
             raise ConfigError(f"model {name!r} version {version} cannot be loaded: {first_line(error)}") from error
@@ -95,7 +98,8 @@ class ServedModel:
         self.spec = to_spec(self.config, version)
         self._outputs = tuple(tensor.name for tensor in self.spec.outputs)
         self._bfloats = {tensor.name: tensor.dtype for tensor in self.spec.outputs if tensor.dtype is DType.BF16}
-        plan = Plan(self.spec, rows, *(_reshapes(tensors) for tensors in (completed.input, completed.output)))
+        self._ragged = ragged.inputs if ragged is not None else frozenset()
+        plan = Plan(self.spec, rows, _reshapes(completed.input), _reshapes(completed.output), ragged)
         policy = policy_of(completed, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
         self._scheduler: RequestScheduler = self._backend.scheduler(self.spec) or Scheduler(plan, policy, instances)
@@ -141,7 +145,7 @@ class ServedModel:
             rows,
             wanted,
             respond,
-            shape_key(inputs),
+            shape_key(inputs, self._ragged),
             request.timeout_s,
             id=request.id,
             parameters=request.parameters,
@@ -162,3 +166,7 @@ class ServedModel:
 
 def _reshapes(tensors: Iterable[ModelInput | ModelOutput]) -> dict[str, tuple[int, ...]]:
     return {tensor.name: tuple(tensor.reshape.shape) for tensor in tensors if tensor.HasField("reshape")}
+
+
+def _goes_alone(config: ModelConfig) -> bool:
+    return "merge" in config.parameters and config.parameters["merge"].string_value == "never"

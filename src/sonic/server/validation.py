@@ -10,7 +10,7 @@ from sonic.errors import InvalidRequest
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Collection, Hashable, Mapping
 
     from sonic.protocol.messages import InferRequest
     from sonic.specs import ModelSpec, TensorSpec
@@ -64,11 +64,13 @@ def check_request(request: InferRequest, spec: ModelSpec) -> tuple[dict[str, np.
     return inputs, rows or 1
 
 
-def shape_key(inputs: Mapping[str, np.ndarray]) -> Hashable:
+def shape_key(inputs: Mapping[str, np.ndarray], ragged: Collection[str] = ()) -> Hashable:
     """Whatever must be equal for requests to share a batch: names, and shapes without rows.
 
-    Datatypes need no look: they are the model's.
+    Datatypes need no look: they are the model's. Of inputs in `ragged` the shapes may differ.
     """
+    if ragged:
+        return tuple((name, None if name in ragged else array.shape[1:]) for name, array in inputs.items())
     return tuple((name, array.shape[1:]) for name, array in inputs.items())
 
 
