@@ -50,6 +50,8 @@ def _difference(left: ak.Array, right: ak.Array) -> str:
         mine, others = np.atleast_1d(data), np.atleast_1d(other_buffers[key])
         if mine.shape != others.shape:
             return "lists of different lengths"
+        if not mine.size:
+            continue
         unequal = (mine.view(np.uint8) != others.view(np.uint8)).reshape(len(mine), -1).any(axis=1)
         if unequal.any():
             at = int(unequal.argmax())

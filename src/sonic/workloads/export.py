@@ -181,7 +181,7 @@ def to_onnx(network: ParticleNet | DeepMET) -> onnx.ModelProto:
     return exported
 
 
-def deviation(network: ParticleNet | DeepMET, model: onnx.ModelProto, rows: int = 64) -> NDArray[np.float64]:
+def deviation(network: ParticleNet | DeepMET, model: onnx.ModelProto, rows: int = 32) -> NDArray[np.float64]:
     """Largest deviation of ONNX Runtime from PyTorch in each of some random rows, relative to the largest output.
 
     A few rows can deviate by more than rounding: where two neighbours are equally far to rounding, either may be

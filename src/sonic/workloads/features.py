@@ -117,7 +117,8 @@ def _flat(events: ak.Array, collection: str, names: tuple[str, ...]) -> _Flat:
     offsets = np.zeros(len(events) + 1, np.int64)
     for name in names:
         # By way of the layout: with dozens of branches, high-level calls would take longer than the networks.
-        layout = ak.to_layout(events[f"{collection}_{name}"]).to_ListOffsetArray64(True)
+        layout = ak.to_layout(events[f"{collection}_{name}"])
+        layout = (layout.project() if layout.is_indexed else layout).to_ListOffsetArray64(True)
         offsets = np.asarray(layout.offsets)
         columns[name] = np.asarray(layout.content[: offsets[-1]].to_backend_array(), np.float64)
     return _Flat(np.diff(offsets), columns)

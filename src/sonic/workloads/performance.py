@@ -21,13 +21,13 @@ _FLAVOURS = {5: "b", 4: "c", 0: "light"}
 
 
 class TaggerPerformance(Analyzer):
-    """Discriminants of good jets by true flavour, ours beside those that CMSSW stored.
+    """Discriminants of jets within the tracker by true flavour, ours beside those that CMSSW stored.
 
     Without ``Jet_hadronFlavour`` there is nothing to compare and nothing is reported.
     """
 
     name = "tagger_performance"
-    consumes = ("Jet_good", "Jet_sonicB", "Jet_sonicCvL", "Jet_sonicIsB")
+    consumes = ("Jet_taggable", "Jet_good", "Jet_sonicB", "Jet_sonicCvL", "Jet_sonicIsB")
     optional = ("Jet_hadronFlavour", "Jet_btagDeepFlavB", "Jet_btagDeepFlavCvL", "Jet_btagDeepB")
     _b_scores: tuple[tuple[str, str], ...] = (
         ("ParticleNet", "Jet_sonicB"),
@@ -43,8 +43,8 @@ class TaggerPerformance(Analyzer):
         """Fill a histogram of score against flavour for each discriminant, and count tagged jets by flavour."""
         if "Jet_hadronFlavour" not in events.fields:
             return {}
-        good = events.Jet_good
-        flavour = np.asarray(ak.flatten(events.Jet_hadronFlavour[good]))
+        taggable, good = events.Jet_taggable, events.Jet_good
+        flavour = np.asarray(ak.flatten(events.Jet_hadronFlavour[taggable]))
         filled: dict[str, Any] = {}
         for _, branch in (*self._b_scores, *self._c_scores):
             if branch in events.fields:
@@ -53,8 +53,9 @@ class TaggerPerformance(Analyzer):
                     hist.axis.IntCategory(list(_FLAVOURS), name="flavour"),
                 )
                 # Values that CMSSW gives for "none" are below 0, and go to the first bin.
-                score = np.clip(np.asarray(ak.flatten(events[branch][good]), np.float64), 0.0, 1.0 - 1e-9)
+                score = np.clip(np.asarray(ak.flatten(events[branch][taggable]), np.float64), 0.0, 1.0 - 1e-9)
                 filled[branch] = histogram.fill(score=score, flavour=flavour)
+        flavour = np.asarray(ak.flatten(events.Jet_hadronFlavour[good]))
         tagged = np.asarray(ak.flatten(events.Jet_sonicIsB[good]), bool)
         counts: Any = hist.Hist(
             hist.axis.IntCategory(list(_FLAVOURS), name="flavour"), hist.axis.Boolean(name="tagged")
@@ -63,19 +64,19 @@ class TaggerPerformance(Analyzer):
         return filled
 
     def summarize(self, total: Mapping[str, Any]) -> Mapping[str, float | int | str]:
-        """Areas under ROC curves, and how many jets of each flavour there were and were tagged."""
+        """Areas under ROC curves, and how many good jets of each flavour there were and were tagged."""
         if not total:
             return {}
         rows: dict[str, float | int | str] = {}
         counts = {name: total["tagged"][hist.loc(code), :].values() for code, name in _FLAVOURS.items()}
         for name, (missed, tagged) in counts.items():
-            rows[f"{name} jets tagged as b"] = f"{int(tagged)} of {int(missed + tagged)}"
+            rows[f"good {name} jets tagged as b"] = f"{int(tagged)} of {int(missed + tagged)}"
         for signal, scores in (("b", self._b_scores), ("c", self._c_scores)):
-            number = int(counts[signal].sum())
             for label, branch in scores:
                 if branch in total:
-                    value = auc_of_histograms(*(_of_flavour(total[branch], name) for name in (signal, "light")))
-                    rows[f"AUC {signal} against light, {label}"] = _worded(value, signal, number)
+                    found, light = (_of_flavour(total[branch], name) for name in (signal, "light"))
+                    value = auc_of_histograms(found, light)
+                    rows[f"AUC {signal} against light, {label}"] = _worded(value, signal, int(found.sum()))
         return rows
 
 

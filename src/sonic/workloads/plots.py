@@ -56,6 +56,8 @@ def compare_features(
         axes.set_title(name.replace("_", " "), fontsize=9)
         axes.set_yscale("log")
         axes.tick_params(labelsize=7)
+    for axes in figure.axes[len(names) :]:
+        axes.set_visible(False)
     figure.axes[0].legend(fontsize=7, frameon=False)
     return figure
 

@@ -191,6 +191,8 @@ def train(name: str, folder: str | os.PathLike[str], recipe: Recipe, progress: P
         shutil.rmtree(final, ignore_errors=True)
         shutil.move(target, final)
         shutil.rmtree(work)
+        if not any(work.parent.iterdir()):
+            work.parent.rmdir()
     except OSError as error:
         raise OutputError(f"{repository / name} could not be written: {error}") from error
     return final

@@ -1,14 +1,16 @@
 """A simple detector in the likeness of CMS: from particles to particle-flow candidates.
 
-Everything is a formula; sizes are those published for CMS or read off simulated CMS events, and each is a named
-constant or a comment here:
+Sizes are CMS's published ones (tracker: arXiv:1405.6569, calorimeters: JINST 3 (2008) S08004, particle flow:
+arXiv:1706.04965), rounded, with those that no paper gives in this form read off simulated CMS events. In short, with
+energies and momenta in GeV:
 
-- tracks: momentum resolution 1 % (+) 0.015 % pT/GeV and impact-parameter resolutions 10 um (+) 65 um (pT/GeV)^-0.75
-  (transverse), 20 um (+) 70 um (pT/GeV)^-0.75 (along the beam), growing with pseudorapidity (arXiv:1405.6569);
-- electromagnetic energy 2.8 % / sqrt(E) (+) 0.12 / E (+) 0.3 %, hadronic 110 % / sqrt(E) (+) 9 %, forward 198 % (+) 9 %
-  for hadrons and 280 % (+) 11 % over sqrt(E) for photons (arXiv:0801.4138 ... CMS, JINST 3 (2008) S08004);
-- deposits add up in cells of each calorimeter's granularity; a neutral hadron is what stands out over the
-  resolution once the tracks' momenta are subtracted (particle flow, arXiv:1706.04965).
+- tracks up to 3 in pseudorapidity, of momentum resolution 1 % (+) 0.015 % pT; impact parameters 10 um (+) 65 um
+  pT^-0.75 across the beam and 20 um (+) 70 um pT^-0.75 along it, growing with pseudorapidity, worse with lost hits and
+  for particles made behind the first layers; one track in twenty-five worse than it knows;
+- photons 2.8 % / sqrt(E) (+) 0.12 / E (+) 0.3 %; hadrons 110 % / sqrt(E) (+) 9 %; beyond 3 in pseudorapidity hadrons
+  198 % / sqrt(E) (+) 9 % and photons 280 % / sqrt(E) (+) 11 %;
+- deposits add up in cells; a neutral hadron is what stands out over the resolution once the momenta of tracks are
+  subtracted.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def write_pfnano(path: str | os.PathLike[str], blocks: Iterable[ak.Array]) -> in
     except OSError as error:
         raise OutputError(f"{target} could not be written: {error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return events
 
 

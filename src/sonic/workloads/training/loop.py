@@ -78,16 +78,19 @@ class Recipe:
 def deterministic(recipe: Recipe) -> Iterator[None]:
     """Seed PyTorch and make it reproducible; what it was is put back at the end."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    switches: Any = torch.utils.deterministic
+    filled = switches.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(recipe.cores)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # a check, at a sixth of the time
+    switches.fill_uninitialized_memory = False  # a check, at a sixth of the time
     torch.manual_seed(recipe.seed)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
+        switches.fill_uninitialized_memory = filled
 
 
 def fit(
