@@ -187,7 +187,8 @@ def test_a_client_that_goes_away_takes_its_request_along(
     (model,) = server.dataplane.models()
     until(lambda: model.pending)
     gone.cancel()
-    until(lambda: any(e.item and e.item.future.cancelled() for e in model._scheduler._batcher._arrivals))
+    lanes = model._scheduler._batcher._lanes
+    until(lambda: any(e.item and e.item.future.cancelled() for lane in list(lanes.values()) for e in list(lane)))
     script.release()
     assert results.get(timeout=10) is None
     assert server.dataplane.drain(10)
