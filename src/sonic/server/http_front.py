@@ -14,6 +14,7 @@ import asyncio
 import logging
 import threading
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -25,6 +26,7 @@ from starlette.routing import Route
 from sonic.errors import InvalidRequest, ModelFailed, SonicError, Unsupported
 from sonic.protocol import http_codec
 from sonic.protocol.status import http_status
+from sonic.server import status_page
 from sonic.server.metrics import CONTENT_TYPE, Metrics
 from sonic.server.http_extensions import Call, extension_routes
 
@@ -54,9 +56,9 @@ class HttpFront:
     """
 
     def __init__(self, protocol: socket.socket | None, metrics: socket.socket | None) -> None:
-        self._apps = [
-            (claimed, app) for claimed, app in ((protocol, protocol_app), (metrics, metrics_app)) if claimed is not None
-        ]
+        metrics_port = None if metrics is None else metrics.getsockname()[1]
+        apps = ((protocol, partial(protocol_app, metrics_port=metrics_port)), (metrics, metrics_app))
+        self._apps = [(claimed, app) for claimed, app in apps if claimed is not None]
         self._servers: list[_Server] = []
         self._thread: threading.Thread | None = None
 
@@ -86,10 +88,10 @@ class HttpFront:
         asyncio.run(both())
 
 
-def protocol_app(dataplane: Dataplane) -> Starlette:
-    """Return the routes of the protocol as an ASGI application."""
+def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starlette:
+    """Return the routes of the protocol, and of the page for people, as an ASGI application."""
     http = _Handlers(dataplane)
-    routes: list[Route] = []
+    routes = status_page.routes(dataplane, metrics_port)
     for method, path, handler in (
         ("GET", "/v2", http.server_info),
         ("GET", "/v2/health/live", http.live),

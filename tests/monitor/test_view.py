@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from sonic.monitor.rates import ModelRates, Scrape
+from sonic.monitor.view import bars, number, render
+from sonic.monitor.watch import Screen
+
+ROW = ModelRates("b-tagger", "1", 47.25, 1469.0, 0.0, 45.4, 0.963, 0.68, 0.2, 3.0)
+QUIET = ModelRates("quiet", "12", 0.0, 0.0, 1.5, None, None, None, None, 0.0)
+LAST = Scrape({}, 0.5, (3 * 2**30, 24 * 2**30), {"GPU-1": 0.25})
+
+
+def shown(screen: Screen, width: int = 100) -> list[str]:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(render(screen, "http://h:8002/metrics"))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_a_screen() -> None:
+    lines = shown(Screen((ROW, QUIET), LAST, {("b-tagger", "1"): (10.0, 20.0, 47.25)}))
+    assert lines[0] == "sonic top http://h:8002/metrics"
+    assert lines[1] == "CPU 50%  memory 3.0 of 24.0 GiB  GPU 25%"
+    assert lines[2].split() == ["model", "ver", "req/s", "rows/s", "batch", "latency", "queue", "waiting", "fail/s"]
+    assert lines[3].split() == ["b-tagger", "1", "47.2", "1,469", "45.4", "0.96", "ms", "0.68", "ms", "3", "0", "▂▄█"]
+    assert lines[4].split() == ["quiet", "12", "0", "0", "-", "-", "-", "0", "1.50"]
+
+
+def test_80_columns_hold_it() -> None:
+    past = {("b-tagger", "1"): (1.0,) * 20}
+    for line in shown(Screen((ROW, QUIET), LAST, past), width=80):
+        assert len(line) <= 80
+
+
+@pytest.mark.parametrize(
+    ("screen", "text"),
+    [
+        (Screen(None, None, {}), "rates come with the second answer"),
+        (Screen((), Scrape({}), {}), "no model is loaded"),
+        (Screen((ROW,), None, {}, "connection refused", 3.4), "gone for 3 s, trying on: connection refused"),
+        (Screen(None, None, {}, "connection refused", 0.0), "gone for 0 s, trying on: connection refused"),
+    ],
+)
+def test_what_is_said(screen: Screen, text: str) -> None:
+    assert text in shown(screen)
+
+
+def test_the_last_numbers_stay_while_there_is_no_answer() -> None:
+    assert any("b-tagger" in line for line in shown(Screen((ROW,), None, {}, "refused", 3.0)))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.0, "0"), (0.001, "<0.01"), (0.5, "0.50"), (12.34, "12.3"), (40.0, "40"), (12345.6, "12,346")],
+)
+def test_numbers(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_bars() -> None:
+    assert bars(()) == ""
+    assert bars((0.0, 0.0)) == "▁▁"
+    assert bars((0.0, 5.0, 10.0)) == "▁▅█"
