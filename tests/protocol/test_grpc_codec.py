@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sonic.errors import InvalidRequest, ModelFailed, RegionNotFound, Unsupported
 from sonic.protocol import grpc_codec as codec
 from sonic.protocol.messages import (
+    BatchStatistics,
     Duration,
     InferRequest,
     InferResponse,
@@ -26,6 +27,8 @@ from sonic.testing import strategies
 
 if TYPE_CHECKING:
     from sonic.protocol.form import Span
+
+BATCHES = tuple(BatchStatistics(n, Duration(n, 1), Duration(n, 2), Duration(n, 3)) for n in (1, 8))
 
 
 def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtypes: dict[str, DType]) -> None:
@@ -298,7 +301,7 @@ def test_spec() -> None:
 
 def test_statistics_index_and_server_info() -> None:
     rows = (
-        ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(6)), last_inference_ms=2**41),
+        ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(8)), 2**41, BATCHES),
         ModelStatistics("n", "2"),
     )
     assert codec.statistics_from_wire(codec.statistics_to_wire(rows)) == rows

@@ -13,6 +13,7 @@ from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import http_codec as codec
 from sonic.protocol.form import Form
 from sonic.protocol.messages import (
+    BatchStatistics,
     Duration,
     InferRequest,
     InferResponse,
@@ -26,6 +27,8 @@ from sonic.testing import strategies
 
 if TYPE_CHECKING:
     from sonic.protocol.form import Span
+
+BATCHES = tuple(BatchStatistics(n, Duration(n, 1), Duration(n, 2), Duration(n, 3)) for n in (1, 8))
 
 
 def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtypes: dict[str, DType]) -> None:
@@ -227,7 +230,7 @@ def test_the_other_documents_come_back() -> None:
     assert codec.config_from_wire(codec.config_to_wire(config)) == config
     assert json.loads(codec.config_to_wire(config))["input"][0]["dims"] == [2**40]
 
-    rows = (ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(6)), last_inference_ms=2**41),)
+    rows = (ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(8)), 2**41, BATCHES),)
     assert codec.statistics_from_wire(codec.statistics_to_wire(rows)) == rows
     stats = json.loads(codec.statistics_to_wire(rows))["model_stats"][0]
     assert stats["inference_stats"]["queue"] == {"count": 2, "ns": 2**41}

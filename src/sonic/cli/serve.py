@@ -28,6 +28,9 @@ def serve(
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait for a model that sets no max_queue_size; 0: no bound.")
     ] = 1024,
+    cache_bytes: Annotated[
+        int, typer.Option(min=0, help="Room for responses of models with response_cache; 0: none are kept.")
+    ] = 64 << 20,
     exit_on_error: Annotated[
         bool, typer.Option(help="End if a model cannot be loaded; otherwise serve the others.")
     ] = True,
@@ -92,6 +95,7 @@ def serve(
             poll_s=poll_s if model_control == "poll" else None,
             default_max_batch=default_max_batch,
             max_queue=max_queue,
+            cache_bytes=cache_bytes,
             allow_client_shm=allow_client_shm,
             trace_file=trace_file,
         ),

@@ -17,6 +17,7 @@ from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import tensors
 from sonic.protocol.form import CLASSES, PLAIN, FormReader, span_of, view_of
 from sonic.protocol.messages import (
+    BatchStatistics,
     Duration,
     InferRequest,
     InferResponse,
@@ -273,32 +274,25 @@ def statistics_to_wire(rows: Iterable[ModelStatistics]) -> pb.ModelStatisticsRes
             inference_count=row.inference_count,
             execution_count=row.execution_count,
         )
-        for name in ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output"):
-            duration: Duration = getattr(row, name)
-            part = getattr(target.inference_stats, name)
-            part.count, part.ns = duration.count, duration.total_ns
+        _put_durations(target.inference_stats, row, _REQUEST_PARTS)
+        for batch in row.batches:
+            _put_durations(target.batch_stats.add(batch_size=batch.batch_size), batch, _COMPUTE_PARTS)
     return message
 
 
 def statistics_from_wire(message: pb.ModelStatisticsResponse) -> tuple[ModelStatistics, ...]:
     """Read the counters of models."""
-
-    def duration(part: pb.StatisticDuration) -> Duration:
-        return Duration(part.count, part.ns)
-
     return tuple(
         ModelStatistics(
             name=row.name,
             version=row.version,
             inference_count=row.inference_count,
             execution_count=row.execution_count,
-            success=duration(row.inference_stats.success),
-            fail=duration(row.inference_stats.fail),
-            queue=duration(row.inference_stats.queue),
-            compute_input=duration(row.inference_stats.compute_input),
-            compute_infer=duration(row.inference_stats.compute_infer),
-            compute_output=duration(row.inference_stats.compute_output),
             last_inference_ms=row.last_inference,
+            batches=tuple(
+                BatchStatistics(batch.batch_size, **_durations(batch, _COMPUTE_PARTS)) for batch in row.batch_stats
+            ),
+            **_durations(row.inference_stats, _REQUEST_PARTS),
         )
         for row in message.model_stats
     )
@@ -318,6 +312,21 @@ def index_from_wire(message: pb.RepositoryIndexResponse) -> tuple[ModelStatus, .
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+_COMPUTE_PARTS = ("compute_input", "compute_infer", "compute_output")
+_REQUEST_PARTS = ("success", "fail", "queue", *_COMPUTE_PARTS, "cache_hit", "cache_miss")
+
+
+def _put_durations(target: Any, source: ModelStatistics | BatchStatistics, names: Iterable[str]) -> None:
+    for name in names:
+        duration: Duration = getattr(source, name)
+        part = getattr(target, name)
+        part.count, part.ns = duration.count, duration.total_ns
+
+
+def _durations(source: Any, names: Iterable[str]) -> dict[str, Duration]:
+    return {name: Duration(getattr(source, name).count, getattr(source, name).ns) for name in names}
 
 
 def _describe(target: Any, name: str, array: np.ndarray, dtype: DType) -> Buffer:

@@ -102,11 +102,22 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchStatistics:
+    """Executions of one size, in batch rows; each part has their number as its count."""
+
+    batch_size: int
+    compute_input: Duration = Duration()
+    compute_infer: Duration = Duration()
+    compute_output: Duration = Duration()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStatistics:
     """Counters of one model version since it was loaded, with Triton's meaning.
 
     ``inference_count`` counts batch rows, ``execution_count`` the calls of the backend, so that their ratio is the
-    mean batch size that the server made. All clients of the model are in them.
+    mean batch size that the server made. All clients of the model are in them. Requests that the cache answered are
+    among the successes and among those that waited, not among those that were computed.
     """
 
     name: str
@@ -119,5 +130,8 @@ class ModelStatistics:
     compute_input: Duration = Duration()
     compute_infer: Duration = Duration()
     compute_output: Duration = Duration()
+    cache_hit: Duration = Duration()
+    cache_miss: Duration = Duration()
     last_inference_ms: int = 0
     """Unix time of the last request in milliseconds; 0 before the first."""
+    batches: tuple[BatchStatistics, ...] = ()

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
+from sonic.server.cache import DEFAULT_CACHE_BYTES
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.dataplane import Dataplane
 from sonic.server.grpc_front import GrpcFront
@@ -66,6 +67,7 @@ class Server:
         empty_ok: bool = False,
         default_max_batch: int = DEFAULT_MAX_BATCH,
         max_queue: int = DEFAULT_MAX_QUEUE,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
         threads: int = 2048,
         name: str = "sonic",
         allow_client_shm: bool | None = None,
@@ -83,6 +85,7 @@ class Server:
             only=() if explicit else models,
             default_max_batch=default_max_batch,
             max_queue=max_queue,
+            cache_bytes=cache_bytes,
         )
         traces = Tracer(trace_file)
         self._poller = None if poll_s is None else Poller(self.repository, poll_s)
@@ -196,6 +199,7 @@ def serve(
     empty_ok: bool = False,
     default_max_batch: int = DEFAULT_MAX_BATCH,
     max_queue: int = DEFAULT_MAX_QUEUE,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
     threads: int = 2048,
     name: str = "sonic",
     allow_client_shm: bool | None = None,
@@ -240,6 +244,8 @@ def serve(
     max_queue : int
         Requests that may wait for a model whose config.pbtxt sets no ``max_queue_size``; further ones are refused as
         unavailable. 0: no bound.
+    cache_bytes : int
+        Room for the results of models whose config.pbtxt says ``response_cache { enable: true }``; 0: none are kept.
     threads : int
         gRPC requests that can be in hand at the same time, those that wait included. Threads are started as needed.
     name : str
@@ -278,6 +284,7 @@ def serve(
         empty_ok=empty_ok,
         default_max_batch=default_max_batch,
         max_queue=max_queue,
+        cache_bytes=cache_bytes,
         threads=threads,
         name=name,
         allow_client_shm=allow_client_shm,

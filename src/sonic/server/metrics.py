@@ -40,6 +40,13 @@ _COUNTERS: tuple[tuple[str, str, Callable[[ModelStatistics], int]], ...] = (
     ("compute_output_duration_us", "Time spent parting outputs, likewise", lambda s: s.compute_output.total_ns // 1000),
 )
 
+_CACHE: tuple[tuple[str, str, Callable[[ModelStatistics], int]], ...] = (
+    ("num_hits_per_model", "Requests that the cache answered", lambda s: s.cache_hit.count),
+    ("num_misses_per_model", "Requests that it could not answer", lambda s: s.cache_miss.count),
+    ("hit_duration_per_model", "Time spent looking up the former, in us", lambda s: s.cache_hit.total_ns // 1000),
+    ("miss_duration_per_model", "Time it took to look up and keep", lambda s: s.cache_miss.total_ns // 1000),
+)
+
 
 _GPU: tuple[tuple[str, str, str, Callable[[Gpu], float | None]], ...] = (
     ("nv_gpu_utilization", "gauge", "Share of the time that the GPU was busy, from 0 to 1", lambda g: g.utilization),
@@ -74,10 +81,12 @@ class Metrics:
     def _lines(self) -> Iterator[str]:
         models = self._dataplane.models()
         rows = [(_labels(model.spec.name, model.spec.version), model.statistics()) for model in models]
-        for name, text, value in _COUNTERS:
-            yield from _head(f"nv_inference_{name}", text, "counter")
+        counters = [(f"nv_inference_{name}", text, value) for name, text, value in _COUNTERS]
+        counters += [(f"nv_cache_{name}", text, value) for name, text, value in _CACHE]
+        for name, text, value in counters:
+            yield from _head(name, text, "counter")
             for labels, row in rows:
-                yield f"nv_inference_{name}{labels} {value(row)}\n"
+                yield f"{name}{labels} {value(row)}\n"
         yield from _head("nv_inference_pending_request_count", "Requests that wait for an instance", "gauge")
         for model in models:
             labels = _labels(model.spec.name, model.spec.version)

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
-from sonic.protocol.messages import InferResponse
+from sonic.protocol.messages import Duration, InferResponse
 from sonic.protocol.modelconfig import to_spec
 from sonic.protocol.parameters import priority_of
 from sonic.server.backends.base import LoadContext, Rows, backend_for, first_line
+from sonic.server.cache import key_of
 from sonic.server.classification import check_classes, classify_outputs, read_labels
 from sonic.server.completion import complete, with_instances
+from sonic.server.counters import Counters
 from sonic.server.execution import Plan
 from sonic.server.job import Job
 from sonic.server.queueing import DEFAULT_MAX_QUEUE, policy_of
 from sonic.server.ragged import ragged_of
 from sonic.server.scheduler import Scheduler
 from sonic.server.validation import check_request, shape_key
+from sonic.server.warmup import warm_up
 from sonic.specs import DType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from concurrent.futures import Future
     from pathlib import Path
 
     import numpy as np
 
     from sonic.protocol.messages import InferRequest, ModelStatistics
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
-    from sonic.server.backends.base import Models, RequestScheduler
+    from sonic.server.backends.base import Backend, Models, RequestScheduler
+    from sonic.server.cache import Key, ResponseCache
     from sonic.server.execution import Execution
+
+    Arrays = Mapping[str, np.ndarray]
 
 
 class ServedModel:
@@ -56,6 +67,8 @@ class ServedModel:
         Largest batch where the owner says nothing.
     max_queue : int
         Requests that may wait where the owner says nothing; 0: no bound.
+    cache : ResponseCache or None
+        Where results are kept if its configuration asks for it and not for order.
     models : Models or None
         The other models of the server, for one that is made of them.
 
@@ -75,34 +88,45 @@ class ServedModel:
         cores: int,
         default_max_batch: int,
         max_queue: int = DEFAULT_MAX_QUEUE,
+        cache: ResponseCache | None = None,
         models: Models | None = None,
     ) -> None:
+        self._backend: Backend | None = None
         try:
-            kind, backend_class = backend_for(config, folder)
-            self._backend = backend_class(LoadContext(name, version, folder, config, cores, models))
-            completed = type(config)()
-            completed.CopyFrom(config)
-            if not completed.HasField("ensemble_scheduling"):  # which has a platform and no backend
-                completed.backend = kind
-            completed.platform = completed.platform or backend_class.platform
-            self._backend.amend(completed)
-            completed = complete(completed, name, self._backend.signature, default_max_batch=default_max_batch)
-            instances = self._backend.instances()
-            ragged = ragged_of(completed)
-            # Rows that are repeated are no rows to a ragged model, whose author knows of the company anyway.
-            rows = self._backend.rows() if ragged is None else Rows(merge=not _goes_alone(completed))
-            self._labels = read_labels(completed, folder.parent)
+            self._load(LoadContext(name, version, folder, config, cores, models), default_max_batch, max_queue)
         except Exception as error:  # a backend may raise anything
+            if self._backend is not None:
+                self._backend.close()
             raise ConfigError(f"model {name!r} version {version} cannot be loaded: {first_line(error)}") from error
-        self.config = with_instances(completed, [instance.gpu for instance in instances])
-        self.spec = to_spec(self.config, version)
+        caches = self.config.response_cache.enable and not self.config.dynamic_batching.preserve_ordering
+        self._cache = cache if caches and cache is not None and cache.enabled else None
+        self._cached = Counters(name, version)
+        self._lock = threading.Lock()
+
+    def _load(self, context: LoadContext, default_max_batch: int, max_queue: int) -> None:
+        kind, backend_class = backend_for(context.config, context.folder)
+        self._backend = backend = backend_class(context)
+        config = copy.deepcopy(context.config)
+        if not config.HasField("ensemble_scheduling"):  # which has a platform and no backend
+            config.backend = kind
+        config.platform = config.platform or backend_class.platform
+        backend.amend(config)
+        config = complete(config, context.name, backend.signature, default_max_batch=default_max_batch)
+        instances = backend.instances()
+        ragged = ragged_of(config)
+        # Rows that are repeated are no rows to a ragged model, whose author knows of the company anyway.
+        rows = backend.rows() if ragged is None else Rows(merge=not _goes_alone(config))
+        self._labels = read_labels(config, context.folder.parent)
+        self.config = with_instances(config, [instance.gpu for instance in instances])
+        self.spec = to_spec(self.config, context.version)
         self._outputs = tuple(tensor.name for tensor in self.spec.outputs)
         self._bfloats = {tensor.name: tensor.dtype for tensor in self.spec.outputs if tensor.dtype is DType.BF16}
         self._ragged = ragged.inputs if ragged is not None else frozenset()
-        plan = Plan(self.spec, rows, _reshapes(completed.input), _reshapes(completed.output), ragged)
-        policy = policy_of(completed, merge=rows.merge, default_max_queue=max_queue)
+        plan = Plan(self.spec, rows, _reshapes(config.input), _reshapes(config.output), ragged)
+        warm_up(config, context.folder.parent, plan, instances)
+        policy = policy_of(config, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
-        self._scheduler: RequestScheduler = self._backend.scheduler(self.spec) or Scheduler(plan, policy, instances)
+        self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(plan, policy, instances)
 
     @property
     def instances(self) -> int:
@@ -116,7 +140,19 @@ class ServedModel:
 
     def statistics(self) -> ModelStatistics:
         """Return the counters since it was loaded."""
-        return self._scheduler.statistics()
+        row = self._scheduler.statistics()
+        if self._cache is None:
+            return row
+        with self._lock:
+            cached = self._cached.snapshot()
+        return replace(
+            row,
+            success=_sum(row.success, cached.success),
+            queue=_sum(row.queue, cached.queue),
+            cache_hit=cached.cache_hit,
+            cache_miss=cached.cache_miss,
+            last_inference_ms=max(row.last_inference_ms, cached.last_inference_ms),
+        )
 
     def submit(
         self, request: InferRequest, *, inline: bool = True, observe: Callable[[Execution], None] | None = None
@@ -130,21 +166,28 @@ class ServedModel:
         Unavailable
             If the queue is full, or the model is being unloaded.
         """
+        start_ns = time.perf_counter_ns()
         inputs, rows = check_request(request, self.spec)
         check_classes(request, self.spec)
+        wanted = request.outputs or self._outputs
 
-        def respond(outputs: Mapping[str, np.ndarray]) -> InferResponse:
+        def respond(outputs: Arrays) -> InferResponse:
             if request.classes:
                 batched = self.spec.max_batch_size > 0
                 outputs = classify_outputs(outputs, request.classes, self._labels, batched=batched)
             return InferResponse(self.spec.name, self.spec.version, outputs, id=request.id, dtypes=self._bfloats)
 
-        wanted = request.outputs or self._outputs
+        finish: Callable[[Arrays], InferResponse] = respond
+        if self._cache is not None and "sequence_id" not in request.parameters:
+            key = key_of(self, inputs, wanted, request.parameters)
+            if (outputs := self._cache.get(key)) is not None:
+                return self._hit(respond(outputs), time.perf_counter_ns() - start_ns)
+            finish = partial(self._keep, self._cache, key, time.perf_counter_ns() - start_ns, respond)
         job = Job(
             inputs,
             rows,
             wanted,
-            respond,
+            finish,
             shape_key(inputs, self._ragged),
             request.timeout_s,
             id=request.id,
@@ -154,14 +197,39 @@ class ServedModel:
         )
         return self._scheduler.submit(job, inline=inline)
 
+    def _hit(self, response: InferResponse, lookup_ns: int) -> Future[InferResponse]:
+        with self._lock:
+            self._cached.hit(total_ns=lookup_ns, now_ms=time.time_ns() // 1_000_000)
+        future: Future[InferResponse] = Future()
+        future.set_result(response)
+        return future
+
+    def _keep(
+        self,
+        cache: ResponseCache,
+        key: Key,
+        lookup_ns: int,
+        respond: Callable[[Arrays], InferResponse],
+        outputs: Arrays,
+    ) -> InferResponse:
+        start_ns = time.perf_counter_ns()
+        cache.put(key, outputs)
+        with self._lock:
+            self._cached.missed(total_ns=lookup_ns + time.perf_counter_ns() - start_ns)
+        return respond(outputs)
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
         return self._scheduler.drain(timeout_s)
 
     def close(self) -> None:
         """Take no more requests, end in Unavailable those that wait, and release the model."""
-        if self._scheduler.close():
+        idle = self._scheduler.close()
+        if self._cache is not None:
+            self._cache.drop(self)
+        if idle and self._backend is not None:
             self._backend.close()
+            self._backend = None
 
 
 def _reshapes(tensors: Iterable[ModelInput | ModelOutput]) -> dict[str, tuple[int, ...]]:
@@ -170,3 +238,7 @@ def _reshapes(tensors: Iterable[ModelInput | ModelOutput]) -> dict[str, tuple[in
 
 def _goes_alone(config: ModelConfig) -> bool:
     return "merge" in config.parameters and config.parameters["merge"].string_value == "never"
+
+
+def _sum(one: Duration, other: Duration) -> Duration:
+    return Duration(one.count + other.count, one.total_ns + other.total_ns)

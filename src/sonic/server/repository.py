@@ -24,6 +24,7 @@ from sonic.errors import ConfigError, ModelNotFound, Unavailable
 from sonic.protocol.messages import ModelStatus
 from sonic.protocol.modelconfig import parse
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.model import ServedModel
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
@@ -66,6 +67,8 @@ class Repository:
         Largest batch of a model whose owner says nothing of it.
     max_queue : int
         Requests that may wait for a model whose owner says nothing of it; 0: no bound.
+    cache_bytes : int
+        Room for the results of models that ask for ``response_cache``; 0: none are kept.
     only : sequence of str
         Names to serve; empty: all.
 
@@ -82,6 +85,7 @@ class Repository:
         cores: int | None = None,
         default_max_batch: int = DEFAULT_MAX_BATCH,
         max_queue: int = DEFAULT_MAX_QUEUE,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
         only: Sequence[str] = (),
     ) -> None:
         if not folders:
@@ -92,10 +96,13 @@ class Repository:
             raise ConfigError(f"the default of max_batch_size must be 1 or more, given {default_max_batch}")
         if max_queue < 0:
             raise ConfigError(f"the bound of a queue must be 0 (none) or more, given {max_queue}")
+        if cache_bytes < 0:
+            raise ConfigError(f"the room for cached responses must be 0 (none) or more bytes, given {cache_bytes}")
         self.folders = tuple(Path(folder) for folder in folders)
         self.cores = available_cores() if cores is None else cores
         self._default_max_batch = default_max_batch
         self._max_queue = max_queue
+        self._cache = ResponseCache(cache_bytes)
         self._only = tuple(only)
         self._models: dict[str, dict[str, _Version]] = {}
         self._names: tuple[str, ...] = ()
@@ -250,6 +257,7 @@ class Repository:
                     cores=self.cores,
                     default_max_batch=self._default_max_batch,
                     max_queue=self._max_queue,
+                    cache=self._cache,
                     models=self,
                 )
                 fresh[version] = _Version("READY", model=model)

@@ -290,8 +290,13 @@ class Scheduler:
                 self._running.difference_update(batch)
                 for result in results:
                     live.append(self._end(result.jobs, result))
-                    if result.execution is not None:
-                        self._counters.executed()
+                    if (done := result.execution) is not None:
+                        self._counters.executed(
+                            rows=sum(job.rows for job in result.jobs),
+                            input_ns=done.input_ns,
+                            infer_ns=done.infer_ns,
+                            output_ns=done.output_ns,
+                        )
                 if not results:  # as by Ctrl-C in the thread that brought the request
                     interrupted = self._end(batch)
                 if len(self._batcher) or (self._order and any(job.deadline_s != inf for job in self._running)):

@@ -1,0 +1,121 @@
+"""Results of requests, kept for requests that are the same: bounded in bytes, the least recently used goes first."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sonic.protocol.messages import Parameter
+
+    Arrays = Mapping[str, np.ndarray]
+
+DEFAULT_CACHE_BYTES = 64 << 20
+"""Room for the results of all models that have ``response_cache { enable: true }``."""
+
+_ENTRY_BYTES = 512  # what Python needs for a key, an entry and the head of an array
+_ELEMENT_BYTES = 48  # and for an element of a BYTES tensor
+_PASSED_OVER = frozenset({"priority"})  # parameters that no result depends on
+
+Key = tuple[object, bytes]
+
+
+class ResponseCache:
+    """Outputs by what they were made of. Thread-safe.
+
+    Parameters
+    ----------
+    max_bytes : int
+        What the outputs may take up together; 0: nothing is kept.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[Key, tuple[Arrays, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is ever kept."""
+        return self._max_bytes > 0
+
+    @property
+    def bytes(self) -> int:
+        """What is kept takes up so much."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        """Return the number of results that are kept."""
+        return len(self._entries)
+
+    def get(self, key: Key) -> Arrays | None:
+        """Return the outputs kept under a key, read-only; None if there are none."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
+
+    def put(self, key: Key, outputs: Arrays) -> None:
+        """Keep a copy of outputs, unless they are larger than the whole cache."""
+        size = sum(_size(array) for array in outputs.values())
+        if size > self._max_bytes:
+            return
+        copies = {name: array.copy() for name, array in outputs.items()}
+        for array in copies.values():
+            array.flags.writeable = False
+        with self._lock:
+            if (old := self._entries.pop(key, None)) is not None:
+                self._bytes -= old[1]
+            self._entries[key] = copies, size
+            self._bytes += size
+            while self._bytes > self._max_bytes:
+                _, (_, gone) = self._entries.popitem(last=False)
+                self._bytes -= gone
+
+    def drop(self, owner: object) -> None:
+        """Forget every result whose key has this owner."""
+        with self._lock:
+            for key in [key for key in self._entries if key[0] is owner]:
+                self._bytes -= self._entries.pop(key)[1]
+
+
+def key_of(owner: object, inputs: Arrays, wanted: Iterable[str], parameters: Mapping[str, Parameter]) -> Key:
+    """Return what identifies a result.
+
+    Parameters
+    ----------
+    owner : object
+        The loaded model version; compared by identity, so that a model that is loaded again starts anew.
+    inputs : mapping of str to ndarray
+    wanted : iterable of str
+        Names of outputs.
+    parameters : mapping of str to bool, int, float or str
+        Of the request; a model may look at them.
+    """
+    digest = hashlib.blake2b(digest_size=32)
+    head = [(name, array.dtype.str, array.shape) for name, array in inputs.items()]
+    counted = sorted((name, value) for name, value in parameters.items() if name not in _PASSED_OVER)
+    digest.update(repr((head, tuple(wanted), counted)).encode())
+    for array in inputs.values():
+        if array.dtype.hasobject:
+            for element in array.reshape(-1):
+                data = element if isinstance(element, bytes) else str(element).encode()
+                digest.update(len(data).to_bytes(8, "little"))
+                digest.update(data)
+        else:
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return owner, digest.digest()
+
+
+def _size(array: np.ndarray) -> int:
+    own = sum(_ELEMENT_BYTES + len(element) for element in array.reshape(-1)) if array.dtype.hasobject else 0
+    return _ENTRY_BYTES + array.nbytes + own
