@@ -58,9 +58,7 @@ class ModuleError(SonicError):
     """
 
     def __init__(self, module: str, where: str, cause: BaseException) -> None:
-        text = str(cause).partition("\n")[0]  # what awkward and uproot raise goes on for many lines
-        reason = text if isinstance(cause, SonicError) else f"{type(cause).__name__}: {text}"
-        super().__init__(f"module {module} failed on {where}: {reason}")
+        super().__init__(f"module {module} failed on {where}: {one_line(cause)}")
         self.module = module
         self.where = where
 
@@ -111,3 +109,12 @@ class Unavailable(InferenceError):  # noqa: N818
     """No server could be reached, or the one reached cannot take the request now."""
 
     retryable = True
+
+
+def one_line(error: BaseException) -> str:
+    """Say in one line what an error says; one from elsewhere is named, since its text alone may say little."""
+    # What awkward and uproot raise goes on for many lines, and may begin with an empty one.
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, SonicError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -39,9 +39,10 @@ def test_the_graph_sees_each_name_once():
 @pytest.mark.parametrize("field", ["consumes", "optional", "produces"])
 def test_one_name_in_place_of_a_tuple_is_noticed(field):
     module = Jets()
-    setattr(module, field, "Jet_pt")
-    with pytest.raises(WorkflowError, match=f"module Jets: `{field}` must be a tuple of names, got 'Jet_pt'"):
-        node_of(module, is_filter=False)
+    for given in ("Jet_pt", None, 3):
+        setattr(module, field, given)
+        with pytest.raises(WorkflowError, match=f"module Jets: `{field}` must be a tuple of names, got {given!r}"):
+            node_of(module, is_filter=False)
 
 
 def test_what_is_no_module_is_noticed():

@@ -127,3 +127,13 @@ def test_an_analyzer_that_cannot_summarise(number_chunks):
     output.totals["Count"] = None
     with pytest.raises(ModuleError, match="module Count failed on the sum of all events"):
         output.summaries()
+
+
+@pytest.mark.parametrize("figures", [5, {"mean": [1]}, {1: 2.0}, {"mean": np.zeros(2)}])
+def test_figures_that_are_none(number_chunks, monkeypatch, figures):
+    output = output_of()
+    for chunk in finished(number_chunks(1)):
+        output.take(chunk)
+    monkeypatch.setattr(Count, "summarize", lambda self, total: figures)
+    with pytest.raises(ModuleError, match="module Count failed on the sum of all events: "):
+        output.summaries()

@@ -323,6 +323,15 @@ def test_a_failing_module_is_named_with_its_events(scheduler_of, number_chunks):
     assert [chunk.where.index for chunk in written] == [0, 1, 2][: len(written)]
 
 
+def test_a_module_that_exits_does_not_pass_for_a_run_that_ended(scheduler_of, number_chunks):
+    class Exits(Producer):
+        def produce(self, events):
+            raise SystemExit(0)
+
+    with pytest.raises(ModuleError, match=r"module Exits failed on chunk 0, .*: SystemExit: 0"):
+        scheduler_of(Exits()).run(number_chunks(2), lambda chunk: None)
+
+
 @pytest.mark.parametrize("mode", ["async", "sync", "pseudo_async"])
 def test_everything_else_is_given_up_when_a_module_fails(scheduler_of, manual_model, number_chunks, start, mode):
     model, out = manual_model(), []

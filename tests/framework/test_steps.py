@@ -70,6 +70,17 @@ def test_an_offload(chunk_of):
         step.produce(chunk, events, {"y": np.array([0.1, np.nan])})
 
 
+def test_what_is_no_mapping_is_refused(chunk_of, monkeypatch):
+    (step,) = steps_of(Scorer())
+    events = step.view(chunk_of(x=[1.0]))
+    monkeypatch.setattr(Scorer, "acquire", lambda self, events: None)
+    with pytest.raises(TypeError, match="acquire returned a NoneType, expected a mapping of inputs by name"):
+        step.acquire(events)
+    monkeypatch.setattr(Scorer, "produce", lambda self, events, outputs: [events.x])
+    with pytest.raises(TypeError, match="returned a list, expected a mapping with score"):
+        step.produce(chunk_of(x=[1.0]), events, {})
+
+
 def test_an_offloading_filter(chunk_of):
     class Good(OffloadFilter):
         model = "m"

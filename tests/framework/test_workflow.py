@@ -66,7 +66,9 @@ def test_a_file_finds_what_lies_beside_it(write, tmp_path):
         ("workflow = 3", "`workflow` is a int, not a sonic.framework.Workflow"),
         ("def workflow(): return 3", "`workflow` is a int"),
         ("\n\nimport nothing_of_that_name", r"failed to load: ModuleNotFoundError: .* \(mine.py line 3\)"),
-        ("def workflow(:", "failed to load: SyntaxError: invalid syntax"),
+        ("def workflow(:", r"failed to load: SyntaxError: invalid syntax \(mine.py, line 1\)$"),
+        ("raise ValueError('\\ntwo\\nlines')", r"failed to load: ValueError: two \(mine.py line 1\)"),
+        ("exit(0)", r"failed to load: SystemExit: 0 \("),
         ("def workflow():\n    return 1 / 0", r"failed to load: ZeroDivisionError: .* \(mine.py line 2\)"),
         ("from sonic.errors import WorkflowError\nraise WorkflowError('no good')", "no good"),
     ],
@@ -116,5 +118,9 @@ def test_the_graph_and_the_offloads():
     assert [module.name for module in workflow.offloads()] == ["Ask", "AskFilter"]
     assert workflow.graph().filters == ("Cut", "AskFilter")
     assert workflow.graph().levels == (0, 0, 1, 1)
+    with pytest.raises(WorkflowError, match=r"workflow w: `modules` must be a tuple, got <.*Make"):
+        Workflow("w", Make())
+    with pytest.raises(WorkflowError, match="workflow w: `keep` must be a tuple, got 'Jet_pt'"):
+        Workflow("w", (Make(),), keep="Jet_pt")
     with pytest.raises(WorkflowError, match="two modules are called 'Make'"):
         Workflow("w", (Make(), Make())).graph()

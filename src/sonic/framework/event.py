@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from awkward.contents import Content, NumpyArray, RecordArray
 from sonic.framework.selection import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,13 @@ class Chunk:
 
         Raises
         ------
+        TypeError
+            If it returned no mapping, or a single value.
         ValueError
             If the names are not those declared, or a product has not one entry an event.
         """
+        if not isinstance(products, Mapping):
+            raise TypeError(f"returned a {type(products).__name__}, expected a mapping with {_names(expected)}")
         if products.keys() != set(expected):
             raise ValueError(f"returned products {_names(products)}, declared {_names(expected)}")
         size = self.selection.size(level)

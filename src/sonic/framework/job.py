@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 import sonic
-from sonic.errors import ConfigError, InferenceError
+from sonic.errors import ConfigError, InferenceError, OutputError
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, choose
 from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, server_report
@@ -234,9 +234,12 @@ def _modes(workflow: Workflow, mode: str, otherwise: Mode) -> dict[str, Mode]:
 
 def _target(output: str | os.PathLike[str], inputs: Sequence[str]) -> Path:
     path = Path(output)
-    for file in inputs:
-        if path.exists() and Path(file).exists() and path.samefile(file):
-            raise ConfigError(f"output {path} is also an input")
+    try:
+        for file in inputs:
+            if path.exists() and Path(file).exists() and path.samefile(file):
+                raise ConfigError(f"output {path} is also an input")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 

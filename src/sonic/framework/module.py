@@ -6,6 +6,7 @@ A module is called from several threads at once, with different chunks, so it ke
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import WorkflowError
@@ -136,7 +137,8 @@ def node_of(module: Module, *, is_filter: bool) -> Node:
     columns = {}
     for field in ("consumes", "optional", "produces"):
         names = getattr(module, field)
-        if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+        single = isinstance(names, str) or not isinstance(names, Iterable)
+        if single or not all(isinstance(name, str) and name for name in names):
             raise WorkflowError(f"module {module.name}: `{field}` must be a tuple of names, got {names!r}")
         columns[field] = tuple(dict.fromkeys(names))
     return Node(module.name, is_filter=is_filter, **columns)

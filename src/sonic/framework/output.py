@@ -121,7 +121,7 @@ class Output:
             name, result = analyzer.name, chunk.results[analyzer.name]
             try:
                 self.totals[name] = add(self.totals[name], result) if self.chunks else result
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise ModuleError(name, f"the sum up to {chunk.where}", error) from error
         if self._sink is not None:
             if not self.chunks:
@@ -146,10 +146,11 @@ class Output:
         for analyzer in self._analyzers:
             try:
                 figures = analyzer.summarize(self.totals[analyzer.name])
-            except Exception as error:
+                plain = {label: _plain(label, value) for label, value in figures.items()}
+            except (Exception, SystemExit) as error:
                 raise ModuleError(analyzer.name, "the sum of all events", error) from error
-            if figures:
-                found[analyzer.name] = {label: _plain(value) for label, value in figures.items()}
+            if plain:
+                found[analyzer.name] = plain
         return found
 
     def commit(self, metadata: str) -> None:
@@ -174,6 +175,9 @@ class Output:
             self._sink.discard()
 
 
-def _plain(value: Any) -> float | int | str:
+def _plain(label: object, value: Any) -> float | int | str:
     """Return a number of numpy's as Python's own, which JSON takes."""
-    return value.item() if hasattr(value, "item") else value  # type: ignore[no-any-return]
+    plain = value.item() if hasattr(value, "item") else value
+    if not isinstance(label, str) or not isinstance(plain, float | int | str):
+        raise TypeError(f"figure {label!r} is a {type(value).__name__}, expected a number or a text, by its label")
+    return plain

@@ -313,7 +313,7 @@ class Scheduler:
         start_ns, cpu_ns = self._clock(), self._cpu_clock()
         try:
             self._steps[i].run(flight.chunk)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._blame(flight, i, error) from error
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
 
@@ -337,7 +337,7 @@ class Scheduler:
             call = Call(i, flight.chunk.where, flight.stream, events, partial(self._resume, flight))
             if inputs:
                 self._requests.send(call, inputs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._blame(flight, i, error) from error
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
         self._requests.hold(call)
@@ -363,7 +363,7 @@ class Scheduler:
             outputs = call.outputs()
             size_bytes = tensor_bytes(outputs)
             self._offloads[i].produce(flight.chunk, call.events, outputs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._blame(flight, i, error) from error
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
 

@@ -91,8 +91,9 @@ class TreeSource:
         self._opened: Any = None
         self._schemas: dict[frozenset[str], frozenset[str]] = {}
         for file in self.files:
-            if _is_local(file) and not Path(file).exists():
-                raise DataError(f"no input file {file}")
+            with _reading(file):
+                if _is_local(file) and not Path(file).exists():
+                    raise DataError(f"no input file {file}")
         others = list(dict.fromkeys(self.files[1:]) - {self.files[0]: None}.keys())
         looked_at = {self.files[0]: self._describe(self._tree_of(self.files[0]))}
         if others:

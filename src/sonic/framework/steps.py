@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,6 @@ from sonic.framework.module import Analyzer, Filter, Producer
 from sonic.framework.offload import Offload, Offloaded, OffloadFilter, check_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import awkward as ak
 
     from sonic.framework.event import Chunk
@@ -93,6 +92,8 @@ class OffloadStep(Step):
     def acquire(self, events: ak.Array) -> dict[str, np.ndarray]:
         """Return the model's inputs as numpy arrays."""
         inputs = self.module.acquire(events)
+        if not isinstance(inputs, Mapping):
+            raise TypeError(f"acquire returned a {type(inputs).__name__}, expected a mapping of inputs by name")
         return {name: np.asarray(array) for name, array in inputs.items()}
 
     def produce(self, chunk: Chunk, events: ak.Array, outputs: Mapping[str, np.ndarray]) -> None:

@@ -10,16 +10,14 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError, SonicError
+from sonic.errors import ConfigError, SonicError, WorkflowError, one_line
 from sonic.framework.graph import Graph, similar
-from sonic.framework.module import Filter, node_of
+from sonic.framework.module import Filter, Module, node_of
 from sonic.framework.offload import Offloaded, OffloadFilter
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
-
-    from sonic.framework.module import Module
 
 GROUP = "sonic.workflows"
 
@@ -40,6 +38,11 @@ class Workflow:
         Repository of the models that its offloads call. In a workflow file it may be relative to that file.
     tree : str
         Name of the TTree that holds the events.
+
+    Raises
+    ------
+    WorkflowError
+        If `modules` or `keep` is a single one.
     """
 
     name: str
@@ -47,6 +50,11 @@ class Workflow:
     keep: tuple[str, ...] = ("*",)
     models: str | os.PathLike[str] | None = None
     tree: str = "Events"
+
+    def __post_init__(self) -> None:
+        for field, single in (("modules", Module), ("keep", str)):
+            if isinstance(given := getattr(self, field), single):
+                raise WorkflowError(f"workflow {self.name}: `{field}` must be a tuple, got {given!r}")
 
     def graph(self) -> Graph:
         """Plan the modules.
@@ -82,7 +90,7 @@ def load(name: str) -> Workflow:
     ConfigError
         If there is none, or its code fails; lists the workflows there are.
     """
-    if name.endswith(".py") or Path(name).is_file():
+    if name.endswith(".py") or _is_file(Path(name)):
         return _from_file(Path(name))
     for point in entry_points(group=GROUP):
         if point.name == name:
@@ -94,7 +102,7 @@ def load(name: str) -> Workflow:
 
 
 def _from_file(path: Path) -> Workflow:
-    if not path.is_file():
+    if not _is_file(path):
         raise ConfigError(f"no workflow file {path}")
     folder = str(path.resolve().parent)
     if folder not in sys.path:  # as for a script: what lies beside it can be imported
@@ -118,6 +126,13 @@ def _from_file(path: Path) -> Workflow:
     return workflow
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, say
+        return False
+
+
 def _made(find: Callable[[], object], where: str) -> Workflow:
     """Run somebody's code that ends in a workflow."""
     try:
@@ -125,10 +140,12 @@ def _made(find: Callable[[], object], where: str) -> Workflow:
         workflow = found() if callable(found) else found
     except SonicError:
         raise
-    except Exception as error:
+    except SyntaxError as error:  # says the place itself
+        raise ConfigError(f"{where} failed to load: {one_line(error)}") from error
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
-        raise ConfigError(f"{where} failed to load: {type(error).__name__}: {error} ({place})") from error
+        raise ConfigError(f"{where} failed to load: {one_line(error)} ({place})") from error
     if not isinstance(workflow, Workflow):
         raise ConfigError(f"{where}: `workflow` is a {type(workflow).__name__}, not a sonic.framework.Workflow")
     return workflow

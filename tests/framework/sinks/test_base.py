@@ -181,3 +181,16 @@ def test_parquet_without_its_extra(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "sonic.framework.sinks.parquet", raising=False)
     with pytest.raises(ConfigError, match=r"Parquet needs pyarrow: pip install 'sonic-hep\[parquet\]'"):
         open_sink(tmp_path / "out.parquet")
+
+
+def test_nothing_is_left_where_the_disk_is_full_from_the_beginning(target, tmp_path, monkeypatch):
+    kind = type(open_sink(tmp_path / f"first{target.suffix}"))
+
+    def full(sink, part):
+        part.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(kind, "_open", full)
+    with pytest.raises(OutputError, match=f"cannot write {target}: No space left on device"):
+        open_sink(target)
+    assert [part.name for part in parts(tmp_path) if part.name.startswith(target.name)] == []

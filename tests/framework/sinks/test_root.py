@@ -80,7 +80,7 @@ def test_types(sink, values, kind):
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ([[[1.0]], []], r"column 'x' has type var \* var \* float64, which a TTree cannot hold, or write Parquet"),
+        ([[[1.0]], []], r"column 'x' has type var \* var \* float64, which a TTree cannot hold: write Parquet"),
         ([1.0, None], r"type \?float64, which a TTree cannot hold: fill the missing values"),
         ([{"a": 1}, {"a": 2}], "which a TTree cannot hold"),
         ([["a"], []], "which a TTree cannot hold"),

@@ -65,8 +65,13 @@ class Sink(ABC):
         self._forms: dict[str, Any] = {}
         if self.path.is_dir():
             raise OutputError(f"cannot write {self.path}: it is a folder")
-        with self._writing():
-            self._open(self._part)
+        try:
+            with self._writing():
+                self._open(self._part)
+        except BaseException:
+            with suppress(OSError):  # where the folder is not there, or no folder
+                self._part.unlink(missing_ok=True)
+            raise
 
     @abstractmethod
     def _open(self, part: Path) -> None:

@@ -79,7 +79,7 @@ class RootSink(Sink):
         if isinstance(numbers, RegularArray) and not jagged and numbers.purelist_isregular:
             numbers = NumpyArray(np.asarray(ak.to_numpy(numbers)))
         if not isinstance(numbers, NumpyArray) or (jagged and numbers.data.ndim > 1):
-            hint = ": fill the missing values" if "?" in str(content.form.type) else ", or write Parquet"
+            hint = ": fill the missing values" if "?" in str(content.form.type) else ": write Parquet"
             raise OutputError(
                 f"{self.path}: column {name!r} has type {content.form.type}, which a TTree cannot hold{hint}"
             )
