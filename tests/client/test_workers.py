@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from queue import SimpleQueue
 from threading import Barrier, Event, current_thread
 
 from sonic.client.workers import Workers
@@ -38,6 +39,26 @@ def test_a_thread_that_is_idle_is_used_again() -> None:
         assert done.wait(WAIT_S)
     assert len(names) <= 8
     assert "test-0" in names
+    workers.close()
+
+
+def test_a_task_does_not_wait_for_a_thread_that_has_just_taken_another() -> None:
+    class SlowToTell(SimpleQueue[object]):
+        def get(self, *args: object) -> object:
+            task = super().get()
+            if not taken.is_set():
+                taken.set()
+                go.wait(WAIT_S)
+            return task
+
+    workers = Workers(2, "test")
+    taken, go, ended = Event(), Event(), Event()
+    workers._tasks = SlowToTell()  # type: ignore[assignment]
+    workers.run(lambda: None)
+    assert taken.wait(WAIT_S)
+    workers.run(ended.set)
+    assert ended.wait(WAIT_S)
+    go.set()
     workers.close()
 
 

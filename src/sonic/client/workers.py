@@ -30,7 +30,7 @@ class Workers:
         self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = Lock()
         self._threads = 0
-        self._idle = 0
+        self._unfinished = 0
         self._closed = False
 
     def run(self, task: Callable[[], object]) -> bool:
@@ -39,7 +39,8 @@ class Workers:
             if self._closed:
                 return False
             self._tasks.put(task)
-            if self._tasks.qsize() > self._idle and self._threads < self._most:
+            self._unfinished += 1
+            if self._threads < min(self._unfinished, self._most):
                 Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
                 self._threads += 1
             return True
@@ -53,12 +54,10 @@ class Workers:
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
             task = self._tasks.get()
-            with self._lock:
-                self._idle -= 1
-                if self._closed or task is None:
-                    return
+            if self._closed or task is None:
+                return
             task()
             del task  # else it would live until the next one comes
+            with self._lock:
+                self._unfinished -= 1
