@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,11 +67,55 @@ def test_with_debug_it_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(CliRunner().invoke(_app(verb), []).exception, DataError)
 
 
-def test_what_nobody_expects_is_a_traceback() -> None:
-    def verb() -> None:
-        raise ZeroDivisionError
+def test_ctrl_c_while_the_command_line_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting:
+        def __format__(self, spec: str) -> str:
+            raise KeyboardInterrupt
 
-    assert isinstance(CliRunner().invoke(_app(verb), []).exception, ZeroDivisionError)
+    monkeypatch.setattr(cli, "__version__", Interrupting())
+    done = CliRunner().invoke(cli.app, ["--version"])
+    assert (done.exit_code, done.stderr) == (130, "sonic: interrupted\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_standard_output_that_is_full(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sonic", "--version"],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"sonic: cannot write to standard output: No space left on device\n"
+
+
+def test_a_terminal_that_has_not_all_letters() -> None:
+    code = (
+        "import sonic.cli, rich.console\n"
+        "sonic.cli.app = lambda **_: rich.console.Console().print('\u2603')\n"
+        "sonic.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\\u2603\n", b"")
+
+
+def test_what_nobody_expects_is_a_traceback() -> None:
+    for error in (ZeroDivisionError(), FileNotFoundError(2, "No such file")):
+
+        def verb(error: Exception = error) -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            cli._reported(verb)()
 
 
 def _app(verb: Callable[..., None]) -> typer.Typer:

@@ -15,6 +15,7 @@ from sonic.cli import app
 from sonic.cli.run import expand
 
 TIMEOUT_S = 60.0
+LONG = f"{'x' * 300}.py"
 INPUTS = {"--input", "-i", "--keep"}
 
 WORKFLOW = """
@@ -150,6 +151,20 @@ def test_ranges_of_entries(folder, entries, expected):
         (["mine.py", "-i", "a.root", "-o", "o.csv"], "sonic: cannot tell the format of o.csv"),
         (["mine.py", "-i", "a.root", "--mode", "x"], "sonic: mode 'x': expected service or direct"),
         (["mine.py", "-i", "a.root", "--report", "none/r.json"], "sonic: cannot write none/r.json: there is no folder"),
+        (
+            ["mine.py", "-i", "a.root", "--report", "a.root"],
+            "sonic: cannot write a.root: it is another file of this job",
+        ),
+        (["mine.py", "-i", "a.root", "--trace", "./mine.py"], "sonic: cannot write mine.py: it is another file of"),
+        (
+            ["mine.py", "-i", "a.root", "-o", "o.root", "--report", "o.root"],
+            "sonic: cannot write o.root: it is another",
+        ),
+        (["mine.py", "-i", "a.root", "--report", "r", "--trace", "r"], "sonic: cannot write r: it is another file of"),
+        (["mine.py", "-i", "a.root", "--report", "."], "sonic: cannot write .: it is a folder"),
+        ([LONG, "-i", "a.root"], "sonic: no workflow file x"),
+        (["mine.py", "-i", LONG], "sonic: cannot read x"),
+        (["mine.py", "-i", "a.root", "-o", f"{LONG}.root"], "sonic: cannot write x"),
         (["mine.py", "-i", "a.root", "--timeline", "t.xyz"], "sonic: cannot write t.xyz"),
         (["mine.py", "-i", "a.root", "-o", "o.root", "--keep", "z"], "sonic: cannot keep 'z'"),
     ],

@@ -7,11 +7,16 @@ own. What a verb needs beyond the standard library and typer it imports when it 
 from __future__ import annotations
 
 import functools
+import io
+import os
+import sys
 from importlib import import_module
 from pkgutil import iter_modules
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sonic import __version__
 from sonic.errors import SonicError
@@ -24,8 +29,20 @@ INTERRUPTED = 130
 
 _ORDER = ("run", "serve", "top", "models", "study", "firmware")
 
+
+class _Verbs(TyperGroup):
+    """Reports what fails in any verb, and while the command line is parsed."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        return _reported(super().make_context)(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        return _reported(super().invoke)(ctx)
+
+
 app = typer.Typer(
     name="sonic",
+    cls=_Verbs,
     help="Heavy algorithms of event processing, on coprocessors that run as a service.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -41,6 +58,8 @@ _tracebacks = _Tracebacks()
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files, on a terminal without their letters
     app(prog_name="sonic")
 
 
@@ -61,32 +80,51 @@ def _options(
 
 
 def _reported(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Make of an error one line on stderr and exit code 1, of Ctrl-C 130; typer makes 2 of a wrong command line."""
+    """Make of an error one line on stderr and exit code 1, of Ctrl-C 130; typer makes 2 of a wrong command line.
+
+    An error of the operating system is one that nobody expected, unless it came from writing to stdout.
+    """
 
     @functools.wraps(verb)
     def reported(*args: Any, **options: Any) -> Any:
         try:
             return verb(*args, **options)
-        except (SonicError, KeyboardInterrupt) as error:
+        except (SonicError, KeyboardInterrupt, OSError) as error:
+            says, code = str(error), 1
+            if isinstance(error, KeyboardInterrupt):
+                says, code = "interrupted", INTERRUPTED
+            elif isinstance(error, OSError):
+                if isinstance(error, BrokenPipeError) or not _from_printing(error):
+                    raise
+                _silence_stdout()
+                says = f"cannot write to standard output: {error.strerror}"
             if _tracebacks.shown:
                 raise
-            interrupted = isinstance(error, KeyboardInterrupt)
-            typer.echo(f"sonic: {'interrupted' if interrupted else error}", err=True)
-            code = INTERRUPTED if interrupted else 1
+            typer.echo(f"sonic: {says}", err=True)
             raise typer.Exit(code) from error
 
     return reported
 
 
+def _from_printing(error: OSError) -> bool:
+    """Whether it was raised by one of the two packages that print."""
+    frame = next(reversed(list(walk_tb(error.__traceback__))))[0]
+    return frame.f_globals["__name__"].partition(".")[0] in ("rich", "typer")
+
+
+def _silence_stdout() -> None:
+    """Let what stdout still holds go nowhere, or the interpreter would try to write it at its end, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _register(verb: str) -> None:
     found = getattr(import_module(f"{__name__}.{verb}"), verb)
     if isinstance(found, typer.Typer):
-        for command in found.registered_commands:
-            if command.callback is not None:
-                command.callback = _reported(command.callback)
         app.add_typer(found, name=verb)
     else:
-        app.command(verb, cls=getattr(found, "command_class", None))(_reported(found))
+        app.command(verb, cls=getattr(found, "command_class", None))(found)
 
 
 _verbs = [module.name for module in iter_modules(__path__)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads annotations
@@ -131,7 +132,7 @@ def run(
     from sonic.framework.job import run as run_job
     from sonic.framework.workflow import load
 
-    extras = _Extras(report, trace, timeline)
+    extras = _Extras(report, trace, timeline, others=[workflow, *inputs, *([output] if output else [])])
     with _terminable(), _progress(Console(stderr=True), quiet=quiet) as progress:
         result = run_job(
             load(workflow),
@@ -162,13 +163,24 @@ run.command_class = ManyValues  # type: ignore[attr-defined]
 class _Extras:
     """Files beside the output. What cannot be written is found out before the job, not after it."""
 
-    def __init__(self, report: Path | None, trace: Path | None, timeline: Path | None) -> None:
+    def __init__(
+        self, report: Path | None, trace: Path | None, timeline: Path | None, *, others: Sequence[str | Path]
+    ) -> None:
         from sonic.errors import ConfigError
 
         self._report, self._trace, self._timeline = report, trace, timeline
+        taken = [os.path.realpath(other) for other in others]
         for path in (report, trace, timeline):
-            if path is not None and not path.absolute().parent.is_dir():
+            if path is None:
+                continue
+            if not path.absolute().parent.is_dir():
                 raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
+            if path.is_dir():
+                raise ConfigError(f"cannot write {path}: it is a folder")
+            if os.path.realpath(path) in taken:
+                raise ConfigError(f"cannot write {path}: it is another file of this job")
+            if not path.is_char_device():  # /dev/null may be given twice
+                taken.append(os.path.realpath(path))
         if timeline is not None:
             try:
                 from sonic.framework.timeline import formats
