@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -28,10 +30,29 @@ def test_a_screen() -> None:
     assert lines[4].split() == ["quiet", "12", "0", "0", "-", "-", "-", "0", "1.50"]
 
 
-def test_80_columns_hold_it() -> None:
+@pytest.mark.parametrize(("width", "places"), [(100, 20), (80, 8), (72, 0)])
+def test_bars_take_what_is_left_of_the_width(width: int, places: int) -> None:
     past = {("b-tagger", "1"): (1.0,) * 20}
-    for line in shown(Screen((ROW, QUIET), LAST, past), width=80):
-        assert len(line) <= 80
+    lines = shown(Screen((ROW, QUIET), LAST, past), width)
+    assert max(map(len, lines)) <= width
+    assert "0.96 ms  0.68 ms" in lines[3]
+    assert lines[3].count("█") == places
+
+
+def test_a_narrow_terminal_keeps_name_rate_and_latency() -> None:
+    lines = shown(Screen((ROW, QUIET), LAST, {}), 44)
+    assert max(map(len, lines)) <= 44
+    assert lines[2].split() == ["model", "req/s", "batch", "latency", "waiting"]
+    assert lines[3].split() == ["b-tagger", "47.2", "45.4", "0.96", "ms", "3"]
+
+
+def test_a_long_name_takes_the_place_of_columns_and_then_goes_on_in_the_next_line() -> None:
+    lines = shown(Screen((replace(ROW, name="a" * 40),), LAST, {}), 80)
+    assert max(map(len, lines)) <= 80
+    assert lines[3].split() == ["a" * 40, "47.2", "45.4", "0.96", "ms", "3", "0"]
+    lines = shown(Screen((replace(ROW, name="a" * 90),), LAST, {}), 80)
+    assert max(map(len, lines)) <= 80
+    assert "".join(lines).count("a") >= 90
 
 
 @pytest.mark.parametrize(

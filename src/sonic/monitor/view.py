@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from sonic.monitor.rates import Scrape
+    from sonic.monitor.rates import ModelRates, Scrape
     from sonic.monitor.watch import Screen
 
 _BARS = "▁▂▃▄▅▆▇█"
+_FEWEST = 4
+"""Bars that are worth a column."""
 
 
 def render(screen: Screen, url: str) -> RenderableType:
@@ -27,7 +30,7 @@ def render(screen: Screen, url: str) -> RenderableType:
     if screen.models is None:
         parts.append(Text("" if screen.trouble else "rates come with the second answer", style="dim"))
     elif screen.models:
-        parts.append(_table(screen))
+        parts.append(_Models(screen))
     else:
         parts.append(Text("no model is loaded", style="dim"))
     return Group(*(part for part in parts if not isinstance(part, Text) or part.plain))
@@ -45,27 +48,41 @@ def _machine(scrape: Scrape | None) -> Text:
     return Text("  ".join(facts))
 
 
-def _table(screen: Screen) -> Table:
+class _Models:
+    """The table: as many columns as there is room for, and bars in what is left."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        without: set[str] = set()
+        for name in _FIRST_TO_GO:
+            if Measurement.get(console, options.update(width=1000), _table(self._screen, without)).minimum > (
+                options.max_width
+            ):
+                without.add(name)
+        table = _table(self._screen, without)
+        left = options.max_width - Measurement.get(console, options.update(width=1000), table).maximum - _GAP
+        longest = max(map(len, self._screen.past.values()), default=0)
+        yield _table(self._screen, without, left) if left >= _FEWEST and longest > 1 else table
+
+
+def _table(screen: Screen, without: Collection[str] = (), places: int = 0) -> Table:
     old = "dim" if screen.trouble else ""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", style=old)
-    table.add_column("model", overflow="ellipsis", no_wrap=True, min_width=8)
-    for name in ("ver", "req/s", "rows/s", "batch", "latency", "queue", "waiting", "fail/s"):
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", style=old)
+    table.add_column("model", overflow="fold", min_width=8)
+    columns = {name: cell for name, cell in _COLUMNS.items() if name not in without}
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    if places:
+        table.add_column("", no_wrap=True)
     for row in screen.models or ():
-        table.add_row(
-            row.name,
-            row.version,
-            number(row.requests_per_s),
-            number(row.rows_per_s),
-            number(row.batch),
-            number(row.latency_ms, " ms"),
-            number(row.queue_ms, " ms"),
-            number(row.pending),
-            Text(number(row.failures_per_s), style="red" if row.failures_per_s and not old else ""),
-            bars(screen.past.get((row.name, row.version), ())),
-            style=old,
-        )
+        cells = [Text(cell(row)) for cell in columns.values()]
+        if row.failures_per_s and "fail/s" in columns and not old:
+            cells[-1].stylize("red")
+        if places:
+            cells.append(Text(bars(screen.past.get((row.name, row.version), ())[-places:])))
+        table.add_row(row.name, *cells, style=old)
     return table
 
 
@@ -83,3 +100,17 @@ def bars(values: Sequence[float]) -> str:
     """Return values as bars from zero to the largest."""
     top = max(values, default=0.0)
     return "".join(_BARS[round(value / top * (len(_BARS) - 1))] if top else _BARS[0] for value in values)
+
+
+_GAP = 2
+_COLUMNS: dict[str, Callable[[ModelRates], str]] = {
+    "ver": lambda row: row.version,
+    "req/s": lambda row: number(row.requests_per_s),
+    "rows/s": lambda row: number(row.rows_per_s),
+    "batch": lambda row: number(row.batch),
+    "latency": lambda row: number(row.latency_ms, " ms"),
+    "queue": lambda row: number(row.queue_ms, " ms"),
+    "waiting": lambda row: number(row.pending),
+    "fail/s": lambda row: number(row.failures_per_s),
+}
+_FIRST_TO_GO = ("rows/s", "ver", "queue", "fail/s", "batch")
