@@ -12,11 +12,13 @@
         ├── InvalidRequest           the request itself is wrong
         │   └── RegionNotFound           it names shared memory that is not registered
         ├── ModelNotFound            no such model or version
+        ├── Unauthenticated          its sender is not let in
         ├── Unsupported              understood, but not offered
         ├── ModelFailed              the model raised, or gave something it had not declared
         ├── Cancelled                given up by its owner
         ├── DeadlineExceeded         not done in time             retryable
         └── Unavailable              no server, or one that cannot take it now    retryable
+            └── RateLimited              its sender has had its share for now
 
 The transport's codes (gRPC, HTTP) are in :mod:`sonic.protocol.status` alone.
 """
@@ -87,6 +89,10 @@ class ModelNotFound(InferenceError):  # noqa: N818
     """The server has no such model or version."""
 
 
+class Unauthenticated(InferenceError):  # noqa: N818
+    """The server wants a token, and was given none that it accepts."""
+
+
 class Unsupported(InferenceError):  # noqa: N818
     """The server understood, but does not offer this."""
 
@@ -109,6 +115,20 @@ class Unavailable(InferenceError):  # noqa: N818
     """No server could be reached, or the one reached cannot take the request now."""
 
     retryable = True
+
+
+class RateLimited(Unavailable):
+    """The sender has had its share of requests for now.
+
+    Attributes
+    ----------
+    wait_s : float
+        Seconds until the next one is taken; 0 if that is not known.
+    """
+
+    def __init__(self, text: str, wait_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.wait_s = wait_s
 
 
 def one_line(error: BaseException) -> str:

@@ -20,6 +20,13 @@ from sonic.errors import ConfigError
         ("GRPC://host/tagger", Address("grpc", "host:8001", "tagger")),
         ("http://host/tagger", Address("http", "host:8000", "tagger")),
         ("http://[::1]:8000/a%2Fb", Address("http", "[::1]:8000", "a/b")),
+        ("grpcs://host/tagger?ca=/etc/ca.pem", Address("grpcs", "host:8001", "tagger", "", (("ca", "/etc/ca.pem"),))),
+        (
+            "https://host:443/tagger/1?token_file=/home/ana/a%20b",
+            Address("https", "host:443", "tagger", "1", (("token_file", "/home/ana/a b"),)),
+        ),
+        ("grpc+unix:/run/sonic/a.sock/tagger/2", Address("grpc+unix", "/run/sonic/a.sock", "tagger", "2")),
+        ("http+unix:///run/a.sock/tag.sock", Address("http+unix", "/run/a.sock", "tag.sock")),
         ("local:/models/tagger", Address("local", "/models", "tagger")),
         ("local:models/tagger/2", Address("local", "models", "tagger", "2")),
         ("local:tagger", Address("local", ".", "tagger")),
@@ -35,6 +42,11 @@ def test_models(text: str, address: Address) -> None:
     [
         ("grpc://host:8001", Address("grpc", "host:8001")),
         ("triton+http://host/", Address("http", "host:8000")),
+        (
+            "grpcs://host?ca=a&cert=b&key=c",
+            Address("grpcs", "host:8001", options=(("ca", "a"), ("cert", "b"), ("key", "c"))),
+        ),
+        ("grpc+unix:/run/a.sock", Address("grpc+unix", "/run/a.sock")),
         ("local:/models", Address("local", "/models")),
         ("local:models?cores=2", Address("local", "models?cores=2")),
     ],
@@ -49,6 +61,10 @@ def test_servers(text: str, address: Address) -> None:
     [
         ("host:8001/tagger", "'host:8001/tagger' is not a URL of a server: expected grpc://host:port/model"),
         ("ftp://host/tagger", "'ftp://host/tagger' is not a URL"),
+        ("grpc+unix:run/a.sock/tagger", "is not a URL"),
+        ("grpc+unix:/run/socket/tagger", "is not a URL"),
+        ("https://host/tagger?token=abc", "has option token=abc, expected a file for ca, cert, key, token_file"),
+        ("https://host/tagger?ca=", "has option ca=, expected a file"),
         ("grpc://", "is not a URL"),
         ("grpc://:8001/tagger", "is not a URL"),
         ("grpc://ho st:8001/tagger", "is not a URL"),

@@ -9,6 +9,7 @@ from sonic.protocol import status
 TREE = [
     errors.InvalidRequest,
     errors.ModelNotFound,
+    errors.Unauthenticated,
     errors.Unsupported,
     errors.ModelFailed,
     errors.Cancelled,
@@ -44,6 +45,9 @@ def test_every_code_of_grpc_means_an_error() -> None:
     [
         (errors.InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT, 400),
         (errors.ModelNotFound, grpc.StatusCode.NOT_FOUND, 404),
+        (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED, 401),
+        (errors.RegionNotFound, grpc.StatusCode.NOT_FOUND, 404),
+        (errors.RateLimited, grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
         (errors.Unsupported, grpc.StatusCode.UNIMPLEMENTED, 501),
         (errors.ModelFailed, grpc.StatusCode.INTERNAL, 500),
         (errors.Unavailable, grpc.StatusCode.UNAVAILABLE, 503),

@@ -15,8 +15,6 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from sonic.server import http_front
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -140,10 +138,9 @@ def test_bad_bodies(body: bytes, headers: dict[str, str], text: str, folder: Any
     assert text in answer.json()["error"]
 
 
-def test_a_body_that_grows_too_large_is_refused(folder: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_front, "MAX_BODY_BYTES", 1000)
+def test_a_body_that_grows_too_large_is_refused(folder: Any, serve: Any) -> None:
     folder.onnx("a")
-    url = f"{serve(folder).http_url}/v2/models/a/infer"
+    url = f"{serve(folder, max_message_bytes=1000).http_url}/v2/models/a/infer"
     bomb = gzip.compress(bytes(100_000))
     assert len(bomb) < 1000
     for content, headers in (

@@ -9,7 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from sonic.server.app import Server
+    from sonic.server.guard import Guard
     from sonic.server.model import ServedModel
+    from sonic.server.tls import Tls
 
 
 def serve(
@@ -62,6 +64,26 @@ def serve(
     trace_file: Annotated[
         Path | None, typer.Option(help="Trace requests there, as JSON, when clients ask for it.")
     ] = None,
+    grpc_socket: Annotated[Path | None, typer.Option(metavar="PATH.sock", help="Also speak gRPC there.")] = None,
+    http_socket: Annotated[Path | None, typer.Option(metavar="PATH.sock", help="Also speak HTTP there.")] = None,
+    max_message_bytes: Annotated[int, typer.Option(help="Largest request, decompressed.")] = 2**31 - 1,
+    tls_cert: Annotated[Path | None, typer.Option(help="Encrypt both ports: the server's certificate, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Let in only clients with a certificate of these authorities, PEM.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Let in only clients with a bearer token that is a line of this file.")
+    ] = None,
+    jwt_keys: Annotated[
+        Path | None, typer.Option(help="... or with a JSON Web Token signed by a key of this JSON Web Key Set.")
+    ] = None,
+    jwt_audience: Annotated[str | None, typer.Option(help="What such a token must be for.")] = None,
+    jwt_issuer: Annotated[str | None, typer.Option(help="Who such a token must be from.")] = None,
+    rate_limit: Annotated[float | None, typer.Option(help="Requests a second that each client gets.")] = None,
+    rate_burst: Annotated[
+        float | None, typer.Option(help="Requests at once after a pause; by default those of one second.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log loading and every request.")] = False,
 ) -> None:
     """Serve models over the Open Inference Protocol v2, with gRPC, HTTP and metrics."""
@@ -72,6 +94,9 @@ def serve(
     if model_control not in ("none", "explicit", "poll"):
         raise typer.BadParameter(f"none, explicit or poll, given {model_control!r}", param_hint="--model-control")
     _set_up_logging(verbose)
+
+    tls = _tls(tls_cert, tls_key, tls_client_ca)
+    guard = _guard(token_file, jwt_keys, jwt_audience, jwt_issuer, rate_limit, rate_burst)
 
     def started(server: Server) -> None:
         _show(server)
@@ -98,12 +123,51 @@ def serve(
             cache_bytes=cache_bytes,
             allow_client_shm=allow_client_shm,
             trace_file=trace_file,
+            grpc_socket=grpc_socket,
+            http_socket=http_socket,
+            max_message_bytes=max_message_bytes,
+            tls=tls,
+            guard=guard,
         ),
         started,
         lambda _: typer.echo(f"draining, for at most {drain_s:g} s", err=True),
         drain_s=drain_s,
         watch_stdin=watch_stdin,
     )
+
+
+def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    from sonic.errors import ConfigError
+    from sonic.server.tls import Tls
+
+    if cert is None or key is None:
+        if cert is not None or key is not None or client_ca is not None:
+            raise ConfigError("TLS needs both --tls-cert and --tls-key")
+        return None
+    return Tls(cert, key, client_ca)
+
+
+def _guard(
+    token_file: Path | None,
+    jwt_keys: Path | None,
+    audience: str | None,
+    issuer: str | None,
+    rate_limit: float | None,
+    rate_burst: float | None,
+) -> Guard | None:
+    from sonic.errors import ConfigError
+    from sonic.server.guard import Guard
+    from sonic.server.ratelimit import RateLimit
+    from sonic.server.tokens import Tokens
+
+    if jwt_keys is None and (audience is not None or issuer is not None):
+        raise ConfigError("--jwt-audience and --jwt-issuer need --jwt-keys")
+    if rate_limit is None and rate_burst is not None:
+        raise ConfigError("--rate-burst needs --rate-limit")
+    if token_file is None and jwt_keys is None and rate_limit is None:
+        return None
+    tokens = Tokens(token_file, jwt_keys, audience=audience, issuer=issuer) if token_file or jwt_keys else None
+    return Guard(tokens, None if rate_limit is None else RateLimit(rate_limit, rate_burst))
 
 
 def _set_up_logging(verbose: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from sonic.client.promise import Promise, as_inference_error
+from sonic.client.secure import Credentials
 from sonic.errors import Cancelled, InferenceError, ModelNotFound, Unsupported
 from sonic.protocol import grpc_codec, status
 from sonic.protocol.proto import grpc_service_pb2 as pb
@@ -40,12 +42,31 @@ class GrpcTransport:
     ----------
     target : str
         ``host:port``. Nothing is connected before the first call.
+    scheme : str
+        ``grpc``; ``grpcs`` with TLS; ``grpc+unix``, and `target` is the path of a socket.
+    **credentials : str
+        See :class:`sonic.client.secure.Credentials`.
+
+    Raises
+    ------
+    ConfigError
+        If a file of the credentials cannot be used.
     """
 
-    def __init__(self, target: str) -> None:
-        self._url = f"grpc://{target}"
+    def __init__(self, target: str, *, scheme: str = "grpc", **credentials: str) -> None:
+        given = Credentials(**credentials)
+        self._url = f"{scheme}:{'' if scheme == 'grpc+unix' else '//'}{target}"
         self._closed = False
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        if scheme == "grpcs":
+            given.context()  # which says what is wrong with the files
+            trust = grpc.ssl_channel_credentials(given.read("ca"), given.read("key"), given.read("cert"))
+            self._channel = grpc.secure_channel(target, trust, options=_OPTIONS)
+        else:
+            given.refuse_tls(self._url)
+            where = f"unix:{target}" if scheme == "grpc+unix" else target
+            self._channel = grpc.insecure_channel(where, options=_OPTIONS)
+        token = given.authorization()
+        self._metadata = None if token is None else (("authorization", token),)
         self._stub = GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         # Without serialisers: the codec goes between bytes and arrays itself.
         self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -110,7 +131,7 @@ class GrpcTransport:
 
     def _start(self, method: Any, request: object, timeout_s: float | None) -> Any:
         try:
-            return method.future(request, timeout=timeout_s)
+            return method.future(request, timeout=timeout_s, metadata=self._metadata)
         except ValueError:  # what grpc raises on a closed channel
             raise Cancelled(f"{self._url}: the connection is closed") from None
 
@@ -133,3 +154,7 @@ class GrpcTransport:
             return Cancelled(f"{self._url}: the connection was closed")
         error = status.from_grpc(call.code().value[0], " ".join((call.details() or "").split()))
         return type(error)(f"{self._url}: {error}") if error.retryable else error
+
+
+secure = partial(GrpcTransport, scheme="grpcs")
+unix = partial(GrpcTransport, scheme="grpc+unix")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from weakref import WeakSet
 import httpx
 
 from sonic.client.promise import Promise, as_inference_error
+from sonic.client.secure import Credentials
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol import http_codec, status
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.specs import ModelSpec
 
+_CONNECTED = tuple(f"connection.{how}.complete" for how in ("connect_tcp", "connect_unix_socket", "start_tls"))
 _KEEPALIVE_S = 4.0
 """Servers close idle connections after five seconds and more; ours are gone by then."""
 
@@ -39,20 +42,40 @@ class HttpTransport:
         ``host:port``. Nothing is connected before the first call.
     threads : int
         Most requests in flight; others wait here.
+    scheme : str
+        ``http``; ``https`` with TLS; ``http+unix``, and `target` is the path of a socket.
+    **credentials : str
+        See :class:`sonic.client.secure.Credentials`.
+
+    Raises
+    ------
+    ConfigError
+        If a file of the credentials cannot be used.
     """
 
-    def __init__(self, target: str, *, threads: int = 16) -> None:
-        self._url = f"http://{target}"
+    def __init__(self, target: str, *, threads: int = 16, scheme: str = "http", **credentials: str) -> None:
+        given = Credentials(**credentials)
+        self._url = f"{scheme}:{'' if scheme == 'http+unix' else '//'}{target}"
+        if scheme != "https":
+            given.refuse_tls(self._url)
+        token = given.authorization()
         self._workers = Workers(threads, "sonic-http")
         self._lock = Lock()
         self._closed = False
         self._in_flight: set[Promise[InferResponse]] = set()
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._client = httpx.Client(
-            base_url=self._url,
+            base_url="http://localhost" if scheme == "http+unix" else self._url,
+            headers={} if token is None else {"Authorization": token},
             timeout=None,  # noqa: S113 - each call has its own
-            trust_env=False,  # http_proxy is set on many sites for the sake of files
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=threads, keepalive_expiry=_KEEPALIVE_S),
+            transport=httpx.HTTPTransport(
+                verify=given.context() if scheme == "https" else True,
+                trust_env=False,  # http_proxy is set on many sites for the sake of files
+                uds=target if scheme == "http+unix" else None,
+                limits=httpx.Limits(
+                    max_connections=None, max_keepalive_connections=threads, keepalive_expiry=_KEEPALIVE_S
+                ),
+            ),
         )
 
     @property
@@ -175,7 +198,7 @@ class HttpTransport:
         return answer
 
     def _remember_socket(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
+        if event in _CONNECTED:
             connection = info["return_value"].get_extra_info("socket")
             if connection is not None:
                 with self._lock:
@@ -185,3 +208,7 @@ class HttpTransport:
 def _model_path(model: str, version: str) -> str:
     path = f"/v2/models/{quote(model, safe='')}"
     return f"{path}/versions/{quote(version, safe='')}" if version else path
+
+
+secure = partial(HttpTransport, scheme="https")
+unix = partial(HttpTransport, scheme="http+unix")

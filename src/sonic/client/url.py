@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import PurePath
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from sonic.errors import ConfigError
 
@@ -18,12 +18,26 @@ FORMS = (
     "grpc://host:port/model[/version]",
     "http://host:port/model[/version]",
     "triton+grpc://host:port/model[/version]",
+    "grpcs://host:port/model[/version][?ca=FILE]",
+    "https://host:port/model[/version][?ca=FILE]",
+    "grpc+unix:/path/server.sock/model[/version]",
+    "http+unix:/path/server.sock/model[/version]",
     "local:/folder/of/models/model[/version]",
 )
 """What a URL of a model can look like. Without the model it is the URL of a server."""
 
-_DEFAULT_PORT = {"grpc": 8001, "http": 8000}
-_REMOTE = re.compile(r"(?:triton\+)?(?P<scheme>grpc|http)://(?P<where>[^/?#]*)(?P<path>/[^?#]*)?", re.IGNORECASE)
+OPTIONS = ("ca", "cert", "key", "token_file")
+"""Files that a URL of a server can name behind a question mark; see :class:`sonic.client.secure.Credentials`."""
+
+_DEFAULT_PORT = {"grpc": 8001, "http": 8000, "grpcs": 8001, "https": 8000}
+_REMOTE = re.compile(
+    r"(?:triton\+)?(?P<scheme>grpcs?|https?)://(?P<where>[^/?#]*)(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?",
+    re.IGNORECASE,
+)
+_UNIX = re.compile(
+    r"(?P<scheme>grpc\+unix|http\+unix):(?://)?(?P<where>/[^?#]*?\.sock)(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?",
+    re.IGNORECASE,
+)
 _WHERE = re.compile(r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d+))?")
 
 
@@ -34,26 +48,37 @@ class Address:
     Parameters
     ----------
     scheme : str
-        ``grpc``, ``http`` or ``local``.
+        ``grpc``, ``grpcs``, ``grpc+unix``, ``http``, ``https``, ``http+unix`` or ``local``.
     where : str
-        ``host:port``, or the folder of models.
+        ``host:port``, the path of a Unix domain socket, or the folder of models.
     model, version : str
         Empty if the URL names none.
+    options : tuple of (str, str)
+        Of :data:`OPTIONS`, what the URL says.
     """
 
     scheme: str
     where: str
     model: str = ""
     version: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def server(self) -> str:
         """URL of the server alone."""
-        return f"{self.scheme}:{'' if self.scheme == 'local' else '//'}{self.where}"
+        return self._place + self._query
 
     def __str__(self) -> str:
         path = "".join(f"/{quote(part, safe='')}" for part in (self.model, self.version) if part)
-        return self.server + (unquote(path) if self.scheme == "local" else path)
+        return self._place + (unquote(path) if self.scheme == "local" else path) + self._query
+
+    @property
+    def _place(self) -> str:
+        return f"{self.scheme}:{'//' if self.scheme in _DEFAULT_PORT else ''}{self.where}"
+
+    @property
+    def _query(self) -> str:
+        return f"?{urlencode(self.options, safe='/')}" if self.options else ""
 
 
 def parse_server(url: str) -> Address:
@@ -104,7 +129,7 @@ def connect(address: Address) -> Transport:
         If no installed package has a transport of that scheme.
     """
     for entry in entry_points(group="sonic.transports", name=address.scheme):
-        transport: Transport = entry.load()(address.where)
+        transport: Transport = entry.load()(address.where, **dict(address.options))
         return transport
     raise ConfigError(
         f"no transport for {address.server}: entry point {address.scheme!r} of sonic.transports is missing"
@@ -112,19 +137,30 @@ def connect(address: Address) -> Transport:
 
 
 def _parse_remote(url: str) -> Address:
-    match = _REMOTE.fullmatch(url)
-    where = _WHERE.fullmatch(match["where"]) if match else None
-    if match is None or where is None:
+    match = _REMOTE.fullmatch(url) or _UNIX.fullmatch(url)
+    if match is None:
         raise ConfigError(f"{url!r} is not a URL of a server: {_forms()}")
     scheme = match["scheme"].lower()
-    port = int(where["port"] or _DEFAULT_PORT[scheme])
-    if not 0 < port < 65536:
-        raise ConfigError(f"{url} has port {port}, expected 1 to 65535")
+    place = match["where"] if scheme not in _DEFAULT_PORT else _host_and_port(url, scheme, match["where"])
+    options = tuple(parse_qsl(match["query"] or "", keep_blank_values=True))
+    for name, value in options:
+        if name not in OPTIONS or not value:
+            raise ConfigError(f"{url} has option {name}={value}, expected a file for {', '.join(OPTIONS)}")
     parts = [unquote(part) for part in (match["path"] or "").strip("/").split("/") if part]
     if len(parts) > 2:
         raise ConfigError(f"{url} has more than a model and a version behind the port: {_forms()}")
     model, version = (*parts, "", "")[:2]
-    return Address(scheme, f"{where['host']}:{port}", model, version)
+    return Address(scheme, place, model, version, options)
+
+
+def _host_and_port(url: str, scheme: str, text: str) -> str:
+    where = _WHERE.fullmatch(text)
+    if where is None:
+        raise ConfigError(f"{url!r} is not a URL of a server: {_forms()}")
+    port = int(where["port"] or _DEFAULT_PORT[scheme])
+    if not 0 < port < 65536:
+        raise ConfigError(f"{url} has port {port}, expected 1 to 65535")
+    return f"{where['host']}:{port}"
 
 
 def _folder(url: str) -> str:

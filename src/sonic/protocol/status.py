@@ -12,7 +12,9 @@ from sonic.errors import (
     InvalidRequest,
     ModelFailed,
     ModelNotFound,
+    RateLimited,
     RegionNotFound,
+    Unauthenticated,
     Unavailable,
     Unsupported,
 )
@@ -22,10 +24,12 @@ _TABLE: dict[type[BaseException], tuple[int, int]] = {
     InvalidRequest: (3, 400),  # INVALID_ARGUMENT
     RegionNotFound: (5, 404),  # NOT_FOUND
     ModelNotFound: (5, 404),  # NOT_FOUND; what a client takes either for
+    Unauthenticated: (16, 401),  # UNAUTHENTICATED
     Unsupported: (12, 501),  # UNIMPLEMENTED
     ModelFailed: (13, 500),  # INTERNAL
     Cancelled: (1, 499),  # CANCELLED; 499 as nginx has it
     DeadlineExceeded: (4, 504),  # DEADLINE_EXCEEDED
+    RateLimited: (8, 429),  # RESOURCE_EXHAUSTED
     Unavailable: (14, 503),  # UNAVAILABLE
     BaseException: (13, 500),
 }
@@ -41,7 +45,6 @@ _FROM_GRPC: dict[int, type[InferenceError]] = {
     10: Unavailable,  # ABORTED
     11: InvalidRequest,  # OUT_OF_RANGE
     15: ModelFailed,  # DATA_LOSS
-    16: InvalidRequest,  # UNAUTHENTICATED
 }
 _FROM_HTTP: dict[int, type[InferenceError]] = {
     **{status: error for error, (_, status) in _TABLE.items() if issubclass(error, InferenceError)},

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
+from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server.cache import DEFAULT_CACHE_BYTES
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.dataplane import Dataplane
@@ -17,7 +18,7 @@ from sonic.server.polling import Poller
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.repository import Repository
 from sonic.server.sharedmemory import SharedMemory
-from sonic.server.sockets import authority, listen
+from sonic.server.sockets import authority, listen, listen_unix
 from sonic.server.tracing import Tracer
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from sonic.server.guard import Guard
     from sonic.server.logsettings import LogSettings
+    from sonic.server.tls import Tls
 
 log = logging.getLogger("sonic.server")
 
@@ -73,7 +76,14 @@ class Server:
         allow_client_shm: bool | None = None,
         trace_file: str | os.PathLike[str] | None = None,
         logs: LogSettings | None = None,
+        grpc_socket: str | os.PathLike[str] | None = None,
+        http_socket: str | os.PathLike[str] | None = None,
+        max_message_bytes: int = MAX_BYTES,
+        tls: Tls | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        if not 0 < max_message_bytes <= MAX_BYTES:
+            raise ConfigError(f"--max-message-bytes is from 1 to {MAX_BYTES}, given {max_message_bytes}")
         if explicit and poll_s is not None:
             raise ConfigError("models are loaded by clients or by polling the repository, not both")
         self._hosts = {"grpc": grpc_host or host, "http": host, "metrics": metrics_host or host}
@@ -92,20 +102,40 @@ class Server:
         # Ports first: that one is taken should not be learnt after minutes of loading.
         ports = {"http": http_port, "metrics": metrics_port}
         claimed: dict[str, socket.socket] = {}
+        self._grpc: GrpcFront | None = None
         try:
             for front, port in ports.items():
                 if port is not None:
                     claimed[front] = listen(self._hosts[front], port, f"--{front}-port")
-            self._grpc = None if grpc_port is None else GrpcFront(self._hosts["grpc"], grpc_port, threads=threads)
+            if http_socket is not None:
+                claimed["unix"] = listen_unix(http_socket, "--http-socket")
+            if grpc_port is not None or grpc_socket is not None:
+                self._grpc = GrpcFront(
+                    self._hosts["grpc"],
+                    grpc_port,
+                    threads=threads,
+                    socket=grpc_socket,
+                    max_message_bytes=max_message_bytes,
+                    tls=tls,
+                    guard=guard,
+                )
         except BaseException:
             for taken in claimed.values():
                 taken.close()
             raise
-        numbers: dict[str, int] = {front: taken.getsockname()[1] for front, taken in claimed.items()}
+        numbers: dict[str, int] = {front: taken.getsockname()[1] for front, taken in claimed.items() if front in ports}
         self.http_port = numbers.get("http", 0)
         self.metrics_port = numbers.get("metrics", 0)
         self.grpc_port: int = 0 if self._grpc is None else self._grpc.port
-        self._http = HttpFront(claimed.get("http"), claimed.get("metrics"))
+        self._tls = tls
+        self._http = HttpFront(
+            claimed.get("http"),
+            claimed.get("metrics"),
+            unix=claimed.get("unix"),
+            max_message_bytes=max_message_bytes,
+            tls=tls,
+            guard=guard,
+        )
         self.dataplane = Dataplane(
             self.repository,
             explicit=explicit,
@@ -131,12 +161,12 @@ class Server:
     @property
     def grpc_url(self) -> str:
         """Where it speaks gRPC, e.g. ``"grpc://127.0.0.1:8001"``."""
-        return f"grpc://{authority(self._hosts['grpc'], self.grpc_port)}"
+        return f"grpc{'s' if self._tls else ''}://{authority(self._hosts['grpc'], self.grpc_port)}"
 
     @property
     def http_url(self) -> str:
         """Where it speaks HTTP, e.g. ``"http://127.0.0.1:8000"``."""
-        return f"http://{authority(self._hosts['http'], self.http_port)}"
+        return f"http{'s' if self._tls else ''}://{authority(self._hosts['http'], self.http_port)}"
 
     @property
     def metrics_url(self) -> str:
@@ -205,6 +235,11 @@ def serve(
     allow_client_shm: bool | None = None,
     trace_file: str | os.PathLike[str] | None = None,
     logs: LogSettings | None = None,
+    grpc_socket: str | os.PathLike[str] | None = None,
+    http_socket: str | os.PathLike[str] | None = None,
+    max_message_bytes: int = MAX_BYTES,
+    tls: Tls | None = None,
+    guard: Guard | None = None,
 ) -> Server:
     """Serve the models in folders, over gRPC and HTTP, from this process.
 
@@ -256,6 +291,14 @@ def serve(
         Where requests are traced, as clients ask for it; None: nowhere.
     logs : LogSettings or None
         What is logged, for clients to change; None: as the logger ``sonic`` is set.
+    grpc_socket, http_socket : path or None
+        Unix domain sockets that end in ``.sock``, beside the ports.
+    max_message_bytes : int
+        Largest request; protobuf allows no more than 2 GiB.
+    tls : Tls or None
+        Encrypts what goes through the ports of gRPC and HTTP.
+    guard : Guard or None
+        Which clients are let in, and how often; health and metrics are for everyone. None: all, always.
 
     Returns
     -------
@@ -290,4 +333,9 @@ def serve(
         allow_client_shm=allow_client_shm,
         trace_file=trace_file,
         logs=logs,
+        grpc_socket=grpc_socket,
+        http_socket=http_socket,
+        max_message_bytes=max_message_bytes,
+        tls=tls,
+        guard=guard,
     )

@@ -14,16 +14,18 @@ import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 import grpc
 
-from sonic.errors import Cancelled, ConfigError, InferenceError, ModelFailed, SonicError, Unsupported
+from sonic.errors import Cancelled, ConfigError, InferenceError, InvalidRequest, ModelFailed, SonicError, Unsupported
 from sonic.protocol import grpc_codec
 from sonic.protocol.form import PLAIN
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto import health_pb2, reflection_pb2
+from sonic.protocol.rawfields import MAX_BYTES
 from sonic.protocol.status import grpc_code
 from sonic.server import reflection
 from sonic.server.failures import failed
@@ -31,24 +33,27 @@ from sonic.server.grpc_extensions import extension_calls
 from sonic.server.health import SERVICE as HEALTH
 from sonic.server.health import Health
 from sonic.server.sharedmemory import PeerRegions
-from sonic.server.sockets import authority, listen
+from sonic.server.sockets import authority, check_unix, listen
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from sonic.protocol.form import Form
     from sonic.protocol.messages import InferRequest, InferResponse
     from sonic.server.dataplane import Dataplane
+    from sonic.server.guard import Guard
+    from sonic.server.tls import Tls
 
 log = logging.getLogger("sonic.server")
 
 SERVICE = "inference.GRPCInferenceService"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_PROBES = ("ServerLive", "ServerReady", "Check", "List")  # those who ask have no token
 _MAX_STREAMED = 1024  # requests of one stream that are under way; further ones wait in the connection
 _MAX_DETAILS = 2000  # they travel in a header, of which peers accept some 8 kB
 _OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -58,15 +63,23 @@ _OPTIONS = (
 
 
 class GrpcFront:
-    """A gRPC server on one port, claimed when it is made.
+    """A gRPC server on a port, a Unix domain socket or both, claimed when it is made.
 
     Parameters
     ----------
     host : str
-    port : int
-        0: any free one.
+    port : int or None
+        0: any free one. None: no port.
     threads : int
         Requests that can be in hand at the same time; further ones wait within grpc.
+    socket : path or None
+        Of the Unix domain socket.
+    max_message_bytes : int
+        Largest request, decompressed; larger ones are refused.
+    tls : Tls or None
+        For the port; None: not encrypted.
+    guard : Guard or None
+        Who is let in; None: everyone.
 
     Raises
     ------
@@ -74,20 +87,44 @@ class GrpcFront:
         If the port is taken.
     """
 
-    def __init__(self, host: str, port: int, *, threads: int = 256) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int | None,
+        *,
+        threads: int = 256,
+        socket: str | os.PathLike[str] | None = None,
+        max_message_bytes: int = MAX_BYTES,
+        tls: Tls | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         # grpc says of a port only that it failed; a socket of our own says why.
-        listen(host, port, "--grpc-port").close()
-        self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="sonic-grpc"), options=_OPTIONS)
+        if port is not None:
+            listen(host, port, "--grpc-port").close()
+        where = None if socket is None else check_unix(socket, "--grpc-socket")
+        self._max_bytes = max_message_bytes
+        self._guard = guard
+        self._socket = where
+        self._server = grpc.server(
+            ThreadPoolExecutor(threads, thread_name_prefix="sonic-grpc"),
+            options=(*_OPTIONS, ("grpc.max_receive_message_length", max_message_bytes)),
+        )
         self._control = ThreadPoolExecutor(4, thread_name_prefix="sonic-grpc-control")
         try:
             self._health: Health | None = None
-            self.port: int = self._server.add_insecure_port(authority(host, port))
+            self.port: int = 0
+            if port is not None and tls is not None:
+                self.port = self._server.add_secure_port(authority(host, port), tls.grpc_credentials())
+            elif port is not None:
+                self.port = self._server.add_insecure_port(authority(host, port))
+            if where is not None:
+                self._server.add_insecure_port(f"unix:{where}")
         except RuntimeError as error:
             raise ConfigError(f"port {port} is taken on {host}: choose another with --grpc-port") from error
 
     def start(self, dataplane: Dataplane) -> None:
         """Begin to answer."""
-        handlers = _Handlers(dataplane)
+        handlers = _Handlers(dataplane, self._max_bytes, self._guard)
         health = self._health = Health(dataplane, (SERVICE,))
         calls: dict[str, dict[str, Any]] = {SERVICE: {}, HEALTH: {}, **{name: {} for name in reflection.SERVICES}}
         control: tuple[tuple[str, str, Callable[..., Any], Any], ...] = (
@@ -107,7 +144,7 @@ class GrpcFront:
         )
         for service, method, call, request in control:
             calls[service][method] = grpc.unary_unary_rpc_method_handler(
-                _answered(call, self._control),
+                _answered(call, self._control, None if method in _PROBES else self._guard),
                 request_deserializer=request.FromString,
                 response_serializer=_serialized,
             )
@@ -116,13 +153,13 @@ class GrpcFront:
         )
         for name in reflection.SERVICES:
             calls[name]["ServerReflectionInfo"] = grpc.stream_stream_rpc_method_handler(
-                lambda requests, _: reflection.answers(requests, calls),
+                _answered(lambda requests, _: reflection.answers(requests, calls), guard=self._guard),
                 reflection_pb2.ServerReflectionRequest.FromString,
                 _serialized,
             )
         # Bytes go in and out: tensors pass protobuf by.
-        calls[SERVICE]["ModelInfer"] = grpc.unary_unary_rpc_method_handler(_answered(handlers.infer))
-        calls[SERVICE]["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(handlers.stream)
+        calls[SERVICE]["ModelInfer"] = grpc.unary_unary_rpc_method_handler(_answered(handlers.infer, guard=self._guard))
+        calls[SERVICE]["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(_answered(handlers.stream))
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(service, methods) for service, methods in calls.items()]
         )
@@ -134,6 +171,8 @@ class GrpcFront:
             self._health.close()
         self._server.stop(grace_s).wait()
         self._control.shutdown(wait=False)
+        if self._socket is not None:
+            Path(self._socket).unlink(missing_ok=True)
 
 
 class _Awaited(NamedTuple):
@@ -143,10 +182,13 @@ class _Awaited(NamedTuple):
 
 
 class _Handlers:
-    def __init__(self, dataplane: Dataplane) -> None:
+    def __init__(self, dataplane: Dataplane, max_bytes: int, guard: Guard | None) -> None:
         self._dataplane = dataplane
+        self._max_bytes = max_bytes
+        self._guard = guard
 
     def infer(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        self._check_size(data)
         regions = PeerRegions(self._dataplane.memory, lambda: peer_address(context.peer()))
         request, form = grpc_codec.request_from_wire(data, regions)
         future = self._dataplane.infer(_with_deadline(request, context))
@@ -159,6 +201,10 @@ class _Handlers:
 
     def stream(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answer in the order of the requests, of which many can be under way; an error ends only its own."""
+        client = "" if self._guard is None else _identify(self._guard, context)
+        return self._answers(requests, context, client)
+
+    def _answers(self, requests: Iterator[bytes], context: grpc.ServicerContext, client: str) -> Iterator[bytes]:
         pending: queue.SimpleQueue[_Awaited | None] = queue.SimpleQueue()
         regions = PeerRegions(self._dataplane.memory, lambda: peer_address(context.peer()))
         room = threading.Semaphore(_MAX_STREAMED)
@@ -167,7 +213,7 @@ class _Handlers:
             try:
                 for data in requests:
                     room.acquire()
-                    awaited = self._accept(data, regions)
+                    awaited = self._accept(data, regions, client)
                     if not context.is_active():
                         awaited.future.cancel()
                     pending.put(awaited)
@@ -193,8 +239,15 @@ class _Handlers:
         finally:
             room.release(_MAX_STREAMED)  # the reader waits no more for room, and ends with the call
 
-    def _accept(self, data: bytes, regions: PeerRegions) -> _Awaited:
+    def _check_size(self, data: bytes) -> None:
+        if len(data) > self._max_bytes:  # grpc looks at the size before it decompresses
+            raise InvalidRequest(f"a message holds at most {self._max_bytes} bytes, given {len(data)}")
+
+    def _accept(self, data: bytes, regions: PeerRegions, client: str) -> _Awaited:
         try:
+            if self._guard is not None:
+                self._guard.count(client)
+            self._check_size(data)
             request, form = grpc_codec.request_from_wire(data, regions)
         except InferenceError as error:
             return _Awaited(failed(error), PLAIN, grpc_codec.id_from_wire(data))
@@ -250,6 +303,11 @@ def peer_address(peer: str) -> str:
     return unquote(address.rpartition(":")[0]).strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
+def _identify(guard: Guard, context: grpc.ServicerContext) -> str:
+    given = dict(context.invocation_metadata()).get("authorization")
+    return guard.identify(peer_address(context.peer()), given if isinstance(given, str) else None)
+
+
 def _serialized(message: Any) -> bytes:
     content: bytes = message.SerializeToString()
     return content
@@ -264,12 +322,16 @@ def _on(pool: ThreadPoolExecutor, call: Callable[..., Any]) -> Callable[..., Any
     return called
 
 
-def _answered(call: Callable[..., Any], pool: ThreadPoolExecutor | None = None) -> Callable[..., Any]:
+def _answered(
+    call: Callable[..., Any], pool: ThreadPoolExecutor | None = None, guard: Guard | None = None
+) -> Callable[..., Any]:
     """Turn errors of a call into gRPC's; with a pool of its own the call takes a request alone."""
     asks_peer = getattr(call, "asks_peer", False)
 
     def answered(request: Any, context: grpc.ServicerContext) -> Any:
         try:
+            if guard is not None:
+                guard.count(_identify(guard, context))
             if pool is not None:
                 return call(request, peer_address(context.peer())) if asks_peer else call(request)
             return call(request, context)

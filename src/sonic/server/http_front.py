@@ -15,33 +15,47 @@ import logging
 import threading
 import zlib
 from functools import partial
+from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sonic.errors import InvalidRequest, ModelFailed, SonicError, Unsupported
+from sonic.errors import (
+    InferenceError,
+    InvalidRequest,
+    ModelFailed,
+    RateLimited,
+    SonicError,
+    Unauthenticated,
+    Unsupported,
+)
 from sonic.protocol import http_codec
+from sonic.protocol.rawfields import MAX_BYTES
 from sonic.protocol.status import http_status
 from sonic.server import status_page
-from sonic.server.metrics import CONTENT_TYPE, Metrics
 from sonic.server.http_extensions import Call, extension_routes
-
+from sonic.server.metrics import CONTENT_TYPE, Metrics
 from sonic.server.sharedmemory import PeerRegions
+
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sonic.server.dataplane import Dataplane
+    from sonic.server.guard import Guard
+    from sonic.server.tls import Tls
 
 log = logging.getLogger("sonic.server")
 
-MAX_BODY_BYTES = 2**31 - 1
+_PROBES = ("/v2/health/live", "/v2/health/ready")
 _OWN_THREAD_BYTES = 1 << 16  # from here on (de)compression is not done in the event loop
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
@@ -53,18 +67,42 @@ class HttpFront:
     ----------
     protocol, metrics : socket or None
         Listening ones; None: not offered.
+    unix : socket or None
+        A Unix domain socket that is listening, for the protocol as well; its file is removed in the end.
+    max_message_bytes : int
+        Largest body of a request, decompressed; larger ones are refused.
+    tls : Tls or None
+        For the port of the protocol; None: not encrypted.
+    guard : Guard or None
+        Who is let in to the protocol; None: everyone.
     """
 
-    def __init__(self, protocol: socket.socket | None, metrics: socket.socket | None) -> None:
+    def __init__(
+        self,
+        protocol: socket.socket | None,
+        metrics: socket.socket | None,
+        *,
+        unix: socket.socket | None = None,
+        max_message_bytes: int = MAX_BYTES,
+        tls: Tls | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         metrics_port = None if metrics is None else metrics.getsockname()[1]
-        apps = ((protocol, partial(protocol_app, metrics_port=metrics_port)), (metrics, metrics_app))
+        offered = partial(protocol_app, metrics_port=metrics_port, max_message_bytes=max_message_bytes, guard=guard)
+        apps = ((protocol, offered), (unix, offered), (metrics, metrics_app))
         self._apps = [(claimed, app) for claimed, app in apps if claimed is not None]
+        self._secured = None if tls is None else protocol
+        self._tls = {} if tls is None else tls.uvicorn_options()
+        self._unix_path = None if unix is None else Path(unix.getsockname())
         self._servers: list[_Server] = []
         self._thread: threading.Thread | None = None
 
     def start(self, dataplane: Dataplane) -> None:
         """Begin to answer."""
-        self._servers = [_Server(_config(app(dataplane))) for _, app in self._apps]
+        self._servers = [
+            _Server(_config(app(dataplane), self._tls if claimed is self._secured else {}))
+            for claimed, app in self._apps
+        ]
         self._thread = threading.Thread(target=self._run, name="sonic-http", daemon=True)
         self._thread.start()
         for server in self._servers:
@@ -79,6 +117,8 @@ class HttpFront:
             self._thread.join()
         for claimed, _ in self._apps:
             claimed.close()
+        if self._unix_path is not None:
+            self._unix_path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         async def both() -> None:
@@ -88,7 +128,12 @@ class HttpFront:
         asyncio.run(both())
 
 
-def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starlette:
+def protocol_app(
+    dataplane: Dataplane,
+    metrics_port: int | None = None,
+    max_message_bytes: int = MAX_BYTES,
+    guard: Guard | None = None,
+) -> ASGIApp:
     """Return the routes of the protocol, and of the page for people, as an ASGI application."""
     http = _Handlers(dataplane)
     routes = status_page.routes(dataplane, metrics_port)
@@ -113,11 +158,13 @@ def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starl
         ),
     ):
         routes.append(Route(path, _answered(handler), methods=[method]))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
     routes += [
         Route(path, _answered(_document(handler)), methods=[method])
         for method, path, handler in extension_routes(dataplane)
     ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+    app.state.max_message_bytes = max_message_bytes
+    return app if guard is None else _Guarded(app, guard)
 
 
 def metrics_app(dataplane: Dataplane) -> Starlette:
@@ -202,6 +249,24 @@ class _Handlers:
         return _json(b"{}")
 
 
+class _Guarded:
+    """An application behind a guard; probes pass."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in _PROBES:
+            request = Request(scope)
+            try:
+                self._guard.count(self._guard.identify(_peer(request), request.headers.get("authorization")))
+            except InferenceError as error:
+                await _refused(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 class _Server(uvicorn.Server):
     """Says when it is up, for the thread that started it."""
 
@@ -214,10 +279,27 @@ class _Server(uvicorn.Server):
         self.up.set()
 
 
-def _config(app: Starlette) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: Mapping[str, Any]) -> uvicorn.Config:
     return uvicorn.Config(
-        app, http="httptools", loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False
+        app,
+        http="httptools",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # a peer is who it is, not who it says it is
+        **tls,
     )
+
+
+def _refused(error: InferenceError) -> Response:
+    response = _json(http_codec.error_to_wire(error), http_status(error))
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(ceil(error.wait_s))
+    return response
 
 
 def _model(request: Request) -> tuple[str, str]:
@@ -266,17 +348,20 @@ async def _body(request: Request) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", *_WINDOW_BITS):
         raise InvalidRequest(f"Content-Encoding {encoding!r} is not offered: one of {', '.join(_WINDOW_BITS)}")
-    if _whole(request.headers.get("content-length", "0")) > MAX_BODY_BYTES:
-        raise InvalidRequest(f"a body holds at most {MAX_BODY_BYTES} bytes")
+    limit: int = request.app.state.max_message_bytes
+    if _whole(request.headers.get("content-length", "0")) > limit:
+        raise InvalidRequest(f"a body holds at most {limit} bytes")
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise InvalidRequest(f"a body holds at most {MAX_BODY_BYTES} bytes")
+        if size > limit:
+            raise InvalidRequest(f"a body holds at most {limit} bytes")
         parts.append(part)
     body = b"".join(parts)
-    return await _off_loop(_decompress, body, encoding) if encoding in _WINDOW_BITS else body
+    if encoding not in _WINDOW_BITS:
+        return body
+    return await _off_loop(lambda content, form: _decompress(content, form, limit), body, encoding)
 
 
 async def _off_loop(function: Callable[[bytes, str], bytes], content: bytes, encoding: str) -> bytes:
@@ -289,14 +374,14 @@ def _compress(content: bytes, encoding: str) -> bytes:
     return zlib.compress(content, level=1, wbits=_WINDOW_BITS[encoding])
 
 
-def _decompress(content: bytes, encoding: str) -> bytes:
+def _decompress(content: bytes, encoding: str, limit: int) -> bytes:
     reader = zlib.decompressobj(wbits=_WINDOW_BITS[encoding])
     try:
-        whole = reader.decompress(content, MAX_BODY_BYTES)
+        whole = reader.decompress(content, limit)
     except zlib.error as error:
         raise InvalidRequest(f"the body is not {encoding}: {error}") from None
     if not reader.eof or reader.unused_data:
-        raise InvalidRequest(f"the body is not one whole {encoding} stream of at most {MAX_BODY_BYTES} bytes")
+        raise InvalidRequest(f"the body is not one whole {encoding} stream of at most {limit} bytes")
     return whole
 
 

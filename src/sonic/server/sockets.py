@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import stat
+from pathlib import Path
 
 from sonic.errors import ConfigError
+
+_MAX_PATH = 103
+"""Longest path of a socket, in bytes, on every system."""
 
 
 def listen(host: str, port: int, option: str) -> socket.socket:
@@ -41,6 +47,68 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     except OSError as error:
         claimed.close()
         raise _explain(host, port, option, error) from error
+    return claimed
+
+
+def check_unix(path: str | os.PathLike[str], option: str) -> str:
+    """Make the path of a Unix domain socket free.
+
+    A socket that nobody listens on any more, as a killed server leaves it, is removed.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.sock``, by which a client's URL shows where it ends.
+    option : str
+        What the user can set to choose another, for the message.
+
+    Returns
+    -------
+    str
+        The path, absolute.
+
+    Raises
+    ------
+    ConfigError
+        If somebody listens there, or it is something else.
+    """
+    where = Path(path).absolute()
+    if where.suffix != ".sock":
+        raise ConfigError(f"{option} ends in .sock, given {path}")
+    if len(os.fsencode(where)) > _MAX_PATH:
+        raise ConfigError(f"{option} has at most {_MAX_PATH} bytes, which is the system's limit, given {where}")
+    try:
+        if not stat.S_ISSOCK(where.stat().st_mode):
+            raise ConfigError(f"{option} {path} is there and is no socket")
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(where))
+        raise ConfigError(f"{option} {path} is in use by another server")
+    except FileNotFoundError:
+        pass
+    except ConnectionRefusedError:
+        where.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {option} {path}: {error.strerror or error}") from error
+    if not where.parent.is_dir():
+        raise ConfigError(f"cannot listen on {option} {path}: there is no folder {where.parent}")
+    return str(where)
+
+
+def listen_unix(path: str | os.PathLike[str], option: str) -> socket.socket:
+    """Claim a Unix domain socket, for processes that may write to its folder; see :func:`check_unix`.
+
+    Raises
+    ------
+    ConfigError
+    """
+    where = check_unix(path, option)
+    claimed = socket.socket(socket.AF_UNIX)
+    try:
+        claimed.bind(where)
+        claimed.listen(2048)
+    except OSError as error:
+        claimed.close()
+        raise ConfigError(f"cannot listen on {option} {path}: {error.strerror or error}") from error
     return claimed
 
 
