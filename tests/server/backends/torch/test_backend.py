@@ -501,23 +501,26 @@ def test_a_particlenet_from_every_client(pn_test: Path, torch: Any) -> None:
 
 
 @pytest.mark.data
-def test_coffeas_wrapper(pn_test: Path) -> None:
+@pytest.mark.filterwarnings("ignore:Batch size not set by model")  # as it is: pn_test has none
+@pytest.mark.parametrize("batch_size", [5, -1])
+def test_coffeas_wrapper(batch_size: int, pn_test: Path) -> None:
     wrappers = pytest.importorskip("coffea.ml_tools")
-    awkward = pytest.importorskip("awkward")
+    import awkward as ak
 
     class Tagger(wrappers.triton_wrapper):
-        def prepare_awkward(self, jets: Any) -> Any:
-            names = ("points", "features", "mask")
-            return [], {
-                "output_list": ["output"],
-                "input_dict": {name: awkward.to_regular(jets[name], axis=None) for name in names},
-            }
+        def prepare_awkward(self, output_list: Any, jets: Any) -> Any:
+            tensors = {name: ak.to_regular(jets[name], axis=None) for name in jets.fields}
+            return [], {"output_list": output_list, "input_dict": tensors}
 
-    given = jets()
+    given = jets(12)
+    direct = sonic.Model(f"local:{pn_test}/pn_test")
     with sonic.serve(pn_test, cores=1) as server:
-        tagger = Tagger(f"triton+{server.grpc_url}/pn_test/1", batch_size=2)
-        output = tagger(awkward.Array(given))["output"]
-        assert np.asarray(output).shape == (3, 2)
+        url = f"triton+{server.grpc_url}/pn_test/1"
+        tagger = Tagger(url, {"ssl": False}, batch_size=batch_size)
+        output = np.asarray(tagger(["output"], ak.Array(given))["output"])
+    # It cuts the jets into batches and pads the last one.
+    np.testing.assert_allclose(output, direct(**given)["output"], rtol=1e-4, atol=1e-6)
+    direct.close()
 
 
 @pytest.mark.data

@@ -119,8 +119,7 @@ class PythonBackend(Backend):
                 try:
                     _guarded("initialize", model.initialize, arguments)
                 except ConfigError:
-                    self._models.pop()  # it never began
-                    self.close()
+                    self._models.pop()  # it never began: there is nothing to finalise
                     raise
             made.append(_PythonInstance(model, context.name, context.version, gpu))
         return made
