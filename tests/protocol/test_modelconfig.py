@@ -168,3 +168,18 @@ def test_configurations_in_use_elsewhere(shared_data: Path) -> None:
         config = modelconfig.normalise(modelconfig.parse(file.read_text(), str(file)), file.parent.name)
         modelconfig.validate(config)
         assert modelconfig.to_spec(config, "1").inputs
+
+
+def test_json_has_the_names_of_the_text_or_protobufs_own() -> None:
+    config = parse("max_batch_size: 4 dynamic_batching { max_queue_delay_microseconds: 7 }")
+    for text in (
+        '{"max_batch_size": 4, "dynamic_batching": {"max_queue_delay_microseconds": 7}}',
+        '{"maxBatchSize": 4, "dynamicBatching": {"maxQueueDelayMicroseconds": "7"}}',
+    ):
+        assert parse_json(text, "config") == config
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"max_batch_size": "many"}', '{"nope": 1}'])
+def test_what_is_no_json_of_a_configuration(text: str) -> None:
+    with pytest.raises(ConfigError, match="^config: [^\n]+$"):
+        parse_json(text, "config")

@@ -109,6 +109,45 @@ def test_control(folder: Any, opened: Any) -> None:
         explicit.load("a")
 
 
+def test_a_configuration_comes_with_the_request_to_load(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    dataplane = opened(folder, explicit=True, load=False)
+    dataplane.load("a", {"config": '{"max_batch_size": 3, "dynamic_batching": {"max_queue_delay_microseconds": "7"}}'})
+    config = dataplane.model_config("a")
+    assert (config.max_batch_size, config.dynamic_batching.max_queue_delay_microseconds) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "complaint"),
+    [
+        ({"file:1/model.onnx": b""}, Unsupported, "files come from its folder"),
+        ({"config": "{"}, InvalidRequest, "model 'a': parameter config: "),
+        ({"config": '{"nope": 1}'}, InvalidRequest, 'no field named "nope"'),
+        ({"config": 1}, InvalidRequest, "takes the parameter config, a text"),
+        ({"other": "x"}, InvalidRequest, "given 'other'"),
+    ],
+)
+def test_other_parameters_of_a_load(
+    parameters: dict[str, Any], error: type[Exception], complaint: str, folder: Any, opened: Any
+) -> None:
+    folder.onnx("a")
+    dataplane = opened(folder, explicit=True)
+    with pytest.raises(error, match=complaint):
+        dataplane.load("a", parameters)
+    assert dataplane.model_ready("a"), "it stays as it was"
+
+
+@pytest.mark.parametrize("parameters", [{"unload_dependents": "yes"}, {"other": True}])
+def test_other_parameters_of_an_unload(parameters: dict[str, Any], folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    dataplane = opened(folder, explicit=True)
+    with pytest.raises(InvalidRequest, match="takes the parameter unload_dependents, true or false"):
+        dataplane.unload("a", parameters)
+    assert dataplane.model_ready("a")
+    dataplane.unload("a", {"unload_dependents": False})
+    assert not dataplane.model_ready("a")
+
+
 def test_drain(folder: Any, opened: Any, script: Any) -> None:
     folder.scripted()
     dataplane = opened(folder)

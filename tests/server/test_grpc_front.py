@@ -146,10 +146,23 @@ def test_load_and_unload(folder: Any, serve: Any, connect: Any) -> None:
     assert not client.is_model_ready("a")
     client.load_model("a")
     assert client.is_model_ready("a")
-    with pytest.raises(InferenceServerException, match="loading with 'config' is not offered"):
-        client.load_model("a", config="{}")
-    client.unload_model("a")
+    client.load_model("a", config='{"max_batch_size": 3}')
+    assert client.get_model_config("a").config.max_batch_size == 3
+    with pytest.raises(InferenceServerException, match="files come from its folder"):
+        client.load_model("a", config="{}", files={"file:1/model.onnx": b"x"})
+    client.unload_model("a", unload_dependents=True)
     assert not client.is_model_ready("a")
+
+
+def test_statistics_of_batches(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    client = connect(serve(folder))
+    for rows in (3, 1, 3):
+        client.infer("a", tensors(x=np.ones((rows, 4), np.float32)))
+    (row,) = client.get_inference_statistics("a", as_json=True)["model_stats"]
+    assert [(b["batch_size"], b["compute_infer"]["count"]) for b in row["batch_stats"]] == [("1", "1"), ("3", "2")]
+    assert (row["inference_count"], row["execution_count"]) == ("7", "3")
+    assert row["inference_stats"]["cache_hit"] == {}
 
 
 def test_the_deadline_of_the_call_and_of_the_request(folder: Any, serve: Any, connect: Any, script: Any) -> None:

@@ -217,3 +217,32 @@ def test_from_asyncio(folder: Any, serve: Any) -> None:
             return [result.as_numpy("y").shape for result in await asyncio.gather(*calls)]
 
     assert asyncio.run(ask()) == [(1, 2), (2, 2), (3, 2)]
+
+
+def test_load_and_unload_with_parameters(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder, explicit=True)
+
+    def ask(what: str, parameters: object) -> httpx.Response:
+        return httpx.post(f"{server.http_url}/v2/repository/models/a/{what}", json={"parameters": parameters})
+
+    assert ask("load", {"config": '{"max_batch_size": 3}'}).status_code == 200
+    assert httpx.get(f"{server.http_url}/v2/models/a/config").json()["max_batch_size"] == 3
+    refused = ask("load", {"config": "{}", "file:1/model.onnx": "AAAA"})
+    assert (refused.status_code, "files come from its folder" in refused.json()["error"]) == (501, True)
+    for what, parameters in (("load", {"config": "{"}), ("load", [1]), ("unload", {"unload_dependents": 1})):
+        assert ask(what, parameters).status_code == 400
+    assert ask("unload", {"unload_dependents": False}).status_code == 200
+    assert httpx.get(f"{server.http_url}/v2/models/a/ready").status_code != 200
+
+
+def test_statistics_of_batches(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    x = {"name": "x", "shape": [2, 4], "datatype": "FP32", "data": [0.0] * 8}
+    for _ in range(2):
+        assert httpx.post(f"{server.http_url}/v2/models/a/infer", json={"inputs": [x]}).status_code == 200
+    (row,) = httpx.get(f"{server.http_url}/v2/models/a/stats").json()["model_stats"]
+    (batch,) = row["batch_stats"]
+    assert (batch["batch_size"], batch["compute_infer"]["count"]) == (2, 2)
+    assert row["inference_stats"]["cache_miss"] == {"count": 0, "ns": 0}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
 from sonic.protocol.messages import InferRequest, ModelStatus
+from sonic.protocol.modelconfig import parse
+from sonic.server.backends import Backend, base
 from sonic.server.repository import Repository, available_cores
 
 if TYPE_CHECKING:
@@ -138,7 +141,7 @@ def test_models_that_cannot_be_loaded(folder: Any, opened: Any) -> None:
     assert "ONNX Runtime cannot load" in rows["truncated"].reason
     assert "config.pbtxt:1:17" in rows["unreadable"].reason
     assert "has no version: expected a folder" in rows["no_version"].reason
-    assert "has no version 4, which its version_policy names" in rows["specific"].reason
+    assert "has none of the versions [4]" in rows["specific"].reason
     assert all("\n" not in row.reason for row in rows.values())
     assert repository.failed()
     with pytest.raises(Unavailable, match="model 'truncated' is unavailable: model 'truncated' version 1 cannot"):
@@ -193,7 +196,91 @@ def test_a_reload_that_fails_leaves_what_was_there(folder: Any, opened: Any) -> 
     with pytest.raises(ConfigError, match="model 'a' version 2 cannot be loaded"):
         repository.load("a")
     assert repository.get("a").spec.version == "1"
-    assert repository.index() == (ModelStatus("a", "1", "READY"),)
+    (row,) = repository.index()
+    assert (row.version, row.state) == ("1", "READY")
+    assert row.reason.startswith("as before: its reload failed: model 'a' version 2 cannot be loaded")
+    assert not repository.failed()
+    folder.onnx("a", version="2")
+    repository.load("a")
+    assert repository.index() == (ModelStatus("a", "2", "READY"),)
+
+
+def test_a_configuration_in_place_of_the_folders(folder: Any, opened: Any) -> None:
+    folder.onnx("a", config="max_batch_size: 8")
+    folder.onnx("a", version="2")
+    repository = opened(folder)
+    repository.load("a", parse("max_batch_size: 3 version_policy { all {} }"))
+    assert [(m.spec.version, m.config.max_batch_size) for m in repository.models()] == [("1", 3), ("2", 3)]
+    repository.load("a")
+    assert [(m.spec.version, m.config.max_batch_size) for m in repository.models()] == [("2", 8)]
+
+
+def test_requests_in_hand_end_on_the_old_version(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.hold()
+    running = repository.submit(InferRequest("scripted", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()
+    old = repository.get("scripted")
+    thread = threading.Thread(target=repository.load, args=("scripted",))
+    thread.start()
+    while repository.get("scripted") is old:
+        thread.join(0.001)
+    late = repository.submit(InferRequest("scripted", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()  # the old one is still at work
+    assert not running.done()
+    assert thread.is_alive()
+    script.release()
+    thread.join(10)
+    assert running.result(10).outputs["y"].tolist() == late.result(10).outputs["y"].tolist() == [[2, 2]]
+
+
+class Whole(Backend):
+    """Stands for an ensemble: it has nothing but a configuration."""
+
+    platform = "ensemble"
+
+    def __init__(self, context: Any) -> None:
+        for step in context.config.ensemble_scheduling.step:
+            context.models.require(step.model_name)
+
+    def instances(self) -> Any:
+        return []
+
+    def scheduler(self, spec: Any) -> Any:
+        return SimpleNamespace(instances=0, pending=0, stop=lambda: None, drain=lambda _: True, close=lambda: True)
+
+
+def whole(folder: Any, name: str, *parts: str) -> None:
+    steps = "".join(f'step {{ model_name: "{part}" model_version: -1 }}' for part in parts)
+    folder.add(
+        name,
+        f"""platform: "ensemble" ensemble_scheduling {{ {steps} }}
+        input {{ name: "x" data_type: TYPE_FP32 dims: [ 2 ] }}
+        output {{ name: "y" data_type: TYPE_FP32 dims: [ 2 ] }}""",
+    )
+
+
+def test_what_a_model_is_made_of_goes_with_it(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    for name in ("a", "b", "c"):
+        folder.scripted(name)
+    whole(folder, "one", "a", "b")
+    whole(folder, "two", "b", "c")
+    repository = opened(folder)
+
+    def loaded() -> list[str]:
+        return [model.spec.name for model in repository.models()]
+
+    repository.unload("one", dependents=True)
+    assert loaded() == ["b", "c", "two"], "b is still needed"
+    repository.unload("two")
+    assert loaded() == ["b", "c"]
+    repository.load("two")
+    repository.unload("two", dependents=True)
+    assert loaded() == []
 
 
 def test_unloading_waits_for_requests(folder: Any, opened: Any, script: Any) -> None:

@@ -246,6 +246,16 @@ def test_close_ends_everything(bench: Bench) -> None:
     assert scheduler.drain(10)
 
 
+def test_stop_takes_no_more_and_lets_the_others_go_on(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    futures = [*bench.busy(scheduler), scheduler.submit(job(2))]
+    scheduler.stop()
+    with pytest.raises(Unavailable, match="is being unloaded"):
+        scheduler.submit(job(3))
+    bench.instance.gate.set()
+    assert [values(future) for future in futures] == [[2], [4]]
+
+
 def test_drain_waits_for_the_last(bench: Bench) -> None:
     scheduler = bench.scheduler()
     futures = [*bench.busy(scheduler), scheduler.submit(job(2))]

@@ -9,7 +9,7 @@ import copy
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 
 from sonic.errors import ConfigError
 from sonic.protocol.proto.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
@@ -50,6 +50,26 @@ def parse(text: str, where: str = "config.pbtxt") -> ModelConfig:
         return text_format.Parse(text, ModelConfig())
     except text_format.ParseError as error:
         raise ConfigError(f"{where}:{' '.join(str(error).split())}") from None
+
+
+def parse_json(text: str, where: str) -> ModelConfig:
+    """Read a configuration as JSON, with the names of config.pbtxt or as protobuf writes them.
+
+    Parameters
+    ----------
+    text : str
+    where : str
+        What it is, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If it is no configuration: with what is wrong.
+    """
+    try:
+        return json_format.Parse(text, ModelConfig())
+    except json_format.ParseError as error:
+        raise ConfigError(f"{where}: {' '.join(str(error).split())}") from None
 
 
 def write(config: ModelConfig) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonic import __version__
-from sonic.errors import InferenceError, Unavailable, Unsupported
+from sonic.errors import ConfigError, InferenceError, InvalidRequest, Unavailable, Unsupported
 from sonic.protocol.messages import ServerInfo
+from sonic.protocol.modelconfig import parse_json
 from sonic.server.failures import failed
 from sonic.server.logsettings import LogSettings
 from sonic.server.sharedmemory import SharedMemory
@@ -33,7 +34,9 @@ EXTENSIONS = (
     "logging",
     "model_configuration",
     "model_repository",
+    "model_repository(unload_dependents)",
     "parameters",
+    "schedule_policy",
     "statistics",
 )
 """What every server has; shared memory and traces depend on how it was started."""
@@ -220,31 +223,65 @@ class Dataplane:
         """Return the state of every model version; with `ready` only of those that take requests."""
         return tuple(row for row in self._repository.index() if not ready or row.state == "READY")
 
-    def load(self, name: str) -> None:
+    def load(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Load or reload a model.
+
+        Parameters
+        ----------
+        name : str
+        parameters : mapping of str to object, optional
+            ``config``: a configuration as JSON text, in place of the one in the model's folder.
 
         Raises
         ------
         Unsupported
-            If clients may not.
+            If clients may not, or if `parameters` bring the model's files.
+        InvalidRequest
+            If the parameters make no sense.
         ModelNotFound, ConfigError
             If it is not there, or cannot be loaded.
         """
         self._allow_control()
-        self._repository.load(name)
+        config: ModelConfig | None = None
+        for parameter, value in (parameters or {}).items():
+            if parameter.startswith("file:"):
+                raise Unsupported(f"model {name!r}: a model's files come from its folder, not with {parameter!r}")
+            if parameter != "config" or not isinstance(value, str):
+                raise InvalidRequest(f"model {name!r}: loading takes the parameter config, a text, given {parameter!r}")
+            try:
+                config = parse_json(value, f"model {name!r}: parameter config")
+            except ConfigError as error:
+                raise InvalidRequest(str(error)) from None
+        self._repository.load(name, config)
 
-    def unload(self, name: str) -> None:
+    def unload(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Unload a model, waiting for the requests that it has.
+
+        Parameters
+        ----------
+        name : str
+        parameters : mapping of str to object, optional
+            ``unload_dependents``: whether the models that it is made of go too.
 
         Raises
         ------
         Unsupported
             If clients may not.
+        InvalidRequest
+            If the parameters make no sense.
         ModelNotFound
             If it is not loaded.
         """
         self._allow_control()
-        self._repository.unload(name)
+        dependents = False
+        for parameter, value in (parameters or {}).items():
+            if parameter != "unload_dependents" or not isinstance(value, bool):
+                raise InvalidRequest(
+                    f"model {name!r}: unloading takes the parameter unload_dependents, true or false, "
+                    f"given {parameter!r}"
+                )
+            dependents = value
+        self._repository.unload(name, dependents=dependents)
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import grpc
 
-from sonic.errors import Cancelled, ConfigError, InferenceError, InvalidRequest, ModelFailed, SonicError, Unsupported
+from sonic.errors import Cancelled, ConfigError, InferenceError, InvalidRequest, ModelFailed, SonicError
 from sonic.protocol import grpc_codec
 from sonic.protocol.form import PLAIN
 from sonic.protocol.proto import grpc_service_pb2 as pb
@@ -37,7 +37,7 @@ from sonic.server.sockets import authority, check_unix, listen
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from sonic.protocol.form import Form
@@ -279,14 +279,17 @@ class _Handlers:
         return grpc_codec.index_to_wire(self._dataplane.index(ready=request.ready))
 
     def load(self, request: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
-        if request.parameters:
-            raise Unsupported(f"model {request.model_name!r}: loading with {min(request.parameters)!r} is not offered")
-        self._dataplane.load(request.model_name)
+        self._dataplane.load(request.model_name, _choices(request.parameters))
         return pb.RepositoryModelLoadResponse()
 
     def unload(self, request: pb.RepositoryModelUnloadRequest) -> pb.RepositoryModelUnloadResponse:
-        self._dataplane.unload(request.model_name)
+        self._dataplane.unload(request.model_name, _choices(request.parameters))
         return pb.RepositoryModelUnloadResponse()
+
+
+def _choices(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = ((name, value, value.WhichOneof("parameter_choice")) for name, value in parameters.items())
+    return {name: getattr(value, choice) if choice else None for name, value, choice in chosen}
 
 
 def _with_deadline(request: InferRequest, context: grpc.ServicerContext) -> InferRequest:

@@ -33,7 +33,6 @@ from sonic.errors import (
     RateLimited,
     SonicError,
     Unauthenticated,
-    Unsupported,
 )
 from sonic.protocol import http_codec
 from sonic.protocol.rawfields import MAX_BYTES
@@ -236,16 +235,11 @@ class _Handlers:
         return _json(http_codec.index_to_wire(self._dataplane.index(ready=ready)))
 
     async def load(self, request: Request) -> Response:
-        name, _ = _model(request)
-        body = await _body(request)
-        asked = http_codec.decode(body) if body else {}
-        if isinstance(asked, dict) and asked.get("parameters"):
-            raise Unsupported(f"model {name!r}: loading with {min(asked['parameters'])!r} is not offered")
-        await asyncio.to_thread(self._dataplane.load, name)
+        await asyncio.to_thread(self._dataplane.load, _model(request)[0], await _parameters(request))
         return _json(b"{}")
 
     async def unload(self, request: Request) -> Response:
-        await asyncio.to_thread(self._dataplane.unload, _model(request)[0])
+        await asyncio.to_thread(self._dataplane.unload, _model(request)[0], await _parameters(request))
         return _json(b"{}")
 
 
@@ -342,6 +336,16 @@ async def _no_route(request: Request, error: Exception) -> Response:
     response = _json(http_codec.error_to_wire(InvalidRequest(text)), status)
     response.headers.update(getattr(error, "headers", None) or {})  # Allow, where the method is not
     return response
+
+
+async def _parameters(request: Request) -> Mapping[str, Any]:
+    """Parameters in the body of a request to load or unload a model."""
+    body = await _body(request)
+    asked = http_codec.decode(body) if body else {}
+    parameters = asked.get("parameters") or {} if isinstance(asked, dict) else None
+    if not isinstance(parameters, dict):
+        raise InvalidRequest(f"the body is an object whose parameters are an object, given {asked}")
+    return parameters
 
 
 async def _body(request: Request) -> bytes:

@@ -218,6 +218,10 @@ class ServedModel:
             self._cached.missed(total_ns=lookup_ns + time.perf_counter_ns() - start_ns)
         return respond(outputs)
 
+    def stop(self) -> None:
+        """Take no more requests; those that were taken go on."""
+        self._scheduler.stop()
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
         return self._scheduler.drain(timeout_s)

@@ -16,16 +16,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
 from sonic.protocol.messages import ModelStatus
-from sonic.protocol.modelconfig import parse
-from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
+from sonic.server.folders import model_folders, number, read_config, select
 from sonic.server.model import ServedModel
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
 
@@ -34,11 +33,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.execution import Execution
 
 log = logging.getLogger("sonic.server")
-
-CONFIG_NAME = "config.pbtxt"
 
 
 @dataclass(slots=True)
@@ -162,8 +160,16 @@ class Repository:
             more = f" ({len(failed)} of {len(names)} models cannot be loaded)" if len(failed) > 1 else ""
             raise ConfigError(f"{failed[0]}{more}")
 
-    def load(self, name: str) -> None:
+    def load(self, name: str, config: ModelConfig | None = None) -> None:
         """Load a model as its folder is now; versions loaded before are replaced without losing a request.
+
+        New requests go to the new versions once all of them are loaded; those that the old ones have end there.
+
+        Parameters
+        ----------
+        name : str
+        config : ModelConfig or None
+            In place of the one in its folder, until it is loaded again.
 
         Raises
         ------
@@ -173,7 +179,7 @@ class Repository:
             If one of the versions that its policy selects cannot be loaded. What was loaded before then stays.
         """
         with self._loading:
-            self._load(name, self.names())
+            self._load(name, self.names(), config)
 
     def require(self, name: str, version: str = "") -> ServedModel:
         """Return a model for one that is made of it, and is being loaded; it is loaded first if it is not.
@@ -218,29 +224,29 @@ class Repository:
     def _find(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for folder in self.folders:
-            for path in _model_folders(folder):
+            for path in model_folders(folder):
                 if path.name in found:
                     raise ConfigError(f"model {path.name!r} is in two repositories: {found[path.name]} and {path}")
                 found[path.name] = path
         return found
 
-    def _load(self, name: str, folders: Mapping[str, Path]) -> None:
+    def _load(self, name: str, folders: Mapping[str, Path], override: ModelConfig | None = None) -> None:
         folder = folders.get(name)
         if folder is None:
             raise ModelNotFound(f"no model {name!r} in {self._where()}")
         self._chain.append(name)
         try:
-            self._load_folder(name, folder)
+            self._load_folder(name, folder, override)
         finally:
             self._chain.pop()
 
-    def _load_folder(self, name: str, folder: Path) -> None:
+    def _load_folder(self, name: str, folder: Path, override: ModelConfig | None) -> None:
         before = self._versions(name)
         fresh: dict[str, _Version] = {}
         failure: ConfigError | None = None
         try:
-            config = _read_config(folder)
-            selected = _select(folder, config)
+            config = read_config(folder) if override is None else override
+            selected = select(folder, config)
         except ConfigError as error:
             failure, selected = error, {}
             fresh[""] = _Version("UNAVAILABLE", str(error), failed=True)
@@ -267,15 +273,27 @@ class Repository:
                 fresh[version] = _Version("UNAVAILABLE", str(error), failed=True)
         if failure is not None and any(old.model is not None for old in before.values()):
             _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
-            fresh = before
+            fresh = {
+                version: replace(row, reason=f"as before: its reload failed: {failure}") if row.model else row
+                for version, row in before.items()
+            }
         with self._lock:
             self._models[name] = fresh
-        _close([old.model for old in before.values() if old.model is not None and old not in fresh.values()])
+        kept = [new.model for new in fresh.values()]
+        _close([old.model for old in before.values() if old.model is not None and old.model not in kept])
         if failure is not None:
             raise failure
 
-    def unload(self, name: str, *, drain_s: float = 30.0) -> None:
+    def unload(self, name: str, *, dependents: bool = False, drain_s: float = 30.0) -> None:
         """Unload a model: at once it takes no more requests, and those it has are waited for.
+
+        Parameters
+        ----------
+        name : str
+        dependents : bool
+            Whether the models that it is made of go too, unless another loaded one is made of them.
+        drain_s : float
+            How long to wait, in seconds.
 
         Raises
         ------
@@ -292,6 +310,10 @@ class Repository:
             _close(models, drain_s=drain_s)
             with self._lock:
                 self._models[name] = {version: _Version("UNAVAILABLE", "unloaded") for version in versions}
+            parts = {part for model in models for part in _parts(model)} if dependents else set()
+            for part in sorted(parts - {used for model in self.models() for used in _parts(model)}):
+                if any(version.model is not None for version in self._versions(part).values()):
+                    self.unload(part, dependents=True, drain_s=drain_s)
 
     def get(self, name: str, version: str = "") -> ServedModel:
         """Return a loaded model; without a version the highest there is.
@@ -314,7 +336,7 @@ class Repository:
                 chosen = versions[version]
             else:
                 chosen = max(
-                    versions.items(), key=lambda item: (item[1].model is not None, _number(item[0])), default=("", None)
+                    versions.items(), key=lambda item: (item[1].model is not None, number(item[0])), default=("", None)
                 )[1] or _Version("UNAVAILABLE", "it has no version")
         if chosen.model is None:
             reason = f": {chosen.reason}" if chosen.reason else ""
@@ -327,7 +349,7 @@ class Repository:
             return tuple(
                 version.model
                 for name in sorted(self._models)
-                for _, version in sorted(self._models[name].items(), key=lambda item: _number(item[0]))
+                for _, version in sorted(self._models[name].items(), key=lambda item: number(item[0]))
                 if version.model is not None
             )
 
@@ -341,7 +363,7 @@ class Repository:
         for name in self._names:
             rows.setdefault(name, [ModelStatus(name, "", "UNAVAILABLE", "not loaded")])
         return tuple(
-            row for name in sorted(rows) for row in sorted(rows[name], key=lambda status: _number(status.version))
+            row for name in sorted(rows) for row in sorted(rows[name], key=lambda status: number(status.version))
         )
 
     def failed(self) -> bool:
@@ -371,63 +393,14 @@ class Repository:
         return " or ".join(str(folder) for folder in self.folders)
 
 
+def _parts(model: ServedModel) -> set[str]:
+    return {step.model_name for step in model.config.ensemble_scheduling.step}
+
+
 def _close(models: Sequence[ServedModel], drain_s: float = 30.0) -> None:
+    for model in models:
+        model.stop()  # or a request that has just been given to it would be cut off below
     for model in models:
         if not model.drain(drain_s) and drain_s:
             log.warning("model %r version %s: not all requests ended", model.spec.name, model.spec.version)
         model.close()
-
-
-def _model_folders(folder: Path) -> list[Path]:
-    try:
-        if (folder / CONFIG_NAME).is_file() or (folder / "1").is_dir():
-            raise ConfigError(f"{folder} is one model's folder: give the folder above it, which holds the models")
-        return [
-            path
-            for path in sorted(folder.iterdir())
-            if path.is_dir() and not path.name.startswith(".") and ((path / CONFIG_NAME).is_file() or _numbers(path))
-        ]
-    except FileNotFoundError:
-        raise ConfigError(f"no model repository {folder}") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read model repository {folder}: {error.strerror}") from error
-
-
-def _numbers(folder: Path) -> dict[int, Path]:
-    return {
-        _number(path.name): path
-        for path in sorted(folder.iterdir())
-        if _number(path.name) > 0 and str(_number(path.name)) == path.name and path.is_dir()
-    }
-
-
-def _number(version: str) -> int:
-    return int(version) if version.isascii() and version.isdecimal() else -1
-
-
-def _read_config(folder: Path) -> ModelConfig:
-    path = folder / CONFIG_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ModelConfig()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
-    return parse(text, str(path))
-
-
-def _select(folder: Path, config: ModelConfig) -> dict[str, Path]:
-    """Versions that the policy chooses, the highest first."""
-    there = _numbers(folder)
-    if not there:
-        raise ConfigError(f"model {folder.name!r} has no version: expected a folder {folder / '1'}")
-    numbers = sorted(there, reverse=True)
-    policy = config.version_policy
-    if policy.WhichOneof("policy_choice") == "specific":
-        missing = sorted(set(policy.specific.versions) - set(numbers))
-        if missing:
-            raise ConfigError(f"model {folder.name!r} has no version {missing[0]}, which its version_policy names")
-        numbers = [number for number in numbers if number in policy.specific.versions]
-    elif policy.WhichOneof("policy_choice") != "all":
-        numbers = numbers[: max(1, policy.latest.num_versions)]
-    return {str(number): there[number] for number in numbers}

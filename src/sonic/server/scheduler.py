@@ -76,6 +76,7 @@ class Scheduler:
         self._threads: list[threading.Thread] = []
         self._busy: set[threading.Thread] = set()
         self._waiting = 0
+        self._stopped = False
         self._closed = False
 
     @property
@@ -118,7 +119,7 @@ class Scheduler:
         level = self._batcher.policy.level(job.priority)
         queue = self._batcher.policy.queue_of(level)
         with self._lock:
-            if self._closed:
+            if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
             if self._batcher.full(level):
                 raise Unavailable(f"{self._label}: {queue.max_size} requests wait already, no more are taken")
@@ -146,6 +147,11 @@ class Scheduler:
             self._run(instance, batch, now_s)
         return job.future
 
+    def stop(self) -> None:
+        """Take no more requests; those that were taken go on."""
+        with self._lock:
+            self._stopped = True
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
         with self._lock:
@@ -162,7 +168,7 @@ class Scheduler:
             Whether every instance is idle.
         """
         with self._lock:
-            self._closed = True
+            self._stopped = self._closed = True
             ended = self._end([*self._batcher.clear(), *(job for job in self._running if job.result is None)])
             self._running.difference_update(ended)
             self._work.notify_all()

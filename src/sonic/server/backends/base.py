@@ -210,6 +210,9 @@ class RequestScheduler(Protocol):
     def submit(self, job: Job, *, inline: bool = True) -> Future[InferResponse]:
         """Take a request."""
 
+    def stop(self) -> None:
+        """Take no more requests; those that were taken go on."""
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until every request taken has ended."""
 

@@ -1,0 +1,98 @@
+"""The folders of models, in Triton's layout: what is there, and which versions of it are to be served. Only read."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+from sonic.protocol.modelconfig import parse
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger("sonic.server")
+
+CONFIG_NAME = "config.pbtxt"
+
+
+def model_folders(folder: Path) -> list[Path]:
+    """Return the folders of the models in a repository.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is itself a model's.
+    """
+    try:
+        if (folder / CONFIG_NAME).is_file() or (folder / "1").is_dir():
+            raise ConfigError(f"{folder} is one model's folder: give the folder above it, which holds the models")
+        return [
+            path
+            for path in sorted(folder.iterdir())
+            if path.is_dir()
+            and not path.name.startswith(".")
+            and ((path / CONFIG_NAME).is_file() or version_folders(path))
+        ]
+    except FileNotFoundError:
+        raise ConfigError(f"no model repository {folder}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read model repository {folder}: {error.strerror}") from error
+
+
+def version_folders(folder: Path) -> dict[int, Path]:
+    """Return the versions of a model and their folders."""
+    return {
+        number(path.name): path
+        for path in sorted(folder.iterdir())
+        if number(path.name) > 0 and str(number(path.name)) == path.name and path.is_dir()
+    }
+
+
+def number(version: str) -> int:
+    """Return a version as a number; -1 if it is none."""
+    return int(version) if version.isascii() and version.isdecimal() else -1
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Return a model's configuration as it is written; empty if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ModelConfig()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    return parse(text, str(path))
+
+
+def select(folder: Path, config: ModelConfig) -> dict[str, Path]:
+    """Return the versions that a model's policy chooses, the highest first, and their folders.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    there = version_folders(folder)
+    if not there:
+        raise ConfigError(f"model {folder.name!r} has no version: expected a folder {folder / '1'}")
+    numbers = sorted(there, reverse=True)
+    policy = config.version_policy
+    if policy.WhichOneof("policy_choice") == "specific":
+        wanted = set(policy.specific.versions)
+        for version in sorted(wanted - set(numbers)):
+            log.error("model %r has no version %d, which its version_policy names", folder.name, version)
+        numbers = [version for version in numbers if version in wanted]
+        if not numbers:
+            raise ConfigError(f"model {folder.name!r} has none of the versions {sorted(wanted)} of its version_policy")
+    elif policy.WhichOneof("policy_choice") != "all":
+        numbers = numbers[: max(1, policy.latest.num_versions)]
+    return {str(version): there[version] for version in numbers}
