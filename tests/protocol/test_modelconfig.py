@@ -171,15 +171,15 @@ def test_configurations_in_use_elsewhere(shared_data: Path) -> None:
 
 
 def test_json_has_the_names_of_the_text_or_protobufs_own() -> None:
-    config = parse("max_batch_size: 4 dynamic_batching { max_queue_delay_microseconds: 7 }")
+    config = modelconfig.parse("max_batch_size: 4 dynamic_batching { max_queue_delay_microseconds: 7 }")
     for text in (
         '{"max_batch_size": 4, "dynamic_batching": {"max_queue_delay_microseconds": 7}}',
         '{"maxBatchSize": 4, "dynamicBatching": {"maxQueueDelayMicroseconds": "7"}}',
     ):
-        assert parse_json(text, "config") == config
+        assert modelconfig.parse_json(text, "config") == config
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"max_batch_size": "many"}', '{"nope": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "1" * 5000, '{"max_batch_size": "many"}', '{"nope": 1}'])
 def test_what_is_no_json_of_a_configuration(text: str) -> None:
-    with pytest.raises(ConfigError, match="^config: [^\n]+$"):
-        parse_json(text, "config")
+    with pytest.raises(ConfigError, match=r"^config: .+$"):
+        modelconfig.parse_json(text, "config")

@@ -6,6 +6,7 @@ Specification: Triton's model configuration. The settings that Sonic does not ac
 from __future__ import annotations
 
 import copy
+import json
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,8 +68,11 @@ def parse_json(text: str, where: str) -> ModelConfig:
         If it is no configuration: with what is wrong.
     """
     try:
-        return json_format.Parse(text, ModelConfig())
-    except json_format.ParseError as error:
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise json_format.ParseError(f"expected an object, given {type(document).__name__}")
+        return json_format.ParseDict(document, ModelConfig())
+    except (ValueError, RecursionError, json_format.ParseError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from None
 
 
