@@ -100,6 +100,9 @@ def serve(
 
     def started(server: Server) -> None:
         _show(server)
+        for name, scheme, path in (("gRPC", "grpc+unix", grpc_socket), ("HTTP", "http+unix", http_socket)):
+            if path is not None:
+                typer.echo(f"{name:<8} {scheme}:{path.absolute()}")
         if ports_file is not None:
             try:
                 _write_ports(server, ports_file)
