@@ -25,6 +25,7 @@ from sonic.protocol.messages import ModelStatus
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.folders import model_folders, number, read_config, select
+from sonic.server.memory import give_back
 from sonic.server.model import ServedModel
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
 
@@ -404,3 +405,5 @@ def _close(models: Sequence[ServedModel], drain_s: float = 30.0) -> None:
         if not model.drain(drain_s) and drain_s:
             log.warning("model %r version %s: not all requests ended", model.spec.name, model.spec.version)
         model.close()
+    if models:
+        give_back()

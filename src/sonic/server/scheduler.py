@@ -180,7 +180,10 @@ class Scheduler:
             if thread is not threading.current_thread():
                 thread.join()
         with self._lock:
-            return len(self._idle) == self._instances
+            if len(self._idle) == self._instances:
+                self._idle.clear()  # with what they hold of the model
+                self._instances = 0
+            return self._instances == 0
 
     # ---- with the lock held -----------------------------------------------------------------------------------------
 
