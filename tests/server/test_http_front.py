@@ -172,8 +172,8 @@ def test_control_and_index(folder: Any, serve: Any, connect: Any) -> None:
     assert httpx.post(index, json=[]).status_code == 400
     client.load_model("a")
     assert client.is_model_ready("a")
-    with pytest.raises(InferenceServerException, match="loading with 'config' is not offered"):
-        client.load_model("a", config="{}")
+    client.load_model("a", config='{"max_batch_size": 3}')
+    assert client.get_model_config("a")["max_batch_size"] == 3
     client.unload_model("a")
     assert not client.is_model_ready("a")
 
