@@ -73,6 +73,15 @@ def test_codes_become_errors_of_the_tree(code: grpc.StatusCode, text: str, kind:
     server.stop(0)
 
 
+def test_a_request_that_the_server_drops_was_not_given_up_by_its_owner() -> None:
+    server, transport = serving(ModelInfer=lambda data, context: context.cancel())
+    error = error_of(transport.submit(echo_request()))
+    assert isinstance(error, Unavailable)
+    assert str(error) == f"{transport.url}: the server, or a proxy, dropped the request"
+    transport.close()
+    server.stop(0)
+
+
 def test_an_unreadable_answer_is_the_servers_fault() -> None:
     server, transport = serving(ModelInfer=lambda data, context: b"\x0a\x05abc")
     assert isinstance(error_of(transport.submit(echo_request())), ModelFailed)

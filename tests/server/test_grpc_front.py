@@ -268,3 +268,14 @@ def test_probes_are_answered_while_all_threads_wait(folder: Any, serve: Any, con
     assert client.is_model_ready("scripted")
     script.release()
     assert [results.get(timeout=10) for _ in range(4)] == [None] * 4
+
+
+def test_a_burst_is_queued_and_not_dropped(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    with grpc.insecure_channel(server.grpc_url.removeprefix("grpc://")) as channel:
+        live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+        assert live(b"")
+        with server._grpc._server._state.lock:  # it takes no requests meanwhile
+            calls = [live.future(b"") for _ in range(4000)]
+        assert {call.exception() for call in calls} == {None}

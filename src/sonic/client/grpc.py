@@ -9,7 +9,7 @@ import grpc
 
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.secure import Credentials
-from sonic.errors import Cancelled, InferenceError, ModelNotFound, Unsupported
+from sonic.errors import Cancelled, InferenceError, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol import grpc_codec, status
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
@@ -152,6 +152,8 @@ class GrpcTransport:
     def _translated(self, call: Any) -> InferenceError:
         if self._closed:
             return Cancelled(f"{self._url}: the connection was closed")
+        if call.code() is grpc.StatusCode.CANCELLED and not call.cancelled():  # by its owner, that is
+            return Unavailable(f"{self._url}: the server, or a proxy, dropped the request")
         error = status.from_grpc(call.code().value[0], " ".join((call.details() or "").split()))
         return type(error)(f"{self._url}: {error}") if error.retryable else error
 

@@ -53,12 +53,17 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _PROBES = ("ServerLive", "ServerReady", "Check", "List")  # those who ask have no token
 _MAX_STREAMED = 1024  # requests of one stream that are under way; further ones wait in the connection
 _MAX_DETAILS = 2000  # they travel in a header, of which peers accept some 8 kB
+_NO_LIMIT = 2**31 - 1
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5000),
     ("grpc.http2.max_ping_strikes", 0),
+    # Under a burst grpc would drop requests before anybody here has seen them, as if their sender had given them up.
+    ("grpc.server.max_pending_requests", _NO_LIMIT),
+    ("grpc.server.max_pending_requests_hard_limit", _NO_LIMIT),
+    ("grpc.server_max_unrequested_time_in_server", _NO_LIMIT),
 )
 
 
