@@ -143,3 +143,23 @@ def test_help() -> None:
 def test_any_words_are_settings_or_an_error(words: list[str]) -> None:
     with suppress(ConfigError):
         assert "models" in parse([REPOSITORY, *words]).repositories or {"-h"} & {*words}
+
+
+@pytest.mark.parametrize(
+    ("flags", "size"),
+    [
+        ([], 0),
+        (["--cache-config", "local,size=4096"], 4096),
+        (["--cache-config=local,size=1", "--cache-config=local,size=2"], 2),
+        (["--response-cache-byte-size=77"], 77),
+    ],
+)
+def test_room_for_responses(flags: list[str], size: int) -> None:
+    settings = parse(["--model-repository=m", *flags])
+    assert (settings.cache_bytes, settings.warnings) == (size, ())
+
+
+def test_another_cache_is_ignored() -> None:
+    settings = parse(["--model-repository=m", "--cache-config=redis,host=there"])
+    assert settings.cache_bytes == 0
+    assert settings.warnings == ("--cache-config=redis,host=there is ignored: local,size=BYTES has effect",)

@@ -46,6 +46,8 @@ _FLAGS: dict[str, tuple[type, str]] = {
     "log-format": (str, "default or ISO8601"),
     "log-file": (str, "write the log there, not to standard error"),
     "backend-config": (str, "[BACKEND,]SETTING=VALUE; default-max-batch-size has effect"),
+    "cache-config": (str, "local,size=BYTES: room for the responses of models with response_cache (none)"),
+    "response-cache-byte-size": (int, "the same, older"),
     "cores": (int, "cores for the instances of one model; Sonic's own flag"),
     "strict-model-config": (bool, "false"),
     "disable-auto-complete-config": (type(None), "without effect"),
@@ -53,18 +55,18 @@ _FLAGS: dict[str, tuple[type, str]] = {
     "allow-cpu-metrics": (bool, "true"),
     "help": (type(None), "show this"),
 }
-_REPEATABLE = frozenset({"model-repository", "load-model", "backend-config"})
+_REPEATABLE = frozenset({"model-repository", "load-model", "backend-config", "cache-config"})
 
 _INERT = frozenset(
     """
-    backend-directory buffer-manager-thread-count cache-config cache-directory cuda-memory-pool-byte-size
+    backend-directory buffer-manager-thread-count cache-directory cuda-memory-pool-byte-size
     cuda-virtual-address-size grpc-header-forward-pattern grpc-http2-max-ping-strikes grpc-http2-max-pings-without-data
     grpc-http2-min-recv-ping-interval-without-data grpc-infer-allocation-pool-size grpc-infer-response-compression-level
     grpc-keepalive-permit-without-calls grpc-keepalive-time grpc-keepalive-timeout grpc-max-connection-age
     grpc-max-connection-age-grace host-policy http-header-forward-pattern http-thread-count metrics-config
     metrics-interval-ms min-supported-compute-capability model-load-gpu-limit model-load-retry-count
     model-load-thread-count model-namespacing pinned-memory-pool-byte-size rate-limit rate-limit-priority
-    rate-limit-resource repoagent-directory response-cache-byte-size reuse-grpc-port reuse-http-port trace-config
+    rate-limit-resource repoagent-directory reuse-grpc-port reuse-http-port trace-config
     trace-count trace-file trace-level trace-log-frequency trace-rate
     """.split()  # noqa: SIM905 - forty lines otherwise
 )
@@ -99,6 +101,7 @@ class Settings:
     name: str = "sonic"
     cores: int | None = None
     default_max_batch: int | None = None
+    cache_bytes: int = 0
     log_verbose: int = 0
     log_info: bool = True
     log_warning: bool = True
@@ -146,6 +149,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         name=one.get("id", "sonic"),
         cores=_at_least(one, "cores", None, 1),
         default_max_batch=_default_max_batch(values, warnings),
+        cache_bytes=_cache_bytes(values, one, warnings),
         log_verbose=one.get("log-verbose", 0),
         log_info=one.get("log-info", True),
         log_warning=one.get("log-warning", True),
@@ -272,4 +276,16 @@ def _default_max_batch(values: Mapping[str, Any], warnings: list[str]) -> int | 
             size = int(value)
         else:
             warnings.append(f"--backend-config={text} is ignored: it has no effect here")
+    return size
+
+
+def _cache_bytes(values: Mapping[str, Any], one: Mapping[str, Any], warnings: list[str]) -> int:
+    size: int = _at_least(one, "response-cache-byte-size", 0, 0)
+    for text in values.get("cache-config", ()):
+        kind, _, setting = text.partition(",")
+        key, _, value = setting.partition("=")
+        if kind == "local" and key == "size" and value.isdecimal():
+            size = int(value)
+        else:
+            warnings.append(f"--cache-config={text} is ignored: local,size=BYTES has effect")
     return size

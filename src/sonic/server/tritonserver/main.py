@@ -81,6 +81,7 @@ def _start(settings: Settings, log_settings: LogSettings) -> Server:
         explicit=settings.control == "explicit",
         poll_s=settings.poll_s if settings.control == "poll" else None,
         default_max_batch=settings.default_max_batch or DEFAULT_MAX_BATCH,
+        cache_bytes=settings.cache_bytes,
         empty_ok=True,
         name=settings.name,
         logs=log_settings,
