@@ -63,3 +63,16 @@ def test_the_thread_ends_at_the_close() -> None:
     deadlines.close()
     thread.join(WAIT_S)
     assert not thread.is_alive()
+
+
+def test_a_thread_with_nothing_to_do_ends_and_another_follows() -> None:
+    deadlines = Deadlines(idle_s=0.01)
+    deadlines.set(monotonic() + 3600, lambda: None).withdraw()
+    thread = deadlines._thread
+    assert thread is not None
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    done = Event()
+    deadlines.set(monotonic(), done.set)
+    assert done.wait(WAIT_S)
+    deadlines.close()

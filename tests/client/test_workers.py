@@ -4,8 +4,12 @@ import subprocess
 import sys
 from queue import SimpleQueue
 from threading import Barrier, Event, current_thread
+from typing import TYPE_CHECKING
 
 from sonic.client.workers import Workers
+
+if TYPE_CHECKING:
+    from threading import Thread
 
 WAIT_S = 10.0
 
@@ -44,8 +48,8 @@ def test_a_thread_that_is_idle_is_used_again() -> None:
 
 def test_a_task_does_not_wait_for_a_thread_that_has_just_taken_another() -> None:
     class SlowToTell(SimpleQueue[object]):
-        def get(self, *args: object) -> object:
-            task = super().get()
+        def get(self, block: bool = True, timeout: float | None = None) -> object:
+            task = super().get(block, timeout)
             if not taken.is_set():
                 taken.set()
                 go.wait(WAIT_S)
@@ -59,6 +63,17 @@ def test_a_task_does_not_wait_for_a_thread_that_has_just_taken_another() -> None
     workers.run(ended.set)
     assert ended.wait(WAIT_S)
     go.set()
+    workers.close()
+
+
+def test_a_thread_with_nothing_to_do_ends_and_another_follows() -> None:
+    workers = Workers(1, "test", idle_s=0.01)
+    for _ in range(2):
+        threads: SimpleQueue[Thread] = SimpleQueue()
+        workers.run(lambda threads=threads: threads.put(current_thread()))
+        thread = threads.get(timeout=WAIT_S)
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
     workers.close()
 
 

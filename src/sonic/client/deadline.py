@@ -8,6 +8,8 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from sonic.client.workers import IDLE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,9 +42,15 @@ class Deadlines:
     """Calls actions at their times, from one thread that is started when the first is set.
 
     Times are those of :func:`time.monotonic`, in seconds. Actions must not block.
+
+    Parameters
+    ----------
+    idle_s : float
+        How long the thread waits for another action before it ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, idle_s: float = IDLE_S) -> None:
+        self._idle_s = idle_s
         self._heap: list[tuple[float, int, Deadline]] = []
         self._ticket = count()
         self._changed = Condition()
@@ -78,7 +86,13 @@ class Deadlines:
         while True:
             with self._changed:
                 while not self._closed and (not self._heap or self._heap[0][0] > monotonic()):
-                    self._changed.wait(max(0.0, self._heap[0][0] - monotonic()) if self._heap else None)
+                    if self._heap and self._heap[0][2].withdrawn:
+                        heapq.heappop(self._heap)
+                    elif self._heap:
+                        self._changed.wait(min(max(0.0, self._heap[0][0] - monotonic()), self._idle_s))
+                    elif not self._changed.wait(self._idle_s) and not self._heap:
+                        self._thread = None
+                        return
                 if self._closed:
                     return
                 _, _, deadline = heapq.heappop(self._heap)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+IDLE_S = 10.0
+"""For how long a thread waits for something to do. Then it ends, so that a client nobody closed leaves none behind."""
 
 
 class Workers:
@@ -22,11 +26,14 @@ class Workers:
         Most tasks at a time; others wait.
     name : str
         Beginning of the threads' names.
+    idle_s : float
+        How long a thread waits for a task before it ends.
     """
 
-    def __init__(self, most: int, name: str) -> None:
+    def __init__(self, most: int, name: str, *, idle_s: float = IDLE_S) -> None:
         self._most = most
         self._name = name
+        self._idle_s = idle_s
         self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = Lock()
         self._threads = 0
@@ -54,7 +61,14 @@ class Workers:
 
     def _work(self) -> None:
         while True:
-            task = self._tasks.get()
+            try:
+                task = self._tasks.get(timeout=self._idle_s)
+            except Empty:
+                with self._lock:
+                    if not self._tasks.empty():
+                        continue
+                    self._threads -= 1
+                    return
             if self._closed or task is None:
                 return
             task()
