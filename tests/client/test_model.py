@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+import subprocess
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -26,6 +28,7 @@ from sonic.errors import (
     ModelNotFound,
     Unavailable,
 )
+from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.conformance import (
     BATCHING,
@@ -241,6 +244,18 @@ def test_statistics_of_all_servers_together() -> None:
             model.statistics()
 
 
+def test_executions_of_all_servers_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = [FakeTransport([SPEC], double, f"fake:{n}") for n in range(2)]
+    for way, sizes in zip(ways, [(1, 4), (2, 4)], strict=True):
+        batches = tuple(BatchStatistics(size, Duration(1, 10), Duration(1, size), Duration(1, 0)) for size in sizes)
+        known = ModelStatistics("double", "1", batches=batches)
+        monkeypatch.setattr(way, "statistics", lambda *_, known=known: known)
+    with Client(transports=ways) as client:
+        total = client.model("double").statistics().batches
+    assert [batch.batch_size for batch in total] == [1, 2, 4]
+    assert total[2] == BatchStatistics(4, Duration(2, 20), Duration(2, 8), Duration(2, 0))
+
+
 def test_after_the_close(way: FakeTransport) -> None:
     client = Client(transports=[way])
     model = client.model("double")
@@ -315,6 +330,24 @@ def test_pickled_it_connects_where_it_wakes_up(url: str) -> None:
         assert first(**arrays)
         assert first._client is second._client
         first._client.close()
+
+
+def test_a_forked_process_connects_by_itself(url: str) -> None:
+    program = """
+import os, sys
+import numpy as np
+import sonic
+arrays = {"x": np.ones((2, 3), np.float32), "n": np.ones((2, 1), np.int64)}
+model = sonic.Model(sys.argv[1], timeout_s=20)
+model(**arrays)
+child = os.fork()
+if not child:
+    os._exit(len(model(**arrays)["y"]))
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+sys.exit(code + len(model(**arrays)["y"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program, f"{url}/echo"], timeout=WAIT_S, check=False)
+    assert done.returncode == 2 + 2
 
 
 def test_injected_transports_cannot_be_pickled(model: Model) -> None:

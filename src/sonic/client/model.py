@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from threading import Lock
 from time import monotonic
@@ -14,10 +15,9 @@ from sonic.client.promise import Promise, failure_of
 from sonic.client.router import Router
 from sonic.client.url import connect, parse_model, parse_server
 from sonic.errors import ConfigError, InferenceError
-from sonic.protocol.messages import Duration, InferRequest, ModelStatistics
+from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
@@ -36,6 +36,8 @@ CONTROL_TIMEOUT_S = 30.0
 
 class Client:
     """Several servers and a fallback, shared by many models. Thread-safe; a context manager; can be pickled.
+
+    A process that is forked makes its own connections when it first sends something.
 
     A request goes to the server with the fewest outstanding. If that cannot take it, it goes to each other server
     once and then to the fallback, within the same deadline.
@@ -74,9 +76,24 @@ class Client:
         self._arguments = (tuple(urls), fallback, timeout_s)
         self._injected = tuple(transports or ())
         self.timeout_s = timeout_s
+        self._closed = False
+        self._made = os.getpid(), self._connect()
+
+    def _connect(self) -> Router:
+        urls, fallback, _ = self._arguments
         addresses = [parse_server(url) for url in urls]
         spare = None if fallback is None else Fallback(fallback)
-        self._router = Router([*map(connect, addresses), *self._injected], spare)
+        return Router([*map(connect, addresses), *self._injected], spare)
+
+    @property
+    def _router(self) -> Router:
+        pid, router = self._made
+        if pid != os.getpid():  # its threads and connections are the parent's, and not to be closed here
+            self._inherited, router = router, self._connect()
+            if self._closed:
+                router.close()
+            self._made = os.getpid(), router
+        return router
 
     def model(self, name: str, version: str = "") -> Model:
         """Return a model on these servers; nothing is sent yet. An empty version is the server's choice."""
@@ -90,6 +107,7 @@ class Client:
 
     def close(self) -> None:
         """Release connections and the fallback. What is in flight ends in Cancelled."""
+        self._closed = True
         self._router.close()
 
     def __enter__(self) -> Self:
@@ -145,11 +163,15 @@ class Model:
         self.name = name
         self.version = version
         self._client = client
-        self._router = client._router
         self._arguments = arguments
         self._lock = Lock()
         self._known: ModelSpec | None = None
         self._asked: Promise[ModelSpec] | None = None
+        self._asked_by: Router | None = None
+
+    @property
+    def _router(self) -> Router:
+        return self._client._router
 
     @property
     def spec(self) -> ModelSpec:
@@ -249,7 +271,8 @@ class Model:
 
     def _ask(self) -> Promise[ModelSpec]:
         with self._lock:
-            if self._asked is not None:
+            router = self._router
+            if self._asked is not None and self._asked_by is router:
                 return self._asked
             if self._known is not None:
                 known: Promise[ModelSpec] = Promise()
@@ -258,7 +281,7 @@ class Model:
             timeout_s = min(self._client.timeout_s or CONTROL_TIMEOUT_S, CONTROL_TIMEOUT_S)
             until_s = monotonic() + timeout_s
             promise: Promise[ModelSpec] = self._router.promise(until_s, f"metadata of model {self.name!r}")
-            self._asked = promise
+            self._asked, self._asked_by = promise, router
 
         def ask() -> None:
             promise.resolve(
@@ -316,9 +339,29 @@ def _sum(rows: Sequence[ModelStatistics]) -> ModelStatistics:
     for field in fields(ModelStatistics):
         values = [getattr(row, field.name) for row in rows]
         if isinstance(values[0], Duration):
-            total[field.name] = Duration(sum(v.count for v in values), sum(v.total_ns for v in values))
+            total[field.name] = _sum_durations(values)
+        elif field.name == "batches":
+            total[field.name] = _sum_batches([batch for batches in values for batch in batches])
         elif field.name == "last_inference_ms":
             total[field.name] = max(values)
         else:
             total[field.name] = values[0] if isinstance(values[0], str) else sum(values)
     return ModelStatistics(**total)
+
+
+def _sum_batches(batches: Sequence[BatchStatistics]) -> tuple[BatchStatistics, ...]:
+    sizes = sorted({batch.batch_size for batch in batches})
+    alike = {size: [batch for batch in batches if batch.batch_size == size] for size in sizes}
+    return tuple(
+        BatchStatistics(
+            size,
+            _sum_durations([batch.compute_input for batch in alike[size]]),
+            _sum_durations([batch.compute_infer for batch in alike[size]]),
+            _sum_durations([batch.compute_output for batch in alike[size]]),
+        )
+        for size in sizes
+    )
+
+
+def _sum_durations(durations: Sequence[Duration]) -> Duration:
+    return Duration(sum(d.count for d in durations), sum(d.total_ns for d in durations))
