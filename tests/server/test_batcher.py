@@ -322,6 +322,7 @@ class Machine(RuleBasedStateMachine):
             return
         limit_s = queue.limit_s(own_s)
         deadline_s = self.now_s + left_s
+        passes = self.batcher.passes(rows)
         self.batcher.add(self.count, rows, shape, now_s=self.now_s, deadline_s=deadline_s, level=level, limit_s=limit_s)
         self.waiting[self.count] = Waiting(
             rows,
@@ -332,6 +333,9 @@ class Machine(RuleBasedStateMachine):
             level,
         )
         self.count += 1
+        if passes:
+            assert self.batcher.take(self.now_s) == [self.count - 1], "it would not have been the next batch"
+            self.leave(self.count - 1)
 
     @rule(step_s=st.sampled_from([0.125, 0.5, 1.0]))
     def wait(self, step_s: float) -> None:

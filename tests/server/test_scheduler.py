@@ -224,6 +224,16 @@ def test_a_request_that_waits_can_be_cancelled(bench: Bench) -> None:
     assert bench.instance.batches == [[1], [3]]
 
 
+def test_a_request_cancelled_before_it_comes_ends(bench: Bench) -> None:
+    scheduler = bench.scheduler()
+    gone = job(1)
+    assert gone.future.cancel()
+    with pytest.raises(CancelledError):
+        scheduler.submit(gone).result(10)
+    assert scheduler.drain(0.0)
+    assert bench.instance.batches == []
+
+
 def test_a_full_queue_refuses(bench: Bench) -> None:
     scheduler = bench.scheduler(BatchPolicy(max_rows=1, queue=QueuePolicy(max_size=2)))
     futures = [*bench.busy(scheduler), scheduler.submit(job(2)), scheduler.submit(job(3))]

@@ -181,6 +181,11 @@ class Batcher(Generic[T]):
         bound = self.policy.queue_of(level).max_size
         return bound > 0 and self._sizes.get(level, 0) >= bound
 
+    def passes(self, rows: int) -> bool:
+        """Whether a request of so many rows would, added now, be the next batch by itself: it need not be added."""
+        policy = self.policy
+        return not self._size and (not policy.max_delay_s or rows >= policy.max_rows or rows in self._preferred)
+
     def add(
         self,
         item: T,

@@ -132,12 +132,15 @@ class Scheduler:
             if self._order is not None:
                 self._order.append(job)
             rows = self._plan.room(job.rows)
-            self._batcher.add(
-                job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s, level=level, limit_s=job.limit_s
-            )
-            if inline and self._idle:
-                overdue = self._overdue(now_s)
-                batch = self._next_batch(now_s)
+            if inline and self._idle and self._batcher.passes(rows) and min(job.deadline_s - now_s, job.limit_s) > 0:
+                batch = self._begin([job])
+            else:
+                self._batcher.add(
+                    job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s, level=level, limit_s=job.limit_s
+                )
+                if inline and self._idle:
+                    overdue = self._overdue(now_s)
+                    batch = self._next_batch(now_s)
             if batch:
                 instance = self._idle.pop()
             if len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
@@ -189,12 +192,16 @@ class Scheduler:
 
     def _next_batch(self, now_s: float) -> list[Job]:
         while jobs := self._batcher.take(now_s):
-            if batch := [job for job in jobs if job.future.set_running_or_notify_cancel()]:
-                if len(batch) < len(jobs):
-                    self._end([job for job in jobs if job not in batch])
+            if batch := self._begin(jobs):
                 return batch
-            self._end(jobs)
         return []
+
+    def _begin(self, jobs: list[Job]) -> list[Job]:
+        """Mark jobs as running; return them but for those that were cancelled, which end."""
+        batch = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+        if len(batch) < len(jobs):
+            self._end([job for job in jobs if job not in batch])
+        return batch
 
     def _call_worker(self) -> None:
         if self._waiting:
