@@ -112,3 +112,18 @@ def test_many_threads_share_it(folder: Any, script: Any, until: Any) -> None:
     assert [result.tolist() for result in results] == [[[2, 2], [2, 2]]] * 4
     assert script.batches == [2, 6]
     transport.close()
+
+
+def test_any_number_may_wait(folder: Any, script: Any) -> None:
+    folder.scripted()
+    transport = InProcessTransport(str(folder.path), cores=1)
+    script.hold()
+    barrier = threading.Thread(target=lambda: transport.submit(request("scripted", 1)))
+    barrier.start()
+    script.wait_started()
+    futures = [transport.submit(request("scripted", 1)) for _ in range(1100)]
+    assert not any(future.done() for future in futures)
+    script.release()
+    barrier.join(10)
+    assert all(future.result(30) for future in futures)
+    transport.close()

@@ -50,7 +50,8 @@ class InProcessTransport:
                 raise ConfigError(f"local:{address}: expected ?cores=N after the folder, given {name}={value}")
             cores = int(value)
         self._folder = folder
-        self._repository = Repository([folder], cores=cores)
+        # Whoever fills this queue is the one who would be refused, and has nowhere else to go.
+        self._repository = Repository([folder], cores=cores, max_queue=0)
         self._dataplane = Dataplane(self._repository)
         self._lock = threading.Lock()
         self._tried: dict[str, InferenceError | None] = {}
