@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from sonic import __version__
 from sonic.errors import SonicError
+from sonic.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

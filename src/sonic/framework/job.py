@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-import sonic
 from sonic.errors import ConfigError, InferenceError, OutputError
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, choose
@@ -22,6 +21,7 @@ from sonic.framework.scheduler import Scheduler
 from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
 from sonic.framework.steps import OffloadStep, steps
+from sonic.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -326,7 +326,7 @@ def _metadata(workflow: Workflow, source: TreeSource, out: Output) -> str:
             "events_read": out.read,
             "workflow": workflow.name,
             "inputs": [Path(file).name for file in source.files],
-            "sonic": sonic.__version__,
+            "sonic": __version__,
         }
     ).decode()
 
@@ -338,4 +338,4 @@ def _peak_rss_bytes() -> int:
 
 def _versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("numpy", "awkward", "uproot")}
-    return {"sonic": sonic.__version__, "python": sys.version.split()[0], **packages}
+    return {"sonic": __version__, "python": sys.version.split()[0], **packages}

@@ -7,7 +7,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from sonic import __version__
 from sonic.errors import ConfigError, InferenceError, InvalidRequest, Unavailable, Unsupported
 from sonic.protocol.messages import ServerInfo
 from sonic.protocol.modelconfig import parse_json
@@ -15,6 +14,7 @@ from sonic.server.failures import failed
 from sonic.server.logsettings import LogSettings
 from sonic.server.sharedmemory import SharedMemory
 from sonic.server.tracing import Tracer
+from sonic.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

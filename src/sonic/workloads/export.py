@@ -18,8 +18,8 @@ import onnx
 import onnxruntime
 import torch
 
-from sonic import __version__
 from sonic.errors import OutputError
+from sonic.version import __version__
 from sonic.workloads import features
 from sonic.workloads.networks.deepmet import DeepMET, DeepMETConfig
 from sonic.workloads.networks.layers import folded
