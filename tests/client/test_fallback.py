@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 import psutil
@@ -44,23 +45,25 @@ def test_one_that_cannot_be_started_is_unavailable(models: Path, monkeypatch: py
         Fallback(models).start()
 
 
-def test_a_child_serves_until_it_is_closed(models: Path) -> None:
+def test_a_child_serves_until_it_is_closed(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with ServeProcess([models], cores=1) as child:
         with Model(f"{child.grpc_url}/echo") as model:
             assert model.spec == BATCHING
         with Model(f"{child.http_url}/echo") as model:
             assert model.spec == BATCHING
         process = psutil.Process(child.pid)
-        folder = child._folder
-        assert folder.exists()
+        assert list(tmp_path.iterdir()) == []  # so that nothing is left, however it ends
+        assert "grpc://" in child.log_tail()
     assert not process.is_running()
-    assert not folder.exists()
+    assert child.log_tail() == ""
 
 
 def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"ended with status \d+ before it was ready") as caught:
         ServeProcess([tmp_path / "absent"])
     assert "absent" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_child_that_takes_too_long(models: Path) -> None:

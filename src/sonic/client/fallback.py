@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sonic.client.transport import Transport
+
+_TAIL_BYTES = 1 << 16
 
 
 class Fallback:
@@ -103,27 +104,31 @@ class ServeProcess:
         cores: int | None = None,
         start_timeout_s: float = 300.0,
     ) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="sonic-serve-"))
-        self._log = self._folder / "log"
-        ports = self._folder / "ports.json"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process; has no name to be left behind
+        with tempfile.TemporaryDirectory(prefix="sonic-serve-") as folder:
+            numbers = self._start(repositories, Path(folder) / "ports.json", cores, start_timeout_s)
+        self.grpc_url = f"grpc://127.0.0.1:{numbers['grpc']}"
+        self.http_url = f"http://127.0.0.1:{numbers['http']}"
+        self.metrics_url = f"http://127.0.0.1:{numbers['metrics']}/metrics"
+
+    def _start(
+        self, repositories: Sequence[str | os.PathLike[str]], ports: Path, cores: int | None, timeout_s: float
+    ) -> dict[str, int]:
         command = [sys.executable, "-m", "sonic", "serve", *(os.fspath(folder) for folder in repositories)]
         for kind in ("grpc", "http", "metrics"):
             command += [f"--{kind}-port", "0"]
         command += ["--watch-stdin", "--ports-file", str(ports)]
         if cores is not None:
             command += ["--cores", str(cores)]
-        with self._log.open("wb") as log:
-            # Its standard input closes when this process ends, by whatever signal: that is what it watches.
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
+        # Its standard input closes when this process ends, by whatever signal: that is what it watches.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT)
         try:
-            self._wait_for(ports, start_timeout_s)
+            self._wait_for(ports, timeout_s)
             numbers: dict[str, int] = json.loads(ports.read_text())
         except BaseException:
             self.close(drain_s=0)
             raise
-        self.grpc_url = f"grpc://127.0.0.1:{numbers['grpc']}"
-        self.http_url = f"http://127.0.0.1:{numbers['http']}"
-        self.metrics_url = f"http://127.0.0.1:{numbers['metrics']}/metrics"
+        return numbers
 
     @property
     def pid(self) -> int:
@@ -131,8 +136,13 @@ class ServeProcess:
         return self._process.pid
 
     def log_tail(self, lines: int = 20) -> str:
-        """Last lines of what the server printed."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:]) if self._log.exists() else ""
+        """Last lines of what the server printed; nothing once it is closed."""
+        if self._log.closed:
+            return ""
+        # Not by seeking: the server writes where this file stands.
+        size_bytes = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), _TAIL_BYTES, max(0, size_bytes - _TAIL_BYTES)).decode(errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
 
     def close(self, drain_s: float = 10.0) -> None:
         """End it: requests that it has may end first, for at most `drain_s` seconds."""
@@ -143,7 +153,7 @@ class ServeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -164,4 +174,6 @@ class ServeProcess:
 
     def _text(self, what: str) -> str:
         tail = self.log_tail()
-        return f"sonic serve {what}; its last lines:\n{tail}" if tail else f"sonic serve {what}, and printed nothing"
+        if "\n" in tail:
+            return f"sonic serve {what}; its last lines:\n{tail}"
+        return f"sonic serve {what}: {tail}" if tail else f"sonic serve {what}, and printed nothing"
