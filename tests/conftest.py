@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import settings
 # A machine that is busy is slow, and no example is wrong for it.
 settings.register_profile("sonic", deadline=None)
 settings.load_profile("sonic")
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, and with it every process that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
