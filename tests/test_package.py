@@ -17,7 +17,7 @@ OPTIONAL = {"torch", "matplotlib", "pyarrow", "onnx", "pythia8mc", "fastjet", "s
 
 
 def _pip(python: Path | str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", "-q", *map(str, arguments)]
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
