@@ -412,16 +412,27 @@ def test_errors_of_source_and_sink_pass_as_they_are(scheduler_of, number_chunks)
 def test_ctrl_c_ends_the_run_and_cancels_requests(scheduler_of, manual_model, number_chunks, mode):
     model = manual_model()
     submit = model.submit
+    running = threading.Event()
+
+    class Over(threading.Event):
+        """Tells when the main thread waits, all others having been started."""
+
+        def wait(self, timeout=None):
+            running.set()
+            return super().wait(timeout)
 
     def interrupt(**arrays):
         future = submit(**arrays)
         if len(model.calls) == (1 if mode == "pseudo_async" else 2):
+            assert running.wait(10)
             os.kill(os.getpid(), signal.SIGINT)
         return future
 
     model.submit = interrupt
+    scheduler = scheduler_of(Double(), model=model, mode=mode, threads=2)
+    scheduler._over = Over()
     with pytest.raises(KeyboardInterrupt):
-        scheduler_of(Double(), model=model, mode=mode, threads=2).run(number_chunks(9), lambda chunk: None)
+        scheduler.run(number_chunks(9), lambda chunk: None)
     assert all(future.cancelled() for _, future in model.calls)
 
 
