@@ -181,11 +181,13 @@ def test_a_reload_loses_no_request(folder: Any, opened: Any) -> None:
     clients = [threading.Thread(target=client, args=(which,)) for which in (0, 1)]
     for thread in clients:
         thread.start()
-    for _ in range(30):
-        dataplane.load("a")
-    stop.set()
-    for thread in clients:
-        thread.join(10)
+    try:
+        for _ in range(20):
+            dataplane.load("a")
+    finally:
+        stop.set()
+        for thread in clients:
+            thread.join(10)
     assert failures == []
     assert min(count) > 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -12,6 +13,7 @@ from sonic.errors import ConfigError, InferenceError, SonicError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
+    from importlib.metadata import EntryPoint
     from pathlib import Path
 
     import numpy as np
@@ -294,7 +296,7 @@ def backend_for(config: ModelConfig, folder: Path) -> tuple[str, type[Backend]]:
     ConfigError
         If there is none, or it cannot be imported.
     """
-    known = {point.name: point for point in entry_points(group=GROUP)}
+    known = _installed()
     names = sorted(_registered.keys() | known)
     wanted = config.backend or config.platform.partition("_")[0]  # of "onnxruntime_onnx"
     if not wanted and config.HasField("ensemble_scheduling"):
@@ -314,10 +316,15 @@ def backend_for(config: ModelConfig, folder: Path) -> tuple[str, type[Backend]]:
     return wanted, _import(wanted)
 
 
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    # Once a process: it reads a file of every installed package, and a reload under load would wait for each.
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
 def _import(name: str) -> type[Backend]:
-    (point, *_) = entry_points(group=GROUP, name=name)
     try:
-        found = point.load()
+        found = _installed()[name].load()
     except ImportError as error:
         raise ConfigError(f"backend {name!r} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Backend)):
