@@ -91,15 +91,16 @@ class Dataplane:
 
     # ---- inference --------------------------------------------------------------------------------------------------
 
-    def infer(self, request: InferRequest, *, inline: bool = True) -> Future[InferResponse]:
+    def infer(self, request: InferRequest, *, inline: bool | None = True) -> Future[InferResponse]:
         """Take a request.
 
         Parameters
         ----------
         request : InferRequest
-        inline : bool
+        inline : bool or None
             Whether the calling thread may execute the model, if an instance is idle; the future is then finished when
-            this returns. Otherwise this returns at once.
+            this returns. Otherwise this returns at once. None: if that is quicker than another thread's turn, which is
+            known of models whose executions take as long as those before.
 
         Returns
         -------

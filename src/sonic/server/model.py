@@ -126,7 +126,9 @@ class ServedModel:
         warm_up(config, context.folder.parent, plan, instances)
         policy = policy_of(config, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
-        self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(plan, policy, instances)
+        self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(
+            plan, policy, instances, steady=backend_class.steady and all(i.gpu is None for i in instances)
+        )
 
     @property
     def instances(self) -> int:
@@ -155,7 +157,7 @@ class ServedModel:
         )
 
     def submit(
-        self, request: InferRequest, *, inline: bool = True, observe: Callable[[Execution], None] | None = None
+        self, request: InferRequest, *, inline: bool | None = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
         """Take a request; see :meth:`sonic.server.scheduler.Scheduler.submit`, and its ``Job`` for `observe`.
 

@@ -205,7 +205,7 @@ class Repository:
             return self.get(name, version)
 
     def submit(
-        self, request: InferRequest, *, inline: bool = True, observe: Callable[[Execution], None] | None = None
+        self, request: InferRequest, *, inline: bool | None = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
         """Hand a request to its model; see :meth:`sonic.server.model.ServedModel.submit`.
 

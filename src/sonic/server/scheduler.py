@@ -43,6 +43,9 @@ __all__ = ["Job", "Scheduler"]
 _MARGIN = 2.0
 """A request is begun so many usual executions before its deadline, if others wait."""
 
+_SHORT_S = 3e-4
+"""An execution that is no longer costs less in the thread that brings the request than the turn of another."""
+
 _NEVER_S = threading.TIMEOUT_MAX / 2
 """A timeout from here on is none: nothing can wait so long."""
 
@@ -55,9 +58,11 @@ class Scheduler:
     plan : Plan
     policy : BatchPolicy
     instances : sequence of Instance
+    steady : bool
+        Whether executions take about as long as those before, for as many rows.
     """
 
-    def __init__(self, plan: Plan, policy: BatchPolicy, instances: Sequence[Instance]) -> None:
+    def __init__(self, plan: Plan, policy: BatchPolicy, instances: Sequence[Instance], *, steady: bool = False) -> None:
         self._plan = plan
         self._label = f"model {plan.spec.name!r}"
         self._batcher: Batcher[Job] = Batcher(policy)
@@ -70,6 +75,8 @@ class Scheduler:
         self._sending = False
         self._accepted = 0  # and not yet ended
         self._usual_s = 0.0  # of an execution
+        self._steady = steady
+        self._busy_s = self._row_s = inf  # processor time of an execution, and for each of its rows; not yet known
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._quiet = threading.Condition(self._lock)
@@ -95,14 +102,15 @@ class Scheduler:
         with self._lock:
             return self._counters.snapshot()
 
-    def submit(self, job: Job, *, inline: bool = True) -> Future[InferResponse]:
+    def submit(self, job: Job, *, inline: bool | None = True) -> Future[InferResponse]:
         """Take a request.
 
         Parameters
         ----------
         job : Job
-        inline : bool
-            Whether the calling thread may execute it; otherwise this returns at once.
+        inline : bool or None
+            Whether the calling thread may execute it; otherwise this returns at once. None: if that is known to be
+            short.
 
         Returns
         -------
@@ -132,6 +140,8 @@ class Scheduler:
             if self._order is not None:
                 self._order.append(job)
             rows = self._plan.room(job.rows)
+            if inline is None:
+                inline = self._steady and max(self._busy_s, self._row_s * rows) < _SHORT_S
             if inline and self._idle and self._batcher.passes(rows) and min(job.deadline_s - now_s, job.limit_s) > 0:
                 batch = self._begin([job])
             else:
@@ -297,12 +307,16 @@ class Scheduler:
         results: list[Result] = []
         live: list[list[Job]] = []
         interrupted: list[Job] = []
+        busy_s = time.thread_time()
         try:
             results = self._attempt(instance, batch, started_s)
         finally:
             with self._lock:
                 self._idle.append(instance)
                 self._usual_s += 0.2 * (time.monotonic() - started_s - self._usual_s)
+                # Not what the clock says: with other threads busy that is mostly their time.
+                self._busy_s = time.thread_time() - busy_s
+                self._row_s = self._busy_s / max(1, sum(job.rows for job in batch))
                 self._running.difference_update(batch)
                 for result in results:
                     live.append(self._end(result.jobs, result))

@@ -47,7 +47,7 @@ class Models(Protocol):
         """
 
     def submit(
-        self, request: InferRequest, *, inline: bool = True, observe: Callable[[Execution], None] | None = None
+        self, request: InferRequest, *, inline: bool | None = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
         """Take a request, as :meth:`sonic.server.model.ServedModel.submit` does.
 
@@ -209,7 +209,7 @@ class RequestScheduler(Protocol):
     def statistics(self) -> ModelStatistics:
         """Return the counters."""
 
-    def submit(self, job: Job, *, inline: bool = True) -> Future[InferResponse]:
+    def submit(self, job: Job, *, inline: bool | None = True) -> Future[InferResponse]:
         """Take a request."""
 
     def stop(self) -> None:
@@ -234,10 +234,14 @@ class Backend(ABC):
         Name for clients, where config.pbtxt gives none.
     filename : str
         The model's file in its version folder; empty if it needs none.
+    steady : bool
+        Whether an execution takes about as long as those before, and never hangs: who must not be kept waiting, as a
+        thread that serves every connection, can then execute a short one itself.
     """
 
     platform: ClassVar[str] = ""
     filename: ClassVar[str] = ""
+    steady: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, context: LoadContext) -> None: ...

@@ -73,6 +73,7 @@ class OnnxBackend(Backend):
 
     platform: ClassVar[str] = "onnxruntime_onnx"
     filename: ClassVar[str] = "model.onnx"
+    steady: ClassVar[bool] = True
 
     def __init__(self, context: LoadContext) -> None:
         config = context.config
