@@ -12,6 +12,7 @@ from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server.cache import DEFAULT_CACHE_BYTES
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.dataplane import Dataplane
+from sonic.server.eventloop import EventLoop
 from sonic.server.grpc_front import GrpcFront
 from sonic.server.http_front import HttpFront
 from sonic.server.polling import Poller
@@ -103,6 +104,7 @@ class Server:
         ports = {"http": http_port, "metrics": metrics_port}
         claimed: dict[str, socket.socket] = {}
         self._grpc: GrpcFront | None = None
+        self._loop = EventLoop()  # of the connections of both fronts
         try:
             for front, port in ports.items():
                 if port is not None:
@@ -122,6 +124,7 @@ class Server:
         except BaseException:
             for taken in claimed.values():
                 taken.close()
+            self._loop.close()
             raise
         numbers: dict[str, int] = {front: taken.getsockname()[1] for front, taken in claimed.items() if front in ports}
         self.http_port = numbers.get("http", 0)
@@ -131,6 +134,7 @@ class Server:
         self._http = HttpFront(
             claimed.get("http"),
             claimed.get("metrics"),
+            loop=self._loop,
             unix=claimed.get("unix"),
             max_message_bytes=max_message_bytes,
             tls=tls,
@@ -200,6 +204,7 @@ class Server:
             if self._grpc is not None:
                 self._grpc.stop(_FLUSH_S)
             self._http.stop(max(0.0, _FLUSH_S - (time.monotonic() - start_s)))
+            self._loop.close()
             self.dataplane.close()
             return drained
 

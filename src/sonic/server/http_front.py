@@ -45,10 +45,12 @@ from sonic.server.sharedmemory import PeerRegions
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Mapping
+    from concurrent.futures import Future
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sonic.server.dataplane import Dataplane
+    from sonic.server.eventloop import EventLoop
     from sonic.server.guard import Guard
     from sonic.server.tls import Tls
 
@@ -66,6 +68,8 @@ class HttpFront:
     ----------
     protocol, metrics : socket or None
         Listening ones; None: not offered.
+    loop : EventLoop
+        Serves the connections.
     unix : socket or None
         A Unix domain socket that is listening, for the protocol as well; its file is removed in the end.
     max_message_bytes : int
@@ -81,6 +85,7 @@ class HttpFront:
         protocol: socket.socket | None,
         metrics: socket.socket | None,
         *,
+        loop: EventLoop,
         unix: socket.socket | None = None,
         max_message_bytes: int = MAX_BYTES,
         tls: Tls | None = None,
@@ -94,7 +99,8 @@ class HttpFront:
         self._tls = {} if tls is None else tls.uvicorn_options()
         self._unix_path = None if unix is None else Path(unix.getsockname())
         self._servers: list[_Server] = []
-        self._thread: threading.Thread | None = None
+        self._loop = loop
+        self._running: Future[None] | None = None
 
     def start(self, dataplane: Dataplane) -> None:
         """Begin to answer."""
@@ -102,8 +108,7 @@ class HttpFront:
             _Server(_config(app(dataplane), self._tls if claimed is self._secured else {}))
             for claimed, app in self._apps
         ]
-        self._thread = threading.Thread(target=self._run, name="sonic-http", daemon=True)
-        self._thread.start()
+        self._running = asyncio.run_coroutine_threadsafe(self._run(), self._loop.loop)
         for server in self._servers:
             server.up.wait()
 
@@ -112,19 +117,16 @@ class HttpFront:
         for server in self._servers:
             server.config.timeout_graceful_shutdown = max(1, round(grace_s))
             server.should_exit = True
-        if self._thread is not None:
-            self._thread.join()
+        if self._running is not None:
+            self._running.result()
         for claimed, _ in self._apps:
             claimed.close()
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
 
-    def _run(self) -> None:
-        async def both() -> None:
-            pairs = zip(self._servers, self._apps, strict=True)
-            await asyncio.gather(*(server.serve(sockets=[claimed]) for server, (claimed, _) in pairs))
-
-        asyncio.run(both())
+    async def _run(self) -> None:
+        pairs = zip(self._servers, self._apps, strict=True)
+        await asyncio.gather(*(server.serve(sockets=[claimed]) for server, (claimed, _) in pairs))
 
 
 def protocol_app(
