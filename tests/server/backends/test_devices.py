@@ -6,7 +6,7 @@ import pytest
 
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import parse
-from sonic.server.backends.devices import nvidia_gpus, place
+from sonic.server.backends.devices import amd_gpus, nvidia_gpus, place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,13 @@ def test_a_gpu_that_is_not_there_is_said(caplog: pytest.LogCaptureFixture) -> No
     assert "model 'm' asks for a GPU" in caplog.text
 
 
+def test_a_gpu_that_has_to_be_there() -> None:
+    group = parse('instance_group { name: "g" kind: KIND_GPU }')
+    with pytest.raises(ConfigError, match="instance group 'g' asks for a GPU: no driver"):
+        place(group, "m", gpus=0, cores=1, without="no driver")
+    assert place(parse("instance_group { kind: KIND_AUTO }"), "m", gpus=0, cores=1, without="no driver") == [None]
+
+
 def test_what_makes_no_sense() -> None:
     with pytest.raises(ConfigError, match="names GPU 2: there are 0 to 1"):
         place(parse("instance_group { kind: KIND_GPU gpus: 2 }"), "m", gpus=2, cores=1)
@@ -63,3 +70,14 @@ def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for visible, count in (("1", 1), ("", 0), ("0,1,2", 2)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert nvidia_gpus(tmp_path) == count
+
+
+def test_gpus_of_amd_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HIP_VISIBLE_DEVICES", raising=False)
+    assert amd_gpus(tmp_path / "none") == 0
+    for node, number in (("0", "0"), ("1", "4096"), ("2", "8192")):
+        (tmp_path / node).mkdir()
+        (tmp_path / node / "gpu_id").write_text(f"{number}\n")
+    assert amd_gpus(tmp_path) == 2
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+    assert amd_gpus(tmp_path) == 1

@@ -16,6 +16,7 @@ from sonic.specs import DType, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
 
 def load(folder: Path, model: bytes, text: str = "", cores: int = 4) -> OnnxBackend:
@@ -134,3 +135,83 @@ def test_a_type_without_a_datatype(tmp_path: Path, make_graph: type) -> None:
     model = make_graph().build({"x": ["N"]}, {"y": ("x", ["N"])}, TensorProto.BFLOAT16)
     with pytest.raises(ConfigError, match=r"tensor 'x' is a tensor\(bfloat16\)"):
         load(tmp_path, model)
+
+
+class Gpus:
+    """ONNX Runtime with a CUDA provider, as far as can be seen; all of it executes on the CPU."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int, *, works: bool = True) -> None:
+        self.sessions: list[list[tuple[str, dict[str, str]]]] = []
+        make = ort.InferenceSession
+
+        def session(model: Any, options: Any, *, providers: list[tuple[str, dict[str, str]]], **rest: Any) -> Any:
+            self.sessions.append(providers)
+            made = make(model, options, providers=["CPUExecutionProvider"], **rest)
+            if works:
+                made.get_providers = lambda: [name for name, _ in providers]
+            return made
+
+        monkeypatch.setattr(ort, "InferenceSession", session)
+        monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+        monkeypatch.setattr("sonic.server.backends.onnx.nvidia_gpus", lambda: count)
+
+
+@pytest.mark.parametrize(
+    ("text", "placed", "devices"),
+    [
+        ("", [0, 1], ["0", "1"]),
+        ("instance_group { kind: KIND_AUTO count: 2 }", [0, 0, 1, 1], ["0", "1"]),
+        ("instance_group { kind: KIND_GPU gpus: 1 count: 2 }", [1, 1], ["1"]),
+        ("instance_group { kind: KIND_CPU count: 2 }", [None, None], [None]),
+        ("instance_group { kind: KIND_CPU } instance_group { kind: KIND_GPU gpus: 0 }", [0, None], ["0", None]),
+    ],
+)
+def test_instances_go_where_their_groups_say(
+    text: str,
+    placed: list[int | None],
+    devices: list[str | None],
+    tmp_path: Path,
+    make_dense: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpus = Gpus(monkeypatch, 2)
+    backend = load(tmp_path, make_dense(), text)
+    instances = backend.instances()
+    assert [instance.gpu for instance in instances] == placed
+    # One session a device, asked for the GPU first where it is one.
+    assert [providers[0][1].get("device_id") for providers in gpus.sessions] == devices
+    assert instances[0].run({"x": np.zeros((1, 4), np.float32)}, ["y"])["y"].shape == (1, 2)
+
+
+def test_on_a_gpu_requests_are_merged_only_where_the_owner_allows_it(
+    tmp_path: Path,
+    make_dense: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Gpus(monkeypatch, 1)
+    assert load(tmp_path, make_dense(), parameter("merge", "always") + "dynamic_batching { }").rows() == Rows()
+    assert not caplog.records
+    assert load(tmp_path, make_dense(), "dynamic_batching { }").rows() == Rows(merge=False)
+    assert "model 'm': requests are not merged" in caplog.text
+
+
+def test_a_gpu_that_is_not_there(
+    tmp_path: Path, make_dense: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = 'instance_group { name: "g" kind: KIND_GPU }'
+    with pytest.raises(
+        ConfigError, match="instance group 'g' asks for a GPU: the installed onnxruntime has no provider"
+    ):
+        load(tmp_path, make_dense(), group)
+    Gpus(monkeypatch, 0)
+    with pytest.raises(ConfigError, match="instance group 'g' asks for a GPU: there is none that this process may use"):
+        load(tmp_path, make_dense(), group)
+
+
+def test_a_provider_that_does_not_start_is_no_reason_to_be_slow(
+    tmp_path: Path, make_dense: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Gpus(monkeypatch, 1, works=False)
+    with pytest.raises(ConfigError, match="ONNX Runtime cannot start CUDAExecutionProvider: a library"):
+        load(tmp_path, make_dense())

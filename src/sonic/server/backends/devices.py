@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("sonic.server")
 
 
-def place(config: ModelConfig, name: str, *, gpus: int, cores: int, threads: int = 1) -> list[int | None]:
+def place(
+    config: ModelConfig, name: str, *, gpus: int, cores: int, threads: int = 1, without: str = ""
+) -> list[int | None]:
     """Return the device of each instance: the number of a GPU, or None for the CPU.
 
     As in Triton, KIND_GPU means `count` instances on each GPU that the group names, or on each there is; KIND_AUTO and
-    a configuration without groups mean the GPUs if there are any. What asks for a GPU where there is none runs on the
-    CPU, with a warning. On the CPU instances times threads never exceed the cores.
+    a configuration without groups mean the GPUs if there are any. On the CPU instances times threads never exceed the
+    cores.
 
     Parameters
     ----------
@@ -32,11 +34,14 @@ def place(config: ModelConfig, name: str, *, gpus: int, cores: int, threads: int
         GPUs that there are; they are numbered from 0.
     cores, threads : int
         Cores that all instances may keep busy, and those that one on the CPU does.
+    without : str
+        Why there is no GPU, if there is none; asking for one is then an error. Empty: what asks for one runs on the
+        CPU, with a warning.
 
     Raises
     ------
     ConfigError
-        If a group names a GPU that is not there while others are, or has KIND_MODEL.
+        If a group asks for a GPU that is not there, or has KIND_MODEL.
     """
     carried = max(1, cores // threads)
     if not config.instance_group:
@@ -49,6 +54,8 @@ def place(config: ModelConfig, name: str, *, gpus: int, cores: int, threads: int
             raise ConfigError("instance groups of KIND_MODEL are not offered: KIND_CPU, KIND_GPU or KIND_AUTO")
         if group.kind == ModelInstanceGroup.KIND_CPU or not gpus:
             if group.kind == ModelInstanceGroup.KIND_GPU:
+                if without:
+                    raise ConfigError(f"instance group {group.name!r} asks for a GPU: {without}")
                 log.warning("model %r asks for a GPU and there is none that it can use: it runs on the CPU", name)
             on_cpu += count
             continue
@@ -65,5 +72,20 @@ def nvidia_gpus(devices: Path = Path("/proc/driver/nvidia/gpus")) -> int:
         there = sum(1 for _ in devices.iterdir())
     except OSError:  # no driver
         return 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return _visible(there, "CUDA_VISIBLE_DEVICES")
+
+
+def amd_gpus(nodes: Path = Path("/sys/class/kfd/kfd/topology/nodes")) -> int:
+    """Return how many GPUs of AMD this process may see, by the driver and ``HIP_VISIBLE_DEVICES``."""
+    there = 0
+    for node in nodes.glob("*/gpu_id"):
+        try:
+            there += node.read_text().strip() not in ("", "0")  # processors are nodes too, of number 0
+        except OSError:  # one that a container does not let us see
+            continue
+    return _visible(there, "HIP_VISIBLE_DEVICES")
+
+
+def _visible(there: int, variable: str) -> int:
+    visible = os.environ.get(variable)
     return there if visible is None else min(there, sum(bool(each.strip()) for each in visible.split(",")))

@@ -5,11 +5,14 @@ thread each call runs in the thread that makes it (2 threads on one session and 
 ``parameters`` of config.pbtxt that count here: ``intra_op_thread_count`` (1 unless given), ``inter_op_thread_count``,
 and ``merge``: ``measured`` unless given, which is to say as :mod:`sonic.server.backends.onnx_rows` finds that the bits
 of a result do not depend on its company; ``always`` for a model whose owner vouches for that, or does not mind;
-``never``.
+``never``. What was measured holds for ONNX Runtime's own kernels on the CPU: on a GPU, or with another accelerator,
+requests are merged only if ``merge`` is ``always``. Where instances execute, and with which provider, is in
+:mod:`sonic.server.backends.devices` and :mod:`sonic.server.backends.onnx_providers`; each GPU has one session.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,9 +28,10 @@ from sonic.server.backends.base import (
     Signature,
     choice_parameter,
     first_line,
-    instance_count,
     int_parameter,
 )
+from sonic.server.backends.devices import amd_gpus, nvidia_gpus, place
+from sonic.server.backends.onnx_providers import CPU, count_gpus, providers_of, why_no_gpu
 from sonic.server.backends.onnx_rows import rows_of
 from sonic.specs import DType, TensorSpec
 
@@ -35,9 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sonic.server.backends.base import (
-        LoadContext,
-    )
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
+    from sonic.server.backends.base import LoadContext
+
+log = logging.getLogger("sonic.server")
 
 _DTYPES = {
     "tensor(bool)": DType.BOOL,
@@ -80,12 +85,26 @@ class OnnxBackend(Backend):
         self._path = context.folder / (config.default_model_filename or self.filename)
         self._threads = min(max(int_parameter(config, "intra_op_thread_count", 1), 1), context.cores)
         self._inter = max(int_parameter(config, "inter_op_thread_count", 1), 1)
-        self._count = instance_count(config, context.cores, self._threads)
         self._merge = choice_parameter(config, "merge", ("measured", "always", "never"))
-        self._sessions = [self._session()]
-        if self._threads > 1:  # a pool of threads is not shared, or one call would wait for another's
-            self._sessions += [self._session() for _ in range(1, self._count)]
-        self._signature = _signature(self._sessions[0])
+        available = ort.get_available_providers()
+        gpus = count_gpus(available, nvidia_gpus, amd_gpus)
+        self._devices = place(
+            config,
+            context.name,
+            gpus=gpus,
+            cores=context.cores,
+            threads=self._threads,
+            without="" if gpus else why_no_gpu(available),
+        )
+        providers = {gpu: providers_of(config, gpu, available) for gpu in dict.fromkeys(self._devices)}
+        self._measured = providers.keys() == {None} and len(providers[None]) == 1
+        self._sessions = {gpu: [self._session(chosen)] for gpu, chosen in providers.items()}
+        if self._threads > 1 and None in providers:
+            # A pool of threads is not shared, or one call would wait for another's.
+            more = range(1, self._devices.count(None))
+            self._sessions[None] += [self._session(providers[None]) for _ in more]
+        self._signature = _signature(self._sessions[self._devices[0]][0])
+        self._warn_if_alone(config, context.name)
 
     @property
     def signature(self) -> Signature:
@@ -96,21 +115,32 @@ class OnnxBackend(Backend):
         """As :mod:`sonic.server.backends.onnx_rows` says of the operators in the model."""
         if self._merge == "always":
             return Rows()
-        if self._merge == "never" or self._threads > 1:
+        if self._merge == "never" or self._threads > 1 or not self._measured:
             return Rows(merge=False)
         return rows_of(_read(self._path), self._shapes)
 
     def instances(self) -> Sequence[Instance]:
-        """Return one instance for each that config.pbtxt asks for, at most one for every intra-op threads of cores."""
+        """Return one for each place that the instance groups ask for and that there is."""
         text = frozenset(t.name for t in self._signature.inputs if t.dtype is DType.BYTES)
-        made = [_SessionInstance(session, text) for session in self._sessions]
-        return made * self._count if len(made) == 1 else made
+        made: list[Instance] = []
+        for gpu, sessions in self._sessions.items():
+            each = [_SessionInstance(session, text, gpu) for session in sessions]
+            made += each * self._devices.count(gpu) if len(each) == 1 else each
+        return made
 
     def close(self) -> None:
         """Let the sessions go; their memory returns with the last reference."""
         self._sessions.clear()
 
-    def _session(self, content: bytes | None = None) -> Any:
+    def _warn_if_alone(self, config: ModelConfig, name: str) -> None:
+        if config.HasField("dynamic_batching") and self._merge == "measured" and not self._measured:
+            log.warning(
+                "model %r: requests are not merged, for only on the CPU is it known what lets the bits of a row depend "
+                "on the rows beside it; the parameter merge with the value always merges them",
+                name,
+            )
+
+    def _session(self, providers: Sequence[tuple[str, dict[str, str]]], content: bytes | None = None) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = self._inter
@@ -126,17 +156,23 @@ class OnnxBackend(Backend):
         elif not self._path.is_file():
             raise DataError(f"there is no file {self._path}")
         try:
-            return ort.InferenceSession(
+            session = ort.InferenceSession(
                 content if content is not None else os.fspath(self._path),
                 options,
-                providers=["CPUExecutionProvider"],
+                providers=list(providers),
+                enable_fallback=0,
             )
         except _ERRORS as error:
             raise DataError(f"ONNX Runtime cannot load {self._path}: {first_line(error)}") from error
+        session.disable_fallback()  # or one failure would move the model to the CPU for good
+        for name, _ in providers:
+            if name not in session.get_providers():
+                raise ConfigError(f"ONNX Runtime cannot start {name}: a library that it needs is missing or unfit")
+        return session
 
     def _shapes(self, model: bytes, names: Sequence[str]) -> Mapping[str, tuple[Sequence[Any], str]]:
         try:
-            session = self._session(model)
+            session = self._session([(CPU, {})], model)
         except DataError:  # a tensor that cannot be an output: its shape stays unknown
             return {}
         tensors = {tensor.name: tensor for tensor in (*session.get_inputs(), *session.get_outputs())}
@@ -144,7 +180,8 @@ class OnnxBackend(Backend):
 
 
 class _SessionInstance(Instance):
-    def __init__(self, session: Any, text: frozenset[str]) -> None:
+    def __init__(self, session: Any, text: frozenset[str], gpu: int | None) -> None:
+        self.gpu = gpu
         self._session = session
         self._text = text
 
