@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     Action = Callable[[int], Callable[[], None]]
 
 
+_SIGNALS_S = 1.0
+"""How often the thread that waits looks up: a signal that comes just as it begins to wait would not wake it."""
+
+
 class Flight:
     """One chunk on its stream."""
 
@@ -142,7 +146,8 @@ class Scheduler:
             self._requests.start()
             for thread in workers:
                 thread.start()
-            self._over.wait()
+            while not self._over.wait(_SIGNALS_S):
+                pass
         except BaseException as error:  # Ctrl-C: give up everything, then let it pass
             self._abort(error)
             raise
