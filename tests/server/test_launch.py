@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,6 +60,24 @@ def test_the_end_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"anything")))
     server = Fake()
     assert run(server, lambda _: None, watch_stdin=True) == (True, ["standard input closed"])
+
+
+def test_standard_input_that_is_closed_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    server = Fake()
+    assert run(server, lambda _: None, watch_stdin=True) == (True, ["standard input closed"])
+    assert server.closed == [7.0]
+
+
+def test_no_socket_takes_the_place_of_a_closed_standard_input() -> None:
+    kept = os.dup(0)
+    try:
+        os.close(0)
+        run(Fake(), lambda _: signal.raise_signal(signal.SIGTERM))
+        assert os.path.samestat(os.fstat(0), Path(os.devnull).stat())
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from sonic.errors import ConfigError, ModelNotFound, Unavailable
 from sonic.protocol.messages import InferRequest, ModelStatus
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import Backend, base
-from sonic.server.repository import Repository, available_cores
+from sonic.server.limits import available_cores
+from sonic.server.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -307,7 +307,3 @@ def test_close_ends_what_waits(folder: Any, opened: Any, script: Any) -> None:
         running.result(10)
     with pytest.raises(Unavailable, match="the server is shut down"):
         repository.get("scripted")
-
-
-def test_cores_are_those_of_the_process() -> None:
-    assert available_cores() == len(os.sched_getaffinity(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -44,6 +45,7 @@ def run(
     """
     reasons: SimpleQueue[str] = SimpleQueue()  # whose put, unlike an Event's set, may interrupt its get
     _on_signals(reasons)
+    _fill_standard_files()
     server = start()
     try:
         started(server)
@@ -71,7 +73,17 @@ def _on_signals(reasons: SimpleQueue[str]) -> None:
         signal.signal(number, ask)
 
 
+def _fill_standard_files() -> None:
+    """Open nothing for standard input, output and error where they are closed, or a socket would get their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
+
+
 def _wait_for_end_of_stdin(reasons: SimpleQueue[str]) -> None:
-    while sys.stdin.buffer.read(4096):
-        pass
+    if sys.stdin is not None:  # as it is in a process that is started with it closed
+        while sys.stdin.buffer.read(4096):
+            pass
     reasons.put("standard input closed")

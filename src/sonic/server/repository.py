@@ -14,7 +14,6 @@ Folders are only read. Loading is one at a time; looking a model up never waits 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,11 +24,13 @@ from sonic.protocol.messages import ModelStatus
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.folders import model_folders, number, read_config, select
+from sonic.server.limits import available_cores
 from sonic.server.memory import give_back
 from sonic.server.model import ServedModel
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
@@ -46,11 +47,6 @@ class _Version:
     reason: str = ""
     model: ServedModel | None = None
     failed: bool = False
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Repository:
