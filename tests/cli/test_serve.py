@@ -118,6 +118,16 @@ def test_ends_with_its_parent(models: Path) -> None:
         assert process.wait(30) == 0
 
 
+def test_a_signal_while_standard_input_is_watched(models: Path) -> None:
+    with running(models, *ANY, "--watch-stdin") as (process, urls, _):
+        assert infer(urls) == [7]
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)  # with standard input open, whose end somebody still waits for
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, "draining, for at most 30 s\n")
+
+
 def test_serves_the_others_if_told_to(models: Path) -> None:
     (models / "two" / "config.pbtxt").write_text("what?")
     with running(models, *ANY, "--no-exit-on-error") as (process, urls, lines):

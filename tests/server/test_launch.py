@@ -57,9 +57,13 @@ def test_a_signal_while_it_starts() -> None:
 
 
 def test_the_end_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"anything")))
+    reader, writer = os.pipe()
+    os.write(writer, b"anything")
+    os.close(writer)
     server = Fake()
-    assert run(server, lambda _: None, watch_stdin=True) == (True, ["standard input closed"])
+    with os.fdopen(reader) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert run(server, lambda _: None, watch_stdin=True) == (True, ["standard input closed"])
 
 
 def test_standard_input_that_is_closed_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
