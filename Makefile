@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 # A CPU build of PyTorch for the tests and the training; set TORCH= to keep one that is installed already.
 TORCH  ?= torch==2.13.0
 
-.PHONY: demo test check bench docs docs-serve proto train wheel format clean help
+.PHONY: demo test check bench bench-server docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -47,6 +47,9 @@ format: $(VENV)/.dev     ## let ruff mend what it can
 
 bench: $(VENV)/.dev      ## the figures: ratios within one run; BENCH=name for one of them
 	$(BIN)/python benchmarks/run.py $(BENCH)
+
+bench-server: $(VENV)/.dev ## what serving costs, by each transport; needs h2load; BENCH='--cases dense16 --seconds 1' and the like
+	$(BIN)/python -m benchmarks.server $(BENCH)
 
 docs: $(VENV)/.docs      ## the documentation, as pages in site/
 	$(BIN)/mkdocs build --strict

@@ -1,0 +1,154 @@
+"""Processes on cores of their own, and the processor time that they and their children take."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_START_S = 120.0
+_END_S = 15.0
+_SETTLE_S = 60.0
+_LOOK_S = 0.1
+_IDLE = 0.3  # of a core; some servers poll
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server that answers.
+
+    Parameters
+    ----------
+    name : str
+    pid : int
+        Whose processor time, with that of its children, is counted.
+    grpc, http : str
+        ``host:port``; empty if it does not speak it.
+    grpc_socket, http_socket : str
+        Paths of Unix domain sockets; empty if it has none.
+    """
+
+    name: str
+    pid: int
+    grpc: str = ""
+    http: str = ""
+    grpc_socket: str = ""
+    http_socket: str = ""
+
+    def cpu_s(self) -> float:
+        """Processor time of the server and all its children so far, in seconds."""
+        top = psutil.Process(self.pid)
+        used = top.cpu_times()
+        total = used.user + used.system + used.children_user + used.children_system
+        for child in top.children(recursive=True):
+            try:
+                used = child.cpu_times()
+            except psutil.NoSuchProcess:  # ended, and its time is now its parent's
+                continue
+            total += used.user + used.system + used.children_user + used.children_system
+        return float(total)
+
+    def settle(self) -> None:
+        """Wait until the server idles: it may still work on requests whose clients have gone.
+
+        Raises
+        ------
+        RuntimeError
+            If it does not.
+        """
+        until_s = time.monotonic() + _SETTLE_S
+        before_s = self.cpu_s()
+        while True:
+            time.sleep(_LOOK_S)
+            now_s = self.cpu_s()
+            if now_s - before_s < _IDLE * _LOOK_S:
+                return
+            if time.monotonic() > until_s:
+                raise RuntimeError(f"{self.name} still computes, {_SETTLE_S:g} s after the last request")
+            before_s = now_s
+
+
+@contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Have processes that are started here run on these cores only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def running(command: Sequence[str], cores: Sequence[int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process on some cores; end it in the end, by SIGTERM and, if that does not help, by SIGKILL."""
+    with log.open("wb") as sink, pinned(cores):
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.terminate()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for child in children:
+            if child.is_running():
+                child.kill()
+
+
+@contextmanager
+def sonic_server(repository: Path, cores: Sequence[int], options: Sequence[str] = ()) -> Iterator[Target]:
+    """Run ``sonic serve`` on some cores.
+
+    Parameters
+    ----------
+    repository : path
+        Of the models.
+    cores : sequence of int
+        That it may use.
+    options : sequence of str
+        Of its command line, beyond ports and sockets.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not come up, with what it printed.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sonic-bench-")))
+        ports, log = folder / "ports.json", folder / "log"
+        sockets = {kind: str(folder / f"{kind}.sock") for kind in ("grpc", "http")}
+        command = [sys.executable, "-m", "sonic", "serve", str(repository), "--ports-file", str(ports)]
+        for kind, path in sockets.items():
+            command += [f"--{kind}-port", "0", f"--{kind}-socket", path]
+        command += ["--metrics-port", "0", *options]
+        process = stack.enter_context(running(command, cores, log))
+        until_s = time.monotonic() + _START_S
+        while not ports.exists():
+            if process.poll() is not None or time.monotonic() > until_s:
+                raise RuntimeError(f"sonic serve did not come up within {_START_S:g} s:\n{log.read_text()}")
+            time.sleep(0.05)
+        given = json.loads(ports.read_text())
+        yield Target(
+            "sonic",
+            process.pid,
+            f"127.0.0.1:{given['grpc']}",
+            f"127.0.0.1:{given['http']}",
+            sockets["grpc"],
+            sockets["http"],
+        )
