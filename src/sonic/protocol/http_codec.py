@@ -181,8 +181,9 @@ def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | 
         except InvalidRequest as error:
             raise ModelFailed(f"model {response.model!r} gave output {name!r} that cannot be sent: {error}") from error
         if name in form.places:
-            where = form.put(name, tensors.to_wire(array, dtype)) or {}
-            outputs.append(_Tensor(name, dtype.name, list(array.shape), where))
+            form.put(name, tensors.to_wire(array, dtype))
+            # Without parameters, as Triton writes it: its C++ client reads any as those of binary data.
+            outputs.append(_Tensor(name, dtype.name, list(array.shape)))
         elif form.is_binary(name):
             outputs.append(_write(name, array, dtype, tail))
         else:
@@ -194,8 +195,8 @@ def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | 
     return body, header_length if tail else None
 
 
-def response_from_wire(body: bytes, header_length: int | None, regions: Regions | None = None) -> InferResponse:
-    """Read the body of an infer response; tensors are views of it, or of `regions`, where they can be.
+def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
+    """Read the body of an infer response; tensors are views of it where they can be.
 
     Raises
     ------
@@ -205,7 +206,7 @@ def response_from_wire(body: bytes, header_length: int | None, regions: Regions 
     try:
         head, tail = _part(body, header_length)
         document = decode_as(head, _Response, "an infer response")
-        arrays, dtypes = _read("output", document.outputs, tail, regions)
+        arrays, dtypes = _read("output", document.outputs, tail, None)
     except InvalidRequest as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
