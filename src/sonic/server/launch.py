@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import os
 import signal
 import sys
 import threading
@@ -51,8 +50,7 @@ def run(
     try:
         started(server)
         if watch_stdin:
-            watched = sys.stdin.fileno()
-            threading.Thread(target=_wait_for_end_of_stdin, args=(watched, reasons), daemon=True).start()
+            threading.Thread(target=_wait_for_end_of_stdin, args=(reasons,), daemon=True).start()
         draining(reasons.get())
     except BaseException:
         server.close(drain_s)
@@ -84,8 +82,10 @@ def _fill_standard_files() -> None:
             os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
 
 
-def _wait_for_end_of_stdin(descriptor: int, reasons: SimpleQueue[str]) -> None:
+def _wait_for_end_of_stdin(reasons: SimpleQueue[str]) -> None:
     if sys.stdin is not None:  # as it is in a process that is started with it closed
-        while sys.stdin.buffer.read(4096):
+        # Past its buffer, whose lock this thread would hold: the interpreter cannot end without it.
+        descriptor = sys.stdin.fileno()
+        while os.read(descriptor, 4096):
             pass
     reasons.put("standard input closed")
