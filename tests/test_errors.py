@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sonic.errors import DataError, ModuleError, one_line
+from sonic.errors import DataError, ModuleError, one_line, shown
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,13 @@ from sonic.errors import DataError, ModuleError, one_line
 def test_one_line_says_what_happened(error: BaseException, text: str) -> None:
     assert one_line(error) == text
     assert str(ModuleError("m", "chunk 0", error)) == f"module m failed on chunk 0: {text}"
+
+
+def test_a_value_is_shown_in_short() -> None:
+    assert [shown(value) for value in ("a", 3, 1.5, [1, "b"], None)] == ["'a'", "3", "1.5", "[1, 'b']", "None"]
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, "x" * 10**6, b"x" * 10**6, 10**10**5, list(range(10**5)), {str(n): n for n in range(10**4)}):
+        assert len(shown(value)) < 300
+    assert shown(2**64) == "a number of 65 bits"

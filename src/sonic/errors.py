@@ -25,6 +25,7 @@ The transport's codes (gRPC, HTTP) are in :mod:`sonic.protocol.status` alone.
 
 from __future__ import annotations
 
+import reprlib
 from typing import ClassVar
 
 
@@ -129,6 +130,28 @@ class RateLimited(Unavailable):
     def __init__(self, text: str, wait_s: float = 0.0) -> None:
         super().__init__(text)
         self.wait_s = wait_s
+
+
+class _Short(reprlib.Repr):
+    """No deeper, longer or wider than a message can be, whatever somebody sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = 100
+        self.maxlist = self.maxtuple = self.maxdict = 4
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write very long ones.
+        return super().repr_int(x, level) if x.bit_length() <= 64 else f"a number of {x.bit_length()} bits"
+
+
+_short = _Short()
+
+
+def shown(value: object) -> str:
+    """Write a value that somebody gave as it stands in a message: like ``repr``, but short."""
+    return _short.repr(value)
 
 
 def one_line(error: BaseException) -> str:

@@ -110,6 +110,18 @@ def test_json_request_as_people_write_it() -> None:
         (b"{", None, "the body is not an infer request: .*"),
         (b"[]", None, "the body is not an infer request: .*"),
         (b"{}", None, "the body is not an infer request: .*inputs.*"),
+        (b'{"inputs": NaN}', None, "the body is not an infer request: Expected `array`, got `float`.*"),
+        (b'{"inputs": [], "id": "\\ud800", "x": NaN}', None, "the body is not an infer request: .*"),
+        (b'{"inputs": [], "id": "\xed\xa0\x80", "x": NaN}', None, "the body is not an infer request: .*"),
+        (b'{"inputs": ' * 100_000, None, "the body is not an infer request: .*"),
+        (b'{"x": NaN, "inputs": ' + b"[" * 100_000, None, "the body is not an infer request: .*"),
+        (document(data=[1, 10**4000]), None, "input 'x': a value is out of the range of FP32"),
+        (document(shape=[2**62] * 400, data=[]), None, "input 'x': a shape has at most 64 dimensions, given 400"),
+        (
+            document(parameters={"binary_data_size": 2**64}),
+            None,
+            "input 'x': binary_data_size is a number of 65 bits, .*",
+        ),
         (b"{}", 5, "Inference-Header-Content-Length is 5, and the body has 2 bytes"),
         (b"{}", -1, "Inference-Header-Content-Length is -1, .*"),
         (document(), None, "input 'x': has neither data nor binary_data_size"),
@@ -259,3 +271,7 @@ def test_reads_what_tritonclient_sends_and_tritonclient_what_we_send() -> None:
         sent, length = codec.response_to_wire(InferResponse("m", "1", {"y": array}), Form(binary_out))
         result = httpclient.InferenceServerClient.parse_response_body(sent, header_length=length)
         np.testing.assert_array_equal(result.as_numpy("y"), array)
+
+
+def test_an_error_of_anybody_can_be_read() -> None:
+    assert codec.error_from_wire(b'{"error": ' + b"[" * 100_000).startswith('{"error": [[[')

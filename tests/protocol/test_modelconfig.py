@@ -179,6 +179,22 @@ def test_json_has_the_names_of_the_text_or_protobufs_own() -> None:
         assert modelconfig.parse_json(text, "config") == config
 
 
+@pytest.mark.parametrize("name", ["../x.onnx", "/etc/passwd", "a/../../x", "..", "a\\\\..\\\\x", "\\0"])
+def test_files_outside_the_models_folder_are_refused(name: str) -> None:
+    for text in (
+        f'default_model_filename: "{name}"',
+        f'cc_model_filenames {{ key: "7.0" value: "{name}" }}',
+        f'output {{ label_filename: "{name}" }}',
+        f'model_warmup {{ inputs {{ key: "x" value {{ input_data_file: "{name}" }} }} }}',
+    ):
+        with pytest.raises(ConfigError, match=r"^[a-z_]+ '.*' is not in the model's folder$"):
+            modelconfig.check_filenames(modelconfig.parse(text))
+
+
+def test_files_below_the_models_folder_are_fine() -> None:
+    modelconfig.check_filenames(modelconfig.parse('default_model_filename: "sub/model..2.onnx" output { name: "y" }'))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "1" * 5000, '{"max_batch_size": "many"}', '{"nope": 1}'])
 def test_what_is_no_json_of_a_configuration(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^config: .+$"):

@@ -41,6 +41,13 @@ def test_broken_messages_are_refused(data: bytes) -> None:
         rawfields.split_raw(data, 7)
 
 
+def test_a_message_of_countless_fields_is_refused_before_it_takes_the_memory() -> None:
+    for field in (b"\x3a\x00", b"\x08\x00"):
+        rawfields.split_raw(field * rawfields.MAX_FIELDS, 7)
+        with pytest.raises(InvalidRequest, match="a message has at most 65536 fields"):
+            rawfields.split_raw(field * 10**7, 7)
+
+
 def test_more_than_protobuf_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rawfields, "MAX_BYTES", 10)
     with pytest.raises(InvalidRequest, match="at most 10 bytes, given 11"):

@@ -141,3 +141,36 @@ def test_values_that_do_not_fit_are_refused(values: list, dtype: DType, text: st
 def test_bytes_that_json_cannot_say() -> None:
     with pytest.raises(InvalidRequest, match="ask for binary data"):
         to_values(np.array([b"\xff"], object), DType.BYTES)
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        ([2**62] * 400_000, "a shape has at most 64 dimensions, given 400000"),
+        ([10**400], "a dimension of more than 63 bits"),
+        ([2**62] * 64, "is .* bytes, given 0"),
+        ([0, 2**62, 2**62], "is not one that an array can have"),
+        ([1] * 65, "at most 64 dimensions"),
+        ([-1], r"shape \[-1\] has a negative dimension"),
+    ],
+)
+def test_shapes_that_no_array_has(shape: list[int], text: str) -> None:
+    with pytest.raises(InvalidRequest, match=text):
+        from_wire(b"", DType.FP32, shape)
+    with pytest.raises(InvalidRequest):
+        from_values([], DType.FP32, shape)
+
+
+def test_a_wrong_value_is_shown_in_short() -> None:
+    deep: list = []
+    for _ in range(900):
+        deep = [{"a": deep}]
+    for value in ({"a": deep}, "x" * 10**6, 10**5000, -(10**5000)):
+        with pytest.raises(InvalidRequest) as caught:
+            from_values([value], DType.INT64, [1])
+        assert len(str(caught.value)) < 300
+
+
+def test_half_a_character_is_no_text() -> None:
+    with pytest.raises(InvalidRequest, match="no text"):
+        from_values(["\ud800"], DType.BYTES, [1])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import threading
 import weakref
@@ -13,9 +14,11 @@ from sonic.errors import ConfigError, InvalidRequest, ModelNotFound, Unavailable
 from sonic.protocol.messages import InferRequest
 from sonic.server.dataplane import Dataplane
 from sonic.server.repository import Repository
+from sonic.server.tracing import Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -124,6 +127,13 @@ def test_a_configuration_comes_with_the_request_to_load(folder: Any, opened: Any
         ({"config": "{"}, InvalidRequest, "model 'a': parameter config: "),
         ({"config": '{"nope": 1}'}, InvalidRequest, 'no field named "nope"'),
         ({"config": 1}, InvalidRequest, "takes the parameter config, a text"),
+        ({"config": '{"max_batch_size": -1}'}, InvalidRequest, "max_batch_size is -1"),
+        (
+            {"config": '{"default_model_filename": "../../b/1/x"}'},
+            InvalidRequest,
+            "is not in the model's folder",
+        ),
+        ({"config": '{"version_policy": {"specific": {"versions": [-7]}}}'}, InvalidRequest, "none of the versions"),
         ({"other": "x"}, InvalidRequest, "given 'other'"),
     ],
 )
@@ -135,6 +145,21 @@ def test_other_parameters_of_a_load(
     with pytest.raises(error, match=complaint):
         dataplane.load("a", parameters)
     assert dataplane.model_ready("a"), "it stays as it was"
+
+
+def test_names_of_no_model_are_not_traced(folder: Any, tmp_path: Path) -> None:
+    folder.onnx("a")
+    repository = Repository([folder.path])
+    repository.load_all()
+    tracer = Tracer(tmp_path / "traces")
+    dataplane = Dataplane(repository, traces=tracer)
+    try:
+        dataplane.trace_settings("", {"trace_level": ["TIMESTAMPS"], "trace_rate": ["1"]})
+        assert isinstance(dataplane.infer(request("nope")).exception(0), ModelNotFound)
+        dataplane.infer(request()).result(10)
+        assert [trace["model_name"] for trace in json.loads((tmp_path / "traces").read_text())] == ["a"]
+    finally:
+        dataplane.close()
 
 
 @pytest.mark.parametrize("parameters", [{"unload_dependents": "yes"}, {"other": True}])

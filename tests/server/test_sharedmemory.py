@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sonic.errors import InvalidRequest, RegionNotFound, Unsupported
 from sonic.protocol.form import Span
+from sonic.server import sharedmemory
 from sonic.server.sharedmemory import PeerRegions, RegionStatus, SharedMemory, is_local
 
 if TYPE_CHECKING:
@@ -61,7 +62,22 @@ def test_no_byte_outside_is_ever_seen(segment: Segment, offset: int, size: int, 
 
 
 @pytest.mark.parametrize(
-    "key", ["", "/", ".", "..", "/..", "../etc/passwd", "/../etc/passwd", "a/b", "//a", "a\0b", "x" * 300, "\udcff/"]
+    "key",
+    [
+        "",
+        "/",
+        ".",
+        "..",
+        "/..",
+        "../etc/passwd",
+        "/../etc/passwd",
+        "a/b",
+        "//a",
+        "a\0b",
+        "x" * 300,
+        "\udcff/",
+        "\ud800",
+    ],
 )
 def test_keys_that_are_no_names(key: str) -> None:
     with pytest.raises(InvalidRequest, match="is not the name of shared memory"):
@@ -79,9 +95,22 @@ def test_what_cannot_be_registered(segment: Segment) -> None:
             memory.register("r", segment.name, offset, size)
     with pytest.raises(InvalidRequest, match=f"has {SIZE} bytes"):
         memory.register("r", segment.name, 2**63, 2**64 - 1)
+    with pytest.raises(InvalidRequest, match="at most 255 characters"):
+        memory.register("r" * 256, segment.name, 0, 1)
     memory.register("r", segment.name, 0, 1)
     with pytest.raises(InvalidRequest, match="region 'r' is registered already"):
         memory.register("r", segment.name, 0, 1)
+
+
+def test_there_are_not_countless_regions(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharedmemory, "MAX_REGIONS", 2)
+    memory = SharedMemory()
+    for name in "ab":
+        memory.register(name, segment.name, 0, 1)
+    with pytest.raises(InvalidRequest, match="2 shared memory regions are registered already"):
+        memory.register("c", segment.name, 0, 1)
+    memory.unregister("a")
+    memory.register("c", segment.name, 0, 1)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no folder of shared memory here")

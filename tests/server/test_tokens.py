@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,9 @@ def test_web_tokens(accepted: Tokens) -> None:
         token()[:-4] + "AAAA",
         "a.b.c",
         "..",
+        f"{base64.urlsafe_b64encode(b'[' * 30_000).decode()}.e30.e30",
+        f"{base64.urlsafe_b64encode(b'9' * 5_000).decode()}.e30.e30",
+        "\u00e9.\udcff.x",
     ],
 )
 def test_web_tokens_that_are_refused(bad: str, accepted: Tokens) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from sonic.errors import InvalidRequest, Unsupported
+from sonic.errors import InvalidRequest, Unsupported, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +125,7 @@ def span_of(parameters: Mapping[str, Parameter]) -> Span | None:
                 raise InvalidRequest(f"parameter {name} is given without {REGION}")
         return None
     if not isinstance(region, str):
-        raise InvalidRequest(f"parameter {REGION} is the name of a region, given {region!r}")
+        raise InvalidRequest(f"parameter {REGION} is the name of a region, given {shown(region)}")
     if BYTE_SIZE not in parameters:
         raise InvalidRequest(f"parameter {REGION} is given without {BYTE_SIZE}")
     return Span(region, _bytes(parameters, OFFSET), _bytes(parameters, BYTE_SIZE))
@@ -160,7 +160,7 @@ class FormReader:
                 self._named[output] = flag(parameters, BINARY)
             classes = parameters.get(CLASSES, 0)
             if isinstance(classes, bool) or not isinstance(classes, int) or not 0 <= classes < 2**31:
-                raise InvalidRequest(f"parameter {CLASSES} is a number of classes, given {classes!r}")
+                raise InvalidRequest(f"parameter {CLASSES} is a number of classes, given {shown(classes)}")
             span = span_of(parameters)
             if span is not None:
                 if classes:
@@ -186,12 +186,12 @@ def flag(parameters: Mapping[str, Parameter], name: str) -> bool:
     """
     value = parameters.get(name, False)
     if not isinstance(value, bool):
-        raise InvalidRequest(f"parameter {name} is true or false, given {value!r}")
+        raise InvalidRequest(f"parameter {name} is true or false, given {shown(value)}")
     return value
 
 
 def _bytes(parameters: Mapping[str, Parameter], name: str) -> int:
     value = parameters.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidRequest(f"parameter {name} is a number of bytes, given {value!r}")
+        raise InvalidRequest(f"parameter {name} is a number of bytes, given {shown(value)}")
     return value

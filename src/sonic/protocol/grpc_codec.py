@@ -172,7 +172,7 @@ def response_from_wire(data: bytes, regions: Regions | None = None) -> InferResp
         header, raw = split_raw(data, _RAW_OUTPUTS)
         message = _parse(pb.ModelInferResponse, header)
         arrays, dtypes = _tensors("output", message.outputs, raw, regions)
-    except InvalidRequest as error:
+    except (InvalidRequest, Unsupported) as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
         model=message.model_name,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import numpy as np
 
-from sonic.errors import InvalidRequest, ModelFailed, Unsupported
+from sonic.errors import InvalidRequest, ModelFailed, Unsupported, shown
 from sonic.protocol import grpc_codec, tensors
 from sonic.protocol.form import BINARY, CLASSES, FormReader, flag, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
@@ -207,7 +207,7 @@ def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
         head, tail = _part(body, header_length)
         document = decode_as(head, _Response, "an infer response")
         arrays, dtypes = _read("output", document.outputs, tail, None)
-    except InvalidRequest as error:
+    except (InvalidRequest, Unsupported) as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
         model=document.model_name,
@@ -247,7 +247,7 @@ def error_from_wire(body: bytes) -> str:
     """Text of an error's body, which may be of a proxy and no JSON at all."""
     try:
         return msgspec.json.decode(body, type=_Error).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return " ".join(body[:200].decode(errors="replace").split())
 
 
@@ -337,7 +337,9 @@ def _read(
                 arrays[tensor.name] = tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
             elif size is not None:
                 if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - position:
-                    raise InvalidRequest(f"binary_data_size is {size!r}, and {len(tail) - position} bytes are left")
+                    raise InvalidRequest(
+                        f"binary_data_size is {shown(size)}, and {len(tail) - position} bytes are left"
+                    )
                 if tensor.data is not None:
                     raise InvalidRequest("has both data and binary_data_size")
                 arrays[tensor.name] = tensors.from_wire(tail[position : position + size], dtype, tensor.shape)
@@ -389,7 +391,15 @@ def decode_as(data: Buffer, kind: type[T], what: str) -> T:
         raise InvalidRequest(f"the body is not {what}: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         strict = error
-    try:
-        return msgspec.convert(json.loads(bytes(data)), kind)  # it may hold NaN or Infinity
-    except (ValueError, RecursionError):
-        raise InvalidRequest(f"the body is not {what}: {strict}") from None
+    content = bytes(data)
+    if b"NaN" in content or b"Infinity" in content:  # for which strict JSON has no word
+        try:
+            document = json.loads(content.decode())
+            if b"\\u" in content:  # halves of characters pass json, and nothing that follows
+                json.dumps(document, ensure_ascii=False).encode()
+            return msgspec.convert(document, kind)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(f"the body is not {what}: {error}") from None
+        except (ValueError, RecursionError):
+            pass  # what is wrong the strict reader has said
+    raise InvalidRequest(f"the body is not {what}: {strict}")

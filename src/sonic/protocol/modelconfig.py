@@ -127,6 +127,32 @@ def validate(config: ModelConfig) -> None:
         raise ConfigError(f"configuration of model {config.name!r}: {complaint}")
 
 
+def check_filenames(config: ModelConfig) -> None:
+    """Check that the files which a configuration names are in the model's folder, by their names.
+
+    To be called before one of them is opened: a ``model.py`` is executed, and a configuration may be a client's. What
+    links lead to is the owner's business.
+
+    Raises
+    ------
+    ConfigError
+        With the setting and the name.
+    """
+    named = [("default_model_filename", config.default_model_filename)]
+    named += [("cc_model_filenames", name) for name in config.cc_model_filenames.values()]
+    named += [("label_filename", output.label_filename) for output in config.output]
+    named += [
+        ("input_data_file", given.input_data_file)
+        for sample in config.model_warmup
+        for given in sample.inputs.values()
+        if given.WhichOneof("input_data_type") == "input_data_file"
+    ]
+    for setting, name in named:
+        parts = name.replace("\\", "/").split("/")
+        if name and (not parts[0] or ".." in parts or "\0" in name):
+            raise ConfigError(f"{setting} {name!r} is not in the model's folder")
+
+
 def to_spec(config: ModelConfig, version: str) -> ModelSpec:
     """Return what a client sees of a model: shapes with the batch dimension where there is one.
 

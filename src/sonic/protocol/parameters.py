@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sonic.errors import InvalidRequest
+from sonic.errors import InvalidRequest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,8 @@ TIMEOUT = "timeout"
 
 PRIORITY = "priority"
 """1 goes first; 0, and what the model does not have, is the model's default."""
+
+_DIGITS = len(str(2**64))
 
 
 def put_timeout_s(parameters: Mapping[str, Parameter], timeout_s: float | None) -> dict[str, Parameter]:
@@ -38,12 +40,11 @@ def pop_timeout_s(parameters: dict[str, Parameter]) -> float | None:
     InvalidRequest
         If it is not a number of microseconds.
     """
-    timeout = parameters.pop(TIMEOUT, 0)
-    if isinstance(timeout, str):  # as some clients send it
-        timeout = int(timeout) if timeout.isdecimal() else -1
-    if isinstance(timeout, bool | float) or timeout < 0:
-        raise InvalidRequest(f"parameter timeout is a whole number of microseconds, given {timeout!r}")
-    return timeout / 1e6 if timeout else None
+    given = parameters.pop(TIMEOUT, 0)
+    timeout_us = _whole(given)
+    if timeout_us is None:
+        raise InvalidRequest(f"parameter timeout is a whole number of microseconds, given {shown(given)}")
+    return timeout_us / 1e6 if timeout_us else None
 
 
 def priority_of(parameters: Mapping[str, Parameter]) -> int:
@@ -54,9 +55,14 @@ def priority_of(parameters: Mapping[str, Parameter]) -> int:
     InvalidRequest
         If it is not a whole number.
     """
-    priority = parameters.get(PRIORITY, 0)
-    if isinstance(priority, str):
-        priority = int(priority) if priority.isdecimal() else -1
-    if isinstance(priority, bool | float) or priority < 0:
-        raise InvalidRequest(f"parameter priority is a whole number of 0 or more, given {priority!r}")
+    given = parameters.get(PRIORITY, 0)
+    priority = _whole(given)
+    if priority is None:
+        raise InvalidRequest(f"parameter priority is a whole number of 0 or more, given {shown(given)}")
     return priority
+
+
+def _whole(value: Parameter) -> int | None:
+    if isinstance(value, str):  # as some clients send it
+        value = int(value) if value.isascii() and value.isdecimal() and len(value) <= _DIGITS else -1
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64 else None

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 2**31 - 1
 """Largest message of protobuf."""
 
+MAX_FIELDS = 1 << 16
+"""Most fields of a message that is read here, each of which costs far more than the two bytes it may be sent in."""
+
 
 def join_raw(header: bytes, raw: Sequence[Buffer], number: int) -> bytes:
     """Append a repeated bytes field to a serialised message.
@@ -60,13 +63,16 @@ def split_raw(data: bytes, number: int) -> tuple[bytes, list[memoryview]]:
     Raises
     ------
     InvalidRequest
-        If the bytes are no message of protobuf.
+        If the bytes are no message of protobuf, or one of too many fields.
     """
     view = memoryview(data)
     raw: list[memoryview] = []
     rest: list[memoryview] = []
-    position = kept = 0
+    position = kept = fields = 0
     while position < len(view):
+        fields += 1
+        if fields > MAX_FIELDS:
+            raise InvalidRequest(f"a message has at most {MAX_FIELDS} fields, and this one has more")
         start = position
         tag, position = _read_varint(view, position)
         kind = tag & 7

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.errors import InvalidRequest
+from sonic.errors import InvalidRequest, shown
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
     Buffer = bytes | bytearray | memoryview
+
+_MAX_DIMENSIONS = 64  # of numpy
 
 
 def to_wire(array: Array, dtype: DType) -> Buffer:
@@ -149,12 +151,12 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
     kinds: tuple[type, ...] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}[dtype.numpy.kind]
     for value in flat:
         if not isinstance(value, kinds) or (isinstance(value, bool) and dtype is not DType.BOOL):
-            raise InvalidRequest(f"{value!r} is not a value of {dtype.name}")
+            raise InvalidRequest(f"{shown(value)} is not a value of {dtype.name}")
     if dtype.numpy.kind in "iu" and flat:
         info = np.iinfo(dtype.value)
         for value in (min(flat), max(flat)):
             if not info.min <= value <= info.max:
-                raise InvalidRequest(f"{value} is out of the range of {dtype.name}")
+                raise InvalidRequest(f"{shown(value)} is out of the range of {dtype.name}")
     try:
         with np.errstate(over="raise"):
             return _shaped(
@@ -165,8 +167,14 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
 
 
 def _count(shape: Sequence[int]) -> int:
-    if any(size < 0 for size in shape):
-        raise InvalidRequest(f"shape {list(shape)} has a negative dimension")
+    # Before they are multiplied: the product of a million of them would take hours.
+    if len(shape) > _MAX_DIMENSIONS:
+        raise InvalidRequest(f"a shape has at most {_MAX_DIMENSIONS} dimensions, given {len(shape)}")
+    for size in shape:
+        if size < 0:
+            raise InvalidRequest(f"shape {shown(list(shape))} has a negative dimension")
+        if size >= 2**63:
+            raise InvalidRequest(f"shape {shown(list(shape))} has a dimension of more than 63 bits")
     return prod(shape)
 
 
@@ -194,7 +202,10 @@ def _content(element: object) -> bytes:
     if isinstance(element, bytes):
         return element
     if isinstance(element, str):
-        return element.encode()
+        try:
+            return element.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"an element of BYTES is no text: {shown(element)}") from None
     raise InvalidRequest(f"an element of BYTES is bytes or str, given {type(element).__name__}")
 
 

@@ -110,6 +110,8 @@ class Dataplane:
         try:
             if self._draining.is_set():
                 raise Unavailable("the server is shutting down and takes no more requests")
+            if self.traces.active:
+                self._repository.get(request.model, request.version)  # names of none would be counted for ever
             if self.traces.active and (trace := self.traces.sample(request)) is not None:
                 future = self._repository.submit(request, inline=inline, observe=trace.observe)
                 future.add_done_callback(lambda _: trace.end())
@@ -238,7 +240,7 @@ class Dataplane:
         Unsupported
             If clients may not, or if `parameters` bring the model's files.
         InvalidRequest
-            If the parameters make no sense.
+            If the parameters make no sense, or the configuration among them.
         ModelNotFound, ConfigError
             If it is not there, or cannot be loaded.
         """
@@ -253,7 +255,12 @@ class Dataplane:
                 config = parse_json(value, f"model {name!r}: parameter config")
             except ConfigError as error:
                 raise InvalidRequest(str(error)) from None
-        self._repository.load(name, config)
+        try:
+            self._repository.load(name, config)
+        except ConfigError as error:
+            if config is None:
+                raise
+            raise InvalidRequest(str(error)) from error
 
     def unload(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Unload a model, waiting for the requests that it has.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sonic.errors import InvalidRequest, Unsupported
+from sonic.errors import InvalidRequest, Unsupported, shown
 from sonic.protocol import http_codec
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _Extensions:
         for name, value in _changes(call).items():
             values = value if isinstance(value, list) or value is None else [value]
             if values is not None and not all(isinstance(text, str | int) for text in values):
-                raise InvalidRequest(f"trace setting {name} is a string or strings, given {value!r}")
+                raise InvalidRequest(f"trace setting {name} is a string or strings, given {shown(value)}")
             changes[name] = [str(text) for text in values] if values else None
         settings = self._dataplane.trace_settings(call.path.get("model", ""), changes)
         return {name: list(values) if name == "trace_level" else values[0] for name, values in settings.items()}

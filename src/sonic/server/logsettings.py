@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from sonic.errors import InvalidRequest, Unsupported
+from sonic.errors import InvalidRequest, Unsupported, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,16 +80,18 @@ class LogSettings(logging.Filter):
 
     def _check(self, name: str, value: Setting) -> None:
         if name not in self._settings:
-            raise InvalidRequest(f"no log setting {name!r}: there is {', '.join(self._settings)}")
+            raise InvalidRequest(f"no log setting {shown(name)}: there is {', '.join(self._settings)}")
         if name == "log_file" and value != self._settings[name]:
             raise Unsupported("log_file is for the server's command line, not for clients")
         if name in _SWITCHES and not isinstance(value, bool):
-            raise InvalidRequest(f"log setting {name} is true or false, given {value!r}")
-        if name == "log_verbose_level" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise InvalidRequest(f"log setting {name} is a number from 0, given {value!r}")
+            raise InvalidRequest(f"log setting {name} is true or false, given {shown(value)}")
+        if name == "log_verbose_level" and (
+            isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32
+        ):
+            raise InvalidRequest(f"log setting {name} is a number from 0 to {2**32 - 1}, given {shown(value)}")
         if name == "log_format":
             if value not in _FORMATS:
-                raise InvalidRequest(f"log setting {name} is {' or '.join(_FORMATS)}, given {value!r}")
+                raise InvalidRequest(f"log setting {name} is {' or '.join(_FORMATS)}, given {shown(value)}")
             if value != self._settings[name]:
                 raise Unsupported("log_format is for the server's command line, not for clients")
 

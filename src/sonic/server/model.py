@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
 from sonic.protocol.messages import Duration, InferResponse
-from sonic.protocol.modelconfig import to_spec
+from sonic.protocol.modelconfig import check_filenames, to_spec
 from sonic.protocol.parameters import priority_of
 from sonic.server.backends.base import LoadContext, Rows, backend_for, first_line
 from sonic.server.cache import key_of
@@ -104,6 +104,7 @@ class ServedModel:
         self._lock = threading.Lock()
 
     def _load(self, context: LoadContext, default_max_batch: int, max_queue: int) -> None:
+        check_filenames(context.config)
         kind, backend_class = backend_for(context.config, context.folder)
         self._backend = backend = backend_class(context)
         config = copy.deepcopy(context.config)

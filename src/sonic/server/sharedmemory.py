@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from sonic.errors import InvalidRequest, RegionNotFound, Unsupported
+from sonic.errors import InvalidRequest, RegionNotFound, Unsupported, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sonic.protocol.form import Span
 
 MAX_NAME = 255
+MAX_REGIONS = 4096
+"""Registered at the same time. The system allows a process some 65,000 mappings, and the server needs its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,14 @@ class SharedMemory:
         Raises
         ------
         InvalidRequest
-            If the name is taken or empty, there is no such memory, or it does not have these bytes.
+            If the name is taken, empty or too long, there is no such memory, it does not have these bytes, or there
+            are :data:`MAX_REGIONS` already.
         """
-        what = f"shared memory region {name!r}"
         if not name:
             raise InvalidRequest("a shared memory region has a name, given ''")
+        if len(name) > MAX_NAME:
+            raise InvalidRequest(f"the name of a shared memory region has at most {MAX_NAME} characters")
+        what = f"shared memory region {name!r}"
         status = RegionStatus(name, key, offset, byte_size)
         with self._lock:
             self._refuse_taken(name)
@@ -164,6 +169,8 @@ class SharedMemory:
             raise RegionNotFound(f"no shared memory region {name!r} is registered") from None
 
     def _refuse_taken(self, name: str) -> None:
+        if len(self._regions) >= MAX_REGIONS:
+            raise InvalidRequest(f"{MAX_REGIONS} shared memory regions are registered already: unregister one first")
         if name in self._regions:
             raise InvalidRequest(f"shared memory region {name!r} is registered already: unregister it first")
 
@@ -204,8 +211,8 @@ def is_local(peer: str) -> bool:
 
 def _map(status: RegionStatus, what: str) -> memoryview:
     inner = status.key.removeprefix("/")
-    if not inner or len(os.fsencode(inner)) > MAX_NAME or inner in (".", "..") or "/" in inner or "\0" in inner:
-        raise InvalidRequest(f"{what}: key {status.key!r} is not the name of shared memory, such as '/input_data'")
+    if not inner or not _fits(inner) or inner in (".", "..") or "/" in inner or "\0" in inner:
+        raise InvalidRequest(f"{what}: key {shown(status.key)} is not the name of shared memory, such as '/input_data'")
     if status.byte_size <= 0 or status.offset < 0:
         raise InvalidRequest(f"{what}: given offset {status.offset} and byte size {status.byte_size}")
     try:
@@ -226,3 +233,10 @@ def _map(status: RegionStatus, what: str) -> memoryview:
     finally:
         os.close(descriptor)
     return memoryview(mapped)[skip:]
+
+
+def _fits(name: str) -> bool:
+    try:
+        return len(os.fsencode(name)) <= MAX_NAME
+    except UnicodeEncodeError:  # half a character
+        return False

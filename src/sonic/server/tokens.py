@@ -106,6 +106,8 @@ class _WebTokens:
             )
         except self._jwt.PyJWTError as error:
             raise Unauthenticated(f"the token is refused: {error}") from None
+        except (RecursionError, ValueError):  # of its JSON and its text, which PyJWT lets pass
+            raise Unauthenticated("the token is refused: it cannot be read") from None
         return f"{claims.get('iss', '')}#{claims.get('sub', '')}"
 
 
@@ -121,7 +123,7 @@ def _read_static(path: Path) -> dict[bytes, str]:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def _text(path: Path, option: str) -> str:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError, InvalidRequest, Unsupported
+from sonic.errors import ConfigError, InvalidRequest, Unsupported, shown
 
 if TYPE_CHECKING:
     import os
@@ -170,7 +170,7 @@ class Tracer:
 
     def _check(self, name: str, values: Sequence[str] | None) -> None:
         if name not in self._common:
-            raise InvalidRequest(f"no trace setting {name!r}: there is {', '.join(self._common)}")
+            raise InvalidRequest(f"no trace setting {shown(name)}: there is {', '.join(self._common)}")
         if name in _FIXED:
             if values is not None and tuple(values) != self._common[name]:
                 raise Unsupported(f"{name} is for the server's command line, not for clients")
@@ -178,12 +178,14 @@ class Tracer:
             return
         elif name == "trace_level":
             if not values or any(value not in _LEVELS for value in values) or len(values) > 1:
-                raise InvalidRequest(f"trace setting {name} is {' or '.join(_LEVELS)}, given {', '.join(values)!r}")
+                raise InvalidRequest(
+                    f"trace setting {name} is {' or '.join(_LEVELS)}, given {shown(', '.join(values))}"
+                )
             if tuple(values) != ("OFF",) and self._file is None:
                 raise Unsupported("there is no file for traces: the server was not started with --trace-file")
         elif len(values) != 1 or not _is_number(values[0]) or int(values[0]) < _SMALLEST[name]:
             smallest = _SMALLEST[name]
-            raise InvalidRequest(f"trace setting {name} is a number from {smallest}, given {', '.join(values)!r}")
+            raise InvalidRequest(f"trace setting {name} is a number from {smallest}, given {shown(', '.join(values))}")
 
 
 class _TraceFile:
