@@ -14,6 +14,8 @@ import pytest
 
 import sonic
 from sonic.protocol.messages import InferRequest
+from sonic.server.guard import Guard
+from sonic.server.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +61,7 @@ def top(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_one_interval_for_a_pipe(flags: tuple[str, ...], server: Server) -> None:
     done = top(server.http_url, "--interval-s", "0.2", *flags)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"sonic top {server.metrics_url}\n")
+    assert done.stdout.startswith(f"sonic top {server.http_url}/metrics\n")
     name, version, requests, rows, batch = done.stdout.splitlines()[-1].split()[:5]
     assert (name, version, batch) == ("one", "1", "4")
     assert float(requests) > 1
@@ -70,6 +72,21 @@ def test_no_server(folder: Path) -> None:
     done = top("http://127.0.0.1:1/metrics", "--once")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"sonic: no answer from http://127.0.0.1:1/metrics: .*\n", done.stderr)
+
+
+def test_a_server_that_wants_a_token(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("open-sesame ana\n")
+    (tmp_path / "mine").write_text("open-sesame\n")
+    with sonic.serve(folder, cores=1, metrics_port=None, guard=Guard(Tokens(tmp_path / "tokens"))) as server:
+        arguments = (server.http_url, "--interval-s", "0.1", "--once")
+        done = top(*arguments, "--token-file", str(tmp_path / "mine"))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"{server.http_url}/metrics" in done.stdout
+        done = top(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.match(r"sonic: no metrics at http://.*: it wants a token", done.stderr)
+        done = top(*arguments, "--token-file", str(tmp_path / "absent"))
+        assert re.fullmatch(r"sonic: cannot read --token-file .*absent: No such file or directory\n", done.stderr)
 
 
 def test_no_url() -> None:

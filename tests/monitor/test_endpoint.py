@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import httpx
@@ -10,6 +11,7 @@ from sonic.monitor.endpoint import Endpoint, candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 METRICS = '# TYPE nv_inference_count counter\nnv_inference_count{model="a",version="1"} 1\n'
 
@@ -41,12 +43,10 @@ def endpoint(url: str, answer: Callable[[httpx.Request], httpx.Response]) -> End
     return Endpoint(url, transport=httpx.MockTransport(answer))
 
 
-def server(metrics_port: int, told: int | None = None) -> Callable[[httpx.Request], httpx.Response]:
+def server(metrics_port: int) -> Callable[[httpx.Request], httpx.Response]:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.port == metrics_port and request.url.path == "/metrics":
             return httpx.Response(200, text=METRICS)
-        if told is not None and request.url.path == "/status.json":
-            return httpx.Response(200, json={"metrics_port": told})
         if request.url.port in (8000, 8001, metrics_port):
             return httpx.Response(404)
         raise httpx.ConnectError("connection refused")
@@ -59,18 +59,6 @@ def test_it_is_found_by_habit(url: str) -> None:
     with endpoint(url, server(8002)) as found:
         assert ("a", "1") in found.scrape().models
         assert found.url == "http://h:8002/metrics"
-        found.scrape()
-
-
-def test_a_sonic_server_says_where() -> None:
-    with endpoint("h:8000", server(43117, told=43117)) as found:
-        found.scrape()
-        assert found.url == "http://h:43117/metrics"
-
-
-@pytest.mark.parametrize("told", [None, 0, 99999, "x", True])
-def test_what_is_said_may_make_no_sense(told: object) -> None:
-    with endpoint("h:8000", server(43117, told=told)) as found, pytest.raises(Unavailable):
         found.scrape()
 
 
@@ -100,3 +88,43 @@ def test_something_else_answers() -> None:
         pytest.raises(DataError, match="http://h:80/metrics: the answer"),
     ):
         found.scrape()
+
+
+def guarded(request: httpx.Request) -> httpx.Response:
+    """Metrics behind a token at 8000, and something else next to it that must not see one."""
+    if request.url.port != 8000:
+        assert "authorization" not in request.headers
+        return httpx.Response(404)
+    if request.headers.get("authorization") != "Bearer open-sesame":
+        return httpx.Response(401)
+    return httpx.Response(200, text=METRICS)
+
+
+def test_a_token_goes_where_it_is_meant_to() -> None:
+    with Endpoint("h:8000", token="open-sesame", transport=httpx.MockTransport(guarded)) as found:
+        assert ("a", "1") in found.scrape().models
+        assert found.url == "http://h:8000/metrics"
+
+
+@pytest.mark.parametrize(
+    ("token", "complaint"), [(None, "it wants a token ("), ("old", "it wants a token, and not this one (")]
+)
+def test_a_token_is_wanted(token: str | None, complaint: str) -> None:
+    with (
+        Endpoint("h:8000", token=token, transport=httpx.MockTransport(guarded)) as found,
+        pytest.raises(Unavailable, match=re.escape(complaint)),
+    ):
+        found.scrape()
+
+
+@pytest.mark.parametrize("token", ["", "two words", "grün", "line\n"])
+def test_what_is_no_token(token: str) -> None:
+    with pytest.raises(ConfigError, match="the token is not one word"):
+        Endpoint("h", token=token)
+
+
+def test_authorities_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nonsense")
+    for name in ("ca.pem", "absent.pem"):
+        with pytest.raises(ConfigError, match=rf"cannot use the authorities in .*{name}: "):
+            Endpoint("https://h", ca=tmp_path / name)

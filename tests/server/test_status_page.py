@@ -16,8 +16,10 @@ import pytest
 
 import sonic
 from sonic.protocol.messages import InferRequest
+from sonic.server.guard import Guard
 from sonic.server.hardware import Machine
 from sonic.server.status_page import PAGE, snapshot
+from sonic.server.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -241,6 +243,45 @@ def test_models_that_come_and_go(folder: Any, serve: Any, page: Page) -> None:
     assert page.text("#empty:not([hidden])") == ""
     shutil.rmtree(folder.path / "new")
     page.until(lambda: "UNAVAILABLE: unloaded" in page.row("new")["model"])
+
+
+def test_a_token_lets_a_person_in(folder: Any, serve: Any, page: Page, tmp_path: Path) -> None:
+    folder.identity("secret", "INT8")
+    (tmp_path / "tokens").write_text("open-sesame ana\n")
+    url = serve(folder, guard=Guard(Tokens(tmp_path / "tokens"))).http_url
+
+    def enter(token: str) -> None:
+        field = page.browser.find_element("id", "token")
+        field.send_keys(token)
+        field.submit()
+
+    page.open(f"{url}/?every=0.1")
+    page.until(lambda: page.text("#state") == "locked")
+    assert page.text("#notice") == "The server wants a token before it shows anything."
+    assert page.browser.execute_script("return document.activeElement.id") == "token"
+    enter("sesame")
+    page.until(lambda: page.text("#notice") == "The server refuses this token.")
+    enter(" open-sesame ")
+    page.until(lambda: page.value("secret", "requests/s") == 0)
+    assert (page.text("#state"), page.text("#notice"), page.text("#entry:not([hidden])")) == ("ready", "", "")
+    page.open(f"{url}/?every=0.1")  # the tab knows it still
+    page.until(lambda: page.text("#state") == "ready")
+    page.browser.execute_script("sessionStorage.clear()")
+
+
+def test_without_a_token_there_is_the_page_and_no_number(folder: Any, serve: Any, tmp_path: Path) -> None:
+    folder.identity("secret", "INT8")
+    (tmp_path / "tokens").write_text("open-sesame ana\n")
+    with httpx.Client(base_url=serve(folder, guard=Guard(Tokens(tmp_path / "tokens"))).http_url) as client:
+        page = client.get("/")
+        assert page.status_code == 200
+        assert "secret" not in page.text
+        for path in ("/status.json", "/metrics", "/v2", "/nothing", "/?x=1"):
+            status = client.get(path).status_code
+            assert status == (200 if path.startswith("/?") else 401), path
+        entitled = {"Authorization": "Bearer open-sesame"}
+        assert "nv_inference_count" in client.get("/metrics", headers=entitled).text
+        assert client.get("/status.json", headers=entitled).json()["models"][0]["name"] == "secret"
 
 
 @pytest.mark.parametrize("width", [360, 1200])

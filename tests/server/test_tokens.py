@@ -103,3 +103,18 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("# nobody\n")
     with pytest.raises(ConfigError, match="has no token"):
         Tokens(tmp_path / "t")
+
+
+def test_files_are_read_again_when_they_change(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("old ana\n")
+    (tmp_path / "keys").write_text(jwks("1"))
+    tokens = Tokens(tmp_path / "t", tmp_path / "keys")
+    assert tokens.owner("Bearer old") == "ana"
+    (tmp_path / "t").write_text("another ben\n")
+    assert tokens.owner("Bearer another") == "ben"
+    with pytest.raises(Unauthenticated, match="is not one that the server knows"):
+        tokens.owner("Bearer old")
+    with pytest.raises(Unauthenticated, match="signed with no key"):
+        tokens.owner(f"Bearer {token(kid='second')}")
+    (tmp_path / "keys").write_text(jwks("1", "second"))
+    assert tokens.owner(f"Bearer {token(kid='second')}") == "site#ana"

@@ -22,6 +22,11 @@ def serve(
     grpc_port: Annotated[int, typer.Option(help="0: any free one.")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="0: any free one.")] = 8002,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines.")] = "127.0.0.1",
+    metrics: Annotated[
+        bool,
+        typer.Option(help="Offer metrics to everyone, on a port of their own; at /metrics of HTTP they always are."),
+    ] = True,
+    metrics_host: Annotated[str | None, typer.Option(help="Host for that port; by default the same.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Serve this one only; repeatable.")] = None,
     cores: Annotated[int | None, typer.Option(min=1, help="Cores for the instances of one model.")] = None,
     default_max_batch: Annotated[
@@ -114,8 +119,9 @@ def serve(
             *repositories,
             grpc_port=grpc_port,
             http_port=http_port,
-            metrics_port=metrics_port,
+            metrics_port=metrics_port if metrics else None,
             host=host,
+            metrics_host=metrics_host,
             cores=cores,
             models=model or (),
             strict=exit_on_error,
@@ -204,7 +210,8 @@ def _show(server: Server) -> None:
         else:
             table.add_row(row.name, row.version, state, str(served.instances), _batch(served))
     Console().print(table)
-    for name, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url), ("metrics", server.metrics_url)):
+    metrics_url = server.metrics_url if server.metrics_port else f"{server.http_url}/metrics"
+    for name, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url), ("metrics", metrics_url)):
         typer.echo(f"{name:<8} {url}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,16 @@ def top(
     once: Annotated[
         bool, typer.Option("--once", help="Show one interval and exit; so it does where the output is no terminal.")
     ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="SONIC_TOKEN", help="Bearer token, for the HTTP port of a server that wants one."),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="The same, from a file: no list of processes shows it.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="Authorities of an https server's certificate, PEM; by default the system's.")
+    ] = None,
 ) -> None:
     """Show a server's models: rate, batch size, latency, queue.
 
@@ -32,13 +43,19 @@ def top(
     from rich.console import Console
     from rich.live import Live
 
-    from sonic.errors import DataError, Unavailable
+    from sonic.errors import ConfigError, DataError, Unavailable
     from sonic.monitor.endpoint import Endpoint
     from sonic.monitor.view import render
     from sonic.monitor.watch import Watch
 
+    if token_file is not None:
+        try:
+            token = token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ConfigError(f"cannot read --token-file {token_file}: {reason}") from error
     console, watch = Console(), Watch()
-    with Endpoint(url) as endpoint:
+    with Endpoint(url, token=token, ca=ca) as endpoint:
 
         def look() -> Screen:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from typing import TYPE_CHECKING, Self
 
 import httpx
@@ -11,6 +12,8 @@ from sonic.errors import ConfigError, DataError, Unavailable
 from sonic.monitor.rates import read
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sonic.monitor.rates import Scrape
 
 _URL = re.compile(
@@ -49,9 +52,13 @@ class Endpoint:
     Parameters
     ----------
     url : str
-        See :func:`candidates`. A Sonic server is also asked at its HTTP port where its metrics are.
+        See :func:`candidates`.
     timeout_s : float
         How long an answer may take.
+    token : str or None
+        Bearer token for a server that wants one. It goes to the host and port of `url` alone.
+    ca : Path or None
+        Authorities that the server's certificate may come from, in PEM; None: those of the system.
     transport : httpx.BaseTransport, optional
         For tests.
 
@@ -59,11 +66,29 @@ class Endpoint:
     ----------
     url : str
         Where the metrics are, once they have been found.
+
+    Raises
+    ------
+    ConfigError
+        If it is no URL, or the authorities or the token cannot be used.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 5.0, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 5.0,
+        token: str | None = None,
+        ca: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._candidates = candidates(url)
-        self._client = httpx.Client(timeout=timeout_s, transport=transport, follow_redirects=True)
+        if token is not None and not (token.isascii() and token.isprintable() and token and " " not in token):
+            raise ConfigError("the token is not one word of ASCII")
+        self._token = token
+        self._client = httpx.Client(
+            timeout=timeout_s, transport=transport, follow_redirects=True, verify=_trusted(ca) if ca else True
+        )
         self._found = False
         self.url = self._candidates[0]
 
@@ -80,16 +105,14 @@ class Endpoint:
         if self._found:
             return self._get(self.url)
         first: DataError | Unavailable | None = None
-        for candidate in self._candidates:
-            for url in (candidate, self._told(candidate)):
-                try:
-                    found = self._get(url) if url else None
-                except (DataError, Unavailable) as error:
-                    first = first or error
-                    continue
-                if url and found is not None:
-                    self.url, self._found = url, True
-                    return found
+        for url in self._candidates:
+            try:
+                found = self._get(url)
+            except (DataError, Unavailable) as error:
+                first = first or error
+                continue
+            self.url, self._found = url, True
+            return found
         assert first is not None  # noqa: S101 - there is a candidate, and it failed
         more = f" (nor at {', '.join(self._candidates[1:])})" if len(self._candidates) > 1 else ""
         raise type(first)(f"{first}{more}")
@@ -106,9 +129,11 @@ class Endpoint:
 
     def _get(self, url: str) -> Scrape:
         try:
-            answer = self._client.get(url)
+            answer = self._client.get(url, headers=self._headers(url))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"no answer from {url}: {str(error) or type(error).__name__}") from error
+        if answer.status_code == 401:
+            raise Unavailable(f"no metrics at {url}: it wants a token" + (", and not this one" if self._token else ""))
         if answer.status_code != 200:
             raise Unavailable(f"no metrics at {url}: it answers with status {answer.status_code}")
         try:
@@ -116,11 +141,13 @@ class Endpoint:
         except DataError as error:
             raise DataError(f"{url}: {error}") from error
 
-    def _told(self, candidate: str) -> str | None:
-        """Where a Sonic server at this port says that its metrics are."""
-        origin = httpx.URL(candidate)
-        try:
-            port = self._client.get(origin.copy_with(path="/status.json")).json()["metrics_port"]
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):  # something else is there, or nothing
-            return None
-        return str(origin.copy_with(port=port)) if type(port) is int and 0 < port < 65536 else None
+    def _headers(self, url: str) -> dict[str, str]:
+        given = httpx.URL(self._candidates[0]).netloc == httpx.URL(url).netloc
+        return {"Authorization": f"Bearer {self._token}"} if self._token and given else {}
+
+
+def _trusted(ca: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # ssl.SSLError is one too
+        raise ConfigError(f"cannot use the authorities in {ca}: {error.strerror or error}") from error

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from sonic.server.ratelimit import RateLimit
     from sonic.server.tokens import Tokens
 
+PUBLIC_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
+"""Of HTTP, what everyone may ask for: probes, and the status page, which holds nothing until it is given a token."""
+
 
 class Guard:
     """Thread-safe.

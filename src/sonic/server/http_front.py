@@ -38,6 +38,7 @@ from sonic.protocol import http_codec
 from sonic.protocol.rawfields import MAX_BYTES
 from sonic.protocol.status import http_status
 from sonic.server import status_page
+from sonic.server.guard import PUBLIC_PATHS
 from sonic.server.http_extensions import Call, extension_routes
 from sonic.server.metrics import CONTENT_TYPE, Metrics
 from sonic.server.sharedmemory import PeerRegions
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sonic.server")
 
-_PROBES = ("/v2/health/live", "/v2/health/ready")
 _OWN_THREAD_BYTES = 1 << 16  # from here on (de)compression is not done in the event loop
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
@@ -137,7 +137,7 @@ def protocol_app(
 ) -> ASGIApp:
     """Return the routes of the protocol, and of the page for people, as an ASGI application."""
     http = _Handlers(dataplane)
-    routes = status_page.routes(dataplane, metrics_port)
+    routes = [*status_page.routes(dataplane, metrics_port), _metrics_route(dataplane)]
     for method, path, handler in (
         ("GET", "/v2", http.server_info),
         ("GET", "/v2/health/live", http.live),
@@ -170,13 +170,17 @@ def protocol_app(
 
 def metrics_app(dataplane: Dataplane) -> Starlette:
     """Return the metrics as an ASGI application."""
+    return Starlette(routes=[_metrics_route(dataplane)], exception_handlers={HTTPException: _no_route})
+
+
+def _metrics_route(dataplane: Dataplane) -> Route:
     metrics = Metrics(dataplane)
 
     async def expose(_: Request) -> Response:
         text = await asyncio.to_thread(metrics.expose)  # GPUs take their time to answer
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
-    return Starlette(routes=[Route("/metrics", expose)], exception_handlers={HTTPException: _no_route})
+    return Route("/metrics", expose)
 
 
 class _Handlers:
@@ -246,14 +250,14 @@ class _Handlers:
 
 
 class _Guarded:
-    """An application behind a guard; probes pass."""
+    """An application behind a guard."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
         self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in _PROBES:
+        if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS:
             request = Request(scope)
             try:
                 self._guard.count(self._guard.identify(_peer(request), request.headers.get("authorization")))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, Unauthenticated
+from sonic.server.watched import WatchedFile
 
 if TYPE_CHECKING:
     import os
@@ -17,7 +18,7 @@ _LEEWAY_S = 30
 
 
 class Tokens:
-    """Who may use the server. Thread-safe.
+    """Who may use the server. Thread-safe. Its files are read again when they change.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class Tokens:
         issuer: str | None = None,
     ) -> None:
         # By their hash: how long a look-up takes says nothing of the token.
-        self._static = {} if static is None else _read_static(Path(static))
+        self._static = None if static is None else WatchedFile(Path(static), _read_static)
         self._jwt = None if jwks is None else _WebTokens(Path(jwks), audience, issuer)
 
     def owner(self, authorization: str | None) -> str:
@@ -63,7 +64,7 @@ class Tokens:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("a token is needed: send the header 'Authorization: Bearer ...'")
-        known = self._static.get(_digest(token))
+        known = None if self._static is None else self._static.get().get(_digest(token))
         if known is not None:
             return known
         if self._jwt is None or token.count(".") != 2:
@@ -78,20 +79,15 @@ class _WebTokens:
         except ImportError as error:
             raise ConfigError("--jwt-keys needs the extra: pip install 'sonic-hep[auth]'") from error
         self._jwt = jwt
-        try:
-            keys = jwt.PyJWKSet.from_json(_text(path, "--jwt-keys")).keys
-        except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
-            raise ConfigError(f"--jwt-keys {path} is no JSON Web Key Set: {error}") from error
-        self._keys = {key.key_id: key for key in keys}
-        if len(self._keys) != len(keys):
-            raise ConfigError(f"--jwt-keys {path}: with several keys, each needs a 'kid' of its own")
+        self._keys = WatchedFile(path, self._read_keys)
         self._options: Any = {"require": ["exp"], "verify_aud": audience is not None}
         self._audience, self._issuer = audience, issuer
 
     def owner(self, token: str) -> str:
         try:
             kid = self._jwt.get_unverified_header(token).get("kid")
-            key = next(iter(self._keys.values())) if kid is None and len(self._keys) == 1 else self._keys.get(kid)
+            keys = self._keys.get()
+            key = next(iter(keys.values())) if kid is None and len(keys) == 1 else keys.get(kid)
             if key is None:
                 raise Unauthenticated("the token is signed with no key that the server knows")
             # The algorithm is the key's: what the token says of it is not to be believed.
@@ -109,6 +105,17 @@ class _WebTokens:
         except (RecursionError, ValueError):  # of its JSON and its text, which PyJWT lets pass
             raise Unauthenticated("the token is refused: it cannot be read") from None
         return f"{claims.get('iss', '')}#{claims.get('sub', '')}"
+
+    def _read_keys(self, path: Path) -> dict[str | None, Any]:
+        jwt = self._jwt
+        try:
+            listed = jwt.PyJWKSet.from_json(_text(path, "--jwt-keys")).keys
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(f"--jwt-keys {path} is no JSON Web Key Set: {error}") from error
+        keys: dict[str | None, Any] = {key.key_id: key for key in listed}
+        if len(keys) != len(listed):
+            raise ConfigError(f"--jwt-keys {path}: with several keys, each needs a 'kid' of its own")
+        return keys
 
 
 def _read_static(path: Path) -> dict[bytes, str]:
