@@ -1,0 +1,169 @@
+"""The server that is put to the test: a real `sonic serve`, and what the system says of its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import grpc
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+
+from .models import PAUSE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PENDING = "nv_inference_pending_request_count"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a process holds.
+
+    Attributes
+    ----------
+    rss_mib : float
+    threads, files : int
+        Threads, and open file descriptors.
+    shared : int
+        Mappings of shared memory.
+    """
+
+    rss_mib: float
+    threads: int
+    files: int
+    shared: int
+
+
+class Serve:
+    """`sonic serve` in explicit mode on free ports. Context manager: it is killed at the end if it still runs.
+
+    Parameters
+    ----------
+    repositories : sequence of Path
+    models : sequence of str
+        To load at the start.
+    options : sequence of str
+        Further ones of the command line.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not come up, with what it printed.
+    """
+
+    def __init__(self, repositories: Sequence[Path], models: Sequence[str], *options: str) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        with tempfile.TemporaryDirectory(prefix="sonic-soak-") as folder:
+            ports = Path(folder) / "ports.json"
+            command = [sys.executable, "-m", "sonic", "serve", *map(str, repositories), "--watch-stdin"]
+            command += ["--model-control", "explicit", "--ports-file", str(ports), *options]
+            for kind in ("grpc", "http", "metrics"):
+                command += [f"--{kind}-port", "0"]
+            for model in models:
+                command += ["--model", model]
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT)
+            try:
+                self._wait_for(ports)
+            except BaseException:
+                self.close()
+                raise
+            numbers = json.loads(ports.read_text())
+        self.ports: dict[str, int] = numbers
+        self.grpc = f"127.0.0.1:{numbers['grpc']}"
+        self.http = f"http://127.0.0.1:{numbers['http']}"
+        self._metrics = f"http://127.0.0.1:{numbers['metrics']}/metrics"
+        self._proc = psutil.Process(self.process.pid)
+
+    def _wait_for(self, ports: Path, timeout_s: float = 120.0) -> None:
+        until_s = time.monotonic() + timeout_s
+        while not ports.exists():
+            if self.process.poll() is not None or time.monotonic() > until_s:
+                raise RuntimeError(f"sonic serve did not come up:\n{self.log()}")
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        """Return what it printed."""
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
+
+    def figures(self) -> Figures:
+        """Read what its process holds now."""
+        with self._proc.oneshot():
+            shared = sum(entry.path.startswith("/dev/shm/") for entry in self._proc.memory_maps(grouped=False))
+            rss_mib = self._proc.memory_info().rss / 2**20
+            return Figures(rss_mib, self._proc.num_threads(), self._proc.num_fds(), shared)
+
+    def settled(self, timeout_s: float = 20.0) -> Figures:
+        """Wait until its connections and threads have stopped ending, let it give freed memory back, and read."""
+        until_s = time.monotonic() + timeout_s
+        before, same = self.figures(), 0
+        while same < 4 and time.monotonic() < until_s:
+            time.sleep(0.5)
+            now = self.figures()
+            same = same + 1 if (now.threads, now.files) == (before.threads, before.files) else 0
+            before = now
+        with self.control() as stub:
+            stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=PAUSE), timeout=60)
+            stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name=PAUSE), timeout=60)
+        time.sleep(0.5)
+        return self.figures()
+
+    def control(self) -> Control:
+        """Return a way to ask it for what is not inference, over gRPC."""
+        return Control(self.grpc)
+
+    def pending(self, model: str) -> int:
+        """Return how many requests wait for a model, as its metrics say."""
+        families = text_string_to_metric_families(httpx.get(self._metrics, timeout=10).text)
+        return sum(
+            int(sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == _PENDING and sample.labels.get("model") == model
+        )
+
+    def terminate(self, timeout_s: float = 60.0) -> int:
+        """Send SIGTERM, wait, and return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def close(self) -> None:
+        """Kill it if it still runs, and forget its log."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Control:
+    """A stub of the service with a channel of its own. Context manager that gives the stub."""
+
+    def __init__(self, target: str) -> None:
+        self._channel = grpc.insecure_channel(target, options=(("grpc.enable_http_proxy", 0),))
+
+    def __enter__(self) -> GRPCInferenceServiceStub:
+        return GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
