@@ -20,7 +20,7 @@ from . import models
 from .drain import drain
 from .mixed import mixed
 from .overload import overload
-from .server import Serve
+from .server import Serve, pinned
 
 if TYPE_CHECKING:
     from .marks import Part
@@ -82,8 +82,13 @@ def soak(seconds: float, parts: tuple[str, ...], lanes: int, work_ms: float, see
                     done.append(drain(server, seed=seed))
         if "overload" in parts:
             models.write_work(folder / "work", work_ms)
-            with Serve([folder / "work"], [models.WORK], "--cores", "1", "--max-queue", str(_MAX_QUEUE)) as server:
-                overload_s = min(_OVERLOAD * seconds, _MAX_OVERLOAD_S)
+            overload_s = min(_OVERLOAD * seconds, _MAX_OVERLOAD_S)
+            cores = sorted(os.sched_getaffinity(0))
+            # Apart, as on different machines: else the load would take from the server what it is to be measured by.
+            with (
+                Serve([folder / "work"], [models.WORK], "--max-queue", str(_MAX_QUEUE), cores=cores[:1]) as server,
+                pinned(cores[1:] or cores),
+            ):
                 done.append(overload(server, seconds=overload_s, max_queue=_MAX_QUEUE, seed=seed, show=show))
     return done
 

@@ -47,7 +47,7 @@ def overload(
     max_queue: int,
     seed: int,
     show: Callable[[str, int, int, Figures], None],
-    rounds: int = 3,
+    rounds: int | None = None,
 ) -> Part:
     """Measure the capacity of a server, and what it does with three times as much.
 
@@ -62,9 +62,10 @@ def overload(
     seed : int
     show : callable
         See :func:`benchmarks.soak.mixed.mixed`.
-    rounds : int
-        The median of their ratios counts.
+    rounds : int, optional
+        The median of their ratios counts; up to three, of four seconds or more.
     """
+    rounds = rounds or max(1, min(3, int(seconds / 4)))
     return asyncio.run(_overload(server, seconds / rounds, max_queue, seed, show, rounds))
 
 

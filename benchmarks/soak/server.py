@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -24,7 +25,7 @@ from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from .models import PAUSE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _PENDING = "nv_inference_pending_request_count"
 
@@ -48,6 +49,17 @@ class Figures:
     shared: int
 
 
+@contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Let this thread, and whatever it starts meanwhile, use these cores only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Serve:
     """`sonic serve` in explicit mode on free ports. Context manager: it is killed at the end if it still runs.
 
@@ -56,8 +68,10 @@ class Serve:
     repositories : sequence of Path
     models : sequence of str
         To load at the start.
-    options : sequence of str
+    *options : str
         Further ones of the command line.
+    cores : sequence of int, optional
+        Those that it may use.
 
     Raises
     ------
@@ -65,7 +79,9 @@ class Serve:
         If it does not come up, with what it printed.
     """
 
-    def __init__(self, repositories: Sequence[Path], models: Sequence[str], *options: str) -> None:
+    def __init__(
+        self, repositories: Sequence[Path], models: Sequence[str], *options: str, cores: Sequence[int] = ()
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with tempfile.TemporaryDirectory(prefix="sonic-soak-") as folder:
             ports = Path(folder) / "ports.json"
@@ -75,7 +91,10 @@ class Serve:
                 command += [f"--{kind}-port", "0"]
             for model in models:
                 command += ["--model", model]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT)
+            with pinned(cores or sorted(os.sched_getaffinity(0))):
+                self.process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT
+                )
             try:
                 self._wait_for(ports)
             except BaseException:
