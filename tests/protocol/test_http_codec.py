@@ -55,12 +55,12 @@ def test_every_request_comes_back(request: InferRequest) -> None:
 def test_every_response_comes_back(response: InferResponse, binary: bool, others: list[str]) -> None:
     form = Form(binary, dict.fromkeys(others, not binary))
     try:
-        body, header_length = codec.response_to_wire(response, form)
+        parts, header_length = codec.response_to_wire(response, form)
     except InvalidRequest:
         hard = (DType.BYTES, DType.FP16, DType.BF16)
         assert any(response.dtype(n) in hard and not form.is_binary(n) for n in response.outputs)
         return
-    back = codec.response_from_wire(body, header_length)
+    back = codec.response_from_wire(b"".join(parts), header_length)
     for field in ("model", "version", "id", "parameters", "dtypes"):
         assert getattr(back, field) == getattr(response, field), field
     assert list(back.outputs) == list(response.outputs)
@@ -182,7 +182,7 @@ def test_tensors_in_shared_memory() -> None:
     y = np.arange(4, dtype=np.float32)
     sent, length = codec.response_to_wire(InferResponse("m", "1", {"y": y}), form)
     assert (length, bytes(content[:16])) == (None, y.tobytes())
-    assert json.loads(sent)["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [4]}]
+    assert json.loads(sent[0])["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [4]}]
     with pytest.raises(InvalidRequest, match=r"output 'y' has 24 bytes, and its place in .* region 'r' has 20"):
         codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(6, np.float32)}), form)
     with pytest.raises(InvalidRequest, match="input 'x': has both shared memory and data"):
@@ -269,7 +269,7 @@ def test_reads_what_tritonclient_sends_and_tritonclient_what_we_send() -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     for binary_out in (True, False):
         sent, length = codec.response_to_wire(InferResponse("m", "1", {"y": array}), Form(binary_out))
-        result = httpclient.InferenceServerClient.parse_response_body(sent, header_length=length)
+        result = httpclient.InferenceServerClient.parse_response_body(b"".join(sent), header_length=length)
         np.testing.assert_array_equal(result.as_numpy("y"), array)
 
 

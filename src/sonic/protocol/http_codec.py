@@ -102,17 +102,18 @@ def request_to_wire(request: InferRequest) -> tuple[bytes, int]:
     )
     if not request.outputs:
         document.parameters["binary_data_output"] = True
-    return _join(document, tail)
+    head = encode(document)
+    return b"".join([head, *tail]), len(head)
 
 
 def request_from_wire(
-    body: bytes, header_length: int | None, model: str, version: str = "", regions: Regions | None = None
+    body: Buffer, header_length: int | None, model: str, version: str = "", regions: Regions | None = None
 ) -> tuple[InferRequest, Form]:
     """Read the body of an infer request.
 
     Parameters
     ----------
-    body : bytes
+    body : bytes-like
         Binary tensors are views of it where they can be.
     header_length : int or None
         The header :data:`HEADER_LENGTH`; None if there is none and the whole body is JSON.
@@ -156,12 +157,13 @@ def request_from_wire(
     return request, form
 
 
-def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | None]:
+def response_to_wire(response: InferResponse, form: Form) -> tuple[list[Buffer], int | None]:
     """Write the body of an infer response, and put into shared memory the outputs that are wanted there.
 
     Returns
     -------
-    body : bytes
+    parts : list of bytes-like
+        The body, in pieces: its JSON, and then tensors, which share the arrays' memory where they can.
     header_length : int or None
         Bytes of its JSON if a binary tail follows, for the header :data:`HEADER_LENGTH`.
 
@@ -191,8 +193,8 @@ def response_to_wire(response: InferResponse, form: Form) -> tuple[bytes, int | 
             _refuse_halves(dtype, f"output {name!r}: ")
             outputs.append(_Tensor(name, dtype.name, list(array.shape), data=tensors.to_values(array, dtype)))
     document = _Response(response.model, response.version, response.id, dict(response.parameters), outputs)
-    body, header_length = _join(document, tail, finite=finite)
-    return body, header_length if tail else None
+    head = encode(document) if finite else json.dumps(msgspec.to_builtins(document)).encode()
+    return [head, *tail], len(head) if tail else None
 
 
 def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
@@ -358,12 +360,7 @@ def _read(
     return arrays, dtypes
 
 
-def _join(document: _Request | _Response, tail: list[Buffer], *, finite: bool = True) -> tuple[bytes, int]:
-    head = encode(document) if finite else json.dumps(msgspec.to_builtins(document)).encode()
-    return b"".join([head, *tail]), len(head)
-
-
-def _part(body: bytes, header_length: int | None) -> tuple[memoryview, memoryview]:
+def _part(body: Buffer, header_length: int | None) -> tuple[memoryview, memoryview]:
     view = memoryview(body)
     if header_length is None:
         return view, view[:0]

@@ -14,7 +14,7 @@ from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.dataplane import Dataplane
 from sonic.server.eventloop import EventLoop
 from sonic.server.grpc_front import GrpcFront
-from sonic.server.http_front import HttpFront
+from sonic.server.http.front import HttpFront
 from sonic.server.polling import Poller
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.repository import Repository

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 
@@ -39,16 +38,29 @@ class Tls:
         for option, path in (("cert", self.certificate), ("key", self.key), ("client-ca", self.client_ca)):
             if path is not None:
                 _read(path, f"--tls-{option}")
+        self.context()
+
+    def context(self, *protocols: str) -> ssl.SSLContext:
+        """Return what the event loop asks for; `protocols` are those that are spoken, as ALPN names them.
+
+        Raises
+        ------
+        ConfigError
+            If certificate and key do not belong together.
+        """
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.certificate, self.key, password="")
             if self.client_ca is not None:
                 context.load_verify_locations(self.client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
         except ssl.SSLError as error:
             raise ConfigError(
                 f"TLS with {self.certificate}, {self.key}{f', {self.client_ca}' if self.client_ca else ''}: "
                 f"{error.reason or error}"
             ) from error
+        context.set_alpn_protocols(list(protocols))
+        return context
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
         """Return what grpc asks for."""
@@ -57,13 +69,6 @@ class Tls:
             root_certificates=None if self.client_ca is None else _read(self.client_ca, "--tls-client-ca"),
             require_client_auth=self.client_ca is not None,
         )
-
-    def uvicorn_options(self) -> dict[str, Any]:
-        """Return what uvicorn asks for."""
-        options: dict[str, Any] = {"ssl_certfile": str(self.certificate), "ssl_keyfile": str(self.key)}
-        if self.client_ca is not None:
-            options |= {"ssl_ca_certs": str(self.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-        return options
 
 
 def _read(path: Path, option: str) -> bytes:

@@ -1,0 +1,122 @@
+"""The one route that has to be quick: a model's inference.
+
+Models that are known to be quick are executed in the event loop itself; see :mod:`sonic.server.scheduler`. Otherwise
+the response is written as bytes by the thread that made it.
+
+Bodies may be compressed with gzip or deflate. A response is compressed if the request accepts exactly one of the two
+and nothing else, which says that it wants that; clients that merely list what they could read get it as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sonic.errors import InvalidRequest
+from sonic.protocol import http_codec
+from sonic.server.failures import without_frames
+from sonic.server.http.answer import JSON, Answer, refusal
+from sonic.server.http.compression import WINDOW_BITS, compress, off_loop, plain
+from sonic.server.http.exchange import explained
+from sonic.server.sharedmemory import PeerRegions
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from sonic.protocol.form import Form
+    from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.protocol.tensors import Buffer
+    from sonic.server.dataplane import Dataplane
+    from sonic.server.http.exchange import Exchange
+    from sonic.server.http.head import Head
+
+_LENGTH = http_codec.HEADER_LENGTH.lower().encode()
+_BINARY = f"Content-Type: application/octet-stream\r\n{http_codec.HEADER_LENGTH}: %d\r\n".encode()
+
+
+class Inference:
+    """Answers infer requests that have one head.
+
+    Parameters
+    ----------
+    dataplane : Dataplane
+    head : Head
+    model, version : str
+    max_body_bytes : int
+        Of a request, decompressed.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_dataplane",
+        "_header_length",
+        "_max_body_bytes",
+        "_model",
+        "_plain",
+        "_version",
+        "prefix",
+    )
+
+    def __init__(self, dataplane: Dataplane, head: Head, model: str, version: str, max_body_bytes: int) -> None:
+        self._dataplane = dataplane
+        self._model = model
+        self._version = version
+        self._max_body_bytes = max_body_bytes
+        self._header_length: int | str | None = head.get(_LENGTH) or None
+        if self._header_length is not None and self._header_length.isascii() and self._header_length.isdecimal():
+            self._header_length = int(self._header_length)
+        self._plain = head.get(b"content-encoding").lower() in ("", "identity")
+        accepted = head.get(b"accept-encoding").lower()
+        self._accepted = accepted if accepted in WINDOW_BITS else ""
+        self.prefix = self._header_length if self._plain and isinstance(self._header_length, int) else 0
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer a request."""
+        if not self._plain or self._accepted:
+            exchange.run(self._compressed(exchange))
+            return
+        request, form = self._read(exchange, exchange.body)
+        future = self._dataplane.infer(request, inline=None)
+        if future.done():
+            exchange.answer(_answer(*http_codec.response_to_wire(future.result(), form)))
+        else:
+            exchange.future = future
+            future.add_done_callback(partial(_ended, exchange, form))
+
+    async def _compressed(self, exchange: Exchange) -> Answer:
+        body = await plain(exchange.head, exchange.body, self._max_body_bytes)
+        request, form = self._read(exchange, body)
+        del body
+        response = await asyncio.wrap_future(self._dataplane.infer(request, inline=False))
+        parts, header_length = http_codec.response_to_wire(response, form)
+        answer = _answer(parts, header_length)
+        if self._accepted:
+            size = sum(len(part) for part in parts)
+            answer.parts = [await off_loop(size, compress, parts, self._accepted)]
+            answer.fields += f"Content-Encoding: {self._accepted}\r\n".encode()
+        return answer
+
+    def _read(self, exchange: Exchange, body: Buffer) -> tuple[InferRequest, Form]:
+        if isinstance(self._header_length, str):
+            raise InvalidRequest(f"a header that counts bytes is a whole number, given {self._header_length!r}")
+        regions = PeerRegions(self._dataplane.memory, lambda: exchange.peer)
+        return http_codec.request_from_wire(body, self._header_length, self._model, self._version, regions)
+
+
+def _ended(exchange: Exchange, form: Form, future: Future[InferResponse]) -> None:
+    """Write the response in the thread that made it."""
+    if future.cancelled():
+        return  # the client has gone
+    if (error := future.exception()) is not None:
+        exchange.answer_soon(refusal(error))
+        return
+    try:
+        answer = _answer(*http_codec.response_to_wire(future.result(), form))
+    except Exception as failure:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
+        answer = explained(without_frames(failure))
+    exchange.answer_soon(answer)
+
+
+def _answer(parts: list[Buffer], header_length: int | None) -> Answer:
+    return Answer(200, JSON if header_length is None else _BINARY % header_length, parts)

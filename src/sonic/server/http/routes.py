@@ -1,0 +1,178 @@
+"""Everything that HTTP offers beside inference, as ASGI applications: decode, call the dataplane, encode."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sonic.errors import InvalidRequest, ModelFailed, SonicError
+from sonic.protocol import http_codec
+from sonic.protocol.status import http_status
+from sonic.server import status_page
+from sonic.server.http.extensions import Call, extension_routes
+from sonic.server.metrics import CONTENT_TYPE, Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.requests import Request
+
+    from sonic.server.dataplane import Dataplane
+
+log = logging.getLogger("sonic.server")
+
+
+def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starlette:
+    """Return the routes of the protocol, and of the page for people, as an ASGI application."""
+    http = _Handlers(dataplane)
+    routes = [*status_page.routes(dataplane, metrics_port), _metrics_route(dataplane)]
+    for method, path, handler in (
+        ("GET", "/v2", http.server_info),
+        ("GET", "/v2/health/live", http.live),
+        ("GET", "/v2/health/ready", http.ready),
+        ("GET", "/v2/models/stats", http.statistics),
+        ("POST", "/v2/repository/index", http.index),
+        ("POST", "/v2/repository/models/{model}/load", http.load),
+        ("POST", "/v2/repository/models/{model}/unload", http.unload),
+        *(
+            (method, f"/v2/models/{{model}}{version}{path}", handler)
+            for version in ("", "/versions/{version}")
+            for method, path, handler in (
+                ("GET", "", http.metadata),
+                ("GET", "/ready", http.model_ready),
+                ("GET", "/config", http.config),
+                ("GET", "/stats", http.statistics),
+                ("POST", "/infer", _by_the_site),
+            )
+        ),
+    ):
+        routes.append(Route(path, _answered(handler), methods=[method]))
+    routes += [
+        Route(path, _answered(_document(handler)), methods=[method])
+        for method, path, handler in extension_routes(dataplane)
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+
+
+def metrics_app(dataplane: Dataplane) -> Starlette:
+    """Return the metrics as an ASGI application."""
+    return Starlette(routes=[_metrics_route(dataplane)], exception_handlers={HTTPException: _no_route})
+
+
+def _metrics_route(dataplane: Dataplane) -> Route:
+    metrics = Metrics(dataplane)
+
+    async def expose(_: Request) -> Response:
+        text = await asyncio.to_thread(metrics.expose)  # GPUs take their time to answer
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+    return Route("/metrics", expose)
+
+
+class _Handlers:
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
+
+    async def server_info(self, _: Request) -> Response:
+        return _json(http_codec.server_info_to_wire(self._dataplane.server_info()))
+
+    async def live(self, _: Request) -> Response:
+        return Response(status_code=200 if self._dataplane.live() else 503)
+
+    async def ready(self, _: Request) -> Response:
+        return Response(status_code=200 if self._dataplane.ready() else 503)
+
+    async def model_ready(self, request: Request) -> Response:
+        return Response(status_code=200 if self._dataplane.model_ready(*_model(request)) else 503)
+
+    async def metadata(self, request: Request) -> Response:
+        name, version = _model(request)
+        spec = self._dataplane.model_spec(name, version)
+        return _json(http_codec.spec_to_wire(spec, self._dataplane.model_versions(name)))
+
+    async def config(self, request: Request) -> Response:
+        return _json(http_codec.config_to_wire(self._dataplane.model_config(*_model(request))))
+
+    async def statistics(self, request: Request) -> Response:
+        return _json(http_codec.statistics_to_wire(self._dataplane.statistics(*_model(request))))
+
+    async def index(self, request: Request) -> Response:
+        body = await request.body()
+        asked = http_codec.decode(body) if body else {}
+        ready = asked.get("ready", False) if isinstance(asked, dict) else None
+        if not isinstance(ready, bool):
+            raise InvalidRequest(
+                f"the body of an index request is an object whose ready is true or false, given {asked}"
+            )
+        return _json(http_codec.index_to_wire(self._dataplane.index(ready=ready)))
+
+    async def load(self, request: Request) -> Response:
+        await asyncio.to_thread(self._dataplane.load, _model(request)[0], await _parameters(request))
+        return _json(b"{}")
+
+    async def unload(self, request: Request) -> Response:
+        await asyncio.to_thread(self._dataplane.unload, _model(request)[0], await _parameters(request))
+        return _json(b"{}")
+
+
+def _model(request: Request) -> tuple[str, str]:
+    return request.path_params.get("model", ""), request.path_params.get("version", "")
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _document(handler: Callable[[Call], Any]) -> Callable[[Request], Awaitable[Response]]:
+    async def answered(request: Request) -> Response:
+        call = Call(dict(request.path_params), await request.body(), _peer(request))
+        return _json(http_codec.encode(handler(call)))
+
+    return answered
+
+
+def _json(content: bytes, status: int = 200) -> Response:
+    return Response(content, status, media_type="application/json")
+
+
+def _answered(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except SonicError as error:
+            return _json(http_codec.error_to_wire(error), http_status(error))
+        except Exception as error:
+            log.exception("an HTTP call failed for no reason that is known")
+            failure = ModelFailed(f"internal error of the server: {type(error).__name__}: {error}")
+            return _json(http_codec.error_to_wire(failure), http_status(failure))
+
+    return answered
+
+
+async def _by_the_site(request: Request) -> Response:
+    # POST never comes here, but other methods are refused, and paths corrected, by there being such a route.
+    raise ModelFailed(f"{request.url.path} is answered elsewhere")
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    text = f"{request.method} {request.url.path} is not offered"
+    response = _json(http_codec.error_to_wire(InvalidRequest(text)), status)
+    response.headers.update(getattr(error, "headers", None) or {})  # Allow, where the method is not
+    return response
+
+
+async def _parameters(request: Request) -> Mapping[str, Any]:
+    """Parameters in the body of a request to load or unload a model."""
+    body = await request.body()
+    asked = http_codec.decode(body) if body else {}
+    parameters = asked.get("parameters") or {} if isinstance(asked, dict) else None
+    if not isinstance(parameters, dict):
+        raise InvalidRequest(f"the body is an object whose parameters are an object, given {asked}")
+    return parameters
