@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 # A CPU build of PyTorch for the tests and the training; set TORCH= to keep one that is installed already.
 TORCH  ?= torch==2.13.0
 
-.PHONY: demo test check bench bench-server docs docs-serve proto train wheel format clean help
+.PHONY: demo test check bench bench-server bench-peers docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -50,6 +50,15 @@ bench: $(VENV)/.dev      ## the figures: ratios within one run; BENCH=name for o
 
 bench-server: $(VENV)/.dev ## what serving costs, by each transport; needs h2load; BENCH='--cases dense16 --seconds 1' and the like
 	$(BIN)/python -m benchmarks.server $(BENCH)
+
+# Other servers that it measures too, each with its own requirements; PEERS=kserve for one of them.
+PEERS ?= nvidia-pytriton kserve litserve mlserver
+bench-peers: $(PEERS:%=build/peers/%) ## install other servers for bench-server to stand beside, 1.5 GB in build/peers
+
+build/peers/%: | $(BIN)/python
+	$(BIN)/python -m venv $@.part
+	$@.part/bin/python -m pip --disable-pip-version-check -q install $* onnxruntime
+	mv $@.part $@
 
 docs: $(VENV)/.docs      ## the documentation, as pages in site/
 	$(BIN)/mkdocs build --strict

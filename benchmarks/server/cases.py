@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from benchmarks.server import networks
+from sonic.protocol import modelconfig
 from sonic.workloads import MODELS
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class Case:
     size : str
         Which goals hold for it.
     scales : bool
-        Whether its goal on two cores is measured.
+        Whether it is measured on two cores as well.
+    about_merging : bool
+        Whether it says nothing about a server that does not merge requests.
     """
 
     name: str
@@ -50,6 +53,17 @@ class Case:
     clients: tuple[int, ...] = (1, 16, 64)
     size: Size = "large"
     scales: bool = False
+    about_merging: bool = False
+
+    @property
+    def max_batch_size(self) -> int:
+        """Most rows of a batch; 0: the first dimension is no batch."""
+        return int(modelconfig.parse(self.config).max_batch_size)
+
+    @property
+    def batched(self) -> bool:
+        """Whether the server is to merge requests."""
+        return bool(modelconfig.parse(self.config).HasField("dynamic_batching"))
 
     @property
     def request_bytes(self) -> int:
@@ -105,6 +119,12 @@ def _identity(name: str, n_bytes: int, clients: tuple[int, ...] = (1, 16, 64)) -
     )
 
 
+def _first(name: str, n_bytes: int) -> Case:
+    """Return a case whose model does next to nothing: what is left is the cost of bringing it the bytes."""
+    what = f"the first of {name.split('-')[1]}"
+    return Case(name, what, networks.first, {"in": (n_bytes // 4,)}, _tensors("-1", "1"), (1, 4))
+
+
 _JETS = 10
 CASES = (
     Case("dense16", "dense, [16,15]", networks.dense, {"in": (16, 15)}, _tensors("-1, 15", "-1, 1"), size="small"),
@@ -115,6 +135,7 @@ CASES = (
         {"in": (16, 15)},
         _tensors("15", "1", 1024, "dynamic_batching { }\n"),
         size="small",
+        about_merging=True,
     ),
     Case(
         "dense16000",
@@ -147,4 +168,6 @@ CASES = (
     _identity("identity-100kB", 100_000),
     _identity("identity-1MB", 1_000_000),
     _identity("identity-10MB", 10_000_000, (1, 4)),
+    _first("first-1kB", 1_000),
+    _first("first-10MB", 10_000_000),
 )

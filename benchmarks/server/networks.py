@@ -39,6 +39,12 @@ class _Builder:
         self._weights.append(numpy_helper.from_array(values, name))
         return name
 
+    def whole_numbers(self, *values: int) -> str:
+        """Add constants."""
+        name = f"n{len(self._weights)}"
+        self._weights.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
     def model(self, input_shape: Sequence[int | str], output_shape: Sequence[int | str]) -> bytes:
         """Return the serialised model, from ``in`` to ``out``, both float32."""
         graph = helper.make_graph(
@@ -72,6 +78,14 @@ def identity() -> bytes:
     builder = _Builder()
     builder.add("Identity", "in", out="out")
     return builder.model(["values"], ["values"])
+
+
+def first() -> bytes:
+    """Return a network that takes the first of float32 ``in`` [values] as ``out`` [1], whatever their number."""
+    builder = _Builder()
+    bounds = [builder.whole_numbers(value) for value in (0, 1)]
+    builder.add("Slice", "in", *bounds, out="out")
+    return builder.model(["values"], [1])
 
 
 def resnet50() -> bytes:

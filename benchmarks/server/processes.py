@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-_START_S = 120.0
+_START_S = 180.0
+_LOG_LINES = 5
 _END_S = 15.0
 _SETTLE_S = 60.0
 _LOOK_S = 0.1
@@ -38,6 +39,8 @@ class Target:
         ``host:port``; empty if it does not speak it.
     grpc_socket, http_socket : str
         Paths of Unix domain sockets; empty if it has none.
+    shm : bool
+        Whether it takes tensors in system shared memory.
     """
 
     name: str
@@ -46,11 +49,21 @@ class Target:
     http: str = ""
     grpc_socket: str = ""
     http_socket: str = ""
+    shm: bool = False
 
     def cpu_s(self) -> float:
-        """Processor time of the server and all its children so far, in seconds."""
-        top = psutil.Process(self.pid)
-        used = top.cpu_times()
+        """Processor time of the server and all its children so far, in seconds.
+
+        Raises
+        ------
+        RuntimeError
+            If it has ended.
+        """
+        try:
+            top = psutil.Process(self.pid)
+            used = top.cpu_times()
+        except psutil.NoSuchProcess as error:
+            raise RuntimeError(f"{self.name} has ended") from error
         total = used.user + used.system + used.children_user + used.children_system
         for child in top.children(recursive=True):
             try:
@@ -111,18 +124,37 @@ def running(command: Sequence[str], cores: Sequence[int], log: Path) -> Iterator
                 child.kill()
 
 
+def wait_until(ready: Callable[[], bool], name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server is ready.
+
+    Raises
+    ------
+    RuntimeError
+        If it ends before or takes too long, with the last lines that it printed.
+    """
+    until_s = time.monotonic() + _START_S
+    while not ready():
+        code = process.poll()
+        if code is None and time.monotonic() < until_s:
+            time.sleep(_LOOK_S)
+            continue
+        what = f"was not ready within {_START_S:g} s" if code is None else f"ended with status {code}"
+        lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        raise RuntimeError("\n".join([f"{name} {what}; its last lines:", *lines]))
+
+
 @contextmanager
-def sonic_server(repository: Path, cores: Sequence[int], options: Sequence[str] = ()) -> Iterator[Target]:
+def sonic_server(name: str, repository: Path, cores: Sequence[int]) -> Iterator[Target]:
     """Run ``sonic serve`` on some cores.
 
     Parameters
     ----------
+    name : str
+        In the report.
     repository : path
         Of the models.
     cores : sequence of int
-        That it may use.
-    options : sequence of str
-        Of its command line, beyond ports and sockets.
+        That it may use; each model has an instance of one thread for each.
 
     Raises
     ------
@@ -136,19 +168,16 @@ def sonic_server(repository: Path, cores: Sequence[int], options: Sequence[str] 
         command = [sys.executable, "-m", "sonic", "serve", str(repository), "--ports-file", str(ports)]
         for kind, path in sockets.items():
             command += [f"--{kind}-port", "0", f"--{kind}-socket", path]
-        command += ["--metrics-port", "0", *options]
+        command += ["--metrics-port", "0"]
         process = stack.enter_context(running(command, cores, log))
-        until_s = time.monotonic() + _START_S
-        while not ports.exists():
-            if process.poll() is not None or time.monotonic() > until_s:
-                raise RuntimeError(f"sonic serve did not come up within {_START_S:g} s:\n{log.read_text()}")
-            time.sleep(0.05)
+        wait_until(ports.exists, name, process, log)
         given = json.loads(ports.read_text())
         yield Target(
-            "sonic",
+            name,
             process.pid,
             f"127.0.0.1:{given['grpc']}",
             f"127.0.0.1:{given['http']}",
             sockets["grpc"],
             sockets["http"],
+            shm=True,
         )

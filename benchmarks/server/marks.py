@@ -1,0 +1,164 @@
+"""What the measurements come to: ratios, most within one run, each beside its goal."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.common import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from benchmarks.server.cases import Case
+    from benchmarks.server.measure import Point, Sample
+
+_OURS = "sonic"
+NETWORK = ("grpc", "http")
+_FLOOR_GOALS = {"dense16000": 0.85, "particlenet": None, "resnet50": None, "identity-10MB": None}
+_TWO_CORES_GOAL = 1.8
+_SIZE_GOAL = 0.9
+_SMALL_GOALS = {1: 0.9, 16: 0.5, 64: 0.5}
+_LARGE_GOAL = 1.0
+_GRPC_GOAL = 0.8
+_GRPC_FROM_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published figures.
+
+    Parameters
+    ----------
+    measured_on : str
+    in_process : mapping of str to float
+        Calls a second of onnxruntime alone, by case.
+    per_s : mapping of (str, str, int) to float
+        Requests a second, by case, server with its protocol, and number of clients.
+    """
+
+    measured_on: str
+    in_process: Mapping[str, float]
+    per_s: Mapping[tuple[str, str, int], float]
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> Reference:
+        """Read them from a file; by default from the one that stands beside this one."""
+        path = path or Path(__file__).with_name("reference.toml")
+        document = tomllib.loads(path.read_text())
+        cases = {name: rows for name, rows in document.items() if isinstance(rows, dict)}
+        per_s = {
+            (case, server, int(clients)): float(value)
+            for case, rows in cases.items()
+            for server, row in rows.items()
+            if isinstance(row, dict)
+            for clients, value in row.items()
+        }
+        floors = {case: float(rows["in_process"]) for case, rows in cases.items()}
+        return cls(document["measured_on"], floors, per_s)
+
+
+def within_run(
+    points: Iterable[Point], floors: Mapping[str, Sequence[Sample]], *, shares_core: bool
+) -> Iterator[Figure]:
+    """Yield the ratios that need nothing but this run.
+
+    Parameters
+    ----------
+    points : iterable of Point
+    floors : mapping of str to sequence of Sample
+        Of each case.
+    shares_core : bool
+        Whether the load generator has no core of its own beside a server of two; then that figure has no goal.
+    """
+    held = [point for point in points if point.samples]
+    ours = [point for point in held if point.server == _OURS]
+    yield from _of_floor(ours, floors)
+    yield from _of_size(ours)
+    yield from _of_cores(held, shares_core=shares_core)
+    yield from _of_peers(ours, held)
+
+
+def beside_reference(points: Iterable[Point], cases: Sequence[Case], reference: Reference) -> Iterator[Figure]:
+    """Yield the ratios to the published figures of Triton: the better of its protocols, then gRPC alone."""
+    ours = [point for point in points if point.server == _OURS and point.samples]
+    for case in cases:
+        for clients in case.clients:
+            triton = {
+                protocol: reference.per_s[case.name, f"triton-{protocol}", clients]
+                for protocol in NETWORK
+                if (case.name, f"triton-{protocol}", clients) in reference.per_s
+            }
+            best = _best(ours, case.name, clients, NETWORK)
+            if not triton or best is None:
+                continue
+            goal = _SMALL_GOALS.get(clients) if case.size == "small" else _LARGE_GOAL
+            name = f"{case.name}, {clients} clients: {best.transport} / best of Triton"
+            yield Figure.of(name, [sample.per_s / max(triton.values()) for sample in best.samples], goal)
+            grpc = _best(ours, case.name, clients, ("grpc",))
+            if grpc is not None and "grpc" in triton and case.request_bytes >= _GRPC_FROM_BYTES:
+                name = f"{case.name}, {clients} clients: grpc / gRPC of Triton"
+                yield Figure.of(name, [sample.per_s / triton["grpc"] for sample in grpc.samples], _GRPC_GOAL)
+
+
+def speed_of_machine(floors: Mapping[str, Sequence[Sample]], reference: Reference) -> Iterator[Figure]:
+    """Yield how fast this machine ran each model in process, over the one of the reference."""
+    for case, samples in floors.items():
+        if case in reference.in_process:
+            yield Figure.of(f"{case}, in process", [sample.per_s / reference.in_process[case] for sample in samples])
+
+
+def _of_floor(ours: Sequence[Point], floors: Mapping[str, Sequence[Sample]]) -> Iterator[Figure]:
+    for case, goal in _FLOOR_GOALS.items():
+        best = _best(ours, case, None, [p.transport for p in ours if p.transport.endswith("-shm")])
+        if best is not None:
+            name = f"{case}: {best.transport}, {best.clients} clients / in process"
+            yield Figure.of(name, _ratios(best.samples, floors[case]), goal)
+
+
+def _of_size(ours: Sequence[Point]) -> Iterator[Figure]:
+    by_key = {(point.case, point.transport, point.clients): point for point in ours}
+    for (case, transport, clients), small in by_key.items():
+        large = by_key.get(("first-10MB", transport, clients))
+        if case == "first-1kB" and large is not None and transport.endswith("-shm"):
+            name = f"10 MB / 1 kB: {transport}, {clients} clients"
+            yield Figure.of(name, _ratios(large.samples, small.samples), _SIZE_GOAL)
+
+
+def _of_cores(held: Sequence[Point], *, shares_core: bool) -> Iterator[Figure]:
+    by_key = {(point.server, point.case, point.transport, point.clients): point for point in held}
+    for (server, case, transport, clients), two in by_key.items():
+        one = by_key.get((_OURS, case, transport, clients))
+        if server == two_cores(_OURS) and one is not None:
+            name = f"{case}, {transport}, {clients} clients: two cores / one"
+            yield Figure.of(name, _ratios(two.samples, one.samples), None if shares_core else _TWO_CORES_GOAL)
+
+
+def _of_peers(ours: Sequence[Point], held: Sequence[Point]) -> Iterator[Figure]:
+    peers = [point for point in held if point.server not in (_OURS, two_cores(_OURS))]
+    for server, case, clients in dict.fromkeys((point.server, point.case, point.clients) for point in peers):
+        its = _best([point for point in peers if point.server == server], case, clients, NETWORK)
+        best = _best(ours, case, clients, NETWORK)
+        if its is not None and best is not None:
+            name = f"{case}, {clients} clients: {best.transport} / {server} {its.transport}"
+            yield Figure.of(name, _ratios(best.samples, its.samples))
+
+
+def two_cores(server: str) -> str:
+    """Return what a server is called that has two cores."""
+    return f"{server} on 2 cores"
+
+
+def _best(points: Sequence[Point], case: str, clients: int | None, transports: Sequence[str]) -> Point | None:
+    fit = [p for p in points if p.case == case and p.transport in transports and clients in (None, p.clients)]
+    return max(fit, key=lambda point: point.per_s, default=None)
+
+
+def _ratios(above: Sequence[Sample], below: Sequence[Sample]) -> list[float]:
+    """Return a ratio for each repeat; of the medians where one of the two has failed in some."""
+    if len(above) != len(below):
+        return [median(sample.per_s for sample in above) / median(sample.per_s for sample in below)]
+    return [a.per_s / b.per_s for a, b in zip(above, below, strict=True)]

@@ -1,0 +1,79 @@
+"""What every peer does the same way: read which models it is to serve, and run them. Runs in a peer's environment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnxruntime as ort
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A float32 input or output; free dimensions of its shape are -1."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class Served:
+    """A model, and what its server is to do with it.
+
+    Parameters
+    ----------
+    name : str
+    path : path
+        Its ONNX file.
+    max_batch_size : int
+        0: the first dimension is no batch.
+    batched : bool
+        Whether requests are to be merged.
+    """
+
+    def __init__(self, name: str, path: str, max_batch_size: int, batched: bool) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.name, self.max_batch_size, self.batched = name, max_batch_size, batched
+        self.inputs = tuple(map(_tensor, self._session.get_inputs()))
+        self.outputs = tuple(map(_tensor, self._session.get_outputs()))
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run it."""
+        names = [output.name for output in self.outputs]
+        return dict(zip(names, self._session.run(names, inputs), strict=True))
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a peer is told: models to load, and ports."""
+
+    models: list[dict[str, object]]
+    http_port: int
+    grpc_port: int
+
+    def load(self) -> list[Served]:
+        """Load the models."""
+        return [Served(**model) for model in self.models]
+
+
+def options() -> Options:
+    """Read the command line: the models' JSON file, the HTTP port, the gRPC port."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("models", type=Path)
+    parser.add_argument("http_port", type=int)
+    parser.add_argument("grpc_port", type=int)
+    given = parser.parse_args()
+    return Options(json.loads(given.models.read_text()), given.http_port, given.grpc_port)
+
+
+def _tensor(node: ort.NodeArg) -> Tensor:
+    return Tensor(node.name, tuple(size if isinstance(size, int) else -1 for size in node.shape))
