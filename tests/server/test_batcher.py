@@ -201,6 +201,16 @@ def test_a_request_may_shorten_its_timeout_where_that_is_allowed(
     assert policy.limit_s(own_s) == limit_s
 
 
+def test_what_nobody_wants_any_more_makes_room() -> None:
+    batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=8, queue=QueuePolicy(max_size=3)))
+    for item, shape in (("a", 1), ("b", 2), ("c", 1)):
+        batcher.add(item, shape=shape, now_s=0.0)
+    assert batcher.full()
+    assert batcher.drop(lambda item: item in "ab") == ["a", "b"]
+    assert (len(batcher), batcher.full(), batcher.take(0.0)) == (1, False, ["c"])
+    assert batcher.drop(lambda _: True) == []
+
+
 def test_clear_gives_everything_back_in_order() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=4))
     for item in ("a1", "b1", "a2"):
@@ -371,6 +381,13 @@ class Machine(RuleBasedStateMachine):
             self.leave(item)
         late = [item for item, entry in self.waiting.items() if entry.late_s <= self.now_s and item not in self.late]
         self.late += sorted(late, key=lambda item: (self.waiting[item].late_s, item))
+
+    @rule(divisor=st.integers(1, 4))
+    def drop(self, divisor: int) -> None:
+        dropped = self.batcher.drop(lambda item: item % divisor == 0)
+        assert sorted(dropped) == [item for item in self.waiting if item % divisor == 0]
+        for item in dropped:
+            self.leave(item)
 
     @precondition(lambda self: self.count % 7 == 6)
     @rule()

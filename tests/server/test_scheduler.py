@@ -11,10 +11,9 @@ import pytest
 
 from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, Unavailable
 from sonic.protocol.messages import InferResponse
-from sonic.server.backends import Instance, Rows
-from sonic.server.backends.base import CallInstance
 from sonic.server.batcher import BatchPolicy, QueuePolicy
 from sonic.server.execution import Plan
+from sonic.server.instances import CallInstance, Instance, Reply, Rows
 from sonic.server.job import Job
 from sonic.server.scheduler import Scheduler
 from sonic.specs import DType, ModelSpec, TensorSpec
@@ -22,7 +21,7 @@ from sonic.specs import DType, ModelSpec, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sonic.server.backends.base import Call
+    from sonic.server.instances import Call
 
 SPEC = ModelSpec(
     "m",
@@ -240,6 +239,36 @@ def test_a_request_that_waits_can_be_cancelled(bench: Bench) -> None:
     assert bench.instance.batches == [[1], [3]]
 
 
+def test_a_request_that_is_cancelled_makes_room_at_once(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, queue=QueuePolicy(max_size=2)))
+    (first,) = bench.busy(scheduler)
+    gone = [scheduler.submit(job(2)), scheduler.submit(job(3))]
+    with pytest.raises(Unavailable, match="2 requests wait already"):
+        scheduler.submit(job(4))
+    for future in gone:
+        assert future.cancel()
+        assert future.cancel()
+    assert scheduler.pending == 0
+    assert scheduler.statistics().fail.count == 2
+    assert wait(gone, 10).not_done == set()
+    stays = scheduler.submit(job(5))
+    bench.instance.gate.set()
+    assert (values(first), values(stays)) == ([2], [10])
+    assert bench.instance.batches == [[1], [5]]
+
+
+def test_many_that_are_cancelled_in_a_long_queue_leave_it(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1))
+    bench.busy(scheduler)
+    futures = [scheduler.submit(job(n)) for n in range(200)]
+    for future in futures[:100]:
+        assert future.cancel()
+    assert 100 <= scheduler.pending < 120
+    for future in futures[100:]:
+        assert future.cancel()
+    assert scheduler.pending == 0
+
+
 def test_a_request_cancelled_before_it_comes_ends(bench: Bench) -> None:
     scheduler = bench.scheduler()
     gone = job(1)
@@ -364,7 +393,7 @@ class Listed(CallInstance):
         self.lists.append([call.id for call in calls])
         if any((call.inputs["x"] == 13).any() for call in calls):
             raise ValueError("unlucky")
-        return [ModelFailed("below") if (c.inputs["x"] < 0).any() else {"y": 2 * c.inputs["x"]} for c in calls]
+        return [ModelFailed("below") if (c.inputs["x"] < 0).any() else Reply({"y": 2 * c.inputs["x"]}) for c in calls]
 
 
 def listed(bench: Bench, *numbers: float) -> tuple[Listed, Scheduler, list[Any]]:

@@ -16,7 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -140,6 +140,16 @@ class _Group(Generic[T]):
         self._drop_if_empty(lane)
         return entry
 
+    def drop(self, unwanted: Callable[[T], bool]) -> list[_Entry[T]]:
+        dropped: list[_Entry[T]] = []
+        for lane, entries in list(self.lanes.items()):
+            kept: deque[_Entry[T]] = deque()
+            for entry in entries:
+                (dropped if entry.item is None or unwanted(entry.item) else kept).append(entry)
+            self.lanes[lane] = kept
+            self._drop_if_empty(lane)
+        return dropped
+
     def remove(self, entry: _Entry[T]) -> None:
         self.lanes[entry.lane].remove(entry)
         self._drop_if_empty(entry.lane)
@@ -153,8 +163,8 @@ class _Group(Generic[T]):
 class Batcher(Generic[T]):
     """The queue of one model.
 
-    Every item added leaves exactly once: in a batch (:meth:`take`), as overdue (:meth:`expire`), or when the queue
-    is emptied (:meth:`clear`). Not thread-safe; times are seconds on any one clock.
+    Every item added leaves exactly once: in a batch (:meth:`take`), as overdue (:meth:`expire`), as unwanted
+    (:meth:`drop`), or when the queue is emptied (:meth:`clear`). Not thread-safe; times are seconds on any one clock.
 
     Parameters
     ----------
@@ -268,6 +278,15 @@ class Batcher(Generic[T]):
                 self._announce(entry, entry.refused_s)
         return [*overdue, *self._hopeless(now_s + needed_s)] if needed_s else overdue
 
+    def drop(self, unwanted: Callable[[T], bool]) -> list[T]:
+        """Remove and return what nobody wants any more, in order of arrival. It looks at everything that waits."""
+        dropped = [entry for group in list(self._groups.values()) for entry in group.drop(unwanted)]
+        dropped.sort(key=lambda entry: entry.serial)
+        items = [entry.item for entry in dropped if entry.item is not None]
+        for entry in dropped:
+            self._forget(entry)
+        return items
+
     def clear(self) -> list[T]:
         """Remove and return every request, in order of arrival."""
         entries = [entry for group in self._groups.values() for entry in group]
@@ -378,5 +397,6 @@ class Batcher(Generic[T]):
         entry.item = None
         self._size -= 1
         self._sizes[entry.lane[0]] -= 1
-        if not self._groups[entry.shape].lanes:
+        group = self._groups.get(entry.shape)
+        if group is not None and not group.lanes:
             del self._groups[entry.shape]

@@ -20,6 +20,22 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, np.ndarray]
 
 
+class JobFuture(Future["InferResponse"]):
+    """The future of a job, which says at once that it was cancelled.
+
+    A callback would do too, but every request would pay for it.
+    """
+
+    on_cancel: Callable[[], None] | None = None
+
+    def cancel(self) -> bool:
+        """Give the request up, unless it is executed already."""
+        done = super().cancel()
+        if done and self.on_cancel is not None:
+            self.on_cancel()
+        return done
+
+
 class Job:
     """One request.
 
@@ -87,7 +103,7 @@ class Job:
         self.shape = shape
         self.timeout_s = timeout_s
         self.respond = respond
-        self.future: Future[InferResponse] = Future()
+        self.future = JobFuture()
         self.arrived_s = 0.0
         self.deadline_s = inf
         self.limit_s = inf  # how long its queue policy lets it wait

@@ -22,11 +22,11 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, Unavailable
-from sonic.server.backends.base import Call, CallInstance
 from sonic.server.batcher import Batcher
 from sonic.server.counters import Counters
 from sonic.server.execution import execute, execute_calls
 from sonic.server.failures import without_frames
+from sonic.server.instances import Call, CallInstance
 from sonic.server.job import Job, Result
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferResponse, ModelStatistics
-    from sonic.server.backends.base import Instance
     from sonic.server.batcher import BatchPolicy
     from sonic.server.execution import Execution, Plan
+    from sonic.server.instances import Instance
 
 __all__ = ["Job", "Scheduler"]
 
@@ -45,6 +45,9 @@ _MARGIN = 2.0
 
 _SHORT_S = 3e-4
 """An execution that is no longer costs less in the thread that brings the request than the turn of another."""
+
+_FEW = 8
+"""One in so many requests of the queue may have been cancelled without its noticing."""
 
 _NEVER_S = threading.TIMEOUT_MAX / 2
 """A timeout from here on is none: nothing can wait so long."""
@@ -76,6 +79,7 @@ class Scheduler:
         self._accepted = 0  # and not yet ended
         self._usual_s = 0.0  # of an execution
         self._steady = steady
+        self._given_up = 0  # since those were last taken out of the queue
         self._busy_s = self._row_s = inf  # processor time of an execution, and for each of its rows; not yet known
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -126,6 +130,7 @@ class Scheduler:
         overdue: list[Job] = []
         level = self._batcher.policy.level(job.priority)
         queue = self._batcher.policy.queue_of(level)
+        job.future.on_cancel = self._give_up
         with self._lock:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
@@ -374,6 +379,19 @@ class Scheduler:
                 return [Result(batch, started_s, without_frames(error))]
         return [self._attempt(instance, [job], started_s)[0] for job in batch]
 
+    def _give_up(self) -> None:
+        """Take requests that were cancelled out of the queue, where they would take the room of others.
+
+        Looking for them is worth it when they are a good part of it.
+        """
+        with self._lock:
+            self._given_up += 1
+            if _FEW * self._given_up < len(self._batcher):
+                return
+            self._given_up = 0
+            self._begin(self._batcher.drop(_is_cancelled))
+        self._send()
+
     def _refuse(self, overdue: Sequence[Job], now_s: float) -> None:
         for job in overdue:
             if job.arrived_s + job.limit_s <= now_s and not job.future.running():
@@ -384,6 +402,10 @@ class Scheduler:
                 job.fail(DeadlineExceeded(f"{self._label}: {text}"))
         if overdue:
             self._send()
+
+
+def _is_cancelled(job: Job) -> bool:
+    return job.future.cancelled()
 
 
 def _results(batch: list[Job], started_s: float, done: Execution, errors: Mapping[int, InferenceError]) -> list[Result]:
