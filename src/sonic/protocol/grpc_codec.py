@@ -28,7 +28,7 @@ from sonic.protocol.messages import (
 from sonic.protocol.modelconfig import spec_from_parts
 from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
 from sonic.protocol.proto import grpc_service_pb2 as pb
-from sonic.protocol.rawfields import join_raw, split_raw
+from sonic.protocol.rawfields import join_raw, raw_parts, split_raw
 from sonic.specs import DType, TensorSpec
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def request_to_wire(request: InferRequest) -> bytes:
     return join_raw(message.SerializeToString(), raw, _RAW_INPUTS)
 
 
-def request_from_wire(data: bytes, regions: Regions | None = None) -> tuple[InferRequest, Form]:
+def request_from_wire(data: Buffer, regions: Regions | None = None) -> tuple[InferRequest, Form]:
     """Read a serialised ModelInferRequest.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes-like
         The arrays are views of it where they can be.
     regions : Regions or None
         Shared memory that the sender may name; its inputs are views of it where they can be.
@@ -132,7 +132,17 @@ def request_from_wire(data: bytes, regions: Regions | None = None) -> tuple[Infe
 
 
 def response_to_wire(response: InferResponse, form: Form = PLAIN) -> bytes:
+    """Serialise a ModelInferResponse: as :func:`response_parts`, each copied once."""
+    return b"".join(response_parts(response, form))
+
+
+def response_parts(response: InferResponse, form: Form = PLAIN) -> list[Buffer]:
     """Serialise a ModelInferResponse, and put into shared memory the outputs that are wanted there.
+
+    Returns
+    -------
+    list of bytes-like
+        The message, in parts that share the memory of the arrays where they can.
 
     Raises
     ------
@@ -155,7 +165,7 @@ def response_to_wire(response: InferResponse, form: Form = PLAIN) -> bytes:
             _write_parameters(output.parameters, where)
             raw[position] = b""
     try:
-        return join_raw(message.SerializeToString(), raw, _RAW_OUTPUTS)
+        return raw_parts(message.SerializeToString(), raw, _RAW_OUTPUTS)
     except InvalidRequest as error:
         raise _unsendable(response, error) from error
 
@@ -195,7 +205,7 @@ def stream_to_wire(answer: InferResponse | BaseException, form: Form = PLAIN, id
     return join_raw(b"", [response_to_wire(answer, form)], 2)
 
 
-def id_from_wire(data: bytes) -> str:
+def id_from_wire(data: Buffer) -> str:
     """Id of a serialised ModelInferRequest that may otherwise make no sense; empty if it cannot be read."""
     try:
         message: pb.ModelInferRequest = _parse(pb.ModelInferRequest, split_raw(data, _RAW_INPUTS)[0])

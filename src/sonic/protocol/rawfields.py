@@ -22,6 +22,11 @@ MAX_FIELDS = 1 << 16
 
 
 def join_raw(header: bytes, raw: Sequence[Buffer], number: int) -> bytes:
+    """Append a repeated bytes field to a serialised message: as :func:`raw_parts`, each copied once."""
+    return b"".join(raw_parts(header, raw, number))
+
+
+def raw_parts(header: bytes, raw: Sequence[Buffer], number: int) -> list[Buffer]:
     """Append a repeated bytes field to a serialised message.
 
     Parameters
@@ -29,9 +34,14 @@ def join_raw(header: bytes, raw: Sequence[Buffer], number: int) -> bytes:
     header : bytes
         The message without that field.
     raw : sequence of bytes-like
-        Each is copied once, into the result.
+        Not copied.
     number : int
         The field's number, below 16.
+
+    Returns
+    -------
+    list of bytes-like
+        The message, in parts.
 
     Raises
     ------
@@ -47,10 +57,10 @@ def join_raw(header: bytes, raw: Sequence[Buffer], number: int) -> bytes:
         total += len(prefix) + size
     if total > MAX_BYTES:
         raise InvalidRequest(f"a message holds at most {MAX_BYTES} bytes, given {total}: send fewer rows at a time")
-    return b"".join(parts)
+    return parts
 
 
-def split_raw(data: bytes, number: int) -> tuple[bytes, list[memoryview]]:
+def split_raw(data: Buffer, number: int) -> tuple[bytes, list[memoryview]]:
     """Part a repeated bytes field of a serialised message from the rest of it.
 
     Returns

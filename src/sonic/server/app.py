@@ -13,7 +13,7 @@ from sonic.server.cache import DEFAULT_CACHE_BYTES
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.dataplane import Dataplane
 from sonic.server.eventloop import EventLoop
-from sonic.server.grpc_front import GrpcFront
+from sonic.server.grpc.front import GrpcFront
 from sonic.server.http.front import HttpFront
 from sonic.server.polling import Poller
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
@@ -72,7 +72,6 @@ class Server:
         default_max_batch: int = DEFAULT_MAX_BATCH,
         max_queue: int = DEFAULT_MAX_QUEUE,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
-        threads: int = 2048,
         name: str = "sonic",
         allow_client_shm: bool | None = None,
         trace_file: str | os.PathLike[str] | None = None,
@@ -101,26 +100,17 @@ class Server:
         traces = Tracer(trace_file)
         self._poller = None if poll_s is None else Poller(self.repository, poll_s)
         # Ports first: that one is taken should not be learnt after minutes of loading.
-        ports = {"http": http_port, "metrics": metrics_port}
+        ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
+        sockets = {"grpc": grpc_socket, "http": http_socket}
         claimed: dict[str, socket.socket] = {}
-        self._grpc: GrpcFront | None = None
         self._loop = EventLoop()  # of the connections of both fronts
         try:
             for front, port in ports.items():
                 if port is not None:
                     claimed[front] = listen(self._hosts[front], port, f"--{front}-port")
-            if http_socket is not None:
-                claimed["unix"] = listen_unix(http_socket, "--http-socket")
-            if grpc_port is not None or grpc_socket is not None:
-                self._grpc = GrpcFront(
-                    self._hosts["grpc"],
-                    grpc_port,
-                    threads=threads,
-                    socket=grpc_socket,
-                    max_message_bytes=max_message_bytes,
-                    tls=tls,
-                    guard=guard,
-                )
+            for front, path in sockets.items():
+                if path is not None:
+                    claimed[f"{front} unix"] = listen_unix(path, f"--{front}-socket")
         except BaseException:
             for taken in claimed.values():
                 taken.close()
@@ -129,13 +119,21 @@ class Server:
         numbers: dict[str, int] = {front: taken.getsockname()[1] for front, taken in claimed.items() if front in ports}
         self.http_port = numbers.get("http", 0)
         self.metrics_port = numbers.get("metrics", 0)
-        self.grpc_port: int = 0 if self._grpc is None else self._grpc.port
+        self.grpc_port = numbers.get("grpc", 0)
         self._tls = tls
+        self._grpc = GrpcFront(
+            self._loop,
+            claimed.get("grpc"),
+            unix=claimed.get("grpc unix"),
+            max_message_bytes=max_message_bytes,
+            tls=tls,
+            guard=guard,
+        )
         self._http = HttpFront(
             claimed.get("http"),
             claimed.get("metrics"),
             loop=self._loop,
-            unix=claimed.get("unix"),
+            unix=claimed.get("http unix"),
             max_message_bytes=max_message_bytes,
             tls=tls,
             guard=guard,
@@ -156,8 +154,7 @@ class Server:
             if self._poller is not None:
                 self._poller.start()
             self._http.start(self.dataplane)
-            if self._grpc is not None:
-                self._grpc.start(self.dataplane)
+            self._grpc.start(self.dataplane)
         except BaseException:
             self.close(drain_s=0.0)
             raise
@@ -201,8 +198,7 @@ class Server:
                 log.warning("not all requests ended within %g s", drain_s)
                 self.dataplane.close()
             start_s = time.monotonic()
-            if self._grpc is not None:
-                self._grpc.stop(_FLUSH_S)
+            self._grpc.stop(_FLUSH_S)
             self._http.stop(max(0.0, _FLUSH_S - (time.monotonic() - start_s)))
             self._loop.close()
             self.dataplane.close()
@@ -235,7 +231,6 @@ def serve(
     default_max_batch: int = DEFAULT_MAX_BATCH,
     max_queue: int = DEFAULT_MAX_QUEUE,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
-    threads: int = 2048,
     name: str = "sonic",
     allow_client_shm: bool | None = None,
     trace_file: str | os.PathLike[str] | None = None,
@@ -286,8 +281,6 @@ def serve(
         unavailable. 0: no bound.
     cache_bytes : int
         Room for the results of models whose config.pbtxt says ``response_cache { enable: true }``; 0: none are kept.
-    threads : int
-        gRPC requests that can be in hand at the same time, those that wait included. Threads are started as needed.
     name : str
         What the server calls itself to clients.
     allow_client_shm : bool or None
@@ -333,7 +326,6 @@ def serve(
         default_max_batch=default_max_batch,
         max_queue=max_queue,
         cache_bytes=cache_bytes,
-        threads=threads,
         name=name,
         allow_client_shm=allow_client_shm,
         trace_file=trace_file,

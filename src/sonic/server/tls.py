@@ -6,8 +6,6 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
 from sonic.errors import ConfigError
 
 
@@ -61,14 +59,6 @@ class Tls:
             ) from error
         context.set_alpn_protocols(list(protocols))
         return context
-
-    def grpc_credentials(self) -> grpc.ServerCredentials:
-        """Return what grpc asks for."""
-        return grpc.ssl_server_credentials(
-            [(_read(self.key, "--tls-key"), _read(self.certificate, "--tls-cert"))],
-            root_certificates=None if self.client_ca is None else _read(self.client_ca, "--tls-client-ca"),
-            require_client_auth=self.client_ca is not None,
-        )
 
 
 def _read(path: Path, option: str) -> bytes:

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 from sonic.protocol.proto import reflection_pb2 as pb
 from sonic.protocol.proto.pool import POOL
+from sonic.server.grpc.control import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from google.protobuf.descriptor import FileDescriptor
+
+    from sonic.server.grpc.call import Call
+    from sonic.server.grpc.wire import Buffer
+    from sonic.server.guard import Guard
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """Both have the same messages; tools ask for the one or the other."""
@@ -19,12 +24,27 @@ _NOT_FOUND = 5
 _INVALID_ARGUMENT = 3
 
 
-def answers(
-    requests: Iterable[pb.ServerReflectionRequest], services: Iterable[str]
-) -> Iterator[pb.ServerReflectionResponse]:
-    """Answer a stream of questions about the services that are offered."""
-    for request in requests:
-        yield answer(request, services)
+class Reflection:
+    """Handler of a stream of questions about the services that are offered."""
+
+    streams = True
+
+    def __init__(self, services: Iterable[str], guard: Guard | None) -> None:
+        self._services = tuple(services)
+        self._guard = guard
+
+    def opened(self, call: Call) -> None:
+        """Look who it is."""
+        if self._guard is not None:
+            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
+
+    def message(self, call: Call, data: Buffer) -> None:
+        """Answer a question."""
+        call.send((answer(parse(pb.ServerReflectionRequest, data), self._services).SerializeToString(),))
+
+    def ended(self, call: Call) -> None:
+        """End the call: every question has its answer."""
+        call.finish()
 
 
 def answer(request: pb.ServerReflectionRequest, services: Iterable[str]) -> pb.ServerReflectionResponse:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ModelNotFound
 from sonic.protocol.proto import health_pb2
+from sonic.server.grpc.control import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import grpc
-
     from sonic.server.dataplane import Dataplane
+    from sonic.server.grpc.call import Call
+    from sonic.server.grpc.wire import Buffer
 
 SERVICE = "grpc.health.v1.Health"
 _Response = health_pb2.HealthCheckResponse
@@ -56,14 +57,13 @@ class Health:
     def watch(
         self,
         request: health_pb2.HealthCheckRequest,
-        context: grpc.ServicerContext,
-        send: Callable[[health_pb2.HealthCheckResponse | None], None],
-    ) -> None:
-        """Answer now and whenever it changes, until the caller ends it. Returns at once."""
+        send: Callable[[health_pb2.HealthCheckResponse], None],
+    ) -> Callable[[], None]:
+        """Answer now and whenever it changes; what is returned ends it."""
+        key = object()
         if request.service not in self._services:
             send(_Response(status=_Response.SERVICE_UNKNOWN))  # the specification keeps such a call open
-            return
-        key = object()
+            return lambda: None
         with self._lock:
             ready = self._dataplane.ready()
             self._watchers[key] = send, ready
@@ -71,11 +71,7 @@ class Health:
                 self._thread = threading.Thread(target=self._look, name="sonic-grpc-health", daemon=True)
                 self._thread.start()
             send(_Response(status=_status(ready)))
-        if not context.add_callback(lambda: self._forget(key)):
-            self._forget(key)
-
-    # How grpc knows that no thread is to wait within the call.
-    watch.experimental_non_blocking = True  # type: ignore[attr-defined]
+        return lambda: self._forget(key)
 
     def close(self) -> None:
         """Tell those who watch that it serves no more, and look no further."""
@@ -100,6 +96,33 @@ class Health:
     def _forget(self, key: object) -> None:
         with self._lock:
             self._watchers.pop(key, None)
+
+
+class Watch:
+    """Handler of those who watch."""
+
+    streams = False
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def opened(self, call: Call) -> None:
+        """Let anybody in: who watches over a server has no token."""
+
+    def ended(self, call: Call) -> None:
+        """Do nothing: the message has come."""
+
+    def message(self, call: Call, data: Buffer) -> None:
+        """Begin to tell."""
+
+        def send(response: health_pb2.HealthCheckResponse) -> None:
+            call.soon(_send, call, response.SerializeToString())
+
+        call.on_gone(self._health.watch(parse(health_pb2.HealthCheckRequest, data), send))
+
+
+def _send(call: Call, content: bytes) -> None:
+    call.send((content,))
 
 
 def _status(ready: bool) -> Any:

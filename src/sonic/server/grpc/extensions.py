@@ -8,24 +8,24 @@ from sonic.errors import InvalidRequest, Unsupported
 from sonic.protocol.proto import grpc_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sonic.server.dataplane import Dataplane
 
 
-def extension_calls(dataplane: Dataplane) -> tuple[tuple[str, Callable[..., Any], Any], ...]:
-    """Return method, handler and type of the request; a handler whose ``asks_peer`` is true also gets the address."""
+def extension_calls(dataplane: Dataplane) -> Mapping[str, tuple[Callable[..., Any], Any]]:
+    """Return function and type of the request of each method; one whose ``asks_peer`` is true also gets the address."""
     extensions = _Extensions(dataplane)
-    return (
-        ("SystemSharedMemoryStatus", extensions.memory_status, pb.SystemSharedMemoryStatusRequest),
-        ("SystemSharedMemoryRegister", extensions.memory_register, pb.SystemSharedMemoryRegisterRequest),
-        ("SystemSharedMemoryUnregister", extensions.memory_unregister, pb.SystemSharedMemoryUnregisterRequest),
-        ("CudaSharedMemoryStatus", extensions.no_cuda, pb.CudaSharedMemoryStatusRequest),
-        ("CudaSharedMemoryRegister", extensions.no_cuda, pb.CudaSharedMemoryRegisterRequest),
-        ("CudaSharedMemoryUnregister", extensions.no_cuda, pb.CudaSharedMemoryUnregisterRequest),
-        ("TraceSetting", extensions.trace, pb.TraceSettingRequest),
-        ("LogSettings", extensions.log, pb.LogSettingsRequest),
-    )
+    return {
+        "SystemSharedMemoryStatus": (extensions.memory_status, pb.SystemSharedMemoryStatusRequest),
+        "SystemSharedMemoryRegister": (extensions.memory_register, pb.SystemSharedMemoryRegisterRequest),
+        "SystemSharedMemoryUnregister": (extensions.memory_unregister, pb.SystemSharedMemoryUnregisterRequest),
+        "CudaSharedMemoryStatus": (extensions.no_cuda, pb.CudaSharedMemoryStatusRequest),
+        "CudaSharedMemoryRegister": (extensions.no_cuda, pb.CudaSharedMemoryRegisterRequest),
+        "CudaSharedMemoryUnregister": (extensions.no_cuda, pb.CudaSharedMemoryUnregisterRequest),
+        "TraceSetting": (extensions.trace, pb.TraceSettingRequest),
+        "LogSettings": (extensions.log, pb.LogSettingsRequest),
+    }
 
 
 def _asks_peer(call: Callable[..., Any]) -> Callable[..., Any]:

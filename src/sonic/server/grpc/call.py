@@ -1,0 +1,236 @@
+"""A call of a client, as its handler sees it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sonic.errors import InvalidRequest, ModelFailed, SonicError
+from sonic.server.grpc import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sonic.server.grpc.wire import Buffer, Head
+    from sonic.server.http2 import Stream
+
+log = logging.getLogger("sonic.server")
+
+_LONG_BYTES = 1 << 16
+"""From here on decompressing could keep every other client waiting."""
+
+
+class Handler(Protocol):
+    """What deals with the calls of a method. Everything is called in the thread of the event loop, and must not wait.
+
+    Attributes
+    ----------
+    streams : bool
+        Whether a call may have any number of messages. Otherwise it has one, which comes once the client has sent all.
+    """
+
+    streams: bool
+
+    def opened(self, call: Call) -> None:
+        """Let a call begin, or raise what it ends in."""
+
+    def message(self, call: Call, data: Buffer) -> None:
+        """Take a message of a call."""
+
+    def ended(self, call: Call) -> None:
+        """Hear that the client of a call that streams sends no more."""
+
+
+class Line(Protocol):
+    """The connection, as a call needs it.
+
+    Attributes
+    ----------
+    peer : str
+        Address of the client; empty for one on a Unix domain socket.
+    """
+
+    peer: str
+
+    def soon(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in the thread of the event loop, from any thread."""
+
+    def aside(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in another thread."""
+
+    def credit(self, stream: Stream, size: int) -> None:
+        """Let the client send more."""
+
+    def answer(self, stream: Stream, opening: bytes | None, parts: Sequence[Buffer], trailers: bytes | None) -> None:
+        """Send headers, data and trailers, of which there may be none."""
+
+    def fail(self, stream: Stream, trailers: bytes) -> None:
+        """Send headers that end a call; what was to be sent before is dropped."""
+
+
+class Call:
+    """One call. For the thread of the event loop, but for :meth:`soon` and where it says otherwise.
+
+    Attributes
+    ----------
+    head : Head
+    peer : str
+        Address of the client; empty for one on a Unix domain socket.
+    over : bool
+        Whether it was answered, or its client is gone.
+    state : Any
+        For its handler.
+    """
+
+    __slots__ = (
+        "_callbacks",
+        "_connection",
+        "_held",
+        "_inbox",
+        "_opened",
+        "_pending",
+        "_stream",
+        "handler",
+        "head",
+        "state",
+    )
+
+    def __init__(self, connection: Line, stream: Stream, head: Head, handler: Handler, max_bytes: int) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._inbox = wire.Inbox(max_bytes, head.encoding)
+        self._callbacks: list[Callable[[], object]] = []
+        self._opened = False
+        self._pending: list[tuple[Buffer, bool]] = []  # the message, and whether it is compressed
+        self._held = -1  # bytes that came while the client is to wait; -1: it is not
+        self.head = head
+        self.handler = handler
+        self.state: Any = None
+
+    @property
+    def peer(self) -> str:
+        """Address of the client; empty for one on a Unix domain socket."""
+        return self._connection.peer
+
+    @property
+    def over(self) -> bool:
+        """Whether it was answered, or its client is gone."""
+        return self._stream.closed
+
+    @property
+    def queued_bytes(self) -> int:
+        """What has yet to be taken by the client."""
+        return self._stream.queued_bytes
+
+    # ---- from the client --------------------------------------------------------------------------------------------
+
+    def received(self, data: memoryview) -> None:
+        """Take bytes that came."""
+        try:
+            if self._held >= 0:
+                self._held += len(data)
+            else:
+                self._connection.credit(self._stream, len(data))
+            for message, compressed in self._inbox.feed(data):
+                self._take(message, compressed=compressed)
+            if self._stream.ended and not self.over:
+                self._end()
+        except Exception as error:  # noqa: BLE001 - the call ends in it
+            self.fail(error)
+
+    def gone(self) -> None:
+        """Take back what was begun: the client is gone, or wants no answer any more."""
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def _take(self, message: Buffer, *, compressed: bool) -> None:
+        if self.handler.streams:
+            self.handler.message(self, self._inbox.decompress(message) if compressed else message)
+        elif self._pending:
+            raise InvalidRequest("a call of this method has one message, given several")
+        else:
+            self._pending.append((message, compressed))
+
+    def _end(self) -> None:
+        if not self._inbox.empty:
+            raise InvalidRequest("the call ends within a message")
+        if self.handler.streams:
+            self.handler.ended(self)
+            return
+        if not self._pending:
+            raise InvalidRequest("a call of this method has one message, given none")
+        message, compressed = self._pending.pop()
+        if not compressed:
+            self.handler.message(self, message)
+        elif len(message) < _LONG_BYTES:
+            self.handler.message(self, self._inbox.decompress(message))
+        else:
+            self._connection.aside(self._unpack, message)
+
+    def _unpack(self, message: Buffer) -> None:
+        try:
+            data = self._inbox.decompress(message)
+        except SonicError as error:
+            self.soon(self.fail, error)
+        else:
+            self.soon(self._unpacked, data)
+
+    def _unpacked(self, data: bytes) -> None:
+        try:
+            self.handler.message(self, data)
+        except Exception as error:  # noqa: BLE001 - the call ends in it
+            self.fail(error)
+
+    # ---- to the client ----------------------------------------------------------------------------------------------
+
+    def soon(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in the thread of the event loop, from any thread."""
+        self._connection.soon(action, *given)
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """Have something done when the client gives the call up before it was answered."""
+        if self.over:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def hold(self) -> None:
+        """Let the client send what it may already send, and then wait."""
+        self._held = max(self._held, 0)
+
+    def release(self) -> None:
+        """Let it go on."""
+        held, self._held = self._held, -1
+        if held > 0:
+            self._connection.credit(self._stream, held)
+
+    def on_drained(self, callback: Callable[[], None] | None) -> None:
+        """Have something done when the client has taken all that was sent."""
+        self._stream.drained = callback
+
+    def send(self, parts: Sequence[Buffer], *, last: bool = False) -> None:
+        """Send a message, in parts that nobody changes any more; with `last` the call has then gone well."""
+        size = sum(map(len, parts))
+        self._connection.answer(
+            self._stream,
+            None if self._opened else wire.OPENING,
+            (wire.prefix(size), *parts),
+            wire.DONE if last else None,
+        )
+        self._opened = True
+        if last:
+            self._callbacks.clear()
+
+    def finish(self) -> None:
+        """End the call: it has gone well."""
+        self._connection.answer(self._stream, None if self._opened else wire.OPENING, (), wire.DONE)
+        self._callbacks.clear()
+
+    def fail(self, error: BaseException) -> None:
+        """End the call in an error."""
+        if not isinstance(error, SonicError):
+            log.error("a gRPC call failed for no reason that is known", exc_info=error)
+            error = ModelFailed(f"internal error of the server: {type(error).__name__}: {error}")
+        self._connection.fail(self._stream, wire.failure(error, opened=self._opened))
+        self.gone()

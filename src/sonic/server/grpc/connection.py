@@ -1,0 +1,202 @@
+"""A client's connection: bytes between the event loop, HTTP/2 and the calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, cast
+
+from sonic.errors import SonicError, Unsupported
+from sonic.server import http2
+from sonic.server.grpc import wire
+from sonic.server.grpc.call import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from sonic.server.grpc.call import Handler
+    from sonic.server.grpc.wire import Buffer, Head
+
+log = logging.getLogger("sonic.server")
+
+_JOINED_BYTES = 1 << 16
+"""Below this one write of a copy costs less than many parts."""
+_UNSENT_BYTES = 1 << 22
+"""From here on a client that does not read is not read either."""
+
+
+class Site:
+    """What the connections of a front share.
+
+    Parameters
+    ----------
+    handlers : mapping of str to Handler
+        By ``/service/method``.
+    max_bytes : int
+        Largest message.
+    loop : asyncio.AbstractEventLoop
+    pool : Executor
+        For what would keep the loop.
+    """
+
+    def __init__(
+        self, handlers: Mapping[str, Handler], max_bytes: int, loop: asyncio.AbstractEventLoop, pool: Executor
+    ) -> None:
+        self.handlers = handlers
+        self.max_bytes = max_bytes
+        self.loop = loop
+        self.pool = pool
+        # The loop reads one connection at a time, and what is kept of it is copied.
+        self.scratch = memoryview(bytearray(1 << 18))
+        self.connections: set[GrpcConnection] = set()
+        self.all_gone = asyncio.Event()
+
+
+class GrpcConnection(asyncio.BufferedProtocol):
+    """Connection of one client."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._http2 = http2.Connection(self, wire.read_head)
+        self._transport: asyncio.Transport | None = None
+        self._busy = True  # then whoever is busy writes in the end
+        self.peer = ""
+
+    # ---- what the event loop calls ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(_UNSENT_BYTES)
+        address = transport.get_extra_info("peername")
+        self.peer = address[0] if isinstance(address, tuple) else ""
+        self._site.connections.add(self)
+        self._write()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End what the client had begun."""
+        if error is not None:
+            log.debug("a gRPC connection broke: %s", error)
+        self._transport = None
+        self._http2.close()
+        self._site.connections.discard(self)
+        if not self._site.connections:
+            self._site.all_gone.set()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Return where to put what comes."""
+        return self._site.scratch
+
+    def buffer_updated(self, count: int) -> None:
+        """Look at what came, and write what it makes necessary."""
+        self._busy = True
+        try:
+            self._http2.receive(self._site.scratch[:count])
+        finally:
+            self._write()
+
+    def pause_writing(self) -> None:
+        """Read no more of a client that doesn't."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # ---- what HTTP/2 calls ------------------------------------------------------------------------------------------
+
+    def opened(self, stream: http2.Stream, head: Head) -> None:
+        """Begin a call."""
+        if head.status != 200:
+            self._http2.send_headers(stream, wire.refusal(head.status), last=True)
+            return
+        handler = self._site.handlers.get(head.path)
+        if handler is None:
+            error = Unsupported(f"{head.path} is not offered")
+            self._http2.send_headers(stream, wire.failure(error, opened=False), last=True)
+            return
+        call = stream.owner = Call(self, stream, head, handler, self._site.max_bytes)
+        try:
+            handler.opened(call)
+        except SonicError as error:
+            call.fail(error)
+        if stream.ended and not stream.closed:
+            call.received(memoryview(b""))
+
+    def received(self, stream: http2.Stream, data: memoryview) -> None:
+        """Hand on some of a call."""
+        stream.owner.received(data)
+
+    def reset(self, stream: http2.Stream) -> None:
+        """End a call that nobody waits for."""
+        if stream.owner is not None:
+            stream.owner.gone()
+
+    # ---- what calls call --------------------------------------------------------------------------------------------
+
+    def soon(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in the thread of the event loop, from any thread."""
+        try:
+            self._site.loop.call_soon_threadsafe(action, *given)
+        except RuntimeError:  # the loop is closed, and with it every connection
+            log.debug("an answer came after the end of the server")
+
+    def aside(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in another thread."""
+        self._site.pool.submit(action, *given)
+
+    def credit(self, stream: http2.Stream, size: int) -> None:
+        """Let the client send more."""
+        self._http2.credit(stream, size)
+        self._write_soon()
+
+    def answer(
+        self, stream: http2.Stream, opening: bytes | None, parts: Sequence[Buffer], trailers: bytes | None
+    ) -> None:
+        """Send headers, data and trailers."""
+        if opening is not None:
+            self._http2.send_headers(stream, opening)
+        self._http2.send(stream, parts, trailers)
+        self._write_soon()
+
+    def fail(self, stream: http2.Stream, trailers: bytes) -> None:
+        """Send headers that end a call; what was to be sent before is dropped."""
+        self._http2.drop(stream)
+        self._http2.send_headers(stream, trailers, last=True)
+        self._write_soon()
+
+    def refuse(self) -> None:
+        """Take no more calls; close once those in hand have ended."""
+        self._http2.refuse()
+        self._write_soon()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    def _write_soon(self) -> None:
+        """Write in the end of this turn of the loop, with what else has become ready in it."""
+        if not self._busy:
+            self._busy = True
+            self._site.loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._busy = False
+        transport, parts = self._transport, self._http2.out
+        if transport is None:
+            parts.clear()
+            return
+        if parts:
+            self._http2.out = []
+            if sum(map(len, parts)) < _JOINED_BYTES:
+                transport.write(b"".join(parts))
+            else:
+                transport.writelines(parts)
+        if self._http2.over or (self._http2.refusing and not self._http2.streams):
+            transport.close()

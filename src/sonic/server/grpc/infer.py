@@ -1,0 +1,191 @@
+"""ModelInfer and ModelStreamInfer.
+
+Requests are decoded in the thread of the event loop, which also executes models that are known to be short; others
+run in the threads of their scheduler. What takes long to decode, a pool of threads decodes.
+
+Copies of a request's tensors: one, out of the buffer that the socket is read into; of a response's: none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sonic.errors import Cancelled, InferenceError, SonicError
+from sonic.protocol import grpc_codec
+from sonic.protocol.form import PLAIN
+from sonic.server.failures import failed
+from sonic.server.sharedmemory import PeerRegions
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from sonic.protocol.form import Form
+    from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.server.dataplane import Dataplane
+    from sonic.server.grpc.call import Call
+    from sonic.server.grpc.wire import Buffer
+    from sonic.server.guard import Guard
+
+_LONG_BYTES = 1 << 22
+"""Decoding a longer message could keep every other client waiting."""
+_MAX_STREAMED = 1024
+"""Requests of one stream that are under way; further ones wait in the connection."""
+_MAX_QUEUED_BYTES = 1 << 22
+"""Answers of one stream that its client has yet to take; then further ones wait."""
+
+
+class Infer:
+    """Handler of ModelInfer."""
+
+    streams = False
+
+    def __init__(self, dataplane: Dataplane, guard: Guard | None, pool: Executor) -> None:
+        self._dataplane = dataplane
+        self._guard = guard
+        self._pool = pool
+
+    def opened(self, call: Call) -> None:
+        """Look who it is."""
+        if self._guard is not None:
+            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
+
+    def ended(self, call: Call) -> None:
+        """Do nothing: the message has come."""
+
+    def message(self, call: Call, data: Buffer) -> None:
+        """Begin a request."""
+        if len(data) >= _LONG_BYTES:
+            self._pool.submit(self._decode, call, data)
+            return
+        request, form = self._read(call, data)
+        self._follow(call, form, self._dataplane.infer(request, inline=None))
+
+    def _decode(self, call: Call, data: Buffer) -> None:
+        try:
+            request, form = self._read(call, data)
+            future = self._dataplane.infer(request, inline=False)
+        except Exception as error:  # noqa: BLE001 - the call ends in it
+            call.soon(call.fail, error)
+        else:
+            call.soon(self._follow, call, form, future)
+
+    def _read(self, call: Call, data: Buffer) -> tuple[InferRequest, Form]:
+        peer = call.peer
+        request, form = grpc_codec.request_from_wire(data, PeerRegions(self._dataplane.memory, lambda: peer))
+        left_s = call.head.timeout_s  # the call's own deadline counts where it is the earlier one
+        if left_s is not None and (request.timeout_s is None or request.timeout_s > left_s):
+            request = replace(request, timeout_s=left_s)
+        return request, form
+
+    def _follow(self, call: Call, form: Form, future: Future[InferResponse]) -> None:
+        if future.done():
+            _answer(call, *_encoded(form, future))
+            return
+        call.on_gone(future.cancel)
+        future.add_done_callback(partial(_ended, call, form))
+
+
+class StreamInfer:
+    """Handler of ModelStreamInfer: answers in the order of the requests, of which many can be under way.
+
+    An error ends only its own request.
+    """
+
+    streams = True
+
+    def __init__(self, dataplane: Dataplane, guard: Guard | None) -> None:
+        self._dataplane = dataplane
+        self._guard = guard
+
+    def opened(self, call: Call) -> None:
+        """Look who it is."""
+        client = "" if self._guard is None else self._guard.identify(call.peer, call.head.authorization)
+        call.state = _Conversation(self._dataplane, self._guard, client, call)
+
+    def message(self, call: Call, data: Buffer) -> None:
+        """Begin a request."""
+        call.state.accept(call, data)
+
+    def ended(self, call: Call) -> None:
+        """End the call after the last answer."""
+        call.state.complete = True
+        call.state.advance(call)
+
+
+class _Conversation:
+    def __init__(self, dataplane: Dataplane, guard: Guard | None, client: str, call: Call) -> None:
+        self._dataplane = dataplane
+        self._guard = guard
+        self._client = client
+        self._regions = PeerRegions(dataplane.memory, lambda peer=call.peer: peer)  # type: ignore[misc]
+        self._pending: deque[tuple[Future[InferResponse], Form, str]] = deque()
+        self.complete = False
+        call.on_gone(self._give_up)
+
+    def accept(self, call: Call, data: Buffer) -> None:
+        future, form, name = self._begin(data)
+        self._pending.append((future, form, name))
+        if len(self._pending) >= _MAX_STREAMED:
+            call.hold()
+        if future.done():
+            self.advance(call)
+        else:
+            future.add_done_callback(lambda _: call.soon(self.advance, call))
+
+    def advance(self, call: Call) -> None:
+        """Send the answers whose turn it is."""
+        call.on_drained(None)
+        while self._pending and self._pending[0][0].done() and not call.over:
+            if call.queued_bytes > _MAX_QUEUED_BYTES:
+                call.on_drained(lambda: call.soon(self.advance, call))
+                return
+            future, form, name = self._pending.popleft()
+            try:
+                answer = grpc_codec.stream_to_wire(future.result(), form)
+            except CancelledError:
+                answer = grpc_codec.stream_to_wire(Cancelled("the request was cancelled"), id=name)
+            except SonicError as error:
+                answer = grpc_codec.stream_to_wire(error, id=name)
+            call.send((answer,))
+            if len(self._pending) == _MAX_STREAMED // 2:
+                call.release()
+        if self.complete and not self._pending and not call.over:
+            call.finish()
+
+    def _begin(self, data: Buffer) -> tuple[Future[InferResponse], Form, str]:
+        try:
+            if self._guard is not None:
+                self._guard.count(self._client)
+            request, form = grpc_codec.request_from_wire(data, self._regions)
+        except InferenceError as error:
+            return failed(error), PLAIN, grpc_codec.id_from_wire(data)
+        return self._dataplane.infer(request, inline=None), form, request.id
+
+    def _give_up(self) -> None:
+        for future, _, _ in self._pending:
+            future.cancel()
+
+
+def _ended(call: Call, form: Form, future: Future[InferResponse]) -> None:
+    # Written in the thread that has executed the model, so that the event loop is free meanwhile.
+    call.soon(_answer, call, *_encoded(form, future))
+
+
+def _encoded(form: Form, future: Future[InferResponse]) -> tuple[list[Buffer], BaseException | None]:
+    try:
+        return grpc_codec.response_parts(future.result(), form), None
+    except CancelledError:
+        return [], Cancelled("the request was cancelled by its client")
+    except Exception as error:  # noqa: BLE001 - the call ends in it
+        return [], error
+
+
+def _answer(call: Call, parts: list[Buffer], error: BaseException | None) -> None:
+    if error is not None:
+        call.fail(error)
+    else:
+        call.send(parts, last=True)

@@ -1,0 +1,221 @@
+"""What gRPC writes into HTTP/2: the headers of a call, messages with their lengths, and how a call ended."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+
+from sonic.errors import InvalidRequest, Unsupported
+from sonic.protocol.status import grpc_code
+from sonic.server.http2 import headers
+
+if TYPE_CHECKING:
+    from sonic.errors import SonicError
+    from sonic.server.http2.headers import Headers
+
+    Buffer = bytes | bytearray | memoryview
+
+PREFIX_BYTES = 5
+_PREFIX = Struct(">BL")  # whether the message is compressed, and its length
+_WINDOW_BITS = {"gzip": 31, "deflate": 15}
+_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
+_UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_AT_ONCE_BYTES = 1 << 24  # taken for a message whose length its sender has only claimed
+_ALIGNED_BYTES = 64
+_SHORT_BYTES = 4096  # not worth aligning
+_MAX_TEXT = 2000  # it travels in a header, of which peers accept some 8 kB
+
+OPENING = headers.write([(":status", "200"), ("content-type", "application/grpc")])
+"""Headers of an answer."""
+DONE = headers.write([("grpc-status", "0")])
+"""Trailers of one that went well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the headers of a call say.
+
+    Parameters
+    ----------
+    path : str
+        ``/service/method``.
+    timeout_s : float or None
+        What the client gives it.
+    encoding : str
+        Of messages that are compressed.
+    authorization : str or None
+    status : int
+        Of HTTP, if it is no call of gRPC; else 200.
+    fault : str
+        What is wrong with it; empty if nothing is.
+    """
+
+    path: str
+    timeout_s: float | None = None
+    encoding: str = "identity"
+    authorization: str | None = None
+    status: int = 200
+    fault: str = ""
+
+
+def read_head(given: Headers) -> Head:
+    """Read the headers of a call; of a header given twice the last counts."""
+    fields = dict(given)
+    status = 200
+    if not fields.get("content-type", "").startswith("application/grpc"):
+        status = 415
+    if fields.get(":method") != "POST":
+        status = 405
+    timeout = fields.get("grpc-timeout")
+    timeout_s, fault = None, ""
+    if timeout is not None:
+        if (match := _TIMEOUT.fullmatch(timeout)) is None:
+            fault = f"grpc-timeout is up to eight digits and one of H, M, S, m, u, n, given {timeout[:20]!r}"
+        else:
+            timeout_s = int(match[1]) * _UNIT_S[match[2]]
+    return Head(
+        path=fields.get(":path", ""),
+        timeout_s=timeout_s,
+        encoding=fields.get("grpc-encoding", "identity"),
+        authorization=fields.get("authorization"),
+        status=status,
+        fault=fault,
+    )
+
+
+def refusal(status: int) -> bytes:
+    """Headers that answer what is no call of gRPC."""
+    return headers.write([(":status", str(status))])
+
+
+def failure(error: SonicError, *, opened: bool) -> bytes:
+    """Headers that end a call in an error; `opened`: whether its answer had begun."""
+    # In the bytes of UTF-8, percent-encoded but for what is printable.
+    text = quote(str(error)[:_MAX_TEXT], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+    ending = [("grpc-status", str(grpc_code(error))), ("grpc-message", text)]
+    if isinstance(error, Unsupported):
+        ending.append(("grpc-accept-encoding", ",".join(("identity", *_WINDOW_BITS))))
+    return headers.write(ending if opened else [(":status", "200"), ("content-type", "application/grpc"), *ending])
+
+
+def prefix(size: int) -> bytes:
+    """First five bytes of a message of so many more, not compressed."""
+    return _PREFIX.pack(0, size)
+
+
+class Inbox:
+    """Makes messages of the pieces of a stream.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Largest message, decompressed.
+    encoding : str
+        Of those that are compressed.
+    """
+
+    __slots__ = ("_buffer", "_compressed", "_encoding", "_filled", "_length", "_max_bytes", "_prefix")
+
+    def __init__(self, max_bytes: int, encoding: str = "identity") -> None:
+        self._max_bytes = max_bytes
+        self._encoding = encoding
+        self._prefix = b""
+        self._buffer: memoryview | None = None
+        self._filled = 0
+        self._length = 0
+        self._compressed = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether no message has begun that is not complete."""
+        return self._buffer is None and not self._prefix
+
+    def feed(self, data: memoryview) -> list[tuple[Buffer, bool]]:
+        """Return the messages that a piece completes, and whether each is compressed. Each is a copy.
+
+        Raises
+        ------
+        InvalidRequest
+            If one is too large, or begins as none does.
+        """
+        messages: list[tuple[Buffer, bool]] = []
+        while data or (self._buffer is not None and self._filled == self._length):
+            if self._buffer is None:
+                if self._prefix or len(data) < PREFIX_BYTES:
+                    missing = PREFIX_BYTES - len(self._prefix)
+                    self._prefix += bytes(data[:missing])
+                    data = data[missing:]
+                    if len(self._prefix) < PREFIX_BYTES:
+                        break
+                    self._begin(self._prefix)
+                    self._prefix = b""
+                else:
+                    self._begin(data)
+                    data = data[PREFIX_BYTES:]
+                if len(data) >= self._length < _SHORT_BYTES:  # nothing to gather
+                    messages.append((bytes(data[: self._length]), self._compressed))
+                    data = data[self._length :]
+                    continue
+                self._buffer, self._filled = _room(min(self._length, _AT_ONCE_BYTES), self._length), 0
+            data = self._fill(self._buffer, data)
+            if self._filled == self._length:
+                messages.append((self._buffer, self._compressed))
+                self._buffer = None
+        return messages
+
+    def decompress(self, message: Buffer) -> bytes:
+        """Return what a compressed message holds.
+
+        Raises
+        ------
+        InvalidRequest
+            If it is not what it says, or too large.
+        Unsupported
+            If nobody knows how.
+        """
+        bits = _WINDOW_BITS.get(self._encoding)
+        if bits is None:
+            raise Unsupported(f"grpc-encoding {self._encoding!r} is not offered: one of {', '.join(_WINDOW_BITS)}")
+        reader = zlib.decompressobj(wbits=bits)
+        try:
+            whole = reader.decompress(message, self._max_bytes)
+        except zlib.error as error:
+            raise InvalidRequest(f"a message is not {self._encoding}: {error}") from None
+        if not reader.eof or reader.unused_data:
+            raise InvalidRequest(
+                f"a message is not one whole {self._encoding} stream of at most {self._max_bytes} bytes"
+            )
+        return whole
+
+    def _begin(self, data: Buffer) -> None:
+        flag, self._length = _PREFIX.unpack_from(data)
+        if flag > 1:
+            raise InvalidRequest(f"a message begins with 0 or 1, given {flag}")
+        if self._length > self._max_bytes:
+            raise InvalidRequest(f"a message holds at most {self._max_bytes} bytes, given {self._length}")
+        self._compressed = bool(flag)
+
+    def _fill(self, buffer: memoryview, data: memoryview) -> memoryview:
+        size = min(len(data), self._length - self._filled)
+        if self._filled + size > len(buffer):
+            wider = _room(min(self._length, max(2 * len(buffer), self._filled + size)), self._length)
+            wider[: self._filled] = buffer[: self._filled]
+            self._buffer = buffer = wider
+        buffer[self._filled : self._filled + size] = data[:size]
+        self._filled += size
+        return data[size:]
+
+
+def _room(size: int, length: int) -> memoryview:
+    """Memory for the first bytes of a message, not cleared.
+
+    A tensor mostly is what a message ends with. So it is the end that is aligned, or tensors would have to be copied.
+    """
+    skipped = -length % _ALIGNED_BYTES
+    return np.empty(size + skipped, np.uint8).data[skipped:]

@@ -1,0 +1,474 @@
+"""One connection: frames in, events out; answers in, frames out (RFC 9113).
+
+Bytes that were received are looked at where they lie: the payload of a DATA frame is handed on in the pieces that
+came, each valid only during the call. Everything is done in one thread.
+
+Against peers that mean harm: frames, header lists and streams have a largest size or number; streams that are opened
+only to be reset are counted; who writes has to stop reading while the peer does not take what is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from sonic.server.http2 import frames
+from sonic.server.http2.frames import ConnectionFault, Error, StreamFault
+from sonic.server.http2.headers import HeaderReader
+from sonic.server.http2.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sonic.server.http2.headers import Headers
+    from sonic.server.http2.stream import Buffer
+
+Head = TypeVar("Head")
+Opened = TypeVar("Opened", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a peer may do.
+
+    Parameters
+    ----------
+    streams : int
+        At the same time.
+    window_bytes : int
+        Of a stream that nobody has looked at yet.
+    frame_bytes : int
+    header_bytes : int
+        Of one list of headers.
+    resets : int
+        Streams given up before they were answered, beyond those that were answered.
+    """
+
+    streams: int = 4096
+    window_bytes: int = 1 << 24
+    frame_bytes: int = 1 << 20
+    header_bytes: int = 1 << 16
+    resets: int = 10_000
+
+
+class Receiver(Protocol[Opened]):
+    """Whoever is told what the peer does."""
+
+    def opened(self, stream: Stream, head: Opened) -> None:
+        """Take a stream that begins; ``stream.ended`` if it has no data."""
+
+    def received(self, stream: Stream, data: memoryview) -> None:
+        """Take some of a stream's data, valid during the call; ``stream.ended`` if it is the last."""
+
+    def reset(self, stream: Stream) -> None:
+        """Hear that the peer has given a stream up."""
+
+
+class Connection(Generic[Head]):
+    """The server's end of a connection.
+
+    Parameters
+    ----------
+    receiver : Receiver
+    meaning : callable
+        What a list of headers means to the receiver; its result is what ``opened`` is given.
+    limits : Limits
+
+    Attributes
+    ----------
+    out : list of bytes-like
+        What is to be written, in this order; whoever writes it empties the list.
+    over : bool
+        Whether nothing more is read: the connection is to be closed once all is written.
+    refusing : bool
+        Whether no more streams are taken.
+    streams : dict of int to Stream
+        Those that are not over.
+    """
+
+    def __init__(
+        self, receiver: Receiver[Head], meaning: Callable[[Headers], Head], limits: Limits | None = None
+    ) -> None:
+        self._receiver = receiver
+        self._limits = limits = limits or Limits()
+        self._headers: HeaderReader[Head] = HeaderReader(limits.header_bytes, meaning)
+        self.streams: dict[int, Stream] = {}
+        self.over = False
+        self._last = 0  # highest stream that the peer has opened
+        self.refusing = False
+        self._preface = frames.PREFACE  # what of it has yet to come
+        self._rest = bytearray()  # a frame of which more has to come
+        self._data_left = 0  # of the DATA frame that is being received
+        self._data_flags = 0
+        self._data_stream: Stream | None = None
+        self._block: tuple[int, bool, bytearray] | None = None  # stream, its end, and headers of which more has to come
+        self._receive_window = frames.MAX_WINDOW
+        self._send_window = frames.DEFAULT_WINDOW
+        self._initial_window = frames.DEFAULT_WINDOW
+        self._frame_bytes = frames.DEFAULT_FRAME
+        self._blocked: dict[int, Stream] = {}
+        self._resets = 0
+        self.out: list[Buffer] = [
+            frames.settings(
+                {
+                    frames.MAX_CONCURRENT_STREAMS: limits.streams,
+                    frames.INITIAL_WINDOW_SIZE: limits.window_bytes,
+                    frames.MAX_FRAME_SIZE: limits.frame_bytes,
+                    frames.MAX_HEADER_LIST_SIZE: limits.header_bytes,
+                }
+            ),
+            frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW),
+        ]
+
+    # ---- from the peer ----------------------------------------------------------------------------------------------
+
+    def receive(self, data: memoryview) -> None:
+        """Look at bytes that came."""
+        if self.over:
+            return
+        try:
+            self._receive(data)
+        except ConnectionFault as fault:
+            self.out.append(frames.goaway(self._last, fault.code, str(fault)))
+            self.close()
+
+    def close(self) -> None:
+        """End every stream: the connection is gone, or to be closed."""
+        self.over = True
+        for stream in list(self.streams.values()):
+            self._give_up(stream.id)
+
+    def refuse(self) -> None:
+        """Take no more streams, and say so."""
+        if not self.refusing and not self.over:
+            self.refusing = True
+            self.out.append(frames.goaway(self._last, Error.NO_ERROR))
+
+    def _receive(self, data: memoryview) -> None:
+        position, end = 0, len(data)
+        if self._preface:
+            position = min(len(self._preface), end)
+            if data[:position] != self._preface[:position]:
+                raise ConnectionFault(Error.PROTOCOL_ERROR, "this is not HTTP/2")
+            self._preface = self._preface[position:]
+        if self._rest:
+            position = self._complete(data, position)
+        while position < end:
+            if self._data_left:
+                size = min(self._data_left, end - position)
+                self._data_left -= size
+                self._data(data[position : position + size])
+                position += size
+                continue
+            if end - position < frames.HEAD_BYTES:
+                break
+            length, kind, flags, stream_id = frames.read_head(data, position)
+            self._check(length, kind, stream_id)
+            if kind == frames.DATA and not flags & frames.PADDED:
+                position += frames.HEAD_BYTES
+                self._begin_data(length, flags, stream_id)
+                continue
+            stop = position + frames.HEAD_BYTES + length
+            if stop > end:
+                break
+            self._frame(kind, flags, stream_id, data[position + frames.HEAD_BYTES : stop])
+            position = stop
+        if position < end:
+            self._rest += data[position:]
+
+    def _complete(self, data: memoryview, position: int) -> int:
+        """Add to a frame that has begun; returns where the next begins."""
+        rest = self._rest
+        for size in (frames.HEAD_BYTES, 0):
+            if size == 0:
+                length, kind, flags, stream_id = frames.read_head(rest, 0)
+                self._check(length, kind, stream_id)
+                if kind == frames.DATA and not flags & frames.PADDED:
+                    rest.clear()
+                    self._begin_data(length, flags, stream_id)
+                    return position
+                size = frames.HEAD_BYTES + length
+            taken = max(0, min(size - len(rest), len(data) - position))
+            rest += data[position : position + taken]
+            position += taken
+            if len(rest) < size:
+                return position
+        payload = bytes(rest[frames.HEAD_BYTES :])
+        rest.clear()
+        self._frame(kind, flags, stream_id, memoryview(payload))
+        return position
+
+    def _check(self, length: int, kind: int, stream_id: int) -> None:
+        if length > self._limits.frame_bytes:
+            raise ConnectionFault(Error.FRAME_SIZE_ERROR, f"a frame holds at most {self._limits.frame_bytes} bytes")
+        if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
+            raise ConnectionFault(Error.PROTOCOL_ERROR, "headers are not continued")
+
+    def _frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
+        try:
+            if kind == frames.HEADERS:
+                self._on_headers(flags, stream_id, payload)
+            elif kind == frames.DATA:
+                content = _unpadded(payload)
+                self._begin_data(len(payload), flags, stream_id)
+                self._data_left = 0
+                self.credit(self._data_stream, len(payload) - len(content))
+                self._data(content)
+            elif kind == frames.WINDOW_UPDATE:
+                self._on_window_update(stream_id, payload)
+            elif kind == frames.RST_STREAM:
+                self._on_reset(stream_id, payload)
+            elif kind == frames.SETTINGS:
+                self._on_settings(flags, stream_id, payload)
+            elif kind == frames.PING:
+                if len(payload) != 8 or stream_id:
+                    raise ConnectionFault(
+                        Error.PROTOCOL_ERROR if stream_id else Error.FRAME_SIZE_ERROR, "this is no ping"
+                    )
+                if not flags & frames.ACK:
+                    self.out.append(frames.head(8, frames.PING, frames.ACK, 0) + bytes(payload))
+            elif kind == frames.CONTINUATION:
+                self._on_continuation(flags, payload)
+            elif kind == frames.PUSH_PROMISE:
+                raise ConnectionFault(Error.PROTOCOL_ERROR, "clients do not push")
+            elif kind in (frames.PRIORITY, frames.GOAWAY) and (kind == frames.PRIORITY) != bool(stream_id):
+                raise ConnectionFault(Error.PROTOCOL_ERROR, f"frame of kind {kind} on stream {stream_id}")
+            # What a priority says is not heeded; of a peer that goes away the streams go on; other kinds are unknown.
+        except StreamFault as fault:
+            self.out.append(frames.reset(fault.stream, fault.code))
+            self._give_up(fault.stream)
+
+    def _begin_data(self, length: int, flags: int, stream_id: int) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None and (stream_id > self._last or not stream_id % 2):
+            raise ConnectionFault(Error.PROTOCOL_ERROR, f"data on stream {stream_id}, which nobody has opened")
+        self._receive_window -= length
+        if self._receive_window < 0:
+            raise ConnectionFault(Error.FLOW_CONTROL_ERROR, "more data than was allowed")
+        if self._receive_window < frames.MAX_WINDOW // 2:
+            self.out.append(frames.window_update(0, frames.MAX_WINDOW - self._receive_window))
+            self._receive_window = frames.MAX_WINDOW
+        if stream is not None:
+            stream.receive_window -= length
+            if stream.receive_window < 0 or stream.ended:
+                code = Error.STREAM_CLOSED if stream.ended else Error.FLOW_CONTROL_ERROR
+                self.out.append(frames.reset(stream_id, code))
+                self._give_up(stream_id)
+                stream = None
+        self._data_left, self._data_flags, self._data_stream = length, flags, stream
+        if not length:
+            self._data(memoryview(b""))
+
+    def _data(self, part: memoryview) -> None:
+        stream = self._data_stream
+        if stream is None or stream.closed:
+            return
+        if self._data_flags & frames.END_STREAM and not self._data_left:
+            stream.ended = True
+        elif not part:
+            return
+        self._receiver.received(stream, part)
+
+    def _on_headers(self, flags: int, stream_id: int, payload: memoryview) -> None:
+        if flags & frames.PADDED:
+            payload = _unpadded(payload)
+        if flags & frames.HAS_PRIORITY:
+            if len(payload) < 5:
+                raise ConnectionFault(Error.FRAME_SIZE_ERROR, "headers that are too short for their priority")
+            payload = payload[5:]
+        if not stream_id % 2:
+            raise ConnectionFault(Error.PROTOCOL_ERROR, f"a client opens no stream {stream_id}")
+        ended = bool(flags & frames.END_STREAM)
+        if flags & frames.END_HEADERS:
+            self._on_block(stream_id, ended, bytes(payload))
+        else:
+            self._block = stream_id, ended, bytearray(payload)
+
+    def _on_continuation(self, flags: int, payload: memoryview) -> None:
+        if self._block is None:
+            raise ConnectionFault(Error.PROTOCOL_ERROR, "there are no headers to continue")
+        stream_id, ended, block = self._block
+        block += payload
+        if len(block) > self._limits.header_bytes or not payload:  # empty ones could go on for ever
+            raise ConnectionFault(Error.ENHANCE_YOUR_CALM, f"headers are at most {self._limits.header_bytes} bytes")
+        if flags & frames.END_HEADERS:
+            self._block = None
+            self._on_block(stream_id, ended, bytes(block))
+
+    def _on_block(self, stream_id: int, ended: bool, block: bytes) -> None:
+        head = self._headers.read(block)  # in any case, or the table would be out of step
+        stream = self.streams.get(stream_id)
+        if stream is not None:  # trailers, which say nothing here
+            if not ended or stream.ended:
+                raise StreamFault(Error.PROTOCOL_ERROR, stream_id)
+            stream.ended = True
+            self._receiver.received(stream, memoryview(b""))
+            return
+        if stream_id <= self._last:
+            return  # of a stream that is over
+        self._last = stream_id
+        if self.refusing or len(self.streams) >= self._limits.streams:
+            self.out.append(frames.reset(stream_id, Error.REFUSED_STREAM))
+            return
+        stream = self.streams[stream_id] = Stream(stream_id, self._limits.window_bytes, self._initial_window)
+        stream.ended = ended
+        self._receiver.opened(stream, head)
+
+    def _on_window_update(self, stream_id: int, payload: memoryview) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(Error.FRAME_SIZE_ERROR, "this is no window update")
+        increment = frames.read_long(payload) & frames.MAX_WINDOW
+        if not stream_id:
+            self._send_window += increment
+            if not increment or self._send_window > frames.MAX_WINDOW:
+                raise ConnectionFault(
+                    Error.FLOW_CONTROL_ERROR if increment else Error.PROTOCOL_ERROR, f"a window grows by {increment}"
+                )
+            for blocked in list(self._blocked.values()):
+                self._send_on(blocked)
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            if stream_id > self._last:
+                raise ConnectionFault(Error.PROTOCOL_ERROR, f"a window of stream {stream_id}, which nobody has opened")
+            return
+        stream.send_window += increment
+        if not increment or stream.send_window > frames.MAX_WINDOW:
+            raise StreamFault(Error.FLOW_CONTROL_ERROR if increment else Error.PROTOCOL_ERROR, stream_id)
+        self._send_on(stream)
+
+    def _on_reset(self, stream_id: int, payload: memoryview) -> None:
+        if len(payload) != 4 or not stream_id or stream_id > self._last:
+            code = Error.FRAME_SIZE_ERROR if len(payload) != 4 else Error.PROTOCOL_ERROR
+            raise ConnectionFault(code, f"a reset of stream {stream_id}, of {len(payload)} bytes")
+        if stream_id in self.streams:
+            self._resets += 1
+            if self._resets > self._limits.resets:
+                raise ConnectionFault(Error.ENHANCE_YOUR_CALM, "too many streams are opened only to be reset")
+            self._give_up(stream_id)
+
+    def _on_settings(self, flags: int, stream_id: int, payload: memoryview) -> None:
+        if stream_id:
+            raise ConnectionFault(Error.PROTOCOL_ERROR, "settings are the connection's")
+        if len(payload) % 6 or (flags & frames.ACK and payload):
+            raise ConnectionFault(Error.FRAME_SIZE_ERROR, "these are no settings")
+        if flags & frames.ACK:
+            return
+        for setting, value in frames.read_settings(payload):
+            if setting == frames.INITIAL_WINDOW_SIZE:
+                if value > frames.MAX_WINDOW:
+                    raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
+                grown, self._initial_window = value - self._initial_window, value
+                for stream in list(self.streams.values()):
+                    stream.send_window += grown
+                    if stream.send_window > frames.MAX_WINDOW:
+                        raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {stream.send_window} bytes")
+                    self._send_on(stream)
+            elif setting == frames.MAX_FRAME_SIZE:
+                if not frames.DEFAULT_FRAME <= value <= frames.MAX_FRAME:
+                    raise ConnectionFault(Error.PROTOCOL_ERROR, f"frames of {value} bytes")
+                self._frame_bytes = value
+            elif setting == frames.ENABLE_PUSH and value > 1:
+                raise ConnectionFault(Error.PROTOCOL_ERROR, f"push is 0 or 1, given {value}")
+        self.out.append(frames.SETTINGS_ACK)
+
+    # ---- to the peer ------------------------------------------------------------------------------------------------
+
+    def credit(self, stream: Stream | None, size: int) -> None:
+        """Let the peer send so many bytes more, in place of some that have been dealt with."""
+        if stream is None or stream.ended or stream.closed:
+            return
+        stream.uncredited += size
+        if stream.uncredited > self._limits.window_bytes // 2:
+            self.out.append(frames.window_update(stream.id, stream.uncredited))
+            stream.receive_window += stream.uncredited
+            stream.uncredited = 0
+
+    def send_headers(self, stream: Stream, block: bytes, *, last: bool = False) -> None:
+        """Send a block of headers."""
+        if stream.closed:
+            return
+        flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
+        self.out.append(frames.head(len(block), frames.HEADERS, flags, stream.id) + block)
+        if last:
+            self._finish(stream)
+
+    def send(self, stream: Stream, parts: Sequence[Buffer], trailers: bytes | None = None) -> None:
+        """Send data, now or when the peer takes it; with `trailers`, a block of headers, the stream then ends.
+
+        The parts are not copied: nobody may change them later.
+        """
+        if stream.closed:
+            return
+        stream.outbox.extend(parts)
+        stream.queued_bytes += sum(map(len, parts))
+        stream.trailers = trailers
+        self._send_on(stream)
+
+    def drop(self, stream: Stream) -> None:
+        """Forget the data of a stream that still waits for the peer to take it."""
+        stream.outbox.clear()
+        stream.queued_bytes = 0
+
+    def reset(self, stream: Stream, code: Error) -> None:
+        """Give a stream up."""
+        if not stream.closed:
+            self.out.append(frames.reset(stream.id, code))
+            self._forget(stream)
+            stream.owner = None
+
+    def _send_on(self, stream: Stream) -> None:
+        """Send of what waits as much as the peer takes."""
+        out, outbox = self.out, stream.outbox
+        while stream.queued_bytes:
+            size = min(stream.queued_bytes, stream.send_window, self._send_window, self._frame_bytes)
+            if size <= 0:
+                # At the end of the line, so that no stream takes every byte that the peer allows.
+                self._blocked.pop(stream.id, None)
+                self._blocked[stream.id] = stream
+                return
+            stream.queued_bytes -= size
+            stream.send_window -= size
+            self._send_window -= size
+            out.append(frames.head(size, frames.DATA, 0, stream.id))
+            while size:
+                part = outbox.popleft()
+                if len(part) > size:
+                    view = memoryview(part)
+                    outbox.appendleft(view[size:])
+                    part = view[:size]
+                out.append(part)
+                size -= len(part)
+        self._blocked.pop(stream.id, None)
+        if stream.trailers is not None:
+            self.send_headers(stream, stream.trailers, last=True)
+        elif stream.drained is not None:
+            stream.drained()
+
+    def _finish(self, stream: Stream) -> None:
+        if not stream.ended:  # what else it would send nobody wants
+            self.out.append(frames.reset(stream.id, Error.NO_ERROR))
+        self._resets = max(0, self._resets - 1)
+        self._forget(stream)
+        stream.owner = None
+
+    def _give_up(self, stream_id: int) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._forget(stream)
+            self._receiver.reset(stream)
+            stream.owner = None  # which mostly knows the stream: a circle
+
+    def _forget(self, stream: Stream) -> None:
+        stream.closed = True
+        self.drop(stream)
+        self.streams.pop(stream.id, None)
+        self._blocked.pop(stream.id, None)
+        if stream.drained is not None:
+            stream.drained()
+
+
+def _unpadded(payload: memoryview) -> memoryview:
+    if not payload or payload[0] >= len(payload):
+        raise ConnectionFault(Error.PROTOCOL_ERROR, "more padding than there is payload")
+    return payload[1 : len(payload) - payload[0]]
