@@ -47,6 +47,11 @@ def test_it_agrees_with_a_sort(values: np.ndarray, count: int) -> None:
     assert given == expected[: min(count, len(values))]
 
 
+def test_rows_that_are_empty_cost_nothing() -> None:
+    assert classify(np.zeros((2**31 - 1, 0), np.float32), 3, batched=True).shape == (2**31 - 1, 0)
+    assert classify(np.zeros((2**31 - 1, 0), np.float32), 3, batched=False).shape == (0,)
+
+
 def test_which_outputs_can_be_classes() -> None:
     spec = ModelSpec(
         "m", "1", (), (TensorSpec("y", DType.FP32, (-1,)), *(TensorSpec(k, DType[k], (-1,)) for k in ("FP16", "BYTES")))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.protobuf import json_format, text_format
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, shown
 from sonic.protocol.proto.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
+from sonic.protocol.tensors import MAX_DIMENSIONS
 from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def parse_json(text: str, where: str) -> ModelConfig:
         document = json.loads(text)
         if not isinstance(document, dict):
             raise json_format.ParseError(f"expected an object, given {type(document).__name__}")
+        if "\\u" in text:  # halves of characters pass json, and protobuf trips over them
+            json.dumps(document, ensure_ascii=False).encode()
         return json_format.ParseDict(document, ModelConfig())
     except (ValueError, RecursionError, json_format.ParseError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from None
@@ -127,30 +130,20 @@ def validate(config: ModelConfig) -> None:
         raise ConfigError(f"configuration of model {config.name!r}: {complaint}")
 
 
-def check_filenames(config: ModelConfig) -> None:
-    """Check that the files which a configuration names are in the model's folder, by their names.
+def check_filename(config: ModelConfig) -> None:
+    """Check that the model's file is in its folder, by its name.
 
-    To be called before one of them is opened: a ``model.py`` is executed, and a configuration may be a client's. What
-    links lead to is the owner's business.
+    To be called before it is opened: a ``model.py`` is executed, and a configuration may be a client's. Where a link
+    leads to is the owner's business.
 
     Raises
     ------
     ConfigError
-        With the setting and the name.
     """
-    named = [("default_model_filename", config.default_model_filename)]
-    named += [("cc_model_filenames", name) for name in config.cc_model_filenames.values()]
-    named += [("label_filename", output.label_filename) for output in config.output]
-    named += [
-        ("input_data_file", given.input_data_file)
-        for sample in config.model_warmup
-        for given in sample.inputs.values()
-        if given.WhichOneof("input_data_type") == "input_data_file"
-    ]
-    for setting, name in named:
-        parts = name.replace("\\", "/").split("/")
-        if name and (not parts[0] or ".." in parts or "\0" in name):
-            raise ConfigError(f"{setting} {name!r} is not in the model's folder")
+    name = config.default_model_filename
+    parts = name.replace("\\", "/").split("/")
+    if name and (not parts[0] or ".." in parts or "\0" in name):
+        raise ConfigError(f"default_model_filename {shown(name)} is not in the model's folder")
 
 
 def to_spec(config: ModelConfig, version: str) -> ModelSpec:
@@ -280,6 +273,9 @@ def _tensor_complaints(what: str, listed: Iterable[Any]) -> Iterable[str]:
         seen.add(tensor.name)
         if tensor.data_type == DataType.TYPE_INVALID:
             yield f"{label} has no data_type"
+        dimensions = max(len(tensor.dims), len(tensor.reshape.shape))
+        if dimensions > MAX_DIMENSIONS:
+            yield f"{label} has {dimensions} dimensions, expected at most {MAX_DIMENSIONS}"
         for dim in (*tensor.dims, *tensor.reshape.shape):
             if dim < -1 or dim == 0:
                 yield f"{label} has dimension {dim}, expected 1 or more, or -1"

@@ -11,6 +11,7 @@ data is aligned.
 from __future__ import annotations
 
 import struct
+import sys
 from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
     Buffer = bytes | bytearray | memoryview
 
-_MAX_DIMENSIONS = 64  # of numpy
+_LITTLE = sys.byteorder == "little"
+MAX_DIMENSIONS = 64
+"""Of an array of numpy."""
 
 
 def to_wire(array: Array, dtype: DType) -> Buffer:
@@ -52,10 +55,11 @@ def to_wire(array: Array, dtype: DType) -> Buffer:
         return b"".join(_with_lengths(array))
     if dtype is DType.BF16:
         array = _bfloat16_bits(array)
-    elif array.dtype.newbyteorder("=") != dtype.numpy:
+    elif array.dtype != dtype.numpy and array.dtype.newbyteorder("=") != dtype.numpy:
         raise InvalidRequest(f"numpy dtype {array.dtype} is not {dtype.name}")
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return little.reshape(-1).view(np.uint8).data
+    if not (_LITTLE and array.flags.c_contiguous and array.dtype.isnative):
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def from_wire(data: Buffer, dtype: DType, shape: Sequence[int]) -> Array:
@@ -92,8 +96,10 @@ def from_wire(data: Buffer, dtype: DType, shape: Sequence[int]) -> Array:
         # numpy takes a bool to be 0 or 1; another byte would compare equal to neither.
         flags = octets.view(np.bool_) if octets.max(initial=0) <= 1 else octets != 0
         return _shaped(flags, shape)
-    array = np.frombuffer(data, dtype.numpy.newbyteorder("<")).astype(dtype.numpy, copy=False)
-    return _shaped(np.require(array, requirements="A"), shape)
+    array = np.frombuffer(data, dtype.numpy)
+    if not _LITTLE:
+        array = array.byteswap()
+    return _shaped(array if array.flags.aligned else array.copy(), shape)
 
 
 def from_shared(data: memoryview, dtype: DType, shape: Sequence[int]) -> Array:
@@ -168,8 +174,8 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
 
 def _count(shape: Sequence[int]) -> int:
     # Before they are multiplied: the product of a million of them would take hours.
-    if len(shape) > _MAX_DIMENSIONS:
-        raise InvalidRequest(f"a shape has at most {_MAX_DIMENSIONS} dimensions, given {len(shape)}")
+    if len(shape) > MAX_DIMENSIONS:
+        raise InvalidRequest(f"a shape has at most {MAX_DIMENSIONS} dimensions, given {len(shape)}")
     for size in shape:
         if size < 0:
             raise InvalidRequest(f"shape {shown(list(shape))} has a negative dimension")

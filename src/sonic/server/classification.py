@@ -96,6 +96,8 @@ def classify(values: np.ndarray, count: int, labels: Sequence[str] = (), *, batc
     rows = values.reshape(len(values) if batched else 1, -1)
     kept = min(count, rows.shape[1])
     result = np.empty((len(rows), kept), np.object_)
+    if not kept:
+        return result if batched else result[0]  # of rows that are empty there can be any number
     pattern = "%f:%d" if rows.dtype.kind == "f" else "%d:%d"
     for place, row in zip(result, rows, strict=True):
         # From the end, so that of equal ones the first comes first, and NaN, which sort puts last, does so still.

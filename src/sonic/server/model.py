@@ -10,16 +10,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, one_line
 from sonic.protocol.messages import Duration, InferResponse
-from sonic.protocol.modelconfig import check_filenames, to_spec
+from sonic.protocol.modelconfig import check_filename, to_spec
 from sonic.protocol.parameters import priority_of
-from sonic.server.backends.base import LoadContext, Rows, backend_for, first_line
+from sonic.server.backends.base import LoadContext, backend_for
 from sonic.server.cache import key_of
 from sonic.server.classification import check_classes, classify_outputs, read_labels
 from sonic.server.completion import complete, with_instances
 from sonic.server.counters import Counters
 from sonic.server.execution import Plan
+from sonic.server.instances import Rows
 from sonic.server.job import Job
 from sonic.server.queueing import DEFAULT_MAX_QUEUE, policy_of
 from sonic.server.ragged import ragged_of
@@ -97,14 +98,14 @@ class ServedModel:
         except Exception as error:  # a backend may raise anything
             if self._backend is not None:
                 self._backend.close()
-            raise ConfigError(f"model {name!r} version {version} cannot be loaded: {first_line(error)}") from error
+            raise ConfigError(f"model {name!r} version {version} cannot be loaded: {one_line(error)}") from error
         caches = self.config.response_cache.enable and not self.config.dynamic_batching.preserve_ordering
         self._cache = cache if caches and cache is not None and cache.enabled else None
         self._cached = Counters(name, version)
         self._lock = threading.Lock()
 
     def _load(self, context: LoadContext, default_max_batch: int, max_queue: int) -> None:
-        check_filenames(context.config)
+        check_filename(context.config)
         kind, backend_class = backend_for(context.config, context.folder)
         self._backend = backend = backend_class(context)
         config = copy.deepcopy(context.config)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.errors import ConfigError, InferenceError
+from sonic.errors import ConfigError, InferenceError, shown
 from sonic.protocol import tensors
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import dtype_of
-from sonic.server.backends.base import Call, CallInstance
+from sonic.protocol.rawfields import MAX_BYTES
+from sonic.protocol.tensors import MAX_DIMENSIONS
 from sonic.server.execution import execute, execute_calls
+from sonic.server.instances import Call, CallInstance
 from sonic.server.validation import check_request
 from sonic.specs import DType
 
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelWarmup
-    from sonic.server.backends.base import Instance
     from sonic.server.execution import Plan
+    from sonic.server.instances import Instance
+
+MAX_COUNT = 10_000
+"""Executions of one sample."""
 
 FOLDER = "warmup"
 """In the model's folder; files with inputs are in it."""
+
+_POINTER = 8  # an element of BYTES in memory
 
 
 def warm_up(config: ModelConfig, folder: Path, plan: Plan, instances: Sequence[Instance]) -> int:
@@ -76,13 +83,20 @@ def _requests(sample: ModelWarmup, folder: Path, plan: Plan) -> tuple[list[dict[
     label = f"warm-up {sample.name!r}"
     if size > max(1, spec.max_batch_size):
         raise ConfigError(f"{label}: batch_size is {size}, the model takes at most {max(1, spec.max_batch_size)}")
+    if sample.count > MAX_COUNT:
+        raise ConfigError(f"{label}: count is {sample.count}, expected at most {MAX_COUNT}")
     given: dict[str, np.ndarray] = {}
     dtypes: dict[str, DType] = {}
     for name, entry in sample.inputs.items():
         what = f"{label}, input {name!r}"
         dtypes[name] = dtype_of(entry.data_type)
-        if any(dim < 0 for dim in entry.dims):
-            raise ConfigError(f"{what}: dims {list(entry.dims)} must be fixed")
+        if len(entry.dims) > MAX_DIMENSIONS or any(dim < 0 for dim in entry.dims):
+            raise ConfigError(
+                f"{what}: dims {shown(list(entry.dims))} must be fixed, and at most {MAX_DIMENSIONS} of them"
+            )
+        needed = size * prod(entry.dims) * (dtypes[name].wire_size or _POINTER)
+        if needed > MAX_BYTES:
+            raise ConfigError(f"{what}: the sample is {needed} bytes, and a request holds at most {MAX_BYTES}")
         array = _array(what, entry, dtypes[name], folder)
         given[name] = array[np.newaxis] if plan.batches else array
     try:
