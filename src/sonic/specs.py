@@ -32,22 +32,15 @@ class DType(Enum):
     BF16 = "bfloat16"
     BYTES = "bytes"
 
-    @property
-    def numpy(self) -> np.dtype[np.generic]:
-        """The numpy dtype that holds this datatype in memory."""
-        if self is DType.BYTES:
-            return np.dtype(np.object_)
-        if self is DType.BF16:
-            return np.dtype(np.float32)
-        dtype: np.dtype[np.generic] = np.dtype(self.value)
-        return dtype
+    numpy: np.dtype[np.generic]
+    """The numpy dtype that holds this datatype in memory."""
 
-    @property
-    def wire_size(self) -> int | None:
-        """Bytes of one element on the wire; None for ``BYTES``, whose elements vary."""
-        if self is DType.BYTES:
-            return None
-        return 2 if self is DType.BF16 else self.numpy.itemsize
+    wire_size: int | None
+    """Bytes of one element on the wire; None for ``BYTES``, whose elements vary."""
+
+    def __init__(self, name: str) -> None:
+        self.numpy = np.dtype({"bytes": "object", "bfloat16": "float32"}.get(name, name))
+        self.wire_size = {"bytes": None, "bfloat16": 2}.get(name, self.numpy.itemsize)
 
     @classmethod
     def from_wire(cls, name: str) -> DType:
@@ -72,12 +65,17 @@ class DType(Enum):
         InvalidRequest
             If the array's dtype has no counterpart in the protocol.
         """
+        if (known := _OF_NUMPY.get(array.dtype)) is not None:
+            return known
         if array.dtype.kind in "OSU":
             return cls.BYTES
         try:
             return cls(array.dtype.newbyteorder("=").name)
         except ValueError:
             raise InvalidRequest(f"numpy dtype {array.dtype} has no counterpart in the protocol") from None
+
+
+_OF_NUMPY = {dtype.numpy: dtype for dtype in DType if dtype is not DType.BF16}
 
 
 @dataclass(frozen=True, slots=True)
