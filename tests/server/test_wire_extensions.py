@@ -126,10 +126,21 @@ def test_regions_are_listed_and_forgotten(kind: str, folder: Any, serve: Any, co
     assert not (left.regions if kind == "grpc" else left)
     info = client.get_server_metadata(**({"as_json": True} if kind == "grpc" else {}))
     assert "system_shared_memory" in info["extensions"]
-    with pytest.raises(InferenceServerException, match="CUDA shared memory is not offered"):
-        client.get_cuda_shared_memory_status()
-    with pytest.raises(InferenceServerException, match="CUDA shared memory is not offered"):
-        client.unregister_cuda_shared_memory()
+
+
+def test_cuda_shared_memory_is_not_offered(kind: str, folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    client = connect(serve(folder))
+    client.unregister_cuda_shared_memory()
+    client.unregister_cuda_shared_memory("r")
+    status = client.get_cuda_shared_memory_status()
+    assert not (status.regions if kind == "grpc" else status)
+    for call in (
+        lambda: client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 64),
+        lambda: client.get_cuda_shared_memory_status("r"),
+    ):
+        with pytest.raises(InferenceServerException, match="CUDA shared memory is not offered"):
+            call()
 
 
 def test_a_region_unregistered_under_a_request_stays_until_its_end(

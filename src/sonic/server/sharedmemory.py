@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sonic.protocol.form import Span
 
+NO_CUDA = "CUDA shared memory is not offered: register system shared memory"
 MAX_NAME = 255
 MAX_REGIONS = 4096
 """Registered at the same time. The system allows a process some 65,000 mappings, and the server needs its own."""

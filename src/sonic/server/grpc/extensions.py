@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.errors import InvalidRequest, Unsupported
 from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.server.sharedmemory import NO_CUDA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,9 +21,9 @@ def extension_calls(dataplane: Dataplane) -> Mapping[str, tuple[Callable[..., An
         "SystemSharedMemoryStatus": (extensions.memory_status, pb.SystemSharedMemoryStatusRequest),
         "SystemSharedMemoryRegister": (extensions.memory_register, pb.SystemSharedMemoryRegisterRequest),
         "SystemSharedMemoryUnregister": (extensions.memory_unregister, pb.SystemSharedMemoryUnregisterRequest),
-        "CudaSharedMemoryStatus": (extensions.no_cuda, pb.CudaSharedMemoryStatusRequest),
-        "CudaSharedMemoryRegister": (extensions.no_cuda, pb.CudaSharedMemoryRegisterRequest),
-        "CudaSharedMemoryUnregister": (extensions.no_cuda, pb.CudaSharedMemoryUnregisterRequest),
+        "CudaSharedMemoryStatus": (extensions.cuda_status, pb.CudaSharedMemoryStatusRequest),
+        "CudaSharedMemoryRegister": (extensions.cuda_register, pb.CudaSharedMemoryRegisterRequest),
+        "CudaSharedMemoryUnregister": (extensions.cuda_unregister, pb.CudaSharedMemoryUnregisterRequest),
         "TraceSetting": (extensions.trace, pb.TraceSettingRequest),
         "LogSettings": (extensions.log, pb.LogSettingsRequest),
     }
@@ -65,8 +66,17 @@ class _Extensions:
         self._memory.unregister(request.name)
         return pb.SystemSharedMemoryUnregisterResponse()
 
-    def no_cuda(self, _: object) -> None:
-        raise Unsupported("CUDA shared memory is not offered: register system shared memory")
+    # No region of CUDA's is registered ever; to forget all of them is what many clients begin with.
+    def cuda_status(self, request: pb.CudaSharedMemoryStatusRequest) -> pb.CudaSharedMemoryStatusResponse:
+        if request.name:
+            raise Unsupported(NO_CUDA)
+        return pb.CudaSharedMemoryStatusResponse()
+
+    def cuda_register(self, _: pb.CudaSharedMemoryRegisterRequest) -> None:
+        raise Unsupported(NO_CUDA)
+
+    def cuda_unregister(self, _: pb.CudaSharedMemoryUnregisterRequest) -> pb.CudaSharedMemoryUnregisterResponse:
+        return pb.CudaSharedMemoryUnregisterResponse()
 
     def trace(self, request: pb.TraceSettingRequest) -> pb.TraceSettingResponse:
         # A setting without a value is one to be cleared.

@@ -8,6 +8,7 @@ import msgspec
 
 from sonic.errors import InvalidRequest, Unsupported, shown
 from sonic.protocol import http_codec
+from sonic.server.sharedmemory import NO_CUDA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,11 +42,11 @@ def extension_routes(dataplane: Dataplane) -> tuple[tuple[str, str, Handler], ..
         ("POST", f"{system}/region/{{region}}/register", extensions.memory_register),
         ("POST", f"{system}/unregister", extensions.memory_unregister),
         ("POST", f"{system}/region/{{region}}/unregister", extensions.memory_unregister),
-        ("GET", f"{cuda}/status", extensions.no_cuda),
+        ("GET", f"{cuda}/status", lambda _: []),  # none is registered ever
         ("GET", f"{cuda}/region/{{region}}/status", extensions.no_cuda),
         ("POST", f"{cuda}/region/{{region}}/register", extensions.no_cuda),
-        ("POST", f"{cuda}/unregister", extensions.no_cuda),
-        ("POST", f"{cuda}/region/{{region}}/unregister", extensions.no_cuda),
+        ("POST", f"{cuda}/unregister", lambda _: {}),
+        ("POST", f"{cuda}/region/{{region}}/unregister", lambda _: {}),
         *(
             (method, path, extensions.trace)
             for method in ("GET", "POST")
@@ -80,7 +81,7 @@ class _Extensions:
         return {}
 
     def no_cuda(self, _: Call) -> Any:
-        raise Unsupported("CUDA shared memory is not offered: register system shared memory")
+        raise Unsupported(NO_CUDA)
 
     def trace(self, call: Call) -> Any:
         changes: dict[str, list[str] | None] = {}
