@@ -132,6 +132,14 @@ def test_tls(mutual: bool, folder: Any, serve: Any, certificates: Certificates) 
     client.close()
 
 
+def test_tls_for_grpc_alone(folder: Any, serve: Any, certificates: Certificates) -> None:
+    folder.onnx("a")
+    server = serve(folder, grpc_tls=Tls(certificates.cert, certificates.key))
+    assert (server.grpc_url[:8], server.http_url[:7]) == ("grpcs://", "http://")
+    for url in (f"{server.grpc_url}/a?ca={certificates.ca}", f"{server.http_url}/a"):
+        assert ask(url).shape == (2, 2)
+
+
 def test_files_that_make_no_tls(certificates: Certificates, tmp_path: Path) -> None:
     (tmp_path / "junk").write_text("junk")
     for cert, key, ca, text in (

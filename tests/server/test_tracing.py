@@ -78,3 +78,25 @@ def test_nothing_changes_if_one_setting_is_wrong(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot write traces to .*: No such file"):
         Tracer(tmp_path / "absent" / "t")
+
+
+def test_settings_of_the_start_are_what_is_gone_back_to(tmp_path: Path) -> None:
+    tracer = Tracer(tmp_path / "t", {"trace_level": "TIMESTAMPS", "trace_rate": "2"})
+    assert tracer.active
+    assert trace(tracer, 4) == [False, True, False, True]
+    assert tracer.update({"trace_rate": ["5"], "trace_level": ["OFF"]})["trace_rate"] == ("5",)
+    back = tracer.update({"trace_rate": None, "trace_level": None})
+    assert (back["trace_rate"], back["trace_level"]) == (("2",), ("TIMESTAMPS",))
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "error"),
+    [
+        (True, {"trace_rate": "0"}, "trace_rate is a number from 1, given '0'"),
+        (True, {"colour": "red"}, "no trace setting 'colour'"),
+        (False, {"trace_level": "TIMESTAMPS"}, "there is no file for traces"),
+    ],
+)
+def test_settings_that_make_no_start(file: bool, settings: dict[str, str], error: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=error):
+        Tracer(tmp_path / "t" if file else None, settings)

@@ -25,7 +25,7 @@ from sonic.server.tracing import Tracer
 if TYPE_CHECKING:
     import os
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -75,11 +75,13 @@ class Server:
         name: str = "sonic",
         allow_client_shm: bool | None = None,
         trace_file: str | os.PathLike[str] | None = None,
+        trace_settings: Mapping[str, str] | None = None,
         logs: LogSettings | None = None,
         grpc_socket: str | os.PathLike[str] | None = None,
         http_socket: str | os.PathLike[str] | None = None,
         max_message_bytes: int = MAX_BYTES,
         tls: Tls | None = None,
+        grpc_tls: Tls | None = None,
         guard: Guard | None = None,
     ) -> None:
         if not 0 < max_message_bytes <= MAX_BYTES:
@@ -89,6 +91,7 @@ class Server:
         self._hosts = {"grpc": grpc_host or host, "http": host, "metrics": metrics_host or host}
         self._closing = threading.Lock()
         self._closed = False
+        self._tls, self._grpc_tls = tls, grpc_tls or tls
         self.repository = Repository(
             repositories,
             cores=cores,
@@ -97,7 +100,7 @@ class Server:
             max_queue=max_queue,
             cache_bytes=cache_bytes,
         )
-        traces = Tracer(trace_file)
+        traces = Tracer(trace_file, trace_settings)
         self._poller = None if poll_s is None else Poller(self.repository, poll_s)
         # Ports first: that one is taken should not be learnt after minutes of loading.
         ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
@@ -120,13 +123,12 @@ class Server:
         self.http_port = numbers.get("http", 0)
         self.metrics_port = numbers.get("metrics", 0)
         self.grpc_port = numbers.get("grpc", 0)
-        self._tls = tls
         self._grpc = GrpcFront(
             self._loop,
             claimed.get("grpc"),
             unix=claimed.get("grpc unix"),
             max_message_bytes=max_message_bytes,
-            tls=tls,
+            tls=self._grpc_tls,
             guard=guard,
         )
         self._http = HttpFront(
@@ -162,7 +164,7 @@ class Server:
     @property
     def grpc_url(self) -> str:
         """Where it speaks gRPC, e.g. ``"grpc://127.0.0.1:8001"``."""
-        return f"grpc{'s' if self._tls else ''}://{authority(self._hosts['grpc'], self.grpc_port)}"
+        return f"grpc{'s' if self._grpc_tls else ''}://{authority(self._hosts['grpc'], self.grpc_port)}"
 
     @property
     def http_url(self) -> str:
@@ -234,11 +236,13 @@ def serve(
     name: str = "sonic",
     allow_client_shm: bool | None = None,
     trace_file: str | os.PathLike[str] | None = None,
+    trace_settings: Mapping[str, str] | None = None,
     logs: LogSettings | None = None,
     grpc_socket: str | os.PathLike[str] | None = None,
     http_socket: str | os.PathLike[str] | None = None,
     max_message_bytes: int = MAX_BYTES,
     tls: Tls | None = None,
+    grpc_tls: Tls | None = None,
     guard: Guard | None = None,
 ) -> Server:
     """Serve the models in folders, over gRPC and HTTP, from this process.
@@ -287,6 +291,8 @@ def serve(
         Who may register shared memory: True all clients, False none, None those on this host.
     trace_file : path or None
         Where requests are traced, as clients ask for it; None: nowhere.
+    trace_settings : mapping of str to str or None
+        What is traced from the start, in settings of the protocol's trace extension; None: nothing.
     logs : LogSettings or None
         What is logged, for clients to change; None: as the logger ``sonic`` is set.
     grpc_socket, http_socket : path or None
@@ -295,6 +301,8 @@ def serve(
         Largest request; protobuf allows no more than 2 GiB.
     tls : Tls or None
         Encrypts what goes through the ports of gRPC and HTTP.
+    grpc_tls : Tls or None
+        Another for gRPC; None: the same.
     guard : Guard or None
         Which clients are let in, and how often; health and metrics are for everyone. None: all, always.
 
@@ -329,10 +337,12 @@ def serve(
         name=name,
         allow_client_shm=allow_client_shm,
         trace_file=trace_file,
+        trace_settings=trace_settings,
         logs=logs,
         grpc_socket=grpc_socket,
         http_socket=http_socket,
         max_message_bytes=max_message_bytes,
         tls=tls,
+        grpc_tls=grpc_tls,
         guard=guard,
     )

@@ -82,14 +82,16 @@ class Tracer:
     ----------
     file : path or None
         Where traces are written; None: nothing can be traced.
+    settings : mapping of str to str or None
+        Those of the server at the start, where they are not the protocol's defaults.
 
     Raises
     ------
     ConfigError
-        If the file cannot be written.
+        If the file cannot be written, or a setting makes no sense.
     """
 
-    def __init__(self, file: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, file: str | os.PathLike[str] | None = None, settings: Mapping[str, str] | None = None) -> None:
         self._lock = threading.Lock()
         self._file = None if file is None else _TraceFile(Path(file))
         self._common: Settings = {**_DEFAULTS, "trace_file": ("" if file is None else str(file),)}
@@ -99,6 +101,11 @@ class Tracer:
         self._number = 0
         self.active = False
         """Whether any request may be traced."""
+        try:
+            self.update({name: (value,) for name, value in (settings or {}).items()})
+        except (InvalidRequest, Unsupported) as error:
+            raise ConfigError(str(error)) from error
+        self._start = dict(self._common)
 
     @property
     def offered(self) -> bool:
@@ -137,7 +144,7 @@ class Tracer:
                 elif model:
                     target.pop(name, None)
                 elif name not in _FIXED:
-                    target[name] = _DEFAULTS[name]
+                    target[name] = self._start[name]
             for counted in (self._seen, self._taken):
                 if model:
                     counted.pop(model, None)

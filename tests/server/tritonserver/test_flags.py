@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.errors import ConfigError
-from sonic.server.tritonserver.flags import Settings, parse, usage
+from sonic.server.tritonserver.flags import Settings, parse
 
 REPOSITORY = "--model-repository=models"
+MUTUAL = ("--grpc-use-ssl-mutual=true", "--grpc-server-cert=c", "--grpc-server-key=k")
 
 
 def test_what_supersonic_gives() -> None:
@@ -26,6 +27,18 @@ def test_what_supersonic_gives() -> None:
         ]
     )
     assert settings == Settings(("/cvmfs/a", "/cvmfs/b"), drain_s=60.0)
+
+
+def test_what_supersonic_gives_to_trace() -> None:
+    flags = ["--trace-config", "mode=opentelemetry", "--trace-config=opentelemetry,resource=pod_name=west-1"]
+    flags += ["--trace-config", "opentelemetry,url=tempo:4318/v1/traces", "--trace-config", "rate=100"]
+    flags += ["--trace-config", "level=TIMESTAMPS", "--trace-config", "count=-1"]
+    settings = parse([REPOSITORY, *flags])
+    (warning,) = settings.warnings
+    assert "OpenTelemetry, which is not offered" in warning
+    assert settings == Settings(
+        ("models",), trace={"trace_rate": "100", "trace_count": "-1"}, warnings=settings.warnings
+    )
 
 
 def test_what_cmstriton_gives() -> None:
@@ -73,6 +86,29 @@ def test_triton_s_defaults() -> None:
         (["--model-repo=more"], "repositories", ("models", "more")),
         (["--model-store", "more"], "repositories", ("models", "more")),
         (["--grpc-use-ssl=false"], "grpc_port", 8001),
+        (["--http-restricted-api="], "http_port", 8000),
+        (["--grpc-header-forward-pattern", ""], "grpc_port", 8001),
+        (["--grpc-use-ssl=1", "--grpc-server-cert=c", "--grpc-server-key=k"], "grpc_cert", "c"),
+        (["--grpc-use-ssl=1", "--grpc-server-cert=c", "--grpc-server-key=k"], "grpc_key", "k"),
+        (["--grpc-use-ssl=1", "--grpc-server-cert=c", "--grpc-server-key=k"], "grpc_client_ca", None),
+        ([*MUTUAL, "--grpc-root-cert=a"], "grpc_client_ca", "a"),
+        (["--grpc-socket=/run/g.sock"], "grpc_socket", "/run/g.sock"),
+        (["--http-socket=/run/h.sock"], "http_socket", "/run/h.sock"),
+        (["--allow-client-shm=false"], "allow_client_shm", False),
+        (["--max-queue=0"], "max_queue", 0),
+        (["--max-message-bytes=1000"], "max_message_bytes", 1000),
+        (["--metrics-config", "counter_latencies=true"], "metrics_port", 8002),
+        (["--trace-config", "triton,file=t"], "trace_file", "t"),
+        (["--trace-config=mode=triton", "--trace-config=triton,file=t"], "trace_file", "t"),
+        (["--trace-file=t"], "trace_file", "t"),
+        (["--trace-file=t", "--trace-level=TIMESTAMPS"], "trace", {"trace_level": "TIMESTAMPS"}),
+        (["--trace-config=rate=7", "--trace-config=triton,count=8"], "trace", {"trace_rate": "7", "trace_count": "8"}),
+        (["--trace-log-frequency=9", "--trace-rate=3"], "trace", {"trace_rate": "3", "log_frequency": "9"}),
+        (
+            ["--trace-config=triton,log-frequency=5", "--trace-count=-1"],
+            "trace",
+            {"trace_count": "-1", "log_frequency": "5"},
+        ),
     ],
 )
 def test_a_flag(flags: list[str], field: str, value: Any) -> None:
@@ -89,6 +125,14 @@ def test_a_flag(flags: list[str], field: str, value: Any) -> None:
         (["--nope", "1"], "--nope is ignored: no such flag is known"),
         (["--log=1"], "--log is ignored: no such flag is known"),  # of five
         (["--http-thread-count=8"], "--http-thread-count is ignored: it has no effect here"),
+        (["--model-load-thread-count=8"], "--model-load-thread-count is ignored: it has no effect here"),
+        (["--rate-limit", "execution_count"], "--rate-limit is ignored: it has no effect here"),
+        (["--http-max-input-size=67108864"], "--http-max-input-size is ignored: requests of up to 2 GiB are taken"),
+        (["--grpc-server-cert=c"], "--grpc-server-cert has no effect: it needs --grpc-use-ssl=true"),
+        (["--metrics-config=summary_latencies=true"], "--metrics-config=summary_latencies=true is ignored: latencies"),
+        (["--trace-config=level=TIMESTAMPS"], "nothing is traced: --trace-config triton,file=PATH is missing"),
+        (["--trace-config=triton,colour=red"], "--trace-config=triton,colour=red is ignored: no such setting"),
+        (["--trace-level=TENSORS"], "trace level TENSORS is ignored"),
         (["stray"], "'stray' is ignored: it belongs to no flag"),
         (["--strict-model-config=true"], "--strict-model-config=true has no effect: it is always false"),
         (["--disable-auto-complete-config"], "--disable-auto-complete-config has no effect"),
@@ -123,8 +167,23 @@ def test_what_is_ignored_is_said(flags: list[str], warning: str) -> None:
         ([REPOSITORY, "--log-format=json"], "--log-format must be one of default, ISO8601, given 'json'"),
         ([REPOSITORY, "--backend-config=what"], "--backend-config expects"),
         ([REPOSITORY, "--cores=0"], "--cores must be 1 or more, given 0"),
-        ([REPOSITORY, "--grpc-use-ssl=true"], "--grpc-use-ssl is not offered, and ignoring it"),
-        ([REPOSITORY, "--http-restricted-api", "health:key=value"], "--http-restricted-api is not offered"),
+        ([REPOSITORY, "--grpc-use-ssl=true"], "--grpc-use-ssl needs --grpc-server-cert"),
+        ([REPOSITORY, "--grpc-use-ssl=true", "--grpc-server-cert=c"], "--grpc-use-ssl needs --grpc-server-key"),
+        ([REPOSITORY, *MUTUAL], "--grpc-use-ssl-mutual needs --grpc-root-cert"),
+        (
+            [REPOSITORY, "--http-restricted-api", "health:key=value"],
+            "--http-restricted-api is not offered, and .* open",
+        ),
+        (
+            [REPOSITORY, "--grpc-header-forward-pattern=X-.*"],
+            "--grpc-header-forward-pattern is not offered, and .* models",
+        ),
+        ([REPOSITORY, "--model-config-name=gpu"], "--model-config-name is not offered, and .* configured"),
+        ([REPOSITORY, "--max-queue=-1"], "--max-queue must be 0 or more, given -1"),
+        ([REPOSITORY, "--trace-config=rate"], "--trace-config expects"),
+        ([REPOSITORY, "--trace-config=rate=0"], "trace rate must be a whole number from 1, given '0'"),
+        ([REPOSITORY, "--trace-config=count=many"], "trace count must be a whole number from -1, given 'many'"),
+        ([REPOSITORY, "--trace-level=LOUD"], "trace level must be one of OFF, TIMESTAMPS, TENSORS, given 'LOUD'"),
     ],
 )
 def test_what_makes_no_sense(flags: list[str], error: str) -> None:
@@ -135,8 +194,6 @@ def test_what_makes_no_sense(flags: list[str], error: str) -> None:
 def test_help() -> None:
     assert parse(["-h"]).help
     assert parse(["--help"]).help
-    for flag in ("--model-repository", "--exit-timeout-secs", "--log-verbose"):
-        assert flag in usage()
 
 
 @given(st.lists(st.text(max_size=12) | st.sampled_from(["--http-port", "--nope", "--id=", "--", "-h", "1", "--=="])))

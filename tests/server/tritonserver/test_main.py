@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,12 +16,14 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+import trustme
 from tritonclient.utils import InferenceServerException
 
 from sonic.server.sockets import listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CODE = "from sonic.server.tritonserver import main; main()"
 PORTS = ("--http-port=0", "--grpc-port=0", "--metrics-port", "0")
@@ -90,6 +94,74 @@ def test_explicit_control(folder: Any) -> None:
         assert process.wait(30) == 0
 
 
+def test_supersonic_s_start_command(folder: Any, other_folder: Any) -> None:
+    folder.identity("a", "FP32")
+    other_folder.identity("b", "FP32")
+    repositories = [f"--model-repository={one.path}" for one in (folder, other_folder)]
+    flags = ["--allow-gpu-metrics=true", "--log-verbose=0", "--strict-model-config=false", "--exit-timeout-secs=60"]
+    with running(*repositories, *flags, *PORTS) as (process, at, lines):
+        assert not [line for line in lines if not line.startswith("I")]
+        assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == 200
+        client = triton.InferenceServerClient(at["GRPCInferenceService"])
+        index = client.get_model_repository_index().models
+        client.close()
+        assert [(row.name, row.state) for row in index] == [("a", "READY"), ("b", "READY")]
+        metrics = httpx.get(f"http://{at['Metrics Service']}/metrics").text
+        for name in ("queue_duration_us", "exec_count", "count"):
+            assert re.search(rf'^nv_inference_{name}{{model="a",version="1"}} 0', metrics, re.MULTILINE), name
+        assert re.search(r"^nv_gpu_utilization{", metrics, re.MULTILINE)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert "waiting up to 60 s" in process.stderr.read()
+
+
+def test_cmstriton_s_start_command(folder: Any) -> None:
+    folder.identity("a", "FP32")
+    folder.identity("b", "FP32")
+    flags = ["--log-verbose=1", "--log-error=1", "--log-warning=1", "--log-info=1", "--model-control-mode=explicit"]
+    models = ["--load-model=a", "--load-model=b"]
+    with running(f"--model-repository={folder.path}", *PORTS, *flags, *models) as (_, at, lines):
+        (started,) = [line for line in lines if "Started GRPCInferenceService" in line]
+        assert started.startswith("I")
+        client = triton.InferenceServerClient(at["GRPCInferenceService"])
+        assert client.is_model_ready("a")
+        assert client.is_model_ready("b")
+        client.close()
+
+
+def test_tls_traces_and_sockets(folder: Any, tmp_path: Path) -> None:
+    folder.identity("i", "FP32")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca")
+    made = authority.issue_cert("127.0.0.1")
+    made.private_key_pem.write_to_path(tmp_path / "key")
+    made.cert_chain_pems[0].write_to_path(tmp_path / "cert")
+    flags = ["--grpc-use-ssl=true", f"--grpc-server-cert={tmp_path}/cert", f"--grpc-server-key={tmp_path}/key"]
+    flags += ["--trace-config", f"triton,file={tmp_path}/traces", "--trace-config=level=TIMESTAMPS"]
+    flags += ["--trace-config", "rate=1", "--cores=1", "--max-queue=10", "--allow-client-shm=false"]
+    with tempfile.TemporaryDirectory(prefix="sonic-") as short:  # a socket's path has at most 103 bytes
+        flags += [f"--http-socket={short}/h.sock"]
+        with running(f"--model-repository={folder.path}", *PORTS, *flags) as (_, at, lines):
+            assert not [line for line in lines if not line.startswith("I")]
+            url = at["GRPCInferenceService"]
+            client = triton.InferenceServerClient(url, ssl=True, root_certificates=str(tmp_path / "ca"))
+            tensor = triton.InferInput("in0", [1], "FP32")
+            tensor.set_data_from_numpy(np.ones(1, np.float32))
+            assert client.infer("i", [tensor], request_id="7").as_numpy("out0").tolist() == [1]
+            with pytest.raises(InferenceServerException, match="--no-allow-client-shm"):
+                client.register_system_shared_memory("r", "/r", 8)
+            client.close()
+            plain = triton.InferenceServerClient(url)
+            with pytest.raises(InferenceServerException):
+                plain.is_server_live(client_timeout=10)
+            plain.close()
+            assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == 200
+            with httpx.Client(transport=httpx.HTTPTransport(uds=f"{short}/h.sock")) as over_socket:
+                assert over_socket.get("http://localhost/v2/health/live").status_code == 200
+            assert [trace["request_id"] for trace in json.loads((tmp_path / "traces").read_text())] == ["7"]
+
+
 def test_an_empty_repository_is_served(folder: Any) -> None:
     with running(f"--model-repository={folder.path}", *PORTS) as (_, at, _):
         assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == 200
@@ -113,6 +185,11 @@ def test_a_port_that_is_taken(front: str, folder: Any) -> None:
         (["--model-repository=/nowhere/at/all"], "no model repository /nowhere/at/all"),
         ([], "no model repository is given"),
         (["--model-repository=/", "--log-file=/nowhere/log"], "cannot write --log-file"),
+        (["--model-repository=/", "--grpc-restricted-protocol=health:a=b"], "is not offered, and ignoring it"),
+        (
+            ["--model-repository=/", "--grpc-use-ssl=1", "--grpc-server-cert=/no/c", "--grpc-server-key=/no/k"],
+            "cannot read --tls-cert /no/c: No such file or directory",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_and_status_1(flags: list[str], error: str) -> None:

@@ -1,12 +1,11 @@
 """tritonserver's command line -> settings. Pure.
 
-A flag is written ``--flag=value`` or ``--flag value``, and may be shortened as long as it stays unique. What a flag of
-Triton's asks for is done, or it is not:
+What a flag of Triton's asks for is done, or it is not:
 
 - A flag without meaning here, or one that nobody knows, is ignored with a warning that names it: a command line that
   starts Triton starts Sonic.
-- A flag that protects the server (TLS, restricted calls) and is not offered is an error: ignoring it would open what
-  its owner meant to close.
+- A flag that is not offered, and that protects the server or changes what models give, is an error: ignoring it would
+  open what its owner meant to close, or answer otherwise than they expect.
 - A value that makes no sense is an error.
 """
 
@@ -16,68 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError
+from sonic.server.tritonserver.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FLAGS: dict[str, tuple[type, str]] = {
-    "model-repository": (str, "folder of models; repeatable"),
-    "model-store": (str, "the same"),
-    "model-control-mode": (str, "none, explicit (clients load and unload) or poll (models follow their folders)"),
-    "load-model": (str, "with explicit: load this one at the start; repeatable; * for all"),
-    "repository-poll-secs": (int, "with poll: seconds between two looks (15)"),
-    "exit-on-error": (bool, "end if a model cannot be loaded (true)"),
-    "strict-readiness": (bool, "not ready while a model could not be loaded (true)"),
-    "exit-timeout-secs": (int, "seconds that requests in hand get to end, after SIGTERM (30)"),
-    "id": (str, "what the server calls itself"),
-    "allow-http": (bool, "offer HTTP (true)"),
-    "http-address": (str, "host for HTTP and metrics (0.0.0.0)"),
-    "http-port": (int, "8000; 0: any free one"),
-    "allow-grpc": (bool, "offer gRPC (true)"),
-    "grpc-address": (str, "host for gRPC (0.0.0.0)"),
-    "grpc-port": (int, "8001; 0: any free one"),
-    "allow-metrics": (bool, "offer metrics (true)"),
-    "metrics-address": (str, "host for metrics (as for HTTP)"),
-    "metrics-port": (int, "8002; 0: any free one"),
-    "log-verbose": (int, "above 0: log every request (0)"),
-    "log-info": (bool, "log information (true)"),
-    "log-warning": (bool, "log warnings (true)"),
-    "log-error": (bool, "log errors (true)"),
-    "log-format": (str, "default or ISO8601"),
-    "log-file": (str, "write the log there, not to standard error"),
-    "backend-config": (str, "[BACKEND,]SETTING=VALUE; default-max-batch-size has effect"),
-    "cache-config": (str, "local,size=BYTES: room for the responses of models with response_cache (none)"),
-    "response-cache-byte-size": (int, "the same, older"),
-    "cores": (int, "cores for the instances of one model; Sonic's own flag"),
-    "strict-model-config": (bool, "false"),
-    "disable-auto-complete-config": (type(None), "without effect"),
-    "allow-gpu-metrics": (bool, "true"),
-    "allow-cpu-metrics": (bool, "true"),
-    "help": (type(None), "show this"),
-}
-_REPEATABLE = frozenset({"model-repository", "load-model", "backend-config", "cache-config"})
-
-_INERT = frozenset(
-    """
-    backend-directory buffer-manager-thread-count cache-directory cuda-memory-pool-byte-size
-    cuda-virtual-address-size grpc-header-forward-pattern grpc-http2-max-ping-strikes grpc-http2-max-pings-without-data
-    grpc-http2-min-recv-ping-interval-without-data grpc-infer-allocation-pool-size grpc-infer-response-compression-level
-    grpc-keepalive-permit-without-calls grpc-keepalive-time grpc-keepalive-timeout grpc-max-connection-age
-    grpc-max-connection-age-grace host-policy http-header-forward-pattern http-thread-count metrics-config
-    metrics-interval-ms min-supported-compute-capability model-load-gpu-limit model-load-retry-count
-    model-load-thread-count model-namespacing pinned-memory-pool-byte-size rate-limit rate-limit-priority
-    rate-limit-resource repoagent-directory reuse-grpc-port reuse-http-port trace-config
-    trace-count trace-file trace-level trace-log-frequency trace-rate
-    """.split()  # noqa: SIM905 - forty lines otherwise
-)
-_PROTECTIVE = frozenset(
-    """
-    grpc-restricted-protocol grpc-root-cert grpc-server-cert grpc-server-key grpc-use-ssl grpc-use-ssl-mutual
-    http-restricted-api
-    """.split()  # noqa: SIM905 - likewise
-)
-_BOOLS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 _AS_IT_IS = {"strict-model-config": False, "allow-gpu-metrics": True, "allow-cpu-metrics": True}
+_TRACE = {"level": "trace_level", "rate": "trace_rate", "count": "trace_count", "log-frequency": "log_frequency"}
+_TRACE_NUMBERS = {"rate": 1, "count": -1, "log-frequency": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +36,13 @@ class Settings:
     grpc_host: str = "0.0.0.0"  # noqa: S104
     metrics_port: int | None = 8002
     metrics_host: str = "0.0.0.0"  # noqa: S104
+    http_socket: str | None = None
+    grpc_socket: str | None = None
+    grpc_cert: str | None = None
+    """The server's certificate; None: gRPC is not encrypted. HTTP never is."""
+    grpc_key: str | None = None
+    grpc_client_ca: str | None = None
+    """Who signs the clients' certificates; None: they need none."""
     control: str = "none"
     models: tuple[str, ...] = ()
     """To be loaded at the start if `control` is explicit; ``("*",)`` is all."""
@@ -100,8 +52,14 @@ class Settings:
     drain_s: float = 30.0
     name: str = "sonic"
     cores: int | None = None
+    max_queue: int | None = None
+    max_message_bytes: int | None = None
     default_max_batch: int | None = None
     cache_bytes: int = 0
+    allow_client_shm: bool | None = None
+    trace_file: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the protocol's trace extension."""
     log_verbose: int = 0
     log_info: bool = True
     log_warning: bool = True
@@ -118,20 +76,16 @@ def parse(arguments: Sequence[str]) -> Settings:
     Raises
     ------
     ConfigError
-        If a value makes no sense, no repository is given, or what is asked for is protection that is not offered.
+        If a value makes no sense, no repository is given, or what is asked for is not offered and may not be ignored.
     """
-    values, warnings = _read(arguments)
+    values, warnings = read(arguments)
     if "help" in values:
         return Settings(help=True)
     one: Mapping[str, Any] = {name: given[-1] for name, given in values.items()}
     repositories = tuple(values.get("model-repository", ()))
     if not repositories:
         raise ConfigError("no model repository is given: expected --model-repository=FOLDER")
-    for name, as_it_is in _AS_IT_IS.items():
-        if one.get(name, as_it_is) is not as_it_is:
-            warnings.append(f"--{name}={_show(one[name])} has no effect: it is always {_show(as_it_is)}")
-    if "disable-auto-complete-config" in one:
-        warnings.append("--disable-auto-complete-config has no effect: what a config.pbtxt leaves out is completed")
+    _say_what_is_fixed(values, one, warnings)
     http_host = one.get("http-address", "0.0.0.0")  # noqa: S104
     iso8601 = _choice(one, "log-format", "default", ("default", "ISO8601")) == "ISO8601"
     return Settings(
@@ -142,14 +96,21 @@ def parse(arguments: Sequence[str]) -> Settings:
         grpc_host=one.get("grpc-address", "0.0.0.0"),  # noqa: S104
         metrics_port=_port(one, "metrics", 8002),
         metrics_host=one.get("metrics-address", http_host),
+        http_socket=one.get("http-socket") or None,
+        grpc_socket=one.get("grpc-socket") or None,
+        **_tls(one, warnings),
         **_control(values, one, warnings),
         exit_on_error=one.get("exit-on-error", True),
         strict_readiness=one.get("strict-readiness", True),
         drain_s=_at_least(one, "exit-timeout-secs", 30, 0),
         name=one.get("id", "sonic"),
         cores=_at_least(one, "cores", None, 1),
+        max_queue=_at_least(one, "max-queue", None, 0),
+        max_message_bytes=_at_least(one, "max-message-bytes", None, 1),
         default_max_batch=_default_max_batch(values, warnings),
         cache_bytes=_cache_bytes(values, one, warnings),
+        allow_client_shm=one.get("allow-client-shm"),
+        **_trace(values, one, warnings),
         log_verbose=one.get("log-verbose", 0),
         log_info=one.get("log-info", True),
         log_warning=one.get("log-warning", True),
@@ -160,75 +121,17 @@ def parse(arguments: Sequence[str]) -> Settings:
     )
 
 
-def usage() -> str:
-    """Return the flags, a line each."""
-    width = max(map(len, _FLAGS)) + 2
-    lines = [f"  {'--' + name:<{width}}  {text}" for name, (_, text) in _FLAGS.items()]
-    return "\n".join(
-        [
-            "Usage: sonic-tritonserver --model-repository=FOLDER [--FLAG=VALUE ...]",
-            "",
-            *lines,
-            "",
-            "Other flags of tritonserver's are ignored with a warning, but for those of TLS and restricted calls.",
-        ]
+def _say_what_is_fixed(values: Mapping[str, Any], one: Mapping[str, Any], warnings: list[str]) -> None:
+    for name, as_it_is in _AS_IT_IS.items():
+        if one.get(name, as_it_is) is not as_it_is:
+            warnings.append(f"--{name}={_show(one[name])} has no effect: it is always {_show(as_it_is)}")
+    if "disable-auto-complete-config" in one:
+        warnings.append("--disable-auto-complete-config has no effect: what a config.pbtxt leaves out is completed")
+    warnings += (
+        f"--metrics-config={text} is ignored: latencies are counters here"
+        for text in values.get("metrics-config", ())
+        if text != "counter_latencies=true"
     )
-
-
-def _read(arguments: Sequence[str]) -> tuple[dict[str, list[Any]], list[str]]:
-    values: dict[str, list[Any]] = {}
-    warnings: list[str] = []
-    left = list(arguments)
-    while left:
-        argument = left.pop(0)
-        if argument == "-h":
-            argument = "--help"
-        if not argument.startswith("--") or argument == "--":
-            warnings.append(f"{argument!r} is ignored: it belongs to no flag")
-            continue
-        written, has_value, value = argument[2:].partition("=")
-        name = _full(written)
-        known = name in _FLAGS
-        kind = _FLAGS[name][0] if known else str
-        if kind is type(None):
-            values.setdefault(name, []).append(True)
-            continue
-        if not has_value and left and (known or not left[0].startswith("--")):
-            value = left.pop(0)
-        elif not has_value and known:
-            raise ConfigError(f"--{name} expects a value, given none")
-        if known:
-            values.setdefault("model-repository" if name == "model-store" else name, []).append(
-                _convert(name, kind, value)
-            )
-        elif name not in _PROTECTIVE:
-            why = "it has no effect here" if name in _INERT else "no such flag is known"
-            warnings.append(f"--{written} is ignored: {why}")
-        elif _BOOLS.get(value.lower(), True):
-            raise ConfigError(f"--{name} is not offered, and ignoring it would leave the server open")
-    for name, given in values.items():
-        if len(given) > 1 and name not in _REPEATABLE:
-            warnings.append(f"--{name} is given {len(given)} times: the last one counts")
-    return values, warnings
-
-
-def _full(written: str) -> str:
-    names = _FLAGS.keys() | _INERT | _PROTECTIVE
-    matching = [name for name in names if name.startswith(written)] if written else []
-    return matching[0] if written not in names and len(matching) == 1 else written
-
-
-def _convert(name: str, kind: type, value: str) -> Any:
-    if kind is bool:
-        if value.lower() not in _BOOLS:
-            raise ConfigError(f"--{name} expects true or false, given {value!r}")
-        return _BOOLS[value.lower()]
-    if kind is int:
-        try:
-            return int(value)
-        except ValueError:
-            raise ConfigError(f"--{name} expects a whole number, given {value!r}") from None
-    return value
 
 
 def _show(value: Any) -> str:
@@ -251,6 +154,25 @@ def _choice(one: Mapping[str, Any], name: str, default: str, choices: tuple[str,
     if value not in choices:
         raise ConfigError(f"--{name} must be one of {', '.join(choices)}, given {value!r}")
     return value
+
+
+def _tls(one: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
+    mutual = one.get("grpc-use-ssl-mutual", False)
+    needed = ("grpc-server-cert", "grpc-server-key", *(("grpc-root-cert",) if mutual else ()))
+    if not mutual and not one.get("grpc-use-ssl", False):
+        given = (name for name in ("grpc-server-cert", "grpc-server-key", "grpc-root-cert") if one.get(name))
+        warnings += (f"--{name} has no effect: it needs --grpc-use-ssl=true" for name in given)
+        return {}
+    for name in needed:
+        if not one.get(name):
+            raise ConfigError(f"--grpc-use-ssl{'-mutual' if mutual else ''} needs --{name}")
+    if not mutual and one.get("grpc-root-cert"):
+        warnings.append("--grpc-root-cert has no effect: it needs --grpc-use-ssl-mutual=true")
+    return {
+        "grpc_cert": one["grpc-server-cert"],
+        "grpc_key": one["grpc-server-key"],
+        "grpc_client_ca": one["grpc-root-cert"] if mutual else None,
+    }
 
 
 def _control(values: Mapping[str, Any], one: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
@@ -289,3 +211,47 @@ def _cache_bytes(values: Mapping[str, Any], one: Mapping[str, Any], warnings: li
         else:
             warnings.append(f"--cache-config={text} is ignored: local,size=BYTES has effect")
     return size
+
+
+def _trace(values: Mapping[str, Any], one: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
+    asked: list[tuple[str, str]] = [("level", level) for level in values.get("trace-level", ())]
+    asked += [(name, str(one[f"trace-{name}"])) for name in ("file", *_TRACE_NUMBERS) if f"trace-{name}" in one]
+    elsewhere = False
+    for text in values.get("trace-config", ()):
+        mode, _, setting = text.rpartition(",")
+        key, is_setting, value = setting.partition("=")
+        if not is_setting:
+            raise ConfigError(f"--trace-config expects [MODE,]SETTING=VALUE, given {text!r}")
+        if mode == "opentelemetry" or setting == "mode=opentelemetry":
+            elsewhere = True
+        elif mode in ("", "triton") and key in ("file", *_TRACE):
+            asked.append((key, value))
+        elif setting != "mode=triton":
+            warnings.append(f"--trace-config={text} is ignored: no such setting is known")
+    file: str | None = None
+    trace: dict[str, str] = {}
+    for key, value in asked:
+        if key == "file":
+            file = value or None
+        elif value == "TENSORS" and key == "level":
+            warnings.append("trace level TENSORS is ignored: times are traced, and no tensors")
+        else:
+            trace[_TRACE[key]] = _trace_value(key, value)
+    if elsewhere:
+        warnings.append("--trace-config asks for OpenTelemetry, which is not offered: give triton,file=PATH for traces")
+    if file is None and trace.get("trace_level", "OFF") != "OFF":
+        if not elsewhere:
+            warnings.append("nothing is traced: --trace-config triton,file=PATH is missing")
+        del trace["trace_level"]
+    return {"trace_file": file, "trace": trace}
+
+
+def _trace_value(key: str, value: str) -> str:
+    if key == "level":
+        if value not in ("OFF", "TIMESTAMPS"):
+            raise ConfigError(f"trace level must be one of OFF, TIMESTAMPS, TENSORS, given {value!r}")
+        return value
+    least = _TRACE_NUMBERS[key]
+    if not value.removeprefix("-").isdecimal() or not least <= int(value) < 10**9:
+        raise ConfigError(f"trace {key} must be a whole number from {least}, given {value!r}")
+    return str(int(value))

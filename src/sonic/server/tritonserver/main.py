@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, SonicError
+from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server import launch
 from sonic.server.app import Server
 from sonic.server.completion import DEFAULT_MAX_BATCH
+from sonic.server.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.sockets import authority
-from sonic.server.tritonserver import flags, logs
+from sonic.server.tls import Tls
+from sonic.server.tritonserver import flags, known, logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
         log.error("%s", error)
         return 1
     if settings.help:
-        sys.stdout.write(flags.usage() + "\n")
+        sys.stdout.write(known.usage() + "\n")
         return 0
     for warning in settings.warnings:
         log.warning("%s", warning)
@@ -81,11 +85,26 @@ def _start(settings: Settings, log_settings: LogSettings) -> Server:
         explicit=settings.control == "explicit",
         poll_s=settings.poll_s if settings.control == "poll" else None,
         default_max_batch=settings.default_max_batch or DEFAULT_MAX_BATCH,
+        max_queue=DEFAULT_MAX_QUEUE if settings.max_queue is None else settings.max_queue,
+        max_message_bytes=settings.max_message_bytes or MAX_BYTES,
         cache_bytes=settings.cache_bytes,
+        allow_client_shm=settings.allow_client_shm,
+        trace_file=settings.trace_file,
+        trace_settings=settings.trace,
+        grpc_socket=settings.grpc_socket,
+        http_socket=settings.http_socket,
+        grpc_tls=_tls(settings),
         empty_ok=True,
         name=settings.name,
         logs=log_settings,
     )
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.grpc_cert is None or settings.grpc_key is None:
+        return None
+    client_ca = None if settings.grpc_client_ca is None else Path(settings.grpc_client_ca)
+    return Tls(Path(settings.grpc_cert), Path(settings.grpc_key), client_ca)
 
 
 def _announce(server: Server, settings: Settings) -> None:
