@@ -82,7 +82,7 @@ def test_what_it_says_of_itself_and_its_models(folder: Any, opened: Any) -> None
     assert [row.version for row in dataplane.statistics("a")] == ["1", "2"]
     assert [row.version for row in dataplane.statistics("a", "1")] == ["1"]
     for ask in (dataplane.statistics, dataplane.model_spec, dataplane.model_config):
-        with pytest.raises(ModelNotFound, match="no model 'z'"):
+        with pytest.raises(ModelNotFound, match="Request for unknown model 'z'"):
             ask("z")
 
 
@@ -124,7 +124,7 @@ def test_a_configuration_comes_with_the_request_to_load(folder: Any, opened: Any
     ("parameters", "error", "complaint"),
     [
         ({"file:1/model.onnx": b""}, Unsupported, "files come from its folder"),
-        ({"config": "{"}, InvalidRequest, "model 'a': parameter config: "),
+        ({"config": "{"}, InvalidRequest, "failed to load 'a': parameter config: "),
         ({"config": '{"nope": 1}'}, InvalidRequest, 'no field named "nope"'),
         ({"config": 1}, InvalidRequest, "takes the parameter config, a text"),
         ({"config": '{"max_batch_size": -1}'}, InvalidRequest, "max_batch_size is -1"),
@@ -227,7 +227,7 @@ def test_requests_are_logged_when_asked_for(folder: Any, opened: Any, caplog: py
     dataplane.infer(request(id="loud"))
     dataplane.infer(request("z", id="bad"))
     assert "request 'loud' to 'a' (x [2, 4]): done" in caplog.text
-    assert "request 'bad' to 'z' (x [2, 2]): ModelNotFound: no model 'z'" in caplog.text
+    assert "request 'bad' to 'z' (x [2, 2]): ModelNotFound: Request for unknown model 'z'" in caplog.text
 
 
 @pytest.mark.parametrize("fails", [False, True])

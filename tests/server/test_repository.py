@@ -146,7 +146,7 @@ def test_models_that_cannot_be_loaded(folder: Any, opened: Any) -> None:
     assert repository.failed()
     with pytest.raises(Unavailable, match="model 'truncated' is unavailable: model 'truncated' version 1 cannot"):
         repository.get("truncated")
-    with pytest.raises(ModelNotFound, match="no model 'nope': there is empty, good"):
+    with pytest.raises(ModelNotFound, match="Request for unknown model 'nope': there is empty, good"):
         repository.get("nope")
 
 
@@ -163,7 +163,7 @@ def test_load_and_unload(folder: Any, opened: Any) -> None:
     folder.onnx("a")
     repository = opened(folder, load=False)
     assert repository.index() == (ModelStatus("a", "", "UNAVAILABLE", "not loaded"),)
-    with pytest.raises(ModelNotFound, match="no model 'a': none is loaded"):
+    with pytest.raises(ModelNotFound, match="Request for unknown model 'a': none is loaded"):
         repository.get("a")
     repository.load("a")
     assert repository.get("a").spec.name == "a"

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from sonic.errors import ConfigError, InferenceError, InvalidRequest, Unavailable, Unsupported
+from sonic.errors import ConfigError, InferenceError, InvalidRequest, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol.messages import ServerInfo
 from sonic.protocol.modelconfig import parse_json
 from sonic.server.failures import failed
@@ -252,15 +252,14 @@ class Dataplane:
             if parameter != "config" or not isinstance(value, str):
                 raise InvalidRequest(f"model {name!r}: loading takes the parameter config, a text, given {parameter!r}")
             try:
-                config = parse_json(value, f"model {name!r}: parameter config")
+                config = parse_json(value, "parameter config")
             except ConfigError as error:
-                raise InvalidRequest(str(error)) from None
+                raise InvalidRequest(f"failed to load {name!r}: {error}") from None
         try:
             self._repository.load(name, config)
-        except ConfigError as error:
-            if config is None:
-                raise
-            raise InvalidRequest(str(error)) from error
+        except (ConfigError, ModelNotFound) as error:
+            kind = InvalidRequest if config is not None and isinstance(error, ConfigError) else type(error)
+            raise kind(f"failed to load {name!r}: {error}") from error
 
     def unload(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Unload a model, waiting for the requests that it has.

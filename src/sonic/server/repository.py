@@ -325,7 +325,8 @@ class Repository:
         with self._lock:
             versions = self._models.get(name)
             if versions is None:
-                raise ModelNotFound(f"no model {name!r}: {self._known()}")
+                # Clients written for Triton know it by these words.
+                raise ModelNotFound(f"Request for unknown model {name!r}: {self._known()}")
             if version:
                 if version not in versions:
                     there = ", ".join(versions) or "none"

@@ -110,7 +110,7 @@ def test_errors_have_their_code_and_their_words(folder: Any, serve: Any, connect
     client = connect(serve(folder))
     good = np.zeros((3, 4), np.float32)
     for model, inputs, code, text in (
-        ("z", {"x": good}, "NOT_FOUND", "no model 'z': there is a, scripted"),
+        ("z", {"x": good}, "NOT_FOUND", "Request for unknown model 'z': there is a, scripted"),
         ("a", {"q": good}, "INVALID_ARGUMENT", "model 'a' has no input 'q': it has x"),
         (
             "a",
@@ -221,7 +221,7 @@ def test_streaming(folder: Any, serve: Any, connect: Any) -> None:
     client.stop_stream()
     assert [len(result.as_numpy("y")) for result, _ in answers[:3]] == [1, 2, 3]
     assert [result.get_response().id for result, _ in answers[:3]] == ["1", "2", "3"]
-    assert "no model 'z'" in str(answers[3][1])
+    assert "Request for unknown model 'z'" in str(answers[3][1])
 
 
 def test_from_asyncio(folder: Any, serve: Any) -> None:

@@ -107,7 +107,7 @@ def test_errors_have_their_status_and_their_words(folder: Any, serve: Any, conne
     client = connect(serve(folder))
     good = np.zeros((3, 4), np.float32)
     for model, inputs, status, text in (
-        ("z", {"x": good}, "404", "no model 'z': there is a, scripted"),
+        ("z", {"x": good}, "404", "Request for unknown model 'z': there is a, scripted"),
         ("a", {"x": good[:, :2]}, "400", "model 'a', input 'x': expected shape [-1, 4], given shape [3, 2]"),
         ("scripted", {"x": good[:, :2]}, "500", "model 'scripted' failed: ZeroDivisionError: division by zero"),
     ):

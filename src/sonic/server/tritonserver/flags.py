@@ -50,7 +50,7 @@ class Settings:
     exit_on_error: bool = True
     strict_readiness: bool = True
     drain_s: float = 30.0
-    name: str = "sonic"
+    name: str = "triton"
     cores: int | None = None
     max_queue: int | None = None
     max_message_bytes: int | None = None
@@ -103,7 +103,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         exit_on_error=one.get("exit-on-error", True),
         strict_readiness=one.get("strict-readiness", True),
         drain_s=_at_least(one, "exit-timeout-secs", 30, 0),
-        name=one.get("id", "sonic"),
+        name=one.get("id", "triton"),
         cores=_at_least(one, "cores", None, 1),
         max_queue=_at_least(one, "max-queue", None, 0),
         max_message_bytes=_at_least(one, "max-message-bytes", None, 1),

@@ -11,7 +11,7 @@ FLAGS: dict[str, tuple[type, str]] = {
     "exit-on-error": (bool, "end if a model cannot be loaded (true)"),
     "strict-readiness": (bool, "not ready while a model could not be loaded (true)"),
     "exit-timeout-secs": (int, "seconds that requests in hand get to end, after SIGTERM (30)"),
-    "id": (str, "what the server calls itself"),
+    "id": (str, "what the server calls itself (triton)"),
     "allow-http": (bool, "offer HTTP (true)"),
     "http-address": (str, "host for HTTP and metrics (0.0.0.0)"),
     "http-port": (int, "8000; 0: any free one"),
