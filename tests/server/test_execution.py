@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.errors import ModelFailed, Unsupported
-from sonic.server.backends import Instance, Rows
-from sonic.server.backends.base import Call, CallInstance
 from sonic.server.execution import Plan, execute, execute_calls
+from sonic.server.instances import Call, CallInstance, Instance, Reply, Rows
 from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -169,9 +168,9 @@ def calls(*rows: int) -> list[Call]:
 def test_requests_can_be_given_as_they_are() -> None:
     seen: list[tuple[str, int]] = []
 
-    def double(given: Sequence[Call]) -> list[dict[str, np.ndarray]]:
+    def double(given: Sequence[Call]) -> list[Reply]:
         seen.extend((call.id, len(call.inputs["x"])) for call in given)
-        return [{"y": 2 * call.inputs["x"]} for call in given]
+        return [Reply({"y": 2 * call.inputs["x"]}) for call in given]
 
     done, errors = execute_calls(Listed(double), plan(rows=Rows(multiple=4)), calls(1, 3), [1, 3])
     assert seen == [("1", 1), ("3", 3)]
@@ -180,7 +179,7 @@ def test_requests_can_be_given_as_they_are() -> None:
 
 
 def test_an_answer_that_is_wrong_is_an_error_of_its_request_alone() -> None:
-    outcomes = [{"y": request(1)["x"]}, Unsupported("no"), {"y": request(1)["x"]}, {}]
+    outcomes = [Reply({"y": request(1)["x"]}), Unsupported("no"), Reply({"y": request(1)["x"]}), Reply({})]
     done, errors = execute_calls(Listed(lambda given: outcomes), plan(), calls(1, 1, 2, 1), [1, 1, 2, 1])
     assert len(done.outputs) == 1
     assert {position: type(error) for position, error in errors.items()} == {
@@ -195,13 +194,13 @@ def test_an_answer_that_is_wrong_is_an_error_of_its_request_alone() -> None:
 def test_inputs_of_requests_are_reshaped() -> None:
     shapes: list[tuple[int, ...]] = []
 
-    def look(given: Sequence[Call]) -> list[dict[str, np.ndarray]]:
+    def look(given: Sequence[Call]) -> list[Reply]:
         shapes.extend(call.inputs["x"].shape for call in given)
-        return [{"y": call.inputs["x"].reshape(-1, 2)} for call in given]
+        return [Reply({"y": call.inputs["x"].reshape(-1, 2)}) for call in given]
 
     execute_calls(Listed(look), plan(inputs={"x": (1, 2)}), calls(1, 3), [1, 3])
     execute_calls(
-        Listed(lambda given: [{"y": given[0].inputs["x"][0]}]),
+        Listed(lambda given: [Reply({"y": given[0].inputs["x"][0]})]),
         plan(0, inputs={"x": (1, 2)}),
         [Call({"x": request(1)["x"][0]}, ("y",))],
         [1],
@@ -212,7 +211,7 @@ def test_inputs_of_requests_are_reshaped() -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_wrong_number_of_answers(count: int) -> None:
     with pytest.raises(ModelFailed, match=f"gave {count} responses to 2 requests"):
-        execute_calls(Listed(lambda given: [{}] * count), plan(), calls(1, 1), [1, 1])
+        execute_calls(Listed(lambda given: [Reply({})] * count), plan(), calls(1, 1), [1, 1])
 
 
 def test_a_list_that_fails_as_a_whole() -> None:
@@ -224,7 +223,7 @@ def test_a_list_that_fails_as_a_whole() -> None:
 
 
 def test_a_list_of_one_is_a_run() -> None:
-    instance = Listed(lambda given: [{"y": given[0].inputs["x"]}])
+    instance = Listed(lambda given: [Reply({"y": given[0].inputs["x"]})])
     assert instance.run(request(1), ["y"])["y"].shape == (1, 2)
     error: InferenceError = Unsupported("no")
     with pytest.raises(Unsupported):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
@@ -14,12 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
-    from sonic.server.backends.base import Signature
     from sonic.server.ragged import Ragged
     from sonic.specs import DType, TensorSpec
 
 DEFAULT_MAX_BATCH = 1024
 """max_batch_size of a model that can batch and whose owner says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Tensors of a model as its file declares them, the batch dimension included where it has one.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of TensorSpec
+    batch : bool
+        Whether the first dimension of all of them is one and the same free dimension.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batch: bool
 
 
 def complete(

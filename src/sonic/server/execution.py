@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.errors import InferenceError, ModelFailed
-from sonic.server.backends.base import first_line
+from sonic.errors import InferenceError, ModelFailed, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sonic.server.backends.base import Call, CallInstance, Instance, Rows
+    from sonic.server.instances import Call, CallInstance, Instance, Rows
     from sonic.server.ragged import Ragged
     from sonic.specs import ModelSpec
 
@@ -135,7 +134,7 @@ def execute_calls(
 
 
 def _failure(plan: Plan, error: BaseException) -> ModelFailed:
-    failure = ModelFailed(f"model {plan.spec.name!r} failed: {first_line(error)}")
+    failure = ModelFailed(f"model {plan.spec.name!r} failed: {one_line(error)}")
     # As text, where a traceback would keep the arrays of the whole batch.
     failure.add_note("".join(traceback.format_exception(error)))
     return failure
@@ -159,7 +158,7 @@ def _execute_calls(
             errors[position] = outcome
             continue
         try:
-            outputs.append({name: _checked(plan, name, outcome, count) for name in call.wanted})
+            outputs.append({name: _checked(plan, name, outcome.outputs, count) for name in call.wanted})
         except ModelFailed as error:
             errors[position] = error
     return Execution(outputs, ready_ns - start_ns, run_ns - ready_ns, perf_counter_ns() - run_ns), errors

@@ -7,7 +7,7 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import Backend, backend_for, register_backend
-from sonic.server.backends.base import choice_parameter, first_line, instance_count, int_parameter
+from sonic.server.backends.base import choice_parameter, instance_count, int_parameter
 from sonic.server.backends.identity import IdentityBackend
 from sonic.server.backends.onnx import OnnxBackend
 
@@ -70,12 +70,6 @@ def test_parameters() -> None:
 )
 def test_instances_times_threads_fit_the_cores(text: str, cores: int, threads: int, count: int) -> None:
     assert instance_count(parse(text), cores, threads) == count
-
-
-def test_an_explanation_is_one_line() -> None:
-    assert first_line(ValueError("a\nb")) == "ValueError: a"
-    assert first_line(ValueError()) == "ValueError"
-    assert first_line(ConfigError("c")) == "c"
 
 
 def test_a_backend_must_be_complete() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from sonic.server.backends.base import (
-    Backend,
-    Instance,
-    LoadContext,
-    Rows,
-    Signature,
-    backend_for,
-    register_backend,
-)
+from sonic.server.backends.base import Backend, LoadContext, backend_for, register_backend
+from sonic.server.completion import Signature
+from sonic.server.instances import Call, CallInstance, Instance, Reply, Rows
 
-__all__ = ["Backend", "Instance", "LoadContext", "Rows", "Signature", "backend_for", "register_backend"]
+__all__ = [
+    "Backend",
+    "Call",
+    "CallInstance",
+    "Instance",
+    "LoadContext",
+    "Reply",
+    "Rows",
+    "Signature",
+    "backend_for",
+    "register_backend",
+]

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from sonic.errors import ConfigError, InferenceError, SonicError
+from sonic.errors import ConfigError
+from sonic.server.instances import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from importlib.metadata import EntryPoint
     from pathlib import Path
 
-    import numpy as np
-
-    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, Parameter
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
+    from sonic.server.completion import Signature
     from sonic.server.execution import Execution
+    from sonic.server.instances import Instance
     from sonic.server.job import Job
-    from sonic.specs import ModelSpec, TensorSpec
+    from sonic.specs import ModelSpec
 
 GROUP = "sonic.backends"
 
@@ -80,116 +81,6 @@ class LoadContext:
     config: ModelConfig
     cores: int
     models: Models | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Tensors of a model as its file declares them, the batch dimension included where it has one.
-
-    Parameters
-    ----------
-    inputs, outputs : tuple of TensorSpec
-    batch : bool
-        Whether the first dimension of all of them is one and the same free dimension.
-    """
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    batch: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What keeps the bits of a request's result the same, whatever else is in its batch.
-
-    Parameters
-    ----------
-    merge : bool
-        Whether requests may share an execution at all.
-    least : int
-        An execution has at least so many rows; the last one is repeated.
-    multiple : int
-        Every request starts at a multiple of so many rows; its last row is repeated up to there.
-    """
-
-    merge: bool = True
-    least: int = 1
-    multiple: int = 1
-
-
-class Instance(ABC):
-    """Something that executes a model, one call at a time.
-
-    Attributes
-    ----------
-    gpu : int or None
-        The device that it executes on; None: the CPU.
-    """
-
-    gpu: int | None = None
-
-    @abstractmethod
-    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
-        """Execute the model.
-
-        Parameters
-        ----------
-        inputs : mapping of str to ndarray
-            C-contiguous, of native byte order; shapes and datatypes are the model's. Read-only.
-        wanted : sequence of str
-            Outputs that must be in the result; more may be.
-
-        Returns
-        -------
-        mapping of str to ndarray
-            Arrays that nobody else writes to.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, for a model that is given requests instead of their merged rows.
-
-    Parameters
-    ----------
-    inputs : mapping of str to ndarray
-        As for :meth:`Instance.run`.
-    wanted : sequence of str
-        Outputs that must be in the result; more may be.
-    id : str
-        The client's.
-    parameters : mapping of str to bool, int, float or str
-        The client's.
-    timeout_s : float or None
-        Time that the request had left when it arrived.
-    """
-
-    inputs: Mapping[str, np.ndarray]
-    wanted: Sequence[str]
-    id: str = ""
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    timeout_s: float | None = None
-
-
-class CallInstance(Instance):
-    """An instance that executes several requests as a list, without their rows being merged."""
-
-    @abstractmethod
-    def run_calls(self, calls: Sequence[Call]) -> Sequence[Mapping[str, np.ndarray] | InferenceError]:
-        """Execute requests.
-
-        Returns
-        -------
-        sequence
-            For each request in order its outputs, arrays that nobody else writes to, or the error it ends in.
-        """
-
-    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
-        """Execute one request."""
-        (outcome,) = self.run_calls([Call(inputs, wanted)])
-        if isinstance(outcome, InferenceError):
-            raise outcome
-        return outcome
 
 
 class RequestScheduler(Protocol):
@@ -376,11 +267,3 @@ def instance_count(config: ModelConfig, cores: int, threads: int = 1) -> int:
     carried = max(1, cores // threads)
     asked = sum(max(1, group.count) for group in config.instance_group)
     return min(asked, carried) if asked else carried
-
-
-def first_line(error: BaseException) -> str:
-    """One line that says what went wrong: the text of our own errors, the type and first line of others."""
-    text = str(error).strip()
-    if isinstance(error, SonicError):
-        return text
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from sonic.errors import ConfigError
-from sonic.server.backends.base import Backend, Instance, instance_count
+from sonic.server.backends.base import Backend, instance_count
+from sonic.server.instances import Instance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

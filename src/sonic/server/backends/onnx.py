@@ -20,19 +20,13 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from sonic.errors import ConfigError, DataError
-from sonic.server.backends.base import (
-    Backend,
-    Instance,
-    Rows,
-    Signature,
-    choice_parameter,
-    first_line,
-    int_parameter,
-)
+from sonic.errors import ConfigError, DataError, one_line
+from sonic.server.backends.base import Backend, choice_parameter, int_parameter
 from sonic.server.backends.devices import amd_gpus, nvidia_gpus, place
 from sonic.server.backends.onnx_providers import CPU, count_gpus, providers_of, why_no_gpu
 from sonic.server.backends.onnx_rows import rows_of
+from sonic.server.completion import Signature
+from sonic.server.instances import Instance, Rows
 from sonic.specs import DType, TensorSpec
 
 if TYPE_CHECKING:
@@ -163,7 +157,7 @@ class OnnxBackend(Backend):
                 enable_fallback=0,
             )
         except _ERRORS as error:
-            raise DataError(f"ONNX Runtime cannot load {self._path}: {first_line(error)}") from error
+            raise DataError(f"ONNX Runtime cannot load {self._path}: {one_line(error)}") from error
         session.disable_fallback()  # or one failure would move the model to the CPU for good
         for name, _ in providers:
             if name not in session.get_providers():

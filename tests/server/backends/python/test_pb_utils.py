@@ -8,8 +8,8 @@ import pytest
 
 from sonic.errors import Unsupported
 from sonic.protocol.modelconfig import parse
-from sonic.server.backends.base import Call
 from sonic.server.backends.python import pb_utils as pb
+from sonic.server.instances import Call
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 

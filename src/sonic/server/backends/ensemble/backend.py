@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sonic.protocol.proto.model_config_pb2 import ModelInput, ModelOutput
-    from sonic.server.backends.base import Instance, LoadContext, Loaded, Models
+    from sonic.server.backends.base import LoadContext, Loaded, Models
+    from sonic.server.instances import Instance
     from sonic.specs import ModelSpec
 
 

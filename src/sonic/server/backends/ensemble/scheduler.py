@@ -16,9 +16,8 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelFailed, Unavailable
+from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelFailed, Unavailable, one_line
 from sonic.protocol.messages import InferRequest
-from sonic.server.backends.base import first_line
 from sonic.server.backends.ensemble.graph import adapt
 from sonic.server.counters import Counters
 from sonic.server.execution import Execution
@@ -165,7 +164,7 @@ class EnsembleScheduler:
             if complete:
                 self._succeed(run)
         except Exception as error:  # noqa: BLE001 - it may run in a callback, which nobody hears of
-            self._fail(run, ModelFailed(f"{self._label} failed: {first_line(error)}"))
+            self._fail(run, ModelFailed(f"{self._label} failed: {one_line(error)}"))
         except BaseException:  # as Ctrl-C in the thread that brought the request
             self._fail(run, Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
             raise
@@ -251,7 +250,7 @@ class EnsembleScheduler:
             if lives:
                 job.deliver(Result([job], run.started_s, execution))
         except Exception as error:  # noqa: BLE001 - what makes the response of the outputs
-            job.fail(ModelFailed(f"{self._label} failed: {first_line(error)}"))
+            job.fail(ModelFailed(f"{self._label} failed: {one_line(error)}"))
         finally:
             self._leave(run)
 
@@ -310,7 +309,7 @@ class EnsembleScheduler:
         if isinstance(error, DeadlineExceeded):
             text = f"{self._label}, {step.label}: the deadline of {run.job.timeout_s:g} s came before the result"
             return DeadlineExceeded(text)
-        text = f"{self._label}, {step.label}: {first_line(error)}"
+        text = f"{self._label}, {step.label}: {one_line(error)}"
         named = type(error)(text) if isinstance(error, InferenceError) else ModelFailed(text)
         for note in getattr(error, "__notes__", ()):
             named.add_note(note)

@@ -30,14 +30,16 @@ from sonic.errors import (
     SonicError,
     Unavailable,
     Unsupported,
+    one_line,
 )
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.protocol.protojson import to_document
-from sonic.server.backends.base import Backend, CallInstance, first_line
+from sonic.server.backends.base import Backend
 from sonic.server.backends.devices import nvidia_gpus, place
 from sonic.server.backends.python import pb_utils
 from sonic.server.backends.python.importing import ModelPackage
 from sonic.server.completion import complete, with_instances
+from sonic.server.instances import CallInstance, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
     from sonic.errors import (
         InferenceError,
     )
-    from sonic.server.backends.base import Call, Instance, LoadContext
+    from sonic.server.backends.base import LoadContext
+    from sonic.server.instances import Call, Instance
 
 log = logging.getLogger("sonic.server")
 
@@ -131,7 +134,7 @@ class PythonBackend(Backend):
                 try:
                     model.finalize()
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - anybody's code, and nothing depends on it
-                    log.warning("model %r: finalize failed: %s", self._context.name, first_line(error))
+                    log.warning("model %r: finalize failed: %s", self._context.name, one_line(error))
         self._models.clear()
         self._package.close()
 
@@ -154,7 +157,7 @@ def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     except SonicError:
         raise
     except (Exception, SystemExit) as error:  # a model is anybody's code
-        raise ConfigError(f"{what} failed: {first_line(error)}") from error
+        raise ConfigError(f"{what} failed: {one_line(error)}") from error
 
 
 class _PythonInstance(CallInstance):
@@ -164,7 +167,7 @@ class _PythonInstance(CallInstance):
         self._version = version
         self.gpu = gpu
 
-    def run_calls(self, calls: Sequence[Call]) -> Sequence[Mapping[str, np.ndarray] | InferenceError]:
+    def run_calls(self, calls: Sequence[Call]) -> Sequence[Reply | InferenceError]:
         requests = [pb_utils.InferenceRequest.of_call(call, self._name, self._version) for call in calls]
         responses = self._model.execute(requests)
         if not isinstance(responses, list | tuple):
@@ -172,7 +175,7 @@ class _PythonInstance(CallInstance):
             raise ModelFailed(f"model {self._name!r}: execute returned {given}, expected a list of InferenceResponse")
         return [self._outcome(response) for response in responses]
 
-    def _outcome(self, response: Any) -> Mapping[str, np.ndarray] | InferenceError:
+    def _outcome(self, response: Any) -> Reply | InferenceError:
         if not isinstance(response, pb_utils.InferenceResponse):
             given = type(response).__name__
             return ModelFailed(
@@ -181,7 +184,7 @@ class _PythonInstance(CallInstance):
         error = response.error()
         if error is not None:
             return _ERRORS.get(error.code(), ModelFailed)(f"model {self._name!r}: {error.message()}")
-        return {tensor.name(): _own(tensor.as_numpy()) for tensor in response.output_tensors()}
+        return Reply({tensor.name(): _own(tensor.as_numpy()) for tensor in response.output_tensors()})
 
 
 def _own(array: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig as Config
-    from sonic.server.backends.base import Call
+    from sonic.server.instances import Call
 
 
 class TritonModelException(Exception):  # noqa: N818 - Triton's name

@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sonic.errors import ModelFailed
-from sonic.server.backends.base import Instance, first_line
+from sonic.errors import ModelFailed, one_line
 from sonic.server.backends.torch.programs import NAMES, dtype_name, pytorch
+from sonic.server.instances import Instance
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -140,4 +140,4 @@ def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     if lines and "TorchScript interpreter" in lines[0]:
         return lines[-1].removeprefix("builtins.")
-    return first_line(error)
+    return one_line(error)

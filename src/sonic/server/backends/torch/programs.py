@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sonic.errors import ConfigError, DataError
-from sonic.server.backends.base import Signature, first_line
+from sonic.errors import ConfigError, DataError, one_line
+from sonic.server.completion import Signature
 from sonic.specs import DType, TensorSpec
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def load(path: Path, device: str) -> Program:
     except ConfigError:
         raise
     except Exception as error:  # PyTorch's readers raise whatever they meet
-        raise DataError(f"PyTorch cannot load {path}: {first_line(error)}") from error
+        raise DataError(f"PyTorch cannot load {path}: {one_line(error)}") from error
 
 
 class _Script(Program):
