@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
@@ -246,3 +249,50 @@ def test_statistics_of_batches(folder: Any, serve: Any) -> None:
     (batch,) = row["batch_stats"]
     assert (batch["batch_size"], batch["compute_infer"]["count"]) == (2, 2)
     assert row["inference_stats"]["cache_miss"] == {"count": 0, "ns": 0}
+
+
+def test_many_idle_connections(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    before_bytes = psutil.Process().memory_info().rss
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.http_port), timeout=20))
+            for _ in range(2000)
+        ]
+        for client in (clients[0], clients[-1]):
+            client.sendall(b"GET /v2/health/ready HTTP/1.1\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+        assert psutil.Process().memory_info().rss - before_bytes < 2000 * 20_000
+        assert server.close()
+        assert clients[1].recv(1) == b""
+
+
+def test_close_answers_what_it_has_and_ends_the_connection(
+    folder: Any, serve: Any, connect: Any, script: Any, until: Any
+) -> None:
+    folder.scripted()
+    server = serve(folder)
+    script.hold()
+    with ThreadPoolExecutor(2) as pool, httpx.Client() as http:
+        x = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 1]}
+        url = f"{server.http_url}/v2/models/scripted/infer"
+        slow = pool.submit(http.post, url, json={"inputs": [x]})
+        script.wait_started()
+        closed = pool.submit(server.close, 20)
+        until(lambda: not server.dataplane.accepting)
+        refused = httpx.post(url, json={"inputs": [x]})
+        assert (refused.status_code, "shutting down" in refused.text) == (503, True)
+        script.release()
+        assert slow.result(20).json()["outputs"][0]["data"] == [2, 2]
+        assert closed.result(20) is True
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.http_url)
+
+
+def test_metrics_have_a_port_of_their_own(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    assert "nv_inference_count" in httpx.get(server.metrics_url).text
+    assert httpx.get(server.metrics_url.replace("/metrics", "/v2")).status_code == 404
+    assert httpx.head(server.metrics_url).headers["content-length"] != "0"
