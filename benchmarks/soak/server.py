@@ -131,7 +131,7 @@ class Serve:
         until_s = time.monotonic() + timeout_s
         before, same = self.figures(), 0
         while same < 4 and time.monotonic() < until_s:
-            time.sleep(0.5)
+            time.sleep(0.3)
             now = self.figures()
             same = same + 1 if (now.threads, now.files) == (before.threads, before.files) else 0
             before = now

@@ -1,0 +1,76 @@
+"""The soak itself, for a few seconds: what it takes longer to tell, as memory and goodput, is not asked here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from benchmarks.soak import models
+from benchmarks.soak.drain import drain
+from benchmarks.soak.hazards import record_grpc, record_http
+from benchmarks.soak.mixed import mixed
+from benchmarks.soak.overload import overload
+from benchmarks.soak.server import Serve
+from sonic.protocol.messages import InferRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from benchmarks.soak.marks import Mark, Part
+
+MAX_QUEUE = 24
+TAKES_LONGER = ("resident memory", "threads after", "file descriptors after", "goodput", "refused within")
+
+
+@pytest.fixture
+def seen() -> list[tuple[Any, ...]]:
+    return []
+
+
+@pytest.fixture
+def show(seen: list[tuple[Any, ...]]) -> Callable[..., None]:
+    return lambda *told: seen.append(told)
+
+
+def missed(part: Part) -> list[Mark]:
+    return [mark for mark in part.marks if not mark.reached and not mark.name.startswith(TAKES_LONGER)]
+
+
+def test_mixed_load_and_the_end(tmp_path: Path, show: Any, seen: list[tuple[Any, ...]]) -> None:
+    models.write(tmp_path / "models")
+    jets, scores = models.jets(8)
+    jets["scores"] = scores
+    np.savez(tmp_path / "jets.npz", allow_pickle=False, **jets)
+    loaded = (*models.STAY, *models.COME_AND_GO)
+    with Serve([tmp_path / "models", models.shipped()], loaded) as server:
+        part = mixed(server, tmp_path / "jets.npz", warm_s=0.5, load_s=4.0, lanes=2, seed=1, show=show)
+        assert missed(part) == [], part.notes
+        assert part.tally is not None
+        assert part.tally.total > 50
+        assert part.details["hazards"]["cut"] > 5
+        assert {name for name, *_ in seen} == {"warm-up", "mixed load"}
+        part = drain(server, seed=1)
+        assert missed(part) == [], part.notes
+
+
+def test_overload(tmp_path: Path, show: Any) -> None:
+    models.write_work(tmp_path / "work", work_ms=5.0)
+    with Serve([tmp_path / "work"], [models.WORK], "--cores", "1", "--max-queue", str(MAX_QUEUE)) as server:
+        part = overload(server, seconds=3.0, max_queue=MAX_QUEUE, seed=1, show=show)
+    assert missed(part) == [], part.notes
+
+
+def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no model repository"):
+        Serve([tmp_path / "none"], ["nothing"])
+
+
+def test_recorded_connections() -> None:
+    request = InferRequest("scale", {"x": np.ones((2, 3), np.float32)})
+    assert record_http(request).startswith(b"POST /v2/models/scale/infer HTTP/1.1\r\n")
+    recorded = record_grpc(request)
+    assert recorded.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert np.ones((2, 3), np.float32).tobytes() in recorded
