@@ -243,6 +243,12 @@ def test_a_large_answer_is_not_copied() -> None:
 # ---- what is refused ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("name", "peer"), [(None, "unknown"), ("", ""), (("::1", 1, 0, 0), "::1")])
+def test_who_is_at_the_other_end(name: Any, peer: str, talk: Talk) -> None:
+    talk.wire._extra["peername"] = name  # type: ignore[attr-defined]
+    assert talk.connection.peer == peer
+
+
 def test_refused_and_gone_on_with(talk: Talk) -> None:
     talk.site.refuses = True
     talk.send(post(b"x" * 400)[:-100])

@@ -141,7 +141,11 @@ def test_a_megabyte_of_head(folder: Any, serve: Any, dial: Any) -> None:
 def test_numbers_that_are_none(folder: Any, serve: Any, dial: Any) -> None:
     folder.identity("i", "FP32")
     client = dial(serve(folder))
-    for length, text in ((b"x", b"is a whole number, given 'x'"), (b"9" * 30, b"and the body has 2 bytes")):
+    for length, text in (
+        (b"x", b"is a whole number, given 'x'"),
+        (b"9" * 19, b"and the body has 2 bytes"),
+        (b"9" * 9999, b"is a whole number"),
+    ):
         client.sendall(
             b"POST /v2/models/i/infer HTTP/1.1\r\nInference-Header-Content-Length: %b\r\nContent-Length: 2\r\n\r\n{}"
             % length

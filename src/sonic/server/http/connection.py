@@ -12,7 +12,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, cast
 
-from sonic.errors import InvalidRequest, SonicError, Unavailable
+from sonic.errors import InvalidRequest, Unavailable
 from sonic.server.http.answer import refusal
 from sonic.server.http.body import Body, ChunkedBody, UnwantedBody
 from sonic.server.http.exchange import NOTHING, Exchange, explained
@@ -92,7 +92,8 @@ class Connection(asyncio.BufferedProtocol):
         """Address of the client, without its port; empty for one on a Unix domain socket."""
         if self._peer is None:
             name = self._transport.get_extra_info("peername")
-            self._peer = name[0] if isinstance(name, tuple) else ""
+            # None if it has gone already: that is no reason to take it for one of this host.
+            self._peer = name[0] if isinstance(name, tuple) else "unknown" if name is None else ""
         return self._peer
 
     # ---- what the event loop calls ----------------------------------------------------------------------------------
@@ -261,8 +262,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._body = Body(head.length, self._handler.prefix)
         except MemoryError:
             self._refuse(head, refusal(Unavailable(f"there is no memory for a body of {head.length} bytes")))
-        except SonicError as error:
-            self._refuse(head, refusal(error))
+        except Exception as error:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
+            self._refuse(head, explained(error))
         else:
             if self._body is None:
                 self._begin()

@@ -13,7 +13,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sonic.errors import InvalidRequest
+from sonic.errors import InvalidRequest, shown
 from sonic.protocol import http_codec
 from sonic.server.failures import without_frames
 from sonic.server.http.answer import JSON, Answer, refusal
@@ -63,9 +63,9 @@ class Inference:
         self._model = model
         self._version = version
         self._max_body_bytes = max_body_bytes
-        self._header_length: int | str | None = head.get(_LENGTH) or None
-        if self._header_length is not None and self._header_length.isascii() and self._header_length.isdecimal():
-            self._header_length = int(self._header_length)
+        length = head.get(_LENGTH)
+        whole = length.isascii() and length.isdecimal() and len(length) < 20
+        self._header_length: int | str | None = int(length) if whole else length or None
         self._plain = head.get(b"content-encoding").lower() in ("", "identity")
         accepted = head.get(b"accept-encoding").lower()
         self._accepted = accepted if accepted in WINDOW_BITS else ""
@@ -99,14 +99,14 @@ class Inference:
 
     def _read(self, exchange: Exchange, body: Buffer) -> tuple[InferRequest, Form]:
         if isinstance(self._header_length, str):
-            raise InvalidRequest(f"a header that counts bytes is a whole number, given {self._header_length!r}")
+            raise InvalidRequest(f"a header that counts bytes is a whole number, given {shown(self._header_length)}")
         regions = PeerRegions(self._dataplane.memory, lambda: exchange.peer)
         return http_codec.request_from_wire(body, self._header_length, self._model, self._version, regions)
 
 
 def _ended(exchange: Exchange, form: Form, future: Future[InferResponse]) -> None:
     """Write the response in the thread that made it."""
-    if future.cancelled():
+    if future.cancelled() or exchange.future is None:
         return  # the client has gone
     if (error := future.exception()) is not None:
         exchange.answer_soon(refusal(error))
