@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sonic.errors import InvalidRequest, ModelFailed, SonicError
+from sonic.errors import InvalidRequest, ModelFailed, SonicError, shown
 from sonic.protocol import http_codec
 from sonic.protocol.status import http_status
 from sonic.server import status_page
@@ -108,7 +108,7 @@ class _Handlers:
         ready = asked.get("ready", False) if isinstance(asked, dict) else None
         if not isinstance(ready, bool):
             raise InvalidRequest(
-                f"the body of an index request is an object whose ready is true or false, given {asked}"
+                f"the body of an index request is an object whose ready is true or false, given {shown(asked)}"
             )
         return _json(http_codec.index_to_wire(self._dataplane.index(ready=ready)))
 
@@ -174,5 +174,5 @@ async def _parameters(request: Request) -> Mapping[str, Any]:
     asked = http_codec.decode(body) if body else {}
     parameters = asked.get("parameters") or {} if isinstance(asked, dict) else None
     if not isinstance(parameters, dict):
-        raise InvalidRequest(f"the body is an object whose parameters are an object, given {asked}")
+        raise InvalidRequest(f"the body is an object whose parameters are an object, given {shown(asked)}")
     return parameters

@@ -354,7 +354,8 @@ class Connection(Generic[Head]):
             raise ConnectionFault(Error.FRAME_SIZE_ERROR, "these are no settings")
         if flags & frames.ACK:
             return
-        for setting, value in frames.read_settings(payload):
+        # Of one that is given several times the last counts, and each looks at every stream.
+        for setting, value in dict(frames.read_settings(payload)).items():
             if setting == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW:
                     raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {value} bytes")

@@ -55,8 +55,9 @@ class HeaderReader(Generic[Meaning]):
             return known
         try:
             pairs = self._decoder.decode(block, raw=True)
-        except HPACKError as error:
-            raise ConnectionFault(Error.COMPRESSION_ERROR, f"headers that cannot be read: {error}") from None
+        except HPACKError as error:  # whose text may hold addresses in memory
+            text = f"headers that cannot be read: {type(error).__name__}"
+            raise ConnectionFault(Error.COMPRESSION_ERROR, text) from None
         meaning = self._meaning(tuple((_text(name), _text(value)) for name, value in pairs))
         entries = self._table.dynamic_entries
         newest, size = entries[0] if entries else None, (len(entries), self._table.maxsize)
