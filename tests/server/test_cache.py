@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sonic.errors import ConfigError, ModelFailed
 from sonic.protocol.messages import InferRequest
 from sonic.server.cache import ResponseCache, key_of
+from sonic.server.instances import Reply
 
 if TYPE_CHECKING:
     from sonic.server.cache import Key
@@ -23,20 +24,27 @@ def key(name: str, owner: object = OWNER) -> Key:
     return owner, name.encode()
 
 
-def outputs(size: int, value: float = 1.0) -> dict[str, np.ndarray]:
-    return {"y": np.full(size, value, np.float64)}
+def reply(size: int, value: float = 1.0, **parameters: Any) -> Reply:
+    return Reply({"y": np.full(size, value, np.float64)}, parameters)
+
+
+def found(cache: ResponseCache, name: str, owner: object = OWNER) -> np.ndarray:
+    kept = cache.get(key(name, owner))
+    assert kept is not None
+    return kept.outputs["y"]
 
 
 def test_what_was_kept_is_found() -> None:
     cache = ResponseCache(10_000)
-    given = outputs(10)
+    given = reply(10, note="n")
     cache.put(key("a"), given)
-    given["y"][:] = 0
-    found = cache.get(key("a"))
-    assert found is not None
-    np.testing.assert_array_equal(found["y"], np.ones(10))
+    given.outputs["y"][:] = 0
+    np.testing.assert_array_equal(found(cache, "a"), np.ones(10))
     with pytest.raises(ValueError, match="read-only"):
-        found["y"][0] = 3
+        found(cache, "a")[0] = 3
+    kept = cache.get(key("a"))
+    assert kept is not None
+    assert kept.parameters == {"note": "n"}
     assert cache.get(key("b")) is None
     assert (len(cache), cache.enabled) == (1, True)
 
@@ -44,45 +52,45 @@ def test_what_was_kept_is_found() -> None:
 def test_the_least_recently_used_goes_first() -> None:
     cache = ResponseCache(3000)  # room for three
     for name in "abc":
-        cache.put(key(name), outputs(50))
+        cache.put(key(name), reply(50))
     cache.get(key("a"))
-    cache.put(key("d"), outputs(50))
+    cache.put(key("d"), reply(50))
     assert [name for name in "abcd" if cache.get(key(name)) is not None] == ["a", "c", "d"]
 
 
 def test_what_is_too_large_pushes_nothing_out() -> None:
     cache = ResponseCache(3000)
-    cache.put(key("a"), outputs(50))
-    cache.put(key("b"), outputs(400))
+    cache.put(key("a"), reply(50))
+    cache.put(key("b"), reply(400))
     assert cache.get(key("a")) is not None
     assert cache.get(key("b")) is None
 
 
 def test_the_same_key_counts_once() -> None:
     cache = ResponseCache(3000)
-    cache.put(key("a"), outputs(50))
+    cache.put(key("a"), reply(50))
     size = cache.bytes
-    cache.put(key("a"), outputs(50, 2.0))
+    cache.put(key("a"), reply(50, 2.0))
     assert cache.bytes == size
-    assert cache.get(key("a"))["y"][0] == 2.0  # type: ignore[index]
+    assert found(cache, "a")[0] == 2.0
 
 
 def test_an_owner_takes_its_results_along() -> None:
     cache, other = ResponseCache(10_000), object()
-    cache.put(key("a"), outputs(5))
-    cache.put(key("a", other), outputs(6))
+    cache.put(key("a"), reply(5))
+    cache.put(key("a", other), reply(6))
     cache.drop(OWNER)
     assert cache.get(key("a")) is None
-    assert len(cache.get(key("a", other))["y"]) == 6  # type: ignore[index]
+    assert len(found(cache, "a", other)) == 6
     cache.drop(other)
     assert (len(cache), cache.bytes) == (0, 0)
 
 
 def test_text_counts_by_its_length() -> None:
     cache = ResponseCache(2000)
-    cache.put(key("a"), {"y": np.array([b"x" * 3000], np.object_)})
+    cache.put(key("a"), Reply({"y": np.array([b"x" * 3000], np.object_)}))
     assert len(cache) == 0
-    cache.put(key("a"), {"y": np.array([b"x" * 300], np.object_)})
+    cache.put(key("a"), Reply({"y": np.array([b"x" * 300], np.object_)}))
     assert len(cache) == 1
 
 
@@ -90,12 +98,10 @@ def test_text_counts_by_its_length() -> None:
 def test_it_never_holds_more_than_it_may(puts: list[tuple[str, int]]) -> None:
     cache = ResponseCache(2500)
     for name, size in puts:
-        cache.put(key(name), outputs(size, size))
+        cache.put(key(name), reply(size, size))
         assert cache.bytes <= 2500
-        found = cache.get(key(name))
-        assert found is not None
-        assert len(found["y"]) == size
-    assert cache.bytes == sum(512 + cache.get(key(n))["y"].nbytes for n in "abcdef" if cache.get(key(n)))  # type: ignore[index]
+        assert len(found(cache, name)) == size
+    assert cache.bytes == sum(512 + found(cache, name).nbytes for name in "abcdef" if cache.get(key(name)))
 
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -163,12 +169,30 @@ def test_only_where_the_model_asks_for_it(serve: Any, folder: Any, script: Any) 
     assert server.dataplane.statistics("scripted")[0].cache_miss.count == 0
 
 
-@pytest.mark.parametrize("batching", [CACHED, CACHED.replace("{}", "{ preserve_ordering: true }")])
-def test_not_without_room_and_not_where_order_counts(batching: str, serve: Any, folder: Any, script: Any) -> None:
-    folder.scripted(batching=batching)
-    server = serve(folder, cache_bytes=0 if batching is CACHED else 1 << 20)
+def test_not_without_room(serve: Any, folder: Any, script: Any) -> None:
+    folder.scripted(batching=CACHED)
+    server = serve(folder, cache_bytes=0)
     assert [ask(server, 1).outputs["y"][0, 0] for _ in range(2)] == [2, 2]
     assert script.batches == [1, 1]
+
+
+def test_what_is_kept_waits_for_what_came_before_where_order_counts(serve: Any, folder: Any, script: Any) -> None:
+    folder.scripted(batching=CACHED.replace("{}", "{ preserve_ordering: true }"))
+    server = serve(folder)
+    ask(server, 1)
+    script.hold()
+    first, second = (
+        server.dataplane.infer(InferRequest("scripted", {"x": np.full((1, 2), n, np.float32)}), inline=False)
+        for n in (2, 1)
+    )
+    script.wait_started()
+    assert not second.done()
+    script.release()
+    assert second.result(10).outputs["y"][0, 0] == 2
+    assert first.done()
+    assert first.result().outputs["y"][0, 0] == 4
+    (row,) = server.dataplane.statistics("scripted")
+    assert (row.cache_hit.count, row.cache_miss.count, row.success.count, row.execution_count) == (1, 2, 3, 2)
 
 
 def test_errors_are_not_kept_nor_parts_of_sequences(serve: Any, folder: Any, script: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.errors import ModelFailed, Unsupported
+from sonic.protocol.proto.model_config_pb2 import BatchInput
 from sonic.server.execution import Plan, execute, execute_calls
 from sonic.server.instances import Call, CallInstance, Instance, Reply, Rows
+from sonic.server.ragged import MadeInput, Ragged
 from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def test_a_request_alone_is_not_copied() -> None:
     instance, inputs = Function(), request(3)
     done = execute(instance, plan(), [inputs], [3], ["y"])
     assert instance.given[0] is inputs["x"]
-    np.testing.assert_array_equal(done.outputs[0]["y"], 2 * inputs["x"])
+    np.testing.assert_array_equal(done.replies[0].outputs["y"], 2 * inputs["x"])
     assert min(done.input_ns, done.infer_ns, done.output_ns) >= 0
 
 
@@ -52,15 +55,15 @@ def test_requests_are_merged_and_parted() -> None:
     instance, requests = Function(), [request(1), request(3, 10), request(2, 50)]
     done = execute(instance, plan(), requests, [1, 3, 2], ["y"])
     assert [len(given) for given in instance.given] == [6]
-    for inputs, outputs in zip(requests, done.outputs, strict=True):
-        np.testing.assert_array_equal(outputs["y"], 2 * inputs["x"])
+    for inputs, reply in zip(requests, done.replies, strict=True):
+        np.testing.assert_array_equal(reply.outputs["y"], 2 * inputs["x"])
 
 
 def test_too_few_rows_are_repeated() -> None:
     instance = Function()
     done = execute(instance, plan(rows=Rows(least=2)), [request(1, 7)], [1], ["y"])
     np.testing.assert_array_equal(instance.given[0], [[7, 8], [7, 8]])
-    np.testing.assert_array_equal(done.outputs[0]["y"], [[14, 16]])
+    np.testing.assert_array_equal(done.replies[0].outputs["y"], [[14, 16]])
 
 
 @given(
@@ -76,17 +79,17 @@ def test_every_request_starts_at_a_multiple(rows: list[int], multiple: int, leas
     assert len(given) >= least
     assert len(given) % multiple == 0 or len(given) == least
     start = 0
-    for inputs, count, outputs in zip(requests, rows, done.outputs, strict=True):
+    for inputs, count, reply in zip(requests, rows, done.replies, strict=True):
         assert start % multiple == 0
         np.testing.assert_array_equal(given[start : start + count], inputs["x"])
-        np.testing.assert_array_equal(outputs["y"], 2 * inputs["x"])
+        np.testing.assert_array_equal(reply.outputs["y"], 2 * inputs["x"])
         start += -(-count // multiple) * multiple
 
 
 def test_a_model_without_batch_dimension() -> None:
     x = np.array([1, 2], np.float32)
     done = execute(Function(), plan(batch=0), [{"x": x}], [1], ["y"])
-    np.testing.assert_array_equal(done.outputs[0]["y"], 2 * x)
+    np.testing.assert_array_equal(done.replies[0].outputs["y"], 2 * x)
 
 
 def test_a_strided_input_is_made_contiguous() -> None:
@@ -101,14 +104,14 @@ def test_bytes_are_merged() -> None:
     done = execute(
         Function(lambda x: {"y": x}), Plan(spec, Rows(), {}, {}), [{"x": array} for array in words], [2, 1], ["y"]
     )
-    assert [outputs["y"].tolist() for outputs in done.outputs] == [[b"a", b""], [b"long one"]]
+    assert [reply.outputs["y"].tolist() for reply in done.replies] == [[b"a", b""], [b"long one"]]
 
 
 def test_reshape_both_ways() -> None:
     instance = Function()
     done = execute(instance, plan(inputs={"x": (2, 1)}, outputs={"y": (2, 1)}), [request(3)], [3], ["y"])
     assert instance.given[0].shape == (3, 2, 1)
-    assert done.outputs[0]["y"].shape == (3, 2)
+    assert done.replies[0].outputs["y"].shape == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,7 @@ def test_an_error_of_our_own_passes() -> None:
 
 def test_nan_is_a_result() -> None:
     done = execute(Function(lambda x: {"y": x * np.float32("nan")}), plan(), [request(2)], [2], ["y"])
-    assert np.isnan(done.outputs[0]["y"]).all()
+    assert np.isnan(done.replies[0].outputs["y"]).all()
 
 
 class Listed(CallInstance):
@@ -174,14 +177,14 @@ def test_requests_can_be_given_as_they_are() -> None:
 
     done, errors = execute_calls(Listed(double), plan(rows=Rows(multiple=4)), calls(1, 3), [1, 3])
     assert seen == [("1", 1), ("3", 3)]
-    assert [len(outputs["y"]) for outputs in done.outputs] == [1, 3]
+    assert [len(reply.outputs["y"]) for reply in done.replies] == [1, 3]
     assert not errors
 
 
 def test_an_answer_that_is_wrong_is_an_error_of_its_request_alone() -> None:
     outcomes = [Reply({"y": request(1)["x"]}), Unsupported("no"), Reply({"y": request(1)["x"]}), Reply({})]
     done, errors = execute_calls(Listed(lambda given: outcomes), plan(), calls(1, 1, 2, 1), [1, 1, 2, 1])
-    assert len(done.outputs) == 1
+    assert len(done.replies) == 1
     assert {position: type(error) for position, error in errors.items()} == {
         1: Unsupported,
         2: ModelFailed,
@@ -206,6 +209,25 @@ def test_inputs_of_requests_are_reshaped() -> None:
         [1],
     )
     assert shapes == [(1, 1, 2), (3, 1, 2)]
+
+
+def test_parameters_of_replies_are_passed_on() -> None:
+    said = [Reply(request(1) | {"y": request(1)["x"]}, {"mass": 1.5}), Reply({"y": request(1)["x"]})]
+    done, _ = execute_calls(Listed(lambda given: said), plan(), calls(1, 1), [1, 1])
+    assert [dict(reply.parameters) for reply in done.replies] == [{"mass": 1.5}, {}]
+
+
+def test_what_the_server_makes_of_a_request_comes_with_it() -> None:
+    made: list[list[int]] = []
+
+    def look(given: Sequence[Call]) -> list[Reply]:
+        made.extend(call.inputs["n"].tolist() for call in given)
+        return [Reply({"y": call.inputs["x"]}) for call in given]
+
+    ends = MadeInput("n", BatchInput.BATCH_ACCUMULATED_ELEMENT_COUNT, DType.INT32, "x")
+    ragged = Ragged(frozenset({"x"}), (ends,), {})
+    execute_calls(Listed(look), replace(plan(), ragged=ragged), calls(1, 3), [1, 3])
+    assert made == [[2], [6]]  # each by itself: nothing is merged
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

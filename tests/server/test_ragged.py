@@ -124,7 +124,7 @@ def test_what_comes_back_flat_is_cut_as_it_was(shapes: list[tuple[int, int]]) ->
         for number, shape in enumerate(shapes)
     ]
     done = execute(Doubled(), scattering(), requests, [shape[0] for shape in shapes], ["y", "s"])
-    for number, (outputs, shape) in enumerate(zip(done.outputs, shapes, strict=True)):
+    for number, (outputs, shape) in enumerate(zip([r.outputs for r in done.replies], shapes, strict=True)):
         np.testing.assert_array_equal(outputs["y"], np.full(shape, 2 * number))
         np.testing.assert_array_equal(outputs["s"], np.full((shape[0], 1), 2 * number))
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
-from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,11 @@ def job(
     priority: int = 0,
 ) -> Job:
     x = np.array(values, np.float32).reshape(-1, 1)
-    respond = partial(InferResponse, "m", "1")
     return Job({"x": x}, len(x), wanted, respond, shape, timeout_s, priority=priority)
+
+
+def respond(reply: Reply) -> InferResponse:
+    return InferResponse("m", "1", reply.outputs, parameters=reply.parameters)
 
 
 def values(future: Any, output: str = "y") -> list[float]:
@@ -123,7 +126,7 @@ def test_not_inline_means_another_thread(bench: Bench) -> None:
 def test_who_must_not_wait_executes_what_is_known_to_be_short(
     steady: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used_s = iter([0.0, 1e-5, 0.0, 1e-5, 0.0, 1.0, 0.0, 1.0])  # of the processor, before and after each execution
+    used_s = iter([0.0, 1e-5, 0.0, 1.0, 0.0, 1.0])  # of the processor, before and after an execution in another thread
     monkeypatch.setattr("sonic.server.scheduler.time.thread_time", lambda: next(used_s))
     scheduler = bench.scheduler(steady=steady)
     for rows in (1, 1, 1000, 1):  # of unknown duration; short; of as many rows that it is long; the last was long
@@ -576,3 +579,47 @@ def test_under_load_nothing_is_begun_that_cannot_be_done_in_time(bench: Bench) -
     with pytest.raises(DeadlineExceeded):
         futures[0].result(10)
     assert bench.instance.batches == [[1], [3]]
+
+
+# ---- replies that are there already ----------------------------------------------------------------------------------
+
+KEPT = Reply({"y": np.array([[7]], np.float32)}, {"from": "before"})
+
+
+def kept(timeout_s: float | None = None) -> Job:
+    made = job(1, timeout_s=timeout_s)
+    made.arrived_s = time.monotonic()
+    return made
+
+
+def test_a_reply_that_is_there_needs_no_instance(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1))
+    response = scheduler.answer(kept(), KEPT).result(0)
+    assert (response.outputs["y"], response.parameters) == (7, {"from": "before"})
+    row = scheduler.statistics()
+    assert (row.success.count, row.cache_hit.count, row.execution_count, row.inference_count) == (1, 1, 0, 0)
+    assert scheduler.drain(0)
+    scheduler.stop()
+    with pytest.raises(Unavailable):
+        scheduler.answer(kept(), KEPT)
+
+
+def test_a_reply_that_is_there_keeps_the_order(bench: Bench) -> None:
+    scheduler, futures, ended = ordered(bench)
+    last = kept()
+    last.future.add_done_callback(lambda _: ended.append(7))
+    future = scheduler.answer(last, KEPT)
+    assert ended == []
+    bench.instance.gate.set()
+    assert values(future) == [7]
+    assert scheduler.drain(10)
+    assert ended == [1, 2, -3, 4, 7]
+    assert futures[3].done()
+
+
+def test_a_reply_that_is_there_and_waits_its_turn_has_a_deadline(bench: Bench) -> None:
+    scheduler, _, _ = ordered(bench)
+    with pytest.raises(DeadlineExceeded):
+        scheduler.answer(kept(timeout_s=0.05), KEPT).result(10)
+    bench.instance.gate.set()
+    assert scheduler.drain(10)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.server.instances import Reply
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -27,17 +29,17 @@ Key = tuple[object, bytes]
 
 
 class ResponseCache:
-    """Outputs by what they were made of. Thread-safe.
+    """Replies by what they were made of. Thread-safe.
 
     Parameters
     ----------
     max_bytes : int
-        What the outputs may take up together; 0: nothing is kept.
+        What they may take up together; 0: nothing is kept.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[Key, tuple[Arrays, int]] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[Reply, int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -55,8 +57,8 @@ class ResponseCache:
         """Return the number of results that are kept."""
         return len(self._entries)
 
-    def get(self, key: Key) -> Arrays | None:
-        """Return the outputs kept under a key, read-only; None if there are none."""
+    def get(self, key: Key) -> Reply | None:
+        """Return the reply kept under a key, its outputs read-only; None if there is none."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -64,18 +66,19 @@ class ResponseCache:
             self._entries.move_to_end(key)
             return entry[0]
 
-    def put(self, key: Key, outputs: Arrays) -> None:
-        """Keep a copy of outputs, unless they are larger than the whole cache."""
-        size = sum(_size(array) for array in outputs.values())
+    def put(self, key: Key, reply: Reply) -> None:
+        """Keep a copy of a reply, unless it is larger than the whole cache."""
+        size = sum(_size(array) for array in reply.outputs.values())
+        size += sum(_ENTRY_BYTES + len(str(value)) for value in reply.parameters.values())
         if size > self._max_bytes:
             return
-        copies = {name: array.copy() for name, array in outputs.items()}
+        copies = {name: array.copy() for name, array in reply.outputs.items()}
         for array in copies.values():
             array.flags.writeable = False
         with self._lock:
             if (old := self._entries.pop(key, None)) is not None:
                 self._bytes -= old[1]
-            self._entries[key] = copies, size
+            self._entries[key] = Reply(copies, reply.parameters), size
             self._bytes += size
             while self._bytes > self._max_bytes:
                 _, (_, gone) = self._entries.popitem(last=False)

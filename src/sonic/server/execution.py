@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonic.errors import InferenceError, ModelFailed, one_line
+from sonic.server.instances import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ class Plan:
 class Execution:
     """What came out, by request in the order given, and how long each part took."""
 
-    outputs: Sequence[Arrays]
+    replies: Sequence[Reply]
     input_ns: int
     infer_ns: int
     output_ns: int
@@ -115,7 +116,7 @@ def execute_calls(
     Returns
     -------
     done : Execution
-        With the outputs of the requests that succeeded.
+        With the replies to the requests that succeeded.
     errors : mapping of int to InferenceError
         Those of the others, by position.
 
@@ -145,23 +146,24 @@ def _execute_calls(
 ) -> tuple[Execution, Mapping[int, InferenceError]]:
     start_ns = perf_counter_ns()
     sizes = rows if plan.batches else [None] * len(calls)
-    calls = [replace(call, inputs=_reshaped(plan, call.inputs, size)) for call, size in zip(calls, sizes, strict=True)]
+    calls = [replace(call, inputs=_alone(plan, call.inputs, size)) for call, size in zip(calls, sizes, strict=True)]
     ready_ns = perf_counter_ns()
     given = instance.run_calls(calls)
     run_ns = perf_counter_ns()
     if len(given) != len(calls):
         raise ModelFailed(f"model {plan.spec.name!r} gave {len(given)} responses to {len(calls)} requests")
-    outputs: list[Arrays] = []
+    replies: list[Reply] = []
     errors: dict[int, InferenceError] = {}
     for position, (call, outcome, count) in enumerate(zip(calls, given, rows, strict=True)):
         if isinstance(outcome, InferenceError):
             errors[position] = outcome
             continue
         try:
-            outputs.append({name: _checked(plan, name, outcome.outputs, count) for name in call.wanted})
+            outputs = {name: _checked(plan, name, outcome.outputs, count) for name in call.wanted}
+            replies.append(Reply(outputs, outcome.parameters))
         except ModelFailed as error:
             errors[position] = error
-    return Execution(outputs, ready_ns - start_ns, run_ns - ready_ns, perf_counter_ns() - run_ns), errors
+    return Execution(replies, ready_ns - start_ns, run_ns - ready_ns, perf_counter_ns() - run_ns), errors
 
 
 def _execute(
@@ -184,7 +186,8 @@ def _execute(
     for name in scattered:
         for output, part in zip(outputs, _scattered(plan, name, given, requests), strict=True):
             output[name] = part
-    return Execution(outputs, merged_ns - start_ns, run_ns - merged_ns, perf_counter_ns() - run_ns)
+    replies = [Reply(each) for each in outputs]
+    return Execution(replies, merged_ns - start_ns, run_ns - merged_ns, perf_counter_ns() - run_ns)
 
 
 def _merge(plan: Plan, requests: Sequence[Arrays], rows: Sequence[int]) -> tuple[Arrays, Sequence[int], int]:
@@ -213,6 +216,12 @@ def _merge(plan: Plan, requests: Sequence[Arrays], rows: Sequence[int]) -> tuple
             whole[start + count : end] = inputs[name][-1]
         merged[name] = whole
     return _reshaped(plan, merged, total), starts, total
+
+
+def _alone(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:
+    """Return the inputs of a request that is not merged, with those that the server makes of it."""
+    regular = _reshaped(plan, inputs, rows)
+    return regular if plan.ragged is None else {**regular, **plan.ragged.make([inputs])}
 
 
 def _reshaped(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from sonic.errors import InferenceError
 
@@ -89,8 +90,7 @@ class Call:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What one request is answered.
 
     Parameters
@@ -102,7 +102,7 @@ class Reply:
     """
 
     outputs: Mapping[str, np.ndarray]
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = MappingProxyType({})
 
 
 class CallInstance(Instance):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
 from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.errors import InferenceError
+from sonic.server.execution import Execution
+from sonic.server.instances import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from sonic.errors import SonicError
     from sonic.protocol.messages import InferResponse, Parameter
-    from sonic.server.execution import Execution
+    from sonic.server.counters import Counters
 
     Arrays = Mapping[str, np.ndarray]
 
@@ -47,7 +50,7 @@ class Job:
     wanted : tuple of str
         Names of outputs.
     respond : callable
-        Makes the response of the wanted outputs.
+        Makes the response of a reply with the wanted outputs.
     shape : hashable
         Jobs are merged only if theirs are equal.
     timeout_s : float or None
@@ -84,7 +87,7 @@ class Job:
         inputs: Arrays,
         rows: int,
         wanted: tuple[str, ...],
-        respond: Callable[[Arrays], InferResponse],
+        respond: Callable[[Reply], InferResponse],
         shape: Hashable = None,
         timeout_s: float | None = None,
         *,
@@ -123,10 +126,35 @@ class Job:
         if isinstance(result.outcome, InferenceError):
             self.fail(result.outcome)
             return
-        if self.observe is not None:
+        if self.observe is not None and not result.kept:
             self.observe(result.outcome)
-        outputs = result.outcome.outputs[self.position]
-        self.future.set_result(self.respond({name: outputs[name] for name in self.wanted}))
+        reply = result.outcome.replies[self.position]
+        wanted = {name: reply.outputs[name] for name in self.wanted}
+        self.future.set_result(self.respond(Reply(wanted, reply.parameters)))
+
+    def count(self, result: Result | None, counters: Counters) -> None:
+        """Count it as ended: with its part of a result, or without one. Its future is the caller's to set.
+
+        The lock that guards the counters is held.
+        """
+        self.ended = True
+        total_ns = round((time.monotonic() - self.arrived_s) * 1e9)
+        now_ms = time.time_ns() // 1_000_000
+        done = None if result is None else result.execution
+        if result is None or done is None:
+            counters.failed(total_ns=total_ns, now_ms=now_ms)
+        elif result.kept:
+            counters.hit(total_ns=total_ns, now_ms=now_ms)
+        else:
+            counters.succeeded(
+                rows=self.rows,
+                total_ns=total_ns,
+                queue_ns=round((result.started_s - self.arrived_s) * 1e9),
+                input_ns=done.input_ns,
+                infer_ns=done.infer_ns,
+                output_ns=done.output_ns,
+                now_ms=now_ms,
+            )
 
 
 class Result:
@@ -138,16 +166,26 @@ class Result:
     started_s : float
         When they left the queue.
     outcome : Execution or InferenceError
+    kept : bool
+        Whether it was there already, and nothing was executed.
     """
 
-    __slots__ = ("jobs", "outcome", "started_s")
+    __slots__ = ("jobs", "kept", "outcome", "started_s")
 
-    def __init__(self, jobs: list[Job], started_s: float, outcome: Execution | InferenceError) -> None:
+    def __init__(
+        self, jobs: list[Job], started_s: float, outcome: Execution | InferenceError, *, kept: bool = False
+    ) -> None:
         for position, job in enumerate(jobs):
             job.position = position
         self.jobs = jobs
         self.started_s = started_s
         self.outcome = outcome
+        self.kept = kept
+
+    @classmethod
+    def of_reply(cls, job: Job, reply: Reply) -> Result:
+        """Make the result of a job whose reply was there already."""
+        return cls([job], job.arrived_s, Execution([reply], 0, 0, 0), kept=True)
 
     @property
     def execution(self) -> Execution | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
-from sonic.protocol.messages import Duration, InferResponse
+from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import check_filename, to_spec
 from sonic.protocol.parameters import priority_of
 from sonic.server.backends.base import LoadContext, backend_for
@@ -30,7 +29,8 @@ from sonic.server.warmup import warm_up
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     import numpy as np
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sonic.server.backends.base import Backend, Models, RequestScheduler
     from sonic.server.cache import Key, ResponseCache
     from sonic.server.execution import Execution
+    from sonic.server.instances import Reply
 
     Arrays = Mapping[str, np.ndarray]
 
@@ -52,6 +53,8 @@ class ServedModel:
     config : ModelConfig
         Completed, with the instances that there are.
     spec : ModelSpec
+    labels : mapping of str to sequence of str
+        Of classes, by output.
     merges : bool
         Whether requests share executions.
 
@@ -69,7 +72,7 @@ class ServedModel:
     max_queue : int
         Requests that may wait where the owner says nothing; 0: no bound.
     cache : ResponseCache or None
-        Where results are kept if its configuration asks for it and not for order.
+        Where results are kept if its configuration asks for it.
     models : Models or None
         The other models of the server, for one that is made of them.
 
@@ -99,9 +102,9 @@ class ServedModel:
             if self._backend is not None:
                 self._backend.close()
             raise ConfigError(f"model {name!r} version {version} cannot be loaded: {one_line(error)}") from error
-        caches = self.config.response_cache.enable and not self.config.dynamic_batching.preserve_ordering
-        self._cache = cache if caches and cache is not None and cache.enabled else None
-        self._cached = Counters(name, version)
+        caches = self.config.response_cache.enable and cache is not None and cache.enabled
+        self._cache = cache if caches else None
+        self._missed = Counters(name, version)
         self._lock = threading.Lock()
 
     def _load(self, context: LoadContext, default_max_batch: int, max_queue: int) -> None:
@@ -118,14 +121,14 @@ class ServedModel:
         ragged = ragged_of(config)
         # Rows that are repeated are no rows to a ragged model, whose author knows of the company anyway.
         rows = backend.rows() if ragged is None else Rows(merge=not _goes_alone(config))
-        self._labels = read_labels(config, context.folder.parent)
+        self.labels: Mapping[str, Sequence[str]] = {**backend.labels(), **read_labels(config, context.folder.parent)}
         self.config = with_instances(config, [instance.gpu for instance in instances])
         self.spec = to_spec(self.config, context.version)
         self._outputs = tuple(tensor.name for tensor in self.spec.outputs)
         self._bfloats = {tensor.name: tensor.dtype for tensor in self.spec.outputs if tensor.dtype is DType.BF16}
         self._ragged = ragged.inputs if ragged is not None else frozenset()
         plan = Plan(self.spec, rows, _reshapes(config.input), _reshapes(config.output), ragged)
-        warm_up(config, context.folder.parent, plan, instances)
+        warm_up(config, context.folder.parent, plan, instances, partial(backend.scheduler, self.spec))
         policy = policy_of(config, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
         self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(
@@ -148,15 +151,7 @@ class ServedModel:
         if self._cache is None:
             return row
         with self._lock:
-            cached = self._cached.snapshot()
-        return replace(
-            row,
-            success=_sum(row.success, cached.success),
-            queue=_sum(row.queue, cached.queue),
-            cache_hit=cached.cache_hit,
-            cache_miss=cached.cache_miss,
-            last_inference_ms=max(row.last_inference_ms, cached.last_inference_ms),
-        )
+            return replace(row, cache_miss=self._missed.snapshot().cache_miss)
 
     def submit(
         self, request: InferRequest, *, inline: bool | None = True, observe: Callable[[Execution], None] | None = None
@@ -170,28 +165,24 @@ class ServedModel:
         Unavailable
             If the queue is full, or the model is being unloaded.
         """
-        start_ns = time.perf_counter_ns()
+        start_s = time.monotonic()
         inputs, rows = check_request(request, self.spec)
         check_classes(request, self.spec)
         wanted = request.outputs or self._outputs
 
-        def respond(outputs: Arrays) -> InferResponse:
+        def respond(reply: Reply) -> InferResponse:
+            outputs = reply.outputs
             if request.classes:
                 batched = self.spec.max_batch_size > 0
-                outputs = classify_outputs(outputs, request.classes, self._labels, batched=batched)
-            return InferResponse(self.spec.name, self.spec.version, outputs, id=request.id, dtypes=self._bfloats)
+                outputs = classify_outputs(outputs, request.classes, self.labels, batched=batched)
+            name, version = self.spec.name, self.spec.version
+            return InferResponse(name, version, outputs, request.id, reply.parameters, self._bfloats)
 
-        finish: Callable[[Arrays], InferResponse] = respond
-        if self._cache is not None and "sequence_id" not in request.parameters:
-            key = key_of(self, inputs, wanted, request.parameters)
-            if (outputs := self._cache.get(key)) is not None:
-                return self._hit(respond(outputs), time.perf_counter_ns() - start_ns)
-            finish = partial(self._keep, self._cache, key, time.perf_counter_ns() - start_ns, respond)
         job = Job(
             inputs,
             rows,
             wanted,
-            finish,
+            respond,
             shape_key(inputs, self._ragged),
             request.timeout_s,
             id=request.id,
@@ -199,28 +190,27 @@ class ServedModel:
             priority=priority_of(request.parameters),
             observe=observe,
         )
+        if self._cache is not None and "sequence_id" not in request.parameters:
+            key = key_of(self, inputs, wanted, request.parameters)
+            job.arrived_s = start_s
+            if (reply := self._cache.get(key)) is not None:
+                return self._scheduler.answer(job, reply)
+            job.respond = partial(self._keep, self._cache, key, time.monotonic() - start_s, respond)
         return self._scheduler.submit(job, inline=inline)
-
-    def _hit(self, response: InferResponse, lookup_ns: int) -> Future[InferResponse]:
-        with self._lock:
-            self._cached.hit(total_ns=lookup_ns, now_ms=time.time_ns() // 1_000_000)
-        future: Future[InferResponse] = Future()
-        future.set_result(response)
-        return future
 
     def _keep(
         self,
         cache: ResponseCache,
         key: Key,
-        lookup_ns: int,
-        respond: Callable[[Arrays], InferResponse],
-        outputs: Arrays,
+        lookup_s: float,
+        respond: Callable[[Reply], InferResponse],
+        reply: Reply,
     ) -> InferResponse:
-        start_ns = time.perf_counter_ns()
-        cache.put(key, outputs)
+        start_s = time.monotonic()
+        cache.put(key, reply)
         with self._lock:
-            self._cached.missed(total_ns=lookup_ns + time.perf_counter_ns() - start_ns)
-        return respond(outputs)
+            self._missed.missed(total_ns=round((lookup_s + time.monotonic() - start_s) * 1e9))
+        return respond(reply)
 
     def stop(self) -> None:
         """Take no more requests; those that were taken go on."""
@@ -246,7 +236,3 @@ def _reshapes(tensors: Iterable[ModelInput | ModelOutput]) -> dict[str, tuple[in
 
 def _goes_alone(config: ModelConfig) -> bool:
     return "merge" in config.parameters and config.parameters["merge"].string_value == "never"
-
-
-def _sum(one: Duration, other: Duration) -> Duration:
-    return Duration(one.count + other.count, one.total_ns + other.total_ns)

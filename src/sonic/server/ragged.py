@@ -100,10 +100,11 @@ class Ragged:
             if name in self.inputs:
                 parts = [request[name].reshape(-1) for request in requests]
                 flat[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        for made in self.made:
-            if made.source in requests[0]:
-                flat[made.name] = made.make(requests)
-        return flat
+        return {**flat, **self.make(requests)}
+
+    def make(self, requests: Sequence[Arrays]) -> dict[str, np.ndarray]:
+        """Return the inputs that are made of the requests."""
+        return {made.name: made.make(requests) for made in self.made if made.source in requests[0]}
 
     def scatter(self, output: str, array: np.ndarray, requests: Sequence[Arrays]) -> list[np.ndarray]:
         """Cut an output into the parts of the requests, as views.

@@ -4,7 +4,6 @@ An idle instance runs a request in the thread that brought it. While all instanc
 batcher; whoever then finishes sees to it that the next batch runs. Worker threads are started when they are first
 needed, at most one more than there are instances: while all of those run, one is left to watch deadlines.
 
-A merged execution that fails is repeated request by request, so that an error reaches only the requests that cause it.
 A deadline ends a request that waits, and one that is being executed as soon as a worker thread executes it: the
 result is then thrown away, and the instance is busy until the model returns. It cannot interrupt a model that runs
 in the thread that brought the request.
@@ -21,22 +20,20 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
-from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, Unavailable
+from sonic.errors import Cancelled, DeadlineExceeded, Unavailable
+from sonic.server.attempts import attempt
 from sonic.server.batcher import Batcher
 from sonic.server.counters import Counters
-from sonic.server.execution import execute, execute_calls
-from sonic.server.failures import without_frames
-from sonic.server.instances import Call, CallInstance
 from sonic.server.job import Job, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferResponse, ModelStatistics
     from sonic.server.batcher import BatchPolicy
-    from sonic.server.execution import Execution, Plan
-    from sonic.server.instances import Instance
+    from sonic.server.execution import Plan
+    from sonic.server.instances import Instance, Reply
 
 __all__ = ["Job", "Scheduler"]
 
@@ -165,6 +162,32 @@ class Scheduler:
             self._run(instance, batch, now_s)
         return job.future
 
+    def answer(self, job: Job, reply: Reply) -> Future[InferResponse]:
+        """Take a request whose reply is there already: it ends at once, or where order is kept when it is its turn.
+
+        Raises
+        ------
+        Unavailable
+            If the scheduler is closed.
+        """
+        result = Result.of_reply(job, reply)
+        with self._lock:
+            if self._stopped:
+                raise Unavailable(f"{self._label} is being unloaded")
+            job.future.set_running_or_notify_cancel()
+            if job.timeout_s is not None and job.timeout_s < _NEVER_S:
+                job.deadline_s = job.arrived_s + job.timeout_s
+            self._accepted += 1
+            if self._order is not None:
+                self._order.append(job)
+            ended = self._end([job], result)
+            if job in self._running and job.deadline_s != inf:
+                self._call_worker()  # to watch the deadline
+        for each in ended:
+            each.deliver(result)
+        self._send()
+        return job.future
+
     def stop(self) -> None:
         """Take no more requests; those that were taken go on."""
         with self._lock:
@@ -248,27 +271,10 @@ class Scheduler:
         return ended
 
     def _count(self, jobs: Sequence[Job], result: Result | None) -> None:
-        if not jobs:
-            return
-        now_s, now_ms = time.monotonic(), time.time_ns() // 1_000_000
         for job in jobs:
-            job.ended = True
-            total_ns = round((now_s - job.arrived_s) * 1e9)
-            done = None if result is None else result.execution
-            if result is None or done is None:
-                self._counters.failed(total_ns=total_ns, now_ms=now_ms)
-            else:
-                self._counters.succeeded(
-                    rows=job.rows,
-                    total_ns=total_ns,
-                    queue_ns=round((result.started_s - job.arrived_s) * 1e9),
-                    input_ns=done.input_ns,
-                    infer_ns=done.infer_ns,
-                    output_ns=done.output_ns,
-                    now_ms=now_ms,
-                )
+            job.count(result, self._counters)
         self._accepted -= len(jobs)
-        if not self._accepted:
+        if jobs and not self._accepted:
             self._quiet.notify_all()
 
     def _overdue(self, now_s: float) -> list[Job]:
@@ -305,22 +311,24 @@ class Scheduler:
                     self._waiting -= 1
             self._refuse(overdue, now_s)
             if batch:
-                self._run(instance, batch, now_s)
+                # Not what the clock says: with other threads busy that is mostly their time.
+                self._run(instance, batch, now_s, time.thread_time if self._steady else time.monotonic)
 
-    def _run(self, instance: Instance, batch: list[Job], started_s: float) -> None:
+    def _run(
+        self, instance: Instance, batch: list[Job], started_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Execute a batch on an instance that is not idle, give the instance back, and end the jobs."""
         results: list[Result] = []
         live: list[list[Job]] = []
         interrupted: list[Job] = []
-        busy_s = time.thread_time()
+        busy_s = clock()
         try:
-            results = self._attempt(instance, batch, started_s)
+            results = attempt(instance, self._plan, batch, started_s)
         finally:
             with self._lock:
                 self._idle.append(instance)
                 self._usual_s += 0.2 * (time.monotonic() - started_s - self._usual_s)
-                # Not what the clock says: with other threads busy that is mostly their time.
-                self._busy_s = time.thread_time() - busy_s
+                self._busy_s = clock() - busy_s
                 self._row_s = self._busy_s / max(1, sum(job.rows for job in batch))
                 self._running.difference_update(batch)
                 for result in results:
@@ -363,22 +371,6 @@ class Scheduler:
                 self._sending = False
                 raise
 
-    def _attempt(self, instance: Instance, batch: list[Job], started_s: float) -> list[Result]:
-        rows = [job.rows for job in batch]
-        try:
-            if isinstance(instance, CallInstance):
-                calls = [Call(j.inputs, j.wanted, j.id, j.parameters, j.timeout_s) for j in batch]
-                return _results(batch, started_s, *execute_calls(instance, self._plan, calls, rows))
-            wanted = batch[0].wanted
-            if any(job.wanted != wanted for job in batch):
-                wanted = tuple(output.name for output in self._plan.spec.outputs)
-            done = execute(instance, self._plan, [j.inputs for j in batch], rows, wanted)
-            return [Result(batch, started_s, done)]
-        except InferenceError as error:
-            if len(batch) == 1:
-                return [Result(batch, started_s, without_frames(error))]
-        return [self._attempt(instance, [job], started_s)[0] for job in batch]
-
     def _give_up(self) -> None:
         """Take requests that were cancelled out of the queue, where they would take the room of others.
 
@@ -406,10 +398,3 @@ class Scheduler:
 
 def _is_cancelled(job: Job) -> bool:
     return job.future.cancelled()
-
-
-def _results(batch: list[Job], started_s: float, done: Execution, errors: Mapping[int, InferenceError]) -> list[Result]:
-    results = [Result([batch[position]], started_s, without_frames(error)) for position, error in errors.items()]
-    if succeeded := [job for position, job in enumerate(batch) if position not in errors]:
-        results.append(Result(succeeded, started_s, done))
-    return results

@@ -9,22 +9,23 @@ import numpy as np
 
 from sonic.errors import ConfigError, InferenceError, shown
 from sonic.protocol import tensors
-from sonic.protocol.messages import InferRequest
+from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.modelconfig import dtype_of
 from sonic.protocol.rawfields import MAX_BYTES
 from sonic.protocol.tensors import MAX_DIMENSIONS
 from sonic.server.execution import execute, execute_calls
-from sonic.server.instances import Call, CallInstance
+from sonic.server.instances import Call, CallInstance, Instance
+from sonic.server.job import Job
 from sonic.server.validation import check_request
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelWarmup
+    from sonic.server.backends.base import RequestScheduler
     from sonic.server.execution import Plan
-    from sonic.server.instances import Instance
 
 MAX_COUNT = 10_000
 """Executions of one sample."""
@@ -35,8 +36,16 @@ FOLDER = "warmup"
 _POINTER = 8  # an element of BYTES in memory
 
 
-def warm_up(config: ModelConfig, folder: Path, plan: Plan, instances: Sequence[Instance]) -> int:
+def warm_up(
+    config: ModelConfig,
+    folder: Path,
+    plan: Plan,
+    instances: Sequence[Instance],
+    scheduler: Callable[[], RequestScheduler | None] = lambda: None,
+) -> int:
     """Execute the samples of a configuration on every instance. Nothing is counted.
+
+    An ensemble, which has no instances, sends them through its steps, whose models count them as any request.
 
     Parameters
     ----------
@@ -46,6 +55,8 @@ def warm_up(config: ModelConfig, folder: Path, plan: Plan, instances: Sequence[I
     plan : Plan
     instances : sequence of Instance
         Ones that are the same object are one.
+    scheduler : callable
+        Makes what sees requests through in their place; None: nothing does.
 
     Returns
     -------
@@ -57,6 +68,29 @@ def warm_up(config: ModelConfig, folder: Path, plan: Plan, instances: Sequence[I
     ConfigError
         If a sample does not fit the model, or the model fails on it.
     """
+    if not config.model_warmup:
+        return 0
+    if (own := scheduler()) is not None:
+        try:
+            return _execute(config, folder, plan, [_Through(own)])
+        finally:
+            own.close()
+    return _execute(config, folder, plan, instances)
+
+
+class _Through(Instance):
+    """What has a scheduler of its own, as an instance."""
+
+    def __init__(self, scheduler: RequestScheduler) -> None:
+        self._scheduler = scheduler
+
+    def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
+        rows = next((len(array) for array in inputs.values() if array.ndim), 1)
+        job = Job(inputs, rows, tuple(wanted), lambda reply: InferResponse("", "", reply.outputs))
+        return self._scheduler.submit(job).result().outputs
+
+
+def _execute(config: ModelConfig, folder: Path, plan: Plan, instances: Sequence[Instance]) -> int:
     executions = 0
     outputs = [tensor.name for tensor in plan.spec.outputs]
     for sample in config.model_warmup:

@@ -12,7 +12,7 @@ from sonic.errors import ConfigError
 from sonic.server.instances import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
     from importlib.metadata import EntryPoint
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.completion import Signature
     from sonic.server.execution import Execution
-    from sonic.server.instances import Instance
+    from sonic.server.instances import Instance, Reply
     from sonic.server.job import Job
     from sonic.specs import ModelSpec
 
@@ -33,6 +33,7 @@ class Loaded(Protocol):
 
     config: ModelConfig
     spec: ModelSpec
+    labels: Mapping[str, Sequence[str]]
 
 
 class Models(Protocol):
@@ -103,6 +104,9 @@ class RequestScheduler(Protocol):
     def submit(self, job: Job, *, inline: bool | None = True) -> Future[InferResponse]:
         """Take a request."""
 
+    def answer(self, job: Job, reply: Reply) -> Future[InferResponse]:
+        """Take a request whose reply is there already."""
+
     def stop(self) -> None:
         """Take no more requests; those that were taken go on."""
 
@@ -156,6 +160,10 @@ class Backend(ABC):
             If the configuration lacks what this backend cannot do without.
         """
 
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        """Return labels of classes by output, where config.pbtxt gives none."""
+        return {}
+
     def rows(self) -> Rows:
         """How requests may be merged without changing any bit of their results."""
         return Rows()
@@ -165,7 +173,10 @@ class Backend(ABC):
         """Return what executes at the same time, at least one unless it has a scheduler of its own. Called once."""
 
     def scheduler(self, spec: ModelSpec) -> RequestScheduler | None:  # noqa: ARG002
-        """Return what sees the requests through; None: its instances do, driven by the server. Called once."""
+        """Return what sees the requests through; None: its instances do, driven by the server.
+
+        Called once, and once more before that if requests warm the model up.
+        """
         return None
 
     def close(self) -> None:  # noqa: B027 - most have nothing to do

@@ -184,6 +184,55 @@ def test_statistics_are_its_own(world: World) -> None:
     assert row.success.total_ns >= part.success.total_ns
 
 
+def labelled(world: World, name: str, text: str) -> str:
+    """Put a label file beside a model, and return what config.pbtxt says of it."""
+    path = world.folder.path / name
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "labels.txt").write_text(text)
+    return 'label_filename: "labels.txt"'
+
+
+def test_classes_have_the_labels_of_the_model_that_makes_them(world: World) -> None:
+    named = labelled(world, "m", "down\nup\n")
+    world.folder.add(
+        "m", f'backend: "python" max_batch_size: 8 {tensor("input", "i0")} {tensor("output", "o", more=named)}'
+    )
+    (world.folder.path / "m" / "1" / "model.py").write_text(PYTHON.replace("{code}", "i[0]"))
+    own = labelled(world, "own", "no\nyes\n")
+    world.ensemble("e", step("m", {"i0": "x"}, {"o": "y"}))
+    world.ensemble("outer", step("e", {"x": "x"}, {"y": "z"}), outputs="z")
+    world.folder.add(
+        "own",
+        f'platform: "ensemble" max_batch_size: 8 {tensor("input", "x")} {tensor("output", "y", more=own)} '
+        f"ensemble_scheduling {{ {step('m', {'i0': 'x'}, {'o': 'y'})} }}",
+    )
+    repository = world.load()
+    for name, output, label in (("e", "y", b"up"), ("outer", "z", b"up"), ("own", "y", b"yes")):
+        (best,) = call(repository, -3, name=name, outputs=(output,), classes={output: 1}).result(10).outputs[output][0]
+        assert best == b"3.000000:1:" + label
+
+
+WARMUP = """model_warmup { name: "w" batch_size: 3 count: 2
+  inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 2 ] zero_data: true } } }"""
+
+
+def test_samples_go_through_its_steps_before_it_is_ready(world: World) -> None:
+    world.model("m", "i[0]")
+    world.ensemble("e", step("m", {"i0": "x"}, {"o": "t"}), step("m", {"i0": "t"}, {"o": "y"}), more=WARMUP)
+    repository = world.load("e")
+    own, used = (repository.get(name).statistics() for name in ("e", "m"))
+    assert (own.success.count, own.execution_count) == (0, 0)
+    assert (used.success.count, used.inference_count) == (4, 12)
+    assert values(call(repository, 5)) == [5]
+
+
+def test_a_sample_that_fails_keeps_it_from_being_loaded(world: World) -> None:
+    world.model("m", "1 / 0")
+    world.ensemble("e", step("m", {"i0": "x"}, {"o": "y"}), more=WARMUP)
+    with pytest.raises(ConfigError, match=r"warm-up 'w': model 'e', step 1 \(model 'm'\): .*ZeroDivisionError"):
+        world.load("e")
+
+
 def test_an_ensemble_of_ensembles(world: World) -> None:
     world.model("add", "i[0] + 1")
     world.chain("inner", "add", "add")

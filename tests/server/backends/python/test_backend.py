@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import sonic
+from sonic.client.grpc import GrpcTransport
+from sonic.client.http import HttpTransport
 from sonic.errors import Cancelled, ConfigError, InvalidRequest, ModelFailed, Unavailable, Unsupported
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
@@ -356,3 +358,44 @@ def test_over_the_wire(folder: Any, serve: Any, make: Any) -> None:
         given.set_data_from_numpy(x)
         assert other.infer("m", [given]).as_numpy("y").tolist() == [[2, 4], [6, 8]]
         other.close()
+
+
+def test_parameters_reach_the_client(folder: Any, serve: Any) -> None:
+    (folder.add("m", CONFIG.format(more="dynamic_batching {}")) / "model.py").write_text(
+        model_py("""
+        def execute(self, requests):
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", request.inputs()[0].as_numpy())], parameters={
+                "id": request.request_id(), "calls": len(requests), "part": 0.5, "last": True}) for request in requests]
+        """)
+    )
+    server = serve(folder)
+    x = np.ones((1, 2), np.float32)
+    for transport in (GrpcTransport(f"127.0.0.1:{server.grpc_port}"), HttpTransport(f"127.0.0.1:{server.http_port}")):
+        try:
+            response = transport.submit(InferRequest("m", {"x": x}, id="seven")).result(20)
+        finally:
+            transport.close()
+        assert response.parameters == {"id": "seven", "calls": 1, "part": 0.5, "last": True}
+
+
+def test_inputs_that_the_server_makes(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            answers = []
+            for request in requests:
+                x, ends = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("x", "ends"))
+                answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", x.sum() + ends[np.newaxis])]))
+            return answers
+        """),
+        config="""backend: "python" max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 1000 }
+        input { name: "x" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true }
+        output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
+        batch_input { kind: BATCH_ACCUMULATED_ELEMENT_COUNT target_name: "ends" data_type: TYPE_FP32 source_input: "x" }
+        model_warmup { name: "w" batch_size: 2
+          inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 3 ] zero_data: true } } }""",
+    )
+    futures = [
+        model.submit(InferRequest("m", {"x": np.full((1, size), 10, np.float32)}), inline=False) for size in (2, 5, 1)
+    ]
+    assert [values(future) for future in futures] == [[22], [55], [11]]

@@ -78,6 +78,18 @@ def test_a_response_of_something_else() -> None:
         pb.TritonError("x", 99)
 
 
+def test_parameters_of_a_response() -> None:
+    given = {"a": 1, "b": "two", "c": 0.5, "d": True}
+    response = pb.InferenceResponse([], parameters=given)
+    assert json.loads(response.parameters()) == response.given_parameters() == given
+    assert pb.InferenceResponse([]).parameters() == "{}"
+    for wrong in ({1: "a"}, {"a": [1]}, {"a": None}, {"a": np.float32(1)}):
+        with pytest.raises(pb.TritonModelException, match="are bool, int, float or str by name"):
+            pb.InferenceResponse([], parameters=wrong)
+    with pytest.raises(pb.TritonModelException, match="more than 64 bits"):
+        pb.InferenceResponse([], parameters={"a": 2**63})
+
+
 @pytest.mark.parametrize(
     "use",
     [
@@ -86,7 +98,6 @@ def test_a_response_of_something_else() -> None:
         lambda: request().async_exec(),
         lambda: request().get_response_sender(),
         lambda: pb.MetricFamily(name="m"),
-        lambda: pb.InferenceResponse([], parameters={"a": 1}),
     ],
 )
 def test_what_is_not_offered_is_said(use: Any) -> None:

@@ -17,7 +17,7 @@ from sonic.server.backends.ensemble.graph import check, graph_of
 from sonic.server.backends.ensemble.scheduler import EnsembleScheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sonic.protocol.proto.model_config_pb2 import ModelInput, ModelOutput
     from sonic.server.backends.base import LoadContext, Loaded, Models
@@ -47,6 +47,7 @@ class EnsembleBackend(Backend):
         self._models = context.models
         self._graph = graph_of(config)
         self._specs: list[ModelSpec] = []
+        self._labels: dict[str, Sequence[str]] = {}
         for step in self._graph.steps:
             try:
                 model = self._models.require(step.model, step.version)
@@ -54,7 +55,12 @@ class EnsembleBackend(Backend):
             except SonicError as error:
                 raise ConfigError(f"{step.label}: {error}") from error
             self._specs.append(model.spec)
+            self._labels |= {step.outputs[name]: model.labels[name] for name in step.outputs if name in model.labels}
         check(self._graph, to_spec(config, context.version), self._specs)
+
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        """Return those that the models of the steps have for what they make."""
+        return self._labels
 
     def instances(self) -> Sequence[Instance]:
         """Return none: its steps are executed by those of their models."""

@@ -22,6 +22,7 @@ from sonic.server.backends.ensemble.graph import adapt
 from sonic.server.counters import Counters
 from sonic.server.execution import Execution
 from sonic.server.failures import failed, without_frames
+from sonic.server.instances import Reply
 from sonic.server.job import Result
 
 if TYPE_CHECKING:
@@ -123,6 +124,23 @@ class EnsembleScheduler:
         # Not the run itself: with its arrays it would live as long as the future.
         job.future.add_done_callback(partial(self._cancelled, weakref.ref(run)))
         self._drive(run, ready, inline=inline)
+        return job.future
+
+    def answer(self, job: Job, reply: Reply) -> Future[InferResponse]:
+        """Take a request whose reply is there already; see :meth:`sonic.server.scheduler.Scheduler.answer`.
+
+        Raises
+        ------
+        Unavailable
+            If the ensemble is being unloaded.
+        """
+        result = Result.of_reply(job, reply)
+        with self._lock:
+            if self._stopped:
+                raise Unavailable(f"{self._label} is being unloaded")
+            job.future.set_running_or_notify_cancel()
+            job.count(result, self._counters)
+        job.deliver(result)
         return job.future
 
     def stop(self) -> None:
@@ -239,16 +257,17 @@ class EnsembleScheduler:
         except ModelFailed as error:
             self._fail(run, without_frames(error))
             return
-        execution = Execution([outputs], *(sum(part) for part in zip((0, 0, 0), *run.parts, strict=True)))
+        execution = Execution([Reply(outputs)], *(sum(part) for part in zip((0, 0, 0), *run.parts, strict=True)))
+        result = Result([job], run.started_s, execution)
         with self._lock:
             if run.ended:
                 return
             run.ended = True
             lives = job.future.set_running_or_notify_cancel()
-            self._count(run, execution if lives else None)
+            self._count(run, result if lives else None)
         try:
             if lives:
-                job.deliver(Result([job], run.started_s, execution))
+                job.deliver(result)
         except Exception as error:  # noqa: BLE001 - what makes the response of the outputs
             job.fail(ModelFailed(f"{self._label} failed: {one_line(error)}"))
         finally:
@@ -281,20 +300,13 @@ class EnsembleScheduler:
             if not self._runs:
                 self._quiet.notify_all()
 
-    def _count(self, run: _Run, execution: Execution | None) -> None:
+    def _count(self, run: _Run, result: Result | None) -> None:
         """Count a request that ends; the lock is held."""
-        total_ns = round((time.monotonic() - run.job.arrived_s) * 1e9)
-        now_ms = time.time_ns() // 1_000_000
-        if execution is None:
-            self._counters.failed(total_ns=total_ns, now_ms=now_ms)
-            return
-        parts = {
-            "input_ns": execution.input_ns,
-            "infer_ns": execution.infer_ns,
-            "output_ns": execution.output_ns,
-        }
-        self._counters.executed(rows=run.job.rows, **parts)
-        self._counters.succeeded(rows=run.job.rows, total_ns=total_ns, queue_ns=0, now_ms=now_ms, **parts)
+        run.job.count(result, self._counters)
+        if result is not None and (done := result.execution) is not None:
+            self._counters.executed(
+                rows=run.job.rows, input_ns=done.input_ns, infer_ns=done.infer_ns, output_ns=done.output_ns
+            )
 
     def _checked(self, array: np.ndarray, name: str, rows: int) -> np.ndarray:
         spec, batches = self._spec.output(name), self._spec.max_batch_size > 0

@@ -184,7 +184,8 @@ class _PythonInstance(CallInstance):
         error = response.error()
         if error is not None:
             return _ERRORS.get(error.code(), ModelFailed)(f"model {self._name!r}: {error.message()}")
-        return Reply({tensor.name(): _own(tensor.as_numpy()) for tensor in response.output_tensors()})
+        outputs = {tensor.name(): _own(tensor.as_numpy()) for tensor in response.output_tensors()}
+        return Reply(outputs, response.given_parameters())
 
 
 def _own(array: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from sonic.specs import DType
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sonic.protocol.messages import Parameter
     from sonic.protocol.proto.model_config_pb2 import ModelConfig as Config
     from sonic.server.instances import Call
 
@@ -188,7 +189,15 @@ class InferenceRequest:
 
 
 class InferenceResponse:
-    """The answer to one request: tensors, or an error."""
+    """The answer to one request: tensors, or an error.
+
+    Parameters
+    ----------
+    output_tensors : sequence of Tensor
+    error : TritonError or str, optional
+    parameters : mapping of str to bool, int, float or str, optional
+        For the client.
+    """
 
     def __init__(
         self,
@@ -196,16 +205,31 @@ class InferenceResponse:
         error: TritonError | str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        if parameters:
-            raise Unsupported("parameters of a response are not offered")
+        for name, value in (parameters or {}).items():
+            if not isinstance(name, str) or not isinstance(value, bool | int | float | str):
+                raise TritonModelException(
+                    "parameters of a response are bool, int, float or str by name, given "
+                    f"{name!r}: {type(value).__name__}"
+                )
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise TritonModelException(f"parameter {name!r} of a response is a number of more than 64 bits")
         if not all(isinstance(tensor, Tensor) for tensor in output_tensors):
             raise TritonModelException("the output_tensors of an InferenceResponse are a list of pb_utils.Tensor")
         self._tensors = list(output_tensors)
         self._error = TritonError(error) if isinstance(error, str) else error
+        self._parameters: dict[str, Parameter] = dict(parameters or {})
 
     def output_tensors(self) -> list[Tensor]:
         """Return the outputs."""
         return self._tensors
+
+    def parameters(self) -> str:
+        """Return the parameters as JSON."""
+        return json.dumps(self._parameters)
+
+    def given_parameters(self) -> Mapping[str, Parameter]:
+        """Return the parameters."""
+        return self._parameters
 
     def has_error(self) -> bool:
         """Whether it is an error."""
