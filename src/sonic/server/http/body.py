@@ -53,6 +53,11 @@ class Body:
         return self._have == self._end
 
     @property
+    def missing(self) -> int:
+        """Bytes that are not there yet."""
+        return self._end - self._have
+
+    @property
     def received(self) -> int:
         """Bytes that are there."""
         return self._have

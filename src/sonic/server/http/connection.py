@@ -17,6 +17,7 @@ from sonic.server.http.answer import refusal
 from sonic.server.http.body import Body, ChunkedBody, UnwantedBody
 from sonic.server.http.exchange import NOTHING, Exchange, explained
 from sonic.server.http.head import END, BadMessage, read_head
+from sonic.server.http.wakeups import PIECE_BYTES, Wakeups
 
 if TYPE_CHECKING:
     from sonic.server.http.answer import Answer
@@ -59,6 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         "_since_s",
         "_site",
         "_transport",
+        "_wakeups",
         "_writing_bytes",
         "_writing_paused",
         "loop",
@@ -79,6 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange: Exchange | None = None
         self._pending = bytearray()
         self._consuming = False
+        self._wakeups: Wakeups | None = None  # if a large body came
         self._reading_paused = False
         self._writing_paused = False
         self._writing_bytes = 0
@@ -110,6 +113,8 @@ class Connection(asyncio.BufferedProtocol):
         self._body = self._direct = None
         self._pending.clear()
         self._all.discard(self)
+        if self._wakeups is not None:
+            self._wakeups.close()
         if exchange is not None:
             exchange.abandon()
 
@@ -122,7 +127,9 @@ class Connection(asyncio.BufferedProtocol):
         """Take bytes that were read."""
         if (body := self._direct) is not None:
             body.filled(nbytes)
-            if body.complete:
+            if self._wakeups is not None:
+                self._wakeups.wait_for(body.missing or 1)
+            if not body.missing:
                 self._direct = None
                 self._begin()
         elif self._lingering:
@@ -229,6 +236,9 @@ class Connection(asyncio.BufferedProtocol):
             return stop
         if type(self._body) is Body:
             self._direct = self._body
+            if self._body.missing > PIECE_BYTES:
+                self._wakeups = self._wakeups or Wakeups(self._transport)
+                self._wakeups.wait_for(self._body.missing)
         return start
 
     def _find_head(self, data: bytearray, start: int, stop: int) -> int:
@@ -320,6 +330,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write_eof()
         self._body = self._direct = None
         self._closed = self._lingering = True
+        if self._wakeups is not None:
+            self._wakeups.wait_for(1)
         if not self._consuming:
             self._pending.clear()
         if self._reading_paused:
