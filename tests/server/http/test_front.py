@@ -187,6 +187,7 @@ def test_health_while_draining(folder: Any, serve: Any) -> None:
     server.dataplane.drain(0)
     health = f"{server.http_url}/v2/health"
     assert [httpx.get(f"{health}/{what}").status_code for what in ("live", "ready")] == [200, 503]
+    assert [httpx.get(f"{health}/{what}").json() for what in ("live", "ready")] == [{"live": True}, {"ready": False}]
     assert httpx.get(f"{server.http_url}/v2/models/a/ready").status_code == 503
     answer = httpx.post(f"{server.http_url}/v2/models/a/infer", json={"inputs": []})
     assert (answer.status_code, "shutting down" in answer.text) == (503, True)

@@ -83,13 +83,14 @@ class _Handlers:
         return _json(http_codec.server_info_to_wire(self._dataplane.server_info()))
 
     async def live(self, _: Request) -> Response:
-        return Response(status_code=200 if self._dataplane.live() else 503)
+        return _state({"live": self._dataplane.live()})
 
     async def ready(self, _: Request) -> Response:
-        return Response(status_code=200 if self._dataplane.ready() else 503)
+        return _state({"ready": self._dataplane.ready()})
 
     async def model_ready(self, request: Request) -> Response:
-        return Response(status_code=200 if self._dataplane.model_ready(*_model(request)) else 503)
+        name, version = _model(request)
+        return _state({"name": name, "ready": self._dataplane.model_ready(name, version)})
 
     async def metadata(self, request: Request) -> Response:
         name, version = _model(request)
@@ -135,6 +136,10 @@ def _document(handler: Callable[[Call], Any]) -> Callable[[Request], Awaitable[R
         return _json(http_codec.encode(handler(call)))
 
     return answered
+
+
+def _state(document: Mapping[str, Any]) -> Response:
+    return _json(http_codec.encode(document), 200 if all(document.values()) else 503)
 
 
 def _json(content: bytes, status: int = 200) -> Response:
