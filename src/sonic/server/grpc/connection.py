@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, cast
 
-from sonic.errors import SonicError, Unsupported
+from sonic.errors import InvalidRequest, SonicError, Unsupported
 from sonic.server import http2
 from sonic.server.grpc import wire
 from sonic.server.grpc.call import Call
@@ -120,6 +120,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
             return
         call = stream.owner = Call(self, stream, head, handler, self._site.max_bytes)
         try:
+            if head.fault:
+                raise InvalidRequest(head.fault)
             handler.opened(call)
         except SonicError as error:
             call.fail(error)

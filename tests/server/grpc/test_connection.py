@@ -1,0 +1,199 @@
+"""Connections as other clients than gRPC's make them, and calls that no client of ours makes."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import h2.connection
+import h2.events
+import numpy as np
+import pytest
+
+from sonic.protocol import grpc_codec
+from sonic.protocol.messages import InferRequest
+from sonic.server.grpc import infer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+HEAD = {":method": "POST", ":scheme": "http", ":authority": "x", "content-type": "application/grpc"}
+
+
+def request(rows: int = 1, model: str = "a", name: str = "", columns: int = 4) -> bytes:
+    return grpc_codec.request_to_wire(InferRequest(model, {"x": np.ones((rows, columns), np.float32)}, id=name))
+
+
+def channel(server: Any, **options: Any) -> grpc.Channel:
+    settings = [(f"grpc.{name}", value) for name, value in options.items()]
+    return grpc.insecure_channel(server.grpc_url.removeprefix("grpc://"), settings)
+
+
+class Raw:
+    """A client that sends what it is told."""
+
+    def __init__(self, server: Any) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.grpc_port), timeout=10)
+        self.h2 = h2.connection.H2Connection()
+        self.h2.initiate_connection()
+
+    def call(self, path: str, body: bytes = b"", **head: str) -> dict[str, str]:
+        """Headers and trailers of the answer; with ``RST`` what it was reset with."""
+        stream = self.h2.get_next_available_stream_id()
+        given = {":path": path, **HEAD} | {name.replace("_", "-"): value for name, value in head.items()}
+        self.h2.send_headers(stream, [*given.items()], end_stream=not body)
+        if body:
+            self.h2.send_data(stream, body, end_stream=True)
+        self.socket.sendall(self.h2.data_to_send())
+        answer: dict[str, str] = {}
+        while True:
+            data = self.socket.recv(65536)
+            assert data, "the server closed the connection"
+            for event in self.h2.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+                    answer |= {name.decode(): value.decode() for name, value in event.headers}
+                if isinstance(event, h2.events.StreamEnded):
+                    return answer
+
+
+@pytest.fixture
+def raw(folder: Any, serve: Any) -> Iterator[Raw]:
+    folder.onnx("a")
+    client = Raw(serve(folder))
+    yield client
+    client.socket.close()
+
+
+def test_what_is_no_call_of_grpc(raw: Raw) -> None:
+    assert raw.call("/", **{":method": "GET"}) == {":status": "405"}
+    assert raw.call(INFER, **{"content-type": "text/plain"}) == {":status": "415"}
+    assert raw.call("/no.Such/Method")["grpc-status"] == "12"
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "text"),
+    [
+        (b"", {}, "has one message, given none"),
+        (b"\0\0\0\0", {}, "ends within a message"),
+        (b"\0\0\0\0\x09abc", {}, "ends within a message"),
+        (b"\7\0\0\0\0", {}, "begins with 0 or 1, given 7"),
+        (b"\0\0\0\0\0" * 2, {}, "has one message, given several"),
+        (b"\1\0\0\0\1x", {"grpc_encoding": "gzip"}, "is not one whole gzip stream"),
+        (b"\0\0\0\0\0", {"grpc_timeout": "soon"}, "grpc-timeout is up to eight digits"),
+    ],
+)
+def test_calls_that_make_no_sense(raw: Raw, body: bytes, head: dict[str, str], text: str) -> None:
+    answer = raw.call(INFER, body, **head)
+    assert (answer["grpc-status"], text in answer["grpc-message"]) == ("3", True)
+    assert raw.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")["grpc-status"] == "0"
+
+
+def test_an_encoding_that_nobody_knows(raw: Raw) -> None:
+    answer = raw.call(INFER, b"\1\0\0\0\1x", grpc_encoding="snappy")
+    assert (answer["grpc-status"], answer["grpc-accept-encoding"]) == ("12", "identity,gzip,deflate")
+
+
+def test_bytes_that_are_no_http2(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    with socket.create_connection(("127.0.0.1", serve(folder).grpc_port), timeout=10) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while peer.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize(
+    "compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate]
+)
+@pytest.mark.parametrize("columns", [4, 20_000, 1_500_000])
+def test_requests_of_every_size(columns: int, compression: Any, folder: Any, serve: Any) -> None:
+    folder.identity("i", "FP32")
+    x = np.random.default_rng(1).random(columns, np.float32)
+    with channel(serve(folder), max_receive_message_length=-1) as opened:
+        call = opened.unary_unary(INFER)
+        data = grpc_codec.request_to_wire(InferRequest("i", {"in0": x}))
+        answer = grpc_codec.response_from_wire(call(data, timeout=30, compression=compression))
+    np.testing.assert_array_equal(answer.outputs["out0"], x)
+
+
+def test_a_stream_with_more_requests_than_may_be_under_way(
+    folder: Any, serve: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(infer, "_MAX_STREAMED", 8)
+    folder.scripted()
+    server = serve(folder)
+    script.hold()
+    with channel(server) as opened:
+        answers = opened.stream_stream(STREAM)((request(1, "scripted", str(n), 2) for n in range(100)), timeout=60)
+        script.wait_started()
+        script.release()
+        names = [grpc_codec.stream_from_wire(answer).id for answer in answers]
+    assert names == [str(n) for n in range(100)]
+
+
+def test_a_stream_whose_client_reads_late(folder: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infer, "_MAX_QUEUED_BYTES", 1000)
+    folder.identity("i", "FP32")
+    x = np.ones(100_000, np.float32)
+    data = grpc_codec.request_to_wire(InferRequest("i", {"in0": x}))
+    with channel(serve(folder)) as opened:
+        answers = opened.stream_stream(STREAM)((data for _ in range(50)), timeout=60)
+        sizes = {grpc_codec.stream_from_wire(answer).outputs["out0"].size for answer in answers}
+    assert sizes == {100_000}
+
+
+def test_a_stream_that_is_given_up(folder: Any, serve: Any, script: Any, until: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    script.hold()
+
+    def requests() -> Iterator[bytes]:
+        for number in range(3):
+            yield request(1, "scripted", "", 2)
+            if not number:
+                script.wait_started()
+
+    with channel(server) as opened:
+        answers = opened.stream_stream(STREAM)(requests(), timeout=60)
+        (model,) = server.dataplane.models()
+        until(lambda: model.pending == 2)
+        answers.cancel()
+        until(lambda: model.pending == 0)
+    script.release()
+    assert server.dataplane.drain(10)
+    assert script.batches == [1]
+
+
+def test_a_client_that_vanishes_takes_its_requests_along(folder: Any, serve: Any, script: Any, until: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    script.hold()
+    holder = server.dataplane.infer(InferRequest("scripted", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()
+    (model,) = server.dataplane.models()
+    client = Raw(server)
+    body = request(1, "scripted", "", 2)
+    stream = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(stream, [*{":path": INFER, **HEAD}.items()])
+    client.h2.send_data(stream, b"\0" + len(body).to_bytes(4, "big") + body, end_stream=True)
+    client.socket.sendall(client.h2.data_to_send())
+    until(lambda: model.pending == 1)
+    client.socket.close()
+    until(lambda: model.pending == 0)
+    script.release()
+    assert holder.result(10)
+
+
+def test_the_end_of_a_server_waits_for_answers_and_not_for_idle_clients(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    idle = Raw(server)
+    assert idle.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")["grpc-status"] == "0"
+    assert server.close()
+    events: list[Any] = []
+    while data := idle.socket.recv(65536):
+        events += idle.h2.receive_data(data)
+    assert any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
+    idle.socket.close()
