@@ -165,3 +165,5 @@ def test_a_bound_below_zero_is_refused(folder: Any) -> None:
     folder.onnx("a")
     with pytest.raises(ConfigError, match="bound of a queue"):
         sonic.serve(folder.path, max_queue=-1)
+    with pytest.raises(ConfigError, match="bytes that may wait"):
+        sonic.serve(folder.path, max_queue_bytes=-1)

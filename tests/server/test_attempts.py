@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sonic.errors import InferenceError, ModelFailed, Unsupported
+from sonic.errors import ModelFailed, Unsupported
 from sonic.protocol.messages import InferResponse
 from sonic.server.attempts import attempt
 from sonic.server.execution import Plan
@@ -16,6 +16,7 @@ from sonic.specs import DType, ModelSpec, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sonic.errors import InferenceError
     from sonic.server.instances import Call
 
 TENSORS = tuple(TensorSpec(name, DType.FP32, (-1, 1)) for name in "xyz")
@@ -32,7 +33,7 @@ class Doubling(Instance):
         self.calls.append((len(inputs["x"]), tuple(wanted)))
         if (inputs["x"] < 0).any():
             raise ValueError("negative")
-        return {name: 2 * inputs["x"] for name in wanted}
+        return dict.fromkeys(wanted, 2 * inputs["x"])
 
 
 class Listed(CallInstance):

@@ -12,6 +12,7 @@ import pytest
 from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, Unavailable
 from sonic.protocol.messages import InferResponse
 from sonic.server.batcher import BatchPolicy, QueuePolicy
+from sonic.server.budget import Budget
 from sonic.server.execution import Plan
 from sonic.server.instances import CallInstance, Instance, Reply, Rows
 from sonic.server.job import Job
@@ -623,3 +624,30 @@ def test_a_reply_that_is_there_and_waits_its_turn_has_a_deadline(bench: Bench) -
         scheduler.answer(kept(timeout_s=0.05), KEPT).result(10)
     bench.instance.gate.set()
     assert scheduler.drain(10)
+
+
+# ---- bytes -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_end_of_a_request_gives_its_bytes_back(bench: Bench) -> None:
+    budget = Budget(1000)
+    scheduler = Scheduler(Plan(SPEC, Rows(), {}, {}), BatchPolicy(max_rows=1), [bench.instance], budget=budget)
+    bench.made.append(scheduler)
+    scheduler.submit(job(1))
+    assert budget.held_bytes == 0  # it never waited
+    (running,) = bench.busy(scheduler)
+    late = scheduler.submit(job(2, timeout_s=0.02), inline=False)
+    given_up, left = (scheduler.submit(job(3), inline=False) for _ in range(2))
+    assert budget.held_bytes == 16
+    with pytest.raises(DeadlineExceeded):
+        late.result(10)
+    assert given_up.cancel()
+    assert budget.held_bytes == 8
+    with pytest.raises(Unavailable, match="model 'm': the requests that wait hold 8 of 1000 bytes, 2000 more"):
+        scheduler.submit(job(*range(500)), inline=False)
+    assert scheduler.pending == 1
+    scheduler.close()
+    for future in (running, left):
+        with pytest.raises(Unavailable, match="unloaded"):
+            future.result(10)
+    assert budget.held_bytes == 0

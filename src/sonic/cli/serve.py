@@ -35,6 +35,10 @@ def serve(
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait for a model that sets no max_queue_size; 0: no bound.")
     ] = 1024,
+    max_queue_bytes: Annotated[
+        int | None,
+        typer.Option(min=0, help="What all requests that wait may hold; 0: no bound; by default a quarter of memory."),
+    ] = None,
     cache_bytes: Annotated[
         int, typer.Option(min=0, help="Room for responses of models with response_cache; 0: none are kept.")
     ] = 64 << 20,
@@ -129,6 +133,7 @@ def serve(
             poll_s=poll_s if model_control == "poll" else None,
             default_max_batch=default_max_batch,
             max_queue=max_queue,
+            max_queue_bytes=max_queue_bytes,
             cache_bytes=cache_bytes,
             allow_client_shm=allow_client_shm,
             trace_file=trace_file,

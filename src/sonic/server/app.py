@@ -71,6 +71,7 @@ class Server:
         empty_ok: bool = False,
         default_max_batch: int = DEFAULT_MAX_BATCH,
         max_queue: int = DEFAULT_MAX_QUEUE,
+        max_queue_bytes: int | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         name: str = "sonic",
         allow_client_shm: bool | None = None,
@@ -98,6 +99,7 @@ class Server:
             only=() if explicit else models,
             default_max_batch=default_max_batch,
             max_queue=max_queue,
+            max_queue_bytes=max_queue_bytes,
             cache_bytes=cache_bytes,
         )
         traces = Tracer(trace_file, trace_settings)
@@ -232,6 +234,7 @@ def serve(
     empty_ok: bool = False,
     default_max_batch: int = DEFAULT_MAX_BATCH,
     max_queue: int = DEFAULT_MAX_QUEUE,
+    max_queue_bytes: int | None = None,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     name: str = "sonic",
     allow_client_shm: bool | None = None,
@@ -283,6 +286,9 @@ def serve(
     max_queue : int
         Requests that may wait for a model whose config.pbtxt sets no ``max_queue_size``; further ones are refused as
         unavailable. 0: no bound.
+    max_queue_bytes : int or None
+        What the requests that wait may hold, for all models together; further ones are refused as unavailable. 0: no
+        bound. None: a quarter of the memory that the process may use, by its control group too.
     cache_bytes : int
         Room for the results of models whose config.pbtxt says ``response_cache { enable: true }``; 0: none are kept.
     name : str
@@ -333,6 +339,7 @@ def serve(
         empty_ok=empty_ok,
         default_max_batch=default_max_batch,
         max_queue=max_queue,
+        max_queue_bytes=max_queue_bytes,
         cache_bytes=cache_bytes,
         name=name,
         allow_client_shm=allow_client_shm,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.server.budget import array_bytes
 from sonic.server.instances import Reply
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ DEFAULT_CACHE_BYTES = 64 << 20
 """Room for the results of all models that have ``response_cache { enable: true }``."""
 
 _ENTRY_BYTES = 512  # what Python needs for a key, an entry and the head of an array
-_ELEMENT_BYTES = 48  # and for an element of a BYTES tensor
 _PASSED_OVER = frozenset({"priority"})  # parameters that no result depends on
 
 Key = tuple[object, bytes]
@@ -68,7 +68,7 @@ class ResponseCache:
 
     def put(self, key: Key, reply: Reply) -> None:
         """Keep a copy of a reply, unless it is larger than the whole cache."""
-        size = sum(_size(array) for array in reply.outputs.values())
+        size = sum(_ENTRY_BYTES + array_bytes(array) for array in reply.outputs.values())
         size += sum(_ENTRY_BYTES + len(str(value)) for value in reply.parameters.values())
         if size > self._max_bytes:
             return
@@ -117,8 +117,3 @@ def key_of(owner: object, inputs: Arrays, wanted: Iterable[str], parameters: Map
         else:
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return owner, digest.digest()
-
-
-def _size(array: np.ndarray) -> int:
-    own = sum(_ELEMENT_BYTES + len(element) for element in array.reshape(-1)) if array.dtype.hasobject else 0
-    return _ENTRY_BYTES + array.nbytes + own

@@ -51,7 +51,7 @@ class InProcessTransport:
             cores = int(value)
         self._folder = folder
         # Whoever fills this queue is the one who would be refused, and has nowhere else to go.
-        self._repository = Repository([folder], cores=cores, max_queue=0)
+        self._repository = Repository([folder], cores=cores, max_queue=0, max_queue_bytes=0)
         self._dataplane = Dataplane(self._repository)
         self._lock = threading.Lock()
         self._tried: dict[str, InferenceError | None] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future
 from math import inf
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
 
     from sonic.errors import SonicError
     from sonic.protocol.messages import InferResponse, Parameter
+    from sonic.server.batcher import QueuePolicy
     from sonic.server.counters import Counters
 
     Arrays = Mapping[str, np.ndarray]
+
+
+NEVER_S = threading.TIMEOUT_MAX / 2
+"""A timeout from here on is none: nothing can wait so long."""
 
 
 class JobFuture(Future["InferResponse"]):
@@ -67,6 +73,7 @@ class Job:
         "deadline_s",
         "ended",
         "future",
+        "held_bytes",
         "id",
         "inputs",
         "limit_s",
@@ -111,9 +118,18 @@ class Job:
         self.deadline_s = inf
         self.limit_s = inf  # how long its queue policy lets it wait
         self.position = 0  # in its result
+        self.held_bytes = 0  # of a budget, until it has ended
         # Both guarded by the scheduler's lock.
         self.result: Result | None = None  # there, but not yet its turn
         self.ended = False  # then the future is or is just being set
+
+    def arrive(self, now_s: float, policy: QueuePolicy) -> None:
+        """Set until when it may wait, by its own timeout and the policy of its queue."""
+        self.arrived_s = now_s
+        if (limit_s := policy.limit_s(self.timeout_s)) < NEVER_S:
+            self.limit_s = limit_s
+        if self.timeout_s is not None and self.timeout_s < NEVER_S and not (policy.delays and policy.allow_override):
+            self.deadline_s = now_s + self.timeout_s
 
     def fail(self, error: SonicError) -> None:
         """End it in an error, unless it was cancelled."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferRequest, ModelStatistics
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
     from sonic.server.backends.base import Backend, Models, RequestScheduler
+    from sonic.server.budget import Budget
     from sonic.server.cache import Key, ResponseCache
     from sonic.server.execution import Execution
     from sonic.server.instances import Reply
@@ -71,6 +72,8 @@ class ServedModel:
         Largest batch where the owner says nothing.
     max_queue : int
         Requests that may wait where the owner says nothing; 0: no bound.
+    budget : Budget or None
+        For the bytes of requests that wait; None: no bound.
     cache : ResponseCache or None
         Where results are kept if its configuration asks for it.
     models : Models or None
@@ -92,12 +95,13 @@ class ServedModel:
         cores: int,
         default_max_batch: int,
         max_queue: int = DEFAULT_MAX_QUEUE,
+        budget: Budget | None = None,
         cache: ResponseCache | None = None,
         models: Models | None = None,
     ) -> None:
         self._backend: Backend | None = None
         try:
-            self._load(LoadContext(name, version, folder, config, cores, models), default_max_batch, max_queue)
+            self._load(LoadContext(name, version, folder, config, cores, models), default_max_batch, max_queue, budget)
         except Exception as error:  # a backend may raise anything
             if self._backend is not None:
                 self._backend.close()
@@ -107,7 +111,7 @@ class ServedModel:
         self._missed = Counters(name, version)
         self._lock = threading.Lock()
 
-    def _load(self, context: LoadContext, default_max_batch: int, max_queue: int) -> None:
+    def _load(self, context: LoadContext, default_max_batch: int, max_queue: int, budget: Budget | None) -> None:
         check_filename(context.config)
         kind, backend_class = backend_for(context.config, context.folder)
         self._backend = backend = backend_class(context)
@@ -131,8 +135,9 @@ class ServedModel:
         warm_up(config, context.folder.parent, plan, instances, partial(backend.scheduler, self.spec))
         policy = policy_of(config, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
+        steady = backend_class.steady and all(instance.gpu is None for instance in instances)
         self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(
-            plan, policy, instances, steady=backend_class.steady and all(i.gpu is None for i in instances)
+            plan, policy, instances, steady=steady, budget=budget
         )
 
     @property

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
 from sonic.protocol.messages import ModelStatus
+from sonic.server.budget import Budget, default_queue_bytes
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.folders import model_folders, number, read_config, select
@@ -62,6 +63,9 @@ class Repository:
         Largest batch of a model whose owner says nothing of it.
     max_queue : int
         Requests that may wait for a model whose owner says nothing of it; 0: no bound.
+    max_queue_bytes : int or None
+        What the requests that wait may hold, for all models together; 0: no bound. None: a quarter of the memory that
+        the process may use.
     cache_bytes : int
         Room for the results of models that ask for ``response_cache``; 0: none are kept.
     only : sequence of str
@@ -80,6 +84,7 @@ class Repository:
         cores: int | None = None,
         default_max_batch: int = DEFAULT_MAX_BATCH,
         max_queue: int = DEFAULT_MAX_QUEUE,
+        max_queue_bytes: int | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         only: Sequence[str] = (),
     ) -> None:
@@ -91,12 +96,15 @@ class Repository:
             raise ConfigError(f"the default of max_batch_size must be 1 or more, given {default_max_batch}")
         if max_queue < 0:
             raise ConfigError(f"the bound of a queue must be 0 (none) or more, given {max_queue}")
+        if max_queue_bytes is not None and max_queue_bytes < 0:
+            raise ConfigError(f"the bytes that may wait must be 0 (no bound) or more, given {max_queue_bytes}")
         if cache_bytes < 0:
             raise ConfigError(f"the room for cached responses must be 0 (none) or more bytes, given {cache_bytes}")
         self.folders = tuple(Path(folder) for folder in folders)
         self.cores = available_cores() if cores is None else cores
         self._default_max_batch = default_max_batch
         self._max_queue = max_queue
+        self._budget = Budget(default_queue_bytes() if max_queue_bytes is None else max_queue_bytes)
         self._cache = ResponseCache(cache_bytes)
         self._only = tuple(only)
         self._models: dict[str, dict[str, _Version]] = {}
@@ -260,6 +268,7 @@ class Repository:
                     cores=self.cores,
                     default_max_batch=self._default_max_batch,
                     max_queue=self._max_queue,
+                    budget=self._budget,
                     cache=self._cache,
                     models=self,
                 )

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import Cancelled, DeadlineExceeded, Unavailable
 from sonic.server.attempts import attempt
-from sonic.server.batcher import Batcher
+from sonic.server.batcher import Batcher, QueuePolicy
+from sonic.server.budget import Budget
 from sonic.server.counters import Counters
-from sonic.server.job import Job, Result
+from sonic.server.job import NEVER_S, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from sonic.server.batcher import BatchPolicy
     from sonic.server.execution import Plan
     from sonic.server.instances import Instance, Reply
-
-__all__ = ["Job", "Scheduler"]
+    from sonic.server.job import Job
 
 _MARGIN = 2.0
 """A request is begun so many usual executions before its deadline, if others wait."""
@@ -45,9 +45,6 @@ _SHORT_S = 3e-4
 
 _FEW = 8
 """One in so many requests of the queue may have been cancelled without its noticing."""
-
-_NEVER_S = threading.TIMEOUT_MAX / 2
-"""A timeout from here on is none: nothing can wait so long."""
 
 
 class Scheduler:
@@ -60,12 +57,23 @@ class Scheduler:
     instances : sequence of Instance
     steady : bool
         Whether executions take about as long as those before, for as many rows.
+    budget : Budget or None
+        For the bytes of the requests that wait; None: no bound.
     """
 
-    def __init__(self, plan: Plan, policy: BatchPolicy, instances: Sequence[Instance], *, steady: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        policy: BatchPolicy,
+        instances: Sequence[Instance],
+        *,
+        steady: bool = False,
+        budget: Budget | None = None,
+    ) -> None:
         self._plan = plan
         self._label = f"model {plan.spec.name!r}"
         self._batcher: Batcher[Job] = Batcher(policy)
+        self._budget = budget or Budget()
         self._counters = Counters(plan.spec.name, plan.spec.version)
         self._instances = len(instances)
         self._idle = list(instances)
@@ -121,7 +129,7 @@ class Scheduler:
         Raises
         ------
         Unavailable
-            If the queue is full, or the scheduler closed.
+            If the queue or the budget is full, or the scheduler closed.
         """
         batch: list[Job] = []
         overdue: list[Job] = []
@@ -133,18 +141,17 @@ class Scheduler:
                 raise Unavailable(f"{self._label} is being unloaded")
             if self._batcher.full(level):
                 raise Unavailable(f"{self._label}: {queue.max_size} requests wait already, no more are taken")
-            job.arrived_s = now_s = time.monotonic()
-            if (limit_s := queue.limit_s(job.timeout_s)) < _NEVER_S:
-                job.limit_s = limit_s
-            if job.timeout_s is not None and job.timeout_s < _NEVER_S and not (queue.delays and queue.allow_override):
-                job.deadline_s = now_s + job.timeout_s
-            self._accepted += 1
-            if self._order is not None:
-                self._order.append(job)
+            job.arrive(now_s := time.monotonic(), queue)
             rows = self._plan.room(job.rows)
             if inline is None:
                 inline = self._steady and max(self._busy_s, self._row_s * rows) < _SHORT_S
-            if inline and self._idle and self._batcher.passes(rows) and min(job.deadline_s - now_s, job.limit_s) > 0:
+            passes = inline and self._idle and self._batcher.passes(rows)
+            if not (alone := passes and min(job.deadline_s - now_s, job.limit_s) > 0):
+                job.held_bytes = self._budget.take(self._label, job.inputs)
+            self._accepted += 1
+            if self._order is not None:
+                self._order.append(job)
+            if alone:
                 batch = self._begin([job])
             else:
                 self._batcher.add(
@@ -175,8 +182,7 @@ class Scheduler:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
             job.future.set_running_or_notify_cancel()
-            if job.timeout_s is not None and job.timeout_s < _NEVER_S:
-                job.deadline_s = job.arrived_s + job.timeout_s
+            job.arrive(job.arrived_s, QueuePolicy())
             self._accepted += 1
             if self._order is not None:
                 self._order.append(job)
@@ -273,6 +279,7 @@ class Scheduler:
     def _count(self, jobs: Sequence[Job], result: Result | None) -> None:
         for job in jobs:
             job.count(result, self._counters)
+            self._budget.give(job.held_bytes)
         self._accepted -= len(jobs)
         if jobs and not self._accepted:
             self._quiet.notify_all()
@@ -307,7 +314,7 @@ class Scheduler:
                         return
                     event_s = self._next_event_s()
                     self._waiting += 1
-                    self._work.wait(None if event_s - now_s > _NEVER_S else max(0.0, event_s - now_s))
+                    self._work.wait(None if event_s - now_s > NEVER_S else max(0.0, event_s - now_s))
                     self._waiting -= 1
             self._refuse(overdue, now_s)
             if batch:
@@ -381,7 +388,7 @@ class Scheduler:
             if _FEW * self._given_up < len(self._batcher):
                 return
             self._given_up = 0
-            self._begin(self._batcher.drop(_is_cancelled))
+            self._begin(self._batcher.drop(lambda job: job.future.cancelled()))
         self._send()
 
     def _refuse(self, overdue: Sequence[Job], now_s: float) -> None:
@@ -394,7 +401,3 @@ class Scheduler:
                 job.fail(DeadlineExceeded(f"{self._label}: {text}"))
         if overdue:
             self._send()
-
-
-def _is_cancelled(job: Job) -> bool:
-    return job.future.cancelled()
