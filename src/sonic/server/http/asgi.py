@@ -39,7 +39,7 @@ class Application:
 
     def serve(self, exchange: Exchange) -> None:
         """Answer a request, in a task of the event loop."""
-        exchange.run(self._call(exchange))
+        exchange.run(self._call)
 
     async def _call(self, exchange: Exchange) -> Answer:
         head = exchange.head

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sonic.server.http.connection import Connection
 
 _SCRATCH_BYTES = 1 << 16
 _SWEEP_S = 1.0
@@ -49,6 +47,19 @@ class Limits:
         return self.stall_s + size / self.least_bytes_per_s
 
 
+class Watched(Protocol):
+    """A connection, as far as it is looked after."""
+
+    def check(self, now_s: float) -> None:
+        """Give up on a client that keeps it waiting for too long."""
+
+    def end(self) -> None:
+        """Close it once the request in hand is answered."""
+
+    def abort(self) -> None:
+        """Close it, whatever it does."""
+
+
 class Connections:
     """The connections of a front. For the event loop.
 
@@ -78,7 +89,7 @@ class Connections:
         self.now_s = now_s or loop.time
         self.scratch = bytearray(_SCRATCH_BYTES)
         self.date = _date()
-        self._open: set[Connection] = set()
+        self._open: set[Watched] = set()
         self._ended = asyncio.Event()
         self._ending = False
         self._timer: asyncio.TimerHandle | None = None
@@ -86,13 +97,13 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Watched) -> None:
         """Count a connection among them."""
         self._open.add(connection)
         if self._ending:
             connection.end()
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: Watched) -> None:
         """Count it no more."""
         self._open.discard(connection)
         if not self._open:

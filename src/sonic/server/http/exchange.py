@@ -11,7 +11,7 @@ from sonic.server.http.answer import refusal
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
     from typing import Any
 
@@ -128,13 +128,13 @@ class Exchange:
         if future is not None:
             future.cancel()
 
-    def run(self, coroutine: Coroutine[Any, Any, Answer]) -> None:
-        """Answer the request with what a coroutine returns or raises."""
-        self.future = self._owner.loop.create_task(self._answered(coroutine))
+    def run(self, call: Callable[[Exchange], Awaitable[Answer]]) -> None:
+        """Answer the request with what a coroutine function returns or raises for it."""
+        self.future = self._owner.loop.create_task(self._answered(call))
 
-    async def _answered(self, coroutine: Coroutine[Any, Any, Answer]) -> None:
+    async def _answered(self, call: Callable[[Exchange], Awaitable[Answer]]) -> None:
         try:
-            answer = await coroutine
+            answer = await call(self)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
             answer = explained(error)
         self.answer(answer)

@@ -74,7 +74,7 @@ class Inference:
     def serve(self, exchange: Exchange) -> None:
         """Answer a request."""
         if not self._plain or self._accepted:
-            exchange.run(self._compressed(exchange))
+            exchange.run(self._compressed)
             return
         request, form = self._read(exchange, exchange.body)
         future = self._dataplane.infer(request, inline=None)
