@@ -15,6 +15,8 @@ _PARTS = (
     "cache_miss",
 )
 
+_SUCCEEDED = ("success", "queue", "compute_input", "compute_infer", "compute_output")
+
 
 class Counters:
     """Counts with Triton's meaning.
@@ -51,11 +53,9 @@ class Counters:
         """Count a request that ended in a response."""
         self._inferences += rows
         self._last_ms = now_ms
-        self._add("success", total_ns)
-        self._add("queue", queue_ns)
-        self._add("compute_input", input_ns)
-        self._add("compute_infer", infer_ns)
-        self._add("compute_output", output_ns)
+        for what, duration_ns in zip(_SUCCEEDED, (total_ns, queue_ns, input_ns, infer_ns, output_ns), strict=True):
+            self._counts[what] += 1
+            self._total_ns[what] += duration_ns
 
     def failed(self, *, total_ns: int, now_ms: int) -> None:
         """Count a request that ended in an error after it had been accepted."""

@@ -65,6 +65,7 @@ _ERRORS = (
     state.RuntimeException,
 )
 _VECTOR_BYTES = 16
+_LONG = np.dtype(np.longdouble)  # aligned to as many bytes, on most machines
 
 
 class OnnxBackend(Backend):
@@ -190,7 +191,7 @@ class _SessionInstance(Instance):
 
 def _aligned(array: np.ndarray) -> np.ndarray:
     """Copy an array whose address would change the order of sums (see onnx_rows)."""
-    if array.__array_interface__["data"][0] % _VECTOR_BYTES == 0:
+    if _is_aligned(array):
         return array
     size = array.nbytes
     room = np.empty(size + _VECTOR_BYTES, np.uint8)
@@ -198,6 +199,14 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     copy = room[start : start + size].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+def _is_aligned(array: np.ndarray) -> bool:
+    if array.nbytes < _VECTOR_BYTES or _LONG.alignment != _VECTOR_BYTES:
+        address: int = array.__array_interface__["data"][0]
+        return address % _VECTOR_BYTES == 0
+    # To ask for the address costs as much as a small model.
+    return np.ndarray(1, _LONG, array).flags.aligned
 
 
 def _text(array: np.ndarray) -> np.ndarray:
