@@ -1,7 +1,7 @@
 """One connection: frames in, events out; answers in, frames out (RFC 9113).
 
-Bytes that were received are looked at where they lie: the payload of a DATA frame is handed on in the pieces that
-came, each valid only during the call. Everything is done in one thread.
+Bytes that were received are looked at where they lie: data is handed on in the pieces that came, which are valid only
+during the call, and those of frames that follow each other together. Everything is done in one thread.
 
 Against peers that mean harm: frames, header lists and streams have a largest size or number; streams that are opened
 only to be reset are counted; who writes has to stop reading while the peer does not take what is written.
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sonic.server.http2.headers import Headers
     from sonic.server.http2.stream import Buffer
+
+_NOTHING = memoryview(b"")
 
 Head = TypeVar("Head")
 Opened = TypeVar("Opened", contravariant=True)
@@ -57,7 +59,7 @@ class Receiver(Protocol[Opened]):
     def opened(self, stream: Stream, head: Opened) -> None:
         """Take a stream that begins; ``stream.ended`` if it has no data."""
 
-    def received(self, stream: Stream, data: memoryview) -> None:
+    def received(self, stream: Stream, parts: Sequence[memoryview]) -> None:
         """Take some of a stream's data, valid during the call; ``stream.ended`` if it is the last."""
 
     def reset(self, stream: Stream) -> None:
@@ -101,6 +103,7 @@ class Connection(Generic[Head]):
         self._data_left = 0  # of the DATA frame that is being received
         self._data_flags = 0
         self._data_stream: Stream | None = None
+        self._parts: list[memoryview] = []  # of that stream, to be handed on
         self._block: tuple[int, bool, bytearray] | None = None  # stream, its end, and headers of which more has to come
         self._receive_window = frames.MAX_WINDOW
         self._send_window = frames.DEFAULT_WINDOW
@@ -128,6 +131,7 @@ class Connection(Generic[Head]):
             return
         try:
             self._receive(data)
+            self._hand_on()
         except ConnectionFault as fault:
             self.out.append(frames.goaway(self._last, fault.code, str(fault)))
             self.close()
@@ -205,6 +209,7 @@ class Connection(Generic[Head]):
             raise ConnectionFault(Error.PROTOCOL_ERROR, "headers are not continued")
 
     def _frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
+        self._hand_on()
         try:
             if kind == frames.HEADERS:
                 self._on_headers(flags, stream_id, payload)
@@ -214,6 +219,7 @@ class Connection(Generic[Head]):
                 self._data_left = 0
                 self.credit(self._data_stream, len(payload) - len(content))
                 self._data(content)
+                self._hand_on()
             elif kind == frames.WINDOW_UPDATE:
                 self._on_window_update(stream_id, payload)
             elif kind == frames.RST_STREAM:
@@ -240,6 +246,8 @@ class Connection(Generic[Head]):
 
     def _begin_data(self, length: int, flags: int, stream_id: int) -> None:
         stream = self.streams.get(stream_id)
+        if self._parts and stream is not self._data_stream:
+            self._hand_on()
         if stream is None and (stream_id > self._last or not stream_id % 2):
             raise ConnectionFault(Error.PROTOCOL_ERROR, f"data on stream {stream_id}, which nobody has opened")
         self._receive_window -= length
@@ -257,17 +265,23 @@ class Connection(Generic[Head]):
                 stream = None
         self._data_left, self._data_flags, self._data_stream = length, flags, stream
         if not length:
-            self._data(memoryview(b""))
+            self._data(_NOTHING)
 
     def _data(self, part: memoryview) -> None:
         stream = self._data_stream
         if stream is None or stream.closed:
             return
+        if part:
+            self._parts.append(part)
         if self._data_flags & frames.END_STREAM and not self._data_left:
-            stream.ended = True
-        elif not part:
-            return
-        self._receiver.received(stream, part)
+            self._hand_on(last=True)
+
+    def _hand_on(self, *, last: bool = False) -> None:
+        stream = self._data_stream
+        if stream is not None and (self._parts or last) and not stream.closed:
+            parts, self._parts = self._parts, []
+            stream.ended = last
+            self._receiver.received(stream, parts)
 
     def _on_headers(self, flags: int, stream_id: int, payload: memoryview) -> None:
         if flags & frames.PADDED:
@@ -302,7 +316,7 @@ class Connection(Generic[Head]):
             if not ended or stream.ended:
                 raise StreamFault(Error.PROTOCOL_ERROR, stream_id)
             stream.ended = True
-            self._receiver.received(stream, memoryview(b""))
+            self._receiver.received(stream, ())
             return
         if stream_id <= self._last:
             return  # of a stream that is over
@@ -354,17 +368,17 @@ class Connection(Generic[Head]):
             raise ConnectionFault(Error.FRAME_SIZE_ERROR, "these are no settings")
         if flags & frames.ACK:
             return
+        grown = 0
         # Of one that is given several times the last counts, and each looks at every stream.
         for setting, value in dict(frames.read_settings(payload)).items():
             if setting == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW:
                     raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
                 grown, self._initial_window = value - self._initial_window, value
-                for stream in list(self.streams.values()):
+                for stream in self.streams.values():
                     stream.send_window += grown
                     if stream.send_window > frames.MAX_WINDOW:
                         raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {stream.send_window} bytes")
-                    self._send_on(stream)
             elif setting == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME <= value <= frames.MAX_FRAME:
                     raise ConnectionFault(Error.PROTOCOL_ERROR, f"frames of {value} bytes")
@@ -372,6 +386,9 @@ class Connection(Generic[Head]):
             elif setting == frames.ENABLE_PUSH and value > 1:
                 raise ConnectionFault(Error.PROTOCOL_ERROR, f"push is 0 or 1, given {value}")
         self.out.append(frames.SETTINGS_ACK)
+        if grown:  # only now: until the peer has seen that, more data than before is too much for it
+            for stream in list(self.streams.values()):
+                self._send_on(stream)
 
     # ---- to the peer ------------------------------------------------------------------------------------------------
 
