@@ -101,7 +101,7 @@ class TensorSpec:
         """Whether an array of this shape fits."""
         if len(shape) != len(self.shape):
             return False
-        for want, got in zip(self.shape, shape, strict=True):  # all() would take four times as long
+        for want, got in zip(self.shape, shape, strict=True):  # noqa: SIM110 - all() takes four times as long
             if want not in (got, -1):
                 return False
         return True

@@ -336,7 +336,9 @@ class Repository:
             if versions is None:
                 # Clients written for Triton know it by these words.
                 raise ModelNotFound(f"Request for unknown model {name!r}: {self._known()}")
-            if version:
+            if len(versions) == 1 and version in ("", *versions):  # as most have
+                (chosen,) = versions.values()
+            elif version:
                 if version not in versions:
                     there = ", ".join(versions) or "none"
                     raise ModelNotFound(f"model {name!r} has no version {version!r}: there is {there}")

@@ -124,15 +124,16 @@ class Call:
 
     # ---- from the client --------------------------------------------------------------------------------------------
 
-    def received(self, data: memoryview) -> None:
-        """Take bytes that came."""
+    def received(self, parts: Sequence[memoryview]) -> None:
+        """Take bytes that came, valid during the call."""
         try:
             if self._held >= 0:
-                self._held += len(data)
-            else:
-                self._connection.credit(self._stream, len(data))
-            for message, compressed in self._inbox.feed(data):
-                self._take(message, compressed=compressed)
+                self._held += sum(map(len, parts))
+            elif not self._stream.ended:
+                self._connection.credit(self._stream, sum(map(len, parts)))
+            for data in parts:
+                for message, compressed in self._inbox.feed(data):
+                    self._take(message, compressed=compressed)
             if self._stream.ended and not self.over:
                 self._end()
         except Exception as error:  # noqa: BLE001 - the call ends in it

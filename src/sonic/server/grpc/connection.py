@@ -126,11 +126,11 @@ class GrpcConnection(asyncio.BufferedProtocol):
         except SonicError as error:
             call.fail(error)
         if stream.ended and not stream.closed:
-            call.received(memoryview(b""))
+            call.received(())
 
-    def received(self, stream: http2.Stream, data: memoryview) -> None:
+    def received(self, stream: http2.Stream, parts: Sequence[memoryview]) -> None:
         """Hand on some of a call."""
-        stream.owner.received(data)
+        stream.owner.received(parts)
 
     def reset(self, stream: http2.Stream) -> None:
         """End a call that nobody waits for."""

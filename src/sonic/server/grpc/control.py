@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from sonic.errors import InvalidRequest
-from sonic.protocol import grpc_codec
+from sonic.protocol import records
 from sonic.protocol.proto import grpc_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -129,12 +129,12 @@ class Questions:
 
     def server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
         """Say what the server is."""
-        return grpc_codec.server_info_to_wire(self._dataplane.server_info())
+        return records.server_info_to_wire(self._dataplane.server_info())
 
     def model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
         """Say what a model takes and gives."""
         spec = self._dataplane.model_spec(request.name, request.version)
-        return grpc_codec.spec_to_wire(spec, self._dataplane.model_versions(request.name))
+        return records.spec_to_wire(spec, self._dataplane.model_versions(request.name))
 
     def model_config(self, request: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
         """Say how a model is served."""
@@ -142,11 +142,11 @@ class Questions:
 
     def model_statistics(self, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
         """Say what models have done."""
-        return grpc_codec.statistics_to_wire(self._dataplane.statistics(request.name, request.version))
+        return records.statistics_to_wire(self._dataplane.statistics(request.name, request.version))
 
     def repository_index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         """Say which models there are."""
-        return grpc_codec.index_to_wire(self._dataplane.index(ready=request.ready))
+        return records.index_to_wire(self._dataplane.index(ready=request.ready))
 
     def load(self, request: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
         """Load a model."""

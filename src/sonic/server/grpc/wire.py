@@ -144,6 +144,9 @@ class Inbox:
         InvalidRequest
             If one is too large, or begins as none does.
         """
+        if self._buffer is not None and self._filled + len(data) < min(self._length, len(self._buffer)):
+            self._fill(self._buffer, data)  # as most do that a long one comes in
+            return []
         messages: list[tuple[Buffer, bool]] = []
         while data or (self._buffer is not None and self._filled == self._length):
             if self._buffer is None:
