@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,24 +10,13 @@ from hypothesis import strategies as st
 
 from sonic.errors import InvalidRequest, ModelFailed, RegionNotFound, Unsupported
 from sonic.protocol import grpc_codec as codec
-from sonic.protocol.messages import (
-    BatchStatistics,
-    Duration,
-    InferRequest,
-    InferResponse,
-    ModelStatistics,
-    ModelStatus,
-    ServerInfo,
-)
+from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.proto import grpc_service_pb2 as pb
-from sonic.protocol.proto.model_config_pb2 import ModelConfig
-from sonic.specs import DType, ModelSpec, TensorSpec
+from sonic.specs import DType
 from sonic.testing import strategies
 
 if TYPE_CHECKING:
     from sonic.protocol.form import Span
-
-BATCHES = tuple(BatchStatistics(n, Duration(n, 1), Duration(n, 2), Duration(n, 3)) for n in (1, 8))
 
 
 def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtypes: dict[str, DType]) -> None:
@@ -278,37 +266,6 @@ def test_arrays_are_views_of_an_aligned_message() -> None:
     data = codec.request_to_wire(InferRequest("m", {"x": np.arange(100, dtype=np.uint8)}))
     array = codec.request_from_wire(data)[0].inputs["x"]
     assert np.shares_memory(array, np.frombuffer(data, np.uint8))
-
-
-SPEC = ModelSpec(
-    "m",
-    "3",
-    (TensorSpec("a", DType.FP32, (-1, 4)), TensorSpec("b", DType.BYTES, (-1, 1), optional=True)),
-    (TensorSpec("y", DType.BF16, (-1, -1)),),
-    max_batch_size=8,
-    platform="onnxruntime_onnx",
-)
-
-
-def test_spec() -> None:
-    config = ModelConfig(max_batch_size=8)
-    config.input.add(name="b", optional=True)
-    message = codec.spec_to_wire(SPEC, ["1", "3"])
-    assert codec.spec_from_wire(message, config) == SPEC
-    assert codec.spec_from_wire(message, config, "1") == replace(SPEC, version="1")
-    assert codec.spec_from_wire(codec.spec_to_wire(SPEC, ["9", "10"]), config).version == "10"
-
-
-def test_statistics_index_and_server_info() -> None:
-    rows = (
-        ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(8)), 2**41, BATCHES),
-        ModelStatistics("n", "2"),
-    )
-    assert codec.statistics_from_wire(codec.statistics_to_wire(rows)) == rows
-    index = (ModelStatus("m", "1", "READY"), ModelStatus("n", "2", "UNAVAILABLE", "unloaded"))
-    assert codec.index_from_wire(codec.index_to_wire(index)) == index
-    info = ServerInfo("sonic", "1.0", ("statistics",))
-    assert codec.server_info_from_wire(codec.server_info_to_wire(info)) == info
 
 
 def test_reads_what_tritonclient_sends() -> None:

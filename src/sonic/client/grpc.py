@@ -10,7 +10,7 @@ import grpc
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.secure import Credentials
 from sonic.errors import Cancelled, InferenceError, ModelNotFound, Unavailable, Unsupported
-from sonic.protocol import grpc_codec, status
+from sonic.protocol import grpc_codec, records, status
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
@@ -98,18 +98,16 @@ class GrpcTransport:
             config = self._wait(config_call).config
         except Unsupported:  # an extension that not every server has
             config = ModelConfig()
-        return grpc_codec.spec_from_wire(metadata, config, version)
+        return records.spec_from_wire(metadata, config, version)
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
         """Every model version that the server knows of (RepositoryIndex)."""
-        return grpc_codec.index_from_wire(
-            self._call(self._stub.RepositoryIndex, pb.RepositoryIndexRequest(), timeout_s)
-        )
+        return records.index_from_wire(self._call(self._stub.RepositoryIndex, pb.RepositoryIndexRequest(), timeout_s))
 
     def statistics(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelStatistics:
         """Counters of a model (ModelStatistics), all of its clients together."""
         request = pb.ModelStatisticsRequest(name=model, version=version)
-        rows = grpc_codec.statistics_from_wire(self._call(self._stub.ModelStatistics, request, timeout_s))
+        rows = records.statistics_from_wire(self._call(self._stub.ModelStatistics, request, timeout_s))
         if not rows:
             raise ModelNotFound(f"{self._url} has no statistics of model {model!r}")
         return rows[-1]

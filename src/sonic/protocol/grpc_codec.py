@@ -1,9 +1,9 @@
-"""Messages <-> protobuf, for both ends of a gRPC connection.
+"""Requests and responses <-> protobuf, for both ends of a gRPC connection.
 
 ModelInfer and ModelStreamInfer are read and written as bytes, past protobuf's own handling of the raw tensors: an
 array is copied once when a message is written and, if it is aligned there, not at all when one is read (protobuf
-alone copies it three times and twice). Both ends therefore call grpc without a serialiser for these two. Everything
-else is small and goes through the generated classes.
+alone copies it three times and twice). Both ends therefore call grpc without a serialiser for these two. What else
+there is to say is small, and in :mod:`sonic.protocol.records`.
 """
 
 from __future__ import annotations
@@ -16,31 +16,21 @@ from google.protobuf.message import DecodeError
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import tensors
 from sonic.protocol.form import CLASSES, PLAIN, FormReader, span_of, view_of
-from sonic.protocol.messages import (
-    BatchStatistics,
-    Duration,
-    InferRequest,
-    InferResponse,
-    ModelStatistics,
-    ModelStatus,
-    ServerInfo,
-)
-from sonic.protocol.modelconfig import spec_from_parts
+from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.rawfields import join_raw, raw_parts, split_raw
-from sonic.specs import DType, TensorSpec
+from sonic.protocol.tensorlist import read_each
+from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
 
     from sonic.protocol.form import Form, Regions, Span
     from sonic.protocol.messages import Parameter
-    from sonic.protocol.proto import model_config_pb2
     from sonic.protocol.tensors import Buffer
-    from sonic.specs import ModelSpec
 
 _RAW_INPUTS = 7
 _RAW_OUTPUTS = 6
@@ -232,111 +222,7 @@ def stream_from_wire(data: bytes) -> InferResponse:
     return response_from_wire(bytes(responses[-1]))
 
 
-# ---- everything else ------------------------------------------------------------------------------------------------
-
-
-def server_info_to_wire(info: ServerInfo) -> pb.ServerMetadataResponse:
-    """Write what a server says of itself."""
-    return pb.ServerMetadataResponse(name=info.name, version=info.version, extensions=info.extensions)
-
-
-def server_info_from_wire(message: pb.ServerMetadataResponse) -> ServerInfo:
-    """Read what a server says of itself."""
-    return ServerInfo(message.name, message.version, tuple(message.extensions))
-
-
-def spec_to_wire(spec: ModelSpec, versions: Sequence[str] = ()) -> pb.ModelMetadataResponse:
-    """Write a model's metadata, with every version that is served."""
-    message = pb.ModelMetadataResponse(
-        name=spec.name, versions=list(versions) or [spec.version], platform=spec.platform
-    )
-    for target, tensors_ in ((message.inputs, spec.inputs), (message.outputs, spec.outputs)):
-        for tensor in tensors_:
-            target.add(name=tensor.name, datatype=tensor.dtype.name, shape=tensor.shape)
-    return message
-
-
-def spec_from_wire(
-    metadata: pb.ModelMetadataResponse, config: model_config_pb2.ModelConfig, version: str = ""
-) -> ModelSpec:
-    """Read a model's metadata; the configuration adds the largest batch and which inputs are optional.
-
-    Raises
-    ------
-    InvalidRequest
-        If a datatype is not of the protocol.
-    """
-    inputs, outputs = (
-        [TensorSpec(t.name, DType.from_wire(t.datatype), tuple(t.shape)) for t in half]
-        for half in (metadata.inputs, metadata.outputs)
-    )
-    return spec_from_parts(metadata.name, version, list(metadata.versions), metadata.platform, inputs, outputs, config)
-
-
-def statistics_to_wire(rows: Iterable[ModelStatistics]) -> pb.ModelStatisticsResponse:
-    """Write the counters of models."""
-    message = pb.ModelStatisticsResponse()
-    for row in rows:
-        target = message.model_stats.add(
-            name=row.name,
-            version=row.version,
-            last_inference=row.last_inference_ms,
-            inference_count=row.inference_count,
-            execution_count=row.execution_count,
-        )
-        _put_durations(target.inference_stats, row, _REQUEST_PARTS)
-        for batch in row.batches:
-            _put_durations(target.batch_stats.add(batch_size=batch.batch_size), batch, _COMPUTE_PARTS)
-    return message
-
-
-def statistics_from_wire(message: pb.ModelStatisticsResponse) -> tuple[ModelStatistics, ...]:
-    """Read the counters of models."""
-    return tuple(
-        ModelStatistics(
-            name=row.name,
-            version=row.version,
-            inference_count=row.inference_count,
-            execution_count=row.execution_count,
-            last_inference_ms=row.last_inference,
-            batches=tuple(
-                BatchStatistics(batch.batch_size, **_durations(batch, _COMPUTE_PARTS)) for batch in row.batch_stats
-            ),
-            **_durations(row.inference_stats, _REQUEST_PARTS),
-        )
-        for row in message.model_stats
-    )
-
-
-def index_to_wire(rows: Iterable[ModelStatus]) -> pb.RepositoryIndexResponse:
-    """Write the repository index."""
-    message = pb.RepositoryIndexResponse()
-    for row in rows:
-        message.models.add(name=row.name, version=row.version, state=row.state, reason=row.reason)
-    return message
-
-
-def index_from_wire(message: pb.RepositoryIndexResponse) -> tuple[ModelStatus, ...]:
-    """Read the repository index."""
-    return tuple(ModelStatus(row.name, row.version, row.state, row.reason) for row in message.models)
-
-
 # ---- parts ----------------------------------------------------------------------------------------------------------
-
-
-_COMPUTE_PARTS = ("compute_input", "compute_infer", "compute_output")
-_REQUEST_PARTS = ("success", "fail", "queue", *_COMPUTE_PARTS, "cache_hit", "cache_miss")
-
-
-def _put_durations(target: Any, source: ModelStatistics | BatchStatistics, names: Iterable[str]) -> None:
-    for name in names:
-        duration: Duration = getattr(source, name)
-        part = getattr(target, name)
-        part.count, part.ns = duration.count, duration.total_ns
-
-
-def _durations(source: Any, names: Iterable[str]) -> dict[str, Duration]:
-    return {name: Duration(getattr(source, name).count, getattr(source, name).ns) for name in names}
 
 
 def _describe(target: Any, name: str, array: np.ndarray, dtype: DType) -> Buffer:
@@ -354,31 +240,20 @@ def _tensors(
     holes = len(raw) == len(described) > expected
     if raw and len(raw) != expected and not holes:
         raise InvalidRequest(f"{expected} {what}s need as many raw contents, given {len(raw)}")
-    contents = iter(raw)
-    arrays: dict[str, np.ndarray] = {}
-    dtypes: dict[str, DType] = {}
-    for tensor, span in zip(described, spans, strict=True):
-        name = tensor.name
-        try:
-            if name in arrays:
-                raise InvalidRequest("given twice")
-            dtype = DType.from_wire(tensor.datatype)
-            content = next(contents) if raw and (span is None or holes) else None
-            if (content is not None or span is not None) and tensor.HasField("contents"):
-                raise InvalidRequest(f"has both contents and {'raw contents' if span is None else 'shared memory'}")
-            if span is not None:
-                if content:
-                    raise InvalidRequest("has both raw contents and shared memory")
-                arrays[name] = tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
-            elif content is None:
-                arrays[name] = _typed(tensor, dtype)
-            else:
-                arrays[name] = tensors.from_wire(content, dtype, tensor.shape)
-        except (InvalidRequest, Unsupported) as error:
-            raise type(error)(f"{what} {name!r}: {error}") from None
-        if dtype is DType.BF16:
-            dtypes[name] = dtype
-    return arrays, dtypes
+    contents, places = iter(raw), iter(spans)
+
+    def read(tensor: Any, dtype: DType) -> np.ndarray:
+        span = next(places)
+        content = next(contents) if raw and (span is None or holes) else None
+        if (content is not None or span is not None) and tensor.HasField("contents"):
+            raise InvalidRequest(f"has both contents and {'raw contents' if span is None else 'shared memory'}")
+        if span is not None:
+            if content:
+                raise InvalidRequest("has both raw contents and shared memory")
+            return tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
+        return _typed(tensor, dtype) if content is None else tensors.from_wire(content, dtype, tensor.shape)
+
+    return read_each(what, described, read)
 
 
 def _span(what: str, tensor: Any) -> Span | None:

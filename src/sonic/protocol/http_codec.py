@@ -15,13 +15,14 @@ import msgspec
 import numpy as np
 
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported, shown
-from sonic.protocol import grpc_codec, tensors
+from sonic.protocol import records, tensors
 from sonic.protocol.form import BINARY, CLASSES, FormReader, flag, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
 from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.protocol.protojson import from_document, to_document
+from sonic.protocol.tensorlist import read_each
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -255,22 +256,22 @@ def error_from_wire(body: bytes) -> str:
 
 def server_info_to_wire(info: ServerInfo) -> bytes:
     """Write what a server says of itself."""
-    return encode(to_document(grpc_codec.server_info_to_wire(info)))
+    return encode(to_document(records.server_info_to_wire(info)))
 
 
 def server_info_from_wire(body: bytes) -> ServerInfo:
     """Read what a server says of itself."""
-    return grpc_codec.server_info_from_wire(_answer(body, pb.ServerMetadataResponse))
+    return records.server_info_from_wire(_answer(body, pb.ServerMetadataResponse))
 
 
 def spec_to_wire(spec: ModelSpec, versions: Sequence[str] = ()) -> bytes:
     """Write a model's metadata, with every version that is served."""
-    return encode(to_document(grpc_codec.spec_to_wire(spec, versions)))
+    return encode(to_document(records.spec_to_wire(spec, versions)))
 
 
 def spec_from_wire(metadata: bytes, config: bytes, version: str = "") -> ModelSpec:
     """Read a model's metadata; the configuration adds the largest batch and which inputs are optional."""
-    return grpc_codec.spec_from_wire(_answer(metadata, pb.ModelMetadataResponse), config_from_wire(config), version)
+    return records.spec_from_wire(_answer(metadata, pb.ModelMetadataResponse), config_from_wire(config), version)
 
 
 def config_to_wire(config: ModelConfig) -> bytes:
@@ -285,22 +286,22 @@ def config_from_wire(body: bytes) -> ModelConfig:
 
 def statistics_to_wire(rows: Iterable[ModelStatistics]) -> bytes:
     """Write the counters of models."""
-    return encode(to_document(grpc_codec.statistics_to_wire(rows)))
+    return encode(to_document(records.statistics_to_wire(rows)))
 
 
 def statistics_from_wire(body: bytes) -> tuple[ModelStatistics, ...]:
     """Read the counters of models."""
-    return grpc_codec.statistics_from_wire(_answer(body, pb.ModelStatisticsResponse))
+    return records.statistics_from_wire(_answer(body, pb.ModelStatisticsResponse))
 
 
 def index_to_wire(rows: Iterable[ModelStatus]) -> bytes:
     """Write the repository index, which is an array over HTTP."""
-    return encode(to_document(grpc_codec.index_to_wire(rows))["models"])
+    return encode(to_document(records.index_to_wire(rows))["models"])
 
 
 def index_from_wire(body: bytes) -> tuple[ModelStatus, ...]:
     """Read the repository index."""
-    return grpc_codec.index_from_wire(_answer(body, pb.RepositoryIndexResponse, "models"))
+    return records.index_from_wire(_answer(body, pb.RepositoryIndexResponse, "models"))
 
 
 def _answer(body: bytes, kind: type[M], member: str = "") -> M:
@@ -323,38 +324,29 @@ def _write(name: str, array: np.ndarray, dtype: DType, tail: list[Buffer]) -> _T
 def _read(
     what: str, listed: list[_Tensor], tail: memoryview, regions: Regions | None
 ) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
-    arrays: dict[str, np.ndarray] = {}
-    dtypes: dict[str, DType] = {}
     position = 0
-    for tensor in listed:
-        try:
-            if tensor.name in arrays:
-                raise InvalidRequest("given twice")
-            span = span_of(tensor.parameters)
-            dtype = DType.from_wire(tensor.datatype)
-            size = tensor.parameters.get("binary_data_size")
-            if span is not None:
-                if tensor.data is not None or size is not None:
-                    raise InvalidRequest("has both shared memory and data")
-                arrays[tensor.name] = tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
-            elif size is not None:
-                if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - position:
-                    raise InvalidRequest(
-                        f"binary_data_size is {shown(size)}, and {len(tail) - position} bytes are left"
-                    )
-                if tensor.data is not None:
-                    raise InvalidRequest("has both data and binary_data_size")
-                arrays[tensor.name] = tensors.from_wire(tail[position : position + size], dtype, tensor.shape)
-                position += size
-            elif tensor.data is not None:
-                _refuse_halves(dtype)
-                arrays[tensor.name] = tensors.from_values(tensor.data, dtype, tensor.shape)
-            else:
-                raise InvalidRequest("has neither data nor binary_data_size")
-        except (InvalidRequest, Unsupported) as error:
-            raise type(error)(f"{what} {tensor.name!r}: {error}") from None
-        if dtype is DType.BF16:
-            dtypes[tensor.name] = dtype
+
+    def read(tensor: _Tensor, dtype: DType) -> np.ndarray:
+        nonlocal position
+        span = span_of(tensor.parameters)
+        size = tensor.parameters.get("binary_data_size")
+        if span is not None:
+            if tensor.data is not None or size is not None:
+                raise InvalidRequest("has both shared memory and data")
+            return tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
+        if size is not None:
+            if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - position:
+                raise InvalidRequest(f"binary_data_size is {shown(size)}, and {len(tail) - position} bytes are left")
+            if tensor.data is not None:
+                raise InvalidRequest("has both data and binary_data_size")
+            position += size
+            return tensors.from_wire(tail[position - size : position], dtype, tensor.shape)
+        if tensor.data is None:
+            raise InvalidRequest("has neither data nor binary_data_size")
+        _refuse_halves(dtype)
+        return tensors.from_values(tensor.data, dtype, tensor.shape)
+
+    arrays, dtypes = read_each(what, listed, read)
     if position != len(tail):
         raise InvalidRequest(f"{len(tail) - position} bytes of the binary tail belong to no {what}")
     return arrays, dtypes
