@@ -55,8 +55,8 @@ bench-server: $(VENV)/.dev ## what serving costs, by each transport; needs h2loa
 PEERS ?= nvidia-pytriton kserve litserve mlserver
 bench-peers: $(PEERS:%=build/peers/%) ## install other servers for bench-server to stand beside, 1.5 GB in build/peers
 
-build/peers/%: | $(BIN)/python
-	$(BIN)/python -m venv $@.part
+build/peers/%:
+	$(PYTHON) -m venv $@.part
 	$@.part/bin/python -m pip --disable-pip-version-check -q install $* onnxruntime
 	mv $@.part $@
 

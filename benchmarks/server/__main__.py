@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cases", type=_names(cases), default=cases, help=f"of {', '.join(cases)}")
     parser.add_argument("--transports", type=_names(transports), default=transports, help=f"of {', '.join(transports)}")
     parser.add_argument(
-        "--clients", type=_numbers, default=[], help="numbers of clients, as 1,16; by default each case's own"
+        "--clients", type=_client_numbers, default=[], help="numbers of clients, as 1,16; by default each case's own"
     )
     parser.add_argument(
         "--servers",
@@ -102,11 +102,11 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
     return read
 
 
-def _numbers(text: str) -> list[int]:
-    numbers = [int(word) for word in text.split(",")]
-    if min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"at least one client, given {text}")
-    return numbers
+def _client_numbers(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise argparse.ArgumentTypeError(f"numbers from 1, separated by commas; given {text}")
+    return [int(word) for word in words]
 
 
 if __name__ == "__main__":

@@ -117,6 +117,7 @@ def _of_floor(ours: Sequence[Point], floors: Mapping[str, Sequence[Sample]]) -> 
         if best is not None:
             name = f"{case}: {best.transport}, {best.clients} clients / in process"
             yield Figure.of(name, _ratios(best.samples, floors[case]), goal)
+            yield from _by_cpu(name, best.samples, floors[case])
 
 
 def _of_size(ours: Sequence[Point]) -> Iterator[Figure]:
@@ -145,6 +146,7 @@ def _of_peers(ours: Sequence[Point], held: Sequence[Point]) -> Iterator[Figure]:
         if its is not None and best is not None:
             name = f"{case}, {clients} clients: {best.transport} / {server} {its.transport}"
             yield Figure.of(name, _ratios(best.samples, its.samples))
+            yield from _by_cpu(name, best.samples, its.samples)
 
 
 def two_cores(server: str) -> str:
@@ -155,6 +157,13 @@ def two_cores(server: str) -> str:
 def _best(points: Sequence[Point], case: str, clients: int | None, transports: Sequence[str]) -> Point | None:
     fit = [p for p in points if p.case == case and p.transport in transports and clients in (None, p.clients)]
     return max(fit, key=lambda point: point.per_s, default=None)
+
+
+def _by_cpu(name: str, above: Sequence[Sample], below: Sequence[Sample]) -> Iterator[Figure]:
+    """Yield how many requests the one makes of the processor time of one of the other: on a busy machine, too."""
+    above_ms, below_ms = (median(sample.cpu_ms for sample in samples) for samples in (above, below))
+    if above_ms and below_ms:  # the system counts it in steps
+        yield Figure.of(f"{name}, by processor time", [below_ms / above_ms])
 
 
 def _ratios(above: Sequence[Sample], below: Sequence[Sample]) -> list[float]:

@@ -18,16 +18,25 @@ if TYPE_CHECKING:
 _WARM_UP_S = 0.3
 
 
-class WrongAnswersError(RuntimeError):
-    """Not every answer under load was right."""
-
-
 @dataclass(frozen=True)
 class Sample:
-    """One repeat: requests a second, and the server's processor time of each in milliseconds."""
+    """One repeat.
+
+    Parameters
+    ----------
+    per_s : float
+        Requests a second.
+    cpu_ms : float
+        The server's processor time of a request, in milliseconds.
+    """
 
     per_s: float
     cpu_ms: float
+
+    @property
+    def cores(self) -> float:
+        """Cores that the server kept busy: with one, below 1 it waited, for requests or for others on its core."""
+        return self.per_s * self.cpu_ms / 1000
 
 
 @dataclass(frozen=True)
@@ -77,12 +86,12 @@ def sample(
 
     Raises
     ------
-    WrongAnswersError
+    WrongAnswerError
         If an answer was an error or wrong.
     RuntimeError
         If the load generator or the server failed.
     """
-    answer_bytes = _ask(request, outputs, shared)
+    answer_bytes = wire.ask(request, outputs, shared)
     h2load.run(request, clients, _WARM_UP_S, cores)
     target.settle()
     before_s = target.cpu_s()
@@ -90,7 +99,7 @@ def sample(
     cpu_s = target.cpu_s() - before_s
     check(load, answer_bytes, clients)
     target.settle()
-    _ask(request, outputs, shared)
+    wire.ask(request, outputs, shared)
     return Sample(load.done / load.elapsed_s, 1000 * cpu_s / load.done)
 
 
@@ -99,23 +108,16 @@ def check(load: h2load.Load, answer_bytes: int, clients: int) -> None:
 
     Raises
     ------
-    WrongAnswersError
+    WrongAnswerError
         If not.
     """
     if load.failed:
-        raise WrongAnswersError(f"{load.failed} of {load.done} requests failed")
+        raise wire.WrongAnswerError(f"{load.failed} of {load.done} requests failed")
     if not load.done:
-        raise WrongAnswersError(f"no answer within {load.elapsed_s:g} s")
+        raise wire.WrongAnswerError(f"no answer within {load.elapsed_s:g} s")
     # An answer a client may have been under way when the time was up; its bytes count, and it does not.
     excess = load.data_bytes - load.done * answer_bytes
     if not 0 <= excess <= clients * answer_bytes:
-        raise WrongAnswersError(
+        raise wire.WrongAnswerError(
             f"{load.done} answers of {answer_bytes} bytes each, and {load.data_bytes} bytes came: some are errors"
         )
-
-
-def _ask(request: wire.Request, outputs: Mapping[str, np.ndarray], shared: wire.Region | None) -> int:
-    try:
-        return wire.ask(request, outputs, shared)
-    except AssertionError as error:
-        raise WrongAnswersError(" ".join(str(error).split())[:300]) from error

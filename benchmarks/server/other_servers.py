@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / "build" / "peers"
+_PORTS = range(20_000, 32_000)
 _SCRIPTS = Path(__file__).with_name("peers")
 
 
@@ -30,12 +32,14 @@ class Peer:
     Parameters
     ----------
     name : str
-        Of its script, and in the report.
+        In the report.
     package : str
         What is installed, and the name of its environment.
+    script : str
+        That its environment runs.
     ready : str
         Path that answers with 200 once it serves a model, whose name stands for ``{}``.
-    grpc, http : bool
+    grpc, http, shm : bool
         What it speaks.
     batches : bool
         Whether it merges requests the way the cases with dynamic batching mean.
@@ -43,9 +47,11 @@ class Peer:
 
     name: str
     package: str
+    script: str
     ready: str = "/v2/models/{}/ready"
     grpc: bool = True
     http: bool = True
+    shm: bool = False
     batches: bool = False
 
     @property
@@ -62,10 +68,10 @@ class Peer:
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("pytriton", "nvidia-pytriton", batches=True),
-        Peer("kserve", "kserve"),
-        Peer("litserve", "litserve", ready="/health", grpc=False),
-        Peer("mlserver", "mlserver", http=False),
+        Peer("triton-python", "nvidia-pytriton", "serve_triton.py", shm=True, batches=True),
+        Peer("kserve", "kserve", "serve_kserve.py"),
+        Peer("litserve", "litserve", "serve_litserve.py", ready="/health", grpc=False),
+        Peer("mlserver", "mlserver", "serve_mlserver.py", http=False),
     )
 }
 
@@ -108,7 +114,7 @@ def peer_server(
         )
     )
     http, grpc = _free_ports(2)
-    command = [peer.python, _SCRIPTS / f"serve_{peer.name}.py", told, http, grpc]
+    command = [peer.python, _SCRIPTS / peer.script, told, http, grpc]
     with running([str(word) for word in command], cores, log) as process:
         urls = [f"http://127.0.0.1:{http}{peer.ready.format(case.name)}" for case in cases]
         wait_until(lambda: all(map(_answers, urls)), peer.name, process, log)
@@ -117,6 +123,7 @@ def peer_server(
             process.pid,
             grpc=f"127.0.0.1:{grpc}" if peer.grpc else "",
             http=f"127.0.0.1:{http}" if peer.http else "",
+            shm=peer.shm,
         )
 
 
@@ -128,9 +135,17 @@ def _answers(url: str) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on: these servers cannot choose their own."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
+    """Find ports that nobody listens on: these servers cannot choose their own.
+
+    They are not of those that connections of clients get, which may be taken again at any moment.
+    """
+    free: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:  # taken
+            continue
+        free.append(port)
+        if len(free) == count:
+            return free
+    raise RuntimeError(f"no {count} free ports from {_PORTS.start} to {_PORTS.stop}")

@@ -42,6 +42,10 @@ _ALIGNMENT = 64
 _PREFIX_BYTES = 5  # of a message of gRPC: whether it is compressed, and its length
 
 
+class WrongAnswerError(RuntimeError):
+    """An answer, or some of the answers under load, were not what the model computes."""
+
+
 @dataclass(frozen=True)
 class Transport:
     """A way to a server: a protocol, over TCP or a Unix domain socket, tensors in the message or in shared memory."""
@@ -191,16 +195,23 @@ def ask(request: Request, outputs: Mapping[str, np.ndarray], shared: Region | No
     ------
     RuntimeError
         If the answer is an error.
-    AssertionError
-        If it is wrong.
+    WrongAnswerError
+        If it is none, or has other values.
     """
     if shared is not None:
         shared.clear()
-    answer, arrays = _ask_http(request, shared) if request.http1 else _ask_grpc(request, shared)
+    try:
+        answer_bytes, arrays = _ask_http(request, shared) if request.http1 else _ask_grpc(request, shared)
+    except (ValueError, KeyError) as error:  # of decoding
+        raise WrongAnswerError(f"{request.url}: an answer that cannot be read: {error}") from error
     for name, right in outputs.items():
-        given = arrays[name] if shared is None else shared.output(name, right)
-        np.testing.assert_allclose(given, right, rtol=1e-4, atol=1e-5, err_msg=f"{request.url}: output {name!r}")
-    return answer
+        given = arrays.get(name) if shared is None else shared.output(name, right)
+        if given is None or given.shape != right.shape:
+            shape = "nothing" if given is None else list(given.shape)
+            raise WrongAnswerError(f"{request.url}: output {name!r} has the shape {list(right.shape)}, given {shape}")
+        if not np.allclose(given, right, rtol=1e-4, atol=1e-5):
+            raise WrongAnswerError(f"{request.url}: output {name!r} is off by {np.abs(given - right).max():g}")
+    return answer_bytes
 
 
 def _grpc(case: Case, shared: Region | None) -> bytes:

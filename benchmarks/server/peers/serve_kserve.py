@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kserve import InferOutput, InferResponse, Model, ModelServer
+from kserve import InferOutput, InferResponse, Model, ModelServer, model_server
 from served import options
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class _Model(Model):
 def main() -> None:
     """Serve until SIGTERM."""
     given = options()
+    for direction in ("send", "receive"):
+        setattr(model_server.args, f"grpc_max_{direction}_message_length", -1)
     server = ModelServer(http_port=given.http_port, grpc_port=given.grpc_port, workers=1)
     server.start([_Model(model) for model in given.load()])
 

@@ -54,11 +54,12 @@ class Served:
 
 @dataclass(frozen=True)
 class Options:
-    """What a peer is told: models to load, and ports."""
+    """What a peer is told: models to load, ports, and a folder for its files."""
 
     models: list[dict[str, object]]
     http_port: int
     grpc_port: int
+    folder: Path
 
     def load(self) -> list[Served]:
         """Load the models."""
@@ -72,7 +73,7 @@ def options() -> Options:
     parser.add_argument("http_port", type=int)
     parser.add_argument("grpc_port", type=int)
     given = parser.parse_args()
-    return Options(json.loads(given.models.read_text()), given.http_port, given.grpc_port)
+    return Options(json.loads(given.models.read_text()), given.http_port, given.grpc_port, given.models.parent)
 
 
 def _tensor(node: ort.NodeArg) -> Tensor:

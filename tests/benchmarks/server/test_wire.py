@@ -1,0 +1,92 @@
+"""Requests of the benchmark against a server of Sonic, in this process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import sonic
+from benchmarks.server import floor, wire
+from benchmarks.server.cases import CASES
+from benchmarks.server.processes import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CASE = next(case for case in CASES if case.name == "dense16")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wire")
+    model = CASE.write(folder / "models")
+    sockets = {kind: folder / f"{kind}.sock" for kind in ("grpc", "http")}
+    with sonic.serve(folder / "models", grpc_socket=sockets["grpc"], http_socket=sockets["http"]) as server:
+        target = Target(
+            "sonic",
+            0,
+            server.grpc_url.removeprefix("grpc://"),
+            server.http_url.removeprefix("http://"),
+            str(sockets["grpc"]),
+            str(sockets["http"]),
+            shm=True,
+        )
+        yield target, floor.right_outputs(CASE, model)
+
+
+@pytest.mark.parametrize("name", wire.TRANSPORTS)
+def test_a_request_is_answered_by_each_way(name: str, served, tmp_path: Path) -> None:
+    target, outputs = served
+    way = wire.TRANSPORTS[name]
+    with wire.region(CASE, target, outputs) as region:
+        shared = region if way.shm else None
+        request = wire.write(CASE, way, target, tmp_path, shared)
+        answer_bytes = wire.ask(request, outputs, shared)
+        assert answer_bytes == wire.ask(request, outputs, shared)
+    assert name == way.name
+    assert request.body.stat().st_size > CASE.request_bytes or way.shm
+
+
+def test_a_request_with_shared_memory_is_small_whatever_its_tensors(served, tmp_path: Path) -> None:
+    target, outputs = served
+    large = replace(CASE, shapes={"in": (16000, 15)})
+    with wire.region(large, target, outputs) as region:
+        for name in ("grpc-shm", "http-shm"):
+            assert wire.write(large, wire.TRANSPORTS[name], target, tmp_path, region).body.stat().st_size < 500
+
+
+@pytest.mark.parametrize("name", wire.TRANSPORTS)
+def test_a_wrong_answer_is_told_from_a_right_one(name: str, served, tmp_path: Path) -> None:
+    target, outputs = served
+    way = wire.TRANSPORTS[name]
+    wrong = {name: array + 1 for name, array in outputs.items()}
+    with wire.region(CASE, target, outputs) as region:
+        shared = region if way.shm else None
+        request = wire.write(CASE, way, target, tmp_path, shared)
+        with pytest.raises(wire.WrongAnswerError, match="output 'out' is off by 1"):
+            wire.ask(request, wrong, shared)
+
+
+@pytest.mark.parametrize("name", ["grpc", "http"])
+def test_an_answer_of_another_shape_is_wrong(name: str, served, tmp_path: Path) -> None:
+    target, _ = served
+    request = wire.write(CASE, wire.TRANSPORTS[name], target, tmp_path, None)
+    with pytest.raises(wire.WrongAnswerError, match=r"has the shape \[15, 1\], given \[16, 1\]"):
+        wire.ask(request, {"out": np.zeros((15, 1), np.float32)}, None)
+
+
+@pytest.mark.parametrize("name", ["grpc", "http"])
+def test_an_error_is_no_answer(name: str, served, tmp_path: Path) -> None:
+    target, outputs = served
+    unknown = replace(CASE, name="absent")
+    request = wire.write(unknown, wire.TRANSPORTS[name], target, tmp_path, None)
+    with pytest.raises(RuntimeError, match="absent"):
+        wire.ask(request, outputs, None)
+
+
+def test_a_server_without_sockets_or_shared_memory_offers_two_ways() -> None:
+    target = Target("other", 0, grpc="h:1", http="h:2")
+    assert [name for name, way in wire.TRANSPORTS.items() if way.reaches(target)] == ["grpc", "http"]
