@@ -12,11 +12,13 @@ from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.testing.hostile.values import damaged, infer_documents, integers, mostly, names, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
     from hypothesis.strategies import DrawFn, SearchStrategy
+
+    from sonic.testing.hostile.values import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,13 @@ class Call:
 
 
 @st.composite
-def calls(draw: DrawFn, models: Sequence[str], tensors: Sequence[str] = ("in0",), regions: Sequence[str] = ()) -> Call:
-    """Draw a call of `inference.GRPCInferenceService` to a server with models, inputs and regions of those names."""
+def calls(draw: DrawFn, models: Mapping[str, Inputs], regions: Sequence[str] = ()) -> Call:
+    """Draw a call of `inference.GRPCInferenceService`; the parameters are those of `exchanges`."""
     if draw(st.booleans()):
-        message: Message = infer_message(*draw(infer_documents(tensors, regions)))
-        message.model_name = draw(mostly(st.sampled_from(models), names))  # type: ignore[attr-defined]
-        message.model_version = draw(st.sampled_from(("", "", "1", "9", "..", "9" * 5000)))  # type: ignore[attr-defined]
+        name = draw(st.sampled_from(list(models)))
+        message: Any = infer_message(*draw(infer_documents(models[name], regions)))
+        message.model_name = draw(mostly(st.just(name), names))
+        message.model_version = draw(mostly(st.sampled_from(("", "1")), st.sampled_from(("9", "..", "9" * 5000))))
         method = "ModelInfer"
     else:
         method, kind = draw(st.sampled_from(_METHODS))
@@ -123,7 +126,7 @@ def infer_message(document: dict[str, Any], tail: bytes) -> pb.ModelInferRequest
             elif isinstance(value, float):
                 target.contents.fp32_contents.append(value)
             elif isinstance(value, int) and -(2**31) <= value < 2**31:
-                target.contents.int_contents.append(value)
+                target.contents.int_contents.append(int(value))
     wanted = document.get("outputs", ())
     for output in wanted if isinstance(wanted, list) else ():
         if isinstance(output, dict) and isinstance(output.get("name"), str):

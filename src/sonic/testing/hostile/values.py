@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -10,12 +12,21 @@ from hypothesis import strategies as st
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hypothesis.strategies import DrawFn, SearchStrategy
 
+    Inputs = Mapping[str, str]
+    """What a model takes: names, and the datatype of each."""
+
     Infer = tuple[dict[str, Any], bytes]
     """The JSON of an infer request, and its binary tail."""
+
+
+def mostly(good: SearchStrategy[Any], bad: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    """Draw from the first, and from the other now and then."""
+    return st.integers(0, 11).flatmap(lambda chance: bad if chance == 7 else good)
+
 
 INTEGERS = (0, 1, -1, 2, 3, 64, 65, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1, -(2**63))
 NAMES = (
@@ -49,17 +60,14 @@ texts: SearchStrategy[str] = (
 _numbers: SearchStrategy[int | float] = integers | st.floats() | st.sampled_from((10**4000, 1e308, 5e-324))
 scalars: SearchStrategy[Any] = st.none() | st.booleans() | _numbers | texts | st.just("\ud800")
 
+_parameters = mostly(st.integers(0, 10**6) | st.booleans(), scalars)
+
 json_values: SearchStrategy[Any] = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
 """What ``json`` can write, NaN, numbers of thousands of digits and halves of characters among it."""
-
-
-def mostly(good: SearchStrategy[Any], bad: SearchStrategy[Any]) -> SearchStrategy[Any]:
-    """Draw from the first, and from the other now and then."""
-    return st.one_of(good, good, good, bad)
 
 
 @st.composite
@@ -82,7 +90,7 @@ def json_bytes(document: Any) -> bytes:
 def json_bodies(draw: DrawFn, documents: SearchStrategy[Any]) -> bytes:
     """Draw a body: a document as it is, damaged, nested beyond measure, or in another encoding."""
     body = json_bytes(draw(documents))
-    how = draw(st.sampled_from(("plain", "plain", "plain", "damaged", "deep", "utf-16")))
+    how = draw(mostly(st.just("plain"), st.sampled_from(("damaged", "deep", "utf-16"))))
     if how == "damaged":
         return draw(damaged(body))
     if how == "deep":
@@ -91,50 +99,72 @@ def json_bodies(draw: DrawFn, documents: SearchStrategy[Any]) -> bytes:
 
 
 @st.composite
-def infer_documents(draw: DrawFn, tensors: Sequence[str], regions: Sequence[str] = ()) -> Infer:
-    """Draw an infer request for inputs of those names, and for regions of shared memory of those names.
+def infer_documents(draw: DrawFn, inputs: Inputs, regions: Sequence[str] = ()) -> Infer:
+    """Draw an infer request, of which most parts are right.
 
-    Sizes, shapes, datatypes and data agree with each other often, and not always.
+    Parameters
+    ----------
+    inputs : mapping of str to str
+        Name and datatype of what the model takes.
+    regions : sequence of str
+        Shared memory that is registered.
     """
-    tail = b""
-    inputs = []
-    for _ in range(draw(st.integers(0, 3))):
-        name = draw(mostly(st.sampled_from(tensors), names))
-        datatype = draw(mostly(st.sampled_from([dtype.name for dtype in DType]), texts))
-        shape = draw(mostly(st.lists(st.integers(0, 3), max_size=3), st.lists(integers, max_size=70)))
-        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
-        how = draw(st.sampled_from(("binary", "data", "shared", "none")))
-        if how == "binary":
-            content = draw(st.binary(max_size=24) | st.integers(0, 3).map(lambda n: b"\xff\xff\xff\xff" * n))
-            tail += content
-            tensor["parameters"] = {"binary_data_size": draw(mostly(st.just(len(content)), json_values))}
-        elif how == "data":
-            values = st.lists(scalars, max_size=9)
-            tensor["data"] = draw(mostly(values, values.map(lambda flat: [flat, [flat]])))
-        elif how == "shared":
-            tensor["parameters"] = draw(_places(regions))
-        inputs.append(tensor)
-    document: dict[str, Any] = {"inputs": inputs}
+    rank, tail, tensors = draw(st.integers(1, 2)), b"", []
+    shape = draw(st.lists(st.integers(0, 3), min_size=rank, max_size=rank))
+    for known, datatype in inputs.items():
+        tensor, content = draw(_tensors(known, datatype, shape, regions))
+        tensors.append(tensor)
+        tail += content
+    if draw(st.integers(0, 9)) == 9:
+        tensors = draw(st.lists(st.sampled_from(tensors), max_size=4)) if tensors else tensors
+    document: dict[str, Any] = {"inputs": tensors}
     if draw(st.booleans()):
-        document["outputs"] = [
-            {"name": draw(mostly(st.sampled_from(("y", "out0")), names)), "parameters": draw(_wanted(regions))}
-            for _ in range(draw(st.integers(0, 2)))
-        ]
+        outputs = st.fixed_dictionaries(
+            {"name": mostly(st.sampled_from(("y", "out0")), names), "parameters": _wanted(regions)}
+        )
+        document["outputs"] = draw(st.lists(outputs, max_size=2))
     if draw(st.booleans()):
-        known = st.sampled_from(("timeout", "priority", "binary_data_output", "sequence_id", "classification"))
-        document["parameters"] = draw(st.dictionaries(known | names, scalars, max_size=3))
-    if draw(st.integers(0, 4)) == 0:
+        known_names = st.sampled_from(("timeout", "priority", "binary_data_output", "sequence_id", "classification"))
+        document["parameters"] = draw(st.dictionaries(mostly(known_names, names), _parameters, max_size=2))
+    if draw(st.integers(0, 11)) == 7:
         victim = draw(st.sampled_from(("inputs", "outputs", "parameters", "id")))
         document[victim] = draw(json_values)
     return document, tail
 
 
 @st.composite
-def _places(draw: DrawFn, regions: Sequence[str]) -> dict[str, Any]:
+def _tensors(
+    draw: DrawFn, name: str, datatype: str, shape: list[int], regions: Sequence[str]
+) -> tuple[dict[str, Any], bytes]:
+    content = b""
+    tensor: dict[str, Any] = {
+        "name": draw(mostly(st.just(name), names)),
+        "datatype": draw(mostly(st.just(datatype), texts | st.sampled_from([dtype.name for dtype in DType]))),
+        "shape": draw(mostly(st.just(shape), st.lists(integers, max_size=70))),
+    }
+    how = draw(st.sampled_from(("binary", "binary", "data", "shared", "none") if regions else ("binary", "data")))
+    count = prod(shape)
+    if how == "binary":
+        size = DType[datatype].wire_size
+        content = struct.pack("<I1s", 1, b"a") * count if size is None else draw(st.binary(min_size=1)) * count * size
+        content = content[: count * size] if size is not None else content
+        content = draw(mostly(st.just(content), st.binary(max_size=24) | st.just(b"\xff" * 4 * count)))
+        tensor["parameters"] = {"binary_data_size": draw(mostly(st.just(len(content)), json_values))}
+    elif how == "data":
+        right = st.just("a") if datatype == "BYTES" else st.booleans() if datatype == "BOOL" else st.integers(0, 3)
+        values = st.lists(mostly(right, scalars), min_size=count, max_size=count)
+        tensor["data"] = draw(mostly(values, values.map(lambda flat: [flat, [flat]])))
+    elif how == "shared":
+        tensor["parameters"] = draw(_places(regions, count * (DType[datatype].wire_size or 5)))
+    return tensor, content
+
+
+@st.composite
+def _places(draw: DrawFn, regions: Sequence[str], size: int = 64) -> dict[str, Any]:
     region = draw(mostly(st.sampled_from(regions), names)) if regions else draw(names)
     place: dict[str, Any] = {
         "shared_memory_region": region,
-        "shared_memory_byte_size": draw(mostly(st.integers(0, 5000), integers)),
+        "shared_memory_byte_size": draw(mostly(st.just(size), integers)),
     }
     if draw(st.booleans()):
         place["shared_memory_offset"] = draw(mostly(st.integers(0, 5000), integers))
