@@ -6,7 +6,11 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 # A CPU build of PyTorch for the tests and the training; set TORCH= to keep one that is installed already.
 TORCH  ?= torch==2.13.0
 
-.PHONY: demo test check bench bench-server bench-peers docs docs-serve proto train wheel format clean help
+# Of fuzzing: for each target, and which.
+FUZZ_SECONDS ?= 60
+FUZZ ?=
+
+.PHONY: demo test check fuzz bench bench-server bench-peers docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -23,6 +27,10 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(if $(TORCH),$(PIP) install '$(TORCH)')
 	$(PIP) install --only-binary pythia8mc,fastjet -e '.[dev,plots,parquet,train]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) install -e '.[fuzz]'
 	@touch $@
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml
@@ -44,6 +52,9 @@ check: $(VENV)/.dev      ## ruff, mypy --strict, the import rules
 format: $(VENV)/.dev     ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(VENV)/.fuzz      ## every reader of bytes, and a live server; FUZZ_SECONDS= for each, FUZZ=name for one of them
+	PYTHONPATH=tools $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 bench: $(VENV)/.dev      ## the figures: ratios within one run; BENCH=name for one of them
 	$(BIN)/python benchmarks/run.py $(BENCH)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fuzz.judge import MAX_MESSAGE_BYTES, MODELS, REGION, Judge, write_models
-from fuzz.wires import http2_seeds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzz.judge import MAX_MESSAGE_BYTES, MODELS, REGION, Judge, write_models
+from fuzz.wires import http2_seeds
 from sonic.server.app import serve
 from sonic.testing import hostile
 

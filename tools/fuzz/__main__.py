@@ -53,7 +53,7 @@ def _reader(name: str, seconds: int) -> tuple[int, str]:
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "fuzz.codecs", name, str(folder), f"-max_total_time={seconds}", *_OPTIONS]
     done = subprocess.run(
-        [*command, f"-artifact_prefix={folder}/"], capture_output=True, text=True, check=False, errors="replace"
+        [*command, f"-artifact_prefix={folder}/corpus/"], capture_output=True, text=True, check=False, errors="replace"
     )
     found = re.search(r"stat::number_of_executed_units:\s+(\d+)", done.stderr)
     count = int(found[1]) if found else 0
