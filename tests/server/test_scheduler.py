@@ -83,11 +83,11 @@ class Bench:
         self.made: list[Scheduler] = []
 
     def scheduler(
-        self, policy: BatchPolicy | None = None, count: int = 1, rows: Rows | None = None, *, steady: bool = False
+        self, policy: BatchPolicy | None = None, count: int = 1, rows: Rows | None = None, *, short_s: float = 0.0
     ) -> Scheduler:
         plan = Plan(SPEC, rows or Rows(), {}, {})
         policy = policy or BatchPolicy(max_rows=64)
-        self.made.append(Scheduler(plan, policy, [self.instance] * count, steady=steady))
+        self.made.append(Scheduler(plan, policy, [self.instance] * count, short_s=short_s))
         return self.made[-1]
 
     def busy(self, scheduler: Scheduler, count: int = 1, timeout_s: float | None = None) -> list[Any]:
@@ -123,17 +123,17 @@ def test_not_inline_means_another_thread(bench: Bench) -> None:
     assert bench.instance.threads != [threading.get_ident()]
 
 
-@pytest.mark.parametrize("steady", [False, True])
+@pytest.mark.parametrize("short_s", [0.0, 3e-4])
 def test_who_must_not_wait_executes_what_is_known_to_be_short(
-    steady: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    short_s: float, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used_s = iter([0.0, 1e-5, 0.0, 1.0, 0.0, 1.0])  # of the processor, before and after an execution in another thread
     monkeypatch.setattr("sonic.server.scheduler.time.thread_time", lambda: next(used_s))
-    scheduler = bench.scheduler(steady=steady)
+    scheduler = bench.scheduler(short_s=short_s)
     for rows in (1, 1, 1000, 1):  # of unknown duration; short; of as many rows that it is long; the last was long
         assert scheduler.submit(job(*range(rows)), inline=None).result(10)
     here = [thread == threading.get_ident() for thread in bench.instance.threads]
-    assert here == [False, steady, False, False]
+    assert here == [False, short_s > 0, False, False]
 
 
 def test_only_the_outputs_wanted(bench: Bench) -> None:

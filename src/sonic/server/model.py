@@ -21,6 +21,7 @@ from sonic.server.counters import Counters
 from sonic.server.execution import Plan
 from sonic.server.instances import Rows
 from sonic.server.job import Job
+from sonic.server.limits import available_cores
 from sonic.server.queueing import DEFAULT_MAX_QUEUE, policy_of
 from sonic.server.ragged import ragged_of
 from sonic.server.scheduler import Scheduler
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from sonic.server.instances import Reply
 
     Arrays = Mapping[str, np.ndarray]
+
+_SHORT_S = 3e-4
+"""An execution that takes less costs less in the thread that brings the request than the turn of another would."""
+_SHORT_ON_ONE_CORE_S = 2e-3
+"""The same, where other threads have no core to run on meanwhile; as long others may then be kept waiting."""
 
 
 class ServedModel:
@@ -136,8 +142,9 @@ class ServedModel:
         policy = policy_of(config, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
         steady = backend_class.steady and all(instance.gpu is None for instance in instances)
+        short_s = 0.0 if not steady else _SHORT_S if available_cores() > 1 else _SHORT_ON_ONE_CORE_S
         self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(
-            plan, policy, instances, steady=steady, budget=budget
+            plan, policy, instances, short_s=short_s, budget=budget
         )
 
     @property

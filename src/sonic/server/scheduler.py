@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 _MARGIN = 2.0
 """A request is begun so many usual executions before its deadline, if others wait."""
 
-_SHORT_S = 3e-4
-"""An execution that is no longer costs less in the thread that brings the request than the turn of another."""
-
 _FEW = 8
 """One in so many requests of the queue may have been cancelled without its noticing."""
 
@@ -55,8 +52,9 @@ class Scheduler:
     plan : Plan
     policy : BatchPolicy
     instances : sequence of Instance
-    steady : bool
-        Whether executions take about as long as those before, for as many rows.
+    short_s : float
+        What a thread that must not be kept waiting executes itself: what is known to take less, where executions take
+        about as long as those before, for as many rows. 0: nothing.
     budget : Budget or None
         For the bytes of the requests that wait; None: no bound.
     """
@@ -67,7 +65,7 @@ class Scheduler:
         policy: BatchPolicy,
         instances: Sequence[Instance],
         *,
-        steady: bool = False,
+        short_s: float = 0.0,
         budget: Budget | None = None,
     ) -> None:
         self._plan = plan
@@ -83,7 +81,7 @@ class Scheduler:
         self._sending = False
         self._accepted = 0  # and not yet ended
         self._usual_s = 0.0  # of an execution
-        self._steady = steady
+        self._short_s = short_s
         self._given_up = 0  # since those were last taken out of the queue
         self._busy_s = self._row_s = inf  # processor time of an execution, and for each of its rows; not yet known
         self._lock = threading.Lock()
@@ -144,7 +142,7 @@ class Scheduler:
             job.arrive(now_s := time.monotonic(), queue)
             rows = self._plan.room(job.rows)
             if inline is None:
-                inline = self._steady and max(self._busy_s, self._row_s * rows) < _SHORT_S
+                inline = max(self._busy_s, self._row_s * rows) < self._short_s
             passes = inline and self._idle and self._batcher.passes(rows)
             if not (alone := passes and min(job.deadline_s - now_s, job.limit_s) > 0):
                 job.held_bytes = self._budget.take(self._label, job.inputs)
@@ -319,7 +317,7 @@ class Scheduler:
             self._refuse(overdue, now_s)
             if batch:
                 # Not what the clock says: with other threads busy that is mostly their time.
-                self._run(instance, batch, now_s, time.thread_time if self._steady else time.monotonic)
+                self._run(instance, batch, now_s, time.thread_time if self._short_s else time.monotonic)
 
     def _run(
         self, instance: Instance, batch: list[Job], started_s: float, clock: Callable[[], float] = time.monotonic
