@@ -15,39 +15,31 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
-from sonic.protocol.messages import ModelStatus
 from sonic.server.budget import Budget, default_queue_bytes
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
-from sonic.server.folders import model_folders, number, read_config, select
+from sonic.server.folders import model_folders, read_config, select
 from sonic.server.limits import available_cores
 from sonic.server.memory import give_back
 from sonic.server.model import ServedModel
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
+from sonic.server.versions import Version, Versions
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.execution import Execution
 
 log = logging.getLogger("sonic.server")
-
-
-@dataclass(slots=True)
-class _Version:
-    state: str
-    reason: str = ""
-    model: ServedModel | None = None
-    failed: bool = False
 
 
 class Repository:
@@ -107,9 +99,8 @@ class Repository:
         self._budget = Budget(default_queue_bytes() if max_queue_bytes is None else max_queue_bytes)
         self._cache = ResponseCache(cache_bytes)
         self._only = tuple(only)
-        self._models: dict[str, dict[str, _Version]] = {}
+        self._versions = Versions()
         self._names: tuple[str, ...] = ()
-        self._lock = threading.Lock()  # of the table
         self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
         self._chain: list[str] = []  # names being loaded, each required by the one before
         self._required: set[str] = set()  # loaded because another one is made of them
@@ -202,7 +193,7 @@ class Repository:
             try:
                 return self.get(name, version)
             except (ModelNotFound, Unavailable):
-                if any(row.model is not None for row in self._versions(name).values()):
+                if any(row.model is not None for row in self._versions.of(name).values()):
                     raise  # the version is what is missing
             self._load(name, self._find())
             self._required.add(name)
@@ -219,11 +210,11 @@ class Repository:
         """
         model: ServedModel | None = None
         while True:
-            previous, model = model, self.get(request.model, request.version)
+            previous, model = model, self._versions.get(request.model, request.version)
             try:
                 return model.submit(request, inline=inline, observe=observe)
             except Unavailable:
-                if model is previous or self.get(request.model, request.version) is model:
+                if model is previous or self._versions.get(request.model, request.version) is model:
                     raise  # else it was replaced in between
 
     def _find(self) -> dict[str, Path]:
@@ -246,18 +237,16 @@ class Repository:
             self._chain.pop()
 
     def _load_folder(self, name: str, folder: Path, override: ModelConfig | None) -> None:
-        before = self._versions(name)
-        fresh: dict[str, _Version] = {}
+        before = self._versions.of(name)
+        fresh: dict[str, Version] = {}
         failure: ConfigError | None = None
         try:
             config = read_config(folder) if override is None else override
             selected = select(folder, config)
         except ConfigError as error:
             failure, selected = error, {}
-            fresh[""] = _Version("UNAVAILABLE", str(error), failed=True)
-        with self._lock:
-            shown = self._models.setdefault(name, {})
-            shown.update({v: _Version("LOADING") for v in selected if v not in shown})
+            fresh[""] = Version("UNAVAILABLE", str(error), failed=True)
+        self._versions.announce(name, selected)
         for version, path in selected.items():
             try:
                 model = ServedModel(
@@ -272,19 +261,18 @@ class Repository:
                     cache=self._cache,
                     models=self,
                 )
-                fresh[version] = _Version("READY", model=model)
+                fresh[version] = Version("READY", model=model)
                 log.info("loaded model %r version %s, %d instances", name, version, model.instances)
             except ConfigError as error:
                 failure = failure or error
-                fresh[version] = _Version("UNAVAILABLE", str(error), failed=True)
+                fresh[version] = Version("UNAVAILABLE", str(error), failed=True)
         if failure is not None and any(old.model is not None for old in before.values()):
             _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
             fresh = {
                 version: replace(row, reason=f"as before: its reload failed: {failure}") if row.model else row
                 for version, row in before.items()
             }
-        with self._lock:
-            self._models[name] = fresh
+        self._versions.put(name, fresh)
         kept = [new.model for new in fresh.values()]
         _close([old.model for old in before.values() if old.model is not None and old.model not in kept])
         if failure is not None:
@@ -307,18 +295,16 @@ class Repository:
             If it is not loaded.
         """
         with self._loading:
-            versions = self._versions(name)
+            versions = self._versions.of(name)
             models = [version.model for version in versions.values() if version.model is not None]
             if not models:
                 raise ModelNotFound(f"model {name!r} is not loaded")
-            with self._lock:
-                self._models[name] = {version: _Version("UNLOADING") for version in versions}
+            self._versions.put(name, dict.fromkeys(versions, Version("UNLOADING")))
             _close(models, drain_s=drain_s)
-            with self._lock:
-                self._models[name] = {version: _Version("UNAVAILABLE", "unloaded") for version in versions}
+            self._versions.put(name, dict.fromkeys(versions, Version("UNAVAILABLE", "unloaded")))
             parts = {part for model in models for part in _parts(model)} if dependents else set()
             for part in sorted(parts - {used for model in self.models() for used in _parts(model)}):
-                if any(version.model is not None for version in self._versions(part).values()):
+                if any(version.model is not None for version in self._versions.of(part).values()):
                     self.unload(part, dependents=True, drain_s=drain_s)
 
     def get(self, name: str, version: str = "") -> ServedModel:
@@ -331,72 +317,24 @@ class Repository:
         Unavailable
             If there is, but it is not loaded.
         """
-        with self._lock:
-            versions = self._models.get(name)
-            if versions is None:
-                # Clients written for Triton know it by these words.
-                raise ModelNotFound(f"Request for unknown model {name!r}: {self._known()}")
-            if len(versions) == 1 and version in ("", *versions):  # as most have
-                (chosen,) = versions.values()
-            elif version:
-                if version not in versions:
-                    there = ", ".join(versions) or "none"
-                    raise ModelNotFound(f"model {name!r} has no version {version!r}: there is {there}")
-                chosen = versions[version]
-            else:
-                chosen = max(
-                    versions.items(), key=lambda item: (item[1].model is not None, number(item[0])), default=("", None)
-                )[1] or _Version("UNAVAILABLE", "it has no version")
-        if chosen.model is None:
-            reason = f": {chosen.reason}" if chosen.reason else ""
-            raise Unavailable(f"model {name!r} is {chosen.state.lower()}{reason}")
-        return chosen.model
+        return self._versions.get(name, version)
 
     def models(self) -> tuple[ServedModel, ...]:
         """Return every loaded version, by name and version."""
-        with self._lock:
-            return tuple(
-                version.model
-                for name in sorted(self._models)
-                for _, version in sorted(self._models[name].items(), key=lambda item: number(item[0]))
-                if version.model is not None
-            )
+        return self._versions.models()
 
     def index(self) -> tuple[ModelStatus, ...]:
         """Return the state of every version of every model, as of the last time that the folders were read."""
-        with self._lock:
-            rows = {
-                name: [ModelStatus(name, version, row.state, row.reason) for version, row in versions.items()]
-                for name, versions in self._models.items()
-            }
-        for name in self._names:
-            rows.setdefault(name, [ModelStatus(name, "", "UNAVAILABLE", "not loaded")])
-        return tuple(
-            row for name in sorted(rows) for row in sorted(rows[name], key=lambda status: number(status.version))
-        )
+        return self._versions.index(self._names)
 
     def failed(self) -> bool:
         """Whether a model should be there but could not be loaded."""
-        with self._lock:
-            return any(version.failed for versions in self._models.values() for version in versions.values())
+        return self._versions.failed()
 
     def close(self) -> None:
         """Release every model. Requests that have not ended end in Unavailable."""
         with self._loading:
-            with self._lock:
-                models = [v.model for versions in self._models.values() for v in versions.values() if v.model]
-                self._models = {
-                    name: {version: _Version("UNAVAILABLE", "the server is shut down") for version in versions}
-                    for name, versions in self._models.items()
-                }
-            _close(models, drain_s=0.0)
-
-    def _versions(self, name: str) -> dict[str, _Version]:
-        with self._lock:
-            return dict(self._models.get(name, {}))
-
-    def _known(self) -> str:
-        return f"there is {', '.join(sorted(self._models))}" if self._models else "none is loaded"
+            _close(self._versions.clear("the server is shut down"), drain_s=0.0)
 
     def _where(self) -> str:
         return " or ".join(str(folder) for folder in self.folders)
