@@ -9,6 +9,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from sonic.server.memory import share_one_arena
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,6 +48,7 @@ def run(
     reasons: SimpleQueue[str] = SimpleQueue()  # whose put, unlike an Event's set, may interrupt its get
     _on_signals(reasons)
     _fill_standard_files()
+    share_one_arena()
     server = start()
     try:
         started(server)
