@@ -38,7 +38,6 @@ REGION = "r"
 MAX_MESSAGE_BYTES = 1 << 20
 
 _TIMEOUT_S = 30.0
-_RESTORED_EVERY = 50
 _INTERNAL = "internal error of the server"
 _REFUSALS = {400, 401, 404, 405, 406, 408, 411, 413, 414, 415, 417, 429, 431, 501, 503, 504}
 _CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
@@ -66,13 +65,16 @@ class Judge:
     ----------
     http_port, grpc_port : int
         On this host.
+    good_every : int
+        After so many hostile requests :meth:`good` is called; 0: never.
     """
 
-    def __init__(self, http_port: int, grpc_port: int) -> None:
+    def __init__(self, http_port: int, grpc_port: int, *, good_every: int = 50) -> None:
         self._http = "127.0.0.1", http_port
         self._channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
         self._memory = SharedMemory(create=True, size=4096)
         self._sent = 0
+        self._good_every = good_every
         self._values = np.arange(7, dtype=np.float32)
 
     def __enter__(self) -> Self:
@@ -153,7 +155,7 @@ class Judge:
 
     def _count(self) -> None:
         self._sent += 1
-        if self._sent % _RESTORED_EVERY == 0:
+        if self._good_every and self._sent % self._good_every == 0:
             self.good()
 
     def _restore(self) -> None:
