@@ -13,7 +13,7 @@ import pytest
 
 from sonic.protocol import grpc_codec
 from sonic.protocol.messages import InferRequest
-from sonic.server.grpc import infer
+from sonic.server.grpc import connection, infer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +116,14 @@ def test_requests_of_every_size(columns: int, compression: Any, folder: Any, ser
         data = grpc_codec.request_to_wire(InferRequest("i", {"in0": x}))
         answer = grpc_codec.response_from_wire(call(data, timeout=30, compression=compression))
     np.testing.assert_array_equal(answer.outputs["out0"], x)
+
+
+def test_a_client_that_says_nothing_is_cut_off(folder: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_BEGIN_S", 0.01)
+    folder.onnx("a")
+    with socket.create_connection(("127.0.0.1", serve(folder).grpc_port), timeout=10) as peer:
+        while peer.recv(65536):
+            pass
 
 
 def test_a_stream_with_more_requests_than_may_be_under_way(

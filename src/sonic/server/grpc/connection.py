@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING, cast
 
 from sonic.errors import InvalidRequest, SonicError, Unsupported
@@ -24,6 +25,10 @@ _JOINED_BYTES = 1 << 16
 """Below this one write of a copy costs less than many parts."""
 _UNSENT_BYTES = 1 << 22
 """From here on a client that does not read is not read either."""
+_BEGIN_S = 30.0
+"""When a client that has said nothing is cut off."""
+_KEEPALIVE_S = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
+"""When the network is asked whether a silent client is still there."""
 
 
 class Site:
@@ -71,7 +76,10 @@ class GrpcConnection(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(_UNSENT_BYTES)
         address = transport.get_extra_info("peername")
         self.peer = address[0] if isinstance(address, tuple) else ""
+        if self.peer:
+            _keep_alive(transport.get_extra_info("socket"))
         self._site.connections.add(self)
+        self._begin = self._site.loop.call_later(_BEGIN_S, self._check_begun)
         self._write()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -79,6 +87,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         if error is not None:
             log.debug("a gRPC connection broke: %s", error)
         self._transport = None
+        self._begin.cancel()
         self._http2.close()
         self._site.connections.discard(self)
         if not self._site.connections:
@@ -180,6 +189,11 @@ class GrpcConnection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _check_begun(self) -> None:
+        if not self._http2.begun:
+            log.debug("a client of gRPC connected and said nothing")
+            self.abort()
+
     # ---- writing ----------------------------------------------------------------------------------------------------
 
     def _write_soon(self) -> None:
@@ -202,3 +216,10 @@ class GrpcConnection(asyncio.BufferedProtocol):
                 transport.writelines(parts)
         if self._http2.over or (self._http2.refusing and not self._http2.streams):
             transport.close()
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE_S.items():
+        if hasattr(socket, option):  # not on every system
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

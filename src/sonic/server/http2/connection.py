@@ -123,6 +123,11 @@ class Connection(Generic[Head]):
             frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW),
         ]
 
+    @property
+    def begun(self) -> bool:
+        """Whether the peer has said that it speaks HTTP/2."""
+        return not self._preface
+
     # ---- from the peer ----------------------------------------------------------------------------------------------
 
     def receive(self, data: memoryview) -> None:
