@@ -18,8 +18,6 @@ from sonic.specs import DType, ModelSpec, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sonic.errors import InferenceError
-
 
 class Function(Instance):
     """Runs a function of ``x``, and keeps what it was given."""
@@ -242,11 +240,3 @@ def test_a_list_that_fails_as_a_whole() -> None:
 
     with pytest.raises(ModelFailed, match="model 'm' failed: ValueError: bad"):
         execute_calls(Listed(fail), plan(), calls(1), [1])
-
-
-def test_a_list_of_one_is_a_run() -> None:
-    instance = Listed(lambda given: [Reply({"y": given[0].inputs["x"]})])
-    assert instance.run(request(1), ["y"])["y"].shape == (1, 2)
-    error: InferenceError = Unsupported("no")
-    with pytest.raises(Unsupported):
-        Listed(lambda given: [error]).run(request(1), ["y"])

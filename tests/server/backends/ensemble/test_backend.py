@@ -212,6 +212,20 @@ def test_classes_have_the_labels_of_the_model_that_makes_them(world: World) -> N
         assert best == b"3.000000:1:" + label
 
 
+def test_an_answer_that_is_kept_runs_no_step(world: World) -> None:
+    world.model("m", "2 * i[0]")
+    world.ensemble("e", step("m", {"i0": "x"}, {"o": "y"}), more="response_cache { enable: true }")
+    repository = world.load()
+    assert [values(call(repository, number)) for number in (1, 1, 2)] == [[2], [2], [4]]
+    own, used = (repository.get(name).statistics() for name in ("e", "m"))
+    assert (own.success.count, own.cache_hit.count, own.cache_miss.count, own.execution_count) == (3, 1, 2, 2)
+    assert used.execution_count == 2
+    model = repository.get("e")
+    model.stop()
+    with pytest.raises(Unavailable):
+        model.submit(InferRequest("e", {"x": x(1)}))
+
+
 WARMUP = """model_warmup { name: "w" batch_size: 3 count: 2
   inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 2 ] zero_data: true } } }"""
 
