@@ -88,12 +88,12 @@ def test_bits_do_not_depend_on_company(
         for count in rows
     ]
     instance = backend.instances()[0]
-    merged = execute(instance, plan, requests, rows, ["y"]).outputs
+    merged = execute(instance, plan, requests, rows, ["y"]).replies
     for inputs, count, together in zip(requests, rows, merged, strict=True):
         # Elsewhere in memory as well: off the wire an array begins where it happens to.
         moved = {key: _moved(array, shift) for key, array in inputs.items()}
-        (alone,) = execute(instance, plan, [moved], [count], ["y"]).outputs
-        assert alone["y"].tobytes() == together["y"].tobytes()
+        (alone,) = execute(instance, plan, [moved], [count], ["y"]).replies
+        assert alone.outputs["y"].tobytes() == together.outputs["y"].tobytes()
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in MODELS.glob("*/config.pbtxt")))
@@ -112,10 +112,10 @@ def test_the_networks_that_ship_are_merged_and_keep_their_bits(name: str, rows: 
     ]
     backend, plan, wanted = model._backend, model._scheduler._plan, [tensor.name for tensor in model.spec.outputs]
     instance = backend.instances()[0]
-    merged = execute(instance, plan, requests, rows, wanted).outputs
+    merged = execute(instance, plan, requests, rows, wanted).replies
     for inputs, count, together in zip(requests, rows, merged, strict=True):
-        (alone,) = execute(instance, plan, [inputs], [count], wanted).outputs
-        assert all(alone[output].tobytes() == together[output].tobytes() for output in wanted)
+        (alone,) = execute(instance, plan, [inputs], [count], wanted).replies
+        assert all(alone.outputs[output].tobytes() == together.outputs[output].tobytes() for output in wanted)
 
 
 @cache
