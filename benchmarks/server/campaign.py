@@ -106,7 +106,7 @@ class Campaign:
         self._measure_cases(
             started, self._plan.cases, self._plan.transports, self._plan.clients, f"{progress}: {server}"
         )
-        scaling = [case for case in self._plan.cases if case.scales]
+        scaling = [case for case in self._plan.cases if case.computes]
         if self._plan.two_cores and scaling:
             name = marks.two_cores(server)
             network = [transport for transport in self._plan.transports if transport in marks.NETWORK]

@@ -39,8 +39,8 @@ class Case:
         Numbers of clients, each with one request under way at any time.
     size : str
         Which goals hold for it.
-    scales : bool
-        Whether it is measured on two cores as well.
+    computes : bool
+        Whether the model takes most of the time: then it is measured on two cores as well.
     about_merging : bool
         Whether it says nothing about a server that does not merge requests.
     """
@@ -52,7 +52,7 @@ class Case:
     config: str
     clients: tuple[int, ...] = (1, 16, 64)
     size: Size = "large"
-    scales: bool = False
+    computes: bool = False
     about_merging: bool = False
 
     @property
@@ -143,7 +143,7 @@ CASES = (
         networks.dense,
         {"in": (16000, 15)},
         _tensors("-1, 15", "-1, 1"),
-        scales=True,
+        computes=True,
     ),
     Case(
         "particlenet",
@@ -155,7 +155,7 @@ CASES = (
             for what, rows in (("points", 2), ("features", features), ("mask", 1))
         },
         _particlenet_config(),
-        scales=True,
+        computes=True,
     ),
     Case(
         "resnet50",
@@ -163,7 +163,7 @@ CASES = (
         networks.resnet50,
         {"in": (1, 3, 224, 224)},
         _tensors("3, 224, 224", "1000", 8),
-        scales=True,
+        computes=True,
     ),
     _identity("identity-100kB", 100_000),
     _identity("identity-1MB", 1_000_000),

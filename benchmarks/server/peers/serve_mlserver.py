@@ -24,10 +24,12 @@ class _Model(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         inputs = {given.name: NumpyCodec.decode_input(given) for given in payload.inputs}
-        outputs = _MODELS[self.name].run(inputs)
-        return InferenceResponse(
-            model_name=self.name, outputs=[NumpyCodec.encode_output(name, array) for name, array in outputs.items()]
-        )
+        outputs = []
+        for name, array in _MODELS[self.name].run(inputs).items():
+            output = NumpyCodec.encode_output(name, array)
+            output.shape = list(array.shape)  # which it gives a second dimension where there is one
+            outputs.append(output)
+        return InferenceResponse(model_name=self.name, outputs=outputs)
 
 
 async def _serve() -> None:
