@@ -37,7 +37,7 @@ DOCUMENTS = (
     "repository/models/numbers/load",
     "repository/models/numbers/unload",
 )
-some = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,12 @@ def test_http(judge: Judge, exchange: hostile.Exchange) -> None:
 @given(hostile.calls(MODELS, (REGION,)))
 def test_grpc(judge: Judge, call: hostile.Call) -> None:
     judge.call(call)
+
+
+@some
+@given(st.lists(hostile.infer_calls(MODELS, (REGION,)), max_size=5))
+def test_grpc_streams(judge: Judge, calls: list[hostile.Call]) -> None:
+    judge.stream([call.request for call in calls])
 
 
 @some

@@ -18,7 +18,7 @@ from fuzz.targets import TARGETS
 from sonic.errors import InvalidRequest
 from sonic.testing import hostile
 
-some = settings(max_examples=100, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=50, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -17,6 +17,7 @@ from sonic.protocol.messages import InferRequest
 from sonic.protocol.proto import grpc_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import Self
 
@@ -109,6 +110,20 @@ class Judge:
             expect((code in _CODES and not late) or failed, f"{code}: {text[:500]}")
             return str(code)
         return "OK"
+
+    def stream(self, requests: Sequence[bytes]) -> None:
+        """Send requests in one stream, each of which gets one answer: a response, or an error of its own."""
+        self._count()
+        method = self._channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        try:
+            answers = [
+                pb.ModelStreamInferResponse.FromString(data) for data in method(iter(requests), timeout=_TIMEOUT_S)
+            ]
+        except grpc.RpcError as error:
+            raise FaultError(f"a stream of {len(requests)}: {error.code().name}: {error.details()}") from error
+        expect(len(answers) == len(requests), f"{len(requests)} requests of a stream got {len(answers)} answers")
+        for answer in answers:
+            expect(_INTERNAL not in answer.error_message, answer.error_message[:500])
 
     def raw(self, data: bytes, port: int) -> None:
         """Send bytes to a port, and read what comes until the server has had enough or says no more."""

@@ -118,6 +118,13 @@ def _over_grpc(_: Victim, judge: Judge) -> tuple[SearchStrategy[Any], Callable[[
     return hostile.calls(MODELS, (REGION,)), over_grpc
 
 
+def _in_streams(_: Victim, judge: Judge) -> tuple[SearchStrategy[Any], Callable[[Any], object]]:
+    def in_streams(calls: list[hostile.Call]) -> None:
+        judge.stream([call.request for call in calls])
+
+    return st.lists(hostile.infer_calls(MODELS, (REGION,)), max_size=8), in_streams
+
+
 def _bytes(victim: Victim, judge: Judge) -> tuple[SearchStrategy[Any], Callable[[Any], object]]:
     def as_bytes(given: tuple[int, bytes]) -> None:
         judge.raw(given[1], given[0])
@@ -128,7 +135,7 @@ def _bytes(victim: Victim, judge: Judge) -> tuple[SearchStrategy[Any], Callable[
     return st.tuples(ports, http | http2), as_bytes
 
 
-_TARGETS = {"live-http": _over_http, "live-grpc": _over_grpc, "live-bytes": _bytes}
+_TARGETS = {"live-http": _over_http, "live-grpc": _over_grpc, "live-streams": _in_streams, "live-bytes": _bytes}
 NAMES = tuple(_TARGETS)
 
 

@@ -7,7 +7,7 @@ answers it with what it asked for or with an error that blames the request, and 
 from __future__ import annotations
 
 from sonic.testing.hostile.configs import configs, loads
-from sonic.testing.hostile.grpc import Call, calls, infer_message, messages
+from sonic.testing.hostile.grpc import Call, calls, infer_calls, infer_message, messages
 from sonic.testing.hostile.http import Exchange, exchanges
 from sonic.testing.hostile.values import damaged, infer_documents, json_bodies, json_values
 
@@ -18,6 +18,7 @@ __all__ = [
     "configs",
     "damaged",
     "exchanges",
+    "infer_calls",
     "infer_documents",
     "infer_message",
     "json_bodies",

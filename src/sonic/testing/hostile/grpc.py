@@ -29,18 +29,26 @@ class Call:
     request: bytes
 
 
-@st.composite
-def calls(draw: DrawFn, models: Mapping[str, Inputs], regions: Sequence[str] = ()) -> Call:
+def calls(models: Mapping[str, Inputs], regions: Sequence[str] = ()) -> SearchStrategy[Call]:
     """Draw a call of `inference.GRPCInferenceService`; the parameters are those of `exchanges`."""
-    if draw(st.booleans()):
-        name = draw(st.sampled_from(list(models)))
-        message: Any = infer_message(*draw(infer_documents(models[name], regions)))
-        message.model_name = draw(mostly(st.just(name), names))
-        message.model_version = draw(mostly(st.sampled_from(("", "1")), st.sampled_from(("9", "..", "9" * 5000))))
-        method = "ModelInfer"
-    else:
-        method, kind = draw(st.sampled_from(_METHODS))
-        message = draw(messages(kind, [*models, *regions, "log_info", "log_verbose_level", "trace_level", "config"]))
+    return infer_calls(models, regions) | _control_calls([*models, *regions])
+
+
+@st.composite
+def infer_calls(draw: DrawFn, models: Mapping[str, Inputs], regions: Sequence[str] = ()) -> Call:
+    """Draw a call of ModelInfer, or what may as well go into a ModelStreamInfer."""
+    name = draw(st.sampled_from(list(models)))
+    message: Any = infer_message(*draw(infer_documents(models[name], regions)))
+    message.model_name = draw(mostly(st.just(name), names))
+    message.model_version = draw(mostly(st.sampled_from(("", "1")), st.sampled_from(("9", "..", "9" * 5000))))
+    whole = message.SerializeToString()
+    return Call("ModelInfer", draw(mostly(st.just(whole), damaged(whole))))
+
+
+@st.composite
+def _control_calls(draw: DrawFn, words: Sequence[str]) -> Call:
+    method, kind = draw(st.sampled_from(_METHODS))
+    message = draw(messages(kind, [*words, "log_info", "log_verbose_level", "trace_level", "config"]))
     whole = message.SerializeToString()
     return Call(method, draw(mostly(st.just(whole), damaged(whole))))
 
