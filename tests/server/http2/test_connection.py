@@ -371,3 +371,16 @@ def test_bodies_come_back_whatever_the_pieces(bodies: list[bytes], pieces: list[
 
     server.http2.receive = receive  # type: ignore[method-assign]
     assert [client.body(client.post(body)) for body in bodies] == bodies
+
+
+def test_what_came_of_a_stream_that_is_given_up_reaches_no_other() -> None:
+    server = raw(
+        OPENED,
+        frame(frames.HEADERS, frames.END_HEADERS, 3, BLOCK),
+        frame(frames.DATA, 0, 1, b"aa"),
+        frame(frames.DATA, 0, 1, b"more than the window holds"),
+        frame(frames.DATA, frames.END_STREAM, 3, b"bb"),
+        limits=Limits(window_bytes=4),
+    )
+    assert server.given_up == [1]
+    assert server.bodies[3] == b"bb"

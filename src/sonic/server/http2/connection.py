@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sonic.server.http2 import frames
 from sonic.server.http2.frames import ConnectionFault, Error, StreamFault
+from sonic.server.http2.framing import Framing
 from sonic.server.http2.headers import HeaderReader
 from sonic.server.http2.stream import Stream
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from sonic.server.http2.headers import Headers
     from sonic.server.http2.stream import Buffer
-
-_NOTHING = memoryview(b"")
 
 Head = TypeVar("Head")
 Opened = TypeVar("Opened", contravariant=True)
@@ -98,10 +97,8 @@ class Connection(Generic[Head]):
         self.over = False
         self._last = 0  # highest stream that the peer has opened
         self.refusing = False
-        self._preface = frames.PREFACE  # what of it has yet to come
-        self._rest = bytearray()  # a frame of which more has to come
-        self._data_left = 0  # of the DATA frame that is being received
-        self._data_flags = 0
+        self._framing = Framing(self, limits.frame_bytes)
+        self._data_flags = 0  # of the frame that is being received
         self._data_stream: Stream | None = None
         self._parts: list[memoryview] = []  # of that stream, to be handed on
         self._block: tuple[int, bool, bytearray] | None = None  # stream, its end, and headers of which more has to come
@@ -126,7 +123,7 @@ class Connection(Generic[Head]):
     @property
     def begun(self) -> bool:
         """Whether the peer has said that it speaks HTTP/2."""
-        return not self._preface
+        return self._framing.begun
 
     # ---- from the peer ----------------------------------------------------------------------------------------------
 
@@ -135,7 +132,7 @@ class Connection(Generic[Head]):
         if self.over:
             return
         try:
-            self._receive(data)
+            self._framing.feed(data)
             self._hand_on()
         except ConnectionFault as fault:
             self.out.append(frames.goaway(self._last, fault.code, str(fault)))
@@ -153,77 +150,24 @@ class Connection(Generic[Head]):
             self.refusing = True
             self.out.append(frames.goaway(self._last, Error.NO_ERROR))
 
-    def _receive(self, data: memoryview) -> None:
-        position, end = 0, len(data)
-        if self._preface:
-            position = min(len(self._preface), end)
-            if data[:position] != self._preface[:position]:
-                raise ConnectionFault(Error.PROTOCOL_ERROR, "this is not HTTP/2")
-            self._preface = self._preface[position:]
-        if self._rest:
-            position = self._complete(data, position)
-        while position < end:
-            if self._data_left:
-                size = min(self._data_left, end - position)
-                self._data_left -= size
-                self._data(data[position : position + size])
-                position += size
-                continue
-            if end - position < frames.HEAD_BYTES:
-                break
-            length, kind, flags, stream_id = frames.read_head(data, position)
-            self._check(length, kind, stream_id)
-            if kind == frames.DATA and not flags & frames.PADDED:
-                position += frames.HEAD_BYTES
-                self._begin_data(length, flags, stream_id)
-                continue
-            stop = position + frames.HEAD_BYTES + length
-            if stop > end:
-                break
-            self._frame(kind, flags, stream_id, data[position + frames.HEAD_BYTES : stop])
-            position = stop
-        if position < end:
-            self._rest += data[position:]
+    # ---- frames, as they come ---------------------------------------------------------------------------------------
 
-    def _complete(self, data: memoryview, position: int) -> int:
-        """Add to a frame that has begun; returns where the next begins."""
-        rest = self._rest
-        for size in (frames.HEAD_BYTES, 0):
-            if size == 0:
-                length, kind, flags, stream_id = frames.read_head(rest, 0)
-                self._check(length, kind, stream_id)
-                if kind == frames.DATA and not flags & frames.PADDED:
-                    rest.clear()
-                    self._begin_data(length, flags, stream_id)
-                    return position
-                size = frames.HEAD_BYTES + length
-            taken = max(0, min(size - len(rest), len(data) - position))
-            rest += data[position : position + taken]
-            position += taken
-            if len(rest) < size:
-                return position
-        payload = bytes(rest[frames.HEAD_BYTES :])
-        rest.clear()
-        self._frame(kind, flags, stream_id, memoryview(payload))
-        return position
-
-    def _check(self, length: int, kind: int, stream_id: int) -> None:
-        if length > self._limits.frame_bytes:
-            raise ConnectionFault(Error.FRAME_SIZE_ERROR, f"a frame holds at most {self._limits.frame_bytes} bytes")
+    def begin_frame(self, kind: int, stream_id: int) -> None:
+        """Look at the head of a frame: nothing comes between the parts of headers."""
         if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
             raise ConnectionFault(Error.PROTOCOL_ERROR, "headers are not continued")
 
-    def _frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
+    def frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
+        """Take a frame that is not plain data."""
         self._hand_on()
         try:
             if kind == frames.HEADERS:
                 self._on_headers(flags, stream_id, payload)
             elif kind == frames.DATA:
                 content = _unpadded(payload)
-                self._begin_data(len(payload), flags, stream_id)
-                self._data_left = 0
+                self.begin_data(len(payload), flags, stream_id)
                 self.credit(self._data_stream, len(payload) - len(content))
-                self._data(content)
+                self.data(content, last=True)
                 self._hand_on()
             elif kind == frames.WINDOW_UPDATE:
                 self._on_window_update(stream_id, payload)
@@ -249,9 +193,10 @@ class Connection(Generic[Head]):
             self.out.append(frames.reset(fault.stream, fault.code))
             self._give_up(fault.stream)
 
-    def _begin_data(self, length: int, flags: int, stream_id: int) -> None:
+    def begin_data(self, length: int, flags: int, stream_id: int) -> None:
+        """Hear that data begins."""
         stream = self.streams.get(stream_id)
-        if self._parts and stream is not self._data_stream:
+        if stream is not self._data_stream:
             self._hand_on()
         if stream is None and (stream_id > self._last or not stream_id % 2):
             raise ConnectionFault(Error.PROTOCOL_ERROR, f"data on stream {stream_id}, which nobody has opened")
@@ -268,23 +213,22 @@ class Connection(Generic[Head]):
                 self.out.append(frames.reset(stream_id, code))
                 self._give_up(stream_id)
                 stream = None
-        self._data_left, self._data_flags, self._data_stream = length, flags, stream
-        if not length:
-            self._data(_NOTHING)
+        self._data_flags, self._data_stream = flags, stream
 
-    def _data(self, part: memoryview) -> None:
-        stream = self._data_stream
-        if stream is None or stream.closed:
-            return
+    def data(self, part: memoryview, *, last: bool) -> None:
+        """Take some of it."""
         if part:
             self._parts.append(part)
-        if self._data_flags & frames.END_STREAM and not self._data_left:
+        if last and self._data_flags & frames.END_STREAM:
             self._hand_on(last=True)
 
     def _hand_on(self, *, last: bool = False) -> None:
+        """Give the receiver what has come of one stream."""
+        if not (self._parts or last):
+            return
+        parts, self._parts = self._parts, []
         stream = self._data_stream
-        if stream is not None and (self._parts or last) and not stream.closed:
-            parts, self._parts = self._parts, []
+        if stream is not None and not stream.closed:
             stream.ended = last
             self._receiver.received(stream, parts)
 
