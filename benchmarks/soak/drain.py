@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .wire import Wire
 
 _HELD = 8
-_HELD_MS = 150  # that each takes, one after the other
+_FIRST_MS, _OTHERS_MS = 2000, 100  # that they take, one after the other
 _LANES = 3
 _REFUSALS = frozenset({"Unavailable", NO_CONNECTION})
 
@@ -47,12 +47,14 @@ async def _drain(server: Serve, random: np.random.Generator, timeout_s: float) -
     fresh: list[Wire] = [GrpcWire(server.grpc), HttpWire(server.http)]
     over = asyncio.Event()
     told = asyncio.Event()
-    held = [asyncio.create_task(_held(wires[n % 2], n, tally)) for n in range(_HELD)]
+    held = [asyncio.create_task(_held(wires[0], 0, tally))]
+    await asyncio.sleep(0.3)
+    held += [asyncio.create_task(_held(wires[n % 2], n, tally)) for n in range(1, _HELD)]
     lanes = [
         asyncio.create_task(_lane(wire, random, tally, told, over)) for wire in (*wires, *fresh) for _ in range(_LANES)
     ]
     try:
-        # One is executed, all others wait: then every one of them has been accepted.
+        # The first is executed, all others wait: then every one of them has been accepted.
         await asyncio.to_thread(wait_until, lambda: server.pending("slow") == _HELD - 1, 30, "the queue of the model")
         server.process.send_signal(signal.SIGTERM)
         told.set()
@@ -85,7 +87,7 @@ async def _drain(server: Serve, random: np.random.Generator, timeout_s: float) -
 
 
 async def _held(wire: Wire, number: int, tally: Tally) -> None:
-    x = np.array([_HELD_MS, number], np.int64)
+    x = np.array([_OTHERS_MS if number else _FIRST_MS, number], np.int64)
     await _ask(wire, Probe("held", InferRequest("slow", {"x": x}, id=f"h{number}"), {"y": x + 1}), tally)
 
 

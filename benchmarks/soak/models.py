@@ -24,8 +24,6 @@ TAGGER = "particlenet-ak4"
 STAY = ("scale", "shift", "chain", "copy", "words", "faulty", "slow", TAGGER)
 """Never unloaded; some of them are replaced while they are in use."""
 COME_AND_GO = ("count", "guest")
-PAUSE = "pause"
-"""Loaded and unloaded at once: after that a server has given back to the system what it had freed."""
 WORK = "work"
 """One core for some milliseconds, whatever it is given."""
 
@@ -92,7 +90,7 @@ def write(folder: Path) -> None:
     _python(folder, "faulty", _FAULTY, batching + tensors + _tensor("output", "y", "FP32", WIDTH))
     tensors = _tensor("input", "x", "INT64", 2) + _tensor("output", "y", "INT64", 2)
     _python(folder, "slow", _SLOW, 'backend: "python"' + tensors)
-    for name, datatype in (("copy", "FP32"), ("words", "STRING"), (PAUSE, "INT8")):
+    for name, datatype in (("copy", "FP32"), ("words", "STRING")):
         tensors = _tensor("input", "x", datatype, -1) + _tensor("output", "y", datatype, -1)
         _model(folder, name, 'backend: "identity"' + tensors)
     steps = "".join(

@@ -22,8 +22,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 
-from .models import PAUSE
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -82,6 +80,7 @@ class Serve:
     def __init__(
         self, repositories: Sequence[Path], models: Sequence[str], *options: str, cores: Sequence[int] = ()
     ) -> None:
+        self._models = models
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with tempfile.TemporaryDirectory(prefix="sonic-soak-") as folder:
             ports = Path(folder) / "ports.json"
@@ -127,7 +126,10 @@ class Serve:
             return Figures(rss_mib, self._proc.num_threads(), self._proc.num_fds(), shared)
 
     def settled(self, timeout_s: float = 20.0) -> Figures:
-        """Wait until its connections and threads have stopped ending, let it give freed memory back, and read."""
+        """Wait until its connections have ended, load every model anew, and read.
+
+        A model's memory grows with its largest batch, which is none of what a server should have lost by then.
+        """
         until_s = time.monotonic() + timeout_s
         before, same = self.figures(), 0
         while same < 4 and time.monotonic() < until_s:
@@ -136,8 +138,8 @@ class Serve:
             same = same + 1 if (now.threads, now.files) == (before.threads, before.files) else 0
             before = now
         with self.control() as stub:
-            stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=PAUSE), timeout=60)
-            stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name=PAUSE), timeout=60)
+            for model in self._models:
+                stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=model), timeout=60)
         time.sleep(0.5)
         return self.figures()
 
