@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -205,3 +207,24 @@ def test_the_end_of_a_server_waits_for_answers_and_not_for_idle_clients(folder: 
         events += idle.h2.receive_data(data)
     assert any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
     idle.socket.close()
+
+
+def test_who_has_gone_already_is_not_local() -> None:
+    class Transport(asyncio.Transport):
+        def __init__(self, address: Any) -> None:
+            super().__init__({"peername": address})
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+        def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    async def peers() -> list[str]:
+        with ThreadPoolExecutor(1) as pool:
+            site = connection.Site({}, 1000, asyncio.get_running_loop(), pool)
+            made = [connection.GrpcConnection(site) for _ in range(2)]
+            for each, address in zip(made, (None, "/tmp/a.sock"), strict=True):
+                each.connection_made(Transport(address))
+                each.connection_lost(None)
+        return [each.peer for each in made]
+
+    assert asyncio.run(peers()) == ["unknown", ""]

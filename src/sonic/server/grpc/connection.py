@@ -75,8 +75,9 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(_UNSENT_BYTES)
         address = transport.get_extra_info("peername")
-        self.peer = address[0] if isinstance(address, tuple) else ""
-        if self.peer:
+        # None if it has gone already: that is no reason to take it for one of this host.
+        self.peer = address[0] if isinstance(address, tuple) else "unknown" if address is None else ""
+        if isinstance(address, tuple):
             _keep_alive(transport.get_extra_info("socket"))
         self._site.connections.add(self)
         self._begin = self._site.loop.call_later(_BEGIN_S, self._check_begun)
