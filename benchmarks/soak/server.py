@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_POOLS = 40  # more threads than any pool of the server's has
 _PENDING = "nv_inference_pending_request_count"
 
 
@@ -137,11 +139,22 @@ class Serve:
             now = self.figures()
             same = same + 1 if (now.threads, now.files) == (before.threads, before.files) else 0
             before = now
-        with self.control() as stub:
-            for model in self._models:
-                stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=model), timeout=60)
+        # One load is done at a time: those that wait fill the server's pools of threads, which else grow now and then.
+        with ThreadPoolExecutor(_POOLS) as pool:
+            list(pool.map(self._load_over_http, [self._models[-1]] * _POOLS))
+            list(pool.map(self._load, [self._models[-1]] * _POOLS))
+        for model in self._models:
+            self._load(model)
         time.sleep(0.5)
         return self.figures()
+
+    def _load(self, model: str) -> None:
+        with self.control() as stub:
+            stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=model), timeout=60)
+
+    def _load_over_http(self, model: str) -> None:
+        url = f"{self.http}/v2/repository/models/{model}/load"
+        httpx.post(url, json={}, timeout=60, trust_env=False).raise_for_status()
 
     def control(self) -> Control:
         """Return a way to ask it for what is not inference, over gRPC."""
