@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 
 import sonic
-from benchmarks.server import floor, wire
+from benchmarks.server import floor, h2load, wire
 from benchmarks.server.cases import CASES
+from benchmarks.server.measure import check
 from benchmarks.server.processes import Target
 
 if TYPE_CHECKING:
@@ -90,3 +93,17 @@ def test_an_error_is_no_answer(name: str, served, tmp_path: Path) -> None:
 def test_a_server_without_sockets_or_shared_memory_offers_two_ways() -> None:
     target = Target("other", 0, grpc="h:1", http="h:2")
     assert [name for name, way in wire.TRANSPORTS.items() if way.reaches(target)] == ["grpc", "http"]
+
+
+@pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load is not installed")
+@pytest.mark.parametrize("name", ["grpc", "http", "grpc-unix", "http-unix"])
+def test_errors_under_load_are_told_from_answers(name: str, served, tmp_path: Path) -> None:
+    target, outputs = served
+    cores = sorted(os.sched_getaffinity(0))
+    request = wire.write(CASE, wire.TRANSPORTS[name], target, tmp_path, None)
+    answer_bytes = wire.ask(request, outputs, None)
+    check(h2load.run(request, 2, 0.3, cores), answer_bytes, clients=2)
+
+    failing = wire.write(replace(CASE, name="absent"), wire.TRANSPORTS[name], target, tmp_path, None)
+    with pytest.raises(wire.WrongAnswerError):
+        check(h2load.run(failing, 2, 0.3, cores), answer_bytes, clients=2)
