@@ -137,6 +137,7 @@ def _of_size(ours: Sequence[Point]) -> Iterator[Figure]:
         if case == "first-1kB" and large is not None and transport.endswith("-shm"):
             name = f"10 MB / 1 kB: {transport}, {clients} clients"
             yield Figure.of(name, _ratios(large.samples, small.samples), _SIZE_GOAL)
+            yield from _by_cpu(name, large.samples, small.samples)
 
 
 def _of_cores(held: Sequence[Point], *, shares_core: bool) -> Iterator[Figure]:
