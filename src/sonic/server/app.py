@@ -40,9 +40,12 @@ _FLUSH_S = 2.0
 
 
 class Server:
-    """A server of models, on ports of this process. Context manager: it closes at the end.
+    """Serves the models in folders, over gRPC and HTTP, from this process. Context manager: it closes at the end.
 
-    It takes requests when the constructor returns. :func:`serve` says what the parameters mean.
+    It takes requests when the constructor returns::
+
+        with sonic.serve("models/") as server:
+            tagger = sonic.Model(f"{server.grpc_url}/particlenet")
 
     Attributes
     ----------
@@ -50,12 +53,73 @@ class Server:
         0 for one that is not offered.
     dataplane : Dataplane
     repository : Repository
+
+    Parameters
+    ----------
+    *repositories : path
+        Folders in Triton's layout (``name/1/model.onnx``, ``name/config.pbtxt``); read-only ones are fine.
+    grpc_port, http_port, metrics_port : int or None
+        0: any free one. None: not offered.
+    host : str
+        ``"0.0.0.0"`` to be reached from other machines.
+    grpc_host, metrics_host : str or None
+        Another host for one of the ports; None: the same.
+    cores : int or None
+        Cores that the instances of one model may keep busy: instances x intra-op threads never exceeds it.
+        None: all that the process may use.
+    models : sequence of str
+        Names of the models to serve; empty: all. If `explicit`, those to load at the start: ``"*"`` is all.
+    strict : bool
+        Whether a model that cannot be loaded is an error; otherwise the others are served, the index says why that
+        one is missing, and the server does not call itself ready.
+    strict_readiness : bool
+        Whether a model that could not be loaded keeps the server from calling itself ready.
+    explicit : bool
+        Whether clients load and unload models.
+    poll_s : float or None
+        How often to look for models that are new, changed or gone, in seconds; None: never.
+    empty_ok : bool
+        Whether a repository may hold no model yet; where it is polled, it always may.
+    default_max_batch : int
+        Largest batch of a model that can batch and has no config.pbtxt.
+    max_queue : int
+        Requests that may wait for a model whose config.pbtxt sets no ``max_queue_size``; further ones are refused as
+        unavailable. 0: no bound.
+    max_queue_bytes : int or None
+        What the requests that wait may hold, for all models together; further ones are refused as unavailable. 0: no
+        bound. None: a quarter of the memory that the process may use, by its control group too.
+    cache_bytes : int
+        Room for the results of models whose config.pbtxt says ``response_cache { enable: true }``; 0: none are kept.
+    name : str
+        What the server calls itself to clients.
+    allow_client_shm : bool or None
+        Who may register shared memory: True all clients, False none, None those on this host.
+    trace_file : path or None
+        Where requests are traced, as clients ask for it; None: nowhere.
+    trace_settings : mapping of str to str or None
+        What is traced from the start, in settings of the protocol's trace extension; None: nothing.
+    logs : LogSettings or None
+        What is logged, for clients to change; None: as the logger ``sonic`` is set.
+    grpc_socket, http_socket : path or None
+        Unix domain sockets that end in ``.sock``, beside the ports.
+    max_message_bytes : int
+        Largest request; protobuf allows no more than 2 GiB.
+    tls : Tls or None
+        Encrypts what goes through the ports of gRPC and HTTP.
+    grpc_tls : Tls or None
+        Another for gRPC; None: the same.
+    guard : Guard or None
+        Which clients are let in, and how often; health and metrics are for everyone. None: all, always.
+
+    Raises
+    ------
+    ConfigError
+        If a folder or a model is missing or makes no sense, or a port is taken.
     """
 
     def __init__(
         self,
-        repositories: Sequence[str | os.PathLike[str]],
-        *,
+        *repositories: str | os.PathLike[str],
         grpc_port: int | None = 0,
         http_port: int | None = 0,
         metrics_port: int | None = 0,
@@ -217,139 +281,5 @@ class Server:
         self.close()
 
 
-def serve(
-    *repositories: str | os.PathLike[str],
-    grpc_port: int | None = 0,
-    http_port: int | None = 0,
-    metrics_port: int | None = 0,
-    host: str = "127.0.0.1",
-    grpc_host: str | None = None,
-    metrics_host: str | None = None,
-    cores: int | None = None,
-    models: Sequence[str] = (),
-    strict: bool = True,
-    strict_readiness: bool = True,
-    explicit: bool = False,
-    poll_s: float | None = None,
-    empty_ok: bool = False,
-    default_max_batch: int = DEFAULT_MAX_BATCH,
-    max_queue: int = DEFAULT_MAX_QUEUE,
-    max_queue_bytes: int | None = None,
-    cache_bytes: int = DEFAULT_CACHE_BYTES,
-    name: str = "sonic",
-    allow_client_shm: bool | None = None,
-    trace_file: str | os.PathLike[str] | None = None,
-    trace_settings: Mapping[str, str] | None = None,
-    logs: LogSettings | None = None,
-    grpc_socket: str | os.PathLike[str] | None = None,
-    http_socket: str | os.PathLike[str] | None = None,
-    max_message_bytes: int = MAX_BYTES,
-    tls: Tls | None = None,
-    grpc_tls: Tls | None = None,
-    guard: Guard | None = None,
-) -> Server:
-    """Serve the models in folders, over gRPC and HTTP, from this process.
-
-    ::
-
-        with sonic.serve("models/") as server:
-            tagger = sonic.Model(f"{server.grpc_url}/particlenet")
-
-    Parameters
-    ----------
-    *repositories : path
-        Folders in Triton's layout (``name/1/model.onnx``, ``name/config.pbtxt``); read-only ones are fine.
-    grpc_port, http_port, metrics_port : int or None
-        0: any free one. None: not offered.
-    host : str
-        ``"0.0.0.0"`` to be reached from other machines.
-    grpc_host, metrics_host : str or None
-        Another host for one of the ports; None: the same.
-    cores : int or None
-        Cores that the instances of one model may keep busy: instances x intra-op threads never exceeds it.
-        None: all that the process may use.
-    models : sequence of str
-        Names of the models to serve; empty: all. If `explicit`, those to load at the start: ``"*"`` is all.
-    strict : bool
-        Whether a model that cannot be loaded is an error; otherwise the others are served, the index says why that
-        one is missing, and the server does not call itself ready.
-    strict_readiness : bool
-        Whether a model that could not be loaded keeps the server from calling itself ready.
-    explicit : bool
-        Whether clients load and unload models.
-    poll_s : float or None
-        How often to look for models that are new, changed or gone, in seconds; None: never.
-    empty_ok : bool
-        Whether a repository may hold no model yet; where it is polled, it always may.
-    default_max_batch : int
-        Largest batch of a model that can batch and has no config.pbtxt.
-    max_queue : int
-        Requests that may wait for a model whose config.pbtxt sets no ``max_queue_size``; further ones are refused as
-        unavailable. 0: no bound.
-    max_queue_bytes : int or None
-        What the requests that wait may hold, for all models together; further ones are refused as unavailable. 0: no
-        bound. None: a quarter of the memory that the process may use, by its control group too.
-    cache_bytes : int
-        Room for the results of models whose config.pbtxt says ``response_cache { enable: true }``; 0: none are kept.
-    name : str
-        What the server calls itself to clients.
-    allow_client_shm : bool or None
-        Who may register shared memory: True all clients, False none, None those on this host.
-    trace_file : path or None
-        Where requests are traced, as clients ask for it; None: nowhere.
-    trace_settings : mapping of str to str or None
-        What is traced from the start, in settings of the protocol's trace extension; None: nothing.
-    logs : LogSettings or None
-        What is logged, for clients to change; None: as the logger ``sonic`` is set.
-    grpc_socket, http_socket : path or None
-        Unix domain sockets that end in ``.sock``, beside the ports.
-    max_message_bytes : int
-        Largest request; protobuf allows no more than 2 GiB.
-    tls : Tls or None
-        Encrypts what goes through the ports of gRPC and HTTP.
-    grpc_tls : Tls or None
-        Another for gRPC; None: the same.
-    guard : Guard or None
-        Which clients are let in, and how often; health and metrics are for everyone. None: all, always.
-
-    Returns
-    -------
-    Server
-        Already taking requests.
-
-    Raises
-    ------
-    ConfigError
-        If a folder or a model is missing or makes no sense, or a port is taken.
-    """
-    return Server(
-        repositories,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        host=host,
-        grpc_host=grpc_host,
-        metrics_host=metrics_host,
-        cores=cores,
-        models=models,
-        strict=strict,
-        strict_readiness=strict_readiness,
-        explicit=explicit,
-        poll_s=poll_s,
-        empty_ok=empty_ok,
-        default_max_batch=default_max_batch,
-        max_queue=max_queue,
-        max_queue_bytes=max_queue_bytes,
-        cache_bytes=cache_bytes,
-        name=name,
-        allow_client_shm=allow_client_shm,
-        trace_file=trace_file,
-        trace_settings=trace_settings,
-        logs=logs,
-        grpc_socket=grpc_socket,
-        http_socket=http_socket,
-        max_message_bytes=max_message_bytes,
-        tls=tls,
-        grpc_tls=grpc_tls,
-        guard=guard,
-    )
+serve = Server
+"""As a person says it: ``with sonic.serve("models/") as server:``."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sonic.server.grpc.wire import Buffer, Head
+    from sonic.server.guard import Guard
     from sonic.server.http2 import Stream
 
 log = logging.getLogger("sonic.server")
@@ -39,6 +40,29 @@ class Handler(Protocol):
 
     def ended(self, call: Call) -> None:
         """Hear that the client of a call that streams sends no more."""
+
+
+class Admission:
+    """The first half of a handler: who is let in.
+
+    Parameters
+    ----------
+    guard : Guard or None
+        None: everyone.
+    """
+
+    streams = False
+
+    def __init__(self, guard: Guard | None = None) -> None:
+        self._guard = guard
+
+    def opened(self, call: Call) -> None:
+        """Look who it is, and count it."""
+        if self._guard is not None:
+            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
+
+    def ended(self, call: Call) -> None:
+        """Do nothing: the only message has come."""
 
 
 class Line(Protocol):

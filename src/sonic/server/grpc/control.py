@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from sonic.errors import InvalidRequest
 from sonic.protocol import records
 from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.server.grpc.call import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sonic.server.guard import Guard
 
 
-class Unary:
+class Unary(Admission):
     """Handler of a method that takes one message of protobuf and returns one.
 
     Parameters
@@ -34,24 +35,14 @@ class Unary:
         Where the function runs, which may then take its time; None: in the thread of the event loop.
     """
 
-    streams = False
-
     def __init__(
         self, function: Callable[..., Any], request: Any, guard: Guard | None = None, pool: Executor | None = None
     ) -> None:
+        super().__init__(guard)
         self._function = function
         self._asks_peer: bool = getattr(function, "asks_peer", False)
         self._request = request
-        self._guard = guard
         self._pool = pool
-
-    def opened(self, call: Call) -> None:
-        """Look who it is."""
-        if self._guard is not None:
-            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
-
-    def ended(self, call: Call) -> None:
-        """Do nothing: the message has come."""
 
     def message(self, call: Call, data: Buffer) -> None:
         """Answer it."""

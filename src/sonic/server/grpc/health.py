@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ModelNotFound
 from sonic.protocol.proto import health_pb2
+from sonic.server.grpc.call import Admission
 from sonic.server.grpc.control import parse
 
 if TYPE_CHECKING:
@@ -98,19 +99,12 @@ class Health:
             self._watchers.pop(key, None)
 
 
-class Watch:
-    """Handler of those who watch."""
-
-    streams = False
+class Watch(Admission):
+    """Handler of those who watch, who need no token."""
 
     def __init__(self, health: Health) -> None:
+        super().__init__()
         self._health = health
-
-    def opened(self, call: Call) -> None:
-        """Let anybody in: who watches over a server has no token."""
-
-    def ended(self, call: Call) -> None:
-        """Do nothing: the message has come."""
 
     def message(self, call: Call, data: Buffer) -> None:
         """Begin to tell."""

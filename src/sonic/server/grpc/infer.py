@@ -18,6 +18,7 @@ from sonic.errors import Cancelled, InferenceError, SonicError
 from sonic.protocol import grpc_codec
 from sonic.protocol.form import PLAIN
 from sonic.server.failures import failed
+from sonic.server.grpc.call import Admission
 from sonic.server.sharedmemory import PeerRegions
 
 if TYPE_CHECKING:
@@ -38,23 +39,13 @@ _MAX_QUEUED_BYTES = 1 << 22
 """Answers of one stream that its client has yet to take; then further ones wait."""
 
 
-class Infer:
+class Infer(Admission):
     """Handler of ModelInfer."""
 
-    streams = False
-
     def __init__(self, dataplane: Dataplane, guard: Guard | None, pool: Executor) -> None:
+        super().__init__(guard)
         self._dataplane = dataplane
-        self._guard = guard
         self._pool = pool
-
-    def opened(self, call: Call) -> None:
-        """Look who it is."""
-        if self._guard is not None:
-            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
-
-    def ended(self, call: Call) -> None:
-        """Do nothing: the message has come."""
 
     def message(self, call: Call, data: Buffer) -> None:
         """Begin a request."""

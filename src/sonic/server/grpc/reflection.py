@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sonic.protocol.proto import reflection_pb2 as pb
 from sonic.protocol.proto.pool import POOL
+from sonic.server.grpc.call import Admission
 from sonic.server.grpc.control import parse
 
 if TYPE_CHECKING:
@@ -24,19 +25,14 @@ _NOT_FOUND = 5
 _INVALID_ARGUMENT = 3
 
 
-class Reflection:
+class Reflection(Admission):
     """Handler of a stream of questions about the services that are offered."""
 
     streams = True
 
     def __init__(self, services: Iterable[str], guard: Guard | None) -> None:
+        super().__init__(guard)
         self._services = tuple(services)
-        self._guard = guard
-
-    def opened(self, call: Call) -> None:
-        """Look who it is."""
-        if self._guard is not None:
-            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
 
     def message(self, call: Call, data: Buffer) -> None:
         """Answer a question."""

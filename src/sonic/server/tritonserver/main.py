@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _start(settings: Settings, log_settings: LogSettings) -> Server:
     return Server(
-        settings.repositories,
+        *settings.repositories,
         grpc_port=settings.grpc_port,
         http_port=settings.http_port,
         metrics_port=settings.metrics_port,
