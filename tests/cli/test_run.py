@@ -133,6 +133,21 @@ def test_all_options(folder):
     assert (folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_chunks_that_fail_are_listed(folder):
+    text = dedent(WORKFLOW).replace(
+        'return {"y": 2 * events.x}', 'return {"y": 2 / (0 if events.x[0] == 2 else 1) * events.x}'
+    )
+    (folder / "picky.py").write_text(text)
+    words = ("-i", "a.root", "-o", "o.root", "--chunk-size", "2", "--report", "r.json")
+    assert sonic("picky.py", *words).exit_code == 1
+    done = sonic("picky.py", *words, "--on-error", "retry:1,skip")
+    assert done.exit_code == 0, done.output
+    assert "skipped chunk 1, a.root entries 2:4: module Double: ZeroDivisionError" in done.stdout
+    assert "1 chunks with 2 events were skipped because a module failed" in done.stdout
+    assert x_of("o.root") == [0, 1, 4, 5]
+    assert json.loads((folder / "r.json").read_text())["skipped"][0]["module"] == "Double"
+
+
 @pytest.mark.parametrize(("entries", "expected"), [("2:4", [2, 3]), ("4:", [4, 5]), (":1", [0])])
 def test_ranges_of_entries(folder, entries, expected):
     assert sonic("mine.py", "-i", "a.root", "-o", "o.root", "--entries", entries).exit_code == 0

@@ -312,6 +312,7 @@ def test_optional_inputs(events_file, tmp_path):
         ({"mode": "remote"}, ConfigError, "mode 'remote': expected service or direct"),
         ({"filter_output": "some"}, ConfigError, "filter output 'some': expected mask or pass"),
         ({"offload_mode": "lazy"}, ConfigError, "offload mode 'lazy': expected sync, async or pseudo_async"),
+        ({"on_error": "ignore"}, ConfigError, "on error 'ignore': expected stop, skip, retry:N or retry:N,skip"),
         ({"threads": 0}, ConfigError, "at least one thread and one stream, got 0 and 0"),
         ({"streams": 0}, ConfigError, "at least one thread and one stream"),
         ({"mode": "direct", "servers": ["grpc://h:1"]}, ConfigError, "mode direct calls no server"),
@@ -370,6 +371,48 @@ def test_nothing_is_left_when_a_module_fails(events_file, tmp_path, fake):
     )
     assert [path.name for path in tmp_path.iterdir()] == ["events.root"]
     assert threading.active_count() <= before
+
+
+def test_chunks_that_fail_are_left_out_and_listed(events_file, tmp_path, fake):
+    class Picky(Fails):
+        produces = ()
+
+        def produce(self, events):
+            if 4 in events.x or 8 in events.x:
+                raise RuntimeError("no calibration")
+            return {}
+
+    modules = (Picky(), *MODULES)
+    report = run(
+        workflow_with(modules=modules),
+        [events_file(9)],
+        tmp_path / "o.root",
+        client=fake,
+        chunk_size=2,
+        on_error="skip",
+    )
+    with uproot.open(tmp_path / "o.root") as file:
+        assert file["Events"]["x"].array().to_list() == [0, 1, 2, 3, 6, 7]
+        assert json.loads(file["sonic"])["events_skipped"] == 3
+    assert [(failure.chunk, failure.start, failure.stop) for failure in report.skipped] == [(2, 4, 6), (4, 8, 9)]
+    assert json.loads(report.to_json())["skipped"][0]["error"] == "RuntimeError: no calibration"
+    assert (report.events, report.events_written) == (9, 6)
+
+
+def test_a_module_that_fails_on_every_chunk_fails_the_job(events_file, tmp_path, fake):
+    class Never(Producer):
+        def produce(self, events):
+            raise RuntimeError("no calibration")
+
+    with pytest.raises(ModuleError, match="module Never failed on each of 5 chunks: RuntimeError: no calibration"):
+        run(
+            workflow_with(modules=(Never(),), keep=("x",)),
+            [events_file(9)],
+            tmp_path / "o.root",
+            chunk_size=2,
+            on_error="retry:1,skip",
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["events.root"]
 
 
 def test_nothing_is_left_after_ctrl_c(events_file, tmp_path, fake):

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from sonic.errors import DataError, ModuleError, OutputError, Unavailable
 from sonic.framework import Analyzer, Filter, Offload, OffloadFilter, Producer
-from sonic.framework.report import Ledger, Phase
+from sonic.framework.policy import OnError
+from sonic.framework.report import Failure, Ledger, Phase
 
 TIMEOUT_S = 20.0
 
@@ -547,3 +548,101 @@ def test_any_graph_gives_what_it_gives_one_module_at_a_time(data, scheduler_of, 
     found = ak.concatenate(out)
     for name, expected in values.items():
         assert found[name].to_list() == expected.tolist()
+
+
+# What becomes of a chunk that a module failed on
+
+
+class Sometimes(Producer):
+    """Fails on one chunk, so many times."""
+
+    consumes = ("x",)
+
+    def __init__(self, at, times=1000, name="Sometimes"):
+        self.at, self.times, self.name = at, times, name
+
+    def produce(self, events):
+        if events.x[0] == self.at and self.times:
+            self.times -= 1
+            raise ValueError("a dead channel")
+        return {}
+
+
+def sieve(written, failures):
+    def write(chunk):
+        if chunk.failure is None:
+            written.append(chunk.where.index)
+        else:
+            failures.append(chunk.failure)
+
+    return write
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_chunk_that_a_module_fails_on_is_left_out(scheduler_of, number_chunks, threads):
+    written, failures = [], []
+    modules = (Log("before", "x", "a"), Sometimes(4.0), Log("after", "x", "b"))
+    ledger = Ledger([module.name for module in modules], threads)
+    scheduler = scheduler_of(*modules, threads=threads, on_error=OnError(skip=True), ledger=ledger)
+    scheduler.run(number_chunks(4), sieve(written, failures))
+    assert written == [0, 1, 3]
+    assert failures == [Failure("Sometimes", "ValueError: a dead channel", 2, "events.root", 4, 6)]
+    assert ledger.accounts[1].calls == 3
+
+
+def test_a_module_is_tried_again(scheduler_of, number_chunks):
+    written, failures = [], []
+    module = Sometimes(4.0, times=2)
+    ledger = Ledger(["Sometimes"], 1)
+    scheduler_of(module, on_error=OnError(2), ledger=ledger).run(number_chunks(4), sieve(written, failures))
+    assert (written, failures) == ([0, 1, 2, 3], [])
+    assert (ledger.accounts[0].retries, ledger.accounts[0].calls) == (2, 4)
+
+
+def test_a_module_that_still_fails_stops_the_run_or_skips(scheduler_of, number_chunks):
+    with pytest.raises(ModuleError, match=r"module Sometimes failed on chunk 2, events.root entries 4:6: ValueError"):
+        scheduler_of(Sometimes(4.0, times=3), on_error=OnError(2)).run(number_chunks(4), lambda chunk: None)
+    written, failures = [], []
+    scheduler = scheduler_of(Sometimes(4.0, times=3), on_error=OnError(2, skip=True))
+    scheduler.run(number_chunks(4), sieve(written, failures))
+    assert (written, len(failures)) == ([0, 1, 3], 1)
+
+
+@pytest.mark.parametrize("mode", ["async", "sync", "pseudo_async"])
+def test_a_request_that_fails_is_made_again(scheduler_of, manual_model, number_chunks, start, mode):
+    model, written, failures = manual_model(), [], []
+    running = start(
+        scheduler_of(Double(), model=model, mode=mode, on_error=OnError(1, skip=True)),
+        number_chunks(1),
+        sieve(written, failures),
+    )
+    model.wait_for(1)
+    model.calls[0][1].set_exception(Unavailable("gone"))
+    model.wait_for(2)
+    model.answer(1)
+    running.finish()
+    assert (written, failures) == ([0], [])
+
+
+def test_a_chunk_that_failed_waits_for_its_requests(scheduler_of, manual_model, number_chunks, start):
+    model, written, failures = manual_model(), [], []
+    scheduler = scheduler_of(
+        Double(), Sometimes(0.0), Log("after", "y", "z"), model=model, on_error=OnError(skip=True), streams=1
+    )
+    running = start(scheduler, number_chunks(2), sieve(written, failures))
+    model.wait_for(1)
+    assert (written, failures) == ([], [])
+    model.answer(0)
+    model.wait_for(2)
+    model.answer(1)
+    running.finish()
+    assert written == [1]
+    assert [failure.chunk for failure in failures] == [0]
+
+
+def test_the_source_and_the_sink_are_not_skipped(scheduler_of, number_chunks):
+    def full(chunk):
+        raise OutputError("disk full")
+
+    with pytest.raises(OutputError, match="disk full"):
+        scheduler_of(Log("a", "x", "b"), on_error=OnError(3, skip=True)).run(number_chunks(2), full)

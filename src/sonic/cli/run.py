@@ -104,6 +104,13 @@ def run(
             help="Whether to run the workflow's own models in the job if no server can be reached.",
         ),
     ] = True,
+    on_error: Annotated[
+        str,
+        typer.Option(
+            metavar="stop|skip|retry:N[,skip]",
+            help="When a module fails on a chunk: stop, leave the chunk out, or first try N times more.",
+        ),
+    ] = "stop",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev or chrome://tracing.")
@@ -150,6 +157,7 @@ def run(
             keep=keep or None,
             fallback=fallback,
             timeout_s=timeout_s,
+            on_error=on_error,
             progress=progress,
         )
     extras.write(result)
@@ -254,7 +262,12 @@ def _progress(console: Console, *, quiet: bool) -> Iterator[Progress | None]:
         yield advance
 
 
+_SKIPS_SHOWN = 5
+
+
 def _show(result: Report, console: Console) -> None:
+    from rich.markup import escape
+
     console.print(_module_table(result))
     for module, figures in result.summaries.items():
         console.print(f"[bold]{module}[/bold]")
@@ -276,6 +289,17 @@ def _show(result: Report, console: Console) -> None:
     for server in result.servers:
         if server.failed:
             console.print(f"[yellow]{server.url} failed on {server.failed} requests[/yellow]", highlight=False)
+    for failure in result.skipped[:_SKIPS_SHOWN]:
+        console.print(
+            f"[yellow]skipped[/yellow] chunk {failure.chunk}, {failure.file} entries {failure.start}:{failure.stop}: "
+            f"module {failure.module}: {escape(failure.error)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if result.skipped:
+        events = sum(failure.stop - failure.start for failure in result.skipped)
+        text = f"{len(result.skipped)} chunks with {events} events were skipped because a module failed"
+        console.print(f"[yellow]{text}[/yellow]", highlight=False)
     if result.by_fallback:
         console.print(f"[yellow]{result.by_fallback} requests were answered by the fallback[/yellow]", highlight=False)
     if result.output is not None:

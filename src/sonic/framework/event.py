@@ -15,15 +15,17 @@ from sonic.framework.selection import Selection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sonic.framework.report import Failure
+
 
 @dataclass(frozen=True, slots=True)
-class EventRange:
-    """Where a chunk's events come from.
+class FileRange:
+    """Entries of one file that a job reads, in one go.
 
     Parameters
     ----------
     index : int
-        Number of the chunk in the job, from 0.
+        Number among all that the job reads, repeats included, from 0.
     file : str
         Path or URL of the file.
     start, stop : int
@@ -39,8 +41,36 @@ class EventRange:
         return self.stop - self.start
 
     def __str__(self) -> str:
-        name = self.file.rstrip("/").rpartition("/")[2] or self.file
-        return f"chunk {self.index}, {name} entries {self.start}:{self.stop}"
+        return f"{_short(self.file)} entries {self.start}:{self.stop}"
+
+
+@dataclass(frozen=True, slots=True)
+class EventRange:
+    """Where a chunk's events come from.
+
+    Parameters
+    ----------
+    index : int
+        Number of the chunk in the job, from 0.
+    file : str
+        Path or URL of the file.
+    start, stop : int
+        Entries of the file, `stop` excluded.
+    visit : int
+        Number of the :class:`FileRange` that it is a part of.
+    """
+
+    index: int
+    file: str
+    start: int
+    stop: int
+    visit: int = 0
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __str__(self) -> str:
+        return f"chunk {self.index}, {_short(self.file)} entries {self.start}:{self.stop}"
 
 
 class Chunk:
@@ -58,13 +88,15 @@ class Chunk:
         Where this chunk begins in `block`.
     """
 
-    __slots__ = ("_block", "_columns", "_narrowed", "_offset", "results", "selection", "where")
+    __slots__ = ("_block", "_columns", "_narrowed", "_offset", "failure", "results", "selection", "where")
 
     def __init__(self, where: EventRange, block: Mapping[str, Content], offset: int = 0) -> None:
         self.where = where
         self.selection = Selection(len(where))
         self.results: dict[str, Any] = {}
         """What the analyzers returned, by their name."""
+        self.failure: Failure | None = None
+        """Why it is left out of the output, if it is."""
         self._block = block
         self._offset = offset
         self._columns: dict[str, tuple[int, Content]] = {}
@@ -133,10 +165,19 @@ class Chunk:
             output = self._widened(names)
             for level, mask in enumerate(masks, start=1):
                 output[mask] = NumpyArray(self.selection.mask(0, level))
+        self._let_go()
+        return output
+
+    def fail(self, failure: Failure) -> None:
+        """Leave it out of the output, and let its columns go."""
+        self.failure = failure
+        self.results.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._block = {}
         self._columns.clear()
         self._narrowed.clear()
-        return output
 
     def _widened(self, names: Sequence[str]) -> dict[str, Content]:
         """Give columns an entry for every event; those of one collection keep lists of the same lengths."""
@@ -181,6 +222,10 @@ def as_content(value: Any) -> Content:
     if isinstance(value, Content):
         return value
     return ak.to_layout(value, regulararray=False)
+
+
+def _short(file: str) -> str:
+    return file.rstrip("/").rpartition("/")[2] or file
 
 
 def _names(names: Iterable[str]) -> str:

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from sonic.errors import ConfigError, InferenceError, OutputError
+from sonic.framework.lifecycle import Lifecycle
+from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, choose
+from sonic.framework.policy import OnError
 from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, server_report
 from sonic.framework.scheduler import Scheduler
 from sonic.framework.sinks import open_sink
@@ -64,6 +67,7 @@ def run(
     keep: Sequence[str] | None = None,
     fallback: bool = True,
     timeout_s: float | None = None,
+    on_error: OnError | str = "stop",
     progress: Progress | None = None,
     client: Caller | None = None,
 ) -> Report:
@@ -100,6 +104,9 @@ def run(
         Whether the workflow's own models are run in this process if no server can be reached.
     timeout_s : float, optional
         Time that a request may take.
+    on_error : OnError or str
+        What becomes of the job when a module fails on a chunk: ``stop``; ``skip`` leaves the chunk out; ``retry:N``
+        tries the module N times more and then stops, ``retry:N,skip`` skips then.
     progress : Progress, optional
     client : Caller, optional
         Used for the models instead of a client made here, and not closed.
@@ -113,7 +120,7 @@ def run(
     ConfigError, DataError, WorkflowError
         If the job makes no sense, or its input cannot be read.
     ModuleError
-        If a module or its model fails.
+        If a module or its model fails and the job is to stop then, or if it fails on every chunk.
     OutputError
         If the output cannot be written. Nothing is left under its name.
     """
@@ -124,6 +131,7 @@ def run(
     if mode == "direct" and servers:
         raise ConfigError("mode direct calls no server: leave out the servers, or the mode")
     graph = workflow.graph()
+    policy = OnError.parse(on_error) if isinstance(on_error, str) else on_error
     plan = steps(graph, workflow.modules)
     modes = _modes(workflow, mode, Mode(offload_mode))
 
@@ -164,9 +172,13 @@ def run(
             threads=threads,
             streams=streams,
             modes=modes,
+            on_error=policy,
             clock=lambda: time.perf_counter_ns() - began_ns,
         )
-        scheduler.run(source.chunks(), out.take)
+        about = JobInfo(workflow.name, source.files, source.events)
+        with Lifecycle(workflow.modules, about, source.visit) as life:
+            scheduler.run(life.reading(source.chunks()), life.writing(out.take))
+            out.check()
         summaries = out.summaries()
         out.commit(_metadata(workflow, source, out))
         wall_s = (time.perf_counter_ns() - began_ns) / 1e9
@@ -198,6 +210,7 @@ def run(
         peak_rss_bytes=_peak_rss_bytes(),
         modules=modules,
         summaries=summaries,
+        skipped=tuple(out.skipped),
         versions=_versions(),
         records_kept=len(ledger.records),
         records_cut=ledger.cut,
@@ -320,15 +333,16 @@ def _requests(modules: Sequence[ModuleReport]) -> int:
 
 def _metadata(workflow: Workflow, source: TreeSource, out: Output) -> str:
     """Return what the output file says of itself. Nothing in it depends on the route that the events took."""
-    return msgspec.json.encode(
-        {
-            "events": out.written,
-            "events_read": out.read,
-            "workflow": workflow.name,
-            "inputs": [Path(file).name for file in source.files],
-            "sonic": __version__,
-        }
-    ).decode()
+    about: dict[str, object] = {
+        "events": out.written,
+        "events_read": out.read,
+        "workflow": workflow.name,
+        "inputs": [Path(file).name for file in source.files],
+        "sonic": __version__,
+    }
+    if out.skipped:
+        about["events_skipped"] = sum(failure.stop - failure.start for failure in out.skipped)
+    return msgspec.json.encode(about).decode()
 
 
 def _peak_rss_bytes() -> int:

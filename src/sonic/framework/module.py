@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import WorkflowError
@@ -18,7 +19,32 @@ if TYPE_CHECKING:
     import awkward as ak
     from numpy.typing import ArrayLike
 
+    from sonic.framework.event import FileRange
+
     Columns = Mapping[str, ArrayLike | ak.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """What is known of a job when it begins.
+
+    Parameters
+    ----------
+    workflow : str
+    files : tuple of str
+        The input, in its order.
+    events : int
+        Events that the whole job reads, repeats included.
+    process, processes : int
+        Number of this process, from 0, and how many there are. Each has modules of its own, and reads a part of the
+        events.
+    """
+
+    workflow: str
+    files: tuple[str, ...]
+    events: int
+    process: int = 0
+    processes: int = 1
 
 
 class Module(ABC):  # noqa: B024 - each kind has its own abstract method
@@ -45,6 +71,37 @@ class Module(ABC):  # noqa: B024 - each kind has its own abstract method
         super().__init_subclass__(**options)
         if "name" not in cls.__dict__:
             cls.name = cls.__name__
+
+    # Called by one thread at a time, in the order of the modules. What they keep is for all events: chunks of the file
+    # before may still be on their way when a file begins.
+
+    def begin_job(self, job: JobInfo) -> None:  # noqa: B027 - nothing unless overridden
+        """Prepare for a job, before its first event is read.
+
+        Parameters
+        ----------
+        job : JobInfo
+        """
+
+    def end_job(self) -> None:  # noqa: B027
+        """Clean up. Called once if `begin_job` was, however the job ended, and before the output gets its name."""
+
+    def begin_file(self, file: FileRange) -> None:  # noqa: B027
+        """Prepare for a file, before the first of its chunks is given to any module.
+
+        Parameters
+        ----------
+        file : FileRange
+            A file that is read several times begins and ends as often.
+        """
+
+    def end_file(self, file: FileRange) -> None:  # noqa: B027
+        """Note that all of a file's chunks are written. Not called for files that an error left unfinished.
+
+        Parameters
+        ----------
+        file : FileRange
+        """
 
 
 class Producer(Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from sonic.errors import DataError, ModuleError
+from sonic.errors import DataError, ModuleError, SonicError
 from sonic.framework.graph import similar
 from sonic.framework.module import Analyzer, add
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sonic.framework.event import Chunk
     from sonic.framework.graph import Graph
     from sonic.framework.module import Module
+    from sonic.framework.report import Failure
     from sonic.framework.sinks.base import Sink
 
 
@@ -106,9 +107,12 @@ class Output:
         """Events that went to the sink."""
         self.totals: dict[str, Any] = {}
         """Sums of what the analyzers returned, by their name."""
+        self.skipped: list[Failure] = []
+        """Chunks that were left out."""
+        self._first = True
 
     def take(self, chunk: Chunk) -> None:
-        """Take the next chunk.
+        """Take the next chunk. One that a module failed on is only counted.
 
         Raises
         ------
@@ -117,22 +121,41 @@ class Output:
         OutputError
             If the columns cannot be written.
         """
-        for analyzer in self._analyzers:
-            name, result = analyzer.name, chunk.results[analyzer.name]
-            try:
-                self.totals[name] = add(self.totals[name], result) if self.chunks else result
-            except (Exception, SystemExit) as error:
-                raise ModuleError(name, f"the sum up to {chunk.where}", error) from error
-        if self._sink is not None:
-            if not self.chunks:
-                self._sink.check(self.totals)
-            events = len(chunk) if self._widen else chunk.selection.size(chunk.selection.level)
-            self._sink.write(chunk.finish(self._columns, self._filters, widen=self._widen), events)
-            self.written += events
+        if chunk.failure is None:
+            self._add(chunk)
+        else:
+            self.skipped.append(chunk.failure)
         self.chunks += 1
         self.read += len(chunk)
         if self._progress is not None:
             self._progress(self.read, self._total)
+
+    def _add(self, chunk: Chunk) -> None:
+        first, self._first = self._first, False
+        for analyzer in self._analyzers:
+            name, result = analyzer.name, chunk.results[analyzer.name]
+            try:
+                self.totals[name] = result if first else add(self.totals[name], result)
+            except (Exception, SystemExit) as error:
+                raise ModuleError(name, f"the sum up to {chunk.where}", error) from error
+        if self._sink is not None:
+            if first:
+                self._sink.check(self.totals)
+            events = len(chunk) if self._widen else chunk.selection.size(chunk.selection.level)
+            self._sink.write(chunk.finish(self._columns, self._filters, widen=self._widen), events)
+            self.written += events
+
+    def check(self) -> None:
+        """Check that there is something to write.
+
+        Raises
+        ------
+        ModuleError
+            If every chunk was left out: an output would have no columns.
+        """
+        if self.skipped and self._first:
+            failure = self.skipped[0]
+            raise ModuleError(failure.module, f"each of {self.chunks} chunks", SonicError(failure.error))
 
     def summaries(self) -> dict[str, Mapping[str, float | int | str]]:
         """Return the figures that the analyzers make of their sums, by module; those without any are left out.

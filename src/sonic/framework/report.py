@@ -63,6 +63,30 @@ class Record:
     stop_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A chunk that was left out because a module failed on it.
+
+    Parameters
+    ----------
+    module : str
+    error : str
+        In one line.
+    chunk : int
+        Number of the chunk in the job.
+    file : str
+    start, stop : int
+        Its entries of the file, `stop` excluded.
+    """
+
+    module: str
+    error: str
+    chunk: int
+    file: str
+    start: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class ServerReport:
     """What a model's server counted between begin and end of the job: model-wide, all of its clients together.
@@ -129,6 +153,8 @@ class ModuleReport:
         Events that a filter let pass.
     cpu_s, wall_s : float
         CPU time and elapsed time in the job's threads, in seconds; waits for a model are not in either.
+    retries : int
+        How often it was tried again after an error.
     offload : OffloadReport or None
     """
 
@@ -139,6 +165,7 @@ class ModuleReport:
     passed: int | None
     cpu_s: float
     wall_s: float
+    retries: int = 0
     offload: OffloadReport | None = None
 
 
@@ -157,6 +184,7 @@ class Report:
 
     `cpu_s` is that of the whole process, threads of libraries included. `external_s` and `hidden_s` are sums over the
     offloads. `by_fallback` counts requests that no server answered but the workflow's own models did, in this process.
+    `skipped` lists the chunks left out because a module failed on them; their events are counted in `events`.
     `records_cut` counts timing records that came after the trace was full; the sums have all of them.
     """
 
@@ -185,6 +213,7 @@ class Report:
     versions: Mapping[str, str]
     records_kept: int
     records_cut: int
+    skipped: tuple[Failure, ...] = ()
     totals: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the analyzers summed up, by their name. Not in the JSON."""
     records: tuple[Record, ...] = field(default=(), repr=False)
@@ -283,6 +312,7 @@ class Account:
     calls: int = 0
     events: int = 0
     passed: int = 0
+    retries: int = 0
     wall_ns: int = 0
     cpu_ns: int = 0
     external_ns: int = 0
@@ -334,6 +364,7 @@ class Account:
             passed=self.passed if filters else None,
             cpu_s=self.cpu_ns / 1e9,
             wall_s=self.wall_ns / 1e9,
+            retries=self.retries,
             offload=offload,
         )
 

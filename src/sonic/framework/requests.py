@@ -83,8 +83,6 @@ class Requests:
         The scheduler's. It guards the ledger and everything here.
     clock : callable
         Nanoseconds since the job began.
-    failed : callable
-        Told of a call that could not be sent by a module's own thread, and why.
     """
 
     def __init__(
@@ -95,14 +93,12 @@ class Requests:
         ledger: Ledger,
         lock: threading.Lock,
         clock: Callable[[], int],
-        failed: Callable[[Call, Exception], None],
     ) -> None:
         self._callees = callees
         self._modes = modes
         self._ledger = ledger
         self._lock = lock
         self._clock = clock
-        self._failed = failed
         self._given_up = False
         self._outstanding: set[Call] = set()
         self._queues: dict[int, SimpleQueue[tuple[Call, Mapping[str, np.ndarray]] | None]] = {
@@ -218,7 +214,10 @@ class Requests:
             call.latch = threading.Event()
             try:
                 self._submit(call, inputs)
-            except Exception as error:  # noqa: BLE001 - handed over, to be raised as the module's error
-                self._failed(call, error)
+            except Exception as error:  # noqa: BLE001 - the call's outcome, as if the model had answered so
+                call.future = Future()
+                call.future.set_exception(error)
+                with self._lock:
+                    call.resume(call)
                 continue
             call.latch.wait()

@@ -16,9 +16,10 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from sonic.errors import ModuleError
+from sonic.errors import ModuleError, one_line
 from sonic.framework.offload import tensor_bytes
-from sonic.framework.report import Phase
+from sonic.framework.policy import OnError
+from sonic.framework.report import Failure, Phase
 from sonic.framework.requests import Call, Requests
 from sonic.framework.steps import OffloadStep
 
@@ -42,13 +43,15 @@ _SIGNALS_S = 1.0
 class Flight:
     """One chunk on its stream."""
 
-    __slots__ = ("chunk", "index", "ready", "stream")
+    __slots__ = ("chunk", "index", "pending", "ready", "retries", "stream")
 
     def __init__(self, chunk: Chunk, index: int, stream: int, ready: ReadySet) -> None:
         self.chunk = chunk
         self.index = index
         self.stream = stream
         self.ready = ready
+        self.pending = 0  # modules made ready and not done
+        self.retries: dict[int, int] = {}
 
 
 class Scheduler:
@@ -68,6 +71,7 @@ class Scheduler:
         Finished chunks that may wait for an earlier one to be written; as many as streams if None.
     modes : mapping of str to Mode
         How each offload waits, by the module's name.
+    on_error : OnError
     clock, cpu_clock : callable
         Nanoseconds since the job began, and nanoseconds of CPU of the calling thread.
     """
@@ -83,6 +87,7 @@ class Scheduler:
         streams: int,
         window: int | None = None,
         modes: Mapping[str, Mode],
+        on_error: OnError | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
         cpu_clock: Callable[[], int] = time.thread_time_ns,
     ) -> None:
@@ -93,6 +98,7 @@ class Scheduler:
         self._source, self._sink = len(self._steps), len(self._steps) + 1  # their accounts in the ledger
         self._threads = threads
         self._ahead = streams + (streams if window is None else window)
+        self._on_error = on_error or OnError()
         self._clock = clock
         self._cpu_clock = cpu_clock
 
@@ -114,7 +120,6 @@ class Scheduler:
             ledger,
             self._lock,
             clock,
-            self._unsent,
         )
 
     def run(self, chunks: Iterable[Chunk], write: Callable[[Chunk], None]) -> None:
@@ -130,7 +135,7 @@ class Scheduler:
         Raises
         ------
         ModuleError
-            When a module fails. All other work is given up, and every thread has ended.
+            When a module fails and the job is to stop then. All other work is given up, and every thread has ended.
         SonicError
             Whatever `chunks` and `write` raise.
         """
@@ -299,11 +304,19 @@ class Scheduler:
 
     def _start(self, flight: Flight, i: int) -> None:
         """Make a module ready (lock held)."""
+        flight.pending += 1
+        self._make_ready(flight, i)
+
+    def _make_ready(self, flight: Flight, i: int) -> None:
         action = self._acquire if i in self._offloads else self._run
         self._push(flight.ready.remaining, flight.index, partial(action, flight, i))
 
     def _done(self, flight: Flight, i: int) -> None:
         """Note that a module is done with a chunk, and make ready what waited for it (lock held)."""
+        flight.pending -= 1
+        if flight.chunk.failure is not None:  # another module failed on it meanwhile
+            self._finish_failed(flight)
+            return
         step, account = self._steps[i], self._ledger.accounts[i]
         account.calls += 1
         account.events += step.events(flight.chunk)
@@ -314,12 +327,36 @@ class Scheduler:
         if not flight.ready.remaining:
             self._finish(flight)
 
+    def _failed(self, flight: Flight, i: int, error: BaseException) -> None:
+        """Try a module once more, leave its chunk out, or stop the job (lock held)."""
+        where = flight.chunk.where
+        if flight.chunk.failure is None:
+            retries = flight.retries.get(i, 0)
+            if retries < self._on_error.retries:
+                flight.retries[i] = retries + 1
+                self._ledger.accounts[i].retries += 1
+                self._make_ready(flight, i)
+                return
+            if not self._on_error.skip:
+                raise ModuleError(self._steps[i].name, str(where), error) from error
+            name = self._steps[i].name
+            flight.chunk.fail(Failure(name, one_line(error), where.index, where.file, where.start, where.stop))
+        flight.pending -= 1
+        self._finish_failed(flight)
+
+    def _finish_failed(self, flight: Flight) -> None:
+        """Give up a chunk as soon as none of its modules is at work any more (lock held)."""
+        if not flight.pending:
+            self._finish(flight)
+
     def _run(self, flight: Flight, i: int, worker: int) -> Callable[[], None]:
+        if flight.chunk.failure is not None:
+            return partial(self._done, flight, i)
         start_ns, cpu_ns = self._clock(), self._cpu_clock()
         try:
             self._steps[i].run(flight.chunk)
-        except (Exception, SystemExit) as error:
-            raise self._blame(flight, i, error) from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - judged under the lock
+            return partial(self._failed, flight, i, error)
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
 
         def settle() -> None:
@@ -328,12 +365,11 @@ class Scheduler:
 
         return settle
 
-    def _blame(self, flight: Flight, i: int, error: BaseException) -> ModuleError:
-        return ModuleError(self._steps[i].name, str(flight.chunk.where), error)
-
     # Offloads
 
     def _acquire(self, flight: Flight, i: int, worker: int) -> Callable[[], None]:
+        if flight.chunk.failure is not None:
+            return partial(self._done, flight, i)
         step = self._offloads[i]
         start_ns, cpu_ns = self._clock(), self._cpu_clock()
         try:
@@ -342,8 +378,8 @@ class Scheduler:
             call = Call(i, flight.chunk.where, flight.stream, events, partial(self._resume, flight))
             if inputs:
                 self._requests.send(call, inputs)
-        except (Exception, SystemExit) as error:
-            raise self._blame(flight, i, error) from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - judged under the lock
+            return partial(self._failed, flight, i, error)
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
         self._requests.hold(call)
         asked = bool(inputs)
@@ -363,13 +399,15 @@ class Scheduler:
 
     def _produce(self, flight: Flight, call: Call, worker: int) -> Callable[[], None]:
         i = call.i
+        if flight.chunk.failure is not None:
+            return partial(self._done, flight, i)
         start_ns, cpu_ns = self._clock(), self._cpu_clock()
         try:
             outputs = call.outputs()
             size_bytes = tensor_bytes(outputs)
             self._offloads[i].produce(flight.chunk, call.events, outputs)
-        except (Exception, SystemExit) as error:
-            raise self._blame(flight, i, error) from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - judged under the lock
+            return partial(self._failed, flight, i, error)
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
 
         def settle() -> None:
@@ -378,6 +416,3 @@ class Scheduler:
             self._done(flight, i)
 
         return settle
-
-    def _unsent(self, call: Call, error: Exception) -> None:
-        self._abort(ModuleError(self._steps[call.i].name, str(call.where), error))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import uproot
 
 from sonic.errors import ConfigError, DataError, SonicError
-from sonic.framework.event import Chunk, EventRange
+from sonic.framework.event import Chunk, EventRange, FileRange
 from sonic.framework.graph import similar
 
 if TYPE_CHECKING:
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 # What is read at once, in memory. Baskets are decompressed whole, so reading chunk by chunk would repeat that work.
 BLOCK_BYTES = 16 << 20
 _OPENERS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Entries of one file that the job reads."""
-
-    file: str
-    start: int
-    stop: int
 
 
 class TreeSource:
@@ -145,15 +135,18 @@ class TreeSource:
             If a file cannot be read after all.
         """
         index = 0
-        for _ in range(self._repeat):
-            for piece in self._pieces:
-                for start, stop, block in self._blocks(piece):
-                    for first in range(start, max(stop, start + 1), self._chunk_size):
-                        last = min(first + self._chunk_size, stop)
-                        yield Chunk(EventRange(index, piece.file, first, last), block, first - start)
-                        index += 1
-            if not self.events:
-                return
+        for visit in range(len(self._pieces) * (self._repeat if self.events else 1)):
+            piece = self.visit(visit)
+            for start, stop, block in self._blocks(piece):
+                for first in range(start, max(stop, start + 1), self._chunk_size):
+                    last = min(first + self._chunk_size, stop)
+                    yield Chunk(EventRange(index, piece.file, first, last, visit), block, first - start)
+                    index += 1
+
+    def visit(self, number: int) -> FileRange:
+        """Return what is read of a file, by its number among all files that are read, repeats included."""
+        piece = self._pieces[number % len(self._pieces)]
+        return FileRange(number, piece.file, piece.start, piece.stop)
 
     def close(self) -> None:
         """Close the file that is open."""
@@ -161,7 +154,7 @@ class TreeSource:
             self._opened.file.close()
             self._opened = None
 
-    def _blocks(self, piece: _Piece) -> Iterator[tuple[int, int, dict[str, Content]]]:
+    def _blocks(self, piece: FileRange) -> Iterator[tuple[int, int, dict[str, Content]]]:
         """Read a piece, a block at a time: first entry, one past the last, and the columns."""
         tree = self._tree_of(piece.file)
         available = self.branches[piece.file]
@@ -227,19 +220,21 @@ class TreeSource:
         self.close()
 
 
-def _pieces(files: Sequence[str], sizes: Sequence[int], entries: tuple[int | None, int | None]) -> tuple[_Piece, ...]:
+def _pieces(
+    files: Sequence[str], sizes: Sequence[int], entries: tuple[int | None, int | None]
+) -> tuple[FileRange, ...]:
     """Cut a range of entries, counted over all files, into a piece for each file that has some of it."""
     first, last = entries[0] or 0, sum(sizes) if entries[1] is None else entries[1]
     if first < 0 or last < first:
         raise ConfigError(f"entries {first}:{last} make no range: 0 <= first <= last")
-    pieces = []
+    pieces: list[FileRange] = []
     offset = 0
     for file, size in zip(files, sizes, strict=True):
         start, stop = max(first - offset, 0), min(last - offset, size)
         if start < stop:
-            pieces.append(_Piece(file, start, stop))
+            pieces.append(FileRange(len(pieces), file, start, stop))
         offset += size
-    return tuple(pieces) or (_Piece(files[0], 0, 0),)
+    return tuple(pieces) or (FileRange(0, files[0], 0, 0),)
 
 
 @contextmanager
