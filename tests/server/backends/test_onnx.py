@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
+import psutil
 import pytest
 from onnx import TensorProto
 
@@ -76,6 +77,13 @@ def test_instances_and_threads_fit_the_cores(
 ) -> None:
     made = load(tmp_path, make_dense(), text, cores).instances()
     assert (len(made), len(set(map(id, made)))) == (instances, sessions)
+
+
+def test_threads_between_operators_are_no_more_than_the_cores(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:
+    before = psutil.Process().num_threads()
+    backend = load(tmp_path, make_dense(), parameter("inter_op_thread_count", "5000"), 2)
+    assert psutil.Process().num_threads() < before + 100
+    backend.close()
 
 
 def test_how_requests_may_be_merged(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:

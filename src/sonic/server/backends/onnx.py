@@ -79,7 +79,7 @@ class OnnxBackend(Backend):
         config = context.config
         self._path = context.folder / (config.default_model_filename or self.filename)
         self._threads = min(max(int_parameter(config, "intra_op_thread_count", 1), 1), context.cores)
-        self._inter = max(int_parameter(config, "inter_op_thread_count", 1), 1)
+        self._inter = min(max(int_parameter(config, "inter_op_thread_count", 1), 1), context.cores)
         self._merge = choice_parameter(config, "merge", ("measured", "always", "never"))
         available = ort.get_available_providers()
         gpus = count_gpus(available, nvidia_gpus, amd_gpus)
