@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.server.processes import pinned
@@ -43,12 +44,15 @@ class Load:
     data_bytes : int
         Bytes of the bodies of all answers.
     elapsed_s : float
+    cpu_s : float
+        Processor time that h2load itself took.
     """
 
     done: int
     failed: int
     data_bytes: int
     elapsed_s: float
+    cpu_s: float = 0.0
 
 
 def find() -> str:
@@ -107,10 +111,17 @@ def run(request: Request, clients: int, seconds: float, cores: Sequence[int]) ->
     RuntimeError
         If h2load fails, with what it printed.
     """
+    before_s = _children_s()
     with pinned(cores):
         done = subprocess.run(
             command(request, clients, seconds), capture_output=True, text=True, check=False, timeout=seconds + _GRACE_S
         )
     if done.returncode:
         raise RuntimeError(f"h2load ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
-    return parse(done.stdout)
+    return replace(parse(done.stdout), cpu_s=_children_s() - before_s)
+
+
+def _children_s() -> float:
+    """Processor time of all child processes that have ended, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -28,10 +28,13 @@ class Sample:
         Requests a second.
     cpu_ms : float
         The server's processor time of a request, in milliseconds.
+    load_cores : float
+        How much of its core the load generator used: near 1, it is what was measured.
     """
 
     per_s: float
     cpu_ms: float
+    load_cores: float = 0.0
 
     @property
     def cores(self) -> float:
@@ -100,7 +103,7 @@ def sample(
     check(load, answer_bytes, clients)
     target.settle()
     wire.ask(request, outputs, shared)
-    return Sample(load.done / load.elapsed_s, 1000 * cpu_s / load.done)
+    return Sample(load.done / load.elapsed_s, 1000 * cpu_s / load.done, load.cpu_s / load.elapsed_s)
 
 
 def check(load: h2load.Load, answer_bytes: int, clients: int) -> None:

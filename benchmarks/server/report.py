@@ -123,7 +123,7 @@ class Report:
 
 
 def _case_table(case: Case, floor: Sequence[Sample], points: Sequence[Point]) -> Table:
-    numbers = ("clients", "requests/s", "smallest", "largest", "CPU ms", "cores", "/ in process")
+    numbers = ("clients", "requests/s", "smallest", "largest", "CPU ms", "cores", "load", "/ in process")
     table = Table(
         "server",
         "transport",
@@ -145,4 +145,5 @@ def _numbers(samples: Sequence[Sample], floor_per_s: float) -> tuple[str, ...]:
     rate, cpu_ms = median(rates), median(sample.cpu_ms for sample in samples)
     cores = median(sample.cores for sample in samples)
     shown = [f"{x:,.0f}" for x in (rate, min(rates), max(rates))]
-    return (*shown, f"{cpu_ms:.3f}", f"{cores:.2f}", f"{rate / floor_per_s:.3f}")
+    load = median(sample.load_cores for sample in samples)
+    return (*shown, f"{cpu_ms:.3f}", f"{cores:.2f}", f"{load:.2f}" if load else "", f"{rate / floor_per_s:.3f}")

@@ -41,6 +41,7 @@ def test_a_case_is_measured_by_each_protocol_and_written_down(tmp_path: Path) ->
     for point in written["points"]:
         assert point["error"] == ""
         assert point["samples"][0]["per_s"] > 0
+        assert 0 < point["samples"][0]["load_cores"] < 1.1
     assert written["in_process"]["dense16"][0]["per_s"] > 0
     assert "dense, [16,15]" in done.stdout
 
