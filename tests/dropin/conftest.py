@@ -82,6 +82,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(folder, "simple_string", *_sum_and_difference("STRING"))
     _write(folder, "simple_swapped", *_sum_and_difference("INT32"))
     _write(folder, "simple_identity", _identity("STRING"))
+    config, model = _sum_and_difference("INT32")
+    _write(folder, "batching", f"{config}dynamic_batching {{}}", model)
     _write(folder, "classes", _identity("FP32", 'label_filename: "labels.txt"'))
     (folder / "classes" / "labels.txt").write_text("quark\ngluon\nbottom\n")
     return folder

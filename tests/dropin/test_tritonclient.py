@@ -167,7 +167,7 @@ def test_errors(model: str, columns: int, kind: str, message: str, way: Any, cli
 
 def test_models_are_loaded_and_unloaded(way: Any, client: Any) -> None:
     index = plain(way, client.get_model_repository_index())
-    assert len(index["models"] if way.kind == "grpc" else index) == 5
+    assert len(index["models"] if way.kind == "grpc" else index) == 6
     client.load_model("simple_swapped")
     assert client.is_model_ready("simple_swapped")
     with pytest.raises(InferenceServerException, match="failed to load 'simple_swapped'"):
