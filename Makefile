@@ -33,6 +33,13 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	$(PIP) install -e '.[fuzz]'
 	@touch $@
 
+# KServe holds some packages back: give it an environment of its own, VENV=.venv-dropin, where that matters.
+$(VENV)/.dropin: $(BIN)/python pyproject.toml
+	$(if $(TORCH),$(PIP) install '$(TORCH)')
+	$(PIP) install -e '.[dev,torch,dropin]'
+	-$(PIP) install 'perf-analyzer>=2'   # which not every system can run
+	@touch $@
+
 $(VENV)/.docs: $(BIN)/python pyproject.toml
 	$(PIP) install -e '.[docs]'
 	@touch $@
@@ -42,6 +49,10 @@ demo: $(VENV)/.demo      ## real CMS events through miniaod, direct and as a ser
 
 test: check              ## every check and every test
 	$(BIN)/python -m pytest
+
+.PHONY: test-dropin
+test-dropin: $(VENV)/.dropin ## other people's clients, unmodified: coffea, KServe, perf_analyzer, tritonclient
+	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest tests/dropin
 
 check: $(VENV)/.dev      ## ruff, mypy --strict, the import rules
 	$(BIN)/ruff check .

@@ -26,8 +26,8 @@ def request(model="simple", binary=True):
     return InferRequest(model, inputs, request_id="7")
 
 def read(response):
-    sums = [output.as_numpy().ravel().tolist() for output in response.outputs]
-    return {"id": response.id, "model": response.model_name, "outputs": dict(zip([o.name for o in response.outputs], sums))}
+    outputs = {output.name: output.as_numpy().ravel().tolist() for output in response.outputs}
+    return {"id": response.id, "model": response.model_name, "outputs": outputs}
 
 async def error_of(call):
     try:
