@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 
-.PHONY: demo test check fuzz bench bench-server bench-peers docs docs-serve proto train wheel format clean help
+.PHONY: demo test check fuzz bench bench-server bench-peers soak docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -81,6 +81,11 @@ build/peers/%:
 	$(PYTHON) -m venv $@.part
 	$@.part/bin/python -m pip --disable-pip-version-check -q install $* onnxruntime
 	mv $@.part $@
+
+SECONDS ?= 600
+soak: $(VENV)/.dev       ## a server under load, hazards and overload, and its end; SECONDS= for how long, SOAK='--only overload' and the like
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS) --json build/soak.json $(SOAK)
 
 docs: $(VENV)/.docs      ## the documentation, as pages in site/
 	$(BIN)/mkdocs build --strict

@@ -37,7 +37,9 @@ _IN_HAND = 16  # requests under way while the capacity is measured
 @dataclass(frozen=True)
 class _Round:
     capacity_per_s: float
+    capacity_cpu_ms: float  # of the server, for each answer
     goodput_per_s: float
+    goodput_cpu_ms: float
 
 
 def overload(
@@ -86,13 +88,15 @@ async def _overload(
     try:
         await load.closed(min(1.0, round_s / 4))  # connections, threads and caches
         for _ in range(rounds):
-            load.tally, warm = Tally(), load.tally
+            start_s, right = server.cpu_s(), load.right
             capacity = await load.closed(round_s / 4)
-            load.tally = warm
+            middle_s, middle = server.cpu_s(), load.right
             watching = asyncio.create_task(_watch(server, depths))
             goodput = await load.open(3 * round_s / 4, FACTOR * capacity)
             watching.cancel()
-            measured.append(_Round(capacity, goodput))
+            capacity_ms = 1000 * (middle_s - start_s) / max(1, middle - right)
+            goodput_ms = 1000 * (server.cpu_s() - middle_s) / max(1, load.right - middle)
+            measured.append(_Round(capacity, capacity_ms, goodput, goodput_ms))
             show("overload", load.tally.total, load.tally.wrong, server.figures())
     finally:
         for wire in wires[:3]:
@@ -106,6 +110,11 @@ def _part(load: _Load, measured: Sequence[_Round], depths: Sequence[int], max_qu
     refused_ms = {share: 1000 * load.refused.quantile_s(share) for share in REFUSED_MS}
     part.marks = [
         Mark.at_least("goodput under three times the load / capacity", ratio, LEAST_GOODPUT),
+        Mark.at_least(
+            "processor time of the server for an answer, at capacity / then",
+            median(each.capacity_cpu_ms / each.goodput_cpu_ms for each in measured if each.goodput_cpu_ms),
+            LEAST_GOODPUT,
+        ),
         Mark.at_least("requests refused", load.refused.buckets.total(), 1),
         *(
             Mark.at_most(f"refused within, {share:.0%} of them", refused_ms[share], goal, " ms")
@@ -117,6 +126,8 @@ def _part(load: _Load, measured: Sequence[_Round], depths: Sequence[int], max_qu
     part.details = {
         "capacity_per_s": [round(each.capacity_per_s, 1) for each in measured],
         "goodput_per_s": [round(each.goodput_per_s, 1) for each in measured],
+        "server_cpu_ms_per_answer_at_capacity": [round(each.capacity_cpu_ms, 2) for each in measured],
+        "server_cpu_ms_per_answer_in_overload": [round(each.goodput_cpu_ms, 2) for each in measured],
         "accepted_median_ms": round(1000 * load.accepted.quantile_s(0.5), 1),
         "refused_ms": {f"{share:g}": round(value, 2) for share, value in refused_ms.items()},
         "deepest_queue": max(depths, default=0),
@@ -135,7 +146,7 @@ class _Load:
         self._wires = wires
         self._random = random
         self._asked = 0
-        self._right = 0
+        self.right = 0
         self.tally = Tally()
         self.accepted = Durations()
         self.refused = Durations()
@@ -143,7 +154,7 @@ class _Load:
     async def closed(self, seconds: float) -> float:
         """Keep a few requests under way, and return how many end well a second."""
         until_s = time.perf_counter() + seconds
-        before = self._right
+        before = self.right
 
         async def lane(wire: Wire) -> None:
             while time.perf_counter() < until_s:
@@ -151,13 +162,13 @@ class _Load:
 
         start_s = time.perf_counter()
         await asyncio.gather(*(lane(self._wires[number % 4]) for number in range(_IN_HAND)))
-        return (self._right - before) / (time.perf_counter() - start_s)
+        return (self.right - before) / (time.perf_counter() - start_s)
 
     async def open(self, seconds: float, rate_per_s: float) -> float:
         """Send requests whatever becomes of the others, and return how many end well a second."""
         start_s = due_s = time.perf_counter()
         under_way: set[asyncio.Task[None]] = set()
-        before = self._right
+        before = self.right
         number = 0
         while (due_s := due_s + self._random.exponential(1 / rate_per_s)) < start_s + seconds:
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
@@ -165,7 +176,7 @@ class _Load:
             under_way.add(task)
             task.add_done_callback(under_way.discard)
             number += 1
-        goodput = (self._right - before) / (time.perf_counter() - start_s)
+        goodput = (self.right - before) / (time.perf_counter() - start_s)
         await asyncio.gather(*under_way)
         return goodput
 
@@ -179,7 +190,7 @@ class _Load:
         except Failure as failure:
             outcome, text = probe.judge_error(failure.name, failure.text)
         took_s = time.perf_counter() - start_s
-        self._right += outcome == RIGHT
+        self.right += outcome == RIGHT
         if errors:
             {RIGHT: self.accepted, _REFUSED: self.refused}.get(outcome, Durations()).add(took_s)
         self.tally.add(kind, wire.name, outcome, text, took_s)

@@ -127,6 +127,11 @@ class Serve:
             rss_mib = self._proc.memory_info().rss / 2**20
             return Figures(rss_mib, self._proc.num_threads(), self._proc.num_fds(), shared)
 
+    def cpu_s(self) -> float:
+        """Return the processor time that it has used, in seconds."""
+        times = self._proc.cpu_times()
+        return float(times.user + times.system)
+
     def settled(self, timeout_s: float = 20.0) -> Figures:
         """Wait until its connections have ended, load every model anew, and read.
 
