@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sonic.client.router import Router
+from sonic.client.settings import ClientSettings
 from sonic.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, (-1,)),), (TensorSpec("y", DType.FP32, (-1,)),))
 REQUEST = InferRequest("m", {"x": np.ones(2, np.float32)})
+ONCE = ClientSettings(chain=("different", "fallback"))
+"""Each server once, without a pause."""
 
 
 def fake(name: str, *specs: ModelSpec) -> FakeTransport:
@@ -69,7 +72,7 @@ def b() -> FakeTransport:
 
 @pytest.fixture
 def router(a: FakeTransport, b: FakeTransport) -> Iterator[Router]:
-    router = Router([a, b])
+    router = Router([a, b], settings=ONCE)
     yield router
     router.close()
 
@@ -117,7 +120,7 @@ def test_each_server_once_then_one_error_that_tells_all(router: Router, a: FakeT
 
 def test_the_fallback_is_last_and_started_once_off_the_callers_thread(a: FakeTransport) -> None:
     fallback = FakeFallback(fake("fallback"))
-    router = Router([a], fallback)  # type: ignore[arg-type]
+    router = Router([a], fallback, ONCE)  # type: ignore[arg-type]
     assert router.infer(REQUEST, None).result(WAIT_S)
     assert fallback.started == 0
     a.down = Unavailable("down")
@@ -138,7 +141,7 @@ def test_a_fallback_alone() -> None:
 
 def test_a_fallback_that_cannot_be_started(a: FakeTransport) -> None:
     a.down = Unavailable("down")
-    router = Router([a], FakeFallback(None, Unavailable("no memory")))  # type: ignore[arg-type]
+    router = Router([a], FakeFallback(None, Unavailable("no memory")), ONCE)  # type: ignore[arg-type]
     error = error_of(router.infer(REQUEST, None))
     assert str(error) == "model 'm' failed on 2 servers: fake:a: down; fake:fallback: no memory"
     router.close()
@@ -249,7 +252,7 @@ def test_questions_go_on_to_the_next(router: Router, a: FakeTransport, b: FakeTr
 
 
 def test_every_request_ends_once_while_servers_come_and_go(a: FakeTransport, b: FakeTransport) -> None:
-    router = Router([a, b], rest_s=0.0)
+    router = Router([a, b], settings=ClientSettings(rest_s=0.0, backoff_s=0.0))
     generator = np.random.default_rng(7)
     outcomes = [None, Unavailable("x"), ModelNotFound("x"), ModelFailed("x"), DeadlineExceeded("x")]
     for transport in (a, b):

@@ -6,7 +6,7 @@ import heapq
 from itertools import count
 from threading import Condition, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sonic.client.workers import IDLE_S
 
@@ -38,6 +38,19 @@ class Deadline:
             action()
 
 
+class Timer(Protocol):
+    """A clock that can be asked, and told to do something later. Thread-safe."""
+
+    def now_s(self) -> float:
+        """Return the time."""
+
+    def set(self, at_s: float, action: Callable[[], object]) -> Deadline:
+        """Have `action` called at `at_s`; never, once closed. It must not block."""
+
+    def close(self) -> None:
+        """Call no more actions."""
+
+
 class Deadlines:
     """Calls actions at their times, from one thread that is started when the first is set.
 
@@ -56,6 +69,10 @@ class Deadlines:
         self._changed = Condition()
         self._thread: Thread | None = None
         self._closed = False
+
+    def now_s(self) -> float:
+        """Return :func:`time.monotonic`."""
+        return monotonic()
 
     def set(self, at_s: float, action: Callable[[], object]) -> Deadline:
         """Have `action` called at `at_s`; never, once closed."""

@@ -27,6 +27,11 @@ _OPTIONS = (
     # A server that comes back is found within seconds, not minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # A peer that is gone without a word is found out while requests wait for it, and the connection made anew.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # More pings without a request in between, and grpc's servers take it for abuse.
+    ("grpc.http2.max_pings_without_data", 2),
     # http_proxy is set on many sites for the sake of files; a server of models is reached directly.
     ("grpc.enable_http_proxy", 0),
 )

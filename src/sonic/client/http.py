@@ -30,6 +30,13 @@ _CONNECTED = tuple(f"connection.{how}.complete" for how in ("connect_tcp", "conn
 _KEEPALIVE_S = 4.0
 """Servers close idle connections after five seconds and more; ours are gone by then."""
 
+_SOCKET = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, name), seconds)
+    for name, seconds in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+]
+"""A peer that is gone without a word is found out, else its requests would hold their threads for ever."""
+
 
 class HttpTransport:
     """A way to a server over HTTP; see :class:`~sonic.client.transport.Transport`.
@@ -71,6 +78,7 @@ class HttpTransport:
             transport=httpx.HTTPTransport(
                 verify=given.context() if scheme == "https" else True,
                 trust_env=False,  # http_proxy is set on many sites for the sake of files
+                socket_options=None if scheme == "http+unix" else _SOCKET,
                 uds=target if scheme == "http+unix" else None,
                 limits=httpx.Limits(
                     max_connections=None, max_keepalive_connections=threads, keepalive_expiry=_KEEPALIVE_S

@@ -13,6 +13,7 @@ from sonic.client.fallback import Fallback
 from sonic.client.gathering import Gathering
 from sonic.client.promise import Promise, failure_of
 from sonic.client.router import Router
+from sonic.client.settings import ClientSettings, load
 from sonic.client.url import connect, parse_model, parse_server
 from sonic.errors import ConfigError, InferenceError
 from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
@@ -39,8 +40,9 @@ class Client:
 
     A process that is forked makes its own connections when it first sends something.
 
-    A request goes to the server with the fewest outstanding. If that cannot take it, it goes to each other server
-    once and then to the fallback, within the same deadline.
+    A request goes to the server with the fewest outstanding. If that cannot take it, or gives no sign of life, it
+    goes elsewhere as the settings say, within the same deadline: by default to each other server once, then to the
+    best of them after a pause, twice, and then to the fallback.
 
     Parameters
     ----------
@@ -50,6 +52,9 @@ class Client:
         A folder of models, served in this process from the first time it is needed.
     timeout_s : float, optional
         Time that a call may take in all, in seconds; None is no limit.
+    settings : ClientSettings or path-like, optional
+        What to do when a server does not answer as it should, or a TOML file that says so in its table ``[sonic]``.
+        Else it comes from the environment; see :func:`sonic.client.settings.load`.
     transports : sequence of Transport, optional
         More servers, already made: for tests.
 
@@ -65,6 +70,7 @@ class Client:
         *,
         fallback: str | os.PathLike[str] | None = None,
         timeout_s: float | None = None,
+        settings: ClientSettings | str | os.PathLike[str] | None = None,
         transports: Sequence[Transport] | None = None,
     ) -> None:
         if isinstance(urls, str):
@@ -73,17 +79,18 @@ class Client:
             raise ConfigError("a client needs a server or a fallback")
         if timeout_s is not None and not timeout_s > 0:
             raise ConfigError(f"timeout_s is above 0, or None for no limit; given {timeout_s}")
-        self._arguments = (tuple(urls), fallback, timeout_s)
+        self.settings = settings if isinstance(settings, ClientSettings) else load(settings)
+        self._arguments = (tuple(urls), fallback, timeout_s, self.settings)
         self._injected = tuple(transports or ())
         self.timeout_s = timeout_s
         self._closed = False
         self._made = os.getpid(), self._connect()
 
     def _connect(self) -> Router:
-        urls, fallback, _ = self._arguments
+        urls, fallback, _, settings = self._arguments
         addresses = [parse_server(url) for url in urls]
         spare = None if fallback is None else Fallback(fallback)
-        return Router([*map(connect, addresses), *self._injected], spare)
+        return Router([*map(connect, addresses), *self._injected], spare, settings)
 
     @property
     def _router(self) -> Router:
@@ -134,6 +141,8 @@ class Model:
         A folder of models, served in this process from the first time the server cannot take a request.
     timeout_s : float, optional
         Time that a call may take in all, in seconds; None is no limit.
+    settings : ClientSettings or path-like, optional
+        As for :class:`Client`.
 
     Raises
     ------
@@ -153,11 +162,16 @@ class Model:
     version: str
 
     def __init__(
-        self, url: str, *, fallback: str | os.PathLike[str] | None = None, timeout_s: float | None = None
+        self,
+        url: str,
+        *,
+        fallback: str | os.PathLike[str] | None = None,
+        timeout_s: float | None = None,
+        settings: ClientSettings | str | os.PathLike[str] | None = None,
     ) -> None:
         address = parse_model(url)
-        client = Client([address.server], fallback=fallback, timeout_s=timeout_s)
-        self._bind(client, address.model, address.version, arguments=(url, fallback, timeout_s))
+        client = Client([address.server], fallback=fallback, timeout_s=timeout_s, settings=settings)
+        self._bind(client, address.model, address.version, arguments=(url, fallback, timeout_s, client.settings))
 
     def _bind(self, client: Client, name: str, version: str, arguments: tuple[object, ...] | None = None) -> None:
         self.name = name
@@ -324,12 +338,12 @@ class Model:
         return promise
 
 
-def _client(urls: Sequence[str], fallback: str | None, timeout_s: float | None) -> Client:
-    return Client(urls, fallback=fallback, timeout_s=timeout_s)
+def _client(urls: Sequence[str], fallback: str | None, timeout_s: float | None, settings: ClientSettings) -> Client:
+    return Client(urls, fallback=fallback, timeout_s=timeout_s, settings=settings)
 
 
-def _model(url: str, fallback: str | None, timeout_s: float | None) -> Model:
-    return Model(url, fallback=fallback, timeout_s=timeout_s)
+def _model(url: str, fallback: str | None, timeout_s: float | None, settings: ClientSettings) -> Model:
+    return Model(url, fallback=fallback, timeout_s=timeout_s, settings=settings)
 
 
 def _sum(rows: Sequence[ModelStatistics]) -> ModelStatistics:

@@ -1,16 +1,18 @@
-"""Where a request goes: to a server of the pool, to each other one if that fails, then to the fallback."""
+"""The ways to several servers and to a fallback, and what is known of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from contextlib import suppress
+from random import Random
 from threading import Lock
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sonic.client.deadline import Deadlines
+from sonic.client.journey import Journey
 from sonic.client.pool import Pool
-from sonic.client.promise import Promise, as_inference_error, failure_of
+from sonic.client.promise import Promise, as_inference_error
+from sonic.client.retry import Chain
+from sonic.client.settings import ClientSettings
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable
 
@@ -18,14 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from sonic.client.deadline import Timer
     from sonic.client.fallback import Fallback
     from sonic.client.pool import ServerState
+    from sonic.client.retry import Step
+    from sonic.client.settings import Action
     from sonic.client.transport import Transport
     from sonic.protocol.messages import InferRequest, InferResponse
 
 T = TypeVar("T")
 
 _WORKERS = 8
+_DEFAULT = ClientSettings()
 
 
 class Router:
@@ -36,23 +42,33 @@ class Router:
     transports : sequence of Transport
         Distinct by their URLs.
     fallback : Fallback or None
-    rest_s : float
-        For how long a server that failed, or has not the model, comes last.
+    settings : ClientSettings
+    timer : Timer, optional
+        Instead of real time: for tests.
     """
 
     def __init__(
-        self, transports: Sequence[Transport], fallback: Fallback | None = None, *, rest_s: float = 5.0
+        self,
+        transports: Sequence[Transport],
+        fallback: Fallback | None = None,
+        settings: ClientSettings = _DEFAULT,
+        *,
+        timer: Timer | None = None,
     ) -> None:
+        self.settings = settings
+        self.timer: Timer = timer or Deadlines()
         self._transports = {transport.url: transport for transport in transports}
         self._fallback = fallback
-        self._rest_s = rest_s
-        self._pool = Pool((transport.url for transport in transports), rest_s=rest_s)
+        self._pool = Pool((transport.url for transport in transports), rest_s=settings.rest_s)
+        self._random = Random()  # noqa: S311 - spreads retries, keeps no secret
+        self._heard_s: dict[str, float] = {}
+        self._probed: set[str] = set()
         self._lacking: dict[tuple[str, str], float] = {}
         self._lock = Lock()
         self._live: set[Promise[Any]] = set()
         self._closed = False
         self._workers = Workers(_WORKERS, "sonic-client")
-        self._deadlines = Deadlines()
+        self._probes = Workers(_WORKERS, "sonic-probe")
 
     def promise(self, until_s: float | None, what: str) -> Promise[Any]:
         """Return a promise that ends in DeadlineExceeded when its time is up, and in Cancelled at the close.
@@ -60,7 +76,7 @@ class Router:
         Parameters
         ----------
         until_s : float or None
-            By :func:`time.monotonic`.
+            By the timer's clock, :func:`time.monotonic`.
         what : str
             For the message.
         """
@@ -75,7 +91,7 @@ class Router:
         promise.on_end(self._live.discard)
         if until_s is not None:
             error = DeadlineExceeded(f"{what} did not end within its deadline")
-            deadline = self._deadlines.set(until_s, lambda: promise.reject(error))
+            deadline = self.timer.set(until_s, lambda: promise.reject(error))
             promise.on_end(lambda _: deadline.withdraw())
         return promise
 
@@ -83,7 +99,7 @@ class Router:
         """Send a request; when it fails for want of a server, send it elsewhere, off the caller's thread."""
         promise = self.promise(until_s, f"request to model {request.model!r}")
         if not promise.ended:
-            _Journey(self, request, until_s, promise).go()
+            Journey(self, request, until_s, promise).go()
         return promise
 
     def background(self, task: Callable[[], T], promise: Promise[Any]) -> None:
@@ -108,16 +124,18 @@ class Router:
         """
         tried: list[str] = []
         errors: list[InferenceError] = []
-        while (way := self.choose(model, tried)) is not None:
-            url, transport = way
+        while (url := self._next(model, tried)) is not None:
             tried.append(url)
-            left_s = None if until_s is None else until_s - monotonic()
+            left_s = None if until_s is None else until_s - self.timer.now_s()
             if left_s is not None and left_s <= 0:
                 raise DeadlineExceeded(f"model {model!r}: no server answered within the deadline")
+            if not url.startswith("local:") and self._next(model, tried) is not None:
+                # One that is frozen must not take the time of those that are not.
+                left_s = min(2 * self.settings.silence_s, float("inf") if left_s is None else left_s / 2)
             error: InferenceError | None = None
             self.sent(url)
             try:
-                return question(transport or self.start_fallback(), left_s)
+                return question(self.way(url) or self.start_fallback(), left_s)
             except InferenceError as failure:
                 error = failure
             finally:
@@ -126,6 +144,12 @@ class Router:
             if not (error.retryable or isinstance(error, ModelNotFound)):
                 break
         raise self.summary(model, tried, errors)
+
+    def _next(self, model: str, tried: Sequence[str]) -> str | None:
+        url = self._choose(model, tried)
+        if url is None and self._fallback is not None and self._fallback.url not in tried:
+            return self._fallback.url
+        return url
 
     def everywhere(self, question: Callable[[Transport], T]) -> list[T | InferenceError]:
         """Put a question to every server, and to the fallback if it is started. Blocks."""
@@ -140,17 +164,47 @@ class Router:
                 answers.append(error)
         return answers
 
-    def choose(self, model: str, tried: Sequence[str]) -> tuple[str, Transport | None] | None:
-        """Name the next way: a server not tried yet, then the fallback (None if it is not started), then no more."""
-        now_s = monotonic()
+    def first(self, model: str) -> str | None:
+        """Name the server to try first: the fallback, if there is no other; None if there is none at all."""
+        url = self._choose(model, ())
+        return self._fallback.url if url is None and self._fallback is not None else url
+
+    def chain(self) -> Chain:
+        """Begin a chain of retries."""
+        return Chain(self.settings, self._random)
+
+    def step(
+        self, model: str, chain: Chain, error: InferenceError, tried: Sequence[str], left_s: float | None
+    ) -> Step | None:
+        """Say what to do after a failure."""
+        possible: set[Action] = {"same"}
+        if self._transports:
+            possible.add("again")
+        if self._choose(model, tried) is not None:
+            possible.add("different")
+        if self._fallback is not None and self._fallback.url not in tried:
+            possible.add("fallback")
+        return chain.next(error, possible, left_s)
+
+    def follow(self, model: str, step: Step, tried: Sequence[str]) -> str | None:
+        """Name the server for a step; None if there is none any more."""
+        if step.action == "same":
+            return tried[-1]
+        if step.action == "fallback":
+            return None if self._fallback is None else self._fallback.url
+        return self._choose(model, tried if step.action == "different" else ())
+
+    def way(self, url: str) -> Transport | None:
+        """Return the transport to a server; None if it is the fallback, and not started."""
+        if url in self._transports:
+            return self._transports[url]
+        return None if self._fallback is None else self._fallback.transport
+
+    def _choose(self, model: str, exclude: Sequence[str]) -> str | None:
+        now_s = self.timer.now_s()
         with self._lock:
             lacking = [url for url in self._transports if self._lacking.get((url, model), now_s) > now_s]
-            url = self._pool.choose(now_s, exclude=tried, last=lacking)
-        if url is not None:
-            return url, self._transports[url]
-        if self._fallback is not None and self._fallback.url not in tried:
-            return self._fallback.url, self._fallback.transport
-        return None
+            return self._pool.choose(now_s, exclude=exclude, last=lacking)
 
     def start_fallback(self) -> Transport:
         """Return the way to the fallback. Blocks while it is started."""
@@ -164,17 +218,46 @@ class Router:
             with self._lock:
                 self._pool.sent(url)
 
-    def done(self, url: str, model: str, error: InferenceError | None) -> None:
-        """Note how it ended."""
-        if url in self._transports:
-            now_s = monotonic()
+    def done(self, url: str, model: str, error: InferenceError | None, *, heard: bool = True) -> None:
+        """Note how it ended, and whether by the server's own doing."""
+        now_s = self.timer.now_s()
+        with self._lock:
+            if heard:
+                self._heard_s[url] = now_s
+            if url not in self._transports:
+                return
+            given_up = isinstance(error, Cancelled)
+            self._pool.done(url, now_s, failed=None if given_up else error is not None and error.retryable)
+            if isinstance(error, ModelNotFound):
+                self._lacking[url, model] = now_s + self.settings.rest_s
+            elif error is None:
+                self._lacking.pop((url, model), None)
+
+    def heard_s(self, url: str) -> float:
+        """When the server last gave a sign of life."""
+        return self._heard_s.get(url, float("-inf"))
+
+    def probe(self, url: str, model: str, timeout_s: float) -> None:
+        """Ask a server for a sign of life, unless that is under way. Whatever it answers, it lives."""
+        with self._lock:
+            transport = self._transports.get(url)
+            if transport is None or url in self._probed:
+                return
+            self._probed.add(url)
+
+        def ask() -> None:
+            # Longer than anybody waits for it: running into this limit must not pass for an answer.
+            asked_s, limit_s = self.timer.now_s(), 2 * timeout_s + 1
+            with suppress(InferenceError):
+                transport.model_spec(model, timeout_s=limit_s)
             with self._lock:
-                given_up = isinstance(error, Cancelled)
-                self._pool.done(url, now_s, failed=None if given_up else error is not None and error.retryable)
-                if isinstance(error, ModelNotFound):
-                    self._lacking[url, model] = now_s + self._rest_s
-                elif error is None:
-                    self._lacking.pop((url, model), None)
+                self._probed.discard(url)
+                if self.timer.now_s() < asked_s + timeout_s:
+                    self._heard_s[url] = self.timer.now_s()
+
+        if not self._probes.run(ask):
+            with self._lock:
+                self._probed.discard(url)
 
     def statistics(self) -> tuple[ServerState, ...]:
         """Return what is known of every server."""
@@ -208,79 +291,6 @@ class Router:
             transport.close()
         if self._fallback is not None:
             self._fallback.close()
-        self._deadlines.close()
+        self.timer.close()
+        self._probes.close()
         self._workers.close()
-
-
-class _Journey:
-    """One request on its way from server to server."""
-
-    def __init__(
-        self, router: Router, request: InferRequest, until_s: float | None, promise: Promise[InferResponse]
-    ) -> None:
-        self._router = router
-        self._request = request
-        self._until_s = until_s
-        self._promise = promise
-        self._tried: list[str] = []
-        self._errors: list[InferenceError] = []
-        self._sent: Future[InferResponse] | None = None
-        self._overdue: DeadlineExceeded | None = None
-        promise.on_end(self._give_up)
-
-    def go(self) -> None:
-        """Send to the next server; the fallback is started on a thread of the router's."""
-        way = self._router.choose(self._request.model, self._tried)
-        if way is None:
-            self._promise.reject(self._router.summary(self._request.model, self._tried, self._errors))
-            return
-        url, transport = way
-        self._tried.append(url)
-        if transport is None:
-            self._router.background(lambda: self._send(url, None), self._promise)
-        else:
-            self._send(url, transport)
-
-    def _send(self, url: str, transport: Transport | None) -> None:
-        request = self._request
-        if self._until_s is not None:
-            request = replace(request, timeout_s=max(self._until_s - monotonic(), 0.0))
-        if self._promise.ended:
-            return
-        self._router.sent(url)
-        try:
-            self._sent = sent = (transport or self._router.start_fallback()).submit(request)
-        except Exception as error:  # noqa: BLE001 - becomes the future's error
-            self._failed(url, as_inference_error(error))
-            return
-        sent.add_done_callback(partial(self._ended, url))
-        if self._promise.ended:
-            self._promise.on_end(self._give_up)
-
-    def _ended(self, url: str, sent: Future[InferResponse]) -> None:
-        self._sent = None
-        failure = failure_of(sent)
-        if failure is not None:
-            self._failed(url, failure)
-            return
-        self._router.done(url, self._request.model, None)
-        self._promise.resolve(sent.result())
-
-    def _failed(self, url: str, error: InferenceError) -> None:
-        self._router.done(url, self._request.model, self._overdue or error)
-        if self._promise.ended:
-            return
-        self._errors.append(error)
-        if error.retryable or isinstance(error, ModelNotFound):
-            # Not here: this may be the thread that brings the answers of a connection.
-            self._router.background(self.go, self._promise)
-        else:
-            self._promise.reject(self._router.summary(self._request.model, self._tried, self._errors))
-
-    def _give_up(self, future: Future[InferResponse]) -> None:
-        error = failure_of(future)
-        if isinstance(error, DeadlineExceeded):
-            self._overdue = error
-        sent = self._sent
-        if sent is not None:
-            sent.cancel()

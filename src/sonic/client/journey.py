@@ -1,0 +1,260 @@
+"""One request on its way from server to server, until it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sonic.client.promise import as_inference_error, failure_of
+from sonic.errors import Cancelled, DeadlineExceeded, ModelNotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+
+    from sonic.client.deadline import Deadline, Timer
+    from sonic.client.promise import Promise
+    from sonic.client.retry import Chain, Step
+    from sonic.client.settings import ClientSettings
+    from sonic.client.transport import Transport
+    from sonic.errors import InferenceError
+    from sonic.protocol.messages import InferRequest, InferResponse
+
+_LEAST_PATIENCE_S = 0.2
+"""A server that is merely busy may take so long for a sign of life, however near the deadline is."""
+
+
+class Ways(Protocol):
+    """What a request needs of the client that it belongs to."""
+
+    settings: ClientSettings
+    timer: Timer
+
+    def background(self, task: Callable[[], object], promise: Promise[Any]) -> None:
+        """Run a task that may block; whatever it raises ends the promise."""
+
+    def first(self, model: str) -> str | None:
+        """Name the server to try first; None if there is none."""
+
+    def step(
+        self, model: str, chain: Chain, error: InferenceError, tried: Sequence[str], left_s: float | None
+    ) -> Step | None:
+        """Say what to do after a failure."""
+
+    def follow(self, model: str, step: Step, tried: Sequence[str]) -> str | None:
+        """Name the server for a step; None if there is none any more."""
+
+    def chain(self) -> Chain:
+        """Begin a chain of retries."""
+
+    def way(self, url: str) -> Transport | None:
+        """Return the transport to a server; None if the fallback is not started."""
+
+    def start_fallback(self) -> Transport:
+        """Start it. Blocks."""
+
+    def sent(self, url: str) -> None:
+        """Note that a request went to a server."""
+
+    def done(self, url: str, model: str, error: InferenceError | None, *, heard: bool = True) -> None:
+        """Note how it ended, and whether by the server's own doing."""
+
+    def heard_s(self, url: str) -> float:
+        """When the server last gave a sign of life."""
+
+    def probe(self, url: str, model: str, timeout_s: float) -> None:
+        """Ask the server for a sign of life, unless that is under way."""
+
+    def summary(self, model: str, tried: Sequence[str], errors: Sequence[InferenceError]) -> InferenceError:
+        """One error for all that were met on the way."""
+
+
+class Attempt:
+    """One sending of a request to one server. It is settled once: by the server, by a clock or by its owner."""
+
+    def __init__(self, url: str, sent_s: float) -> None:
+        self.url = url
+        self.sent_s = sent_s
+        self.sent: Future[InferResponse] | None = None
+        self.settled = False
+        self.timers: list[Deadline] = []
+
+    def give_up(self) -> None:
+        """Cancel what was sent, and let go of it: it knows of this attempt, and the two would keep each other."""
+        sent, self.sent = self.sent, None
+        if sent is not None:
+            sent.cancel()
+
+
+class Journey:
+    """A request that is sent, watched, sent again, and ends its promise once.
+
+    Parameters
+    ----------
+    ways : Ways
+    request : InferRequest
+    until_s : float or None
+        The request's deadline, by the clock of the ways' timer.
+    promise : Promise
+    """
+
+    def __init__(
+        self, ways: Ways, request: InferRequest, until_s: float | None, promise: Promise[InferResponse]
+    ) -> None:
+        self._ways = ways
+        self._request = request
+        self._until_s = until_s
+        self._promise = promise
+        self._chain: Chain | None = None
+        self._lock = Lock()
+        self._tried: list[str] = []
+        self._failed_at: list[str] = []
+        self._errors: list[InferenceError] = []
+        self._attempts: list[Attempt] = []
+        self._pause: Deadline | None = None
+        promise.on_end(self._give_up)
+
+    def go(self) -> None:
+        """Send to the first server; a fallback is started on another thread."""
+        url = self._ways.first(self._request.model)
+        if url is None:
+            self._promise.reject(self._ways.summary(self._request.model, (), ()))
+        elif self._ways.way(url) is None:
+            self._ways.background(partial(self._send, url), self._promise)
+        else:
+            self._send(url)
+
+    def _send(self, url: str) -> None:
+        ways, request, now_s = self._ways, self._request, self._ways.timer.now_s()
+        attempt = Attempt(url, now_s)
+        with self._lock:
+            if self._promise.ended:
+                return
+            self._tried.append(url)
+            self._attempts.append(attempt)
+        ways.sent(url)
+        limits = [limit for limit in (self._left_s(), ways.settings.attempt_timeout_s) if limit is not None]
+        if limits:
+            request = replace(request, timeout_s=max(min(limits), 0.0))
+        try:
+            sent = (ways.way(url) or ways.start_fallback()).submit(request)
+        except Exception as error:  # noqa: BLE001 - becomes the future's error
+            self._settle(attempt, as_inference_error(error))
+            return
+        attempt.sent = sent
+        if not sent.done() and not url.startswith("local:"):
+            self._watch(attempt)
+        sent.add_done_callback(partial(self._ended, attempt))
+        if attempt.settled:
+            attempt.give_up()
+
+    def _ended(self, attempt: Attempt, sent: Future[InferResponse]) -> None:
+        error = failure_of(sent)
+        if error is not None:
+            self._settle(attempt, error)
+        elif self._close(attempt):
+            attempt.sent = None
+            self._ways.done(attempt.url, self._request.model, None)
+            self._promise.resolve(sent.result())
+
+    def _settle(self, attempt: Attempt, error: InferenceError, *, heard: bool = True) -> None:
+        if not self._close(attempt):
+            return
+        model = self._request.model
+        self._ways.done(attempt.url, model, error, heard=heard)
+        attempt.give_up()
+        with self._lock:
+            self._failed_at.append(attempt.url)
+            self._errors.append(error)
+            if self._promise.ended or (self._attempts and (error.retryable or isinstance(error, ModelNotFound))):
+                return
+            if self._chain is None:
+                self._chain = self._ways.chain()
+            step = self._ways.step(model, self._chain, error, self._tried, self._left_s())
+        if step is None:
+            self._promise.reject(self._ways.summary(model, self._failed_at, self._errors))
+        elif step.delay_s <= 0:
+            # Not here: this may be the thread that brings the answers of a connection.
+            self._ways.background(partial(self._take, step), self._promise)
+        else:
+            timer = self._ways.timer
+            self._pause = timer.set(
+                timer.now_s() + step.delay_s,
+                lambda: self._ways.background(partial(self._take, step), self._promise),
+            )
+            if self._promise.ended:
+                self._pause.withdraw()
+
+    def _take(self, step: Step) -> None:
+        url = self._ways.follow(self._request.model, step, self._tried)
+        if url is None:
+            self._promise.reject(self._ways.summary(self._request.model, self._failed_at, self._errors))
+        else:
+            self._send(url)
+
+    def _close(self, attempt: Attempt) -> bool:
+        """Whether the attempt is settled by this call."""
+        with self._lock:
+            if attempt.settled:
+                return False
+            attempt.settled = True
+            self._attempts.remove(attempt)
+            timers, attempt.timers = attempt.timers, []
+        for timer in timers:
+            timer.withdraw()
+        return True
+
+    def _give_up(self, future: Future[InferResponse]) -> None:
+        if self._pause is not None:
+            self._pause.withdraw()
+        error = failure_of(future)
+        # A server that lets the time run out is to blame for it; one whose answer is not wanted any more is not.
+        blame = error if isinstance(error, DeadlineExceeded) else Cancelled("the request was given up")
+        with self._lock:
+            attempts = list(self._attempts)
+        for attempt in attempts:
+            if self._close(attempt):
+                self._ways.done(attempt.url, self._request.model, blame, heard=False)
+            attempt.give_up()
+
+    def _left_s(self) -> float | None:
+        return None if self._until_s is None else self._until_s - self._ways.timer.now_s()
+
+    # A server can be frozen, or the network can swallow what is sent, and no error ever comes.
+
+    def _watch(self, attempt: Attempt) -> None:
+        settings = self._ways.settings
+        limit_s = settings.attempt_timeout_s
+        if limit_s is not None:
+            error = DeadlineExceeded(f"{attempt.url}: no answer within {limit_s:g} s")
+            self._at(attempt, attempt.sent_s + limit_s, lambda: self._settle(attempt, error, heard=False))
+        left_s = self._left_s()
+        patience_s = settings.silence_s if left_s is None else min(settings.silence_s, left_s / 4)
+        patience_s = max(patience_s, min(_LEAST_PATIENCE_S, settings.silence_s))
+        self._at(attempt, attempt.sent_s + patience_s, lambda: self._ask(attempt, patience_s))
+
+    def _ask(self, attempt: Attempt, patience_s: float) -> None:
+        now_s = self._ways.timer.now_s()
+        again_s = max(attempt.sent_s, self._ways.heard_s(attempt.url)) + patience_s
+        if again_s > now_s:
+            self._at(attempt, again_s, lambda: self._ask(attempt, patience_s))
+            return
+        self._at(attempt, now_s + patience_s, lambda: self._judge(attempt, patience_s, now_s))
+        self._ways.probe(attempt.url, self._request.model, patience_s)
+
+    def _judge(self, attempt: Attempt, patience_s: float, asked_s: float) -> None:
+        heard_s = self._ways.heard_s(attempt.url)
+        if heard_s >= asked_s:
+            self._at(attempt, heard_s + patience_s, lambda: self._ask(attempt, patience_s))
+            return
+        quiet_s = self._ways.timer.now_s() - max(attempt.sent_s, heard_s)
+        self._settle(attempt, Unavailable(f"{attempt.url}: no sign of life for {quiet_s:.3g} s"), heard=False)
+
+    def _at(self, attempt: Attempt, at_s: float, action: Callable[[], object]) -> None:
+        with self._lock:
+            if attempt.settled:
+                return
+            attempt.timers = [timer for timer in attempt.timers if not timer.withdrawn]
+            attempt.timers.append(self._ways.timer.set(at_s, action))

@@ -1,0 +1,152 @@
+"""How a client treats its servers: retries, patience, timing. Apart from the physics, which it cannot change."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+import msgspec
+
+from sonic.errors import ConfigError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "SONIC_CLIENT_"
+"""What the environment variables of settings begin with: ``SONIC_CLIENT_BACKOFF_S``."""
+
+CONFIG = f"{PREFIX}CONFIG"
+"""The environment variable that names a file of settings."""
+
+Action = Literal["different", "same", "again", "fallback"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What a client does when a server does not answer as it should.
+
+    Parameters
+    ----------
+    chain : tuple of str
+        What to do after a failure that can pass, in this order: ``different``, each server not yet tried, at once;
+        ``same``, the server that failed, after a pause; ``again``, the best server whether tried or not, after a
+        pause; ``fallback``. What is not possible is passed over.
+    tries : int or None
+        Most attempts of one request, the first included; None: as many as the chain has.
+    backoff_s, backoff_factor, max_backoff_s : float
+        The first pause, what each further one is multiplied with, and the longest, in seconds.
+    jitter : float
+        Part of a pause that is drawn at random, 0 to 1: 0.5 is a pause between half and the whole.
+    attempt_timeout_s : float or None
+        Time for one attempt, in seconds; the request then goes on along the chain. None: no limit of its own.
+    silence_s : float
+        After so long without a sign of life a server is asked for one; after as long again it is given up and the
+        request goes on along the chain. Shorter where the deadline is near: a quarter of the time left.
+    rest_s : float
+        For how long a server that failed comes after the others.
+
+    Raises
+    ------
+    ConfigError
+        If a value makes no sense.
+    """
+
+    chain: tuple[Action, ...] = ("different", "again", "again", "fallback")
+    tries: int | None = None
+    backoff_s: float = 0.1
+    backoff_factor: float = 2.0
+    max_backoff_s: float = 5.0
+    jitter: float = 0.5
+    attempt_timeout_s: float | None = None
+    silence_s: float = 5.0
+    rest_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        known = ("different", "same", "again", "fallback")
+        for action in self.chain:
+            _check("chain", action in known, f"of {', '.join(known)}", action)
+        _check("tries", self.tries is None or self.tries >= 1, "at least 1, or None", self.tries)
+        _check("backoff_s", self.backoff_s >= 0, "at least 0", self.backoff_s)
+        _check("backoff_factor", self.backoff_factor >= 1, "at least 1", self.backoff_factor)
+        _check("max_backoff_s", self.max_backoff_s >= 0, "at least 0", self.max_backoff_s)
+        _check("jitter", 0 <= self.jitter <= 1, "0 to 1", self.jitter)
+        attempt_s = self.attempt_timeout_s
+        _check("attempt_timeout_s", attempt_s is None or attempt_s > 0, "above 0, or None", attempt_s)
+        _check("silence_s", self.silence_s > 0, "above 0", self.silence_s)
+        _check("rest_s", self.rest_s >= 0, "at least 0", self.rest_s)
+
+
+def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> ClientSettings:
+    """Read settings: the environment before the file, the file before what is built in.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        A TOML file with a table ``[sonic]``; else the one that ``SONIC_CLIENT_CONFIG`` names, if it does.
+    environment : mapping of str to str, optional
+        Instead of :data:`os.environ`. ``SONIC_CLIENT_`` and the name of a setting; lists with commas; ``none``.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a setting is unknown or makes no sense.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    path = path or environment.get(CONFIG)
+    if path:
+        values |= _from_file(Path(path))
+    for key, text in environment.items():
+        if key.startswith(PREFIX) and key != CONFIG:
+            name = key.removeprefix(PREFIX).lower()
+            _known(name, key)
+            values[name] = _convert(name, _plain(name, text), key)
+    return ClientSettings(**values)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings {path} are not TOML: {one_line(error)}") from error
+    table = document.get("sonic")
+    if not isinstance(table, dict):
+        raise ConfigError(f"settings {path} have no table [sonic]")
+    for name in table:
+        _known(name, str(path))
+    return {name: _convert(name, value, f"{name} in {path}") for name, value in table.items()}
+
+
+def _known(name: str, where: str) -> None:
+    names = [field.name for field in fields(ClientSettings)]
+    if name not in names:
+        raise ConfigError(f"{where}: no setting {name!r}, expected one of {', '.join(names)}")
+
+
+def _plain(name: str, text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    if str(_types()[name]).startswith("tuple"):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    try:
+        return msgspec.convert(value, _types()[name], strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {one_line(error).removeprefix('ValidationError: ')}, given {value!r}") from error
+
+
+def _types() -> dict[str, Any]:
+    return get_type_hints(ClientSettings)
+
+
+def _check(name: str, holds: bool, expected: str, given: object) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {expected}; given {given}")

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sonic.client.router import Router
+from sonic.client.settings import ClientSettings
+from sonic.errors import DeadlineExceeded, ModelFailed, RateLimited, Unavailable
+from sonic.protocol.messages import InferRequest
+from sonic.specs import DType, ModelSpec, TensorSpec
+from sonic.testing.clock import VirtualTimer
+from sonic.testing.conformance import WAIT_S, error_of
+from sonic.testing.transports import FakeTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPEC = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, (-1,)),), (TensorSpec("y", DType.FP32, (-1,)),))
+REQUEST = InferRequest("m", {"x": np.ones(2, np.float32)})
+
+
+class Freezing(FakeTransport):
+    """Can be frozen: it takes requests and questions, and gives no sign of life until it thaws."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__([SPEC], lambda request: {"y": request.inputs["x"]}, f"fake:{name}")
+        self.probed = Event()
+        self.thawed = Event()
+        self.thawed.set()
+
+    def freeze(self) -> None:
+        self.holding = True
+        self.thawed.clear()
+
+    def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
+        self.probed.set()
+        assert self.thawed.wait(WAIT_S)
+        return super().model_spec(model, version, timeout_s)
+
+
+@pytest.fixture
+def timer() -> VirtualTimer:
+    return VirtualTimer()
+
+
+@pytest.fixture
+def a() -> Iterator[Freezing]:
+    way = Freezing("a")
+    yield way
+    way.thawed.set()
+
+
+@pytest.fixture
+def b() -> Freezing:
+    return Freezing("b")
+
+
+def router_of(*ways: FakeTransport, timer: VirtualTimer, **settings: object) -> Router:
+    return Router(ways, settings=ClientSettings(**{"jitter": 0.0, **settings}), timer=timer)  # type: ignore[arg-type]
+
+
+def test_the_same_server_after_a_pause(timer: VirtualTimer, a: Freezing) -> None:
+    a.then(Unavailable("restarting"), Unavailable("restarting"))
+    router = router_of(a, timer=timer, chain=("same", "same"), backoff_s=1.0)
+    future = router.infer(REQUEST, None)
+    assert len(a.requests) == 1
+    timer.advance(0.99)
+    assert len(a.requests) == 1
+    timer.advance(0.01)
+    assert timer.wait_for(1, WAIT_S)
+    assert len(a.requests) == 2
+    timer.advance(2.0)
+    assert future.result(WAIT_S).model == "m"
+    router.close()
+
+
+def test_no_pause_beyond_the_deadline(timer: VirtualTimer, a: Freezing) -> None:
+    a.down = RateLimited("enough", 10.0)
+    router = router_of(a, timer=timer)
+    assert error_of(router.infer(REQUEST, 5.0)) is a.down
+    assert len(a.requests) == 1
+    router.close()
+
+
+def test_a_pause_that_is_given_up(timer: VirtualTimer, a: Freezing) -> None:
+    a.down = Unavailable("down")
+    router = router_of(a, timer=timer)
+    future = router.infer(REQUEST, None)
+    assert future.cancel()
+    timer.advance(10)
+    assert len(a.requests) == 1
+    router.close()
+
+
+def test_an_attempt_that_takes_too_long(timer: VirtualTimer, a: Freezing, b: Freezing) -> None:
+    a.holding = True
+    router = router_of(a, b, timer=timer, attempt_timeout_s=2.0)
+    future = router.infer(REQUEST, 60.0)
+    held = a.held.get(timeout=WAIT_S)
+    assert held.request.timeout_s == 2.0
+    timer.advance(2.0)
+    assert future.result(WAIT_S)
+    assert held.future.cancelled()
+    assert [(s.outstanding, s.completed, s.failed) for s in router.statistics()] == [(0, 0, 1), (0, 1, 0)]
+    router.close()
+
+
+@pytest.mark.parametrize(("until_s", "quiet_s"), [(None, 10.0), (8.0, 4.0), (1000.0, 10.0)])
+def test_a_frozen_server_is_left_long_before_the_deadline_and_where_there_is_none(
+    timer: VirtualTimer, a: Freezing, b: Freezing, until_s: float | None, quiet_s: float
+) -> None:
+    a.freeze()
+    router = router_of(a, b, timer=timer)
+    futures = [router.infer(REQUEST, until_s) for _ in range(4)]
+    assert [len(a.requests), len(b.requests)] == [1, 3]
+    timer.advance(quiet_s / 2)
+    assert a.probed.wait(WAIT_S)
+    timer.advance(quiet_s / 2 - 0.01)
+    assert [len(a.requests), len(b.requests)] == [1, 3]
+    timer.advance(0.01)
+    assert all(future.result(WAIT_S) for future in futures)
+    assert [len(a.requests), len(b.requests)] == [1, 4]
+    assert router.infer(REQUEST, None).result(WAIT_S)
+    assert len(a.requests) == 1  # it rests
+    router.close()
+
+
+def test_without_another_server_the_error_says_what_happened(timer: VirtualTimer, a: Freezing) -> None:
+    a.freeze()
+    router = router_of(a, timer=timer, chain=("different",))
+    future = router.infer(REQUEST, None)
+    timer.advance(10)
+    assert str(error_of(future)) == "fake:a: no sign of life for 10 s"
+    router.close()
+
+
+def test_a_model_that_takes_long_is_waited_for(timer: VirtualTimer, a: Freezing, b: Freezing) -> None:
+    a.holding = True
+    router = router_of(a, b, timer=timer)
+    future = router.infer(REQUEST, None)
+    held = a.held.get(timeout=WAIT_S)
+    for _ in range(10):
+        timer.advance(5)
+        assert a.probed.wait(WAIT_S)
+        while router.heard_s("fake:a") < timer.now_s():
+            assert timer.wait_for(1, WAIT_S)
+        a.probed.clear()
+    assert not future.done()
+    held.answer()
+    assert future.result(WAIT_S)
+    assert b.requests == []
+    router.close()
+
+
+def test_a_server_that_answers_others_is_not_asked(timer: VirtualTimer, a: Freezing) -> None:
+    a.holding = True
+    router = router_of(a, timer=timer)
+    slow = router.infer(REQUEST, None)
+    first = a.held.get(timeout=WAIT_S)
+    for _ in range(6):
+        timer.advance(4)
+        quick = router.infer(REQUEST, None)
+        a.held.get(timeout=WAIT_S).answer()
+        assert quick.result(WAIT_S)
+    assert not a.probed.is_set()
+    first.answer()
+    assert slow.result(WAIT_S)
+    router.close()
+
+
+def test_the_deadline_during_a_pause(timer: VirtualTimer, a: Freezing) -> None:
+    a.down = Unavailable("down")
+    router = router_of(a, timer=timer, chain=("same",), backoff_s=0.9)
+    future = router.infer(REQUEST, 1.0)
+    a.down = None
+    a.holding = True
+    timer.advance(0.9)
+    held = a.held.get(timeout=WAIT_S)
+    timer.advance(0.1)
+    assert type(error_of(future)) is DeadlineExceeded
+    assert held.future.cancelled()
+    router.close()
+
+
+def test_nothing_is_left_to_do_when_a_request_ends(timer: VirtualTimer, a: Freezing) -> None:
+    a.holding = True
+    router = router_of(a, timer=timer, attempt_timeout_s=30.0)
+    futures = [router.infer(REQUEST, 60.0) for _ in range(2)]
+    a.held.get(timeout=WAIT_S).answer()
+    a.held.get(timeout=WAIT_S).fail(ModelFailed("broke"))
+    assert futures[0].result(WAIT_S)
+    assert type(error_of(futures[1])) is ModelFailed
+    assert not timer.wait_for(1, 0)
+    router.close()

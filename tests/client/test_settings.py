@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sonic.client.model import Client, Model
+from sonic.client.settings import ClientSettings, load
+from sonic.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_what_is_built_in() -> None:
+    assert load(environment={"HOME": "/"}) == ClientSettings()
+
+
+def test_from_the_environment() -> None:
+    settings = load(
+        environment={
+            "SONIC_CLIENT_CHAIN": "same, fallback",
+            "SONIC_CLIENT_TRIES": "none",
+            "SONIC_CLIENT_BACKOFF_S": "2",
+            "SONIC_CLIENT_ATTEMPT_TIMEOUT_S": "1.5",
+        }
+    )
+    assert settings == ClientSettings(chain=("same", "fallback"), backoff_s=2.0, attempt_timeout_s=1.5)
+
+
+def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "client.toml"
+    path.write_text('[sonic]\nchain = ["different", "same"]\ntries = 4\njitter = 0\n[other]\nx = 1\n')
+    environment = {"SONIC_CLIENT_CONFIG": str(path), "SONIC_CLIENT_TRIES": "7"}
+    assert load(environment=environment) == ClientSettings(chain=("different", "same"), tries=7, jitter=0.0)
+    assert load(path, {}).tries == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("tries = 1", r"settings .*\.toml have no table \[sonic\]"),
+        ("[sonic]\ntrys = 1", "no setting 'trys', expected one of chain, tries, .*"),
+        ('[sonic]\nbackoff_s = "long"', r"backoff_s in .*\.toml: Expected `float`.*, given 'long'"),
+        ('[sonic]\nchain = ["elsewhere"]', "chain in .*Invalid enum value 'elsewhere'.*"),
+        ("[sonic]\njitter = 2", "jitter is 0 to 1; given 2.0"),
+        ("[sonic", r"settings .*\.toml are not TOML: .*"),
+    ],
+)
+def test_a_file_that_makes_no_sense(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "client.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        load(path, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read settings .*: No such file"):
+        load(tmp_path / "none.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("TRIES", "many", "SONIC_CLIENT_TRIES: Expected `int | null`.*, given 'many'"),
+        ("TRIES", "0", "tries is at least 1, or None; given 0"),
+        ("TRYS", "1", "SONIC_CLIENT_TRYS: no setting 'trys', expected .*"),
+    ],
+)
+def test_an_environment_that_makes_no_sense(name: str, value: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint.replace("|", r"\|")):
+        load(environment={f"SONIC_CLIENT_{name}": value})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"chain": ("elsewhere",)},
+        {"backoff_s": -1.0},
+        {"backoff_factor": 0.5},
+        {"max_backoff_s": -1.0},
+        {"attempt_timeout_s": 0.0},
+        {"silence_s": 0.0},
+        {"rest_s": -1.0},
+    ],
+)
+def test_values_that_make_no_sense(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        ClientSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_client_takes_them_where_it_is_made_and_along_to_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "client.toml"
+    path.write_text("[sonic]\ntries = 4\n")
+    monkeypatch.setenv("SONIC_CLIENT_SILENCE_S", "3")
+    with Model("grpc://localhost:1/m", settings=path) as model:
+        expected = ClientSettings(tries=4, silence_s=3.0)
+        monkeypatch.delenv("SONIC_CLIENT_SILENCE_S")
+        with pickle.loads(pickle.dumps(model)) as copy:
+            assert copy._client.settings == expected
+    with Client(["grpc://localhost:1"], settings=ClientSettings(tries=2)) as client:
+        assert client.settings.tries == 2
