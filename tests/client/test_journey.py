@@ -41,6 +41,20 @@ class Freezing(FakeTransport):
         return super().model_spec(model, version, timeout_s)
 
 
+class Started:
+    """A fallback that is there already."""
+
+    def __init__(self, way: FakeTransport) -> None:
+        self.url = "local:spare"
+        self.transport = way
+
+    def start(self) -> FakeTransport:
+        return self.transport
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
 def timer() -> VirtualTimer:
     return VirtualTimer()
@@ -194,4 +208,42 @@ def test_nothing_is_left_to_do_when_a_request_ends(timer: VirtualTimer, a: Freez
     assert futures[0].result(WAIT_S)
     assert type(error_of(futures[1])) is ModelFailed
     assert not timer.wait_for(1, 0)
+    router.close()
+
+
+def test_an_open_circuit_spares_requests_the_server_and_closes_when_it_is_back(
+    timer: VirtualTimer, a: Freezing
+) -> None:
+    spare = Freezing("spare")
+    router = Router(
+        [a],
+        Started(spare),  # type: ignore[arg-type]
+        ClientSettings(chain=("same", "fallback"), jitter=0.0, breaker_failures=3),
+        timer=timer,
+    )
+    a.down = Unavailable("down")
+    for number in range(3):
+        future = router.infer(REQUEST, None)
+        if number == 0:
+            timer.advance(0.1)  # two failures; the next one opens the circuit, and then there is no pause
+        assert future.result(WAIT_S)
+    assert [len(a.requests), len(spare.requests)] == [3, 3]
+    assert router.statistics()[0].circuit == "open"
+    timer.advance(5.0)
+    assert router.statistics()[0].circuit == "half-open"
+    a.down = None
+    assert router.infer(REQUEST, None).result(WAIT_S)
+    assert [len(a.requests), len(spare.requests)] == [4, 3]
+    assert router.statistics()[0].circuit == "closed"
+    router.close()
+
+
+def test_the_only_server_is_tried_even_with_an_open_circuit(timer: VirtualTimer, a: Freezing) -> None:
+    router = router_of(a, timer=timer, chain=(), breaker_failures=1)
+    a.down = Unavailable("down")
+    assert error_of(router.infer(REQUEST, None)) is a.down
+    assert router.statistics()[0].circuit == "open"
+    a.down = None
+    assert router.infer(REQUEST, None).result(WAIT_S)
+    assert router.statistics()[0].circuit == "closed"
     router.close()

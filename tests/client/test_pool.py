@@ -20,7 +20,14 @@ def test_the_fewest_outstanding() -> None:
 
 def test_in_turn_when_all_are_alike() -> None:
     pool = Pool("abc")
-    assert [pool.choose(0) for _ in range(6)] == ["a", "b", "c", "a", "b", "c"]
+    order = []
+    for _ in range(6):
+        chosen = pool.choose(0)
+        assert chosen is not None
+        pool.sent(chosen)
+        pool.done(chosen, 0, failed=False)
+        order.append(chosen)
+    assert order == ["a", "b", "c", "a", "b", "c"]
 
 
 def test_one_that_failed_rests() -> None:
@@ -47,7 +54,8 @@ def test_success_ends_a_rest() -> None:
     pool.sent("a")
     pool.done("a", 10.0, failed=True)
     pool.done("a", 11.0, failed=False)
-    assert pool.statistics()[0] == ServerState("a", 0, completed=1, failed=1, rests_until_s=float("-inf"))
+    assert pool.statistics(0)[0] == ServerState("a", 0, completed=1, failed=1, rests_until_s=float("-inf"))
+    pool.sent("b")
     assert pool.choose(11) == "a"
 
 
@@ -55,7 +63,24 @@ def test_one_given_up_says_nothing() -> None:
     pool = Pool("a")
     pool.sent("a")
     pool.done("a", 1.0, failed=None)
-    assert pool.statistics() == (ServerState("a", 0, 0, 0, float("-inf")),)
+    assert pool.statistics(0) == (ServerState("a", 0, 0, 0, float("-inf")),)
+
+
+def test_an_open_circuit_comes_after_everything_and_only_if_allowed() -> None:
+    pool = Pool("ab", rest_s=5, breaker_failures=2)
+    for _ in range(2):
+        pool.sent("a")
+        pool.done("a", 0.0, failed=True)
+    assert [state.circuit for state in pool.statistics(1)] == ["open", "closed"]
+    assert not pool.admits("a", 1)
+    assert pool.choose(1, last="b") == "b"
+    assert pool.choose(1, exclude="b") == "a"
+    assert pool.choose(1, exclude="b", open_too=False) is None
+    assert pool.choose(5, exclude="b", open_too=False) == "a"
+    pool.sent("a")
+    assert pool.choose(5, exclude="b", open_too=False) is None
+    pool.done("a", 6.0, failed=False)
+    assert pool.choose(6, exclude="b", open_too=False) == "a"
 
 
 def test_excluded_and_last() -> None:
@@ -84,7 +109,7 @@ def test_whatever_happened_the_choice_is_one_not_excluded(history: list[tuple[st
         pool.done(server, now, failed=failed)
         assert pool.choose(now) in ("a", "b", "c")
         assert pool.choose(now, exclude=[server]) not in (server, None)
-    assert all(state.outstanding == 0 for state in pool.statistics())
-    assert sum(state.completed + state.failed for state in pool.statistics()) == sum(
+    assert all(state.outstanding == 0 for state in pool.statistics(0))
+    assert sum(state.completed + state.failed for state in pool.statistics(0)) == sum(
         failed is not None for _, failed, _ in history
     )

@@ -84,6 +84,8 @@ def test_an_environment_that_makes_no_sense(name: str, value: str, complaint: st
         {"attempt_timeout_s": 0.0},
         {"silence_s": 0.0},
         {"rest_s": -1.0},
+        {"breaker_failures": 0},
+        {"breaker_max_rest_s": -1.0},
     ],
 )
 def test_values_that_make_no_sense(wrong: dict[str, object]) -> None:

@@ -59,7 +59,12 @@ class Router:
         self.timer: Timer = timer or Deadlines()
         self._transports = {transport.url: transport for transport in transports}
         self._fallback = fallback
-        self._pool = Pool((transport.url for transport in transports), rest_s=settings.rest_s)
+        self._pool = Pool(
+            (transport.url for transport in transports),
+            rest_s=settings.rest_s,
+            breaker_failures=settings.breaker_failures,
+            breaker_max_rest_s=settings.breaker_max_rest_s,
+        )
         self._random = Random()  # noqa: S311 - spreads retries, keeps no secret
         self._heard_s: dict[str, float] = {}
         self._probed: set[str] = set()
@@ -166,8 +171,7 @@ class Router:
 
     def first(self, model: str) -> str | None:
         """Name the server to try first: the fallback, if there is no other; None if there is none at all."""
-        url = self._choose(model, ())
-        return self._fallback.url if url is None and self._fallback is not None else url
+        return self._next(model, ())
 
     def chain(self) -> Chain:
         """Begin a chain of retries."""
@@ -177,11 +181,13 @@ class Router:
         self, model: str, chain: Chain, error: InferenceError, tried: Sequence[str], left_s: float | None
     ) -> Step | None:
         """Say what to do after a failure."""
-        possible: set[Action] = {"same"}
-        if self._transports:
-            possible.add("again")
+        possible: set[Action] = set()
+        if self._admits(tried):
+            possible.add("same")
         if self._choose(model, tried) is not None:
             possible.add("different")
+        if self._choose(model, (), tried) is not None:
+            possible.add("again")
         if self._fallback is not None and self._fallback.url not in tried:
             possible.add("fallback")
         return chain.next(error, possible, left_s)
@@ -192,7 +198,7 @@ class Router:
             return tried[-1]
         if step.action == "fallback":
             return None if self._fallback is None else self._fallback.url
-        return self._choose(model, tried if step.action == "different" else ())
+        return self._choose(model, tried if step.action == "different" else (), tried)
 
     def way(self, url: str) -> Transport | None:
         """Return the transport to a server; None if it is the fallback, and not started."""
@@ -200,11 +206,22 @@ class Router:
             return self._transports[url]
         return None if self._fallback is None else self._fallback.transport
 
-    def _choose(self, model: str, exclude: Sequence[str]) -> str | None:
+    def _choose(self, model: str, exclude: Sequence[str], tried: Sequence[str] | None = None) -> str | None:
         now_s = self.timer.now_s()
         with self._lock:
             lacking = [url for url in self._transports if self._lacking.get((url, model), now_s) > now_s]
-            return self._pool.choose(now_s, exclude=exclude, last=lacking)
+            return self._pool.choose(
+                now_s, exclude=exclude, last=lacking, open_too=self._none_left(exclude if tried is None else tried)
+            )
+
+    def _none_left(self, tried: Sequence[str]) -> bool:
+        """Whether there is no fallback to take the place of a server whose circuit is open."""
+        return self._fallback is None or self._fallback.url in tried
+
+    def _admits(self, tried: Sequence[str]) -> bool:
+        url = tried[-1]
+        with self._lock:
+            return url not in self._transports or self._none_left(tried) or self._pool.admits(url, self.timer.now_s())
 
     def start_fallback(self) -> Transport:
         """Return the way to the fallback. Blocks while it is started."""
@@ -262,7 +279,7 @@ class Router:
     def statistics(self) -> tuple[ServerState, ...]:
         """Return what is known of every server."""
         with self._lock:
-            return self._pool.statistics()
+            return self._pool.statistics(self.timer.now_s())
 
     def summary(self, model: str, tried: Sequence[str], errors: Sequence[InferenceError]) -> InferenceError:
         """One error for all that were met on the way."""

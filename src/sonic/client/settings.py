@@ -47,6 +47,11 @@ class ClientSettings:
         request goes on along the chain. Shorter where the deadline is near: a quarter of the time left.
     rest_s : float
         For how long a server that failed comes after the others.
+    breaker_failures : int
+        So many failures in a row open a server's circuit: for `rest_s` seconds it gets nothing, if there is anywhere
+        else to go. Then one request at a time tries; when one succeeds the circuit closes.
+    breaker_max_rest_s : float
+        The rest doubles whenever that fails, up to so many seconds.
 
     Raises
     ------
@@ -63,6 +68,8 @@ class ClientSettings:
     attempt_timeout_s: float | None = None
     silence_s: float = 5.0
     rest_s: float = 5.0
+    breaker_failures: int = 5
+    breaker_max_rest_s: float = 60.0
 
     def __post_init__(self) -> None:
         known = ("different", "same", "again", "fallback")
@@ -77,6 +84,8 @@ class ClientSettings:
         _check("attempt_timeout_s", attempt_s is None or attempt_s > 0, "above 0, or None", attempt_s)
         _check("silence_s", self.silence_s > 0, "above 0", self.silence_s)
         _check("rest_s", self.rest_s >= 0, "at least 0", self.rest_s)
+        _check("breaker_failures", self.breaker_failures >= 1, "at least 1", self.breaker_failures)
+        _check("breaker_max_rest_s", self.breaker_max_rest_s >= 0, "at least 0", self.breaker_max_rest_s)
 
 
 def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> ClientSettings:
