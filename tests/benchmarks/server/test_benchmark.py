@@ -31,7 +31,7 @@ def _run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_a_case_is_measured_by_each_protocol_and_written_down(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     options = ["--cases", "dense16", "--transports", "grpc,http-unix-shm", "--clients", "2", "--servers", "sonic"]
-    done = _run(*options, "--seconds", "0.5", "--repeats", "1", "--json", str(found))
+    done = _run(*options, "--seconds", "1", "--repeats", "1", "--json", str(found))
     assert done.returncode == 0, done.stdout + done.stderr
     written = json.loads(found.read_text())
     assert {(point["transport"], point["clients"]) for point in written["points"]} == {

@@ -102,7 +102,7 @@ def test_errors_under_load_are_told_from_answers(name: str, served, tmp_path: Pa
     cores = sorted(os.sched_getaffinity(0))
     request = wire.write(CASE, wire.TRANSPORTS[name], target, tmp_path, None)
     answer_bytes = wire.ask(request, outputs, None)
-    check(h2load.run(request, 2, 0.3, cores), answer_bytes, clients=2)
+    check(h2load.run(request, 2, 1.0, cores), answer_bytes, clients=2)
 
     failing = wire.write(replace(CASE, name="absent"), wire.TRANSPORTS[name], target, tmp_path, None)
     with pytest.raises(wire.WrongAnswerError):
