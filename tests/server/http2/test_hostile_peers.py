@@ -50,3 +50,26 @@ def test_of_a_setting_that_is_given_ten_thousand_times_the_last_counts() -> None
     other = frames.settings({frames.INITIAL_WINDOW_SIZE: 9})[frames.HEAD_BYTES :]
     connection.receive(frame(frames.SETTINGS, 0, 0, window * 10_000 + other))
     assert (stream.send_window, looked) == (9, [1])
+
+
+def test_a_window_that_changes_all_the_time_ends_the_connection() -> None:
+    changes = b"".join(frames.settings({frames.INITIAL_WINDOW_SIZE: size}) for size in (1, 2)) * 500
+    few, many = connected(), connected()
+    block = bytes(Encoder().encode([("a", "b")]))
+    for connection, streams in ((few, 60), (many, 1000)):
+        for number in range(streams):
+            connection.receive(frame(frames.HEADERS, frames.END_HEADERS, 2 * number + 1, block))
+        connection.receive(memoryview(changes))
+    assert (few.over, len(few.streams)) == (False, 60)
+    assert (many.over, many.streams) == (True, {})
+    assert b"the window changes all the time" in b"".join(many.out)
+
+
+def test_a_client_that_is_answered_may_change_its_window() -> None:
+    connection = connected()
+    for number in range(3000):
+        connection.receive(frame(frames.HEADERS, frames.END_HEADERS, 2 * number + 1, b"\x82"))
+        connection.receive(memoryview(frames.settings({frames.INITIAL_WINDOW_SIZE: 100 + number % 2})))
+        if number >= 100:
+            connection.send_headers(connection.streams[2 * number - 199], b"", last=True)
+    assert (connection.over, len(connection.streams)) == (False, 100)

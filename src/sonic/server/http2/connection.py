@@ -28,6 +28,9 @@ Head = TypeVar("Head")
 Opened = TypeVar("Opened", contravariant=True)
 
 
+_LOOKS_FREE = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a peer may do.
@@ -43,6 +46,8 @@ class Limits:
         Of one list of headers.
     resets : int
         Streams given up before they were answered, beyond those that were answered.
+    looks : int
+        At streams because a setting changed, beyond some for each that was answered.
     """
 
     streams: int = 4096
@@ -50,6 +55,7 @@ class Limits:
     frame_bytes: int = 1 << 20
     header_bytes: int = 1 << 16
     resets: int = 10_000
+    looks: int = 100_000
 
 
 class Receiver(Protocol[Opened]):
@@ -108,6 +114,7 @@ class Connection(Generic[Head]):
         self._frame_bytes = frames.DEFAULT_FRAME
         self._blocked: dict[int, Stream] = {}
         self._resets = 0
+        self._looks = 0
         self.out: list[Buffer] = [
             frames.settings(
                 {
@@ -324,6 +331,9 @@ class Connection(Generic[Head]):
                 if value > frames.MAX_WINDOW:
                     raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
                 grown, self._initial_window = value - self._initial_window, value
+                self._looks += max(0, len(self.streams) - _LOOKS_FREE)
+                if self._looks > self._limits.looks:  # a frame of 15 bytes makes work for every stream
+                    raise ConnectionFault(Error.ENHANCE_YOUR_CALM, "the window changes all the time")
                 for stream in self.streams.values():
                     stream.send_window += grown
                     if stream.send_window > frames.MAX_WINDOW:
@@ -416,6 +426,7 @@ class Connection(Generic[Head]):
         if not stream.ended:  # what else it would send nobody wants
             self.out.append(frames.reset(stream.id, Error.NO_ERROR))
         self._resets = max(0, self._resets - 1)
+        self._looks = max(0, self._looks - _LOOKS_FREE)
         self._forget(stream)
         stream.owner = None
 
