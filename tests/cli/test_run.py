@@ -133,6 +133,19 @@ def test_all_options(folder):
     assert (folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_several_outputs(folder):
+    done = sonic(
+        *("mine.py", "-i", "a.root", "-o", "all.root", "large.root", "--unordered"),
+        *("--keep", "x", "large.root=y", "--filter-output", "large.root=pass"),
+    )
+    assert done.exit_code == 0, done.output
+    assert x_of("all.root") == [0, 1, 2, 3, 4, 5]
+    with uproot.open("large.root") as file:
+        assert file["Events"].keys() == ["y"]
+        assert file["Events"]["y"].array().to_list() == [8, 10]
+    assert "all.root: 6 events\nlarge.root: 2 events\n" in done.stdout
+
+
 def test_chunks_that_fail_are_listed(folder):
     text = dedent(WORKFLOW).replace(
         'return {"y": 2 * events.x}', 'return {"y": 2 / (0 if events.x[0] == 2 else 1) * events.x}'
@@ -181,6 +194,7 @@ def test_ranges_of_entries(folder, entries, expected):
         (["mine.py", "-i", LONG], "sonic: cannot read x"),
         (["mine.py", "-i", "a.root", "-o", f"{LONG}.root"], "sonic: cannot write x"),
         (["mine.py", "-i", "a.root", "--timeline", "t.xyz"], "sonic: cannot write t.xyz"),
+        (["mine.py", "-i", "a.root", "-o", "o.root", "--keep", "p.root=x"], "sonic: --keep p.root=x: p.root is not an"),
         (["mine.py", "-i", "a.root", "-o", "o.root", "--keep", "z"], "sonic: cannot keep 'z'"),
     ],
 )

@@ -59,7 +59,7 @@ def test_finish_with_every_event(chunk_of):
     chunk.selection.apply(np.array([True, True, False]))
     chunk.selection.apply(np.array([False, True]))
     chunk.put({"s": np.array([7.0])}, ("s",), 2)
-    output = chunk.finish(("x", "s"), ("first", "second"), widen=True)
+    output = chunk.output(("x", "s"), ("first", "second"), widen=True)
     assert {name: ak.to_list(column) for name, column in output.items()} == {
         "x": [1, 2, 3],
         "s": [pytest.approx(np.nan, nan_ok=True), 7.0, pytest.approx(np.nan, nan_ok=True)],
@@ -72,7 +72,7 @@ def test_finish_with_events_that_pass(chunk_of):
     chunk = chunk_of(x=[1, 2, 3])
     chunk.selection.apply(np.array([True, False, True]))
     chunk.put({"s": np.array([7.0, 8.0])}, ("s",), 1)
-    output = chunk.finish(("s", "x"), ("first",), widen=False)
+    output = chunk.output(("s", "x"), ("first",), widen=False)
     assert {name: ak.to_list(column) for name, column in output.items()} == {"s": [7.0, 8.0], "x": [1, 3]}
 
 
@@ -80,7 +80,7 @@ def test_a_collection_keeps_one_length_though_some_of_it_was_made_after_a_filter
     chunk = chunk_of(Jet_pt=[[1.0, 2.0], [3.0]])
     chunk.selection.apply(np.array([False, True]))
     chunk.put({"Jet_tag": ak.Array([[0.5]])}, ("Jet_tag",), 1)
-    output = chunk.finish(("Jet_tag", "Jet_pt"), ("f",), widen=True)
+    output = chunk.output(("Jet_tag", "Jet_pt"), ("f",), widen=True)
     assert list(output) == ["Jet_tag", "Jet_pt", "f"]
     tags = ak.Array(output["Jet_tag"])
     assert ak.num(tags).to_list() == [2, 1]
@@ -92,7 +92,7 @@ def test_a_chunk_of_no_events(chunk_of):
     chunk = chunk_of(x=np.zeros(0), Jet_pt=ak.Array([[1.0]])[:0])
     chunk.put({"y": np.zeros((0, 3), np.float32)}, ("y",), 0)
     chunk.selection.apply(np.zeros(0, dtype=bool))
-    output = chunk.finish(("Jet_pt", "y"), ("f",), widen=True)
+    output = chunk.output(("Jet_pt", "y"), ("f",), widen=True)
     assert [str(ak.type(ak.Array(column))) for column in output.values()] == [
         "0 * var * float64",
         "0 * 3 * float32",

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import awkward as ak
 import hist
@@ -17,8 +18,9 @@ import uproot
 import sonic
 from sonic.client.fallback import ServeProcess
 from sonic.errors import ConfigError, DataError, ModelNotFound, ModuleError, OutputError, Unavailable, WorkflowError
-from sonic.framework import Analyzer, Filter, Offload, Producer, Workflow
+from sonic.framework import Analyzer, Filter, Offload, Producer, Target, Workflow
 from sonic.framework.job import run
+from sonic.framework.sinks.base import Sink
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.compare import differences
 
@@ -187,6 +189,69 @@ def test_a_parquet_file(events_file, tmp_path, fake):
         assert rows.Jet_score.to_list() == file["Events"]["Jet_score"].array().to_list()
 
 
+def test_several_outputs_each_with_its_own_choice(events_file, tmp_path, fake):
+    outputs = [
+        Target(tmp_path / "all.root"),
+        Target(tmp_path / "jets.parquet", ("Jet_*",), "pass"),
+        tmp_path / "same.root",
+    ]
+    report = run(workflow_with(), [events_file(20)], outputs, client=fake, chunk_size=3, ordered=False)
+    alone = run(
+        workflow_with(), [events_file(20)], tmp_path / "a.parquet", client=fake, keep=["Jet_*"], filter_output="pass"
+    )
+    one, other = (sorted(ak.from_parquet(tmp_path / name).Jet_pz.to_list()) for name in ("jets.parquet", "a.parquet"))
+    assert one == other
+    with uproot.open(tmp_path / "all.root") as file:
+        assert sorted(file["Events"]["x"].array()) == list(range(20))
+        assert file["Spectra/ht"].values().sum() > 0
+    assert differences(tmp_path / "all.root", tmp_path / "same.root") == []
+    assert [Path(output.path).name for output in report.outputs] == ["all.root", "jets.parquet", "same.root"]
+    assert [output.events for output in report.outputs] == [20, alone.events_written, 20]
+    assert report.events_written == 40 + alone.events_written
+
+
+def test_a_slow_output_holds_the_source_back(events_file, tmp_path, fake, monkeypatch):
+    held, arrived = threading.Event(), threading.Event()
+    write, read = Sink.write, []
+
+    def slow(sink, columns, events):
+        if sink.path.name == "slow.parquet":
+            arrived.set()
+            assert held.wait(TIMEOUT_S)
+        write(sink, columns, events)
+
+    class Reads(Producer):
+        def produce(self, events):
+            read.append(len(events))
+            return {}
+
+    monkeypatch.setattr(Sink, "write", slow)
+    outputs = [tmp_path / "fast.root", tmp_path / "slow.parquet"]
+    options = {"chunk_size": 1, "threads": 2, "streams": 2}
+    job = threading.Thread(
+        target=lambda: run(workflow_with(modules=(Reads(),), keep=("x",)), [events_file(50)], outputs, **options)
+    )
+    job.start()
+    try:
+        assert arrived.wait(TIMEOUT_S)
+    finally:
+        before = len(read)
+        held.set()
+        job.join(TIMEOUT_S)
+    assert before <= 4  # two streams, and a window of two
+    assert sum(read) == 50
+    assert ak.from_parquet(tmp_path / "slow.parquet").x.to_list() == list(range(50))
+
+
+def test_an_output_given_twice(events_file, tmp_path, fake):
+    (tmp_path / "link.root").symlink_to(tmp_path / "o.root")
+    with pytest.raises(ConfigError, match=r"output .*link.root is given twice"):
+        run(workflow_with(), [events_file(5)], [tmp_path / "o.root", tmp_path / "link.root"], client=fake)
+    with pytest.raises(ConfigError, match="cannot tell the format"):
+        run(workflow_with(), [events_file(5)], [tmp_path / "o.root", tmp_path / "o.csv"], client=fake)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.root", "link.root"]
+
+
 def test_an_empty_input_gives_an_empty_output_with_its_branches(events_file, tmp_path, fake):
     full, empty = tmp_path / "full.root", tmp_path / "empty.root"
     run(workflow_with(), [events_file(20)], full, client=fake)
@@ -247,7 +312,7 @@ def test_results_do_not_depend_on_threads_and_streams(events_file, tmp_path, fak
 
 def test_without_an_output(events_file, fake):
     report = run(workflow_with(), [events_file(5)], client=fake)
-    assert report.output is None
+    assert report.outputs == ()
     assert report.totals["Spectra"]["events"] == report.summaries["Spectra"]["events"]
 
 

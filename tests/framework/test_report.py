@@ -145,7 +145,7 @@ def a_report(**changes):
     fields = {
         "workflow": "w",
         "inputs": ("a.root",),
-        "output": None,
+        "outputs": (),
         "servers": (ServerUse("grpc://h:1", 3, 0),),
         "by_fallback": 0,
         "mode": "service",

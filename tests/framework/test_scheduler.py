@@ -235,6 +235,30 @@ def test_chunks_in_flight_and_finished_ones_are_bounded(scheduler_of, manual_mod
     assert most == streams + window
 
 
+def test_unordered_chunks_are_written_as_they_are_done(scheduler_of, manual_model, number_chunks, start):
+    model, written = manual_model(), []
+    came = threading.Semaphore(0)
+
+    def write(chunk):
+        written.append(chunk.where.index)
+        came.release()
+
+    scheduler = scheduler_of(Double(), model=model, streams=4, ordered=False)
+    running = start(scheduler, number_chunks(6), write)
+    model.wait_for(4)
+    for which in (2, 3, 1):
+        model.answer(which)
+        assert came.acquire(timeout=TIMEOUT_S)
+    model.wait_for(6)
+    for which in (5, 4, 0):
+        model.answer(which)
+        assert came.acquire(timeout=TIMEOUT_S)
+    running.finish()
+    assert written[:3] == [2, 3, 1]
+    assert sorted(written) == [0, 1, 2, 3, 4, 5]
+    assert written[-1] == 0
+
+
 def test_a_slow_sink_holds_the_source_back(scheduler_of, number_chunks, start):
     ahead, release, begun = threading.Event(), threading.Event(), []
 

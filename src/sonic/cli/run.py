@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sonic.framework.output import Progress
+    from sonic.framework.output import Progress, Target
     from sonic.framework.report import ModuleReport, Report
 
 
@@ -62,7 +62,7 @@ def run(
         typer.Option("--input", "-i", metavar="FILE...", help="ROOT files or URLs."),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A .root or .parquet file.")
+        list[Path] | None, typer.Option("--output", "-o", metavar="FILE...", help="Files: .root or .parquet.")
     ] = None,
     server: Annotated[
         list[str] | None,
@@ -88,12 +88,23 @@ def run(
     repeat: Annotated[int, typer.Option(help="Go over the input so many times.")] = 1,
     keep: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN...", help="Branches and products to write.", show_default="as the workflow says"),
+        typer.Option(
+            metavar="[FILE=]PATTERN...",
+            help="Branches and products to write, to all outputs or to one.",
+            show_default="as the workflow says",
+        ),
     ] = None,
     filter_output: Annotated[
-        str,
-        typer.Option(metavar="mask|pass", help="mask: all events, with a bool a filter. pass: those that pass."),
-    ] = "mask",
+        list[str] | None,
+        typer.Option(
+            metavar="[FILE=]mask|pass...",
+            help="mask: all events, with a bool a filter. pass: those that pass. For all outputs or for one.",
+            show_default="mask",
+        ),
+    ] = None,
+    ordered: Annotated[
+        bool, typer.Option("--ordered/--unordered", help="Write in the order of the input, or chunks as they are done.")
+    ] = True,
     timeout_s: Annotated[
         float | None, typer.Option(help="Seconds that a request may take.", show_default="no limit")
     ] = None,
@@ -139,12 +150,12 @@ def run(
     from sonic.framework.job import run as run_job
     from sonic.framework.workflow import load
 
-    extras = _Extras(report, trace, timeline, others=[workflow, *inputs, *([output] if output else [])])
+    extras = _Extras(report, trace, timeline, others=[workflow, *inputs, *(output or [])])
     with _terminable(), _progress(Console(stderr=True), quiet=quiet) as progress:
         result = run_job(
             load(workflow),
             inputs,
-            output,
+            _targets(output or [], keep or [], filter_output or []),
             servers=server or (),
             mode=mode,
             offload_mode=offload,
@@ -153,8 +164,7 @@ def run(
             chunk_size=chunk_size,
             repeat=repeat,
             entries=_entries(entries),
-            filter_output=filter_output,
-            keep=keep or None,
+            ordered=ordered,
             fallback=fallback,
             timeout_s=timeout_s,
             on_error=on_error,
@@ -216,6 +226,31 @@ class _Extras:
                 timeline(result.records, title=result.workflow, subtitle=result.headline).savefig(path)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error}") from error
+
+
+def _targets(outputs: Sequence[Path], keep: Sequence[str], filter_output: Sequence[str]) -> list[Target]:
+    """Give each output what was said of all, or of it alone: ``FILE=VALUE``."""
+    from sonic.errors import ConfigError
+    from sonic.framework.output import Target
+
+    def values(given: Sequence[str], option: str) -> tuple[list[str], dict[str, list[str]]]:
+        shared: list[str] = []
+        own: dict[str, list[str]] = {}
+        for text in given:
+            file, sign, value = text.partition("=")
+            if sign and file not in map(str, outputs):
+                raise ConfigError(f"{option} {text}: {file} is not an output of this job")
+            (own.setdefault(file, []) if sign else shared).append(value if sign else text)
+        return shared, own
+
+    shared, own = values(keep, "--keep")
+    choice, choices = values(filter_output, "--filter-output")
+    targets = []
+    for path in outputs:
+        kept = own.get(str(path), shared)
+        filtered = choices.get(str(path), choice)
+        targets.append(Target(path, tuple(kept) or None, filtered[-1] if filtered else None))
+    return targets
 
 
 def _entries(text: str | None) -> tuple[int | None, int | None]:
@@ -302,8 +337,8 @@ def _show(result: Report, console: Console) -> None:
         console.print(f"[yellow]{text}[/yellow]", highlight=False)
     if result.by_fallback:
         console.print(f"[yellow]{result.by_fallback} requests were answered by the fallback[/yellow]", highlight=False)
-    if result.output is not None:
-        console.print(f"{result.output}: {result.events_written} events", highlight=False, soft_wrap=True)
+    for output in result.outputs:
+        console.print(f"{output.path}: {output.events} events", highlight=False, soft_wrap=True)
 
 
 def _module_table(result: Report) -> Table:

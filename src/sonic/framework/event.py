@@ -145,8 +145,8 @@ class Chunk:
                 raise ValueError(f"product {name!r} has {len(content)} entries for {size} events")
             self._columns[name] = (level, content)
 
-    def finish(self, names: Sequence[str], masks: Sequence[str], *, widen: bool) -> dict[str, Content]:
-        """Columns for the output; everything else is let go.
+    def output(self, names: Sequence[str], masks: Sequence[str], *, widen: bool) -> dict[str, Content]:
+        """Columns for an output.
 
         Parameters
         ----------
@@ -165,16 +165,16 @@ class Chunk:
             output = self._widened(names)
             for level, mask in enumerate(masks, start=1):
                 output[mask] = NumpyArray(self.selection.mask(0, level))
-        self._let_go()
         return output
 
     def fail(self, failure: Failure) -> None:
         """Leave it out of the output, and let its columns go."""
         self.failure = failure
         self.results.clear()
-        self._let_go()
+        self.release()
 
-    def _let_go(self) -> None:
+    def release(self) -> None:
+        """Let all columns go."""
         self._block = {}
         self._columns.clear()
         self._narrowed.clear()

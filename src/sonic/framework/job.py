@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from sonic.errors import ConfigError, InferenceError, OutputError
+from sonic.framework.finished import Harvest, Kept
 from sonic.framework.lifecycle import Lifecycle
 from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
-from sonic.framework.output import Output, choose
+from sonic.framework.output import Output, Target, choose
 from sonic.framework.policy import OnError
-from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, server_report
+from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, Written, server_report
 from sonic.framework.scheduler import Scheduler
 from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
@@ -27,13 +28,14 @@ from sonic.framework.steps import OffloadStep, steps
 from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sonic.client.model import Client
     from sonic.client.pool import ServerState
     from sonic.framework.offload import Callee, Offloaded
     from sonic.framework.output import Progress
     from sonic.framework.report import ModuleReport, ServerReport
+    from sonic.framework.sinks.base import Sink
     from sonic.framework.steps import Step
     from sonic.framework.workflow import Workflow
     from sonic.protocol.messages import ModelStatistics
@@ -53,7 +55,7 @@ class Caller(Protocol):
 def run(
     workflow: Workflow,
     inputs: Sequence[str | os.PathLike[str]],
-    output: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | Target | Sequence[str | os.PathLike[str] | Target] | None = None,
     *,
     servers: Sequence[str] = (),
     mode: str = "service",
@@ -65,6 +67,7 @@ def run(
     entries: tuple[int | None, int | None] = (None, None),
     filter_output: str = "mask",
     keep: Sequence[str] | None = None,
+    ordered: bool = True,
     fallback: bool = True,
     timeout_s: float | None = None,
     on_error: OnError | str = "stop",
@@ -78,8 +81,8 @@ def run(
     workflow : Workflow
     inputs : sequence of path or str
         ROOT files or URLs.
-    output : path, optional
-        A ``.root`` or ``.parquet`` file. It appears only when it is whole.
+    output : path or Target, or several, optional
+        ``.root`` and ``.parquet`` files. They appear only when they are whole.
     servers : sequence of str
         URLs of inference servers, e.g. ``grpc://host:8001``. Without any, the job starts a server of its own.
     mode : {"service", "direct"}
@@ -99,7 +102,10 @@ def run(
     filter_output : {"mask", "pass"}
         ``mask``: every event is written, with a bool for each filter. ``pass``: only events that pass all filters.
     keep : sequence of str, optional
-        What goes to the output, in place of the workflow's `keep`.
+        What goes to the outputs, in place of the workflow's `keep`.
+    ordered : bool
+        Whether events are written, and analyzers' results summed up, in the order of the input, or chunk by chunk as
+        they are done: then a slow chunk holds nothing back.
     fallback : bool
         Whether the workflow's own models are run in this process if no server can be reached.
     timeout_s : float, optional
@@ -126,7 +132,7 @@ def run(
     """
     threads, streams = _resources(threads, streams, remote=bool(servers))
     _one_of("mode", mode, ("service", "direct"))
-    _one_of("filter output", filter_output, ("mask", "pass"))
+    targets = _targets(output, filter_output, workflow.keep if keep is None else keep)
     _one_of("offload mode", offload_mode, tuple(Mode))
     if mode == "direct" and servers:
         raise ConfigError("mode direct calls no server: leave out the servers, or the mode")
@@ -139,9 +145,13 @@ def run(
         source = stack.enter_context(
             TreeSource(inputs, workflow.tree, chunk_size=chunk_size, repeat=repeat, entries=entries)
         )
-        patterns = () if output is None else workflow.keep if keep is None else keep
-        branches, products = choose(patterns, source.branches[source.files[0]], graph)
+        chosen = [choose(target.keep or (), source.branches[source.files[0]], graph) for target in targets]
+        branches = dict.fromkeys(name for names, _ in chosen for name in names)
         source.require([*graph.required, *branches], graph.optional, graph.check_input)
+        kept = [
+            Kept((*names, *products), target.filter_output == "mask")
+            for target, (names, products) in zip(targets, chosen, strict=True)
+        ]
 
         own: Client | None = None
         if modes and client is None:
@@ -150,17 +160,9 @@ def run(
         idle = () if own is None else own.servers()  # metadata was asked for already
         before = _statistics(callees)
 
-        sink = None if output is None else open_sink(_target(output, source.files), workflow.tree)
-        out = Output(
-            workflow.modules,
-            graph,
-            sink,
-            (*branches, *products),
-            widen=filter_output == "mask",
-            total=source.events,
-            progress=progress,
-        )
-        stack.enter_context(out)
+        _check_targets(targets, source.files)
+        out = stack.enter_context(_output(workflow, targets, source.events, progress))
+        harvest = Harvest(workflow.modules, graph, kept)
 
         ledger = Ledger([step.name for step in plan], threads)
         began_ns, cpu_began_ns = time.perf_counter_ns(), time.process_time_ns()
@@ -171,16 +173,17 @@ def run(
             ledger,
             threads=threads,
             streams=streams,
+            ordered=ordered,
             modes=modes,
             on_error=policy,
             clock=lambda: time.perf_counter_ns() - began_ns,
         )
         about = JobInfo(workflow.name, source.files, source.events)
         with Lifecycle(workflow.modules, about, source.visit) as life:
-            scheduler.run(life.reading(source.chunks()), life.writing(out.take))
+            scheduler.run(life.reading(source.chunks()), life.writing(lambda chunk: out.take(harvest(chunk))))
             out.check()
         summaries = out.summaries()
-        out.commit(_metadata(workflow, source, out))
+        out.commit(lambda events: _metadata(workflow, source, out, events))
         wall_s = (time.perf_counter_ns() - began_ns) / 1e9
         cpu_s = (time.process_time_ns() - cpu_began_ns) / 1e9
         served = _served(before, _statistics(callees))
@@ -190,7 +193,7 @@ def run(
     return Report(
         workflow=workflow.name,
         inputs=source.files,
-        output=None if output is None else str(output),
+        outputs=tuple(Written(str(target.path), n) for target, n in zip(targets, out.written, strict=True)),
         servers=used,
         by_fallback=0 if own is None else max(0, _requests(modules) - sum(server.completed for server in used)),
         mode=mode,
@@ -200,7 +203,7 @@ def run(
         chunk_size=chunk_size,
         repeat=repeat,
         events=out.read,
-        events_written=out.written,
+        events_written=sum(out.written),
         chunks=out.chunks,
         wall_s=wall_s,
         cpu_s=cpu_s,
@@ -245,15 +248,49 @@ def _modes(workflow: Workflow, mode: str, otherwise: Mode) -> dict[str, Mode]:
     return {module.name: Mode(module.mode or otherwise) for module in workflow.offloads()}
 
 
-def _target(output: str | os.PathLike[str], inputs: Sequence[str]) -> Path:
-    path = Path(output)
-    try:
-        for file in inputs:
-            if path.exists() and Path(file).exists() and path.samefile(file):
-                raise ConfigError(f"output {path} is also an input")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+def _targets(
+    output: str | os.PathLike[str] | Target | Sequence[str | os.PathLike[str] | Target] | None,
+    filter_output: str,
+    keep: Sequence[str],
+) -> tuple[Target, ...]:
+    """Say for each output what goes there."""
+    given = () if output is None else (output,) if isinstance(output, str | os.PathLike | Target) else output
+    targets = []
+    for one in given:
+        target = one if isinstance(one, Target) else Target(one)
+        chosen = filter_output if target.filter_output is None else target.filter_output
+        _one_of("filter output", chosen, ("mask", "pass"))
+        targets.append(Target(target.path, tuple(keep) if target.keep is None else target.keep, chosen))
+    _one_of("filter output", filter_output, ("mask", "pass"))
+    return tuple(targets)
+
+
+def _check_targets(targets: Sequence[Target], inputs: Sequence[str]) -> None:
+    seen = set()
+    for target in targets:
+        path = Path(target.path)
+        try:
+            for file in inputs:
+                if path.exists() and Path(file).exists() and path.samefile(file):
+                    raise ConfigError(f"output {path} is also an input")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        if os.path.realpath(path) in seen:
+            raise ConfigError(f"output {path} is given twice")
+        seen.add(os.path.realpath(path))
+
+
+@contextmanager
+def _output(workflow: Workflow, targets: Sequence[Target], total: int, progress: Progress | None) -> Iterator[Output]:
+    """Open the sinks; those that are not committed go at the end."""
+    sinks: list[Sink] = []
+    with ExitStack() as opened:
+        for target in targets:
+            sinks.append(open_sink(target.path, workflow.tree))
+            opened.callback(sinks[-1].discard)
+        opened.pop_all()
+    with Output(workflow.modules, sinks, total=total, progress=progress) as out:
+        yield out
 
 
 def _connect(
@@ -331,10 +368,10 @@ def _requests(modules: Sequence[ModuleReport]) -> int:
     return sum(module.offload.requests for module in modules if module.offload)
 
 
-def _metadata(workflow: Workflow, source: TreeSource, out: Output) -> str:
+def _metadata(workflow: Workflow, source: TreeSource, out: Output, events: int) -> str:
     """Return what the output file says of itself. Nothing in it depends on the route that the events took."""
     about: dict[str, object] = {
-        "events": out.written,
+        "events": events,
         "events_read": out.read,
         "workflow": workflow.name,
         "inputs": [Path(file).name for file in source.files],

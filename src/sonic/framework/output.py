@@ -1,7 +1,8 @@
-"""What becomes of finished chunks: kept columns to the sink, analyzers' results to their sums."""
+"""What becomes of finished chunks: kept columns to the sinks, analyzers' results to their sums."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -10,14 +11,34 @@ from sonic.framework.graph import similar
 from sonic.framework.module import Analyzer, add
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    import os
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
-    from sonic.framework.event import Chunk
+    from sonic.framework.finished import Finished
     from sonic.framework.graph import Graph
     from sonic.framework.module import Module
     from sonic.framework.report import Failure
     from sonic.framework.sinks.base import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An output of a job.
+
+    Parameters
+    ----------
+    path : path
+        A ``.root`` or ``.parquet`` file.
+    keep : tuple of str or None
+        Branches and products that go there, as names or patterns; None: as the job says.
+    filter_output : {"mask", "pass"} or None
+        Whether every event goes there, or only those that pass all filters; None: as the job says.
+    """
+
+    path: str | os.PathLike[str]
+    keep: tuple[str, ...] | None = None
+    filter_output: str | None = None
 
 
 class Progress(Protocol):
@@ -63,18 +84,13 @@ def choose(patterns: Sequence[str], branches: Collection[str], graph: Graph) -> 
 
 
 class Output:
-    """Takes finished chunks in their order. Unless committed, the file is discarded at the end of the `with` block.
+    """Takes finished chunks. Unless committed, the files are discarded at the end of the `with` block.
 
     Parameters
     ----------
     modules : sequence of Module
         Of the workflow.
-    graph : Graph
-    sink : Sink or None
-    columns : sequence of str
-        What is kept.
-    widen : bool
-        Whether to write every event, with a bool for each filter, or only events that pass all filters.
+    sinks : sequence of Sink
     total : int
         Events to come.
     progress : Progress or None
@@ -83,19 +99,13 @@ class Output:
     def __init__(
         self,
         modules: Sequence[Module],
-        graph: Graph,
-        sink: Sink | None,
-        columns: Sequence[str],
+        sinks: Sequence[Sink],
         *,
-        widen: bool,
         total: int,
         progress: Progress | None = None,
     ) -> None:
         self._analyzers = tuple(module for module in modules if isinstance(module, Analyzer))
-        self._filters = graph.filters
-        self._sink = sink
-        self._columns = tuple(columns)
-        self._widen = widen
+        self._sinks = tuple(sinks)
         self._total = total
         self._progress = progress
         self._committed = False
@@ -103,15 +113,15 @@ class Output:
         """Chunks taken."""
         self.read = 0
         """Events in them."""
-        self.written = 0
-        """Events that went to the sink."""
+        self.written = [0] * len(self._sinks)
+        """Events that went to each sink."""
         self.totals: dict[str, Any] = {}
         """Sums of what the analyzers returned, by their name."""
         self.skipped: list[Failure] = []
         """Chunks that were left out."""
         self._first = True
 
-    def take(self, chunk: Chunk) -> None:
+    def take(self, chunk: Finished) -> None:
         """Take the next chunk. One that a module failed on is only counted.
 
         Raises
@@ -126,11 +136,11 @@ class Output:
         else:
             self.skipped.append(chunk.failure)
         self.chunks += 1
-        self.read += len(chunk)
+        self.read += len(chunk.where)
         if self._progress is not None:
             self._progress(self.read, self._total)
 
-    def _add(self, chunk: Chunk) -> None:
+    def _add(self, chunk: Finished) -> None:
         first, self._first = self._first, False
         for analyzer in self._analyzers:
             name, result = analyzer.name, chunk.results[analyzer.name]
@@ -138,12 +148,11 @@ class Output:
                 self.totals[name] = result if first else add(self.totals[name], result)
             except (Exception, SystemExit) as error:
                 raise ModuleError(name, f"the sum up to {chunk.where}", error) from error
-        if self._sink is not None:
+        for i, (sink, columns, events) in enumerate(zip(self._sinks, chunk.columns, chunk.events, strict=True)):
             if first:
-                self._sink.check(self.totals)
-            events = len(chunk) if self._widen else chunk.selection.size(chunk.selection.level)
-            self._sink.write(chunk.finish(self._columns, self._filters, widen=self._widen), events)
-            self.written += events
+                sink.check(self.totals)
+            sink.write(columns, events)
+            self.written[i] += events
 
     def check(self) -> None:
         """Check that there is something to write.
@@ -176,16 +185,23 @@ class Output:
                 found[analyzer.name] = plain
         return found
 
-    def commit(self, metadata: str) -> None:
-        """Finish the file.
+    def commit(self, metadata: Callable[[int], str]) -> None:
+        """Finish the files; none gets its name before all are whole.
+
+        Parameters
+        ----------
+        metadata : callable
+            What a file says of itself, as JSON, by how many events it has.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
-        if self._sink is not None:
-            self._sink.commit(self.totals, metadata)
+        for sink, written in zip(self._sinks, self.written, strict=True):
+            sink.close(self.totals, metadata(written))
+        for sink in self._sinks:
+            sink.publish()
         self._committed = True
 
     def __enter__(self) -> Self:
@@ -194,8 +210,9 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._sink is not None and not self._committed:
-            self._sink.discard()
+        if not self._committed:
+            for sink in self._sinks:
+                sink.discard()
 
 
 def _plain(label: object, value: Any) -> float | int | str:

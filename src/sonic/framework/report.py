@@ -153,9 +153,9 @@ class ModuleReport:
         Events that a filter let pass.
     cpu_s, wall_s : float
         CPU time and elapsed time in the job's threads, in seconds; waits for a model are not in either.
+    offload : OffloadReport or None
     retries : int
         How often it was tried again after an error.
-    offload : OffloadReport or None
     """
 
     name: str
@@ -165,8 +165,16 @@ class ModuleReport:
     passed: int | None
     cpu_s: float
     wall_s: float
-    retries: int = 0
     offload: OffloadReport | None = None
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """An output, and how many events it has."""
+
+    path: str
+    events: int
 
 
 @dataclass(frozen=True)
@@ -183,14 +191,15 @@ class Report:
     """What a job did and what it took. Times are in seconds, sizes in bytes.
 
     `cpu_s` is that of the whole process, threads of libraries included. `external_s` and `hidden_s` are sums over the
-    offloads. `by_fallback` counts requests that no server answered but the workflow's own models did, in this process.
-    `skipped` lists the chunks left out because a module failed on them; their events are counted in `events`.
-    `records_cut` counts timing records that came after the trace was full; the sums have all of them.
+    offloads, `events_written` over the outputs. `by_fallback` counts requests that no server answered but the
+    workflow's own models did, in this process. `skipped` lists the chunks left out because a module failed on them;
+    their events are counted in `events`. `records_cut` counts timing records that came after the trace was full; the
+    sums have all of them.
     """
 
     workflow: str
     inputs: tuple[str, ...]
-    output: str | None
+    outputs: tuple[Written, ...]
     servers: tuple[ServerUse, ...]
     by_fallback: int
     mode: str

@@ -2,8 +2,8 @@
 
 A stream holds one chunk at a time. Threads take whatever is ready, of the chunk that is nearest to its end; a new
 chunk is begun only when nothing else is ready and a stream is free, and one chunk is read ahead. Finished chunks are
-written in the order of the input; those that are ahead wait in a window of fixed size. So memory depends on streams,
-window and chunk size alone.
+written in the order of the input, if that is asked for; those that are ahead wait in a window of fixed size. So memory
+depends on streams, window and chunk size alone.
 
 One lock guards all state. Modules, the source and the sink are called without it.
 """
@@ -69,6 +69,8 @@ class Scheduler:
         Threads that execute modules, and chunks that are in flight at most.
     window : int or None
         Finished chunks that may wait for an earlier one to be written; as many as streams if None.
+    ordered : bool
+        Whether chunks are written in the order in which they were read, or as they are done.
     modes : mapping of str to Mode
         How each offload waits, by the module's name.
     on_error : OnError
@@ -86,6 +88,7 @@ class Scheduler:
         threads: int,
         streams: int,
         window: int | None = None,
+        ordered: bool = True,
         modes: Mapping[str, Mode],
         on_error: OnError | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
@@ -99,6 +102,7 @@ class Scheduler:
         self._threads = threads
         self._ahead = streams + (streams if window is None else window)
         self._on_error = on_error or OnError()
+        self._ordered = ordered
         self._clock = clock
         self._cpu_clock = cpu_clock
 
@@ -272,10 +276,13 @@ class Scheduler:
         self._read_on()
 
     def _write_on(self) -> None:
-        """Write the next chunk in order, if it is there and nobody writes (lock held)."""
-        if not self._writing and self._written in self._finished:
+        """Write the next chunk, if it is there and nobody writes (lock held)."""
+        if self._writing or not self._finished:
+            return
+        following = self._written if self._ordered else next(iter(self._finished))
+        if following in self._finished:
             self._writing = True
-            flight = self._finished.pop(self._written)
+            flight = self._finished.pop(following)
             self._push(-1, flight.index, partial(self._put, flight))
 
     def _put(self, flight: Flight, worker: int) -> Callable[[], None]:

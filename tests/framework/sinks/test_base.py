@@ -18,7 +18,8 @@ def content(values):
 
 def fill(sink, values):
     sink.write({"x": content(values)}, len(values))
-    sink.commit({}, "{}")
+    sink.close({}, "{}")
+    sink.publish()
 
 
 def parts(folder):
@@ -43,7 +44,8 @@ def test_the_file_appears_when_it_is_whole(target, tmp_path):
     assert not target.exists()
     sink.write({"x": content([1.0, 2.0])}, 2)
     assert not target.exists()
-    sink.commit({}, "{}")
+    sink.close({}, "{}")
+    sink.publish()
     assert parts(tmp_path) == []
     assert events_of(target).x.to_list() == [1.0, 2.0]
 
@@ -57,7 +59,8 @@ def test_a_file_that_was_there_stays_until_then(target):
     assert target.read_text() == "old"
     sink = open_sink(target)
     sink.write({"x": content([1.0])}, 1)
-    sink.commit({}, "{}")
+    sink.close({}, "{}")
+    sink.publish()
     assert len(events_of(target)) == 1
 
 
@@ -80,7 +83,8 @@ def test_pieces_do_not_show(target, flush_events):
         values = [float(i)] * (i % 3)
         sink.write({"Jet_pt": content([values, []])[:2], "x": content([i, -i])}, 2)
         expected += [{"Jet_pt": values, "x": i}, {"Jet_pt": [], "x": -i}]
-    sink.commit({}, "{}")
+    sink.close({}, "{}")
+    sink.publish()
     assert sink.events == 600
     assert events_of(target)[["Jet_pt", "x"]].to_list() == expected
 
@@ -100,7 +104,8 @@ def test_large_pieces_are_written_early(target):
 def test_no_events_at_all(target):
     sink = open_sink(target)
     sink.write({"x": content(np.zeros(0, np.float32)), "Jet_pt": content([[1.0]])[:0], "u": content([])}, 0)
-    sink.commit({}, "{}")
+    sink.close({}, "{}")
+    sink.publish()
     events = events_of(target)
     assert len(events) == 0
     assert {"x", "Jet_pt", "u"} <= set(events.fields)
@@ -112,7 +117,8 @@ def test_a_type_that_is_not_known_at_first(target):
     sink._flush_events = 1
     sink.write({"Jet_n": content([[], []])}, 2)
     sink.write({"Jet_n": content([[1, 2]])}, 1)
-    sink.commit({}, "{}")
+    sink.close({}, "{}")
+    sink.publish()
     assert events_of(target).Jet_n.to_list() == [[], [], [1, 2]]
 
 
@@ -194,3 +200,14 @@ def test_nothing_is_left_where_the_disk_is_full_from_the_beginning(target, tmp_p
     with pytest.raises(OutputError, match=f"cannot write {target}: No space left on device"):
         open_sink(target)
     assert [part.name for part in parts(tmp_path) if part.name.startswith(target.name)] == []
+
+
+def test_a_symbolic_link_is_followed(target, tmp_path):
+    (tmp_path / "disk").mkdir()
+    there = tmp_path / "disk" / target.name
+    target.symlink_to(there)
+    for value in (1.0, 2.0):
+        fill(open_sink(target), [value])
+        assert target.is_symlink()
+        assert events_of(there).x.to_list() == [value]
+    assert [path.name for path in there.parent.iterdir()] == [target.name]

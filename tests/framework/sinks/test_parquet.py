@@ -31,7 +31,8 @@ def test_columns_and_metadata(sink):
     }
     sink.write({name: ak.to_layout(column) for name, column in columns.items()}, 2)
     sink.check({"h": hist.Hist.new.Reg(2, 0, 1).Double()})
-    sink.commit({"h": hist.Hist.new.Reg(2, 0, 1).Double()}, '{"events": 2}')
+    sink.close({"h": hist.Hist.new.Reg(2, 0, 1).Double()}, '{"events": 2}')
+    sink.publish()
     table = pq.read_table(sink.path)
     assert {name: table[name].to_pylist() for name in table.column_names} == {
         name: ak.to_list(column) for name, column in columns.items()
@@ -45,10 +46,10 @@ def test_columns_and_metadata(sink):
 def test_nothing_to_keep(sink):
     sink.write({}, 3)
     with pytest.raises(OutputError, match="nothing is kept"):
-        sink.commit({}, "{}")
+        sink.close({}, "{}")
 
 
 def test_a_type_that_parquet_cannot_hold(sink):
     sink.write({"x": ak.to_layout(np.array([1j]))}, 1)
     with pytest.raises(OutputError, match="column 'x' has type complex128, which Parquet cannot hold"):
-        sink.commit({}, "{}")
+        sink.close({}, "{}")

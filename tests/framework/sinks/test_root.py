@@ -26,7 +26,8 @@ def sink(tmp_path):
 def written(sink, columns, totals=None, metadata="{}"):
     size = len(next(iter(columns.values()))) if columns else 0
     sink.write({name: content(values) for name, values in columns.items()}, size)
-    sink.commit(totals or {}, metadata)
+    sink.close(totals or {}, metadata)
+    sink.publish()
     return uproot.open(sink.path)
 
 
@@ -132,6 +133,7 @@ def test_paths_of_histograms():
 def test_another_name_of_the_tree(tmp_path):
     sink = RootSink(tmp_path / "out.root", "Delphes")
     sink.write({"x": content([1])}, 1)
-    sink.commit({}, "{}")
+    sink.close({}, "{}")
+    sink.publish()
     with uproot.open(sink.path) as file:
         assert file["Delphes"].num_entries == 1

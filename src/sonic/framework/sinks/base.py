@@ -28,8 +28,8 @@ _MERGE_PARTS = 256
 class Sink(ABC):
     """An output file. Columns are gathered and written in larger pieces.
 
-    The file is written beside its target as ``NAME.PID.part``, renamed by :meth:`commit` and removed by
-    :meth:`discard`.
+    The file is written beside its target as ``NAME.PID.part``, finished by :meth:`close`, renamed by :meth:`publish`
+    and removed by :meth:`discard`. A symbolic link is followed, not replaced.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ class Sink(ABC):
         self.tree = tree
         self.events = 0
         """Events taken so far."""
-        self._part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        self._target = Path(os.path.realpath(self.path))
+        self._part = self._target.with_name(f"{self._target.name}.{os.getpid()}.part")
         self._flush_bytes = flush_bytes
         self._flush_events = flush_events
         self._parts: list[dict[str, Content]] = []
@@ -115,8 +116,8 @@ class Sink(ABC):
         elif len(self._parts) >= _MERGE_PARTS:
             self._parts = [self._merged()]
 
-    def commit(self, totals: Mapping[str, Any], metadata: str) -> None:
-        """Finish the file and give it its name.
+    def close(self, totals: Mapping[str, Any], metadata: str) -> None:
+        """Finish the file.
 
         Parameters
         ----------
@@ -134,7 +135,17 @@ class Sink(ABC):
             self._flush()
         with self._writing():
             self._close(totals, metadata)
-            self._part.replace(self.path)
+
+    def publish(self) -> None:
+        """Give the finished file its name.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be renamed.
+        """
+        with self._writing():
+            self._part.replace(self._target)
 
     def discard(self) -> None:
         """Remove what has been written."""
