@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ssl
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(folder, "simple_identity", _identity("STRING"))
     config, model = _sum_and_difference("INT32")
     _write(folder, "batching", f"{config}dynamic_batching {{}}", model)
+    _write(folder, "identity_fp16", _identity("FP16"))
+    _write(folder, "identity_bf16", _identity("BF16"))
     _write(folder, "classes", _identity("FP32", 'label_filename: "labels.txt"'))
     (folder / "classes" / "labels.txt").write_text("quark\ngluon\nbottom\n")
     return folder
@@ -122,33 +125,37 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="session")
-def server(
-    examples: Path, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], tuple[Server, Path]]]:
-    """Start, once, the server of one kind of security; with it comes the folder of its sockets."""
-    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
-    tokens.write_text(f"{TOKEN} ana\n")
-    started: dict[str, Server] = {}
-    with tempfile.TemporaryDirectory(prefix="sonic-") as short:  # a socket's path has at most 103 bytes
+def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a client shows of itself, and what a server lets in."""
+    file = tmp_path_factory.mktemp("tokens") / "token"
+    file.write_text(TOKEN)
+    return file
 
-        def start(security: str) -> tuple[Server, Path]:
-            folder = Path(short) / security
-            if security not in started:
-                folder.mkdir()
-                started[security] = sonic.serve(
-                    examples,
-                    cores=1,
-                    explicit=True,
-                    models=["*"],
-                    grpc_socket=folder / "g.sock",
-                    tls={"tls": certificates.server, "mtls": certificates.mutual}.get(security),
-                    guard=Guard(Tokens(tokens)) if security == "token" else None,
-                )
-            return started[security], folder
+
+@pytest.fixture(scope="session")
+def server(
+    examples: Path, certificates: Certificates, token_file: Path
+) -> Iterator[Callable[..., tuple[Server, Path]]]:
+    """Start, once, the server of one kind of security; with it comes the folder of its sockets."""
+    with tempfile.TemporaryDirectory(prefix="sonic-") as short, ExitStack() as stack:  # a socket's path is short
+
+        @functools.cache
+        def start(security: str, models: Path = examples) -> tuple[Server, Path]:
+            sockets = Path(tempfile.mkdtemp(dir=short))
+            running = sonic.serve(
+                models,
+                cores=1,
+                explicit=True,
+                models=["*"],
+                grpc_socket=sockets / "g.sock",
+                http_socket=sockets / "h.sock",
+                tls={"tls": certificates.server, "mtls": certificates.mutual}.get(security),
+                guard=Guard(Tokens(token_file)) if security == "token" else None,
+            )
+            stack.callback(running.close, drain_s=0.0)
+            return running, sockets
 
         yield start
-        for one in started.values():
-            one.close(drain_s=0.0)
 
 
 # ---- ways to them ---------------------------------------------------------------------------------------------------

@@ -129,6 +129,17 @@ def test_texts(way: Any, client: Any) -> None:
     assert client.infer("simple_identity", [tensor]).as_numpy("OUTPUT0").tolist() == words.tolist()
 
 
+@pytest.mark.parametrize("kind", ["FP16", "BF16"])
+def test_halves(kind: str, way: Any, client: Any) -> None:
+    dtype = np.dtype(np.float16 if kind == "FP16" else pytest.importorskip("ml_dtypes").bfloat16)
+    values = np.array([[0.5, -2, 3]], dtype)
+    tensor = way.triton.InferInput("INPUT0", [1, 3], kind)
+    tensor.set_data_from_numpy(values)
+    result = client.infer(f"identity_{kind.lower()}", [tensor]).as_numpy("OUTPUT0")
+    assert result.dtype == dtype
+    assert result.tobytes() == values.tobytes()
+
+
 def test_classes(way: Any, client: Any) -> None:
     scores = np.array([[0.25, 0.5, 2], [3, 0, -1]], np.float32)
     tensor = way.triton.InferInput("INPUT0", [2, 3], "FP32")
@@ -167,7 +178,7 @@ def test_errors(model: str, columns: int, kind: str, message: str, way: Any, cli
 
 def test_models_are_loaded_and_unloaded(way: Any, client: Any) -> None:
     index = plain(way, client.get_model_repository_index())
-    assert len(index["models"] if way.kind == "grpc" else index) == 6
+    assert len(index["models"] if way.kind == "grpc" else index) == 8
     client.load_model("simple_swapped")
     assert client.is_model_ready("simple_swapped")
     with pytest.raises(InferenceServerException, match="failed to load 'simple_swapped'"):
