@@ -238,6 +238,19 @@ def test_an_open_circuit_spares_requests_the_server_and_closes_when_it_is_back(
     router.close()
 
 
+@pytest.mark.parametrize("action", ["same", "again"])
+def test_a_circuit_that_opens_during_a_pause(timer: VirtualTimer, a: Freezing, action: str) -> None:
+    spare = Freezing("spare")
+    settings = ClientSettings(chain=(action, "fallback"), jitter=0.0, breaker_failures=3)  # type: ignore[arg-type]
+    router = Router([a], Started(spare), settings, timer=timer)  # type: ignore[arg-type]
+    a.down = Unavailable("down")
+    futures = [router.infer(REQUEST, None) for _ in range(3)]  # the third opens it, while two wait
+    timer.advance(0.1)
+    assert all(future.result(WAIT_S) for future in futures)
+    assert [len(a.requests), len(spare.requests)] == [3, 3]
+    router.close()
+
+
 def test_the_only_server_is_tried_even_with_an_open_circuit(timer: VirtualTimer, a: Freezing) -> None:
     router = router_of(a, timer=timer, chain=(), breaker_failures=1)
     a.down = Unavailable("down")

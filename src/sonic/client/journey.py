@@ -170,27 +170,30 @@ class Journey:
             self._errors.append(error)
             if self._promise.ended or (self._attempts and (error.retryable or isinstance(error, ModelNotFound))):
                 return
-            if self._chain is None:
-                self._chain = self._ways.chain()
-            step = self._ways.step(model, self._chain, error, self._tried, self._left_s())
-        if step is None:
-            self._promise.reject(self._ways.summary(model, self._failed_at, self._errors))
-        elif step.delay_s <= 0:
-            # Not here: this may be the thread that brings the answers of a connection.
-            self._ways.background(partial(self._take, step), self._promise)
-        else:
-            timer = self._ways.timer
-            self._pause = timer.set(
-                timer.now_s() + step.delay_s,
-                lambda: self._ways.background(partial(self._take, step), self._promise),
-            )
-            if self._promise.ended:
-                self._pause.withdraw()
+        self._go_on(error)
 
-    def _take(self, step: Step) -> None:
+    def _go_on(self, error: InferenceError) -> None:
+        ways, timer, model = self._ways, self._ways.timer, self._request.model
+        with self._lock:
+            if self._chain is None:
+                self._chain = ways.chain()
+            step = ways.step(model, self._chain, error, self._tried, self._left_s())
+        if step is None:
+            self._promise.reject(ways.summary(model, self._failed_at, self._errors))
+            return
+        # Not here: this may be the thread that brings the answers of a connection.
+        take = partial(ways.background, partial(self._take, step, error), self._promise)
+        if step.delay_s <= 0:
+            take()
+            return
+        self._pause = timer.set(timer.now_s() + step.delay_s, take)
+        if self._promise.ended:
+            self._pause.withdraw()
+
+    def _take(self, step: Step, error: InferenceError) -> None:
         url = self._ways.follow(self._request.model, step, self._tried)
-        if url is None:
-            self._promise.reject(self._ways.summary(self._request.model, self._failed_at, self._errors))
+        if url is None:  # another request found out meanwhile that there is no use in it
+            self._go_on(error)
         else:
             self._send(url)
 

@@ -195,7 +195,7 @@ class Router:
     def follow(self, model: str, step: Step, tried: Sequence[str]) -> str | None:
         """Name the server for a step; None if there is none any more."""
         if step.action == "same":
-            return tried[-1]
+            return tried[-1] if self._admits(tried) else None
         if step.action == "fallback":
             return None if self._fallback is None else self._fallback.url
         return self._choose(model, tried if step.action == "different" else (), tried)
