@@ -260,3 +260,60 @@ def test_the_only_server_is_tried_even_with_an_open_circuit(timer: VirtualTimer,
     assert router.infer(REQUEST, None).result(WAIT_S)
     assert router.statistics()[0].circuit == "closed"
     router.close()
+
+
+def warmed_up(router: Router, timer: VirtualTimer, *ways: Freezing) -> None:
+    """Let twenty requests take 1 s each."""
+    for way in ways:
+        way.holding = True
+    futures = [router.infer(REQUEST, None) for _ in range(20)]
+    timer.advance(1.0)
+    for way in ways:
+        while not way.held.empty():
+            way.held.get().answer()
+        way.requests.clear()
+    assert all(future.result(WAIT_S) for future in futures)
+
+
+def test_a_second_server_is_asked_and_the_first_answer_counts(timer: VirtualTimer, a: Freezing, b: Freezing) -> None:
+    router = router_of(a, b, timer=timer, hedge_quantile=0.95)
+    warmed_up(router, timer, a, b)
+    future = router.infer(REQUEST, None)
+    first = a.held.get(timeout=WAIT_S)
+    timer.advance(0.99)
+    assert b.requests == []
+    timer.advance(0.01)
+    b.held.get(timeout=WAIT_S).answer()
+    assert future.result(WAIT_S)
+    assert first.future.cancelled()
+    assert [(s.outstanding, s.failed) for s in router.statistics()] == [(0, 0), (0, 0)]
+    router.close()
+
+
+def test_one_of_two_that_fails_leaves_it_to_the_other(timer: VirtualTimer, a: Freezing, b: Freezing) -> None:
+    router = router_of(a, b, timer=timer, hedge_quantile=0.95)
+    warmed_up(router, timer, a, b)
+    future = router.infer(REQUEST, None)
+    timer.advance(1.0)
+    second = b.held.get(timeout=WAIT_S)
+    a.held.get(timeout=WAIT_S).fail(Unavailable("down"))
+    assert not future.done()
+    second.answer()
+    assert future.result(WAIT_S)
+    assert [len(a.requests), len(b.requests)] == [1, 1]
+    router.close()
+
+
+def test_two_that_fail_go_on_along_the_chain(timer: VirtualTimer, a: Freezing, b: Freezing) -> None:
+    router = router_of(a, b, timer=timer, hedge_quantile=0.95, chain=("again",))
+    warmed_up(router, timer, a, b)
+    future = router.infer(REQUEST, None)
+    timer.advance(1.0)
+    second = b.held.get(timeout=WAIT_S)
+    a.held.get(timeout=WAIT_S).fail(Unavailable("down"))
+    a.holding = b.holding = False
+    second.fail(Unavailable("down"))
+    timer.advance(0.1)
+    assert future.result(WAIT_S)
+    assert len(a.requests) + len(b.requests) == 3
+    router.close()

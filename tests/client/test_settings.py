@@ -85,6 +85,8 @@ def test_an_environment_that_makes_no_sense(name: str, value: str, complaint: st
         {"silence_s": 0.0},
         {"rest_s": -1.0},
         {"breaker_failures": 0},
+        {"hedge_quantile": 0.0},
+        {"hedge_budget": 1.1},
         {"breaker_max_rest_s": -1.0},
     ],
 )

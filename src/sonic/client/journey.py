@@ -58,8 +58,22 @@ class Ways(Protocol):
     def sent(self, url: str) -> None:
         """Note that a request went to a server."""
 
-    def done(self, url: str, model: str, error: InferenceError | None, *, heard: bool = True) -> None:
-        """Note how it ended, and whether by the server's own doing."""
+    def done(
+        self,
+        url: str,
+        model: str,
+        error: InferenceError | None,
+        *,
+        heard: bool = True,
+        took_s: float | None = None,
+    ) -> None:
+        """Note how it ended, whether by the server's own doing, and after how long."""
+
+    def hedge_s(self, model: str) -> float | None:
+        """After how long to ask a second server; None: not at all."""
+
+    def second(self, model: str, tried: Sequence[str]) -> str | None:
+        """Name the second server to ask; None if there is none, or if enough was asked twice."""
 
     def heard_s(self, url: str) -> float:
         """When the server last gave a sign of life."""
@@ -146,6 +160,9 @@ class Journey:
         attempt.sent = sent
         if not sent.done() and not url.startswith("local:"):
             self._watch(attempt)
+            hedge_s = ways.hedge_s(request.model) if len(self._tried) == 1 else None
+            if hedge_s is not None:
+                self._at(attempt, now_s + hedge_s, partial(ways.background, self._hedge, self._promise))
         sent.add_done_callback(partial(self._ended, attempt))
         if attempt.settled:
             attempt.give_up()
@@ -156,7 +173,8 @@ class Journey:
             self._settle(attempt, error)
         elif self._close(attempt):
             attempt.sent = None
-            self._ways.done(attempt.url, self._request.model, None)
+            took_s = self._ways.timer.now_s() - attempt.sent_s
+            self._ways.done(attempt.url, self._request.model, None, took_s=took_s)
             self._promise.resolve(sent.result())
 
     def _settle(self, attempt: Attempt, error: InferenceError, *, heard: bool = True) -> None:
@@ -171,6 +189,11 @@ class Journey:
             if self._promise.ended or (self._attempts and (error.retryable or isinstance(error, ModelNotFound))):
                 return
         self._go_on(error)
+
+    def _hedge(self) -> None:
+        url = self._ways.second(self._request.model, self._tried)
+        if url is not None and not self._promise.ended:
+            self._send(url)
 
     def _go_on(self, error: InferenceError) -> None:
         ways, timer, model = self._ways, self._ways.timer, self._request.model
@@ -219,7 +242,8 @@ class Journey:
             attempts = list(self._attempts)
         for attempt in attempts:
             if self._close(attempt):
-                self._ways.done(attempt.url, self._request.model, blame, heard=False)
+                took_s = self._ways.timer.now_s() - attempt.sent_s
+                self._ways.done(attempt.url, self._request.model, blame, heard=False, took_s=took_s)
             attempt.give_up()
 
     def _left_s(self) -> float | None:

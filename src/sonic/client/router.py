@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sonic.client.deadline import Deadlines
+from sonic.client.hedge import Hedge
 from sonic.client.journey import Journey
 from sonic.client.pool import Pool
 from sonic.client.promise import Promise, as_inference_error
@@ -66,6 +67,8 @@ class Router:
             breaker_max_rest_s=settings.breaker_max_rest_s,
         )
         self._random = Random()  # noqa: S311 - spreads retries, keeps no secret
+        quantile = settings.hedge_quantile
+        self._hedge = None if quantile is None else Hedge(quantile, settings.hedge_budget)
         self._heard_s: dict[str, float] = {}
         self._probed: set[str] = set()
         self._lacking: dict[tuple[str, str], float] = {}
@@ -235,12 +238,37 @@ class Router:
             with self._lock:
                 self._pool.sent(url)
 
-    def done(self, url: str, model: str, error: InferenceError | None, *, heard: bool = True) -> None:
-        """Note how it ended, and whether by the server's own doing."""
+    def hedge_s(self, model: str) -> float | None:
+        """After how long to ask a second server; None: not at all."""
+        if self._hedge is None or len(self._transports) < 2:
+            return None
+        with self._lock:
+            return self._hedge.delay_s(model)
+
+    def second(self, model: str, tried: Sequence[str]) -> str | None:
+        """Name the second server to ask; None if there is none, or if enough was asked twice."""
+        now_s = self.timer.now_s()
+        with self._lock:
+            lacking = [url for url in self._transports if self._lacking.get((url, model), now_s) > now_s]
+            url = self._pool.choose(now_s, exclude=[*tried, *lacking], open_too=False)
+            return url if url is not None and self._hedge is not None and self._hedge.spend() else None
+
+    def done(
+        self,
+        url: str,
+        model: str,
+        error: InferenceError | None,
+        *,
+        heard: bool = True,
+        took_s: float | None = None,
+    ) -> None:
+        """Note how it ended, whether by the server's own doing, and after how long."""
         now_s = self.timer.now_s()
         with self._lock:
             if heard:
                 self._heard_s[url] = now_s
+            if error is None and took_s is not None and self._hedge is not None:
+                self._hedge.ended(model, took_s)
             if url not in self._transports:
                 return
             given_up = isinstance(error, Cancelled)

@@ -52,6 +52,11 @@ class ClientSettings:
         else to go. Then one request at a time tries; when one succeeds the circuit closes.
     breaker_max_rest_s : float
         The rest doubles whenever that fails, up to so many seconds.
+    hedge_quantile : float or None
+        Ask a second server for what took longer than this quantile of the model's recent latencies, e.g. 0.95; the
+        first answer counts, and the other request is given up. None: never.
+    hedge_budget : float
+        Most of these second requests, as a part of all.
 
     Raises
     ------
@@ -70,6 +75,8 @@ class ClientSettings:
     rest_s: float = 5.0
     breaker_failures: int = 5
     breaker_max_rest_s: float = 60.0
+    hedge_quantile: float | None = None
+    hedge_budget: float = 0.1
 
     def __post_init__(self) -> None:
         known = ("different", "same", "again", "fallback")
@@ -86,6 +93,9 @@ class ClientSettings:
         _check("rest_s", self.rest_s >= 0, "at least 0", self.rest_s)
         _check("breaker_failures", self.breaker_failures >= 1, "at least 1", self.breaker_failures)
         _check("breaker_max_rest_s", self.breaker_max_rest_s >= 0, "at least 0", self.breaker_max_rest_s)
+        quantile = self.hedge_quantile
+        _check("hedge_quantile", quantile is None or 0 < quantile <= 1, "above 0 up to 1, or None", quantile)
+        _check("hedge_budget", 0 <= self.hedge_budget <= 1, "0 to 1", self.hedge_budget)
 
 
 def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> ClientSettings:
