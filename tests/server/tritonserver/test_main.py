@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -23,9 +24,9 @@ from sonic.server.sockets import listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CODE = "from sonic.server.tritonserver import main; main()"
+SCRIPT = Path(sys.executable).with_name("sonic-tritonserver")
 PORTS = ("--http-port=0", "--grpc-port=0", "--metrics-port", "0")
 
 
@@ -114,6 +115,29 @@ def test_supersonic_s_start_command(folder: Any, other_folder: Any) -> None:
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert "waiting up to 60 s" in process.stderr.read()
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="the console script is not installed")
+def test_supersonic_s_shell_finds_the_server_by_a_link(folder: Any, tmp_path: Path) -> None:
+    link = tmp_path / "opt" / "tritonserver" / "bin" / "tritonserver"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(SCRIPT)
+    lines = [f"exec {link}", f"--model-repository={folder.path}", "--log-verbose=0", "--exit-timeout-secs=60", *PORTS]
+    command = ["/bin/sh", "-c", " \\\n".join(lines)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        assert process.stderr is not None
+        assert any("Started GRPCInferenceService at" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait(30) == 0
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        process.stderr.close()
 
 
 def test_cmstriton_s_start_command(folder: Any) -> None:
