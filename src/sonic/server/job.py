@@ -123,6 +123,11 @@ class Job:
         self.result: Result | None = None  # there, but not yet its turn
         self.ended = False  # then the future is or is just being set
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of its inputs."""
+        return sum(array.nbytes for array in self.inputs.values())
+
     def arrive(self, now_s: float, policy: QueuePolicy) -> None:
         """Set until when it may wait, by its own timeout and the policy of its queue."""
         self.arrived_s = now_s

@@ -26,6 +26,7 @@ from sonic.server.batcher import Batcher, QueuePolicy
 from sonic.server.budget import Budget
 from sonic.server.counters import Counters
 from sonic.server.job import NEVER_S, Result
+from sonic.server.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,10 +81,9 @@ class Scheduler:
         self._outbox: deque[Job] = deque()  # those whose turn it is
         self._sending = False
         self._accepted = 0  # and not yet ended
-        self._usual_s = 0.0  # of an execution
+        self._pace = Pace()
         self._short_s = short_s
         self._given_up = 0  # since those were last taken out of the queue
-        self._busy_s = self._row_s = inf  # processor time of an execution, and for each of its rows; not yet known
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._quiet = threading.Condition(self._lock)
@@ -142,7 +142,7 @@ class Scheduler:
             job.arrive(now_s := time.monotonic(), queue)
             rows = self._plan.room(job.rows)
             if inline is None:
-                inline = max(self._busy_s, self._row_s * rows) < self._short_s
+                inline = self._short_s > 0 and self._pace.expected_s(job.n_bytes) < self._short_s
             passes = inline and self._idle and self._batcher.passes(rows)
             if not (alone := passes and min(job.deadline_s - now_s, job.limit_s) > 0):
                 job.held_bytes = self._budget.take(self._label, job.inputs)
@@ -285,7 +285,7 @@ class Scheduler:
     def _overdue(self, now_s: float) -> list[Job]:
         running = [job for job in self._running if job.deadline_s <= now_s]
         self._running.difference_update(running)
-        needed_s = _MARGIN * self._usual_s if self._idle else 0.0
+        needed_s = _MARGIN * self._pace.usual_s if self._idle else 0.0
         return self._end([*self._batcher.expire(now_s, needed_s), *running])
 
     def _next_event_s(self) -> float:
@@ -332,9 +332,8 @@ class Scheduler:
         finally:
             with self._lock:
                 self._idle.append(instance)
-                self._usual_s += 0.2 * (time.monotonic() - started_s - self._usual_s)
-                self._busy_s = clock() - busy_s
-                self._row_s = self._busy_s / max(1, sum(job.rows for job in batch))
+                n_bytes = sum(job.n_bytes for job in batch) if self._short_s else 0
+                self._pace.learn(time.monotonic() - started_s, clock() - busy_s, n_bytes)
                 self._running.difference_update(batch)
                 for result in results:
                     live.append(self._end(result.jobs, result))

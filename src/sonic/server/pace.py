@@ -1,0 +1,44 @@
+"""How long a model's executions take, learnt from those that were. Not thread-safe: its owner's lock guards it."""
+
+from __future__ import annotations
+
+from math import inf
+
+_LATEST = 0.2
+"""What the latest execution counts in the usual one."""
+_SLOWER = 1.25
+"""An execution that took longer than expected is believed so far: mostly another process had the core."""
+
+
+class Pace:
+    """What is expected of the next execution.
+
+    Attributes
+    ----------
+    usual_s : float
+        Of a usual one, from its begin to its end; 0 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.usual_s = 0.0
+        self._least_s = inf
+        self._byte_s = inf
+
+    def learn(self, lasted_s: float, busy_s: float, n_bytes: int) -> None:
+        """Take note of an execution.
+
+        Parameters
+        ----------
+        lasted_s : float
+        busy_s : float
+            What the processor had to do.
+        n_bytes : int
+            Of its inputs.
+        """
+        self.usual_s += _LATEST * (lasted_s - self.usual_s)
+        self._least_s = min(busy_s, _SLOWER * self._least_s)
+        self._byte_s = min(busy_s / max(1, n_bytes), _SLOWER * self._byte_s)
+
+    def expected_s(self, n_bytes: int) -> float:
+        """Return the processor time expected of an execution with inputs of that size; infinite before the first."""
+        return max(self._least_s, self._byte_s * n_bytes)
