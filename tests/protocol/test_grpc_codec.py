@@ -296,3 +296,10 @@ def test_reads_what_tritonclient_sends() -> None:
     assert request.inputs["x"].tolist() == [[b"a", b"\xff\0"]]
     assert request.inputs["h"].tolist() == [1, 2]
     assert request.dtype("h") is DType.FP16
+
+
+def test_empty_contents_beside_raw_ones_say_nothing() -> None:
+    message = pb.ModelInferResponse(model_name="a", raw_output_contents=[b"\3"])
+    message.outputs.add(name="y", datatype="INT8", shape=[1]).contents.SetInParent()
+    response = grpc_codec.response_from_wire(message.SerializeToString())
+    assert response.outputs["y"].tolist() == [3]

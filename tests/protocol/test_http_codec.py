@@ -275,3 +275,12 @@ def test_reads_what_tritonclient_sends_and_tritonclient_what_we_send() -> None:
 
 def test_an_error_of_anybody_can_be_read() -> None:
     assert codec.error_from_wire(b'{"error": ' + b"[" * 100_000).startswith('{"error": [[[')
+
+
+def test_null_says_nothing() -> None:
+    body = (
+        b'{"model_name": "a", "model_version": null, "id": null, "parameters": null, '
+        b'"outputs": [{"name": "y", "datatype": "INT8", "shape": [1], "data": [3]}]}'
+    )
+    response = http_codec.response_from_wire(body, None)
+    assert (response.version, response.id, response.parameters, response.outputs["y"].tolist()) == ("", "", {}, [3])

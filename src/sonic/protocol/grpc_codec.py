@@ -245,7 +245,8 @@ def _tensors(
     def read(tensor: Any, dtype: DType) -> np.ndarray:
         span = next(places)
         content = next(contents) if raw and (span is None or holes) else None
-        if (content is not None or span is not None) and tensor.HasField("contents"):
+        # Some servers write empty ones beside those that are raw.
+        if (content is not None or span is not None) and tensor.contents.ByteSize():
             raise InvalidRequest(f"has both contents and {'raw contents' if span is None else 'shared memory'}")
         if span is not None:
             if content:

@@ -64,9 +64,10 @@ class _Request(msgspec.Struct, omit_defaults=True):
 
 class _Response(msgspec.Struct, omit_defaults=True):
     model_name: str = ""
-    model_version: str = ""
-    id: str = ""
-    parameters: dict[str, Parameter] = {}
+    # Some servers write null for what they do not say.
+    model_version: str | None = ""
+    id: str | None = ""
+    parameters: dict[str, Parameter] | None = {}
     outputs: list[_Tensor] = []
 
 
@@ -214,10 +215,10 @@ def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
         model=document.model_name,
-        version=document.model_version,
+        version=document.model_version or "",
         outputs=arrays,
-        id=document.id,
-        parameters=document.parameters,
+        id=document.id or "",
+        parameters=document.parameters or {},
         dtypes=dtypes,
     )
 
