@@ -301,5 +301,5 @@ def test_reads_what_tritonclient_sends() -> None:
 def test_empty_contents_beside_raw_ones_say_nothing() -> None:
     message = pb.ModelInferResponse(model_name="a", raw_output_contents=[b"\3"])
     message.outputs.add(name="y", datatype="INT8", shape=[1]).contents.SetInParent()
-    response = grpc_codec.response_from_wire(message.SerializeToString())
+    response = codec.response_from_wire(message.SerializeToString())
     assert response.outputs["y"].tolist() == [3]

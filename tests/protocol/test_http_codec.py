@@ -282,5 +282,5 @@ def test_null_says_nothing() -> None:
         b'{"model_name": "a", "model_version": null, "id": null, "parameters": null, '
         b'"outputs": [{"name": "y", "datatype": "INT8", "shape": [1], "data": [3]}]}'
     )
-    response = http_codec.response_from_wire(body, None)
+    response = codec.response_from_wire(body, None)
     assert (response.version, response.id, response.parameters, response.outputs["y"].tolist()) == ("", "", {}, [3])
