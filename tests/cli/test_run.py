@@ -12,7 +12,8 @@ import uproot
 from typer.testing import CliRunner
 
 from sonic.cli import app
-from sonic.cli.run import expand
+from sonic.cli.run import expand, replacing
+from sonic.errors import OutputError
 
 TIMEOUT_S = 60.0
 LONG = f"{'x' * 300}.py"
@@ -131,6 +132,33 @@ def test_all_options(folder):
     assert (report["threads"], report["streams"], report["chunk_size"], report["repeat"]) == (2, 3, 2, 2)
     assert json.loads((folder / "trace.json").read_text())["traceEvents"]
     assert (folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_graph_is_drawn(folder):
+    assert sonic("mine.py", "-i", "a.root", "--graph", "g.svg", "-q").exit_code == 0
+    assert (folder / "g.svg").read_text().startswith("<svg")
+    done = sonic("mine.py", "-i", "a.root", "--graph", "g.png")
+    assert (done.exit_code, done.stderr) == (1, "sonic: a graph is drawn as .svg, .dot, .txt, not as .png\n")
+    assert not list(folder.glob("*.part"))
+
+
+def half_written(path):
+    path.write_text("half")
+    raise OSError(28, "No space left on device")
+
+
+def test_a_report_is_whole_or_absent(folder):
+    (folder / "disk").mkdir()
+    (folder / "r.json").symlink_to(folder / "disk" / "r.json")
+    with replacing(folder / "r.json") as part:
+        part.write_text("old")
+    with pytest.raises(OutputError, match=r"cannot write .*r.json"), replacing(folder / "r.json") as part:
+        half_written(part)
+    assert (folder / "disk" / "r.json").read_text() == "old"
+    assert sonic("mine.py", "-i", "a.root", "--report", "r.json", "-q").exit_code == 0
+    assert json.loads((folder / "disk" / "r.json").read_text())["events"] == 6
+    assert (folder / "r.json").is_symlink()
+    assert [path.name for path in (folder / "disk").iterdir()] == ["r.json"]
 
 
 def test_several_outputs(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - typer reads annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sonic.framework.output import Progress, Target
     from sonic.framework.report import ModuleReport, Report
+    from sonic.framework.workflow import Workflow
 
 
 class ManyValues(TyperCommand):
@@ -129,6 +130,9 @@ def run(
     timeline: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw streams and modules over time (png, pdf, svg).")
     ] = None,
+    graph: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the workflow's modules (svg, dot, txt), before it runs.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
 ) -> None:
     """Run WORKFLOW over event files; its heavy modules are offloaded.
@@ -150,10 +154,12 @@ def run(
     from sonic.framework.job import run as run_job
     from sonic.framework.workflow import load
 
-    extras = _Extras(report, trace, timeline, others=[workflow, *inputs, *(output or [])])
+    loaded = load(workflow)
+    extras = _Extras(report, trace, timeline, graph, others=[workflow, *inputs, *(output or [])])
+    extras.draw(loaded)
     with _terminable(), _progress(Console(stderr=True), quiet=quiet) as progress:
         result = run_job(
-            load(workflow),
+            loaded,
             inputs,
             _targets(output or [], keep or [], filter_output or []),
             servers=server or (),
@@ -182,13 +188,19 @@ class _Extras:
     """Files beside the output. What cannot be written is found out before the job, not after it."""
 
     def __init__(
-        self, report: Path | None, trace: Path | None, timeline: Path | None, *, others: Sequence[str | Path]
+        self,
+        report: Path | None,
+        trace: Path | None,
+        timeline: Path | None,
+        graph: Path | None,
+        *,
+        others: Sequence[str | Path],
     ) -> None:
         from sonic.errors import ConfigError
 
-        self._report, self._trace, self._timeline = report, trace, timeline
+        self._report, self._trace, self._timeline, self._graph = report, trace, timeline, graph
         taken = [os.path.realpath(other) for other in others]
-        for path in (report, trace, timeline):
+        for path in (report, trace, timeline, graph):
             if path is None:
                 continue
             if not path.absolute().parent.is_dir():
@@ -207,25 +219,55 @@ class _Extras:
             if timeline.suffix not in formats():
                 raise ConfigError(f"cannot write {timeline}: its name must end in one of {', '.join(formats())}")
 
+    def draw(self, workflow: Workflow) -> None:
+        """Draw the graph, if that was asked for."""
+        if self._graph is not None:
+            from sonic.framework.drawing import draw
+
+            with replacing(self._graph) as part:
+                part.write_text(draw(workflow, self._graph.suffix))
+
     def write(self, result: Report) -> None:
         """Write those that were asked for."""
-        from sonic.errors import OutputError
         from sonic.framework.trace import to_trace
 
-        path = self._report
-        try:
-            if path is not None:
-                path.write_bytes(result.to_json())
-            path = self._trace
-            if path is not None:
-                path.write_bytes(to_trace(result.records, result.workflow))
-            path = self._timeline
-            if path is not None:
-                from sonic.framework.timeline import timeline
+        if self._report is not None:
+            with replacing(self._report) as part:
+                part.write_bytes(result.to_json())
+        if self._trace is not None:
+            with replacing(self._trace) as part:
+                part.write_bytes(to_trace(result.records, result.workflow))
+        if self._timeline is not None:
+            from sonic.framework.timeline import timeline
 
-                timeline(result.records, title=result.workflow, subtitle=result.headline).savefig(path)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error}") from error
+            drawn = timeline(result.records, title=result.workflow, subtitle=result.headline)
+            with replacing(self._timeline) as part:
+                drawn.savefig(part, format=self._timeline.suffix[1:])
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file to write beside `path`, whose place it takes when it is whole. A link is followed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written. Nothing is left of it then, and what was at `path` stays.
+    """
+    from sonic.errors import OutputError
+
+    target = Path(os.path.realpath(path))
+    whole = target.exists() and not target.is_file()  # /dev/null, a pipe
+    part = target if whole else target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        if not whole:
+            part.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+    finally:
+        if not whole:
+            part.unlink(missing_ok=True)
 
 
 def _targets(outputs: Sequence[Path], keep: Sequence[str], filter_output: Sequence[str]) -> list[Target]:
