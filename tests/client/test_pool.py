@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.client.pool import Pool, ServerState
 from sonic.errors import ConfigError
+from sonic.testing.loadsim import RoundRobin, simulate
 
 
 def test_the_fewest_outstanding() -> None:
@@ -95,6 +98,98 @@ def test_excluded_and_last() -> None:
 def test_a_server_is_there_once() -> None:
     with pytest.raises(ConfigError, match="server a is given twice"):
         Pool("aba")
+
+
+def took(pool: Pool, server: str, took_s: float, now_s: float = 0.0, model: str = "") -> None:
+    among = pool.sent(server)
+    pool.done(server, now_s, failed=False, took_s=took_s, among=among, model=model)
+
+
+def test_the_shortest_expected_wait() -> None:
+    pool = Pool("ab")
+    took(pool, "a", 1.0)
+    took(pool, "b", 3.5)
+    for expected in "aaab":
+        assert pool.choose(0) == expected
+        pool.sent(expected)
+    assert [state.latency_s for state in pool.statistics(0)] == [1.0, 3.5]
+
+
+def test_a_long_queue_of_our_own_does_not_make_a_server_slow() -> None:
+    pool = Pool("ab")
+    took(pool, "b", 2.0)
+    among = [pool.sent("a") for _ in range(10)]
+    for number, count in enumerate(among, 1):
+        pool.done("a", number, failed=False, took_s=float(number), among=count)
+    assert pool.choose(10) == "a"
+
+
+def test_one_model_that_is_slow_somewhere() -> None:
+    pool = Pool("ab")
+    took(pool, "a", 9.0, model="m")
+    took(pool, "b", 1.0, model="m")
+    took(pool, "a", 1.0, model="n")
+    took(pool, "b", 2.0, model="n")
+    assert (pool.choose(0, "m"), pool.choose(0, "n")) == ("b", "a")
+
+
+def test_a_server_that_was_slow_is_tried_again_in_time() -> None:
+    pool = Pool("ab")
+    took(pool, "a", 100.0)
+    took(pool, "b", 1.0)
+    pool.sent("b")
+    assert pool.choose(0.0) == "b"
+    assert pool.choose(30.0) == "b"
+    assert pool.choose(60.0) == "a"
+
+
+def test_a_server_left_for_another_counts_as_slow_only_if_it_was() -> None:
+    pool = Pool("ab")
+    for server in "ab":
+        took(pool, server, 1.0)
+    among = pool.sent("a")
+    pool.done("a", 0.0, failed=None, took_s=0.1, among=among)
+    assert pool.statistics(0)[0].latency_s == 1.0
+    pool.sent("b")
+    pool.sent("a")
+    pool.done("a", 0.0, failed=None, took_s=50.0, among=1)
+    assert pool.choose(0.0) == "b"
+
+
+def test_preferred_servers_come_first() -> None:
+    pool = Pool("abc", preferred="b", rest_s=5)
+    for _ in range(10):
+        assert pool.choose(0) == "b"
+        pool.sent("b")
+    pool.done("b", 0.0, failed=True)
+    assert pool.choose(1) in ("a", "c")
+    assert pool.choose(1, exclude="ac") == "b"
+
+
+def test_strictly_preferred_servers_are_the_only_ones() -> None:
+    pool = Pool("abc", preferred="bc", strict=True)
+    assert pool.choose(0, exclude="b") == "c"
+    assert pool.choose(0, exclude="bc") is None
+    assert Pool("ab", strict=True).choose(0) == "a"
+    with pytest.raises(ConfigError, match="preferred server x is none of a, b"):
+        Pool("ab", preferred="x")
+
+
+SLOW = {"a": 0.01, "b": 0.01, "c": 0.01, "d": 0.1}
+
+
+@pytest.mark.parametrize("random", [None, 1, 2])
+@pytest.mark.parametrize(("clients", "in_flight", "delay_s"), [(1, 8, 0.0), (1, 32, 0.0), (1, 32, 0.05), (4, 32, 0.05)])
+def test_one_of_four_servers_ten_times_slower(clients: int, in_flight: int, delay_s: float, random: int | None) -> None:
+    requests = 2000
+    best_s = clients * requests / sum(1 / service_s for service_s in SLOW.values())
+
+    def ratio(choosers: list[Pool] | list[RoundRobin]) -> float:
+        draws = None if random is None else Random(random)
+        return simulate(choosers, SLOW, requests, in_flight, delay_s=delay_s, random=draws).took_s / best_s
+
+    assert ratio([Pool("abcd") for _ in range(clients)]) < 1.1
+    assert ratio([RoundRobin("abcd") for _ in range(clients)]) > 5
 
 
 @given(

@@ -55,8 +55,8 @@ class Ways(Protocol):
     def start_fallback(self) -> Transport:
         """Start it. Blocks."""
 
-    def sent(self, url: str) -> None:
-        """Note that a request went to a server."""
+    def sent(self, url: str) -> int:
+        """Note that a request went to a server; return how many it has now."""
 
     def done(
         self,
@@ -66,8 +66,9 @@ class Ways(Protocol):
         *,
         heard: bool = True,
         took_s: float | None = None,
+        among: int = 1,
     ) -> None:
-        """Note how it ended, whether by the server's own doing, and after how long."""
+        """Note how it ended, whether by the server's own doing, after how long, and among how many at the server."""
 
     def hedge_s(self, model: str) -> float | None:
         """After how long to ask a second server; None: not at all."""
@@ -91,6 +92,7 @@ class Attempt:
     def __init__(self, url: str, sent_s: float) -> None:
         self.url = url
         self.sent_s = sent_s
+        self.among = 1
         self.sent: Future[InferResponse] | None = None
         self.settled = False
         self.timers: list[Deadline] = []
@@ -148,7 +150,7 @@ class Journey:
                 return
             self._tried.append(url)
             self._attempts.append(attempt)
-        ways.sent(url)
+        attempt.among = ways.sent(url)
         limits = [limit for limit in (self._left_s(), ways.settings.attempt_timeout_s) if limit is not None]
         if limits:
             request = replace(request, timeout_s=max(min(limits), 0.0))
@@ -174,7 +176,7 @@ class Journey:
         elif self._close(attempt):
             attempt.sent = None
             took_s = self._ways.timer.now_s() - attempt.sent_s
-            self._ways.done(attempt.url, self._request.model, None, took_s=took_s)
+            self._ways.done(attempt.url, self._request.model, None, took_s=took_s, among=attempt.among)
             self._promise.resolve(sent.result())
 
     def _settle(self, attempt: Attempt, error: InferenceError, *, heard: bool = True) -> None:
@@ -243,7 +245,9 @@ class Journey:
         for attempt in attempts:
             if self._close(attempt):
                 took_s = self._ways.timer.now_s() - attempt.sent_s
-                self._ways.done(attempt.url, self._request.model, blame, heard=False, took_s=took_s)
+                self._ways.done(
+                    attempt.url, self._request.model, blame, heard=False, took_s=took_s, among=attempt.among
+                )
             attempt.give_up()
 
     def _left_s(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
@@ -40,9 +40,9 @@ class Client:
 
     A process that is forked makes its own connections when it first sends something.
 
-    A request goes to the server with the fewest outstanding. If that cannot take it, or gives no sign of life, it
-    goes elsewhere as the settings say, within the same deadline: by default to each other server once, then to the
-    best of them after a pause, twice, and then to the fallback.
+    A request goes to the server where it is expected to be done first. If that cannot take it, or gives no sign of
+    life, it goes elsewhere as the settings say, within the same deadline: by default to each other server once, then
+    to the best of them after a pause, twice, and then to the fallback.
 
     Parameters
     ----------
@@ -90,6 +90,11 @@ class Client:
         urls, fallback, _, settings = self._arguments
         addresses = [parse_server(url) for url in urls]
         spare = None if fallback is None else Fallback(fallback)
+        named = [transport.url for transport in self._injected]
+        preferred = (
+            url if url in named else replace(parse_server(url), options=()).server for url in settings.preferred
+        )
+        settings = replace(settings, preferred=tuple(preferred))
         return Router([*map(connect, addresses), *self._injected], spare, settings)
 
     @property

@@ -65,6 +65,8 @@ class Router:
             rest_s=settings.rest_s,
             breaker_failures=settings.breaker_failures,
             breaker_max_rest_s=settings.breaker_max_rest_s,
+            preferred=settings.preferred,
+            strict=settings.strict_preferred,
         )
         self._random = Random()  # noqa: S311 - spreads retries, keeps no secret
         quantile = settings.hedge_quantile
@@ -214,7 +216,11 @@ class Router:
         with self._lock:
             lacking = [url for url in self._transports if self._lacking.get((url, model), now_s) > now_s]
             return self._pool.choose(
-                now_s, exclude=exclude, last=lacking, open_too=self._none_left(exclude if tried is None else tried)
+                now_s,
+                model,
+                exclude=exclude,
+                last=lacking,
+                open_too=self._none_left(exclude if tried is None else tried),
             )
 
     def _none_left(self, tried: Sequence[str]) -> bool:
@@ -232,11 +238,12 @@ class Router:
             raise Unavailable("there is no fallback")
         return self._fallback.start()
 
-    def sent(self, url: str) -> None:
-        """Note that something went to a server."""
-        if url in self._transports:
-            with self._lock:
-                self._pool.sent(url)
+    def sent(self, url: str) -> int:
+        """Note that something went to a server; return how many it has now."""
+        if url not in self._transports:
+            return 1
+        with self._lock:
+            return self._pool.sent(url)
 
     def hedge_s(self, model: str) -> float | None:
         """After how long to ask a second server; None: not at all."""
@@ -250,7 +257,7 @@ class Router:
         now_s = self.timer.now_s()
         with self._lock:
             lacking = [url for url in self._transports if self._lacking.get((url, model), now_s) > now_s]
-            url = self._pool.choose(now_s, exclude=[*tried, *lacking], open_too=False)
+            url = self._pool.choose(now_s, model, exclude=[*tried, *lacking], open_too=False)
             return url if url is not None and self._hedge is not None and self._hedge.spend() else None
 
     def done(
@@ -261,8 +268,9 @@ class Router:
         *,
         heard: bool = True,
         took_s: float | None = None,
+        among: int = 1,
     ) -> None:
-        """Note how it ended, whether by the server's own doing, and after how long."""
+        """Note how it ended, whether by the server's own doing, after how long, and among how many at the server."""
         now_s = self.timer.now_s()
         with self._lock:
             if heard:
@@ -271,8 +279,10 @@ class Router:
                 self._hedge.ended(model, took_s)
             if url not in self._transports:
                 return
-            given_up = isinstance(error, Cancelled)
-            self._pool.done(url, now_s, failed=None if given_up else error is not None and error.retryable)
+            failed = None if isinstance(error, Cancelled) else error is not None and error.retryable
+            # An error comes sooner than an answer, and says nothing about how long these take.
+            took_s = took_s if error is None or failed is None else None
+            self._pool.done(url, now_s, failed=failed, model=model, took_s=took_s, among=among)
             if isinstance(error, ModelNotFound):
                 self._lacking[url, model] = now_s + self.settings.rest_s
             elif error is None:

@@ -57,6 +57,10 @@ class ClientSettings:
         first answer counts, and the other request is given up. None: never.
     hedge_budget : float
         Most of these second requests, as a part of all.
+    preferred : tuple of str
+        URLs of servers that come before the others, as long as they can take requests.
+    strict_preferred : bool
+        Whether the others get nothing at all.
 
     Raises
     ------
@@ -77,6 +81,8 @@ class ClientSettings:
     breaker_max_rest_s: float = 60.0
     hedge_quantile: float | None = None
     hedge_budget: float = 0.1
+    preferred: tuple[str, ...] = ()
+    strict_preferred: bool = False
 
     def __post_init__(self) -> None:
         known = ("different", "same", "again", "fallback")
