@@ -250,3 +250,15 @@ def test_real_files(shared_data, name, tree, branches):
     assert len(whole) == len(expected)
     for branch in branches:
         assert whole[branch].to_list() == expected[branch].to_list()
+
+
+def test_chunks_that_are_done_are_left_out(events_file):
+    files = [events_file(7, name="a.root"), events_file(5, name="b.root")]
+    with TreeSource(files, chunk_size=2, repeat=2, block_bytes=1) as source:
+        source.require(["x"], [])
+        every = [(chunk.where, chunk.view(["x"]).x.to_list()) for chunk in source.chunks()]
+        done = {0, 2, 3, 7, 13}
+        others = [(chunk.where, chunk.view(["x"]).x.to_list()) for chunk in source.chunks(done)]
+        assert others == [chunk for chunk in every if chunk[0].index not in done]
+        assert list(source.chunks(range(14))) == []
+    assert [where.index for where, _ in every] == list(range(14))

@@ -123,6 +123,9 @@ def run(
             help="When a module fails on a chunk: stop, leave the chunk out, or first try N times more.",
         ),
     ] = "stop",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Note what is finished, and go on where an interrupted run ended.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev or chrome://tracing.")
@@ -174,6 +177,7 @@ def run(
             fallback=fallback,
             timeout_s=timeout_s,
             on_error=on_error,
+            restart=restart,
             progress=progress,
         )
     extras.write(result)
@@ -358,6 +362,8 @@ def _show(result: Report, console: Console) -> None:
         f"peak memory {result.peak_rss_bytes / 2**20:.0f} MiB",
         highlight=False,
     )
+    if result.events_before:
+        console.print(f"{result.events_before} of the events were finished before the restart", highlight=False)
     if result.hidden_fraction is not None:
         console.print(
             f"{100 * result.hidden_fraction:.0f} % of {result.external_s:.3g} s external time hidden behind other work",

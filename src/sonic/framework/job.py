@@ -21,6 +21,7 @@ from sonic.framework.offload import Mode
 from sonic.framework.output import Output, Target, choose
 from sonic.framework.policy import OnError
 from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, Written, server_report
+from sonic.framework.restart import open_journal
 from sonic.framework.scheduler import Scheduler
 from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from sonic.client.model import Client
     from sonic.client.pool import ServerState
+    from sonic.framework.event import Chunk
     from sonic.framework.offload import Callee, Offloaded
     from sonic.framework.output import Progress
     from sonic.framework.report import ModuleReport, ServerReport
@@ -71,6 +73,7 @@ def run(
     fallback: bool = True,
     timeout_s: float | None = None,
     on_error: OnError | str = "stop",
+    restart: bool = False,
     progress: Progress | None = None,
     client: Caller | None = None,
 ) -> Report:
@@ -113,6 +116,9 @@ def run(
     on_error : OnError or str
         What becomes of the job when a module fails on a chunk: ``stop``; ``skip`` leaves the chunk out; ``retry:N``
         tries the module N times more and then stops, ``retry:N,skip`` skips then.
+    restart : bool
+        Whether to note what is finished in a file beside the first output, ``NAME.journal``, and to go on from there
+        if a job that was interrupted has left one.
     progress : Progress, optional
     client : Caller, optional
         Used for the models instead of a client made here, and not closed.
@@ -137,6 +143,8 @@ def run(
     if mode == "direct" and servers:
         raise ConfigError("mode direct calls no server: leave out the servers, or the mode")
     graph = workflow.graph()
+    if restart and not targets:
+        raise ConfigError("a job can be restarted only if it has an output")
     policy = OnError.parse(on_error) if isinstance(on_error, str) else on_error
     plan = steps(graph, workflow.modules)
     modes = _modes(workflow, mode, Mode(offload_mode))
@@ -163,6 +171,21 @@ def run(
         _check_targets(targets, source.files)
         out = stack.enter_context(_output(workflow, targets, source.events, progress))
         harvest = Harvest(workflow.modules, graph, kept)
+        journal = None
+        if restart:
+            settings = {"chunk size": chunk_size, "repeat": repeat, "entries": entries, "ordered": ordered}
+            journal = stack.enter_context(open_journal(workflow, source.files, targets, kept, settings))
+        done = set()
+        for finished in () if journal is None else journal.finished():
+            out.take(finished)
+            done.add(finished.where.index)
+        before_events = out.read
+
+        def write(chunk: Chunk) -> None:
+            finished = harvest(chunk)
+            out.take(finished)
+            if journal is not None:
+                journal.append(finished)
 
         ledger = Ledger([step.name for step in plan], threads)
         began_ns, cpu_began_ns = time.perf_counter_ns(), time.process_time_ns()
@@ -180,10 +203,12 @@ def run(
         )
         about = JobInfo(workflow.name, source.files, source.events)
         with Lifecycle(workflow.modules, about, source.visit) as life:
-            scheduler.run(life.reading(source.chunks()), life.writing(lambda chunk: out.take(harvest(chunk))))
+            scheduler.run(life.reading(source.chunks(done)), life.writing(write))
             out.check()
         summaries = out.summaries()
         out.commit(lambda events: _metadata(workflow, source, out, events))
+        if journal is not None:
+            journal.remove()
         wall_s = (time.perf_counter_ns() - began_ns) / 1e9
         cpu_s = (time.process_time_ns() - cpu_began_ns) / 1e9
         served = _served(before, _statistics(callees))
@@ -207,7 +232,8 @@ def run(
         chunks=out.chunks,
         wall_s=wall_s,
         cpu_s=cpu_s,
-        events_per_s=out.read / wall_s,
+        events_per_s=(out.read - before_events) / wall_s,
+        events_before=before_events,
         external_s=sum(module.offload.external_s for module in modules if module.offload),
         hidden_s=sum(module.offload.hidden_s for module in modules if module.offload),
         peak_rss_bytes=_peak_rss_bytes(),

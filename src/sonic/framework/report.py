@@ -192,9 +192,10 @@ class Report:
 
     `cpu_s` is that of the whole process, threads of libraries included. `external_s` and `hidden_s` are sums over the
     offloads, `events_written` over the outputs. `by_fallback` counts requests that no server answered but the
-    workflow's own models did, in this process. `skipped` lists the chunks left out because a module failed on them;
-    their events are counted in `events`. `records_cut` counts timing records that came after the trace was full; the
-    sums have all of them.
+    workflow's own models did, in this process. `events_before` of the events were finished by earlier runs of this
+    job, and are not in the rate. `skipped` lists the chunks left out because a module failed on them; their events are
+    counted in `events`. `records_cut` counts timing records that came after the trace was full; the sums have all of
+    them.
     """
 
     workflow: str
@@ -222,6 +223,7 @@ class Report:
     versions: Mapping[str, str]
     records_kept: int
     records_cut: int
+    events_before: int = 0
     skipped: tuple[Failure, ...] = ()
     totals: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the analyzers summed up, by their name. Not in the JSON."""

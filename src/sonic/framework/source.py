@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -121,13 +123,19 @@ class TreeSource:
         self._required = tuple(dict.fromkeys(names))
         self._optional = tuple(name for name in dict.fromkeys(optional) if name not in self._required)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, done: Collection[int] = ()) -> Iterator[Chunk]:
         """Read the events.
+
+        Parameters
+        ----------
+        done : collection of int
+            Numbers of chunks to leave out.
 
         Yields
         ------
         Chunk
-            At least one: if there are no events, a chunk of none, whose columns have their types all the same.
+            At least one, unless it is left out: if there are no events, a chunk of none, whose columns have their types
+            all the same.
 
         Raises
         ------
@@ -136,12 +144,19 @@ class TreeSource:
         """
         index = 0
         for visit in range(len(self._pieces) * (self._repeat if self.events else 1)):
-            piece = self.visit(visit)
-            for start, stop, block in self._blocks(piece):
-                for first in range(start, max(stop, start + 1), self._chunk_size):
-                    last = min(first + self._chunk_size, stop)
-                    yield Chunk(EventRange(index, piece.file, first, last, visit), block, first - start)
-                    index += 1
+            piece, size = self.visit(visit), self._chunk_size
+            count = max(1, -(-len(piece) // size))
+            wanted = (number for number in range(count) if index + number not in done)
+            # Neighbours together: what lies between is not read.
+            for _, run in groupby(enumerate(wanted), lambda place: place[1] - place[0]):
+                numbers = [number for _, number in run]
+                begin, end = piece.start + size * numbers[0], piece.start + size * (numbers[-1] + 1)
+                for start, stop, block in self._blocks(replace(piece, start=begin, stop=min(end, piece.stop))):
+                    for first in range(start, max(stop, start + 1), size):
+                        number = index + (first - piece.start) // size
+                        last = min(first + size, stop)
+                        yield Chunk(EventRange(number, piece.file, first, last, visit), block, first - start)
+            index += count
 
     def visit(self, number: int) -> FileRange:
         """Return what is read of a file, by its number among all files that are read, repeats included."""

@@ -58,7 +58,7 @@ class Sink(ABC):
         self.events = 0
         """Events taken so far."""
         self._target = Path(os.path.realpath(self.path))
-        self._part = self._target.with_name(f"{self._target.name}.{os.getpid()}.part")
+        self._part = part_of(self._target, os.getpid())
         self._flush_bytes = flush_bytes
         self._flush_events = flush_events
         self._parts: list[dict[str, Content]] = []
@@ -192,6 +192,12 @@ class Sink(ABC):
             raise
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def part_of(path: str | os.PathLike[str], process: int) -> Path:
+    """Return where a process writes what is to be `path`, by the number of the process."""
+    target = Path(os.path.realpath(path))
+    return target.with_name(f"{target.name}.{process}.part")
 
 
 def _size_bytes(content: Content) -> int:

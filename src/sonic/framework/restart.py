@@ -1,0 +1,91 @@
+"""Which job a journal belongs to: everything that its output depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sonic.framework.journal import Journal
+from sonic.framework.offload import Offloaded
+from sonic.framework.sinks.base import part_of
+from sonic.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sonic.framework.finished import Kept
+    from sonic.framework.output import Target
+    from sonic.framework.workflow import Workflow
+
+
+def open_journal(
+    workflow: Workflow,
+    inputs: Sequence[str],
+    targets: Sequence[Target],
+    kept: Sequence[Kept],
+    settings: Mapping[str, Any],
+) -> Journal:
+    """Open the journal beside a job's first output, and remove what killed runs left of the outputs.
+
+    Parameters
+    ----------
+    workflow : Workflow
+    inputs : sequence of str
+    targets : sequence of Target
+    kept : sequence of Kept
+        What goes to each of them.
+    settings : mapping of str to object
+        What else the output depends on.
+
+    Raises
+    ------
+    ConfigError, OutputError
+        See :class:`~sonic.framework.journal.Journal`.
+    """
+    first = Path(os.path.realpath(targets[0].path))
+    job = {
+        "sonic": __version__,
+        "workflow": workflow.name,
+        "modules": [_module(module) for module in workflow.modules],
+        "the modules' code": _code(workflow),
+        "inputs": [_input(file) for file in inputs],
+        "outputs": [[str(target.path), list(of.columns), of.widen] for target, of in zip(targets, kept, strict=True)],
+        **settings,
+    }
+    journal = Journal(first.with_name(f"{first.name}.journal"), job)
+    for process in journal.owners:
+        if process != os.getpid():  # the lock says that it has ended
+            for target in targets:
+                part_of(target.path, process).unlink(missing_ok=True)
+    return journal
+
+
+def _module(module: Any) -> list[str]:
+    model = [module.model, module.version] if isinstance(module, Offloaded) else []
+    return [module.name, type(module).__qualname__, *model]
+
+
+def _code(workflow: Workflow) -> str:
+    """Checksum of the files that the modules' classes are written in."""
+    files = set()
+    for module in workflow.modules:
+        try:
+            files.add(inspect.getfile(type(module)))
+        except (TypeError, OSError):  # written at a prompt
+            continue
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
+
+
+def _input(file: str) -> list[Any]:
+    """Name of an input, with size and time where the file system knows them."""
+    try:
+        found = Path(file).stat()
+    except OSError:  # a URL
+        return [file]
+    return [file, found.st_size, found.st_mtime_ns]

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import awkward as ak
+import pytest
+
+from sonic.errors import ConfigError, OutputError
+from sonic.framework import EventRange
+from sonic.framework.finished import Finished
+from sonic.framework.journal import Journal
+from sonic.framework.report import Failure
+
+JOB = {"workflow": "test", "inputs": ("a.root",)}
+
+
+def chunk(index):
+    block = ak.to_layout(ak.Array([[1.0], [], [2.0, 3.0], [4.0]]))
+    where = EventRange(index, "a.root", 2 * index, 2 * index + 2)
+    return Finished(where, None, {"sum": index}, [{"x": block[2:4]}, {}], [2, 1])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "o.root.journal"
+
+
+def written(path, count):
+    with Journal(path, JOB) as journal:
+        for index in range(count):
+            journal.append(chunk(index))
+
+
+def indices(journal):
+    return [finished.where.index for finished in journal.finished()]
+
+
+def test_what_was_finished_is_there_again(path):
+    written(path, 2)
+    with Journal(path, JOB) as journal:
+        first, second = journal.finished()
+        assert (first.where, first.results, list(first.events)) == (chunk(0).where, {"sum": 0}, [2, 1])
+        assert ak.to_list(first.columns[0]["x"]) == [[2.0, 3.0], [4.0]]
+        assert second.where.index == 1
+        journal.append(chunk(2))
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [0, 1, 2]
+        assert len(journal.owners) == 2
+
+
+def test_a_chunk_that_was_left_out(path):
+    failure = Failure("Fails", "ValueError: no", 0, "a.root", 0, 2)
+    with Journal(path, JOB) as journal:
+        journal.append(Finished(chunk(0).where, failure, {}, (), ()))
+    with Journal(path, JOB) as journal:
+        (finished,) = journal.finished()
+    assert finished.failure == failure
+
+
+@pytest.mark.parametrize("cut", [1, 50, 100_000])
+def test_what_is_not_whole_is_cut_off(path, cut):
+    written(path, 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: max(len(whole) - cut, 10)])
+    with Journal(path, JOB) as journal:
+        found = indices(journal)
+        assert found == ([0] if cut < 100_000 else [])
+        journal.append(chunk(5))
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [*found, 5]
+
+
+def test_a_damaged_record(path):
+    written(path, 2)
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [0]
+
+
+def test_it_goes_when_nothing_is_in_it_or_the_job_is_done(path):
+    written(path, 0)
+    assert not path.exists()
+    with Journal(path, JOB) as journal:
+        journal.append(chunk(0))
+        journal.remove()
+    assert not path.exists()
+
+
+def test_another_job(path):
+    written(path, 1)
+    with pytest.raises(
+        ConfigError, match=r"o.root.journal is the journal of another job: workflow was 'test' and is 'x'"
+    ):
+        Journal(path, JOB | {"workflow": "x"})
+    with pytest.raises(ConfigError, match="repeat was None and is 2; remove it to begin anew"):
+        Journal(path, JOB | {"repeat": 2})
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [0]
+
+
+def test_two_jobs_at_once(path):
+    with Journal(path, JOB), pytest.raises(ConfigError, match=r"another process is writing .*o.root.journal"):
+        Journal(path, JOB)
+
+
+def test_what_cannot_be_kept_or_written(path, tmp_path):
+    with Journal(path, JOB) as journal, pytest.raises(OutputError, match=r"chunk 0, a.root entries 0:2 cannot be kept"):
+        journal.append(Finished(chunk(0).where, None, {"lock": threading.Lock()}, (), ()))
+    with pytest.raises(OutputError, match=r"cannot write .*none/o.journal: No such file"):
+        Journal(tmp_path / "none" / "o.journal", JOB)
+    assert list(Path(tmp_path).iterdir()) == []

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from textwrap import dedent
+
+import hist
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError, ModuleError
+from sonic.framework import Analyzer, Filter, Producer, Target, Workflow
+from sonic.framework.job import run
+from sonic.testing.compare import differences
+
+TIMEOUT_S = 60.0
+
+
+class Work(Producer):
+    """Fails on the event `until`, and notes what it saw."""
+
+    consumes = ("x",)
+    produces = ("y",)
+
+    def __init__(self, until=None):
+        self.until, self.seen = until, []
+
+    def produce(self, events):
+        if self.until in events.x:
+            raise RuntimeError("out of time")
+        self.seen += events.x.to_list()
+        return {"y": 0.1 * events.x}
+
+
+class HasJets(Filter):
+    consumes = ("Jet_pt",)
+
+    def select(self, events):
+        return np.asarray([len(jets) > 0 for jets in events.Jet_pt], bool)
+
+
+class Spectrum(Analyzer):
+    consumes = ("x", "y")
+
+    def analyze(self, events):
+        return {"h": hist.Hist.new.Reg(10, 0, 40).Weight().fill(events.x, weight=events.y), "n": len(events)}
+
+
+def flow(until=None):
+    return Workflow("test", (Work(until), HasJets(), Spectrum()))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("until", [0, 1, 20, 39])
+def test_a_job_goes_on_where_it_was(events_file, tmp_path, until, ordered):
+    source = events_file(40)
+    (tmp_path / "out").mkdir()
+    outputs = [tmp_path / "out" / "a.root", Target(tmp_path / "out" / "b.parquet", ("y", "Jet_pt"), "pass")]
+    options = {"chunk_size": 3, "restart": True, "ordered": ordered, "threads": 1 if ordered else 2}
+    broken = flow(until)
+    with pytest.raises(ModuleError, match="out of time"):
+        run(broken, [source], outputs, **options)
+    assert names(tmp_path / "out") in (["a.root.journal"], [])
+    again = flow()
+    report = run(again, [source], outputs, **options)
+    assert names(tmp_path / "out") == ["a.root", "b.parquet"]
+    assert report.events == 40
+    assert len(again.modules[0].seen) == 40 - report.events_before
+    assert set(broken.modules[0].seen) | set(again.modules[0].seen) == set(range(40))
+    if ordered:
+        run(
+            flow(),
+            [source],
+            [tmp_path / "a.root", Target(tmp_path / "b.parquet", ("y", "Jet_pt"), "pass")],
+            chunk_size=3,
+        )
+        assert differences(tmp_path / "a.root", tmp_path / "out" / "a.root") == []
+        assert (tmp_path / "b.parquet").read_bytes() == (tmp_path / "out" / "b.parquet").read_bytes()
+        assert report.totals["Spectrum"]["n"] > 0
+
+
+def test_everything_was_finished_but_the_output_has_no_name(events_file, tmp_path, monkeypatch):
+    source, out = events_file(9), tmp_path / "o.root"
+    with monkeypatch.context() as patched:
+        patched.setattr("sonic.framework.output.Output.commit", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            run(flow(), [source], out, chunk_size=2, restart=True)
+    again = flow()
+    report = run(again, [source], out, chunk_size=2, restart=True)
+    assert (again.modules[0].seen, report.events_before) == ([], 9)
+    run(flow(), [source], tmp_path / "other.root", chunk_size=2)
+    assert differences(out, tmp_path / "other.root") == []
+
+
+def test_another_job_does_not_go_on_with_it(events_file, tmp_path):
+    source, out = events_file(9), tmp_path / "o.root"
+    with pytest.raises(ModuleError):
+        run(flow(4), [source], out, chunk_size=2, restart=True)
+    with pytest.raises(ConfigError, match=r"o.root.journal is the journal of another job: chunk size was 2 and is 3"):
+        run(flow(), [source], out, chunk_size=3, restart=True)
+    with pytest.raises(ConfigError, match="outputs was"):
+        run(flow(), [source], out, chunk_size=2, restart=True, keep=["x"])
+    events_file(8)
+    with pytest.raises(ConfigError, match="inputs was"):
+        run(flow(), [source], out, chunk_size=2, restart=True)
+    assert names(tmp_path) == ["events.root", "o.root.journal"]
+
+
+def test_without_an_output(events_file):
+    with pytest.raises(ConfigError, match="a job can be restarted only if it has an output"):
+        run(flow(), [events_file(9)], restart=True)
+
+
+KILLED = """
+    import os, signal
+    from pathlib import Path
+
+    from sonic.framework import Producer, Workflow
+
+
+    class Dies(Producer):
+        consumes = ("x",)
+
+        def produce(self, events):
+            if events.x[0] in (8, 14) and not Path(f"died{events.x[0]}").exists():
+                Path(f"died{events.x[0]}").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return {}
+
+
+    workflow = Workflow("dies", (Dies(),), keep=("x", "Jet_*"))
+"""
+
+
+def test_killed_in_mid_run(events_file, tmp_path):
+    source = events_file(20)
+    (tmp_path / "dies.py").write_text(dedent(KILLED))
+    words = [sys.executable, "-m", "sonic", "run", "dies.py", "-i", str(source), "--chunk-size", "2", "-q", "-t", "1"]
+
+    def attempt(*more):
+        done = subprocess.run(
+            [*words, *more], cwd=tmp_path, timeout=TIMEOUT_S, check=False, capture_output=True, text=True
+        )
+        return done.returncode, done.stderr
+
+    codes = [attempt("-o", "o.root", "--restart") for _ in range(3)]
+    assert codes == [(-signal.SIGKILL, ""), (-signal.SIGKILL, ""), (0, "")]
+    assert attempt("-o", "undisturbed.root") == (0, "")
+    assert differences(tmp_path / "o.root", tmp_path / "undisturbed.root") == []
+    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.journal"))
