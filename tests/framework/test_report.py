@@ -23,7 +23,7 @@ from sonic.protocol.messages import Duration, ModelStatistics
 def test_a_wait_is_hidden_while_all_threads_work():
     ledger = Ledger(["a"], threads=2)
     ledger.busy(0, +2)
-    mark = ledger.mark(100)
+    mark = ledger.departed(0, 100)
     ledger.waited(0, 0, 0, 100, 300, mark)
     assert ledger.accounts[0].external_ns == ledger.accounts[0].hidden_ns == 200
 
@@ -32,7 +32,7 @@ def test_a_wait_is_not_hidden_while_all_threads_are_idle():
     ledger = Ledger(["a"], threads=2)
     ledger.busy(0, +1)
     ledger.busy(100, -1)
-    ledger.waited(0, 0, 0, 100, 300, ledger.mark(100))
+    ledger.waited(0, 0, 0, 100, 300, ledger.departed(0, 100))
     assert ledger.accounts[0].external_ns == 200
     assert ledger.accounts[0].hidden_ns == 0
 
@@ -41,7 +41,7 @@ def test_a_wait_is_hidden_in_part():
     # Two threads; one works from 0 to 60, the other from 40 to 100; the wait is from 20 to 120.
     ledger = Ledger(["a"], threads=2)
     ledger.busy(0, +1)
-    mark = ledger.mark(20)
+    mark = ledger.departed(0, 20)
     ledger.busy(40, +1)
     ledger.busy(60, -1)
     ledger.busy(100, -1)
@@ -65,7 +65,7 @@ def test_the_running_sum_agrees_with_counting_every_tick(work, waits):
             ledger.busy(tick, (start == tick) - (stop == tick))
         for number, (start, stop) in enumerate(waits):
             if start == tick:
-                marks[number] = ledger.mark(tick)
+                marks[number] = ledger.departed(0, tick)
             if stop == tick:
                 ledger.waited(0, 0, 0, start, stop, marks[number])
     counted = sum(
@@ -92,7 +92,7 @@ def test_records_are_bounded_and_sums_are_not():
     ledger = Ledger(["a"], threads=1, max_records=3)
     for i in range(10):
         ledger.worked(0, Phase.RUN, i, 0, 0, i, i + 1, 1)
-    ledger.waited(0, 10, 0, 0, 1, 0)
+    ledger.waited(0, 10, 0, 0, 1, ledger.departed(10, 0))
     assert [record.chunk for record in ledger.records] == [0, 1, 2]
     assert ledger.cut == 8
     assert ledger.accounts[0].wall_ns == 10
@@ -187,3 +187,13 @@ def test_the_headline():
     assert a_report().headline == "2 threads, 4 streams, 40 events/s, 90 % of 1 s external time hidden"
     assert a_report(external_s=0.0, events_per_s=1234.5).headline == "2 threads, 4 streams, 1234 events/s"
     assert a_report(external_s=0.0).hidden_fraction is None
+
+
+def test_requests_of_one_chunk_that_are_out_together():
+    ledger = Ledger(["one", "two", "three"], 1)
+    marks = [ledger.departed(chunk, start) for chunk, start in ((0, 0), (0, 10), (1, 15), (0, 20))]
+    ledger.waited(0, 0, 0, 0, 30, marks[0])
+    ledger.waited(1, 0, 0, 10, 45, marks[1])
+    ledger.waited(2, 0, 0, 20, 90, marks[3])
+    ledger.waited(0, 1, 1, 15, 95, marks[2])
+    assert ledger.together_ns == 45 - 10

@@ -181,6 +181,31 @@ def test_two_offloads_of_a_chunk_are_out_at_once(scheduler_of, manual_model, num
     assert out == [[0.0, 4.0]]
 
 
+@pytest.mark.parametrize("mode", ["async", "pseudo_async"])
+def test_how_long_requests_of_a_chunk_were_out_together(scheduler_of, manual_model, number_chunks, start, mode):
+    now_ns, sent, model = [0], threading.Event(), manual_model()
+
+    class Fence(Producer):  # run by the one thread when both requests are on their way
+        def produce(self, events):
+            sent.set()
+            return {}
+
+    modules = Double("one", produces=("y",)), Double("two", produces=("z",)), Fence()
+    ledger = Ledger([module.name for module in modules], 1)
+    scheduler = scheduler_of(*modules, model=model, streams=1, mode=mode, ledger=ledger, clock=lambda: now_ns[0])
+    run = start(scheduler, number_chunks(1), lambda chunk: None)
+    model.wait_for(2)
+    assert sent.wait(TIMEOUT_S)
+    now_ns[0] = 5
+    model.answer(0)
+    now_ns[0] = 7
+    model.answer(1)
+    run.finish()
+    assert ledger.together_ns == 5
+    waits = [(record.start_ns, record.stop_ns) for record in ledger.records if record.phase is Phase.WAIT]
+    assert waits[:2] == [(0, 5), (0, 7)]
+
+
 def test_modules_of_one_chunk_run_at_once(scheduler_of, number_chunks):
     together = threading.Barrier(2)
 

@@ -362,6 +362,8 @@ def _show(result: Report, console: Console) -> None:
         f"peak memory {result.peak_rss_bytes / 2**20:.0f} MiB",
         highlight=False,
     )
+    if result.together_s:
+        console.print(f"{result.together_s:.3g} s with several requests of one chunk on their way", highlight=False)
     if result.events_before:
         console.print(f"{result.events_before} of the events were finished before the restart", highlight=False)
     if result.hidden_fraction is not None:

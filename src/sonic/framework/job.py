@@ -236,6 +236,7 @@ def run(
         events_before=before_events,
         external_s=sum(module.offload.external_s for module in modules if module.offload),
         hidden_s=sum(module.offload.hidden_s for module in modules if module.offload),
+        together_s=ledger.together_ns / 1e9,
         peak_rss_bytes=_peak_rss_bytes(),
         modules=modules,
         summaries=summaries,

@@ -191,7 +191,8 @@ class Report:
     """What a job did and what it took. Times are in seconds, sizes in bytes.
 
     `cpu_s` is that of the whole process, threads of libraries included. `external_s` and `hidden_s` are sums over the
-    offloads, `events_written` over the outputs. `by_fallback` counts requests that no server answered but the
+    offloads, `events_written` over the outputs. For `together_s`, summed over the chunks, two or more requests of one
+    chunk were on their way at once. `by_fallback` counts requests that no server answered but the
     workflow's own models did, in this process. `events_before` of the events were finished by earlier runs of this
     job, and are not in the rate. `skipped` lists the chunks left out because a module failed on them; their events are
     counted in `events`. `records_cut` counts timing records that came after the trace was full; the sums have all of
@@ -223,6 +224,7 @@ class Report:
     versions: Mapping[str, str]
     records_kept: int
     records_cut: int
+    together_s: float = 0.0
     events_before: int = 0
     skipped: tuple[Failure, ...] = ()
     totals: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -282,6 +284,8 @@ class Ledger:
         self._busy = 0
         self._changed_ns = 0
         self._busy_ns = 0  # integral of the number of busy threads
+        self.together_ns = 0
+        self._out: dict[int, tuple[int, int]] = {}  # by chunk: requests on their way, since when that many
 
     def busy(self, now_ns: int, change: int) -> None:
         """Note that threads began (positive) or ceased (negative) to execute something."""
@@ -289,8 +293,8 @@ class Ledger:
         self._changed_ns = now_ns
         self._busy += change
 
-    def mark(self, now_ns: int) -> int:
-        """Thread-nanoseconds executed up to now; to be handed to :meth:`waited`."""
+    def _mark(self, now_ns: int) -> int:
+        """Thread-nanoseconds executed up to now."""
         return self._busy_ns + self._busy * (now_ns - self._changed_ns)
 
     def worked(
@@ -302,11 +306,26 @@ class Ledger:
         account.cpu_ns += cpu_ns
         self._keep(i, phase, chunk, stream, worker, start_ns, stop_ns)
 
+    def departed(self, chunk: int, now_ns: int) -> int:
+        """Note that a request of a chunk departs; returns the mark to be handed to :meth:`waited`."""
+        self._change_out(chunk, now_ns, +1)
+        return self._mark(now_ns)
+
+    def _change_out(self, chunk: int, now_ns: int, change: int) -> None:
+        count, since_ns = self._out.get(chunk, (0, now_ns))
+        if count > 1:
+            self.together_ns += now_ns - since_ns
+        if count + change:
+            self._out[chunk] = (count + change, now_ns)
+        else:
+            del self._out[chunk]
+
     def waited(self, i: int, chunk: int, stream: int, start_ns: int, stop_ns: int, mark: int) -> None:
-        """Book a wait of module `i` that ends now; `mark` was taken when it began."""
+        """Book a wait of module `i` that ends now; `mark` is what :meth:`departed` returned."""
+        self._change_out(chunk, stop_ns, -1)
         account = self.accounts[i]
         account.external_ns += stop_ns - start_ns
-        account.hidden_ns += (self.mark(stop_ns) - mark) / self._threads
+        account.hidden_ns += (self._mark(stop_ns) - mark) / self._threads
         self._keep(i, Phase.WAIT, chunk, stream, -1, start_ns, stop_ns)
 
     def _keep(self, i: int, phase: Phase, chunk: int, stream: int, worker: int, start_ns: int, stop_ns: int) -> None:

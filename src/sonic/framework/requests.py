@@ -187,7 +187,7 @@ class Requests:
     def _depart(self, call: Call) -> None:
         with self._lock:
             call.departed_ns = self._clock()
-            call.mark = self._ledger.mark(call.departed_ns)
+            call.mark = self._ledger.departed(call.where.index, call.departed_ns)
 
     def _answered(self, call: Call, _future: Future[Any]) -> None:
         with self._lock:
