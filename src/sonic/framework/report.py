@@ -293,7 +293,7 @@ class Ledger:
         self._changed_ns = now_ns
         self._busy += change
 
-    def _mark(self, now_ns: int) -> int:
+    def mark(self, now_ns: int) -> int:
         """Thread-nanoseconds executed up to now."""
         return self._busy_ns + self._busy * (now_ns - self._changed_ns)
 
@@ -309,7 +309,7 @@ class Ledger:
     def departed(self, chunk: int, now_ns: int) -> int:
         """Note that a request of a chunk departs; returns the mark to be handed to :meth:`waited`."""
         self._change_out(chunk, now_ns, +1)
-        return self._mark(now_ns)
+        return self.mark(now_ns)
 
     def _change_out(self, chunk: int, now_ns: int, change: int) -> None:
         count, since_ns = self._out.get(chunk, (0, now_ns))
@@ -325,7 +325,7 @@ class Ledger:
         self._change_out(chunk, stop_ns, -1)
         account = self.accounts[i]
         account.external_ns += stop_ns - start_ns
-        account.hidden_ns += (self._mark(stop_ns) - mark) / self._threads
+        account.hidden_ns += (self.mark(stop_ns) - mark) / self._threads
         self._keep(i, Phase.WAIT, chunk, stream, -1, start_ns, stop_ns)
 
     def _keep(self, i: int, phase: Phase, chunk: int, stream: int, worker: int, start_ns: int, stop_ns: int) -> None:
