@@ -127,6 +127,6 @@ def _register(verb: str) -> None:
         app.command(verb, cls=getattr(found, "command_class", None))(found)
 
 
-_verbs = [module.name for module in iter_modules(__path__)]
+_verbs = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
 for _verb in sorted(_verbs, key=lambda verb: (_ORDER.index(verb) if verb in _ORDER else len(_ORDER), verb)):
     _register(_verb)

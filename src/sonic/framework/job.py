@@ -9,18 +9,19 @@ import time
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from sonic.errors import ConfigError, InferenceError, OutputError
+from sonic.errors import ConfigError, OutputError
 from sonic.framework.finished import Harvest, Kept
 from sonic.framework.lifecycle import Lifecycle
+from sonic.framework.models import callees_of, connect, served_between, statistics, use_between
 from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, Target, choose
 from sonic.framework.policy import OnError
-from sonic.framework.report import SINK, SOURCE, Ledger, Report, ServerUse, Written, server_report
+from sonic.framework.report import SINK, SOURCE, Ledger, Report, Written
 from sonic.framework.restart import open_journal
 from sonic.framework.scheduler import Scheduler
 from sonic.framework.sinks import open_sink
@@ -32,26 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sonic.client.model import Client
-    from sonic.client.pool import ServerState
     from sonic.framework.event import Chunk
-    from sonic.framework.offload import Callee, Offloaded
+    from sonic.framework.models import Caller
     from sonic.framework.output import Progress
     from sonic.framework.report import ModuleReport, ServerReport
     from sonic.framework.sinks.base import Sink
     from sonic.framework.steps import Step
     from sonic.framework.workflow import Workflow
-    from sonic.protocol.messages import ModelStatistics
 
 # A stream is cheap: a chunk in memory. With a server far away more of them are needed to keep the threads busy.
 _STREAMS_PER_THREAD = 2
 _STREAMS_PER_THREAD_REMOTE = 8
-
-
-class Caller(Protocol):
-    """What gives a job its models; :class:`sonic.Client` is one."""
-
-    def model(self, name: str, version: str = "") -> Callee:
-        """Return a model to call."""
 
 
 def run(
@@ -163,10 +155,10 @@ def run(
 
         own: Client | None = None
         if modes and client is None:
-            client = own = _connect(stack, workflow, servers, mode, fallback=fallback, timeout_s=timeout_s)
-        callees = {} if client is None else _callees(client, workflow.offloads())
+            client = own = connect(stack, workflow, servers, mode, fallback=fallback, timeout_s=timeout_s)
+        callees = {} if client is None else callees_of(client, workflow.offloads())
         idle = () if own is None else own.servers()  # metadata was asked for already
-        before = _statistics(callees)
+        before = statistics(callees)
 
         _check_targets(targets, source.files)
         out = stack.enter_context(_output(workflow, targets, source.events, progress))
@@ -211,8 +203,8 @@ def run(
             journal.remove()
         wall_s = (time.perf_counter_ns() - began_ns) / 1e9
         cpu_s = (time.process_time_ns() - cpu_began_ns) / 1e9
-        served = _served(before, _statistics(callees))
-        used = () if own is None else tuple(map(_use, idle, own.servers()))
+        served = served_between(before, statistics(callees))
+        used = () if own is None else tuple(map(use_between, idle, own.servers()))
 
     modules = _module_reports(ledger, plan, modes, served)
     return Report(
@@ -320,59 +312,6 @@ def _output(workflow: Workflow, targets: Sequence[Target], total: int, progress:
         yield out
 
 
-def _connect(
-    stack: ExitStack,
-    workflow: Workflow,
-    servers: Sequence[str],
-    mode: str,
-    *,
-    fallback: bool,
-    timeout_s: float | None,
-) -> Client:
-    """Client for the job's mode."""
-    from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client
-    from sonic.client.model import Client
-
-    models = None if workflow.models is None else os.fspath(workflow.models)
-    if mode == "direct" or not servers:
-        if models is None:
-            raise ConfigError(f"workflow {workflow.name} has no models of its own: name a server that has them")
-        if mode == "direct":
-            return stack.enter_context(Client([f"local:{models}"], timeout_s=timeout_s))
-        servers = [stack.enter_context(ServeProcess([models])).grpc_url]
-    return stack.enter_context(Client(servers, fallback=models if fallback else None, timeout_s=timeout_s))
-
-
-def _callees(client: Caller, modules: Sequence[Offloaded]) -> dict[str, Callee]:
-    """Models to call, by module. That they are there is found out now rather than at the first chunk."""
-    callees = {}
-    for module in modules:
-        callee = client.model(module.model, module.version)
-        try:
-            _ = callee.spec
-        except InferenceError as error:
-            raise type(error)(f"module {module.name}: {error}") from error
-        callees[module.name] = callee
-    return callees
-
-
-def _statistics(callees: Mapping[str, Callee]) -> dict[str, ModelStatistics]:
-    """Counters of the servers' models; a server that gives none is left out."""
-    found = {}
-    for name, callee in callees.items():
-        try:
-            found[name] = callee.statistics()
-        except InferenceError:
-            continue  # the report says null
-    return found
-
-
-def _served(
-    before: Mapping[str, ModelStatistics], after: Mapping[str, ModelStatistics]
-) -> dict[str, ServerReport | None]:
-    return {name: server_report(before[name], after[name]) for name in before.keys() & after.keys()}
-
-
 def _module_reports(
     ledger: Ledger, plan: Sequence[Step], modes: Mapping[str, Mode], served: Mapping[str, ServerReport | None]
 ) -> tuple[ModuleReport, ...]:
@@ -385,10 +324,6 @@ def _module_reports(
         reports.append(account.report(step.name, step.kind, filters=step.is_filter, offload=offload))
     source, sink = ledger.accounts[-2:]
     return (source.report(SOURCE, "source"), *reports, sink.report(SINK, "sink"))
-
-
-def _use(before: ServerState, after: ServerState) -> ServerUse:
-    return ServerUse(after.server, after.completed - before.completed, after.failed - before.failed)
 
 
 def _requests(modules: Sequence[ModuleReport]) -> int:

@@ -1,0 +1,98 @@
+"""What ``sonic run`` prints at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sonic.framework.report import ModuleReport, Report
+
+_SKIPS_SHOWN = 5
+
+
+def show(result: Report, console: Console) -> None:
+    """Print what a job did and took."""
+    console.print(_module_table(result))
+    for module, figures in result.summaries.items():
+        console.print(f"[bold]{module}[/bold]")
+        width = max(len(label) for label in figures)
+        for label, value in figures.items():
+            text = f"{value:.5g}" if isinstance(value, float) else str(value)
+            console.print(f"  {label:<{width}}  {text}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]{result.events} events in {result.wall_s:.3g} s: {result.rate}[/bold] with "
+        f"{result.threads} threads and {result.streams} streams, {result.cpu_s:.3g} s of CPU, "
+        f"peak memory {result.peak_rss_bytes / 2**20:.0f} MiB",
+        highlight=False,
+    )
+    if result.together_s:
+        console.print(f"{result.together_s:.3g} s with several requests of one chunk on their way", highlight=False)
+    if result.events_before:
+        console.print(f"{result.events_before} of the events were finished before the restart", highlight=False)
+    if result.hidden_fraction is not None:
+        console.print(
+            f"{100 * result.hidden_fraction:.0f} % of {result.external_s:.3g} s external time hidden behind other work",
+            highlight=False,
+        )
+    for server in result.servers:
+        if server.failed:
+            console.print(f"[yellow]{server.url} failed on {server.failed} requests[/yellow]", highlight=False)
+    for failure in result.skipped[:_SKIPS_SHOWN]:
+        console.print(
+            f"[yellow]skipped[/yellow] chunk {failure.chunk}, {failure.file} entries {failure.start}:{failure.stop}: "
+            f"module {failure.module}: {escape(failure.error)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if result.skipped:
+        events = sum(failure.stop - failure.start for failure in result.skipped)
+        text = f"{len(result.skipped)} chunks with {events} events were skipped because a module failed"
+        console.print(f"[yellow]{text}[/yellow]", highlight=False)
+    if result.by_fallback:
+        console.print(f"[yellow]{result.by_fallback} requests were answered by the fallback[/yellow]", highlight=False)
+    for output in result.outputs:
+        console.print(f"{output.path}: {output.events} events", highlight=False, soft_wrap=True)
+
+
+def _module_table(result: Report) -> Table:
+    table = Table(
+        title=f"{result.workflow}, {result.mode}", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    table.add_column("module", overflow="fold")
+    for name in ("events", "CPU", "external", "hidden", "requests", "bytes", "batch"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for module in result.modules:
+        table.add_row(*_row(module))
+    return table
+
+
+def _row(module: ModuleReport) -> tuple[str, ...]:
+    events = str(module.events) if module.passed is None else f"{module.passed}/{module.events}"
+    cells = (module.name, events, f"{module.cpu_s:.3f} s")
+    offload = module.offload
+    if offload is None:
+        return cells
+    hidden = f"{100 * offload.hidden_s / offload.external_s:.0f} %" if offload.external_s else ""
+    server = "" if offload.server is None or not offload.server.executions else f" ({offload.server.mean_batch:.3g})"
+    return (
+        *cells,
+        f"{offload.external_s:.3f} s",
+        hidden,
+        str(offload.requests),
+        _bytes(offload.bytes_sent + offload.bytes_received),
+        f"{offload.batch_mean:.3g}{server}",
+    )
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

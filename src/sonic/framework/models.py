@@ -1,0 +1,86 @@
+"""The models that a job calls: how it reaches them, and what their servers did for it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from sonic.errors import ConfigError, InferenceError
+from sonic.framework.report import ServerUse, server_report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import ExitStack
+
+    from sonic.client.model import Client
+    from sonic.client.pool import ServerState
+    from sonic.framework.offload import Callee, Offloaded
+    from sonic.framework.report import ServerReport
+    from sonic.framework.workflow import Workflow
+    from sonic.protocol.messages import ModelStatistics
+
+
+class Caller(Protocol):
+    """What gives a job its models; :class:`sonic.Client` is one."""
+
+    def model(self, name: str, version: str = "") -> Callee:
+        """Return a model to call."""
+
+
+def connect(
+    stack: ExitStack,
+    workflow: Workflow,
+    servers: Sequence[str],
+    mode: str,
+    *,
+    fallback: bool,
+    timeout_s: float | None,
+) -> Client:
+    """Make the client for the job's mode; what it needs is closed with the stack."""
+    from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client
+    from sonic.client.model import Client
+
+    models = None if workflow.models is None else os.fspath(workflow.models)
+    if mode == "direct" or not servers:
+        if models is None:
+            raise ConfigError(f"workflow {workflow.name} has no models of its own: name a server that has them")
+        if mode == "direct":
+            return stack.enter_context(Client([f"local:{models}"], timeout_s=timeout_s))
+        servers = [stack.enter_context(ServeProcess([models])).grpc_url]
+    return stack.enter_context(Client(servers, fallback=models if fallback else None, timeout_s=timeout_s))
+
+
+def callees_of(client: Caller, modules: Sequence[Offloaded]) -> dict[str, Callee]:
+    """Find the models to call, by module. That they are there is found out now rather than at the first chunk."""
+    callees = {}
+    for module in modules:
+        callee = client.model(module.model, module.version)
+        try:
+            _ = callee.spec
+        except InferenceError as error:
+            raise type(error)(f"module {module.name}: {error}") from error
+        callees[module.name] = callee
+    return callees
+
+
+def statistics(callees: Mapping[str, Callee]) -> dict[str, ModelStatistics]:
+    """Ask for the counters of the servers' models; a server that gives none is left out."""
+    found = {}
+    for name, callee in callees.items():
+        try:
+            found[name] = callee.statistics()
+        except InferenceError:
+            continue  # the report says null
+    return found
+
+
+def served_between(
+    before: Mapping[str, ModelStatistics], after: Mapping[str, ModelStatistics]
+) -> dict[str, ServerReport | None]:
+    """Say what the servers did for each module between two times."""
+    return {name: server_report(before[name], after[name]) for name in before.keys() & after.keys()}
+
+
+def use_between(before: ServerState, after: ServerState) -> ServerUse:
+    """Say what one server did for this job between two times."""
+    return ServerUse(after.server, after.completed - before.completed, after.failed - before.failed)
