@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from threading import Event, current_thread
+from threading import Barrier, Event, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from sonic.errors import (
     ModelNotFound,
     Unavailable,
 )
-from sonic.protocol.messages import InferRequest, InferResponse
+from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.conformance import WAIT_S, error_of
 from sonic.testing.transports import FakeTransport
@@ -268,4 +268,56 @@ def test_every_request_ends_once_while_servers_come_and_go(a: FakeTransport, b: 
     assert done.wait(WAIT_S)
     assert len(ends) == 500
     assert all(state.outstanding == 0 for state in router.statistics())
+    router.close()
+
+
+def test_a_model_is_sent_to_a_server_that_lists_it(a: FakeTransport) -> None:
+    other = ModelSpec("other", "1", SPEC.inputs, SPEC.outputs)
+    b = fake("b", other)
+    router = Router([a, b], settings=ONCE)
+    assert router.ask("other", lambda way, _: way.url, None) == "fake:b"
+    while router._unasked:
+        pass
+    for _ in range(5):
+        assert router.infer(REQUEST, None).result(WAIT_S)
+    assert (len(a.requests), len(b.requests)) == (5, 0)
+    router.close()
+
+
+def test_servers_are_listed_side_by_side_and_none_is_waited_for(a: FakeTransport, b: FakeTransport) -> None:
+    both = Barrier(2, timeout=WAIT_S)
+    release = Event()
+
+    def slow(timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
+        both.wait()
+        assert release.wait(WAIT_S)
+        raise Unavailable("full")
+
+    def quick(timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
+        both.wait()
+        return (ModelStatus("m", "1", "READY"),)
+
+    a.models = slow  # type: ignore[method-assign]
+    b.models = quick  # type: ignore[method-assign]
+    router = Router([a, b], settings=ONCE)
+    try:
+        assert router.ask("m", lambda way, _: way.model_spec("m"), None) == SPEC
+        assert not release.is_set()
+    finally:
+        release.set()
+        router.close()
+
+
+def test_a_server_that_refuses_to_list_its_models_is_passed_over(a: FakeTransport, b: FakeTransport) -> None:
+    def full(timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
+        raise Unavailable("full")
+
+    a.models = full  # type: ignore[method-assign]
+    router = Router([a, b], settings=ONCE)
+    router.ask("m", lambda way, _: way.model_spec("m"), None)
+    while router._unasked:
+        pass
+    for _ in range(4):
+        assert router.infer(REQUEST, None).result(WAIT_S)
+    assert (len(a.requests), len(b.requests)) == (0, 4)
     router.close()

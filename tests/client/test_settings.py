@@ -108,3 +108,15 @@ def test_a_client_takes_them_where_it_is_made_and_along_to_its_workers(
             assert copy._client.settings == expected
     with Client(["grpc://localhost:1"], settings=ClientSettings(tries=2)) as client:
         assert client.settings.tries == 2
+
+
+def test_the_balancer_that_a_site_announces_is_the_first_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"SONIC_CLIENT_SERVERS": "http://far, grpc://near:1", "SONIC_LOCAL_BALANCER_HOST": "balancer"}
+    assert load(environment=environment).servers == ("grpc://balancer:8001", "http://far", "grpc://near:1")
+    environment["SONIC_LOCAL_BALANCER_PORT"] = "9"
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with Client() as client:
+        assert [state.server for state in client.servers()] == ["grpc://balancer:9", "http://far:8000", "grpc://near:1"]
+    with Client(["grpc://given:1"]) as client:
+        assert [state.server for state in client.servers()] == ["grpc://given:1"]

@@ -47,7 +47,8 @@ class Client:
     Parameters
     ----------
     urls : sequence of str
-        Of servers: ``grpc://host:port``, ``http://host:port``, ``local:/folder/of/models``.
+        Of servers: ``grpc://host:port``, ``http://host:port``, ``local:/folder/of/models``. Without any, those of the
+        settings, and the balancer that the site announces.
     fallback : path-like, optional
         A folder of models, served in this process from the first time it is needed.
     timeout_s : float, optional
@@ -75,11 +76,12 @@ class Client:
     ) -> None:
         if isinstance(urls, str):
             raise ConfigError(f"urls is a sequence of URLs, given the one text {urls!r}")
-        if not urls and not transports and fallback is None:
-            raise ConfigError("a client needs a server or a fallback")
         if timeout_s is not None and not timeout_s > 0:
             raise ConfigError(f"timeout_s is above 0, or None for no limit; given {timeout_s}")
         self.settings = settings if isinstance(settings, ClientSettings) else load(settings)
+        urls = urls or (() if transports else self.settings.servers)
+        if not urls and not transports and fallback is None:
+            raise ConfigError("a client needs a server or a fallback")
         self._arguments = (tuple(urls), fallback, timeout_s, self.settings)
         self._injected = tuple(transports or ())
         self.timeout_s = timeout_s

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from random import Random
-from threading import Lock
+from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sonic.client.catalogue import Catalogue
 from sonic.client.deadline import Deadlines
 from sonic.client.hedge import Hedge
 from sonic.client.journey import Journey
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from sonic.client.retry import Step
     from sonic.client.settings import Action
     from sonic.client.transport import Transport
-    from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
 
 T = TypeVar("T")
 
@@ -73,8 +75,10 @@ class Router:
         self._hedge = None if quantile is None else Hedge(quantile, settings.hedge_budget)
         self._heard_s: dict[str, float] = {}
         self._probed: set[str] = set()
-        self._lacking: dict[tuple[str, str], float] = {}
+        self._unasked: set[str] = set()
+        self._catalogue = Catalogue(self._transports, settings.rest_s)
         self._lock = Lock()
+        self._told = Condition(self._lock)
         self._live: set[Promise[Any]] = set()
         self._closed = False
         self._workers = Workers(_WORKERS, "sonic-client")
@@ -132,6 +136,8 @@ class Router:
         InferenceError
             Why none did.
         """
+        self._discover()
+        self._await_server_of(model, None if until_s is None else until_s - self.timer.now_s())
         tried: list[str] = []
         errors: list[InferenceError] = []
         while (url := self._next(model, tried)) is not None:
@@ -214,7 +220,7 @@ class Router:
     def _choose(self, model: str, exclude: Sequence[str], tried: Sequence[str] | None = None) -> str | None:
         now_s = self.timer.now_s()
         with self._lock:
-            lacking = [url for url in self._transports if self._lacking.get((url, model), now_s) > now_s]
+            lacking = self._catalogue.last(model, now_s)
             return self._pool.choose(
                 now_s,
                 model,
@@ -256,7 +262,7 @@ class Router:
         """Name the second server to ask; None if there is none, or if enough was asked twice."""
         now_s = self.timer.now_s()
         with self._lock:
-            lacking = [url for url in self._transports if self._lacking.get((url, model), now_s) > now_s]
+            lacking = self._catalogue.last(model, now_s)
             url = self._pool.choose(now_s, model, exclude=[*tried, *lacking], open_too=False)
             return url if url is not None and self._hedge is not None and self._hedge.spend() else None
 
@@ -284,9 +290,47 @@ class Router:
             took_s = took_s if error is None or failed is None else None
             self._pool.done(url, now_s, failed=failed, model=model, took_s=took_s, among=among)
             if isinstance(error, ModelNotFound):
-                self._lacking[url, model] = now_s + self.settings.rest_s
+                self._catalogue.not_found(url, model, now_s)
             elif error is None:
-                self._lacking.pop((url, model), None)
+                self._catalogue.found(url, model)
+        if isinstance(error, ModelNotFound):
+            self._discover(again=True)
+
+    def _discover(self, *, again: bool = False) -> None:
+        """Have every server asked, side by side, which models it has."""
+        if len(self._transports) < 2:
+            return
+        now_s = self.timer.now_s()
+        with self._lock:
+            if self._closed or not self._catalogue.due(now_s, again=again):
+                return
+            self._unasked = set(self._transports)
+        for url in self._transports:
+            self._probes.run(partial(self._list, url))
+
+    def _list(self, url: str) -> None:
+        error: InferenceError | None = None
+        rows: Sequence[ModelStatus] = ()
+        try:
+            rows = self._transports[url].models(self.settings.silence_s)
+        except InferenceError as failure:
+            error = failure
+        now_s = self.timer.now_s()
+        with self._lock:
+            if error is None:
+                self._catalogue.listed(url, (row.name for row in rows if row.state == "READY"), now_s)
+            elif error.retryable:
+                self._catalogue.refused(url, now_s)
+            self._unasked.discard(url)
+            self._told.notify_all()
+
+    def _await_server_of(self, model: str, left_s: float | None) -> None:
+        """Wait until a server says that it has the model, or all have said what they have."""
+        limit_s = self.settings.silence_s if left_s is None else min(self.settings.silence_s, left_s / 4)
+        with self._lock:
+            self._told.wait_for(
+                lambda: not self._unasked or any(self._catalogue.has(url, model) for url in self._transports), limit_s
+            )
 
     def heard_s(self, url: str) -> float:
         """When the server last gave a sign of life."""
@@ -340,6 +384,8 @@ class Router:
                 return
             self._closed = True
             live = list(self._live)
+            self._unasked = set()
+            self._told.notify_all()
         for promise in live:
             promise.reject(Cancelled("the client was closed"))
         for transport in self._transports.values():

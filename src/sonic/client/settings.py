@@ -21,6 +21,9 @@ PREFIX = "SONIC_CLIENT_"
 CONFIG = f"{PREFIX}CONFIG"
 """The environment variable that names a file of settings."""
 
+BALANCER_HOST, BALANCER_PORT = "SONIC_LOCAL_BALANCER_HOST", "SONIC_LOCAL_BALANCER_PORT"
+"""The environment variables by which a site announces its balancer, as in CMSSW; it comes first of the servers."""
+
 Action = Literal["different", "same", "again", "fallback"]
 
 
@@ -57,6 +60,8 @@ class ClientSettings:
         first answer counts, and the other request is given up. None: never.
     hedge_budget : float
         Most of these second requests, as a part of all.
+    servers : tuple of str
+        URLs of servers, for a client that is given none.
     preferred : tuple of str
         URLs of servers that come before the others, as long as they can take requests.
     strict_preferred : bool
@@ -81,6 +86,7 @@ class ClientSettings:
     breaker_max_rest_s: float = 60.0
     hedge_quantile: float | None = None
     hedge_budget: float = 0.1
+    servers: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
     strict_preferred: bool = False
 
@@ -107,6 +113,8 @@ class ClientSettings:
 def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> ClientSettings:
     """Read settings: the environment before the file, the file before what is built in.
 
+    ``SONIC_LOCAL_BALANCER_HOST`` and ``SONIC_LOCAL_BALANCER_PORT`` (8001 if not set) name one more server, over gRPC.
+
     Parameters
     ----------
     path : path-like, optional
@@ -129,6 +137,9 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
             name = key.removeprefix(PREFIX).lower()
             _known(name, key)
             values[name] = _convert(name, _plain(name, text), key)
+    host, port = environment.get(BALANCER_HOST), environment.get(BALANCER_PORT, "8001")
+    if host:
+        values["servers"] = tuple(dict.fromkeys((f"grpc://{host}:{port}", *values.get("servers", ()))))
     return ClientSettings(**values)
 
 
