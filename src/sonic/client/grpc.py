@@ -36,6 +36,12 @@ _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
 )
 
+_COMPRESSION = {
+    "": None,
+    "gzip": grpc.Compression.Gzip,
+    "deflate": grpc.Compression.Deflate,
+}
+
 
 class GrpcTransport:
     """A way to a server over gRPC; see :class:`~sonic.client.transport.Transport`.
@@ -49,6 +55,8 @@ class GrpcTransport:
         ``host:port``. Nothing is connected before the first call.
     scheme : str
         ``grpc``; ``grpcs`` with TLS; ``grpc+unix``, and `target` is the path of a socket.
+    compression : str
+        ``gzip`` or ``deflate``, of requests; the server decides about its answers. None if empty.
     **credentials : str
         See :class:`sonic.client.secure.Credentials`.
 
@@ -58,18 +66,19 @@ class GrpcTransport:
         If a file of the credentials cannot be used.
     """
 
-    def __init__(self, target: str, *, scheme: str = "grpc", **credentials: str) -> None:
+    def __init__(self, target: str, *, scheme: str = "grpc", compression: str = "", **credentials: str) -> None:
         given = Credentials(**credentials)
         self._url = f"{scheme}:{'' if scheme == 'grpc+unix' else '//'}{target}"
         self._closed = False
+        named = {"compression": _COMPRESSION[compression]}
         if scheme == "grpcs":
             given.context()  # which says what is wrong with the files
             trust = grpc.ssl_channel_credentials(given.read("ca"), given.read("key"), given.read("cert"))
-            self._channel = grpc.secure_channel(target, trust, options=_OPTIONS)
+            self._channel = grpc.secure_channel(target, trust, options=_OPTIONS, **named)
         else:
             given.refuse_tls(self._url)
             where = f"unix:{target}" if scheme == "grpc+unix" else target
-            self._channel = grpc.insecure_channel(where, options=_OPTIONS)
+            self._channel = grpc.insecure_channel(where, options=_OPTIONS, **named)
         token = given.authorization()
         self._metadata = None if token is None else (("authorization", token),)
         self._stub = GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]

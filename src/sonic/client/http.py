@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
+import zlib
 from functools import partial
 from threading import Lock
 from time import monotonic
@@ -20,7 +22,7 @@ from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFo
 from sonic.protocol import http_codec, status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
@@ -37,6 +39,11 @@ _SOCKET = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, sock
 ]
 """A peer that is gone without a word is found out, else its requests would hold their threads for ever."""
 
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": partial(gzip.compress, compresslevel=6),
+    "deflate": zlib.compress,
+}
+
 
 class HttpTransport:
     """A way to a server over HTTP; see :class:`~sonic.client.transport.Transport`.
@@ -51,6 +58,8 @@ class HttpTransport:
         Most requests in flight; others wait here.
     scheme : str
         ``http``; ``https`` with TLS; ``http+unix``, and `target` is the path of a socket.
+    compression : str
+        ``gzip`` or ``deflate``, of requests and answers; none if empty.
     **credentials : str
         See :class:`sonic.client.secure.Credentials`.
 
@@ -60,12 +69,15 @@ class HttpTransport:
         If a file of the credentials cannot be used.
     """
 
-    def __init__(self, target: str, *, threads: int = 16, scheme: str = "http", **credentials: str) -> None:
+    def __init__(
+        self, target: str, *, threads: int = 16, scheme: str = "http", compression: str = "", **credentials: str
+    ) -> None:
         given = Credentials(**credentials)
         self._url = f"{scheme}:{'' if scheme == 'http+unix' else '//'}{target}"
         if scheme != "https":
             given.refuse_tls(self._url)
         token = given.authorization()
+        self._compression = compression
         self._workers = Workers(threads, "sonic-http")
         self._lock = Lock()
         self._closed = False
@@ -157,12 +169,16 @@ class HttpTransport:
 
     def _infer(self, request: InferRequest, until_s: float | None) -> InferResponse:
         body, header_length = http_codec.request_to_wire(request)
+        headers = {http_codec.HEADER_LENGTH: str(header_length), "Content-Type": "application/octet-stream"}
+        if self._compression:
+            body = _COMPRESS[self._compression](body)
+            headers |= {"Content-Encoding": self._compression, "Accept-Encoding": self._compression}
         answer = self._call(
             "POST",
             f"{_model_path(request.model, request.version)}/infer",
             self._left_s(until_s),
             body,
-            {http_codec.HEADER_LENGTH: str(header_length), "Content-Type": "application/octet-stream"},
+            headers,
         )
         length = answer.headers.get(http_codec.HEADER_LENGTH)
         return http_codec.response_from_wire(answer.content, int(length) if length and length.isdecimal() else None)

@@ -26,8 +26,12 @@ FORMS = (
 )
 """What a URL of a model can look like. Without the model it is the URL of a server."""
 
-OPTIONS = ("ca", "cert", "key", "token_file")
-"""Files that a URL of a server can name behind a question mark; see :class:`sonic.client.secure.Credentials`."""
+OPTIONS = ("ca", "cert", "key", "token_file", "compression")
+"""What a URL of a server can say behind a question mark: files (see :class:`sonic.client.secure.Credentials`), and
+``compression=gzip`` or ``compression=deflate``, for lines that are slower than that is."""
+
+COMPRESSIONS = ("gzip", "deflate")
+"""Of requests; over HTTP of their answers too."""
 
 _DEFAULT_PORT = {"grpc": 8001, "http": 8000, "grpcs": 8001, "https": 8000}
 _REMOTE = re.compile(
@@ -145,7 +149,9 @@ def _parse_remote(url: str) -> Address:
     options = tuple(parse_qsl(match["query"] or "", keep_blank_values=True))
     for name, value in options:
         if name not in OPTIONS or not value:
-            raise ConfigError(f"{url} has option {name}={value}, expected a file for {', '.join(OPTIONS)}")
+            raise ConfigError(f"{url} has option {name}={value}, expected a value for {', '.join(OPTIONS)}")
+        if name == "compression" and value not in COMPRESSIONS:
+            raise ConfigError(f"{url} has compression {value}, expected {' or '.join(COMPRESSIONS)}")
     parts = [unquote(part) for part in (match["path"] or "").strip("/").split("/") if part]
     if len(parts) > 2:
         raise ConfigError(f"{url} has more than a model and a version behind the port: {_forms()}")
