@@ -93,7 +93,7 @@ class Call:
 class Reply(NamedTuple):
     """What one request is answered.
 
-    Parameters
+    Attributes
     ----------
     outputs : mapping of str to ndarray
         Arrays that nobody else writes to.
