@@ -101,7 +101,7 @@ def test_everything_was_finished_but_the_output_has_no_name(events_file, tmp_pat
 def test_another_job_does_not_go_on_with_it(events_file, tmp_path):
     source, out = events_file(9), tmp_path / "o.root"
     with pytest.raises(ModuleError):
-        run(flow(4), [source], out, chunk_size=2, restart=True)
+        run(flow(4), [source], out, chunk_size=2, restart=True, threads=1, streams=1)  # earlier chunks are done
     with pytest.raises(ConfigError, match=r"o.root.journal is the journal of another job: chunk size was 2 and is 3"):
         run(flow(), [source], out, chunk_size=3, restart=True)
     with pytest.raises(ConfigError, match="outputs was"):
