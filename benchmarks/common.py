@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -97,3 +98,14 @@ def sample() -> Path:
         return Path(os.environ["SONIC_SAMPLE"])
     real = (ROOT.parent / "shared" / "data" / "pfnano.root", ROOT / "demo" / ".cache" / "pfnano.root")
     return next((path for path in real if path.is_file()), ROOT / "demo" / "generated.root")
+
+
+@contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Have processes that are started here run on these cores only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.common import pinned
 from benchmarks.server.cases import CASES, session
-from benchmarks.server.processes import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from benchmarks.server.processes import pinned
+from benchmarks.common import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

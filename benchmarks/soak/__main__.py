@@ -16,11 +16,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.common import pinned
+
 from . import models
 from .drain import drain
 from .mixed import mixed
 from .overload import overload
-from .server import Serve, pinned
+from .server import Serve
 
 if TYPE_CHECKING:
     from .marks import Part

@@ -7,7 +7,8 @@ import sys
 import psutil
 import pytest
 
-from benchmarks.server.processes import Target, pinned, running, sonic_server, wait_until
+from benchmarks.common import pinned
+from benchmarks.server.processes import Target, running, sonic_server, wait_until
 from sonic.client.url import connect, parse_server
 
 CORES = sorted(os.sched_getaffinity(0))

@@ -8,13 +8,14 @@ import zlib
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.server.http.compression import compress, decompress, off_loop, plain
+from sonic.server.decompression import decompress
+from sonic.server.http.compression import compress, off_loop, plain
 from sonic.server.http.head import read_head
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_there_and_back(coding: str) -> None:
-    assert decompress(compress([b"one", memoryview(b"two")], coding), coding, 6) == b"onetwo"
+    assert decompress(compress([b"one", memoryview(b"two")], coding), coding, 6, "the body") == b"onetwo"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_there_and_back(coding: str) -> None:
 )
 def test_what_is_refused(content: bytes, coding: str, text: str) -> None:
     with pytest.raises(InvalidRequest, match=text):
-        decompress(content, coding, 1000)
+        decompress(content, coding, 1000, "the body")
 
 
 def test_bodies_as_their_head_says() -> None:

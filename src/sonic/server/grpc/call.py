@@ -191,7 +191,7 @@ class Call:
         elif len(message) < _LONG_BYTES:
             self.handler.message(self, self._inbox.decompress(message))
         else:
-            self._connection.aside(self._unpack, message)
+            self.aside(self._unpack, message)
 
     def _unpack(self, message: Buffer) -> None:
         try:
@@ -212,6 +212,10 @@ class Call:
     def soon(self, action: Callable[..., None], *given: object) -> None:
         """Do something in the thread of the event loop, from any thread."""
         self._connection.soon(action, *given)
+
+    def aside(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in another thread."""
+        self._connection.aside(action, *given)
 
     def on_gone(self, callback: Callable[[], object]) -> None:
         """Have something done when the client gives the call up before it was answered."""

@@ -13,7 +13,6 @@ from sonic.server.grpc.call import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
 
     from sonic.server.dataplane import Dataplane
     from sonic.server.grpc.call import Call
@@ -31,26 +30,26 @@ class Unary(Admission):
     request : type
         Of the message.
     guard : Guard or None
-    pool : Executor or None
-        Where the function runs, which may then take its time; None: in the thread of the event loop.
+    aside : bool
+        Whether the function runs in another thread, and may take its time; else in that of the event loop.
     """
 
     def __init__(
-        self, function: Callable[..., Any], request: Any, guard: Guard | None = None, pool: Executor | None = None
+        self, function: Callable[..., Any], request: Any, guard: Guard | None = None, *, aside: bool = False
     ) -> None:
         super().__init__(guard)
         self._function = function
         self._asks_peer: bool = getattr(function, "asks_peer", False)
         self._request = request
-        self._pool = pool
+        self._aside = aside
 
     def message(self, call: Call, data: Buffer) -> None:
         """Answer it."""
         request = parse(self._request, data)
-        if self._pool is None:
-            self._done(call, self._run(request, call.peer))
+        if self._aside:
+            call.aside(self._run_and_tell, call, request, call.peer)
         else:
-            self._pool.submit(self._run_and_tell, call, request, call.peer)
+            self._done(call, self._run(request, call.peer))
 
     def _run(self, request: Any, peer: str) -> bytes:
         response = self._function(request, peer) if self._asks_peer else self._function(request)

@@ -111,16 +111,16 @@ class GrpcFront:
                 connection.abort()
 
     def _handlers(self, dataplane: Dataplane) -> dict[str, Handler]:
-        guard, pool = self._guard, self._pool
+        guard = self._guard
         questions = Questions(dataplane)
         health = self._health = Health(dataplane, (SERVICE,))
         methods: dict[str, dict[str, Handler]] = {
             SERVICE: {
                 # Who only asks whether the server is well has no token, and is not to wait for a thread.
                 **{name: Unary(*method) for name, method in questions.probes().items()},
-                **{name: Unary(*method, guard, pool) for name, method in questions.methods().items()},
-                **{name: Unary(*method, guard, pool) for name, method in extension_calls(dataplane).items()},
-                "ModelInfer": Infer(dataplane, guard, pool),
+                **{name: Unary(*method, guard, aside=True) for name, method in questions.methods().items()},
+                **{name: Unary(*method, guard, aside=True) for name, method in extension_calls(dataplane).items()},
+                "ModelInfer": Infer(dataplane, guard),
                 "ModelStreamInfer": StreamInfer(dataplane, guard),
             },
             HEALTH: {

@@ -22,7 +22,7 @@ from sonic.server.grpc.call import Admission
 from sonic.server.sharedmemory import PeerRegions
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
 
     from sonic.protocol.form import Form
     from sonic.protocol.messages import InferRequest, InferResponse
@@ -42,15 +42,14 @@ _MAX_QUEUED_BYTES = 1 << 22
 class Infer(Admission):
     """Handler of ModelInfer."""
 
-    def __init__(self, dataplane: Dataplane, guard: Guard | None, pool: Executor) -> None:
+    def __init__(self, dataplane: Dataplane, guard: Guard | None) -> None:
         super().__init__(guard)
         self._dataplane = dataplane
-        self._pool = pool
 
     def message(self, call: Call, data: Buffer) -> None:
         """Begin a request."""
         if len(data) >= _LONG_BYTES:
-            self._pool.submit(self._decode, call, data)
+            call.aside(self._decode, call, data)
             return
         request, form = self._read(call, data)
         self._follow(call, form, self._dataplane.infer(request, inline=None))

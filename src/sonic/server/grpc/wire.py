@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import numpy as np
 
 from sonic.errors import InvalidRequest, Unsupported
 from sonic.protocol.status import grpc_code
+from sonic.server.decompression import WINDOW_BITS, decompress
 from sonic.server.http2 import headers
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PREFIX_BYTES = 5
 _PREFIX = Struct(">BL")  # whether the message is compressed, and its length
-_WINDOW_BITS = {"gzip": 31, "deflate": 15}
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _AT_ONCE_BYTES = 1 << 24  # taken for a message whose length its sender has only claimed
@@ -100,7 +99,7 @@ def failure(error: SonicError, *, opened: bool) -> bytes:
     text = quote(str(error)[:_MAX_TEXT], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
     ending = [("grpc-status", str(grpc_code(error))), ("grpc-message", text)]
     if isinstance(error, Unsupported):
-        ending.append(("grpc-accept-encoding", ",".join(("identity", *_WINDOW_BITS))))
+        ending.append(("grpc-accept-encoding", ",".join(("identity", *WINDOW_BITS))))
     return headers.write(ending if opened else [(":status", "200"), ("content-type", "application/grpc"), *ending])
 
 
@@ -182,19 +181,9 @@ class Inbox:
         Unsupported
             If nobody knows how.
         """
-        bits = _WINDOW_BITS.get(self._encoding)
-        if bits is None:
-            raise Unsupported(f"grpc-encoding {self._encoding!r} is not offered: one of {', '.join(_WINDOW_BITS)}")
-        reader = zlib.decompressobj(wbits=bits)
-        try:
-            whole = reader.decompress(message, self._max_bytes)
-        except zlib.error as error:
-            raise InvalidRequest(f"a message is not {self._encoding}: {error}") from None
-        if not reader.eof or reader.unused_data:
-            raise InvalidRequest(
-                f"a message is not one whole {self._encoding} stream of at most {self._max_bytes} bytes"
-            )
-        return whole
+        if self._encoding not in WINDOW_BITS:
+            raise Unsupported(f"grpc-encoding {self._encoding!r} is not offered: one of {', '.join(WINDOW_BITS)}")
+        return decompress(message, self._encoding, self._max_bytes, "a message")
 
     def _begin(self, data: Buffer) -> None:
         flag, self._length = _PREFIX.unpack_from(data)

@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sonic.errors import InvalidRequest
+from sonic.server.decompression import WINDOW_BITS, decompress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WINDOW_BITS = {"gzip": 31, "deflate": 15}
-"""What zlib calls the codings that are offered."""
 
 _OWN_THREAD_BYTES = 1 << 16
 
@@ -29,38 +28,20 @@ def compress(parts: Sequence[Buffer], coding: str) -> bytes:
     return b"".join([*[writer.compress(part) for part in parts], writer.flush()])
 
 
-def decompress(content: Buffer, coding: str, max_bytes: int) -> bytes:
-    """Decompress a body.
-
-    Raises
-    ------
-    InvalidRequest
-        If it is not one whole stream, or holds more than `max_bytes`.
-    """
-    reader = zlib.decompressobj(wbits=WINDOW_BITS[coding])
-    try:
-        whole = reader.decompress(content, max_bytes)
-    except zlib.error as error:
-        raise InvalidRequest(f"the body is not {coding}: {error}") from None
-    if not reader.eof or reader.unused_data:
-        raise InvalidRequest(f"the body is not one whole {coding} stream of at most {max_bytes} bytes")
-    return whole
-
-
 async def plain(head: Head, body: memoryview, max_bytes: int) -> Buffer:
     """Return the body of a request as it was before it was compressed.
 
     Raises
     ------
     InvalidRequest
-        As :func:`decompress` does, or if its Content-Encoding is not offered.
+        As :func:`~sonic.server.decompression.decompress` does, or if its Content-Encoding is not offered.
     """
     coding = head.get(b"content-encoding").lower()
     if coding in ("", "identity"):
         return body
     if coding not in WINDOW_BITS:
         raise InvalidRequest(f"Content-Encoding {coding!r} is not offered: one of {', '.join(WINDOW_BITS)}")
-    return await off_loop(len(body), decompress, body, coding, max_bytes)
+    return await off_loop(len(body), decompress, body, coding, max_bytes, "the body")
 
 
 async def off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

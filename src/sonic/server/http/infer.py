@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import InvalidRequest, shown
 from sonic.protocol import http_codec
+from sonic.server.decompression import WINDOW_BITS
 from sonic.server.failures import without_frames
 from sonic.server.http.answer import JSON, Answer, refusal
-from sonic.server.http.compression import WINDOW_BITS, compress, off_loop, plain
+from sonic.server.http.compression import compress, off_loop, plain
 from sonic.server.http.exchange import explained
 from sonic.server.sharedmemory import PeerRegions
 

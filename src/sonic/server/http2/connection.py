@@ -387,13 +387,6 @@ class Connection(Generic[Head]):
         stream.outbox.clear()
         stream.queued_bytes = 0
 
-    def reset(self, stream: Stream, code: Error) -> None:
-        """Give a stream up."""
-        if not stream.closed:
-            self.out.append(frames.reset(stream.id, code))
-            self._forget(stream)
-            stream.owner = None
-
     def _send_on(self, stream: Stream) -> None:
         """Send of what waits as much as the peer takes."""
         out, outbox = self.out, stream.outbox
