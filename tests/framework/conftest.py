@@ -12,7 +12,7 @@ import pytest
 import uproot
 
 from sonic.framework import Chunk, EventRange, Mode, Workflow
-from sonic.framework.report import Ledger
+from sonic.framework.ledger import Ledger
 from sonic.framework.scheduler import Scheduler
 from sonic.framework.steps import steps
 from sonic.protocol.messages import ModelStatistics

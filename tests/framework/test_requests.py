@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonic.framework import EventRange, Mode
-from sonic.framework.report import Ledger
+from sonic.framework.ledger import Ledger
 from sonic.framework.requests import Call, Requests
 
 TIMEOUT_S = 20.0

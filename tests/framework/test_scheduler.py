@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from sonic.errors import DataError, ModuleError, OutputError, Unavailable
 from sonic.framework import Analyzer, Filter, Offload, OffloadFilter, Producer
+from sonic.framework.ledger import Ledger
 from sonic.framework.policy import OnError
-from sonic.framework.report import Failure, Ledger, Phase
+from sonic.framework.report import Failure, Phase
 
 TIMEOUT_S = 20.0
 

@@ -15,13 +15,14 @@ import msgspec
 
 from sonic.errors import ConfigError, OutputError
 from sonic.framework.finished import Harvest, Kept
+from sonic.framework.ledger import Ledger
 from sonic.framework.lifecycle import Lifecycle
 from sonic.framework.models import callees_of, connect, served_between, statistics, use_between
 from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, Target, choose
 from sonic.framework.policy import OnError
-from sonic.framework.report import SINK, SOURCE, Ledger, Report, Written
+from sonic.framework.report import SINK, SOURCE, Report, Written
 from sonic.framework.restart import open_journal
 from sonic.framework.scheduler import Scheduler
 from sonic.framework.sinks import open_sink

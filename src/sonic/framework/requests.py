@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sonic.framework.event import EventRange
+    from sonic.framework.ledger import Ledger
     from sonic.framework.offload import Callee
-    from sonic.framework.report import Ledger
 
 
 class Call:

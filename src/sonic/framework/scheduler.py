@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from sonic.framework.event import Chunk
     from sonic.framework.graph import Graph, ReadySet
+    from sonic.framework.ledger import Ledger
     from sonic.framework.offload import Callee, Mode
-    from sonic.framework.report import Ledger
     from sonic.framework.steps import Step
 
     # What a thread, by its number, executes. It returns what is to be done about it under the lock.
