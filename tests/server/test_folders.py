@@ -6,7 +6,7 @@ import pytest
 
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import parse
-from sonic.server.folders import model_folders, number, read_config, select
+from sonic.server.folders import model_folders, select
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,6 @@ def test_what_is_a_model(folder: Any) -> None:
         (folder.path / other).mkdir(parents=True)
     (folder.path / "g").touch()
     assert [path.name for path in model_folders(folder.path)] == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize(("text", "expected"), [("1", 1), ("10", 10), ("", -1), ("x", -1), ("\u0663", -1), ("-1", -1)])
-def test_versions_are_numbers(text: str, expected: int) -> None:
-    assert number(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -57,11 +52,3 @@ def test_a_version_that_is_missing_is_said(folder: Any, caplog: pytest.LogCaptur
 def test_a_model_without_any_version(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no version: expected a folder"):
         select(tmp_path, parse(""))
-
-
-def test_the_configuration_is_optional(folder: Any) -> None:
-    folder.add("a")
-    assert read_config(folder.path / "a") == parse("")
-    (folder.path / "a" / "config.pbtxt").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="cannot read"):
-        read_config(folder.path / "a")

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sonic.errors import InvalidRequest
+from sonic.errors import ConfigError, InvalidRequest
+from sonic.protocol.checksums import Checksum, write_checksums
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
+from sonic.protocol.modelfolder import digest
 from sonic.server.model import ServedModel
 from sonic.specs import DType
 
@@ -85,3 +87,40 @@ def test_requests_with_more_threads_go_alone(folder: Any, make_dense: Callable[.
     assert model.instances == 1
     assert not model.merges
     model.close()
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA256"])
+def test_a_file_that_is_not_what_its_checksum_says_is_not_loaded(algorithm: str, folder: Any) -> None:
+    file = folder.onnx("a")
+    config, path = file.parents[1] / "config.pbtxt", "1/model.onnx"
+    config.write_text(write_checksums("", [Checksum(algorithm, path, good := digest(file, algorithm))]))
+    served(folder, "a").close()
+    weights = bytearray(file.read_bytes())
+    weights[len(weights) // 2] ^= 1
+    file.write_bytes(weights)
+    bad = digest(file, algorithm)
+    with pytest.raises(ConfigError) as caught:
+        served(folder, "a")
+    assert str(caught.value) == (
+        f"model 'a' version 1 cannot be loaded: file '1/model.onnx' has {algorithm} {bad}, "
+        f"expected {good} by config.pbtxt"
+    )
+
+
+def test_a_version_answers_for_its_own_files_and_for_the_model_s(folder: Any) -> None:
+    file = folder.onnx("a")
+    config = file.parents[1] / "config.pbtxt"
+    config.write_text(write_checksums("", [Checksum("MD5", "2/model.onnx", "0" * 32)]))
+    served(folder, "a").close()
+    config.write_text(write_checksums("", [Checksum("MD5", "table.bin", "0" * 32)]))
+    with pytest.raises(ConfigError, match=r"cannot read .*table\.bin"):
+        served(folder, "a")
+
+
+def test_a_checksum_that_is_none_is_refused(folder: Any) -> None:
+    config = folder.onnx("a").parents[1] / "config.pbtxt"
+    config.write_text(
+        'model_repository_agents { agents { name: "checksum" parameters { key: "CRC:1/model.onnx" value: "1" } } }'
+    )
+    with pytest.raises(ConfigError, match="'CRC:1/model.onnx': expected MD5:PATH or SHA256:PATH"):
+        served(folder, "a")

@@ -1,4 +1,4 @@
-"""The folders of models, in Triton's layout: what is there, and which versions of it are to be served. Only read."""
+"""The folders of a repository: which models are there, and which versions of them are to be served. Only read."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
-from sonic.protocol.modelconfig import parse
-from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.protocol.modelfolder import CONFIG_NAME, version_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-log = logging.getLogger("sonic.server")
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
 
-CONFIG_NAME = "config.pbtxt"
+log = logging.getLogger("sonic.server")
 
 
 def model_folders(folder: Path) -> list[Path]:
@@ -39,38 +38,6 @@ def model_folders(folder: Path) -> list[Path]:
         raise ConfigError(f"no model repository {folder}") from None
     except OSError as error:
         raise ConfigError(f"cannot read model repository {folder}: {error.strerror}") from error
-
-
-def version_folders(folder: Path) -> dict[int, Path]:
-    """Return the versions of a model and their folders."""
-    return {
-        number(path.name): path
-        for path in sorted(folder.iterdir())
-        if number(path.name) > 0 and str(number(path.name)) == path.name and path.is_dir()
-    }
-
-
-def number(version: str) -> int:
-    """Return a version as a number; -1 if it is none."""
-    return int(version) if version.isascii() and version.isdecimal() else -1
-
-
-def read_config(folder: Path) -> ModelConfig:
-    """Return a model's configuration as it is written; empty if there is none.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read.
-    """
-    path = folder / CONFIG_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ModelConfig()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
-    return parse(text, str(path))
 
 
 def select(folder: Path, config: ModelConfig) -> dict[str, Path]:

@@ -10,8 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
+from sonic.protocol.checksums import read_checksums
 from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import check_filename, to_spec
+from sonic.protocol.modelfolder import mismatches
 from sonic.protocol.parameters import priority_of
 from sonic.server.backends.base import LoadContext, backend_for
 from sonic.server.cache import key_of
@@ -119,6 +121,7 @@ class ServedModel:
 
     def _load(self, context: LoadContext, default_max_batch: int, max_queue: int, budget: Budget | None) -> None:
         check_filename(context.config)
+        _verify(context)
         kind, backend_class = backend_for(context.config, context.folder)
         self._backend = backend = backend_class(context)
         config = copy.deepcopy(context.config)
@@ -240,6 +243,13 @@ class ServedModel:
         if idle and self._backend is not None:
             self._backend.close()
             self._backend = None
+
+
+def _verify(context: LoadContext) -> None:
+    """Check the version's files against their checksums, as Triton's agent does: before anything is opened."""
+    checksums = [each for each in read_checksums(context.config) if each.concerns(context.version)]
+    for line in mismatches(context.folder.parent, checksums):
+        raise ConfigError(line)
 
 
 def _reshapes(tensors: Iterable[ModelInput | ModelOutput]) -> dict[str, tuple[int, ...]]:

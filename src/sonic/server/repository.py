@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.protocol.modelfolder import read_config
 from sonic.server.budget import Budget, default_queue_bytes
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
-from sonic.server.folders import model_folders, read_config, select
+from sonic.server.folders import model_folders, select
 from sonic.server.limits import available_cores
 from sonic.server.memory import give_back
 from sonic.server.model import ServedModel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ModelNotFound, Unavailable
 from sonic.protocol.messages import ModelStatus
-from sonic.server.folders import number
+from sonic.protocol.modelfolder import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
