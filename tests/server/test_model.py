@@ -122,5 +122,5 @@ def test_a_checksum_that_is_none_is_refused(folder: Any) -> None:
     config.write_text(
         'model_repository_agents { agents { name: "checksum" parameters { key: "CRC:1/model.onnx" value: "1" } } }'
     )
-    with pytest.raises(ConfigError, match="'CRC:1/model.onnx': expected MD5:PATH or SHA256:PATH"):
+    with pytest.raises(ConfigError, match=r"'CRC:1/model.onnx': expected MD5:PATH or SHA256:PATH"):
         served(folder, "a")

@@ -23,10 +23,12 @@ from google.protobuf import text_format
 
 from sonic.errors import ConfigError, shown
 from sonic.protocol.modelconfig import parse
-from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelRepositoryAgents
+from sonic.protocol.proto.model_config_pb2 import ModelRepositoryAgents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
 
 AGENT = "checksum"
 """Name of the agent among a configuration's ``model_repository_agents``."""

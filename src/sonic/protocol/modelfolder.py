@@ -12,21 +12,21 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, DataError
 from sonic.protocol.modelconfig import parse
-from sonic.protocol.proto.model_config_pb2 import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from sonic.protocol.checksums import Checksum
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
 
 CONFIG_NAME = "config.pbtxt"
 
-_MAKE = {"MD5": partial(hashlib.md5, usedforsecurity=False), "SHA256": hashlib.sha256}
+_MAKE: dict[str, Any] = {"MD5": partial(hashlib.md5, usedforsecurity=False), "SHA256": hashlib.sha256}
 
 
 def number(version: str) -> int:
@@ -118,4 +118,5 @@ def mismatches(folder: Path, checksums: Iterable[Checksum]) -> Iterator[str]:
             yield f"checksum {checksum.key!r}: {error}"
             continue
         if found != checksum.digest:
-            yield f"file {checksum.path!r} has {checksum.algorithm} {found}, expected {checksum.digest} by {CONFIG_NAME}"
+            has = f"file {checksum.path!r} has {checksum.algorithm} {found}"
+            yield f"{has}, expected {checksum.digest} by {CONFIG_NAME}"
