@@ -285,6 +285,39 @@ def test_unordered_chunks_are_written_as_they_are_done(scheduler_of, manual_mode
     assert written[-1] == 0
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_source_that_has_nothing_yet_holds_no_thread(scheduler_of, manual_model, number_chunks, start, early):
+    model, there, seen = manual_model(), number_chunks(3), []
+    asked = threading.Semaphore(0)
+    scheduler = scheduler_of(Double(), model=model, threads=1)
+
+    def chunks():
+        yield there[0]
+        if early:  # told between the question and the answer
+            scheduler.more()
+        asked.release()
+        yield None
+        yield there[1]
+        asked.release()
+        yield None
+        yield there[2]
+
+    running = start(scheduler, chunks(), lambda chunk: seen.append(chunk.where.index))
+    model.wait_for(1)
+    assert asked.acquire(timeout=20)
+    model.answer(0)  # the one thread is free for it
+    if not early:
+        scheduler.more()
+    model.wait_for(2)
+    assert asked.acquire(timeout=20)
+    model.answer(1)
+    scheduler.more()
+    model.wait_for(3)
+    model.answer(2)
+    running.finish()
+    assert seen == [0, 1, 2]
+
+
 def test_a_slow_sink_holds_the_source_back(scheduler_of, number_chunks, start):
     ahead, release, begun = threading.Event(), threading.Event(), []
 
@@ -481,7 +514,7 @@ def test_ctrl_c_ends_the_run_and_cancels_requests(scheduler_of, manual_model, nu
 
     model.submit = interrupt
     scheduler = scheduler_of(Double(), model=model, mode=mode, threads=2)
-    scheduler._over = Over()
+    scheduler._workers.over = Over()
     with pytest.raises(KeyboardInterrupt):
         scheduler.run(number_chunks(9), lambda chunk: None)
     assert all(future.cancelled() for _, future in model.calls)

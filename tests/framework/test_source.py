@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.server
+import pickle
 import re
 import threading
 
@@ -262,3 +263,33 @@ def test_chunks_that_are_done_are_left_out(events_file):
         assert others == [chunk for chunk in every if chunk[0].index not in done]
         assert list(source.chunks(range(14))) == []
     assert [where.index for where, _ in every] == list(range(14))
+
+
+def test_spans_are_neighbouring_chunks_that_are_not_done(events_file):
+    files = [events_file(10, name="a.root"), events_file(4, name="b.root", seed=2)]
+    with TreeSource(files, chunk_size=3, repeat=2) as source:
+        source.require(["x"], [])
+        assert [(span.visit, span.first, span.stop) for span in source.spans()] == [
+            *((0, 0, 4), (1, 4, 6), (2, 6, 10), (3, 10, 12))
+        ]
+        spans = list(source.spans(done={1, 4, 5, 9}))
+        assert [(span.visit, span.base, span.first, span.stop) for span in spans] == [
+            *((0, 0, 0, 1), (0, 0, 2, 4), (2, 6, 6, 9), (3, 10, 10, 12))
+        ]
+        assert [len(span) for span in spans] == [1, 2, 3, 2]
+        assert [source.where(span) for span in spans[:2]] == ["a.root entries 0:3", "a.root entries 6:10"]
+        assert [str(chunk.where) for chunk in source.read(spans[1])] == [
+            *("chunk 2, a.root entries 6:9", "chunk 3, a.root entries 9:10")
+        ]
+
+
+def test_what_is_known_of_the_files_can_be_sent_to_another_process(events_file):
+    with TreeSource([events_file(10)], chunk_size=3) as source:
+        source.require(["x"], [])
+        next(source.chunks())  # a file is open
+        copy = pickle.loads(pickle.dumps(source))
+        with copy:
+            assert [chunk.view(["x"]).x.to_list() for chunk in copy.chunks()] == [
+                *([0, 1, 2], [3, 4, 5], [6, 7, 8], [9])
+            ]
+        assert copy.chunks_at_once == source.chunks_at_once > 1000

@@ -10,11 +10,9 @@ One lock guards all state. Modules, the source and the sink are called without i
 
 from __future__ import annotations
 
-import threading
 import time
 from functools import partial
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ModuleError, one_line
 from sonic.framework.offload import tensor_bytes
@@ -22,6 +20,7 @@ from sonic.framework.policy import OnError
 from sonic.framework.report import Failure, Phase
 from sonic.framework.requests import Call, Requests
 from sonic.framework.steps import OffloadStep
+from sonic.framework.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,12 +31,8 @@ if TYPE_CHECKING:
     from sonic.framework.offload import Callee, Mode
     from sonic.framework.steps import Step
 
-    # What a thread, by its number, executes. It returns what is to be done about it under the lock.
-    Action = Callable[[int], Callable[[], None]]
 
-
-_SIGNALS_S = 1.0
-"""How often the thread that waits looks up: a signal that comes just as it begins to wait would not wake it."""
+_END: Any = object()
 
 
 class Flight:
@@ -99,40 +94,34 @@ class Scheduler:
         self._offloads = {i: step for i, step in enumerate(self._steps) if isinstance(step, OffloadStep)}
         self._ledger = ledger
         self._source, self._sink = len(self._steps), len(self._steps) + 1  # their accounts in the ledger
-        self._threads = threads
         self._ahead = streams + (streams if window is None else window)
         self._on_error = on_error or OnError()
         self._ordered = ordered
         self._clock = clock
         self._cpu_clock = cpu_clock
 
-        self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
-        self._idle = 0
-        self._heap: list[tuple[int, int, int, Action | Flight]] = []
-        self._pushed = 0
         self._free = list(range(streams))[::-1]
-        self._reading = self._fresh = self._exhausted = self._writing = False
+        self._reading = self._fresh = self._exhausted = self._writing = self._waiting = False
+        self._told = 0  # how often there was said to be more
         self._begun = self._written = 0  # chunks read, chunks written
         self._finished: dict[int, Flight] = {}
-        self._error: BaseException | None = None
-        self._over = threading.Event()
+        self._workers = Workers(threads, ledger, clock, self._give_up)
         self._requests = Requests(
             {i: callees[step.name] for i, step in self._offloads.items()},
             {i: modes[step.name] for i, step in self._offloads.items()},
             {i: step.name for i, step in self._offloads.items()},
             ledger,
-            self._lock,
+            self._workers.lock,
             clock,
         )
 
-    def run(self, chunks: Iterable[Chunk], write: Callable[[Chunk], None]) -> None:
+    def run(self, chunks: Iterable[Chunk | None], write: Callable[[Chunk], None]) -> None:
         """Run all chunks, and return when the last one is written.
 
         Parameters
         ----------
-        chunks : iterable of Chunk
-            Taken one after another, by one thread at a time.
+        chunks : iterable of Chunk or None
+            Taken one after another, by one thread at a time. None: there may be more later, which :meth:`more` tells.
         write : callable
             Called with each chunk in turn, by one thread at a time.
 
@@ -143,109 +132,51 @@ class Scheduler:
         SonicError
             Whatever `chunks` and `write` raise.
         """
-        self._chunks: Iterator[Chunk] = iter(chunks)
+        self._chunks: Iterator[Chunk | None] = iter(chunks)
         self._write = write
-        workers = [
-            threading.Thread(target=self._work, args=(number,), name=f"sonic-worker-{number}", daemon=True)
-            for number in range(self._threads)
-        ]
-        with self._lock:
+        with self._workers.lock:
             self._read_on()
         try:
-            self._requests.start()
-            for thread in workers:
-                thread.start()
-            while not self._over.wait(_SIGNALS_S):
-                pass
-        except BaseException as error:  # Ctrl-C: give up everything, then let it pass
-            self._abort(error)
-            raise
+            self._workers.run(self._requests.start)
         finally:
-            for thread in workers:
-                if thread.ident is not None:
-                    thread.join()
             self._requests.join()
-        if self._error is not None:
-            raise self._error
 
-    # Threads
+    def more(self) -> None:
+        """Note that `chunks` has something again, after it gave None. From any thread."""
+        with self._workers.lock:
+            self._told += 1
+            self._waiting = False
+            self._read_on()
+            self._workers.wake()
 
-    def _work(self, worker: int) -> None:
-        settle: list[Callable[[], None]] = []  # at most one: handed over, so that nothing else holds on to it
-        try:
-            while (action := self._exchange(settle)) is not None:
-                settle.append(action(worker))
-                action = None  # an idle thread holds no chunk
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that called run()
-            self._abort(error)
-
-    def _exchange(self, settle: list[Callable[[], None]]) -> Action | None:
-        """Book what has been done and take what is to be done next; None at the end."""
-        with self._lock:
-            now_ns = self._clock()
-            was_busy = bool(settle)
-            if settle and not self._over.is_set():
-                settle[0]()
-            settle.clear()
-            while not self._heap or self._over.is_set():
-                if was_busy:
-                    self._ledger.busy(now_ns, -1)
-                    was_busy = False
-                if self._over.is_set():
-                    return None
-                self._idle += 1
-                self._wake.wait()
-                self._idle -= 1
-            if not was_busy:
-                self._ledger.busy(self._clock(), +1)
-            action = heappop(self._heap)[-1]
-            while isinstance(action, Flight):
-                self._begin(action)
-                action = heappop(self._heap)[-1]
-            if self._heap and self._idle:
-                self._wake.notify(len(self._heap))
-            return action
-
-    def _push(self, urgency: int, index: int, action: Action | Flight) -> None:
-        """Make something ready (lock held). Lower urgency goes first, then lower index."""
-        self._pushed += 1
-        heappush(self._heap, (urgency, index, self._pushed, action))
-
-    def _abort(self, error: BaseException) -> None:
-        """Give up: the first error stays, requests on their way are cancelled, threads end."""
-        with self._lock:
-            if self._error is None and not self._over.is_set():
-                self._error = error
-            self._heap.clear()
-            self._end()
+    def _give_up(self) -> None:
         self._requests.give_up()
-
-    def _end(self) -> None:
-        self._over.set()
-        self._wake.notify_all()
 
     # Chunks: read, finish, write
 
     def _read_on(self) -> None:
         """Read another chunk if there is room and none waits to be begun (lock held)."""
-        if self._exhausted or self._reading or self._fresh:
+        if self._exhausted or self._reading or self._fresh or self._waiting:
             return
         if not self._free or self._begun - self._written >= self._ahead:
             return
         self._reading = True
-        self._push(len(self._steps) + 1, self._begun, partial(self._read, self._free.pop()))
+        self._workers.push(len(self._steps) + 1, self._begun, partial(self._read, self._free.pop()))
 
     def _read(self, stream: int, worker: int) -> Callable[[], None]:
+        told = self._told
         start_ns, cpu_ns = self._clock(), self._cpu_clock()
-        chunk = next(self._chunks, None)
+        chunk = next(self._chunks, _END)
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
 
         def settle() -> None:
             self._reading = False
-            if chunk is None:
-                self._exhausted = True
+            if chunk is None or chunk is _END:
                 self._free.append(stream)
+                self._exhausted = chunk is _END
+                self._waiting = chunk is None and told == self._told
                 self._end_if_over()
+                self._read_on()
                 return
             flight = Flight(chunk, self._begun, stream, self._graph.start())
             self._begun += 1
@@ -255,7 +186,7 @@ class Scheduler:
             self._ledger.worked(self._source, Phase.RUN, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
             if self._steps:
                 self._fresh = True
-                self._push(len(self._steps) + 2, flight.index, flight)
+                self._workers.push_opening(len(self._steps) + 2, flight.index, partial(self._begin, flight))
             else:
                 self._finish(flight)
 
@@ -283,7 +214,7 @@ class Scheduler:
         if following in self._finished:
             self._writing = True
             flight = self._finished.pop(following)
-            self._push(-1, flight.index, partial(self._put, flight))
+            self._workers.push(-1, flight.index, partial(self._put, flight))
 
     def _put(self, flight: Flight, worker: int) -> Callable[[], None]:
         start_ns, cpu_ns = self._clock(), self._cpu_clock()
@@ -305,7 +236,7 @@ class Scheduler:
 
     def _end_if_over(self) -> None:
         if self._exhausted and self._written == self._begun:
-            self._end()
+            self._workers.end()
 
     # Modules
 
@@ -316,7 +247,7 @@ class Scheduler:
 
     def _make_ready(self, flight: Flight, i: int) -> None:
         action = self._acquire if i in self._offloads else self._run
-        self._push(flight.ready.remaining, flight.index, partial(action, flight, i))
+        self._workers.push(flight.ready.remaining, flight.index, partial(action, flight, i))
 
     def _done(self, flight: Flight, i: int) -> None:
         """Note that a module is done with a chunk, and make ready what waited for it (lock held)."""
@@ -400,9 +331,8 @@ class Scheduler:
 
     def _resume(self, flight: Flight, call: Call) -> None:
         """Make the second half of an offload ready (lock held)."""
-        self._push(flight.ready.remaining, flight.index, partial(self._produce, flight, call))
-        if self._idle:
-            self._wake.notify()
+        self._workers.push(flight.ready.remaining, flight.index, partial(self._produce, flight, call))
+        self._workers.wake()
 
     def _produce(self, flight: Flight, call: Call, worker: int) -> Callable[[], None]:
         i = call.i

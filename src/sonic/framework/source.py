@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +27,29 @@ if TYPE_CHECKING:
 # What is read at once, in memory. Baskets are decompressed whole, so reading chunk by chunk would repeat that work.
 BLOCK_BYTES = 16 << 20
 _OPENERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Neighbouring chunks of one file.
+
+    Parameters
+    ----------
+    visit : int
+        Number of the :class:`FileRange` that they are a part of.
+    base : int
+        Number of that one's first chunk in the job.
+    first, stop : int
+        Numbers of the chunks in the job, `stop` excluded.
+    """
+
+    visit: int
+    base: int
+    first: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.first
 
 
 class TreeSource:
@@ -81,6 +104,7 @@ class TreeSource:
         self._optional: tuple[str, ...] = ()
         self._open_path = ""
         self._opened: Any = None
+        self._at_once: dict[str, int] = {}
         self._schemas: dict[frozenset[str], frozenset[str]] = {}
         for file in self.files:
             with _reading(file):
@@ -122,9 +146,10 @@ class TreeSource:
                     raise DataError(f"{where} has no branch {name!r}{similar(name, available)}")
         self._required = tuple(dict.fromkeys(names))
         self._optional = tuple(name for name in dict.fromkeys(optional) if name not in self._required)
+        self._at_once.clear()
 
-    def chunks(self, done: Collection[int] = ()) -> Iterator[Chunk]:
-        """Read the events.
+    def spans(self, done: Collection[int] = ()) -> Iterator[Span]:
+        """Say what there is to read, in order: neighbouring chunks of one file together.
 
         Parameters
         ----------
@@ -133,30 +158,58 @@ class TreeSource:
 
         Yields
         ------
+        Span
+            Of one chunk at least in all, unless it is left out: if there are no events, a chunk of none.
+        """
+        index = 0
+        for visit in range(len(self._pieces) * (self._repeat if self.events else 1)):
+            count = self._count(visit)
+            if not done:
+                yield Span(visit, index, index, index + count)
+                index += count
+                continue
+            wanted = (number for number in range(index, index + count) if number not in done)
+            for _, run in groupby(enumerate(wanted), lambda place: place[1] - place[0]):
+                numbers = [number for _, number in run]
+                yield Span(visit, index, numbers[0], numbers[-1] + 1)
+            index += count
+
+    def read(self, span: Span) -> Iterator[Chunk]:
+        """Read the events of neighbouring chunks.
+
+        Yields
+        ------
         Chunk
-            At least one, unless it is left out: if there are no events, a chunk of none, whose columns have their types
-            all the same.
+            One of no events has columns of the right types all the same.
 
         Raises
         ------
         DataError
             If a file cannot be read after all.
         """
-        index = 0
-        for visit in range(len(self._pieces) * (self._repeat if self.events else 1)):
-            piece, size = self.visit(visit), self._chunk_size
-            count = max(1, -(-len(piece) // size))
-            wanted = (number for number in range(count) if index + number not in done)
-            # Neighbours together: what lies between is not read.
-            for _, run in groupby(enumerate(wanted), lambda place: place[1] - place[0]):
-                numbers = [number for _, number in run]
-                begin, end = piece.start + size * numbers[0], piece.start + size * (numbers[-1] + 1)
-                for start, stop, block in self._blocks(replace(piece, start=begin, stop=min(end, piece.stop))):
-                    for first in range(start, max(stop, start + 1), size):
-                        number = index + (first - piece.start) // size
-                        last = min(first + size, stop)
-                        yield Chunk(EventRange(number, piece.file, first, last, visit), block, first - start)
-            index += count
+        piece, size = self.visit(span.visit), self._chunk_size
+        begin, end = (piece.start + size * (number - span.base) for number in (span.first, span.stop))
+        for start, stop, block in self._blocks(replace(piece, start=begin, stop=min(end, piece.stop))):
+            for first in range(start, max(stop, start + 1), size):
+                number = span.base + (first - piece.start) // size
+                last = min(first + size, stop)
+                yield Chunk(EventRange(number, piece.file, first, last, span.visit), block, first - start)
+
+    def chunks(self, done: Collection[int] = ()) -> Iterator[Chunk]:
+        """Read all events, chunks that are done left out; see :meth:`spans` and :meth:`read`."""
+        for span in self.spans(done):
+            yield from self.read(span)
+
+    @property
+    def chunks_at_once(self) -> int:
+        """About how many chunks of the first file that is read are read in one go."""
+        return self._chunks_at_once(self._pieces[0].file)
+
+    def where(self, span: Span) -> str:
+        """Say which events a span has, for messages."""
+        piece = self.visit(span.visit)
+        start, stop = (piece.start + self._chunk_size * (number - span.base) for number in (span.first, span.stop))
+        return str(replace(piece, start=start, stop=min(stop, piece.stop)))
 
     def visit(self, number: int) -> FileRange:
         """Return what is read of a file, by its number among all files that are read, repeats included."""
@@ -171,18 +224,33 @@ class TreeSource:
 
     def _blocks(self, piece: FileRange) -> Iterator[tuple[int, int, dict[str, Content]]]:
         """Read a piece, a block at a time: first entry, one past the last, and the columns."""
-        tree = self._tree_of(piece.file)
-        available = self.branches[piece.file]
-        names = [name for name in (*self._required, *self._optional) if name in available]
-        with _reading(piece.file):
-            bytes_per_event = sum(tree[name].uncompressed_bytes for name in names) / max(1, tree.num_entries)
-        chunks_at_once = int(self._block_bytes / max(bytes_per_event, 1e-3) / self._chunk_size)
-        size = self._chunk_size * max(1, chunks_at_once)
+        tree, names = self._tree_of(piece.file), self._wanted(piece.file)
+        size = self._chunk_size * self._chunks_at_once(piece.file)
         for start in range(piece.start, max(piece.stop, piece.start + 1), size):
             stop = min(start + size, piece.stop)
             with _reading(piece.file):
                 arrays = tree.arrays(names, entry_start=start, entry_stop=stop, how=dict) if names else {}
             yield start, stop, {name: array.layout for name, array in arrays.items()}
+
+    def _wanted(self, file: str) -> list[str]:
+        available = self.branches[file]
+        return [name for name in (*self._required, *self._optional) if name in available]
+
+    def _count(self, visit: int) -> int:
+        return max(1, -(-len(self.visit(visit)) // self._chunk_size))
+
+    def _chunks_at_once(self, file: str) -> int:
+        if file not in self._at_once:
+            tree = self._tree_of(file)
+            with _reading(file):
+                size_bytes = sum(tree[name].uncompressed_bytes for name in self._wanted(file))
+            bytes_per_event = max(size_bytes / max(1, tree.num_entries), 1e-3)
+            self._at_once[file] = max(1, int(self._block_bytes / bytes_per_event / self._chunk_size))
+        return self._at_once[file]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is known of the files goes to another process, the one that is open does not.
+        return self.__dict__ | {"_opened": None, "_open_path": ""}
 
     def _tree_of(self, file: str) -> Any:
         """Tree of a file, which stays open until another is needed."""
