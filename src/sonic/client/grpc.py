@@ -18,6 +18,7 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from sonic.protocol.form import Placement
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.specs import ModelSpec
 
@@ -90,15 +91,15 @@ class GrpcTransport:
         """Scheme and address, for messages."""
         return self._url
 
-    def submit(self, request: InferRequest) -> Future[InferResponse]:
+    def submit(self, request: InferRequest, placement: Placement | None = None) -> Future[InferResponse]:
         """Send a request and return at once; an error is in the future."""
         promise: Promise[InferResponse] = Promise()
         try:
-            call = self._start(self._infer, grpc_codec.request_to_wire(request), request.timeout_s)
+            call = self._start(self._infer, grpc_codec.request_to_wire(request, placement), request.timeout_s)
         except InferenceError as error:
             promise.reject(error)
             return promise
-        call.add_done_callback(lambda ended: self._receive(ended, promise))
+        call.add_done_callback(lambda ended: self._receive(ended, promise, placement))
         promise.on_end(lambda ended: call.cancel() if ended.cancelled() else None)
         return promise
 
@@ -113,6 +114,12 @@ class GrpcTransport:
         except Unsupported:  # an extension that not every server has
             config = ModelConfig()
         return records.spec_from_wire(metadata, config, version)
+
+    def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:
+        """Fetch a model's configuration (ModelConfig)."""
+        request = pb.ModelConfigRequest(name=model, version=version)
+        config: ModelConfig = self._call(self._stub.ModelConfig, request, timeout_s).config
+        return config
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
         """Every model version that the server knows of (RepositoryIndex)."""
@@ -132,6 +139,16 @@ class GrpcTransport:
             return bool(self._call(self._stub.ServerReady, pb.ServerReadyRequest(), timeout_s).ready)
         except InferenceError:
             return False
+
+    def register(self, name: str, key: str, byte_size: int, timeout_s: float | None = None) -> None:
+        """Have the server map shared memory under a name (SystemSharedMemoryRegister)."""
+        request = pb.SystemSharedMemoryRegisterRequest(name=name, key=key, byte_size=byte_size)
+        self._call(self._stub.SystemSharedMemoryRegister, request, timeout_s)
+
+    def unregister(self, name: str, timeout_s: float | None = None) -> None:
+        """Have the server forget it (SystemSharedMemoryUnregister)."""
+        request = pb.SystemSharedMemoryUnregisterRequest(name=name)
+        self._call(self._stub.SystemSharedMemoryUnregister, request, timeout_s)
 
     def close(self) -> None:
         """Release the connection. Requests in flight end in Cancelled."""
@@ -153,9 +170,10 @@ class GrpcTransport:
         except (grpc.RpcError, grpc.FutureCancelledError):
             raise self._translated(call) from None
 
-    def _receive(self, call: Any, promise: Promise[InferResponse]) -> None:
+    def _receive(self, call: Any, promise: Promise[InferResponse], placement: Placement | None) -> None:
         try:
-            promise.resolve(grpc_codec.response_from_wire(call.result()))
+            regions = None if placement is None else placement.regions
+            promise.resolve(grpc_codec.response_from_wire(call.result(), regions))
         except (grpc.RpcError, grpc.FutureCancelledError):
             promise.reject(self._translated(call))
         except Exception as error:  # noqa: BLE001 - becomes the future's error

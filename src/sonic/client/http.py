@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
+    from sonic.protocol.form import Placement
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.specs import ModelSpec
 
 _CONNECTED = tuple(f"connection.{how}.complete" for how in ("connect_tcp", "connect_unix_socket", "start_tls"))
@@ -103,14 +105,14 @@ class HttpTransport:
         """Scheme and address, for messages."""
         return self._url
 
-    def submit(self, request: InferRequest) -> Future[InferResponse]:
+    def submit(self, request: InferRequest, placement: Placement | None = None) -> Future[InferResponse]:
         """Send a request and return at once; an error is in the future."""
         promise: Promise[InferResponse] = Promise()
         until_s = None if request.timeout_s is None else monotonic() + request.timeout_s
         with self._lock:
             self._in_flight.add(promise)
         promise.on_end(self._in_flight.discard)
-        if not self._workers.run(lambda: self._serve(request, until_s, promise)):
+        if not self._workers.run(lambda: self._serve(request, until_s, promise, placement)):
             promise.reject(Cancelled(f"{self._url}: the connection is closed"))
         return promise
 
@@ -124,6 +126,12 @@ class HttpTransport:
         except (ModelNotFound, Unsupported):  # an extension that not every server has
             config = b"{}"
         return http_codec.spec_from_wire(metadata, config, version)
+
+    def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:
+        """Fetch a model's configuration (config)."""
+        return http_codec.config_from_wire(
+            self._call("GET", f"{_model_path(model, version)}/config", timeout_s).content
+        )
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
         """Every model version that the server knows of (repository index)."""
@@ -145,6 +153,15 @@ class HttpTransport:
             return False
         return True
 
+    def register(self, name: str, key: str, byte_size: int, timeout_s: float | None = None) -> None:
+        """Have the server map shared memory under a name."""
+        document = http_codec.encode({"key": key, "offset": 0, "byte_size": byte_size})
+        self._call("POST", f"/v2/systemsharedmemory/region/{quote(name, safe='')}/register", timeout_s, document)
+
+    def unregister(self, name: str, timeout_s: float | None = None) -> None:
+        """Have the server forget it."""
+        self._call("POST", f"/v2/systemsharedmemory/region/{quote(name, safe='')}/unregister", timeout_s, b"{}")
+
     def close(self) -> None:
         """Release the connections. Requests in flight end in Cancelled."""
         with self._lock:
@@ -159,16 +176,22 @@ class HttpTransport:
                 connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
         self._client.close()
 
-    def _serve(self, request: InferRequest, until_s: float | None, promise: Promise[InferResponse]) -> None:
+    def _serve(
+        self,
+        request: InferRequest,
+        until_s: float | None,
+        promise: Promise[InferResponse],
+        placement: Placement | None,
+    ) -> None:
         if promise.ended:
             return
         try:
-            promise.resolve(self._infer(request, until_s))
+            promise.resolve(self._infer(request, until_s, placement))
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             promise.reject(as_inference_error(error))
 
-    def _infer(self, request: InferRequest, until_s: float | None) -> InferResponse:
-        body, header_length = http_codec.request_to_wire(request)
+    def _infer(self, request: InferRequest, until_s: float | None, placement: Placement | None) -> InferResponse:
+        body, header_length = http_codec.request_to_wire(request, placement)
         headers = {http_codec.HEADER_LENGTH: str(header_length), "Content-Type": "application/octet-stream"}
         if self._compression:
             body = _COMPRESS[self._compression](body)
@@ -181,7 +204,8 @@ class HttpTransport:
             headers,
         )
         length = answer.headers.get(http_codec.HEADER_LENGTH)
-        return http_codec.response_from_wire(answer.content, int(length) if length and length.isdecimal() else None)
+        head_bytes = int(length) if length and length.isdecimal() else None
+        return http_codec.response_from_wire(answer.content, head_bytes, placement)
 
     def _left_s(self, until_s: float | None) -> float | None:
         left_s = None if until_s is None else until_s - monotonic()

@@ -31,6 +31,12 @@ class Span:
     offset: int
     byte_size: int
 
+    def parameters(self, byte_size: int | None = None) -> dict[str, Parameter]:
+        """Return the parameters by which a message says that a tensor is there, of so many bytes if not of all."""
+        size = self.byte_size if byte_size is None else byte_size
+        said: dict[str, Parameter] = {REGION: self.region, BYTE_SIZE: size}
+        return {**said, OFFSET: self.offset} if self.offset else said
+
 
 class Regions(Protocol):
     """The regions that one peer may name in its messages."""
@@ -55,6 +61,23 @@ class Place:
 
     span: Span
     memory: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Which tensors of a request and of its answer travel in shared memory: the client's half.
+
+    Parameters
+    ----------
+    inputs, outputs : mapping of str to Span
+        By name. Inputs lie there before the request is sent; an output is to have no more bytes than its span.
+    regions : Regions
+        From which outputs are read.
+    """
+
+    inputs: Mapping[str, Span]
+    outputs: Mapping[str, Span]
+    regions: Regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +125,7 @@ class Form:
                 f"{place.span.region!r} has {place.span.byte_size}"
             )
         place.memory[: source.nbytes] = source
-        parameters: dict[str, Parameter] = {REGION: place.span.region, BYTE_SIZE: source.nbytes}
-        return {**parameters, OFFSET: place.span.offset} if place.span.offset else parameters
+        return place.span.parameters(source.nbytes)
 
 
 PLAIN = Form()

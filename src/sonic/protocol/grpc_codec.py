@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from sonic.protocol.form import Form, Regions, Span
+    from sonic.protocol.form import Form, Placement, Regions, Span
     from sonic.protocol.messages import Parameter
     from sonic.protocol.tensors import Buffer
 
-_RAW_INPUTS = 7
-_RAW_OUTPUTS = 6
+RAW_INPUTS, RAW_OUTPUTS = 7, 6
+"""Numbers of the fields that hold raw tensors."""
 
 FINAL = "triton_final_response"
 """Parameter of a response in a stream: whether its request has no further one."""
@@ -57,8 +57,8 @@ _CONTENTS = {
 # ---- inference ------------------------------------------------------------------------------------------------------
 
 
-def request_to_wire(request: InferRequest) -> bytes:
-    """Serialise a ModelInferRequest.
+def request_to_wire(request: InferRequest, placement: Placement | None = None) -> bytes:
+    """Serialise a ModelInferRequest; of tensors that have a place in shared memory, the place.
 
     Raises
     ------
@@ -67,12 +67,20 @@ def request_to_wire(request: InferRequest) -> bytes:
     """
     message = pb.ModelInferRequest(model_name=request.model, model_version=request.version, id=request.id)
     _write_parameters(message.parameters, put_timeout_s(request.parameters, request.timeout_s))
-    raw = [_describe(message.inputs, name, array, request.dtype(name)) for name, array in request.inputs.items()]
+    raw: list[Buffer] = []
+    for name, array in request.inputs.items():
+        if placement is not None and name in placement.inputs:
+            described = message.inputs.add(name=name, datatype=request.dtype(name).name, shape=array.shape)
+            _write_parameters(described.parameters, placement.inputs[name].parameters())
+        else:
+            raw.append(_describe(message.inputs, name, array, request.dtype(name)))
     for name in request.outputs:
         output = message.outputs.add(name=name)
         if name in request.classes:
             output.parameters[CLASSES].int64_param = request.classes[name]
-    return join_raw(message.SerializeToString(), raw, _RAW_INPUTS)
+        elif placement is not None and name in placement.outputs:
+            _write_parameters(output.parameters, placement.outputs[name].parameters())
+    return join_raw(message.SerializeToString(), raw, RAW_INPUTS)
 
 
 def request_from_wire(data: Buffer, regions: Regions | None = None) -> tuple[InferRequest, Form]:
@@ -98,7 +106,7 @@ def request_from_wire(data: Buffer, regions: Regions | None = None) -> tuple[Inf
     Unsupported
         If a tensor is in shared memory, and the sender may use none.
     """
-    header, raw = split_raw(data, _RAW_INPUTS)
+    header, raw = split_raw(data, RAW_INPUTS)
     message = _parse(pb.ModelInferRequest, header)
     arrays, dtypes = _tensors("input", message.inputs, raw, regions)
     reader: FormReader | None = None
@@ -155,7 +163,7 @@ def response_parts(response: InferResponse, form: Form = PLAIN) -> list[Buffer]:
             _write_parameters(output.parameters, where)
             raw[position] = b""
     try:
-        return raw_parts(message.SerializeToString(), raw, _RAW_OUTPUTS)
+        return raw_parts(message.SerializeToString(), raw, RAW_OUTPUTS)
     except InvalidRequest as error:
         raise _unsendable(response, error) from error
 
@@ -169,7 +177,7 @@ def response_from_wire(data: bytes, regions: Regions | None = None) -> InferResp
         If the bytes are no such message, or sizes, shapes and datatypes do not agree.
     """
     try:
-        header, raw = split_raw(data, _RAW_OUTPUTS)
+        header, raw = split_raw(data, RAW_OUTPUTS)
         message = _parse(pb.ModelInferResponse, header)
         arrays, dtypes = _tensors("output", message.outputs, raw, regions)
     except (InvalidRequest, Unsupported) as error:
@@ -198,7 +206,7 @@ def stream_to_wire(answer: InferResponse | BaseException, form: Form = PLAIN, id
 def id_from_wire(data: Buffer) -> str:
     """Id of a serialised ModelInferRequest that may otherwise make no sense; empty if it cannot be read."""
     try:
-        message: pb.ModelInferRequest = _parse(pb.ModelInferRequest, split_raw(data, _RAW_INPUTS)[0])
+        message: pb.ModelInferRequest = _parse(pb.ModelInferRequest, split_raw(data, RAW_INPUTS)[0])
     except InvalidRequest:
         return ""
     return message.id

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from sonic.protocol.form import Form, Regions
+    from sonic.protocol.form import Form, Placement, Regions
     from sonic.protocol.messages import ModelStatistics, ModelStatus, ServerInfo
     from sonic.protocol.tensors import Buffer
     from sonic.specs import ModelSpec
@@ -78,8 +78,8 @@ class _Error(msgspec.Struct):
 # ---- inference ------------------------------------------------------------------------------------------------------
 
 
-def request_to_wire(request: InferRequest) -> tuple[bytes, int]:
-    """Write the body of an infer request; every tensor is binary, both ways.
+def request_to_wire(request: InferRequest, placement: Placement | None = None) -> tuple[bytes, int]:
+    """Write the body of an infer request; every tensor is binary, both ways, or has its place in shared memory.
 
     Returns
     -------
@@ -94,13 +94,15 @@ def request_to_wire(request: InferRequest) -> tuple[bytes, int]:
     """
     tail: list[Buffer] = []
     document = _Request(
-        inputs=[_write(name, array, request.dtype(name), tail) for name, array in request.inputs.items()],
+        inputs=[
+            _Tensor(name, request.dtype(name).name, list(array.shape), placement.inputs[name].parameters())
+            if placement is not None and name in placement.inputs
+            else _write(name, array, request.dtype(name), tail)
+            for name, array in request.inputs.items()
+        ],
         id=request.id,
         parameters=put_timeout_s(request.parameters, request.timeout_s),
-        outputs=[
-            _Wanted(name, {BINARY: True, CLASSES: request.classes[name]} if name in request.classes else {BINARY: True})
-            for name in request.outputs
-        ],
+        outputs=[_Wanted(name, _wanted(name, request, placement)) for name in request.outputs],
     )
     if not request.outputs:
         document.parameters["binary_data_output"] = True
@@ -199,8 +201,10 @@ def response_to_wire(response: InferResponse, form: Form) -> tuple[list[Buffer],
     return [head, *tail], len(head) if tail else None
 
 
-def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
+def response_from_wire(body: bytes, header_length: int | None, placement: Placement | None = None) -> InferResponse:
     """Read the body of an infer response; tensors are views of it where they can be.
+
+    An output that has neither data nor a size is where `placement` has it.
 
     Raises
     ------
@@ -210,7 +214,9 @@ def response_from_wire(body: bytes, header_length: int | None) -> InferResponse:
     try:
         head, tail = _part(body, header_length)
         document = decode_as(head, _Response, "an infer response")
-        arrays, dtypes = _read("output", document.outputs, tail, None)
+        if placement is not None:
+            _put_places(document.outputs, placement)
+        arrays, dtypes = _read("output", document.outputs, tail, None if placement is None else placement.regions)
     except (InvalidRequest, Unsupported) as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
@@ -320,6 +326,22 @@ def _write(name: str, array: np.ndarray, dtype: DType, tail: list[Buffer]) -> _T
     content = tensors.to_wire(array, dtype)
     tail.append(content)
     return _Tensor(name, dtype.name, list(array.shape), {"binary_data_size": memoryview(content).nbytes})
+
+
+def _wanted(name: str, request: InferRequest, placement: Placement | None) -> dict[str, Parameter]:
+    if name in request.classes:
+        return {BINARY: True, CLASSES: request.classes[name]}
+    if placement is not None and name in placement.outputs:
+        return placement.outputs[name].parameters()
+    return {BINARY: True}
+
+
+def _put_places(outputs: list[_Tensor], placement: Placement) -> None:
+    # Over HTTP, a response does not say of an output that it is in shared memory.
+    for output in outputs:
+        span = placement.outputs.get(output.name)
+        if span is not None and output.data is None and not output.parameters:
+            output.parameters = span.parameters(tensors.byte_size(DType.from_wire(output.datatype), output.shape))
 
 
 def _read(

@@ -172,6 +172,17 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
         raise InvalidRequest(f"a value is out of the range of {dtype.name}") from None
 
 
+def byte_size(dtype: DType, shape: Sequence[int]) -> int:
+    """Bytes of a tensor on the wire; 0 for ``BYTES``, of which the shape does not say.
+
+    Raises
+    ------
+    InvalidRequest
+        If the shape makes no sense.
+    """
+    return (dtype.wire_size or 0) * _count(shape)
+
+
 def _count(shape: Sequence[int]) -> int:
     # Before they are multiplied: the product of a million of them would take hours.
     if len(shape) > MAX_DIMENSIONS:

@@ -1,0 +1,254 @@
+"""Tensors through shared memory, for a server on the same host: chosen by itself, given up by itself.
+
+A request waits for nothing here. One that finds no region for it goes over the wire, and has a region made and
+registered meanwhile for those that come after it; so there are as many regions as requests were under way at once.
+What a server refuses of a request in shared memory is sent once more, over the wire.
+
+A region belongs to one server, and holds one request at a time: a hedge, or a retry elsewhere, has a region of its
+own. It is used again when its answer has come. After any other end nobody knows whether the server still reads from
+it or is yet to write to it, and it is given up: removed from the system, and unregistered.
+
+Copies of a tensor: one into the region; one out of it. That there is none on the way is what is gained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from sonic.client.outputsizes import OutputSizes, kind_of
+from sonic.client.promise import Promise, failure_of
+from sonic.client.regions import layout
+from sonic.client.transport import Transport
+from sonic.errors import Cancelled, InvalidRequest, ModelNotFound, RegionNotFound, Unsupported
+from sonic.protocol import tensors
+from sonic.protocol.form import Placement, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
+
+    from sonic.client.lender import Lease, Lender
+    from sonic.client.outputsizes import Kind
+    from sonic.client.regions import MemoryUse
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
+    from sonic.protocol.tensors import Buffer
+    from sonic.specs import ModelSpec
+
+_REFUSALS = (InvalidRequest, ModelNotFound, Unsupported)
+"""Errors in which a server, of whatever make, says that it does not take what it was sent; it is done with it."""
+
+
+class PlacingTransport(Transport, Protocol):
+    """A transport that can name shared memory in its messages, and have the server map it."""
+
+    def submit(self, request: InferRequest, placement: Placement | None = None) -> Future[InferResponse]:
+        """Send a request, of which some tensors are, or are to be put, in shared memory."""
+
+    def register(self, name: str, key: str, byte_size: int, timeout_s: float | None = None) -> None:
+        """Have the server map shared memory under a name."""
+
+    def unregister(self, name: str, timeout_s: float | None = None) -> None:
+        """Have the server forget it."""
+
+
+class Loan:
+    """The place of a request and of its answer in a region. It is what the codec reads outputs from.
+
+    Parameters
+    ----------
+    lease : Lease
+    inputs, outputs : mapping of str to (int, int)
+        Offset and bytes of each tensor, as :func:`sonic.client.regions.layout` gives them.
+    """
+
+    def __init__(
+        self, lease: Lease, inputs: Mapping[str, tuple[int, int]], outputs: Mapping[str, tuple[int, int]]
+    ) -> None:
+        self.lease = lease
+        self._outputs = dict(outputs.values())
+        name = lease.region.name
+        self.placement = Placement(
+            {tensor: Span(name, *span) for tensor, span in inputs.items()},
+            {tensor: Span(name, *span) for tensor, span in outputs.items()},
+            self,
+        )
+
+    def fill(self, contents: Mapping[str, Buffer]) -> None:
+        """Copy inputs to their places."""
+        for name, span in self.placement.inputs.items():
+            source = np.frombuffer(contents[name], np.uint8) if span.byte_size else np.empty(0, np.uint8)
+            np.copyto(self.lease.segment.memory[span.offset : span.offset + span.byte_size], source)
+
+    def view(self, span: Span) -> memoryview:
+        """Return a copy of an output.
+
+        Raises
+        ------
+        RegionNotFound
+            If no output was to be put there.
+        """
+        if span.region != self.lease.region.name or span.byte_size > self._outputs.get(span.offset, -1):
+            raise RegionNotFound(f"an output is said to be in {span}, where none was asked for")
+        return self.lease.segment.memory[span.offset : span.offset + span.byte_size].copy().data
+
+
+class SharedMemoryTransport:
+    """Another transport, with tensors in shared memory where that pays; see :class:`~sonic.client.transport.Transport`.
+
+    Parameters
+    ----------
+    inner : PlacingTransport
+        The way to the server. It is closed with this.
+    lender : Lender
+        Of regions registered with that server.
+    min_bytes : int
+        Inputs and expected outputs together, from which on they are put there.
+    clock : callable, optional
+        Returns the time in seconds.
+    """
+
+    def __init__(
+        self, inner: PlacingTransport, lender: Lender, min_bytes: int, *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._inner = inner
+        self._lender = lender
+        self._min_bytes = min_bytes
+        self._clock = clock
+        self._sizes = OutputSizes()
+        self._lock = Lock()
+        self._unsent: set[Promise[InferResponse]] = set()
+
+    @property
+    def url(self) -> str:
+        """Scheme and address, for messages."""
+        return self._inner.url
+
+    @property
+    def memory_use(self) -> MemoryUse:
+        """What became of the requests, and what memory there is."""
+        return self._lender.use()
+
+    def submit(self, request: InferRequest) -> Future[InferResponse]:
+        """Send a request and return at once; an error is in the future."""
+        if not self._lender.usable:
+            return self._inner.submit(request)
+        kind = kind_of(request)
+        with self._lock:
+            known = self._sizes.of(kind)
+        expected = {} if known is None or request.classes else {name: n for name, n in known.items() if n}
+        byte_size = sum(array.nbytes for array in request.inputs.values()) + sum(expected.values())
+        loan = self._lend(request, expected) if byte_size >= self._min_bytes else None
+        if loan is not None:
+            asked = replace(request, outputs=tuple(known)) if expected and known else request
+            return self._send(request, kind, asked, loan)
+        sent = self._inner.submit(request)
+        if known is None or len(expected) < len(known):
+            sent.add_done_callback(partial(self._learn, kind))
+        return sent
+
+    def _lend(self, request: InferRequest, expected: Mapping[str, int]) -> Loan | None:
+        try:
+            contents = {name: tensors.to_wire(array, request.dtype(name)) for name, array in request.inputs.items()}
+        except InvalidRequest:
+            return None  # which the wire says as well
+        inputs, end = layout((name, memoryview(content).nbytes) for name, content in contents.items())
+        outputs, end = layout(expected.items(), end)
+        lease = self._lender.take(end) if end else None
+        if lease is None:
+            return None
+        loan = Loan(lease, inputs, outputs)
+        loan.fill(contents)
+        return loan
+
+    def _send(self, request: InferRequest, kind: Kind, asked: InferRequest, loan: Loan) -> Future[InferResponse]:
+        until_s = None if request.timeout_s is None else self._clock() + request.timeout_s
+        promise: Promise[InferResponse] = Promise()
+        sent = self._inner.submit(asked, loan.placement)
+        promise.on_end(lambda ended: sent.cancel() if ended.cancelled() else None)
+        sent.add_done_callback(partial(self._ended, request, kind, until_s, loan.lease, promise))
+        return promise
+
+    def _ended(
+        self,
+        request: InferRequest,
+        kind: Kind,
+        until_s: float | None,
+        lease: Lease,
+        promise: Promise[InferResponse],
+        sent: Future[InferResponse],
+    ) -> None:
+        error = failure_of(sent)
+        if error is None:
+            self._learn(kind, sent)
+            self._lender.give_back(lease, answered=True)
+            promise.resolve(sent.result())
+            return
+        misplaced = isinstance(error.__cause__, RegionNotFound)  # an output that is not where it was asked for
+        if not misplaced and not isinstance(error, _REFUSALS):
+            self._lender.give_up(lease)
+            promise.reject(error)
+            return
+        named = isinstance(error, ModelNotFound) and lease.region.name in str(error)
+        forgotten = misplaced or named or isinstance(error, Unsupported)
+        if forgotten:
+            self._lender.refused(lease, str(error), forgotten=True)
+        self._lender.give_back(lease, answered=False)
+
+        def again() -> None:
+            left_s = None if until_s is None else max(until_s - self._clock(), 0.0)
+            promise.follow(self._inner.submit(replace(request, timeout_s=left_s)), convert)
+
+        def convert(response: InferResponse) -> InferResponse:
+            with self._lock:
+                self._sizes.learn(kind, response)
+            if not forgotten:  # and yet the wire brings it where memory does not
+                self._lender.refused(lease, str(error), forgotten=False)
+            return response
+
+        self._once_more(again, promise)
+
+    def _once_more(self, again: Callable[[], object], promise: Promise[InferResponse]) -> None:
+        self._unsent.add(promise)
+        promise.on_end(self._unsent.discard)
+        # Not here: this may be the thread that brings the answers of a connection.
+        if not self._lender.run(again):
+            promise.reject(Cancelled(f"{self.url}: the connection is closed"))
+
+    def _learn(self, kind: Kind, sent: Future[InferResponse]) -> None:
+        if failure_of(sent) is None:
+            with self._lock:
+                self._sizes.learn(kind, sent.result())
+
+    def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
+        """Fetch inputs, outputs and largest batch of a model."""
+        return self._inner.model_spec(model, version, timeout_s)
+
+    def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:
+        """Fetch a model's configuration."""
+        return self._inner.model_config(model, version, timeout_s)
+
+    def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
+        """Every model version that the server knows of."""
+        return self._inner.models(timeout_s)
+
+    def statistics(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelStatistics:
+        """Counters of a model, all of its clients together."""
+        return self._inner.statistics(model, version, timeout_s)
+
+    def ready(self, timeout_s: float | None = None) -> bool:
+        """Whether the server takes requests now."""
+        return self._inner.ready(timeout_s)
+
+    def close(self) -> None:
+        """Release memory and connection. Requests in flight end in Cancelled."""
+        self._lender.close()
+        self._inner.close()
+        for promise in tuple(self._unsent):
+            promise.reject(Cancelled(f"{self.url}: the connection was closed"))
