@@ -12,6 +12,7 @@
         ├── InvalidRequest           the request itself is wrong
         │   └── RegionNotFound           it names shared memory that is not registered
         ├── ModelNotFound            no such model or version
+        │   └── WrongModel               one of that name, and it is another one
         ├── Unauthenticated          its sender is not let in
         ├── Unsupported              understood, but not offered
         ├── ModelFailed              the model raised, or gave something it had not declared
@@ -88,6 +89,10 @@ class RegionNotFound(InvalidRequest):
 
 class ModelNotFound(InferenceError):  # noqa: N818
     """The server has no such model or version."""
+
+
+class WrongModel(ModelNotFound):
+    """The server has a model of that name, and it is not the one that was meant: its files or tensors are others."""
 
 
 class Unauthenticated(InferenceError):  # noqa: N818

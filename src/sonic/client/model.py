@@ -9,8 +9,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from sonic.client.arrays import check_outputs, conform, empty_outputs, is_empty, said_dtypes, split
+from sonic.client.checked import CheckedTransport
 from sonic.client.fallback import Fallback
 from sonic.client.gathering import Gathering
+from sonic.client.identity import LocalCopy
 from sonic.client.promise import Promise, failure_of
 from sonic.client.router import Router
 from sonic.client.settings import ClientSettings, load
@@ -56,6 +58,11 @@ class Client:
     settings : ClientSettings or path-like, optional
         What to do when a server does not answer as it should, or a TOML file that says so in its table ``[sonic]``.
         Else it comes from the environment; see :func:`sonic.client.settings.load`.
+    reference : path-like, optional
+        A folder with copies of the models, or of their config.pbtxt alone; by default the fallback's. A server is used
+        for a model only if it has the same one: same inputs and outputs, and the same digests of those files whose
+        digests the server gives. Else the others are used, and at the end there is a
+        :class:`~sonic.errors.WrongModel`.
     transports : sequence of Transport, optional
         More servers, already made: for tests.
 
@@ -72,6 +79,7 @@ class Client:
         fallback: str | os.PathLike[str] | None = None,
         timeout_s: float | None = None,
         settings: ClientSettings | str | os.PathLike[str] | None = None,
+        reference: str | os.PathLike[str] | None = None,
         transports: Sequence[Transport] | None = None,
     ) -> None:
         if isinstance(urls, str):
@@ -82,14 +90,14 @@ class Client:
         urls = urls or (() if transports else self.settings.servers)
         if not urls and not transports and fallback is None:
             raise ConfigError("a client needs a server or a fallback")
-        self._arguments = (tuple(urls), fallback, timeout_s, self.settings)
+        self._arguments = (tuple(urls), fallback, timeout_s, self.settings, reference)
         self._injected = tuple(transports or ())
         self.timeout_s = timeout_s
         self._closed = False
         self._made = os.getpid(), self._connect()
 
     def _connect(self) -> Router:
-        urls, fallback, _, settings = self._arguments
+        urls, fallback, _, settings, reference = self._arguments
         addresses = [parse_server(url) for url in urls]
         spare = None if fallback is None else Fallback(fallback)
         named = [transport.url for transport in self._injected]
@@ -97,7 +105,12 @@ class Client:
             url if url in named else replace(parse_server(url), options=()).server for url in settings.preferred
         )
         settings = replace(settings, preferred=tuple(preferred))
-        return Router([*map(connect, addresses), *self._injected], spare, settings)
+        ways: list[Transport] = [*map(connect, addresses), *self._injected]
+        own = fallback if reference is None else reference
+        if own is not None:
+            copy = LocalCopy(own)
+            ways = [CheckedTransport(way, copy) for way in ways]
+        return Router(ways, spare, settings)
 
     @property
     def _router(self) -> Router:
@@ -149,6 +162,7 @@ class Model:
     timeout_s : float, optional
         Time that a call may take in all, in seconds; None is no limit.
     settings : ClientSettings or path-like, optional
+    reference : path-like, optional
         As for :class:`Client`.
 
     Raises
@@ -175,10 +189,15 @@ class Model:
         fallback: str | os.PathLike[str] | None = None,
         timeout_s: float | None = None,
         settings: ClientSettings | str | os.PathLike[str] | None = None,
+        reference: str | os.PathLike[str] | None = None,
     ) -> None:
         address = parse_model(url)
-        client = Client([address.server], fallback=fallback, timeout_s=timeout_s, settings=settings)
-        self._bind(client, address.model, address.version, arguments=(url, fallback, timeout_s, client.settings))
+        client = Client(
+            [address.server], fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference
+        )
+        self._bind(
+            client, address.model, address.version, arguments=(url, fallback, timeout_s, client.settings, reference)
+        )
 
     def _bind(self, client: Client, name: str, version: str, arguments: tuple[object, ...] | None = None) -> None:
         self.name = name
@@ -345,12 +364,16 @@ class Model:
         return promise
 
 
-def _client(urls: Sequence[str], fallback: str | None, timeout_s: float | None, settings: ClientSettings) -> Client:
-    return Client(urls, fallback=fallback, timeout_s=timeout_s, settings=settings)
+def _client(
+    urls: Sequence[str], fallback: str | None, timeout_s: float | None, settings: ClientSettings, reference: str | None
+) -> Client:
+    return Client(urls, fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference)
 
 
-def _model(url: str, fallback: str | None, timeout_s: float | None, settings: ClientSettings) -> Model:
-    return Model(url, fallback=fallback, timeout_s=timeout_s, settings=settings)
+def _model(
+    url: str, fallback: str | None, timeout_s: float | None, settings: ClientSettings, reference: str | None
+) -> Model:
+    return Model(url, fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference)
 
 
 def _sum(rows: Sequence[ModelStatistics]) -> ModelStatistics:

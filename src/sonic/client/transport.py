@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.specs import ModelSpec
 
 
@@ -36,6 +37,15 @@ class Transport(Protocol):
         ------
         InferenceError
             As the server answered; Unavailable if it did not.
+        """
+
+    def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:
+        """Fetch a model's configuration (ModelConfig).
+
+        Raises
+        ------
+        InferenceError
+            As the server answered; Unsupported, or ModelNotFound, if it does not give configurations.
         """
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.specs import ModelSpec
 
 
@@ -79,6 +80,17 @@ class InProcessTransport:
         """
         self._load(model)
         return self._dataplane.model_spec(model, version)
+
+    def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:  # noqa: ARG002
+        """Return a model's configuration, completed.
+
+        Raises
+        ------
+        ModelNotFound, ModelFailed
+            If there is no such model, or it cannot be loaded.
+        """
+        self._load(model)
+        return self._dataplane.model_config(model, version)
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:  # noqa: ARG002
         """Return every model in the folder; one that is yet to be loaded counts as ready."""

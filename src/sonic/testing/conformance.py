@@ -28,6 +28,7 @@ from sonic.errors import (
     Unavailable,
 )
 from sonic.protocol.messages import InferRequest
+from sonic.protocol.modelconfig import to_spec
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.strategies import same_bits
 
@@ -204,6 +205,13 @@ class TransportConformance:
 
     def test_a_deadline_that_is_met(self, transport: Transport) -> None:
         assert transport.submit(echo_request(timeout_s=WAIT_S)).result(WAIT_S).outputs
+
+    def test_configuration(self, transport: Transport) -> None:
+        config = transport.model_config("echo", "1", WAIT_S)
+        assert (config.name, config.max_batch_size) == ("echo", BATCHING.max_batch_size)
+        assert to_spec(config, "1").inputs == BATCHING.inputs
+        with pytest.raises(ModelNotFound):
+            transport.model_config("absent")
 
     def test_spec(self, transport: Transport) -> None:
         assert transport.model_spec("echo") == BATCHING

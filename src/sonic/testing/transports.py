@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.errors import Cancelled, ModelNotFound
 from sonic.protocol.messages import InferResponse, ModelStatistics, ModelStatus
+from sonic.protocol.modelconfig import data_type_of
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from sonic.errors import InferenceError
     from sonic.protocol.messages import InferRequest
-    from sonic.specs import ModelSpec
+    from sonic.specs import ModelSpec, TensorSpec
 
     Answer = Callable[[InferRequest], Mapping[str, np.ndarray[Any, Any]]]
 
@@ -72,6 +74,8 @@ class FakeTransport:
     down : InferenceError or None
         While set, everything ends in it.
     closed : bool
+    configs : dict of str to ModelConfig
+        What it says of models beyond their specs.
     """
 
     def __init__(self, specs: Iterable[ModelSpec], answer: Answer, url: str = "fake:a") -> None:
@@ -86,6 +90,7 @@ class FakeTransport:
         self.holding = False
         self.down: InferenceError | None = None
         self.closed = False
+        self.configs: dict[str, ModelConfig] = {}
 
     @property
     def url(self) -> str:
@@ -121,6 +126,11 @@ class FakeTransport:
         self._check(model)
         return self._specs[model]
 
+    def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:  # noqa: ARG002
+        """Return the configuration in `configs`, or one that says what the spec does."""
+        self._check(model)
+        return self.configs.get(model) or _config_of(self._specs[model])
+
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:  # noqa: ARG002
         """Return the models given; all are ready."""
         self._check(None)
@@ -151,3 +161,15 @@ class FakeTransport:
             raise self.down
         if model is not None and model not in self._specs:
             raise ModelNotFound(f"no model {model!r}")
+
+
+def _config_of(spec: ModelSpec) -> ModelConfig:
+    config = ModelConfig(name=spec.name, platform=spec.platform, max_batch_size=spec.max_batch_size)
+    for tensors, target in ((spec.inputs, config.input), (spec.outputs, config.output)):
+        for tensor in tensors:
+            target.add(name=tensor.name, data_type=data_type_of(tensor.dtype), dims=_dims(tensor, spec))
+    return config
+
+
+def _dims(tensor: TensorSpec, spec: ModelSpec) -> tuple[int, ...]:
+    return tensor.shape[1:] if spec.max_batch_size else tensor.shape
