@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sonic.server.batcher import Batcher, BatchPolicy, QueuePolicy
+from sonic.server.batcher import Batcher
+from sonic.server.policies import BatchPolicy, QueuePolicy
 
 
 def filled(policy: BatchPolicy, *rows: int, now_s: float = 0.0) -> Batcher[int]:

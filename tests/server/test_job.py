@@ -7,11 +7,11 @@ import pytest
 
 from sonic.errors import Cancelled, Unavailable
 from sonic.protocol.messages import InferResponse
-from sonic.server.batcher import QueuePolicy
 from sonic.server.counters import Counters
 from sonic.server.execution import Execution
 from sonic.server.instances import Reply
 from sonic.server.job import NEVER_S, Job, Result
+from sonic.server.policies import QueuePolicy
 
 Y = np.ones((2, 1), np.float32)
 

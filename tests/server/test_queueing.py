@@ -3,7 +3,7 @@ from __future__ import annotations
 from math import inf
 
 from sonic.protocol.modelconfig import parse
-from sonic.server.batcher import BatchPolicy, QueuePolicy
+from sonic.server.policies import BatchPolicy, QueuePolicy
 from sonic.server.queueing import DEFAULT_MAX_QUEUE, policy_of
 
 BOUNDED = QueuePolicy(max_size=DEFAULT_MAX_QUEUE)

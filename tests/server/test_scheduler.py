@@ -11,11 +11,11 @@ import pytest
 
 from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, Unavailable
 from sonic.protocol.messages import InferResponse
-from sonic.server.batcher import BatchPolicy, QueuePolicy
 from sonic.server.budget import Budget
 from sonic.server.execution import Plan
 from sonic.server.instances import CallInstance, Instance, Reply, Rows
 from sonic.server.job import Job
+from sonic.server.policies import BatchPolicy, QueuePolicy
 from sonic.server.scheduler import Scheduler
 from sonic.specs import DType, ModelSpec, TensorSpec
 
@@ -153,6 +153,37 @@ def test_requests_gather_while_the_instance_is_busy(bench: Bench) -> None:
     row = scheduler.statistics()
     assert (row.execution_count, row.inference_count, row.success.count, row.queue.count) == (2, 4, 4, 4)
     assert row.queue.total_ns > 0
+
+
+@pytest.mark.parametrize(("delay_s", "limited"), [(0.0, True), (1e-7, False)])
+def test_no_more_rows_go_together_than_pay_unless_that_is_asked_for(
+    delay_s: float, limited: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+
+    def run(inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Any:
+        nonlocal now_s
+        outputs = Gated.run(bench.instance, inputs, wanted)
+        rows = len(inputs["x"])
+        now_s += rows * (1.0 if rows < 8 else 2.0)
+        return outputs
+
+    def monotonic() -> float:
+        nonlocal now_s
+        now_s += 1e-6
+        return now_s
+
+    monkeypatch.setattr(bench.instance, "run", run)
+    monkeypatch.setattr("sonic.server.scheduler.time", SimpleNamespace(monotonic=monotonic))
+    scheduler = bench.scheduler(BatchPolicy(max_rows=64, max_delay_s=delay_s))
+    for _ in range(8):
+        bench.instance.started = threading.Semaphore(0)
+        futures = bench.busy(scheduler)
+        futures += [scheduler.submit(job(value), inline=False) for value in range(16)]
+        bench.instance.gate.set()
+        assert [values(future) for future in futures[1:]] == [[2 * value] for value in range(16)]
+    largest = max(map(len, bench.instance.batches[-2:]))
+    assert largest == (7 if limited else 16)
 
 
 def test_the_thread_that_brings_one_runs_what_waits_for_company(bench: Bench) -> None:

@@ -11,83 +11,17 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections import deque
-from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator
+
+    from sonic.server.policies import BatchPolicy
 
 T = TypeVar("T")
 
 _Lane = tuple[int, bool]  # a priority level, and whether what is in it is late; the smaller goes first
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePolicy:
-    """What becomes of requests of one priority while they wait.
-
-    Parameters
-    ----------
-    timeout_s : float
-        How long one may wait.
-    delays : bool
-        What has waited so long is refused; or, if this is set, goes when no other of its priority waits.
-    allow_override : bool
-        Whether a request may bring a shorter timeout of its own.
-    max_size : int
-        Requests that may wait; 0: no bound.
-    """
-
-    timeout_s: float = inf
-    delays: bool = False
-    allow_override: bool = False
-    max_size: int = 0
-
-    def limit_s(self, own_s: float | None) -> float:
-        """How long a request may wait that brings `own_s`; None: it brings nothing."""
-        return min(self.timeout_s, own_s) if self.allow_override and own_s is not None else self.timeout_s
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPolicy:
-    """How requests of one model are put together.
-
-    Parameters
-    ----------
-    max_rows : int
-        Rows of a batch are never above it; 0: the model has no batch dimension, every request goes alone.
-    preferred_rows : tuple of int
-        Sizes at which a batch goes at once. Without a delay they only choose where a long queue is cut.
-    max_delay_s : float
-        How long the oldest request may wait for company while an instance is idle.
-    queue : QueuePolicy
-        For the priorities that `queues` does not name.
-    queues : mapping of int to QueuePolicy
-    levels : int
-        Priorities that there are: 1, which goes first, to this one.
-    default_level : int
-        Priority of requests that ask for none of these.
-    in_order : bool
-        Whether results are given back in the order in which the requests came.
-    """
-
-    max_rows: int = 0
-    preferred_rows: tuple[int, ...] = ()
-    max_delay_s: float = 0.0
-    queue: QueuePolicy = QueuePolicy()
-    queues: Mapping[int, QueuePolicy] = field(default_factory=dict)
-    levels: int = 1
-    default_level: int = 1
-    in_order: bool = False
-
-    def level(self, priority: int) -> int:
-        """Priority of a request that asks for this one."""
-        return priority if 0 < priority <= self.levels else self.default_level
-
-    def queue_of(self, level: int) -> QueuePolicy:
-        """Policy for one priority."""
-        return self.queues.get(level, self.queue)
 
 
 class _Entry(Generic[T]):
@@ -169,10 +103,16 @@ class Batcher(Generic[T]):
     Parameters
     ----------
     policy : BatchPolicy
+
+    Attributes
+    ----------
+    most_rows : int
+        Rows that are put together at most; to be lowered where more do not pay. The policy's limit at first.
     """
 
     def __init__(self, policy: BatchPolicy) -> None:
         self.policy = policy
+        self.most_rows = policy.max_rows
         self._preferred = frozenset(policy.preferred_rows)
         self._groups: dict[Hashable, _Group[T]] = {}
         # By lane and then arrival, over all groups. What has left stays until it is at the front.
@@ -370,7 +310,7 @@ class Batcher(Generic[T]):
         rows = count = preferred = 0
         closed = False
         for entry in group:
-            if count and rows + entry.rows > self.policy.max_rows:
+            if count and rows + entry.rows > self.most_rows:
                 closed = True
                 break
             rows += entry.rows
@@ -380,7 +320,7 @@ class Batcher(Generic[T]):
         if preferred:
             return preferred
         # The sum is the one that next_ready_s gives, so that who waits for it does not wake in vain.
-        if closed or rows >= self.policy.max_rows or now_s >= group.due_s(self.policy.max_delay_s):
+        if closed or rows >= self.most_rows or now_s >= group.due_s(self.policy.max_delay_s):
             return count
         return 0
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from sonic.errors import SonicError
     from sonic.protocol.messages import InferResponse, Parameter
-    from sonic.server.batcher import QueuePolicy
     from sonic.server.counters import Counters
+    from sonic.server.policies import QueuePolicy
 
     Arrays = Mapping[str, np.ndarray]
 

@@ -1,4 +1,4 @@
-"""How a model's requests wait: what its configuration says, as a :class:`~sonic.server.batcher.BatchPolicy`."""
+"""How a model's requests wait: what its configuration says, as a :class:`~sonic.server.policies.BatchPolicy`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.protocol.proto.model_config_pb2 import ModelQueuePolicy
-from sonic.server.batcher import BatchPolicy, QueuePolicy
+from sonic.server.policies import BatchPolicy, QueuePolicy
 
 if TYPE_CHECKING:
     from sonic.protocol.proto.model_config_pb2 import ModelConfig

@@ -22,21 +22,23 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import Cancelled, DeadlineExceeded, Unavailable
 from sonic.server.attempts import attempt
-from sonic.server.batcher import Batcher, QueuePolicy
+from sonic.server.batcher import Batcher
 from sonic.server.budget import Budget
 from sonic.server.counters import Counters
 from sonic.server.job import NEVER_S, Result
+from sonic.server.merging import Merging
 from sonic.server.pace import Pace
+from sonic.server.policies import QueuePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferResponse, ModelStatistics
-    from sonic.server.batcher import BatchPolicy
     from sonic.server.execution import Plan
     from sonic.server.instances import Instance, Reply
     from sonic.server.job import Job
+    from sonic.server.policies import BatchPolicy
 
 _MARGIN = 2.0
 """A request is begun so many usual executions before its deadline, if others wait."""
@@ -82,6 +84,8 @@ class Scheduler:
         self._sending = False
         self._accepted = 0  # and not yet ended
         self._pace = Pace()
+        # Who waits for large batches gets them, whatever they cost.
+        self._merging = Merging() if policy.max_rows > 1 and not policy.max_delay_s else None
         self._short_s = short_s
         self._given_up = 0  # since those were last taken out of the queue
         self._lock = threading.Lock()
@@ -292,6 +296,12 @@ class Scheduler:
         deadline_s = min(self._batcher.next_deadline_s(), min((job.deadline_s for job in self._running), default=inf))
         return min(deadline_s, self._batcher.next_ready_s()) if self._idle else deadline_s
 
+    def _learn(self, batch: Sequence[Job], results: Sequence[Result], lasted_s: float, busy_s: float) -> None:
+        self._pace.learn(lasted_s, busy_s, sum(job.n_bytes for job in batch) if self._short_s else 0)
+        if self._merging is not None and len(results) == 1 and results[0].execution is not None:
+            self._merging.learn(sum(job.rows for job in batch), busy_s)
+            self._batcher.most_rows = min(self._batcher.policy.max_rows, self._merging.most_rows)
+
     # ---- without it -------------------------------------------------------------------------------------------------
 
     def _worker(self) -> None:
@@ -332,8 +342,7 @@ class Scheduler:
         finally:
             with self._lock:
                 self._idle.append(instance)
-                n_bytes = sum(job.n_bytes for job in batch) if self._short_s else 0
-                self._pace.learn(time.monotonic() - started_s, clock() - busy_s, n_bytes)
+                self._learn(batch, results, time.monotonic() - started_s, clock() - busy_s)
                 self._running.difference_update(batch)
                 for result in results:
                     live.append(self._end(result.jobs, result))
