@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import weakref
 from multiprocessing.shared_memory import SharedMemory as Segment
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from sonic.errors import InvalidRequest, RegionNotFound, Unsupported
 from sonic.protocol.form import Span
+from sonic.protocol.ownership import FOLDER, PREFIX, own
 from sonic.server import sharedmemory
 from sonic.server.sharedmemory import PeerRegions, RegionStatus, SharedMemory, is_local
 
@@ -174,3 +177,47 @@ def test_who_may_use_it(segment: Segment) -> None:
             else:
                 with pytest.raises(Unsupported, match="allow-client-shm"):
                     regions.view(Span("r", 0, 3))
+
+
+@pytest.fixture
+def owned() -> Iterator[tuple[Path, int]]:
+    path = FOLDER / f"{PREFIX}test-{os.getpid()}-{uuid4().hex}"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    os.ftruncate(lock, SIZE)
+    assert own(lock)
+    yield path, lock
+    path.unlink(missing_ok=True)
+
+
+def test_a_region_is_forgotten_once_its_owner_is_gone(owned: tuple[Path, int], segment: Segment) -> None:
+    path, lock = owned
+    memory = SharedMemory()
+    memory.register("theirs", f"/{path.name}", 0, SIZE)
+    memory.register("of nobody known", segment.name, 0, SIZE)
+    assert memory.forget_abandoned() == ()
+    view = memory.view(Span("theirs", 0, 10))
+    os.close(lock)  # as the system does when a process ends
+    assert memory.forget_abandoned() == ("theirs",)
+    assert [status.name for status in memory.status()] == ["of nobody known"]
+    assert not path.exists()
+    assert bytes(view) == bytes(10), "a request that uses it ends first"
+
+
+def test_a_region_that_its_owner_removed_is_forgotten(owned: tuple[Path, int]) -> None:
+    path, lock = owned
+    memory = SharedMemory()
+    memory.register("theirs", path.name, 0, SIZE)
+    path.unlink()
+    assert memory.forget_abandoned() == ("theirs",)
+    os.close(lock)
+
+
+def test_owners_are_looked_after_without_being_asked(owned: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, lock = owned
+    looked = threading.Event()
+    monkeypatch.setattr(sharedmemory, "LOOK_S", 0.001)
+    monkeypatch.setattr(sharedmemory, "remove_abandoned", lambda _: looked.set() or True)
+    memory = SharedMemory()
+    memory.register("theirs", path.name, 0, SIZE)
+    assert looked.wait(20)
+    os.close(lock)

@@ -1,7 +1,8 @@
 """System shared memory that clients register by name, and that requests then refer to.
 
 A region stays mapped until it is unregistered and no request refers to its bytes any more: a view of them holds it.
-That its client dies, or removes it from the system, does not take it from the server.
+That its client dies, or removes it from the system, does not take it from the server, which cannot know; except for
+memory whose owner can be told to be gone (see :mod:`sonic.protocol.ownership`): that is unregistered within seconds.
 
 What is not defended against: a client that shortens its memory while the server reads from it, which the system
 answers by ending the server. Only peers that may use shared memory can do that; see :class:`SharedMemory`.
@@ -19,8 +20,10 @@ from _posixshmem import shm_open  # type: ignore[import-not-found]
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from sonic.errors import InvalidRequest, RegionNotFound, Unsupported, shown
+from sonic.protocol.ownership import FOLDER, PREFIX, remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +34,8 @@ NO_CUDA = "CUDA shared memory is not offered: register system shared memory"
 MAX_NAME = 255
 MAX_REGIONS = 4096
 """Registered at the same time. The system allows a process some 65,000 mappings, and the server needs its own."""
+LOOK_S = 10.0
+"""How often it is looked whether the owners of regions are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class SharedMemory:
         self._allow = allow
         self._lock = threading.Lock()
         self._regions: dict[str, tuple[RegionStatus, memoryview]] = {}
+        self._watching = False
 
     @property
     def offered(self) -> bool:
@@ -124,6 +130,9 @@ class SharedMemory:
         with self._lock:
             self._refuse_taken(name)
             self._regions[name] = status, memory
+            if _is_owned(status) and not self._watching:
+                self._watching = True
+                _look_later(ref(self))
 
     def unregister(self, name: str = "") -> None:
         """Forget a region, or all of them. One that is not registered is no error, as with Triton."""
@@ -132,6 +141,23 @@ class SharedMemory:
                 self._regions.pop(name, None)
             else:
                 self._regions.clear()
+
+    def forget_abandoned(self) -> tuple[str, ...]:
+        """Unregister regions whose owner is gone, and remove what it left in the system; return their names."""
+        with self._lock:
+            owned = [status for status, _ in self._regions.values() if _is_owned(status)]
+        gone = tuple(status.name for status in owned if remove_abandoned(FOLDER / status.key.removeprefix("/")))
+        with self._lock:
+            for name in gone:
+                self._regions.pop(name, None)
+        return gone
+
+    def _look_after(self) -> bool:
+        """Forget what is abandoned; return whether there are regions left to look after."""
+        self.forget_abandoned()
+        with self._lock:
+            self._watching = any(_is_owned(status) for status, _ in self._regions.values())
+            return self._watching
 
     def status(self, name: str = "") -> tuple[RegionStatus, ...]:
         """Return one registered region, or all of them.
@@ -196,6 +222,23 @@ class PeerRegions:
         """Return bytes of a region; see :meth:`SharedMemory.view`."""
         self._memory.check_peer(self._peer())
         return self._memory.view(span)
+
+
+def _look_later(memory: ref[SharedMemory]) -> None:
+    """Look after the owners of regions every few seconds, for as long as there are any, and a server."""
+    timer = threading.Timer(LOOK_S, _look, (memory,))
+    timer.daemon = True
+    timer.start()
+
+
+def _look(memory: ref[SharedMemory]) -> None:
+    server = memory()
+    if server is not None and server._look_after():
+        _look_later(memory)
+
+
+def _is_owned(status: RegionStatus) -> bool:
+    return status.key.removeprefix("/").startswith(PREFIX)
 
 
 def is_local(peer: str) -> bool:
