@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import awkward as ak
 import numpy as np
 
+from sonic.client.conversion.ragged import entries, lay, numbers, places, places_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -114,14 +116,13 @@ class _Flat(NamedTuple):
 
 def _flat(events: ak.Array, collection: str, names: tuple[str, ...]) -> _Flat:
     columns = {}
-    offsets = np.zeros(len(events) + 1, np.int64)
+    counts = np.zeros(len(events), np.int64)
     for name in names:
         # By way of the layout: with dozens of branches, high-level calls would take longer than the networks.
-        layout = ak.to_layout(events[f"{collection}_{name}"])
-        layout = (layout.project() if layout.is_indexed else layout).to_ListOffsetArray64(True)
-        offsets = np.asarray(layout.offsets)
-        columns[name] = np.asarray(layout.content[: offsets[-1]].to_backend_array(), np.float64)
-    return _Flat(np.diff(offsets), columns)
+        found = entries(ak.to_layout(events[f"{collection}_{name}"]))
+        counts = found.counts
+        columns[name] = np.asarray(numbers(found.content), np.float64)
+    return _Flat(counts, columns)
 
 
 def wrap(phi: Floats) -> Floats:
@@ -166,15 +167,9 @@ def jet_inputs(events: ak.Array, jets: ak.Array | None = None) -> dict[str, NDAr
     sv_points, sv_features = _vertex_features(v, jet.columns["eta"][sv_of], jet.columns["phi"][sv_of])
 
     rows = int(wanted.sum())
-    pf_mask, pf = _padded(number[of], p["pt"], (pf_points, pf_features), rows, MAX_PARTICLES)
-    sv_mask, sv = _padded(number[sv_of], v["dlenSig"], (sv_points, sv_features), rows, MAX_VERTICES)
     return {
-        "pf_points": pf[0],
-        "pf_features": pf[1],
-        "pf_mask": pf_mask,
-        "sv_points": sv[0],
-        "sv_features": sv[1],
-        "sv_mask": sv_mask,
+        **_padded("pf", number[of], p["pt"], pf_points, pf_features, rows, MAX_PARTICLES),
+        **_padded("sv", number[sv_of], v["dlenSig"], sv_points, sv_features, rows, MAX_VERTICES),
     }
 
 
@@ -192,7 +187,7 @@ def _pairs(
 
 
 def _particle_features(p: dict[str, Floats], jet_eta: Floats, jet_phi: Floats) -> tuple[Floats, Floats]:
-    """Points [n, 2] and features [n, 20] of particles, each with its jet's direction."""
+    """Points [2, n] and features [20, n] of particles, each with its jet's direction."""
     side = np.where(jet_eta < 0, -1.0, 1.0)
     eta_rel, phi_rel = (p["eta"] - jet_eta) * side, wrap(p["phi"] - jet_phi)
     pt = np.maximum(p["pt"], 1e-3)
@@ -243,11 +238,11 @@ def _particle_features(p: dict[str, Floats], jet_eta: Floats, jet_phi: Floats) -
         np.arcsinh(np.where(detailed, ip3d / np.maximum(ip3d_error, 1e-6), 0.0)),
         _length(distance),
     )
-    return _finite(np.stack((eta_rel, phi_rel), axis=1)), _finite(np.stack(features, axis=1))
+    return _finite(np.stack((eta_rel, phi_rel))), _finite(np.stack(features))
 
 
 def _vertex_features(v: dict[str, Floats], jet_eta: Floats, jet_phi: Floats) -> tuple[Floats, Floats]:
-    """Points [n, 2] and features [n, 11] of vertices, each with its jet's direction."""
+    """Points [2, n] and features [11, n] of vertices, each with its jet's direction."""
     side = np.where(jet_eta < 0, -1.0, 1.0)
     eta_rel, phi_rel = (v["eta"] - jet_eta) * side, wrap(v["phi"] - jet_phi)
     features = (
@@ -260,7 +255,7 @@ def _vertex_features(v: dict[str, Floats], jet_eta: Floats, jet_phi: Floats) -> 
         np.clip(v["chi2"], 0.0, 10.0),
         *(np.log(np.maximum(v[name], 1e-3)) for name in ("dxy", "dxySig", "dlen", "dlenSig")),
     )
-    return _finite(np.stack((eta_rel, phi_rel), axis=1)), _finite(np.stack(features, axis=1))
+    return _finite(np.stack((eta_rel, phi_rel))), _finite(np.stack(features))
 
 
 def _direction(eta: Floats, phi: Floats) -> Floats:
@@ -276,23 +271,15 @@ def _finite(values: Floats) -> Floats:
 
 
 def _padded(
-    row: Ints, rank_by: Floats, columns: tuple[Floats, ...], rows: int, size: int
-) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-    """Lay flat entries out as [rows, columns, size], highest `rank_by` first; the mask is [rows, 1, size]."""
-    order = np.lexsort((-rank_by, row))
-    row = row[order]
-    counts = np.bincount(row, minlength=rows)
-    rank = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
-    kept = rank < size
-    row, rank, order = row[kept], rank[kept], order[kept]
-    mask = np.zeros((rows, 1, size), np.float32)
-    mask[row, 0, rank] = 1.0
-    laid = []
-    for column in columns:
-        array = np.zeros((rows, column.shape[1], size), np.float32)
-        array[row, :, rank] = column[order]
-        laid.append(array)
-    return mask, laid
+    name: str, row: Ints, rank_by: Floats, points: Floats, features: Floats, rows: int, size: int
+) -> dict[str, NDArray[np.float32]]:
+    """Lay entries, of rows in any order, out as [rows, columns, size], highest `rank_by` first."""
+    where = places_of(row, rows, size, rank_by)
+    return {
+        f"{name}_points": lay(where, points, np.float32),
+        f"{name}_features": lay(where, features, np.float32),
+        f"{name}_mask": lay(where, np.ones((1, len(row))), np.float32),
+    }
 
 
 def met_inputs(events: ak.Array) -> dict[str, NDArray[np.float32] | NDArray[np.int32]]:
@@ -312,17 +299,7 @@ def met_inputs(events: ak.Array) -> dict[str, NDArray[np.float32] | NDArray[np.i
     """
     names = tuple(name.removeprefix("PFCands_") for name in MET_BRANCHES)
     counts, c = _flat(events, "PFCands", names)
-    rows, event = len(counts), np.repeat(np.arange(len(counts)), counts)
-    rank = np.arange(len(event)) - (np.cumsum(counts) - counts)[event]
-    if counts.max(initial=0) > MAX_CANDIDATES:
-        order = np.lexsort((-c["pt"], event))
-        place = np.empty(len(event), np.int64)
-        place[order] = rank
-        rank = np.where(counts[event] > MAX_CANDIDATES, place, rank)
-    kept = rank < MAX_CANDIDATES
-    event, rank = event[kept], rank[kept]
-    c = {name: column[kept] for name, column in c.items()}
-
+    where = places(counts, MAX_CANDIDATES, c["pt"], only_to_cut=True)
     detailed = (c["charge"] != 0) & (c["trkQuality"] > 0)
     scaled = c["pt"] / MET_SCALE_GEV
     features = (
@@ -335,12 +312,8 @@ def met_inputs(events: ak.Array) -> dict[str, NDArray[np.float32] | NDArray[np.i
         scaled * np.cos(c["phi"]),
         scaled * np.sin(c["phi"]),
     )
-    inputs = {"input": np.zeros((rows, MAX_CANDIDATES, len(MET_FEATURES)), np.float32)}
-    inputs["input"][event, rank] = _finite(np.stack(features, axis=1))
-    categories: dict[str, NDArray[np.int32]] = {}
-    for i, codes in enumerate(_categories(c)):
-        categories[f"input_cat{i}"] = np.zeros((rows, MAX_CANDIDATES, 1), np.int32)
-        categories[f"input_cat{i}"][event, rank, 0] = codes
+    inputs = {"input": lay(where, _finite(np.stack(features)), np.float32, axis=2)}
+    categories = {f"input_cat{i}": lay(where, [codes], np.int32, axis=2) for i, codes in enumerate(_categories(c))}
     return inputs | categories
 
 
