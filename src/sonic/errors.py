@@ -8,6 +8,7 @@
     ├── OutputError              output that could not be written
     ├── WorkflowError            a graph of modules that cannot run
     ├── ModuleError              a module failed; says which, on which events
+    ├── ProcessLost              one of a job's processes died; says which, on which events
     └── InferenceError           how a request can end other than in a response
         ├── InvalidRequest           the request itself is wrong
         │   └── RegionNotFound           it names shared memory that is not registered
@@ -65,6 +66,10 @@ class ModuleError(SonicError):
         super().__init__(f"module {module} failed on {where}: {one_line(cause)}")
         self.module = module
         self.where = where
+
+
+class ProcessLost(SonicError):  # noqa: N818 - named for what happened
+    """One of the processes of a job died."""
 
 
 class InferenceError(SonicError):

@@ -25,8 +25,9 @@ def show(result: Report, console: Console) -> None:
         for label, value in figures.items():
             text = f"{value:.5g}" if isinstance(value, float) else str(value)
             console.print(f"  {label:<{width}}  {text}", markup=False, highlight=False, soft_wrap=True)
+    processes = f"{result.processes} processes, " if result.processes > 1 else ""
     console.print(
-        f"[bold]{result.events} events in {result.wall_s:.3g} s: {result.rate}[/bold] with "
+        f"[bold]{result.events} events in {result.wall_s:.3g} s: {result.rate}[/bold] with {processes}"
         f"{result.threads} threads and {result.streams} streams, {result.cpu_s:.3g} s of CPU, "
         f"peak memory {result.peak_rss_bytes / 2**20:.0f} MiB",
         highlight=False,
@@ -53,6 +54,9 @@ def show(result: Report, console: Console) -> None:
     if result.skipped:
         events = sum(failure.stop - failure.start for failure in result.skipped)
         text = f"{len(result.skipped)} chunks with {events} events were skipped because a module failed"
+        console.print(f"[yellow]{text}[/yellow]", highlight=False)
+    if result.processes_lost:
+        text = f"{result.processes_lost} processes were lost, and what they had not finished was done again"
         console.print(f"[yellow]{text}[/yellow]", highlight=False)
     if result.by_fallback:
         console.print(f"[yellow]{result.by_fallback} requests were answered by the fallback[/yellow]", highlight=False)

@@ -81,6 +81,9 @@ def run(
         int | None,
         typer.Option("--streams", "-s", help="Chunks in flight.", show_default="2 a thread, 8 with --server"),
     ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", "-p", help="Processes that share the input, the threads and the streams.")
+    ] = 1,
     chunk_size: Annotated[int, typer.Option(help="Events in a chunk.")] = 100,
     entries: Annotated[
         str | None, typer.Option(metavar="A:B", help="Only these events, counted over all files; B excluded.")
@@ -169,6 +172,7 @@ def run(
             offload_mode=offload,
             threads=threads,
             streams=streams,
+            processes=processes,
             chunk_size=chunk_size,
             repeat=repeat,
             entries=_entries(entries),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
+from awkward.contents import RecordArray
 
 from sonic.framework.module import Analyzer
 
@@ -62,8 +63,12 @@ class Finished:
     events: Sequence[int]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Arrays pickle packed, with no more than the entries that they show; layouts do not.
-        columns = [{name: ak.Array(content) for name, content in output.items()} for output in self.columns]
+        # Arrays pickle packed, with no more than the entries that they show; layouts do not. One array an output: what
+        # pickling an array costs is hardly more for one of many columns.
+        columns = [
+            ak.Array(RecordArray(list(output.values()), list(output), length=events))
+            for output, events in zip(self.columns, self.events, strict=True)
+        ]
         return _unpickled, (self.where, self.failure, self.results, columns, self.events)
 
 
@@ -71,11 +76,11 @@ def _unpickled(
     where: EventRange,
     failure: Failure | None,
     results: Mapping[str, Any],
-    columns: Sequence[Mapping[str, ak.Array]],
+    columns: Sequence[ak.Array],
     events: Sequence[int],
 ) -> Finished:
-    layouts = [{name: array.layout for name, array in output.items()} for output in columns]
-    return Finished(where, failure, results, layouts, events)
+    outputs = [dict(zip(array.layout.fields, array.layout.contents, strict=True)) for array in columns]
+    return Finished(where, failure, results, outputs, events)
 
 
 class Harvest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -14,32 +13,30 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sonic.errors import ConfigError, OutputError
-from sonic.framework.finished import Harvest, Kept
-from sonic.framework.ledger import Ledger
-from sonic.framework.lifecycle import Lifecycle
-from sonic.framework.models import callees_of, connect, served_between, statistics, use_between
+from sonic.framework.finished import Kept
+from sonic.framework.models import serve_own
 from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, Target, choose
 from sonic.framework.policy import OnError
-from sonic.framework.report import SINK, SOURCE, Report, Written
+from sonic.framework.processes import Fleet
+from sonic.framework.report import Report, Written
 from sonic.framework.restart import open_journal
-from sonic.framework.scheduler import Scheduler
+from sonic.framework.share import Alone, Task
 from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
-from sonic.framework.steps import OffloadStep, steps
+from sonic.framework.steps import steps
+from sonic.framework.summary import module_reports, servers_used
 from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from sonic.client.model import Client
-    from sonic.framework.event import Chunk
+    from sonic.framework.finished import Finished
     from sonic.framework.models import Caller
     from sonic.framework.output import Progress
-    from sonic.framework.report import ModuleReport, ServerReport
+    from sonic.framework.report import ModuleReport
     from sonic.framework.sinks.base import Sink
-    from sonic.framework.steps import Step
     from sonic.framework.workflow import Workflow
 
 # A stream is cheap: a chunk in memory. With a server far away more of them are needed to keep the threads busy.
@@ -57,6 +54,7 @@ def run(
     offload_mode: Mode | str = Mode.ASYNC,
     threads: int | None = None,
     streams: int | None = None,
+    processes: int = 1,
     chunk_size: int = 100,
     repeat: int = 1,
     entries: tuple[int | None, int | None] = (None, None),
@@ -86,9 +84,13 @@ def run(
     offload_mode : Mode
         How offloads wait that do not say so themselves. `direct` implies `sync`.
     threads : int, optional
-        Threads that execute modules; as many as there are cores to use.
+        Threads that execute modules, in all processes together; as many as there are cores to use.
     streams : int, optional
-        Chunks in flight; two for each thread, eight with servers given.
+        Chunks in flight, likewise; two for each thread, eight with servers given.
+    processes : int
+        Processes that share the work, for modules that keep others from running (Python does, numpy mostly does not).
+        The workflow must be one that :func:`~sonic.framework.workflow.load` found, or one that can be pickled. Each
+        process has modules of its own. If one dies, `on_error` says what becomes of its chunks.
     chunk_size : int
         Events in a chunk.
     repeat : int
@@ -128,8 +130,13 @@ def run(
         If a module or its model fails and the job is to stop then, or if it fails on every chunk.
     OutputError
         If the output cannot be written. Nothing is left under its name.
+    ProcessLost
+        If one of several processes dies, and its chunks are not to be done again.
     """
-    threads, streams = _resources(threads, streams, remote=bool(servers))
+    cores = _cores()
+    threads, streams = _resources(threads, streams, processes, cores, remote=bool(servers))
+    if processes > 1 and client is not None:
+        raise ConfigError(f"a client of your own is for one process: leave it out, or have 1 instead of {processes}")
     _one_of("mode", mode, ("service", "direct"))
     targets = _targets(output, filter_output, workflow.keep if keep is None else keep)
     _one_of("offload mode", offload_mode, tuple(Mode))
@@ -154,16 +161,30 @@ def run(
             for target, (names, products) in zip(targets, chosen, strict=True)
         ]
 
-        own: Client | None = None
-        if modes and client is None:
-            client = own = connect(stack, workflow, servers, mode, fallback=fallback, timeout_s=timeout_s)
-        callees = {} if client is None else callees_of(client, workflow.offloads())
-        idle = () if own is None else own.servers()  # metadata was asked for already
-        before = statistics(callees)
+        if modes and client is None and mode == "service" and not servers:
+            servers = [serve_own(stack, workflow)]
+        task = Task(
+            workflow=workflow,
+            about=JobInfo(workflow.name, source.files, source.events, 0, processes),
+            kept=tuple(kept),
+            mode=mode,
+            modes=modes,
+            servers=tuple(servers),
+            fallback=fallback,
+            timeout_s=timeout_s,
+            on_error=policy,
+            ordered=ordered,
+            threads=threads,
+            streams=streams,
+        )
+        crew: Alone | Fleet
+        if processes == 1:
+            crew = stack.enter_context(Alone(task, client))
+        else:
+            crew = stack.enter_context(Fleet(task, source, processes, cores))
 
         _check_targets(targets, source.files)
         out = stack.enter_context(_output(workflow, targets, source.events, progress))
-        harvest = Harvest(workflow.modules, graph, kept)
         journal = None
         if restart:
             settings = {"chunk size": chunk_size, "repeat": repeat, "entries": entries, "ordered": ordered}
@@ -174,46 +195,29 @@ def run(
             done.add(finished.where.index)
         before_events = out.read
 
-        def write(chunk: Chunk) -> None:
-            finished = harvest(chunk)
+        def write(finished: Finished) -> None:
             out.take(finished)
             if journal is not None:
                 journal.append(finished)
 
-        ledger = Ledger([step.name for step in plan], threads)
-        began_ns, cpu_began_ns = time.perf_counter_ns(), time.process_time_ns()
-        scheduler = Scheduler(
-            graph,
-            plan,
-            callees,
-            ledger,
-            threads=threads,
-            streams=streams,
-            ordered=ordered,
-            modes=modes,
-            on_error=policy,
-            clock=lambda: time.perf_counter_ns() - began_ns,
-        )
-        about = JobInfo(workflow.name, source.files, source.events)
-        with Lifecycle(workflow.modules, about, source.visit) as life:
-            scheduler.run(life.reading(source.chunks(done)), life.writing(write))
-            out.check()
+        crew.run(source, done, write)
+        out.check()
         summaries = out.summaries()
         out.commit(lambda events: _metadata(workflow, source, out, events))
         if journal is not None:
             journal.remove()
-        wall_s = (time.perf_counter_ns() - began_ns) / 1e9
-        cpu_s = (time.process_time_ns() - cpu_began_ns) / 1e9
-        served = served_between(before, statistics(callees))
-        used = () if own is None else tuple(map(use_between, idle, own.servers()))
+        wall_s = (time.perf_counter_ns() - crew.began_ns) / 1e9
+        shares = crew.shares()
 
-    modules = _module_reports(ledger, plan, modes, served)
+    modules = module_reports(shares, plan, modes, direct=mode == "direct")
+    used = servers_used(shares)
+    records = [record for share in shares for record in share.records]
     return Report(
         workflow=workflow.name,
         inputs=source.files,
         outputs=tuple(Written(str(target.path), n) for target, n in zip(targets, out.written, strict=True)),
-        servers=used,
-        by_fallback=0 if own is None else max(0, _requests(modules) - sum(server.completed for server in used)),
+        servers=used or (),
+        by_fallback=0 if used is None else max(0, _requests(modules) - sum(server.completed for server in used)),
         mode=mode,
         offload_mode=Mode(offload_mode).value if mode == "service" else Mode.SYNC.value,
         threads=threads,
@@ -224,32 +228,46 @@ def run(
         events_written=sum(out.written),
         chunks=out.chunks,
         wall_s=wall_s,
-        cpu_s=cpu_s,
+        cpu_s=sum(share.cpu_s for share in shares),
         events_per_s=(out.read - before_events) / wall_s,
         events_before=before_events,
         external_s=sum(module.offload.external_s for module in modules if module.offload),
         hidden_s=sum(module.offload.hidden_s for module in modules if module.offload),
-        together_s=ledger.together_ns / 1e9,
-        peak_rss_bytes=_peak_rss_bytes(),
+        together_s=sum(share.together_ns for share in shares) / 1e9,
+        peak_rss_bytes=sum(share.peak_rss_bytes for share in shares),
         modules=modules,
         summaries=summaries,
         skipped=tuple(out.skipped),
         versions=_versions(),
-        records_kept=len(ledger.records),
-        records_cut=ledger.cut,
+        records_kept=len(records),
+        records_cut=sum(share.cut for share in shares),
+        processes=processes,
+        processes_lost=crew.lost,
         totals=out.totals,
-        records=tuple(ledger.records),
+        records=tuple(sorted(records, key=lambda record: record.start_ns)),
     )
 
 
-def _resources(threads: int | None, streams: int | None, *, remote: bool) -> tuple[int, int]:
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _resources(
+    threads: int | None, streams: int | None, processes: int, cores: int, *, remote: bool
+) -> tuple[int, int]:
+    if processes < 1:
+        raise ConfigError(f"a job needs at least one process, got {processes}")
     if threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-        threads = len(affinity(0)) if affinity else os.cpu_count() or 1
+        threads = max(cores, processes)
     if streams is None:
         streams = threads * (_STREAMS_PER_THREAD_REMOTE if remote else _STREAMS_PER_THREAD)
     if threads < 1 or streams < 1:
         raise ConfigError(f"a job needs at least one thread and one stream, got {threads} and {streams}")
+    if min(threads, streams) < processes:
+        raise ConfigError(
+            f"{processes} processes need at least as many threads and streams in all, got {threads} and {streams}"
+        )
     return threads, streams
 
 
@@ -313,20 +331,6 @@ def _output(workflow: Workflow, targets: Sequence[Target], total: int, progress:
         yield out
 
 
-def _module_reports(
-    ledger: Ledger, plan: Sequence[Step], modes: Mapping[str, Mode], served: Mapping[str, ServerReport | None]
-) -> tuple[ModuleReport, ...]:
-    reports = []
-    for step, account in zip(plan, ledger.accounts, strict=False):
-        offload = None
-        if isinstance(step, OffloadStep):
-            module = step.module
-            offload = account.offload(module.model, module.version, modes[step.name].value, served.get(step.name))
-        reports.append(account.report(step.name, step.kind, filters=step.is_filter, offload=offload))
-    source, sink = ledger.accounts[-2:]
-    return (source.report(SOURCE, "source"), *reports, sink.report(SINK, "sink"))
-
-
 def _requests(modules: Sequence[ModuleReport]) -> int:
     return sum(module.offload.requests for module in modules if module.offload)
 
@@ -343,11 +347,6 @@ def _metadata(workflow: Workflow, source: TreeSource, out: Output, events: int) 
     if out.skipped:
         about["events_skipped"] = sum(failure.stop - failure.start for failure in out.skipped)
     return msgspec.json.encode(about).decode()
-
-
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _versions() -> dict[str, str]:

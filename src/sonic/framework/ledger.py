@@ -13,7 +13,7 @@ running sum, so that a wait needs only its two ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from sonic.framework.report import SINK, SOURCE, ModuleReport, OffloadReport, Phase, Record
@@ -119,6 +119,15 @@ class Account:
     batch_max: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+
+    def add(self, other: Account) -> None:
+        """Add what another process booked for the same module."""
+        if other.calls_sent:
+            self.batch_min = min(self.batch_min, other.batch_min) if self.calls_sent else other.batch_min
+            self.batch_max = max(self.batch_max, other.batch_max)
+        for sums in fields(self):
+            if sums.name not in ("batch_min", "batch_max"):
+                setattr(self, sums.name, getattr(self, sums.name) + getattr(other, sums.name))
 
     def sent(self, rows: int, max_batch: int, size_bytes: int) -> None:
         """Add a call of the model with that many rows, of which it takes `max_batch` at once (0: any number)."""

@@ -51,8 +51,8 @@ class Lifecycle:
         self._lock = threading.Lock()  # the source and the sink are on different threads
         self._open: deque[_Visit] = deque()
 
-    def reading(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Pass chunks on, and begin each file before its first one.
+    def reading(self, chunks: Iterable[Chunk | None]) -> Iterator[Chunk | None]:
+        """Pass chunks on, and begin each file before its first one. None, for nothing yet, passes as it is.
 
         Raises
         ------
@@ -60,6 +60,9 @@ class Lifecycle:
             If a module fails at the begin or the end of a file.
         """
         for chunk in chunks:
+            if chunk is None:
+                yield None
+                continue
             with self._lock:
                 if not self._open or self._open[-1].file.index != chunk.where.visit:
                     self._read_through()

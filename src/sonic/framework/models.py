@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from sonic.errors import ConfigError, InferenceError
-from sonic.framework.report import ServerUse, server_report
+from sonic.framework.report import ServerUse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sonic.client.model import Client
     from sonic.client.pool import ServerState
     from sonic.framework.offload import Callee, Offloaded
-    from sonic.framework.report import ServerReport
     from sonic.framework.workflow import Workflow
     from sonic.protocol.messages import ModelStatistics
 
@@ -27,6 +26,13 @@ class Caller(Protocol):
         """Return a model to call."""
 
 
+def serve_own(stack: ExitStack, workflow: Workflow) -> str:
+    """Start a server for the workflow's own models, which ends with the stack; returns its URL."""
+    from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client
+
+    return stack.enter_context(ServeProcess([_models_of(workflow)])).grpc_url
+
+
 def connect(
     stack: ExitStack,
     workflow: Workflow,
@@ -35,19 +41,22 @@ def connect(
     *,
     fallback: bool,
     timeout_s: float | None,
+    cores: int | None = None,
 ) -> Client:
-    """Make the client for the job's mode; what it needs is closed with the stack."""
-    from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client
+    """Make the client for the job's mode; it is closed with the stack."""
     from sonic.client.model import Client
 
-    models = None if workflow.models is None else os.fspath(workflow.models)
-    if mode == "direct" or not servers:
-        if models is None:
-            raise ConfigError(f"workflow {workflow.name} has no models of its own: name a server that has them")
-        if mode == "direct":
-            return stack.enter_context(Client([f"local:{models}"], timeout_s=timeout_s))
-        servers = [stack.enter_context(ServeProcess([models])).grpc_url]
-    return stack.enter_context(Client(servers, fallback=models if fallback else None, timeout_s=timeout_s))
+    if mode == "direct":
+        limited = "" if cores is None else f"?cores={cores}"
+        return stack.enter_context(Client([f"local:{_models_of(workflow)}{limited}"], timeout_s=timeout_s))
+    models = os.fspath(workflow.models) if fallback and workflow.models is not None else None
+    return stack.enter_context(Client(servers, fallback=models, timeout_s=timeout_s))
+
+
+def _models_of(workflow: Workflow) -> str:
+    if workflow.models is None:
+        raise ConfigError(f"workflow {workflow.name} has no models of its own: name a server that has them")
+    return os.fspath(workflow.models)
 
 
 def callees_of(client: Caller, modules: Sequence[Offloaded]) -> dict[str, Callee]:
@@ -72,13 +81,6 @@ def statistics(callees: Mapping[str, Callee]) -> dict[str, ModelStatistics]:
         except InferenceError:
             continue  # the report says null
     return found
-
-
-def served_between(
-    before: Mapping[str, ModelStatistics], after: Mapping[str, ModelStatistics]
-) -> dict[str, ServerReport | None]:
-    """Say what the servers did for each module between two times."""
-    return {name: server_report(before[name], after[name]) for name in before.keys() & after.keys()}
 
 
 def use_between(before: ServerState, after: ServerState) -> ServerUse:

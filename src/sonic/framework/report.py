@@ -179,7 +179,8 @@ class ServerUse:
 class Report:
     """What a job did and what it took. Times are in seconds, sizes in bytes.
 
-    `cpu_s` is that of the whole process, threads of libraries included. `external_s` and `hidden_s` are sums over the
+    `cpu_s` is that of all processes, threads of libraries included, and `peak_rss_bytes` the sum of their peaks;
+    what the `processes_lost` took, which died, is in no sum. `external_s` and `hidden_s` are sums over the
     offloads, `events_written` over the outputs. For `together_s`, summed over the chunks, two or more requests of one
     chunk were on their way at once. `by_fallback` counts requests that no server answered but the
     workflow's own models did, in this process. `events_before` of the events were finished by earlier runs of this
@@ -213,6 +214,8 @@ class Report:
     versions: Mapping[str, str]
     records_kept: int
     records_cut: int
+    processes: int = 1
+    processes_lost: int = 0
     together_s: float = 0.0
     events_before: int = 0
     skipped: tuple[Failure, ...] = ()
@@ -234,7 +237,8 @@ class Report:
     @property
     def headline(self) -> str:
         """The main figures in a few words."""
-        words = [f"{self.threads} threads, {self.streams} streams", self.rate]
+        words = [f"{self.processes} processes"] if self.processes > 1 else []
+        words += [f"{self.threads} threads, {self.streams} streams", self.rate]
         if self.hidden_fraction is not None:
             words.append(f"{100 * self.hidden_fraction:.0f} % of {self.external_s:.3g} s external time hidden")
         return ", ".join(words)

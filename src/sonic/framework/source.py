@@ -205,11 +205,17 @@ class TreeSource:
         """About how many chunks of the first file that is read are read in one go."""
         return self._chunks_at_once(self._pieces[0].file)
 
+    def ranges(self, span: Span) -> Iterator[EventRange]:
+        """Say where each chunk's events come from."""
+        piece = self.visit(span.visit)
+        for number in range(span.first, span.stop):
+            start = piece.start + self._chunk_size * (number - span.base)
+            yield EventRange(number, piece.file, start, min(start + self._chunk_size, piece.stop), span.visit)
+
     def where(self, span: Span) -> str:
         """Say which events a span has, for messages."""
-        piece = self.visit(span.visit)
-        start, stop = (piece.start + self._chunk_size * (number - span.base) for number in (span.first, span.stop))
-        return str(replace(piece, start=start, stop=min(stop, piece.stop)))
+        ends = [*self.ranges(span)]
+        return str(replace(self.visit(span.visit), start=ends[0].start, stop=ends[-1].stop))
 
     def visit(self, number: int) -> FileRange:
         """Return what is read of a file, by its number among all files that are read, repeats included."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -50,11 +50,13 @@ class Workflow:
     keep: tuple[str, ...] = ("*",)
     models: str | os.PathLike[str] | None = None
     tree: str = "Events"
+    origin: str = field(default="", init=False, repr=False, compare=False)
+    """Under which name or path :func:`load` found it, so that another process can load it too; empty if it did not."""
 
     def __post_init__(self) -> None:
-        for field, single in (("modules", Module), ("keep", str)):
-            if isinstance(given := getattr(self, field), single):
-                raise WorkflowError(f"workflow {self.name}: `{field}` must be a tuple, got {given!r}")
+        for name, single in (("modules", Module), ("keep", str)):
+            if isinstance(given := getattr(self, name), single):
+                raise WorkflowError(f"workflow {self.name}: `{name}` must be a tuple, got {given!r}")
 
     def graph(self) -> Graph:
         """Plan the modules.
@@ -91,14 +93,19 @@ def load(name: str) -> Workflow:
         If there is none, or its code fails; lists the workflows there are.
     """
     if name.endswith(".py") or _is_file(Path(name)):
-        return _from_file(Path(name))
+        return _found(_from_file(Path(name)), str(Path(name).absolute()))
     for point in entry_points(group=GROUP):
         if point.name == name:
-            return _made(point.load, f"workflow {name}")
+            return _found(_made(point.load, f"workflow {name}"), name)
     raise ConfigError(
         f"no workflow {name!r}{similar(name, known())}; installed: {', '.join(known()) or 'none'}; "
         "one of your own is a Python file, e.g. my_workflow.py"
     )
+
+
+def _found(workflow: Workflow, origin: str) -> Workflow:
+    object.__setattr__(workflow, "origin", origin)  # which a workflow that is made from this one does not inherit
+    return workflow
 
 
 def _from_file(path: Path) -> Workflow:
