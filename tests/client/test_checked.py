@@ -17,9 +17,9 @@ from sonic.client.settings import ClientSettings
 from sonic.client.url import connect, parse_server
 from sonic.errors import Cancelled, ConfigError, Unavailable, WrongModel
 from sonic.protocol.checksums import Checksum, write_checksums
+from sonic.protocol.digests import digest
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
-from sonic.protocol.modelfolder import digest
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.conformance import WAIT_S, TransportConformance, error_of
 from sonic.testing.transports import FakeTransport

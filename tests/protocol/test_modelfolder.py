@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sonic.errors import ConfigError, DataError
-from sonic.protocol.checksums import Checksum
+from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import parse
-from sonic.protocol.modelfolder import digest, files_of, mismatches, number, read_config, version_folders
+from sonic.protocol.modelfolder import files_of, number, read_config, version_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,24 +34,3 @@ def test_the_files_are_those_of_the_versions(tmp_path: Path) -> None:
     found = files_of(tmp_path)
     assert sorted(found) == kept
     assert found["1/weights/a.bin"].read_text() == "1/weights/a.bin"
-
-
-def test_a_digest_is_of_the_bytes(tmp_path: Path) -> None:
-    content = bytes(range(256)) * 9000
-    (tmp_path / "f").write_bytes(content)
-    assert digest(tmp_path / "f", "MD5") == hashlib.md5(content).hexdigest()
-    assert digest(tmp_path / "f", "SHA256") == hashlib.sha256(content).hexdigest()
-    with pytest.raises(DataError, match=r"cannot read .*absent: No such file"):
-        digest(tmp_path / "absent", "MD5")
-
-
-def test_what_does_not_match_is_said_a_line_each(tmp_path: Path) -> None:
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "a").write_bytes(b"a")
-    good = Checksum("MD5", "1/a", hashlib.md5(b"a").hexdigest())
-    bad = Checksum("SHA256", "1/a", "0" * 64)
-    absent = Checksum("MD5", "1/b", "0" * 32)
-    assert list(mismatches(tmp_path, [good])) == []
-    first, second = mismatches(tmp_path, [good, bad, absent])
-    assert first == f"file '1/a' has SHA256 {hashlib.sha256(b'a').hexdigest()}, expected {'0' * 64} by config.pbtxt"
-    assert second.startswith("checksum 'MD5:1/b': cannot read ")

@@ -7,9 +7,9 @@ import pytest
 
 from sonic.errors import ConfigError, InvalidRequest
 from sonic.protocol.checksums import Checksum, write_checksums
+from sonic.protocol.digests import digest
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
-from sonic.protocol.modelfolder import digest
 from sonic.server.model import ServedModel
 from sonic.specs import DType
 

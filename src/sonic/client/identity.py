@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from sonic.errors import ConfigError, DataError, ModelNotFound, Unsupported
 from sonic.protocol.checksums import differences, read_checksums
+from sonic.protocol.digests import digest
 from sonic.protocol.modelconfig import to_spec
-from sonic.protocol.modelfolder import digest, read_config
+from sonic.protocol.modelfolder import read_config
 
 if TYPE_CHECKING:
     import os

@@ -34,7 +34,7 @@ _KINDS = (
 )
 
 
-def parse(text: str, where: str = "config.pbtxt") -> ModelConfig:
+def parse(text: str, where: str = "config.pbtxt", *, strict: bool = True) -> ModelConfig:
     """Read the text of a config.pbtxt.
 
     Parameters
@@ -42,6 +42,8 @@ def parse(text: str, where: str = "config.pbtxt") -> ModelConfig:
     text : str
     where : str
         Name of the file, for messages.
+    strict : bool
+        Whether a field that is not known is an error; otherwise it is left out.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def parse(text: str, where: str = "config.pbtxt") -> ModelConfig:
         If it cannot be read: with the line, the column and what is wrong there.
     """
     try:
-        return text_format.Parse(text, ModelConfig())
+        return text_format.Parse(text, ModelConfig(), allow_unknown_field=not strict)
     except text_format.ParseError as error:
         raise ConfigError(f"{where}:{' '.join(str(error).split())}") from None
 

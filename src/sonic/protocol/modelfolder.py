@@ -1,4 +1,4 @@
-"""A model's folder, in Triton's layout: its configuration, its versions, their files and what these are. Only read.
+"""A model's folder, in Triton's layout: its configuration, its versions and their files. Only read.
 
 ::
 
@@ -10,23 +10,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError, DataError
+from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from sonic.protocol.checksums import Checksum
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
 
 CONFIG_NAME = "config.pbtxt"
-
-_MAKE: dict[str, Any] = {"MD5": partial(hashlib.md5, usedforsecurity=False), "SHA256": hashlib.sha256}
 
 
 def number(version: str) -> int:
@@ -83,40 +77,3 @@ def files_of(folder: Path) -> dict[str, Path]:
             if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
                 found["/".join(parts)] = path
     return found
-
-
-def digest(path: Path, algorithm: str) -> str:
-    """Return the digest of a file.
-
-    Parameters
-    ----------
-    path : Path
-    algorithm : str
-        One of :data:`sonic.protocol.checksums.ALGORITHMS`.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, _MAKE[algorithm]).hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-
-
-def mismatches(folder: Path, checksums: Iterable[Checksum]) -> Iterator[str]:
-    """Say which files of a model are not what their checksums say, a line each.
-
-    Each is read when its turn comes.
-    """
-    for checksum in checksums:
-        try:
-            found = digest(folder / checksum.path, checksum.algorithm)
-        except DataError as error:
-            yield f"checksum {checksum.key!r}: {error}"
-            continue
-        if found != checksum.digest:
-            has = f"file {checksum.path!r} has {checksum.algorithm} {found}"
-            yield f"{has}, expected {checksum.digest} by {CONFIG_NAME}"

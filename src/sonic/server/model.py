@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
 from sonic.protocol.checksums import read_checksums
+from sonic.protocol.digests import mismatches
 from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import check_filename, to_spec
-from sonic.protocol.modelfolder import mismatches
 from sonic.protocol.parameters import priority_of
 from sonic.server.backends.base import LoadContext, backend_for
 from sonic.server.cache import key_of
