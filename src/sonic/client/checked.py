@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sonic.client.identity import examine
 from sonic.client.promise import Promise, as_inference_error, failure_of
+from sonic.client.transport import memory_use
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, ModelNotFound, WrongModel
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.client.identity import Copy, Verdict
+    from sonic.client.regions import MemoryUse
     from sonic.client.transport import Transport
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
@@ -55,6 +57,11 @@ class CheckedTransport:
     def url(self) -> str:
         """Scheme and address, for messages."""
         return self._transport.url
+
+    @property
+    def memory_use(self) -> MemoryUse | None:
+        """Memory that is shared with the server."""
+        return memory_use(self._transport)
 
     def submit(self, request: InferRequest) -> Future[InferResponse]:
         """Send a request, once the model is seen to be the right one; else it ends in WrongModel."""

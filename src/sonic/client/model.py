@@ -16,6 +16,7 @@ from sonic.client.identity import LocalCopy
 from sonic.client.promise import Promise, failure_of
 from sonic.client.router import Router
 from sonic.client.settings import ClientSettings, load
+from sonic.client.sharedmemory import share
 from sonic.client.url import connect, parse_model, parse_server
 from sonic.errors import ConfigError, InferenceError
 from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
@@ -105,7 +106,7 @@ class Client:
             url if url in named else replace(parse_server(url), options=()).server for url in settings.preferred
         )
         settings = replace(settings, preferred=tuple(preferred))
-        ways: list[Transport] = [*map(connect, addresses), *self._injected]
+        ways = [*(share(connect(address), address, settings) for address in addresses), *self._injected]
         own = fallback if reference is None else reference
         if own is not None:
             copy = LocalCopy(own)

@@ -29,6 +29,7 @@ _MOST_CHANGES = 3
 class Kind(NamedTuple):
     """What a request has in common with those that differ in their rows alone, and the rows; 0 if it has none."""
 
+    model: str
     key: Key
     rows: int
 
@@ -105,7 +106,7 @@ def kind_of(request: InferRequest) -> Kind:
         rows = 0
     else:
         shapes = [shape[1:] for shape in shapes]
-    return Kind((request.model, request.version, request.outputs, *request.inputs, *shapes), rows)
+    return Kind(request.model, (request.model, request.version, request.outputs, *request.inputs, *shapes), rows)
 
 
 def _wire_bytes(array: np.ndarray, dtype: DType) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from sonic.client.breaker import Circuit
+    from sonic.client.regions import MemoryUse
 
 _MEMORY_S = 10.0
 """After so long without an answer, what a server's requests took has faded to a third."""
@@ -32,7 +33,7 @@ _LEAST_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What the pool knows of one server."""
+    """What is known of one server. `memory` is None where none can be shared with it."""
 
     server: str
     outstanding: int
@@ -41,6 +42,7 @@ class ServerState:
     rests_until_s: float
     circuit: Circuit = "closed"
     latency_s: float | None = None
+    memory: MemoryUse | None = None
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from random import Random
 from threading import Condition, Lock
@@ -16,6 +17,7 @@ from sonic.client.pool import Pool
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.retry import Chain
 from sonic.client.settings import ClientSettings
+from sonic.client.transport import memory_use
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable
 
@@ -361,7 +363,8 @@ class Router:
     def statistics(self) -> tuple[ServerState, ...]:
         """Return what is known of every server."""
         with self._lock:
-            return self._pool.statistics(self.timer.now_s())
+            states = self._pool.statistics(self.timer.now_s())
+        return tuple(replace(state, memory=memory_use(self._transports[state.server])) for state in states)
 
     def summary(self, model: str, tried: Sequence[str], errors: Sequence[InferenceError]) -> InferenceError:
         """One error for all that were met on the way."""

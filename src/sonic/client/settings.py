@@ -66,6 +66,14 @@ class ClientSettings:
         URLs of servers that come before the others, as long as they can take requests.
     strict_preferred : bool
         Whether the others get nothing at all.
+    shared_memory : str
+        Whether tensors travel through shared memory to a server on the same host: ``auto``, where that is quicker;
+        ``never``; ``always``, however small they are and whatever the server's address: for a server in a container
+        that shares the host's memory but has a network of its own. Where the server cannot, they go over the wire.
+    shared_memory_min_bytes : int
+        Least size of a request and its answer together, in bytes, from which on that is quicker.
+    shared_memory_max_bytes : int
+        Most memory that is shared with one server, in bytes.
 
     Raises
     ------
@@ -89,6 +97,9 @@ class ClientSettings:
     servers: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
     strict_preferred: bool = False
+    shared_memory: Literal["auto", "never", "always"] = "auto"
+    shared_memory_min_bytes: int = 1 << 19
+    shared_memory_max_bytes: int = 1 << 30
 
     def __post_init__(self) -> None:
         known = ("different", "same", "again", "fallback")
@@ -107,6 +118,11 @@ class ClientSettings:
         _check("breaker_max_rest_s", self.breaker_max_rest_s >= 0, "at least 0", self.breaker_max_rest_s)
         quantile = self.hedge_quantile
         _check("hedge_quantile", quantile is None or 0 < quantile <= 1, "above 0 up to 1, or None", quantile)
+        sharing = ("auto", "never", "always")
+        _check("shared_memory", self.shared_memory in sharing, f"of {', '.join(sharing)}", self.shared_memory)
+        least, most = self.shared_memory_min_bytes, self.shared_memory_max_bytes
+        _check("shared_memory_min_bytes", least >= 1, "at least 1", least)
+        _check("shared_memory_max_bytes", most >= 1, "at least 1", most)
         _check("hedge_budget", 0 <= self.hedge_budget <= 1, "0 to 1", self.hedge_budget)
 
 

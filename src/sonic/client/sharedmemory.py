@@ -17,13 +17,16 @@ from dataclasses import replace
 from functools import partial
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from sonic.client.lender import Lender
+from sonic.client.locality import on_this_host
 from sonic.client.outputsizes import OutputSizes, kind_of
 from sonic.client.promise import Promise, failure_of
 from sonic.client.regions import layout
+from sonic.client.segments import available
 from sonic.client.transport import Transport
 from sonic.errors import Cancelled, InvalidRequest, ModelNotFound, RegionNotFound, Unsupported
 from sonic.protocol import tensors
@@ -33,9 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
-    from sonic.client.lender import Lease, Lender
+    from sonic.client.lender import Lease
     from sonic.client.outputsizes import Kind
     from sonic.client.regions import MemoryUse
+    from sonic.client.settings import ClientSettings
+    from sonic.client.url import Address
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.protocol.tensors import Buffer
@@ -45,6 +50,7 @@ _REFUSALS = (InvalidRequest, ModelNotFound, Unsupported)
 """Errors in which a server, of whatever make, says that it does not take what it was sent; it is done with it."""
 
 
+@runtime_checkable
 class PlacingTransport(Transport, Protocol):
     """A transport that can name shared memory in its messages, and have the server map it."""
 
@@ -56,6 +62,16 @@ class PlacingTransport(Transport, Protocol):
 
     def unregister(self, name: str, timeout_s: float | None = None) -> None:
         """Have the server forget it."""
+
+
+def share(transport: Transport, address: Address, settings: ClientSettings) -> Transport:
+    """Have a transport use shared memory where it can, as the settings say."""
+    if settings.shared_memory == "never" or not isinstance(transport, PlacingTransport) or not available():
+        return transport
+    always = settings.shared_memory == "always"
+    near = partial(on_this_host, address.scheme, address.where)
+    lender = Lender(transport, (lambda: True) if always else near, settings.shared_memory_max_bytes)
+    return SharedMemoryTransport(transport, lender, 1 if always else settings.shared_memory_min_bytes)
 
 
 class Loan:
@@ -123,6 +139,9 @@ class SharedMemoryTransport:
         self._clock = clock
         self._sizes = OutputSizes()
         self._lock = Lock()
+        # By model, the largest inputs that were too small for memory together with their outputs: for those that are
+        # no larger, nothing is looked up, which is most of what this costs a small request.
+        self._small: dict[str, int] = {}
         self._unsent: set[Promise[InferResponse]] = set()
 
     @property
@@ -137,20 +156,21 @@ class SharedMemoryTransport:
 
     def submit(self, request: InferRequest) -> Future[InferResponse]:
         """Send a request and return at once; an error is in the future."""
-        if not self._lender.usable:
+        byte_size = 0
+        for array in request.inputs.values():
+            byte_size += array.nbytes
+        if byte_size <= self._small.get(request.model, -1) or not self._lender.usable:
             return self._inner.submit(request)
         kind = kind_of(request)
         with self._lock:
             known = self._sizes.of(kind)
         expected = {} if known is None or request.classes else {name: n for name, n in known.items() if n}
-        byte_size = sum(array.nbytes for array in request.inputs.values()) + sum(expected.values())
-        loan = self._lend(request, expected) if byte_size >= self._min_bytes else None
+        loan = self._lend(request, expected) if byte_size + sum(expected.values()) >= self._min_bytes else None
         if loan is not None:
             asked = replace(request, outputs=tuple(known)) if expected and known else request
             return self._send(request, kind, asked, loan)
         sent = self._inner.submit(request)
-        if known is None or len(expected) < len(known):
-            sent.add_done_callback(partial(self._learn, kind))
+        sent.add_done_callback(partial(self._learn, kind, byte_size))
         return sent
 
     def _lend(self, request: InferRequest, expected: Mapping[str, int]) -> Loan | None:
@@ -186,7 +206,8 @@ class SharedMemoryTransport:
     ) -> None:
         error = failure_of(sent)
         if error is None:
-            self._learn(kind, sent)
+            with self._lock:
+                self._sizes.learn(kind, sent.result())
             self._lender.give_back(lease, answered=True)
             promise.resolve(sent.result())
             return
@@ -221,10 +242,14 @@ class SharedMemoryTransport:
         if not self._lender.run(again):
             promise.reject(Cancelled(f"{self.url}: the connection is closed"))
 
-    def _learn(self, kind: Kind, sent: Future[InferResponse]) -> None:
-        if failure_of(sent) is None:
-            with self._lock:
-                self._sizes.learn(kind, sent.result())
+    def _learn(self, kind: Kind, byte_size: int, sent: Future[InferResponse]) -> None:
+        if failure_of(sent) is not None:
+            return
+        outputs = sent.result().outputs.values()
+        with self._lock:
+            self._sizes.learn(kind, sent.result())
+            if byte_size + sum(array.nbytes for array in outputs) < self._min_bytes:
+                self._small[kind.model] = max(byte_size, self._small.get(kind.model, -1))
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
         """Fetch inputs, outputs and largest batch of a model."""

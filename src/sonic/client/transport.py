@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from sonic.client.regions import MemoryUse
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.specs import ModelSpec
@@ -59,3 +60,8 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Release connections. Requests in flight end in Cancelled or Unavailable."""
+
+
+def memory_use(transport: Transport) -> MemoryUse | None:
+    """Return how memory is shared with the server; None of a transport that does not share any."""
+    return getattr(transport, "memory_use", None)
