@@ -5,6 +5,7 @@
 :func:`serve`           serve folders of models, over gRPC and HTTP, from this process
 :class:`Model`          call a served model
 :class:`Client`         several servers and a fallback, shared by many models
+:class:`Fallback`       models for when no server can take a request: here, in a child process or a container
 :mod:`sonic.framework`  sources, modules, offloads and sinks to build a workflow from
 :mod:`sonic.errors`     every error raised on purpose
 ======================  =====================================================================
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sonic.version import __version__
 
 if TYPE_CHECKING:
+    from sonic.client.fallback import Fallback as Fallback
     from sonic.client.model import Client as Client
     from sonic.client.model import Model as Model
     from sonic.framework.job import run as run
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
 # Imported on first use, so that `sonic --help` does not wait for onnxruntime and a client does not load the server.
 _HOMES = {
     "Client": "sonic.client.model",
+    "Fallback": "sonic.client.fallback",
     "Model": "sonic.client.model",
     "run": "sonic.framework.job",
     "serve": "sonic.server.app",
 }
 
-__all__ = ["Client", "Model", "__version__", "run", "serve"]
+__all__ = ["Client", "Fallback", "Model", "__version__", "run", "serve"]
 
 
 def __getattr__(name: str) -> Any:

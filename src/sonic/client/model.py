@@ -6,11 +6,12 @@ import os
 from dataclasses import fields, replace
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+from weakref import WeakSet
 
 from sonic.client.arrays import check_outputs, conform, empty_outputs, is_empty, said_dtypes, split
 from sonic.client.checked import CheckedTransport
-from sonic.client.fallback import Fallback
+from sonic.client.fallback import Fallback, Spare
 from sonic.client.gathering import Gathering
 from sonic.client.identity import LocalCopy
 from sonic.client.promise import Promise, failure_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sonic.specs import ModelSpec
 
     Arrays = dict[str, np.ndarray[Any, Any]]
+    Spares = Fallback | str | os.PathLike[str] | Literal[False] | None
 
 CONTROL_TIMEOUT_S = 30.0
 """How long a server may take to say what a model looks like, if the model's own timeout is not shorter."""
@@ -52,8 +54,9 @@ class Client:
     urls : sequence of str
         Of servers: ``grpc://host:port``, ``http://host:port``, ``local:/folder/of/models``. Without any, those of the
         settings, and the balancer that the site announces.
-    fallback : path-like, optional
-        A folder of models, served in this process from the first time it is needed.
+    fallback : path-like, Fallback or False, optional
+        A folder of models, served in this process from the first time it is needed; a :class:`Fallback` says more. By
+        default that of the settings; False: none.
     timeout_s : float, optional
         Time that a call may take in all, in seconds; None is no limit.
     settings : ClientSettings or path-like, optional
@@ -77,7 +80,7 @@ class Client:
         self,
         urls: Sequence[str] = (),
         *,
-        fallback: str | os.PathLike[str] | None = None,
+        fallback: Spares = None,
         timeout_s: float | None = None,
         settings: ClientSettings | str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
@@ -89,9 +92,12 @@ class Client:
             raise ConfigError(f"timeout_s is above 0, or None for no limit; given {timeout_s}")
         self.settings = settings if isinstance(settings, ClientSettings) else load(settings)
         urls = urls or (() if transports else self.settings.servers)
-        if not urls and not transports and fallback is None:
+        fallback = self.settings.fallback if fallback is None else fallback
+        spare: Fallback | Literal[False] = Fallback.of(fallback) if fallback else False
+        if not urls and not transports and not spare:
             raise ConfigError("a client needs a server or a fallback")
-        self._arguments = (tuple(urls), fallback, timeout_s, self.settings, reference)
+        self._arguments = (tuple(urls), spare, timeout_s, self.settings, reference)
+        self._users: dict[str, WeakSet[Model]] = {}
         self._injected = tuple(transports or ())
         self.timeout_s = timeout_s
         self._closed = False
@@ -100,14 +106,14 @@ class Client:
     def _connect(self) -> Router:
         urls, fallback, _, settings, reference = self._arguments
         addresses = [parse_server(url) for url in urls]
-        spare = None if fallback is None else Fallback(fallback)
+        spare = Spare(fallback) if fallback else None
         named = [transport.url for transport in self._injected]
         preferred = (
             url if url in named else replace(parse_server(url), options=()).server for url in settings.preferred
         )
         settings = replace(settings, preferred=tuple(preferred))
         ways = [*(share(connect(address), address, settings) for address in addresses), *self._injected]
-        own = fallback if reference is None else reference
+        own = reference or (fallback.folder if fallback else None)
         if own is not None:
             copy = LocalCopy(own)
             ways = [CheckedTransport(way, copy) for way in ways]
@@ -127,11 +133,19 @@ class Client:
         """Return a model on these servers; nothing is sent yet. An empty version is the server's choice."""
         model = Model.__new__(Model)
         model._bind(self, name, version)
+        self._users.setdefault(name, WeakSet()).add(model)
         return model
 
     def servers(self) -> tuple[ServerState, ...]:
         """Return how each server fared: outstanding, completed and failed requests."""
         return self._router.statistics()
+
+    def _release(self, model: Model) -> None:
+        """Note that a model is not called any more."""
+        users = self._users.get(model.name, WeakSet())
+        users.discard(model)
+        if not users and not self._closed:
+            self._router.release(model.name)
 
     def close(self) -> None:
         """Release connections and the fallback. What is in flight ends in Cancelled."""
@@ -158,8 +172,9 @@ class Model:
     url : str
         ``grpc://host:port/model[/version]``, the same with ``http``, ``triton+grpc`` or ``triton+http``, or
         ``local:/folder/of/models/model`` to run it in this process.
-    fallback : path-like, optional
-        A folder of models, served in this process from the first time the server cannot take a request.
+    fallback : path-like, Fallback or False, optional
+        A folder of models, served in this process from the first time the server cannot take a request; otherwise as
+        for :class:`Client`.
     timeout_s : float, optional
         Time that a call may take in all, in seconds; None is no limit.
     settings : ClientSettings or path-like, optional
@@ -187,7 +202,7 @@ class Model:
         self,
         url: str,
         *,
-        fallback: str | os.PathLike[str] | None = None,
+        fallback: Spares = None,
         timeout_s: float | None = None,
         settings: ClientSettings | str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
@@ -291,9 +306,14 @@ class Model:
         return _sum(known)
 
     def close(self) -> None:
-        """Release what this model opened; the client of :meth:`Client.model` stays open."""
+        """Release what this model opened; the client of :meth:`Client.model` stays open.
+
+        A fallback unloads the model when the last one is closed that calls it.
+        """
         if self._arguments is not None:
             self._client.close()
+        else:
+            self._client._release(self)
 
     def __enter__(self) -> Self:
         return self
@@ -319,8 +339,8 @@ class Model:
                 known: Promise[ModelSpec] = Promise()
                 known.resolve(self._known)
                 return known
-            timeout_s = min(self._client.timeout_s or CONTROL_TIMEOUT_S, CONTROL_TIMEOUT_S)
-            until_s = monotonic() + timeout_s
+            limit_s = CONTROL_TIMEOUT_S + router.start_s
+            until_s = monotonic() + min(self._client.timeout_s or limit_s, limit_s)
             promise: Promise[ModelSpec] = self._router.promise(until_s, f"metadata of model {self.name!r}")
             self._asked, self._asked_by = promise, router
 
@@ -366,13 +386,13 @@ class Model:
 
 
 def _client(
-    urls: Sequence[str], fallback: str | None, timeout_s: float | None, settings: ClientSettings, reference: str | None
+    urls: Sequence[str], fallback: Spares, timeout_s: float | None, settings: ClientSettings, reference: str | None
 ) -> Client:
     return Client(urls, fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference)
 
 
 def _model(
-    url: str, fallback: str | None, timeout_s: float | None, settings: ClientSettings, reference: str | None
+    url: str, fallback: Spares, timeout_s: float | None, settings: ClientSettings, reference: str | None
 ) -> Model:
     return Model(url, fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference)
 

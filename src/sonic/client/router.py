@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.client.deadline import Timer
-    from sonic.client.fallback import Fallback
+    from sonic.client.fallback import Spare
     from sonic.client.pool import ServerState
     from sonic.client.retry import Step
     from sonic.client.settings import Action
@@ -46,7 +46,7 @@ class Router:
     ----------
     transports : sequence of Transport
         Distinct by their URLs.
-    fallback : Fallback or None
+    fallback : Spare or None
     settings : ClientSettings
     timer : Timer, optional
         Instead of real time: for tests.
@@ -55,7 +55,7 @@ class Router:
     def __init__(
         self,
         transports: Sequence[Transport],
-        fallback: Fallback | None = None,
+        fallback: Spare | None = None,
         settings: ClientSettings = _DEFAULT,
         *,
         timer: Timer | None = None,
@@ -240,11 +240,21 @@ class Router:
         with self._lock:
             return url not in self._transports or self._none_left(tried) or self._pool.admits(url, self.timer.now_s())
 
+    @property
+    def start_s(self) -> float:
+        """How long the fallback may take to start, in seconds."""
+        return 0.0 if self._fallback is None else self._fallback.start_s
+
     def start_fallback(self) -> Transport:
         """Return the way to the fallback. Blocks while it is started."""
         if self._fallback is None:
             raise Unavailable("there is no fallback")
         return self._fallback.start()
+
+    def release(self, model: str) -> None:
+        """Note that nobody needs a model any more, so that the fallback need not keep it."""
+        if self._fallback is not None:
+            self._fallback.release(model)
 
     def sent(self, url: str) -> int:
         """Note that something went to a server; return how many it has now."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import msgspec
 
+from sonic.client.fallback.description import Fallback  # noqa: TC001 - read from the hints when settings are
 from sonic.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class ClientSettings:
         URLs of servers that come before the others, as long as they can take requests.
     strict_preferred : bool
         Whether the others get nothing at all.
+    fallback : Fallback or str or None
+        For a client that is given none: a folder of models, or all that :class:`~sonic.client.fallback.Fallback` takes;
+        in a file a table ``[sonic.fallback]``.
     shared_memory : str
         Whether tensors travel through shared memory to a server on the same host: ``auto``, where that is quicker;
         ``never``; ``always``, however small they are and whatever the server's address: for a server in a container
@@ -97,6 +101,7 @@ class ClientSettings:
     servers: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
     strict_preferred: bool = False
+    fallback: Fallback | str | None = None
     shared_memory: Literal["auto", "never", "always"] = "auto"
     shared_memory_min_bytes: int = 1 << 19
     shared_memory_max_bytes: int = 1 << 30

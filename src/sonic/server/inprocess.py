@@ -92,6 +92,23 @@ class InProcessTransport:
         self._load(model)
         return self._dataplane.model_config(model, version)
 
+    def load(self, model: str) -> None:
+        """Load a model before it is first asked for.
+
+        Raises
+        ------
+        ModelNotFound, ModelFailed
+            If there is no such model, or it cannot be loaded.
+        """
+        self._load(model)
+
+    def unload(self, model: str) -> None:
+        """Unload a model, waiting for its requests. The next one loads it again, also if that failed before."""
+        with self._lock:
+            failed_before = self._tried.pop(model, None)
+            if failed_before is None and self._dataplane.accepting:
+                self._repository.unload(model)
+
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:  # noqa: ARG002
         """Return every model in the folder; one that is yet to be loaded counts as ready."""
         return tuple(

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sonic.server.app import Server
+
+_LATE_S = 30.0
+"""How much longer than its drain the end of a server without an owner may take, in seconds."""
 
 
 def run(
@@ -38,7 +42,8 @@ def run(
     drain_s : float
         How long requests in hand may take to end, in seconds.
     watch_stdin : bool
-        Whether to end also when standard input closes, with whoever holds its other end.
+        Whether to end also when standard input closes, with whoever holds its other end. Nobody is left then to see
+        to it, so that what hangs, be it while it loads or drains, is cut off.
 
     Returns
     -------
@@ -49,16 +54,21 @@ def run(
     _on_signals(reasons)
     _fill_standard_files()
     share_one_arena()
-    server = start()
+    over = threading.Event()
+    if watch_stdin:
+        watch = partial(_wait_for_end_of_stdin, reasons, over, drain_s + _LATE_S)
+        threading.Thread(target=watch, daemon=True).start()
     try:
-        started(server)
-        if watch_stdin:
-            threading.Thread(target=_wait_for_end_of_stdin, args=(reasons,), daemon=True).start()
-        draining(reasons.get())
-    except BaseException:
-        server.close(drain_s)
-        raise
-    return server.close(drain_s)
+        server = start()
+        try:
+            started(server)
+            draining(reasons.get())
+        except BaseException:
+            server.close(drain_s)
+            raise
+        return server.close(drain_s)
+    finally:
+        over.set()
 
 
 def _on_signals(reasons: SimpleQueue[str]) -> None:
@@ -85,10 +95,12 @@ def _fill_standard_files() -> None:
             os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
 
 
-def _wait_for_end_of_stdin(reasons: SimpleQueue[str]) -> None:
+def _wait_for_end_of_stdin(reasons: SimpleQueue[str], over: threading.Event, limit_s: float) -> None:
     if sys.stdin is not None:  # as it is in a process that is started with it closed
         # Past its buffer, whose lock this thread would hold: the interpreter cannot end without it.
         descriptor = sys.stdin.fileno()
         while os.read(descriptor, 4096):
             pass
     reasons.put("standard input closed")
+    if not over.wait(limit_s):
+        os._exit(1)

@@ -1,0 +1,144 @@
+"""A fallback that runs: the way to it, whether it lives, and its end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol, cast
+
+from sonic.client.fallback.container import Container
+from sonic.client.fallback.control import ControlledGrpc
+from sonic.client.fallback.serve import ServeProcess
+from sonic.client.transport import Transport
+from sonic.client.url import Address, connect
+from sonic.errors import InferenceError
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from sonic.client.fallback.description import Fallback
+
+_ANSWER_S = 5.0
+"""How long one that failed a request may take to say that it lives, in seconds."""
+
+_DEATH_S = 1.0
+"""How long the end of a process may take to be seen after that of its connections, in seconds."""
+
+
+class Controlled(Transport, Protocol):
+    """A way to a server that loads and unloads models as it is told."""
+
+    def load(self, model: str) -> None:
+        """Load a model. Blocks for as long as that takes.
+
+        Raises
+        ------
+        InferenceError
+            If it cannot be loaded, with the cause.
+        """
+
+    def unload(self, model: str) -> None:
+        """Unload a model, but none that it is made of."""
+
+
+class Running:
+    """One life of a fallback.
+
+    Parameters
+    ----------
+    transport : Controlled
+    """
+
+    def __init__(self, transport: Controlled) -> None:
+        self.transport = transport
+
+    @property
+    def mortal(self) -> bool:
+        """Whether it can die before this process does."""
+        return False
+
+    def lives(self) -> bool:
+        """Whether there is hope that it answers again. Blocks for seconds at most."""
+        return True
+
+    def obituary(self) -> str:
+        """Say how it ended, and how its log does."""
+        return "lives"
+
+    def close(self) -> None:
+        """End it; its requests in flight end in Cancelled or Unavailable."""
+        self.transport.close()
+
+
+class Served(Running):
+    """One that runs in a process of its own.
+
+    Parameters
+    ----------
+    transport : ControlledGrpc
+    owner : ServeProcess or Container
+    """
+
+    def __init__(self, transport: ControlledGrpc, owner: ServeProcess | Container) -> None:
+        super().__init__(transport)
+        self._grpc = transport
+        self._owner = owner
+
+    @property
+    def mortal(self) -> bool:
+        """Whether it can die before this process does."""
+        return True
+
+    def lives(self) -> bool:
+        """Whether there is hope that it answers again. Blocks for seconds at most."""
+        process = self._owner.process
+        if process.status is not None:
+            return False
+        with suppress(InferenceError):
+            self._grpc.server_name(_ANSWER_S)
+            return True
+        # It is about to be gone, or frozen.
+        return False
+
+    def obituary(self) -> str:
+        """Say how it ended, and how its log does."""
+        process = self._owner.process
+        return process.text(process.ended() if process.wait(_DEATH_S) else f"gave no answer for {_ANSWER_S:g} s")
+
+    def close(self) -> None:
+        """End it; its requests in flight end in Cancelled or Unavailable."""
+        self.transport.close()
+        self._owner.close()
+
+
+def launch(fallback: Fallback, stop: Event) -> Running:
+    """Start a fallback, without any model yet.
+
+    Parameters
+    ----------
+    fallback : Fallback
+    stop : Event
+        Set to give up waiting for it.
+
+    Raises
+    ------
+    ConfigError
+        If it makes no sense.
+    Unavailable
+        If it does not come up.
+    Cancelled
+        If `stop` was set before it did.
+    """
+    if fallback.how == "container":
+        container = Container(fallback, stop)
+        return Served(container.transport, container)
+    if fallback.how == "child":
+        child = ServeProcess(
+            [fallback.folder],
+            cores=fallback.cores,
+            options=("--model-control", "explicit", *fallback.options),
+            start_timeout_s=fallback.start_timeout_s,
+            stop=stop,
+        )
+        return Served(ControlledGrpc(child.grpc_url.removeprefix("grpc://")), child)
+    cores = "" if fallback.cores is None else f"?cores={fallback.cores}"
+    return Running(cast("Controlled", connect(Address("local", fallback.folder + cores))))
