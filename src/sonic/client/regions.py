@@ -48,7 +48,7 @@ class Growth:
     byte_size : int
         Of the new region.
     instead_of : tuple of Region
-        They have left the pool.
+        They have left the pool, and are to be let go first.
     """
 
     byte_size: int
@@ -135,7 +135,7 @@ class RegionPool:
         if excess > 0:
             return None
         for region in given_up:
-            self.drop(region)
+            self._free.remove(region)
         self._growing_bytes += size
         return Growth(size, tuple(given_up))
 
