@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from threading import Event
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Semaphore
 from time import monotonic
 
 from sonic.client.deadline import Deadlines
@@ -46,9 +47,44 @@ def test_one_long_past_is_called_at_once() -> None:
 
 def test_what_is_withdrawn_is_forgotten() -> None:
     deadlines = Deadlines()
+    for _ in range(20):
+        many = [deadlines.set(monotonic() + 3600, lambda: None) for _ in range(500)]
+        done = Event()
+        deadlines.set(monotonic(), done.set)  # which has them put in order
+        assert done.wait(WAIT_S)
+        for each in many:
+            each.withdraw()
+    assert len(deadlines._heap) + len(deadlines._new) < 3000
     for _ in range(5000):
-        deadlines.set(monotonic() + 3600, lambda: None).withdraw()
-    assert len(deadlines._heap) < 2000
+        deadlines.set(monotonic() + 7200, lambda: None).withdraw()
+    assert len(deadlines._heap) + len(deadlines._new) < 3000
+    deadlines.close()
+
+
+def test_one_that_is_due_before_all_others_is_in_time() -> None:
+    deadlines = Deadlines()
+    called: list[int] = []
+    for number, later_s in enumerate((3600.0, 0.3, 1800.0, 0.1)):
+        done = Event()
+        deadlines.set(monotonic() + later_s, lambda number=number, done=done: (called.append(number), done.set()))
+    assert done.wait(WAIT_S)
+    assert called == [3]
+    deadlines.close()
+
+
+def test_set_from_many_threads_all_are_called() -> None:
+    deadlines = Deadlines(idle_s=0.001)
+    left = Semaphore(0)
+
+    def some(thread: int) -> None:
+        for number in range(100):
+            deadlines.set(monotonic() + (thread + number) % 7 / 1000, left.release)
+            deadlines.set(monotonic() + 60, left.release).withdraw()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(some, range(4)))
+    assert all(left.acquire(timeout=WAIT_S) for _ in range(400))
+    assert not left.acquire(blocking=False)
     deadlines.close()
 
 

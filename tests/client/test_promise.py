@@ -132,3 +132,16 @@ def test_an_error_holds_none_of_the_frames_it_passed() -> None:
     error = promise.exception()
     assert error is not None
     assert error.__traceback__ is None
+
+
+def test_what_it_cancels_is_given_up_with_it_alone() -> None:
+    for end, expected in ((Promise.cancel, True), (lambda p: p.resolve(1), False)):
+        for before in (True, False):
+            source: Promise[int] = Promise()
+            promise: Promise[int] = Promise()
+            if before:
+                promise.cancels(source)
+            end(promise)
+            if not before:
+                promise.cancels(source)
+            assert source.cancelled() is expected

@@ -52,3 +52,8 @@ def test_more_than_protobuf_holds_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(rawfields, "MAX_BYTES", 10)
     with pytest.raises(InvalidRequest, match="at most 10 bytes, given 11"):
         rawfields.join_raw(b"", [b"123456789"], 7)
+
+
+def test_spans_say_where_the_contents_are() -> None:
+    data = b"\x0a\x01m" + b"\x3a\x02ab" + b"\x48\x05" + b"\x3a\x00"
+    assert rawfields.spans(data, 7) == [(3, 5, 7), (9, 11, 11)]

@@ -59,8 +59,11 @@ def is_empty(spec: ModelSpec, arrays: Arrays) -> bool:
 
     That is so for a model with a batch dimension, and for one whose tensors all begin with a free dimension.
     """
+    for array in arrays.values():
+        if array.shape[:1] != (0,):
+            return False
     free = spec.max_batch_size > 0 or all(t.shape[:1] == (-1,) for t in (*spec.inputs, *spec.outputs))
-    return free and bool(arrays) and all(array.shape[0] == 0 for array in arrays.values())
+    return free and bool(arrays)
 
 
 def empty_outputs(spec: ModelSpec) -> Arrays:

@@ -10,10 +10,11 @@ import grpc
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.secure import Credentials
 from sonic.errors import Cancelled, InferenceError, ModelNotFound, Unavailable, Unsupported
-from sonic.protocol import grpc_codec, records, status
+from sonic.protocol import records, status
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.protocol.wirecache import RequestWriter, ResponseReader
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -85,6 +86,7 @@ class GrpcTransport:
         self._stub = GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         # Without serialisers: the codec goes between bytes and arrays itself.
         self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        self._write, self._read = RequestWriter(), ResponseReader()
 
     @property
     def url(self) -> str:
@@ -95,12 +97,12 @@ class GrpcTransport:
         """Send a request and return at once; an error is in the future."""
         promise: Promise[InferResponse] = Promise()
         try:
-            call = self._start(self._infer, grpc_codec.request_to_wire(request, placement), request.timeout_s)
+            call = self._start(self._infer, self._write(request, placement), request.timeout_s)
         except InferenceError as error:
             promise.reject(error)
             return promise
         call.add_done_callback(lambda ended: self._receive(ended, promise, placement))
-        promise.on_end(lambda ended: call.cancel() if ended.cancelled() else None)
+        promise.cancels(call)
         return promise
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
@@ -173,7 +175,7 @@ class GrpcTransport:
     def _receive(self, call: Any, promise: Promise[InferResponse], placement: Placement | None) -> None:
         try:
             regions = None if placement is None else placement.regions
-            promise.resolve(grpc_codec.response_from_wire(call.result(), regions))
+            promise.resolve(self._read(call.result(), regions))
         except (grpc.RpcError, grpc.FutureCancelledError):
             promise.reject(self._translated(call))
         except Exception as error:  # noqa: BLE001 - becomes the future's error

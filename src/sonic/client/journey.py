@@ -65,10 +65,13 @@ class Ways(Protocol):
         error: InferenceError | None,
         *,
         heard: bool = True,
-        took_s: float | None = None,
+        sent_s: float | None = None,
         among: int = 1,
     ) -> None:
-        """Note how it ended, whether by the server's own doing, after how long, and among how many at the server."""
+        """Note how it ended, whether by the server's own doing, when it was sent, and among how many at the server."""
+
+    def ended(self, promise: Promise[Any]) -> None:
+        """Note that a request is over."""
 
     def hedge_s(self, model: str) -> float | None:
         """After how long to ask a second server; None: not at all."""
@@ -88,6 +91,8 @@ class Ways(Protocol):
 
 class Attempt:
     """One sending of a request to one server. It is settled once: by the server, by a clock or by its owner."""
+
+    __slots__ = ("among", "sent", "sent_s", "settled", "timers", "url")
 
     def __init__(self, url: str, sent_s: float) -> None:
         self.url = url
@@ -114,15 +119,39 @@ class Journey:
     until_s : float or None
         The request's deadline, by the clock of the ways' timer.
     promise : Promise
+    convert : callable, optional
+        Makes of the response what the promise is to end in; may raise an InferenceError. Must not block.
     """
 
+    __slots__ = (
+        "_attempts",
+        "_chain",
+        "_convert",
+        "_deadline",
+        "_errors",
+        "_failed_at",
+        "_lock",
+        "_pause",
+        "_promise",
+        "_request",
+        "_tried",
+        "_until_s",
+        "_ways",
+    )
+
     def __init__(
-        self, ways: Ways, request: InferRequest, until_s: float | None, promise: Promise[InferResponse]
+        self,
+        ways: Ways,
+        request: InferRequest,
+        until_s: float | None,
+        promise: Promise[Any],
+        convert: Callable[[InferResponse], object] | None = None,
     ) -> None:
         self._ways = ways
         self._request = request
         self._until_s = until_s
         self._promise = promise
+        self._convert = convert
         self._chain: Chain | None = None
         self._lock = Lock()
         self._tried: list[str] = []
@@ -130,10 +159,15 @@ class Journey:
         self._errors: list[InferenceError] = []
         self._attempts: list[Attempt] = []
         self._pause: Deadline | None = None
-        promise.on_end(self._give_up)
+        self._deadline: Deadline | None = None
+        promise.on_end(self._over)
 
     def go(self) -> None:
         """Send to the first server; a fallback is started on another thread."""
+        if self._until_s is not None:
+            self._deadline = self._ways.timer.set(self._until_s, self._late)
+            if self._promise.ended:
+                self._deadline.withdraw()
         url = self._ways.first(self._request.model)
         if url is None:
             self._promise.reject(self._ways.summary(self._request.model, (), ()))
@@ -142,8 +176,13 @@ class Journey:
         else:
             self._send(url)
 
+    def _late(self) -> None:
+        what = f"request to model {self._request.model!r}"
+        self._promise.reject(DeadlineExceeded(f"{what} did not end within its deadline"))
+
     def _send(self, url: str) -> None:
-        ways, request, now_s = self._ways, self._request, self._ways.timer.now_s()
+        ways, request, until_s = self._ways, self._request, self._until_s
+        now_s = ways.timer.now_s()
         attempt = Attempt(url, now_s)
         with self._lock:
             if self._promise.ended:
@@ -151,33 +190,40 @@ class Journey:
             self._tried.append(url)
             self._attempts.append(attempt)
         attempt.among = ways.sent(url)
-        limits = [limit for limit in (self._left_s(), ways.settings.attempt_timeout_s) if limit is not None]
-        if limits:
-            request = replace(request, timeout_s=max(min(limits), 0.0))
+        limit_s = ways.settings.attempt_timeout_s
+        if until_s is not None:
+            limit_s = until_s - now_s if limit_s is None else min(until_s - now_s, limit_s)
+        if limit_s is not None:
+            request = replace(request, timeout_s=max(limit_s, 0.0))
         try:
             sent = (ways.way(url) or ways.start_fallback()).submit(request)
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             self._settle(attempt, as_inference_error(error))
             return
         attempt.sent = sent
-        if not sent.done() and not url.startswith("local:"):
-            self._watch(attempt)
-            hedge_s = ways.hedge_s(request.model) if len(self._tried) == 1 else None
-            if hedge_s is not None:
-                self._at(attempt, now_s + hedge_s, partial(ways.background, self._hedge, self._promise))
         sent.add_done_callback(partial(self._ended, attempt))
         if attempt.settled:
             attempt.give_up()
+        elif not url.startswith("local:"):
+            self._watch(attempt)
 
     def _ended(self, attempt: Attempt, sent: Future[InferResponse]) -> None:
         error = failure_of(sent)
         if error is not None:
             self._settle(attempt, error)
-        elif self._close(attempt):
-            attempt.sent = None
-            took_s = self._ways.timer.now_s() - attempt.sent_s
-            self._ways.done(attempt.url, self._request.model, None, took_s=took_s, among=attempt.among)
-            self._promise.resolve(sent.result())
+            return
+        if not self._close(attempt):
+            return
+        attempt.sent = None
+        self._ways.done(attempt.url, self._request.model, None, sent_s=attempt.sent_s, among=attempt.among)
+        answer: object = sent.result()
+        if self._convert is not None:
+            try:
+                answer = self._convert(sent.result())
+            except Exception as failure:  # noqa: BLE001 - becomes the future's error
+                self._promise.reject(as_inference_error(failure))
+                return
+        self._promise.resolve(answer)
 
     def _settle(self, attempt: Attempt, error: InferenceError, *, heard: bool = True) -> None:
         if not self._close(attempt):
@@ -234,9 +280,13 @@ class Journey:
             timer.withdraw()
         return True
 
-    def _give_up(self, future: Future[InferResponse]) -> None:
-        if self._pause is not None:
-            self._pause.withdraw()
+    def _over(self, future: Future[Any]) -> None:
+        self._ways.ended(self._promise)
+        for timer in (self._deadline, self._pause):
+            if timer is not None:
+                timer.withdraw()
+        if not self._attempts:
+            return
         error = failure_of(future)
         # A server that lets the time run out is to blame for it; one whose answer is not wanted any more is not.
         blame = error if isinstance(error, DeadlineExceeded) else Cancelled("the request was given up")
@@ -244,9 +294,13 @@ class Journey:
             attempts = list(self._attempts)
         for attempt in attempts:
             if self._close(attempt):
-                took_s = self._ways.timer.now_s() - attempt.sent_s
                 self._ways.done(
-                    attempt.url, self._request.model, blame, heard=False, took_s=took_s, among=attempt.among
+                    attempt.url,
+                    self._request.model,
+                    blame,
+                    heard=False,
+                    sent_s=attempt.sent_s,
+                    among=attempt.among,
                 )
             attempt.give_up()
 
@@ -256,15 +310,27 @@ class Journey:
     # A server can be frozen, or the network can swallow what is sent, and no error ever comes.
 
     def _watch(self, attempt: Attempt) -> None:
-        settings = self._ways.settings
-        limit_s = settings.attempt_timeout_s
-        if limit_s is not None:
-            error = DeadlineExceeded(f"{attempt.url}: no answer within {limit_s:g} s")
-            self._at(attempt, attempt.sent_s + limit_s, lambda: self._settle(attempt, error, heard=False))
-        left_s = self._left_s()
+        settings, timer, sent_s = self._ways.settings, self._ways.timer, attempt.sent_s
+        left_s = None if self._until_s is None else self._until_s - sent_s
         patience_s = settings.silence_s if left_s is None else min(settings.silence_s, left_s / 4)
         patience_s = max(patience_s, min(_LEAST_PATIENCE_S, settings.silence_s))
-        self._at(attempt, attempt.sent_s + patience_s, lambda: self._ask(attempt, patience_s))
+        timers = [timer.set(sent_s + patience_s, partial(self._ask, attempt, patience_s))]
+        if settings.attempt_timeout_s is not None:
+            timers.append(timer.set(sent_s + settings.attempt_timeout_s, partial(self._too_slow, attempt)))
+        hedge_s = self._ways.hedge_s(self._request.model) if len(self._tried) == 1 else None
+        if hedge_s is not None:
+            hedge = partial(self._ways.background, self._hedge, self._promise)
+            timers.append(timer.set(sent_s + hedge_s, hedge))
+        with self._lock:
+            if not attempt.settled:
+                attempt.timers += timers
+                return
+        for each in timers:
+            each.withdraw()
+
+    def _too_slow(self, attempt: Attempt) -> None:
+        limit_s = self._ways.settings.attempt_timeout_s
+        self._settle(attempt, DeadlineExceeded(f"{attempt.url}: no answer within {limit_s:g} s"), heard=False)
 
     def _ask(self, attempt: Attempt, patience_s: float) -> None:
         now_s = self._ways.timer.now_s()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields, replace
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from sonic.client.pool import ServerState
     from sonic.client.transport import Transport
+    from sonic.protocol.messages import InferResponse
     from sonic.specs import ModelSpec
 
     Arrays = dict[str, np.ndarray[Any, Any]]
@@ -282,8 +284,9 @@ class Model:
         future = self.submit(**arrays)
         try:
             return future.result()
-        finally:
+        except BaseException:
             future.cancel()  # if the wait was interrupted
+            raise
 
     def statistics(self) -> ModelStatistics:
         """Counters of the model on all of its servers together, other clients included.
@@ -362,27 +365,32 @@ class Model:
         return promise
 
     def _send(self, spec: ModelSpec, arrays: Mapping[str, ArrayLike], until_s: float | None) -> Future[Arrays]:
-        promise: Promise[Arrays] = Promise()
         try:
             inputs = conform(spec, arrays)
         except InferenceError as error:
-            promise.reject(error)
-            return promise
+            refused: Promise[Arrays] = Promise()
+            refused.reject(error)
+            return refused
         if is_empty(spec, inputs):
-            promise.resolve(empty_outputs(spec))
-            return promise
+            empty: Promise[Arrays] = Promise()
+            empty.resolve(empty_outputs(spec))
+            return empty
+        router = self._router
 
         def send(part: Arrays) -> Future[Arrays]:
             request = InferRequest(self.name, part, self.version, dtypes=said_dtypes(spec, part))
-            one: Promise[Arrays] = Promise()
-            one.follow(self._router.infer(request, until_s), lambda answer: check_outputs(spec, part, answer.outputs))
-            return one
+            return router.infer(request, until_s, partial(_outputs, spec, part))
 
         parts = split(spec, inputs)
         if len(parts) == 1:
             return send(parts[0])
-        Gathering(parts, send, promise, self._router).go()
+        promise: Promise[Arrays] = Promise()
+        Gathering(parts, send, promise, router).go()
         return promise
+
+
+def _outputs(spec: ModelSpec, sent: Arrays, answer: InferResponse) -> Arrays:
+    return check_outputs(spec, sent, answer.outputs)
 
 
 def _client(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError, Future
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sonic.errors import Cancelled, InferenceError, ModelFailed
 
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+
+class Givable(Protocol):
+    """What can be given up: a future, or a call of grpc."""
+
+    def cancel(self) -> object:
+        """Give it up."""
 
 
 class Promise(Future[T]):
@@ -27,6 +34,7 @@ class Promise(Future[T]):
         super().__init__()
         self._guard = Lock()
         self._hooks: list[Callable[[Future[T]], object]] | None = []
+        self._source: Givable | None = None
 
     @property
     def ended(self) -> bool:
@@ -41,17 +49,30 @@ class Promise(Future[T]):
                 return
         self.add_done_callback(hook)
 
+    def cancels(self, source: Givable) -> None:
+        """Have `source`, of which there is one, given up when this is; at once if it is already."""
+        with self._guard:
+            if self._hooks is not None:
+                self._source = source
+                return
+        if self.cancelled():
+            source.cancel()
+
     def resolve(self, value: T) -> bool:
         """End with a result; False if it had ended before."""
-        hooks = self._take()
-        if hooks is not None:
-            self.set_result(value)
-            self._run(hooks)
-        return hooks is not None
+        # This and failure_of are on the way of every answer: fewer calls rather than fewer lines.
+        with self._guard:
+            hooks, self._hooks, self._source = self._hooks, None, None
+        if hooks is None:
+            return False
+        self.set_result(value)
+        for hook in hooks:
+            hook(self)
+        return True
 
     def reject(self, error: InferenceError) -> bool:
         """End with an error; False if it had ended before."""
-        hooks = self._take()
+        hooks, _ = self._take()
         if hooks is not None:
             # Its traceback would hold the frames that it passed, and these the request and this very future.
             self.set_exception(error.with_traceback(None))
@@ -60,12 +81,14 @@ class Promise(Future[T]):
 
     def cancel(self) -> bool:
         """Give it up; False if it had ended before, other than by this."""
-        hooks = self._take()
+        hooks, source = self._take()
         if hooks is None:
             return self.cancelled()
         super().cancel()
         # Those who wait for several futures at once learn of a cancelled one only by this call.
         self.set_running_or_notify_cancel()
+        if source is not None:
+            source.cancel()
         self._run(hooks)
         return True
 
@@ -92,10 +115,11 @@ class Promise(Future[T]):
         self.on_end(lambda ended: source.cancel() if ended.cancelled() else None)
         source.add_done_callback(done)
 
-    def _take(self) -> list[Callable[[Future[T]], object]] | None:
+    def _take(self) -> tuple[list[Callable[[Future[T]], object]] | None, Givable | None]:
         with self._guard:
             hooks, self._hooks = self._hooks, None
-            return hooks
+            source, self._source = self._source, None
+            return hooks, source
 
     def _run(self, hooks: list[Callable[[Future[T]], object]]) -> None:
         for hook in hooks:
@@ -107,9 +131,10 @@ def failure_of(ended: Future[Any]) -> InferenceError | None:
 
     It is not raised on the way: what an exception passes through it keeps alive, in a cycle.
     """
-    if ended.cancelled():
+    try:
+        error = ended.exception()
+    except CancelledError:
         return Cancelled("the request was given up")
-    error = ended.exception()
     return None if error is None else as_inference_error(error)
 
 

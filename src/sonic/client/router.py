@@ -64,6 +64,7 @@ class Router:
         self.timer: Timer = timer or Deadlines()
         self._transports = {transport.url: transport for transport in transports}
         self._fallback = fallback
+        self._only = next(iter(self._transports)) if len(self._transports) == 1 and fallback is None else None
         self._pool = Pool(
             (transport.url for transport in transports),
             rest_s=settings.rest_s,
@@ -111,12 +112,34 @@ class Router:
             promise.on_end(lambda _: deadline.withdraw())
         return promise
 
-    def infer(self, request: InferRequest, until_s: float | None) -> Future[InferResponse]:
-        """Send a request; when it fails for want of a server, send it elsewhere, off the caller's thread."""
-        promise = self.promise(until_s, f"request to model {request.model!r}")
-        if not promise.ended:
-            Journey(self, request, until_s, promise).go()
+    def infer(
+        self,
+        request: InferRequest,
+        until_s: float | None,
+        convert: Callable[[InferResponse], object] | None = None,
+    ) -> Future[Any]:
+        """Send a request; when it fails for want of a server, send it elsewhere, off the caller's thread.
+
+        Parameters
+        ----------
+        request : InferRequest
+        until_s : float or None
+            By the timer's clock.
+        convert : callable, optional
+            Makes of the response what the future ends in; may raise an InferenceError. Must not block.
+        """
+        promise: Promise[Any] = Promise()
+        journey = Journey(self, request, until_s, promise, convert)
+        self._live.add(promise)
+        if self._closed:  # else the close finds it among the live
+            promise.reject(Cancelled(f"request to model {request.model!r}: the client is closed"))
+        else:
+            journey.go()
         return promise
+
+    def ended(self, promise: Promise[Any]) -> None:
+        """Note that a request is over."""
+        self._live.discard(promise)
 
     def background(self, task: Callable[[], T], promise: Promise[Any]) -> None:
         """Run a task that may block; whatever it raises ends the promise."""
@@ -184,7 +207,7 @@ class Router:
 
     def first(self, model: str) -> str | None:
         """Name the server to try first: the fallback, if there is no other; None if there is none at all."""
-        return self._next(model, ())
+        return self._only or self._next(model, ())
 
     def chain(self) -> Chain:
         """Begin a chain of retries."""
@@ -215,9 +238,8 @@ class Router:
 
     def way(self, url: str) -> Transport | None:
         """Return the transport to a server; None if it is the fallback, and not started."""
-        if url in self._transports:
-            return self._transports[url]
-        return None if self._fallback is None else self._fallback.transport
+        way = self._transports.get(url)
+        return way if way is not None or self._fallback is None else self._fallback.transport
 
     def _choose(self, model: str, exclude: Sequence[str], tried: Sequence[str] | None = None) -> str | None:
         now_s = self.timer.now_s()
@@ -285,11 +307,12 @@ class Router:
         error: InferenceError | None,
         *,
         heard: bool = True,
-        took_s: float | None = None,
+        sent_s: float | None = None,
         among: int = 1,
     ) -> None:
-        """Note how it ended, whether by the server's own doing, after how long, and among how many at the server."""
+        """Note how it ended, whether by the server's own doing, when it was sent, and among how many at the server."""
         now_s = self.timer.now_s()
+        took_s = None if sent_s is None else now_s - sent_s
         with self._lock:
             if heard:
                 self._heard_s[url] = now_s

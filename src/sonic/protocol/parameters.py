@@ -24,7 +24,12 @@ def put_timeout_s(parameters: Mapping[str, Parameter], timeout_s: float | None) 
     """Add a timeout in seconds to the parameters that go to the wire; None adds none."""
     if timeout_s is None:
         return dict(parameters)
-    return {**parameters, TIMEOUT: max(1, round(timeout_s * 1e6))}
+    return {**parameters, TIMEOUT: timeout_us(timeout_s)}
+
+
+def timeout_us(timeout_s: float) -> int:
+    """Return a timeout as it goes to the wire, in microseconds: 1 at least, since 0 would be none."""
+    return max(1, round(timeout_s * 1e6))
 
 
 def pop_timeout_s(parameters: dict[str, Parameter]) -> float | None:

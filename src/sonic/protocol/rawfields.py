@@ -52,7 +52,7 @@ def raw_parts(header: bytes, raw: Sequence[Buffer], number: int) -> list[Buffer]
     total = len(header)
     for content in raw:
         size = memoryview(content).nbytes
-        prefix = bytes([number << 3 | 2]) + _varint(size)
+        prefix = bytes([number << 3 | 2]) + varint(size)
         parts += (prefix, content)
         total += len(prefix) + size
     if total > MAX_BYTES:
@@ -78,7 +78,31 @@ def split_raw(data: Buffer, number: int) -> tuple[bytes, list[memoryview]]:
     view = memoryview(data)
     raw: list[memoryview] = []
     rest: list[memoryview] = []
-    position = kept = fields = 0
+    kept = 0
+    for field, start, end in spans(view, number):
+        raw.append(view[start:end])
+        rest.append(view[kept:field])
+        kept = end
+    rest.append(view[kept:])
+    return b"".join(rest), raw
+
+
+def spans(data: Buffer, number: int) -> list[tuple[int, int, int]]:
+    """Find a repeated bytes field in a serialised message.
+
+    Returns
+    -------
+    list of tuple of int
+        Of each value: where its field begins, where its content begins, and where both end.
+
+    Raises
+    ------
+    InvalidRequest
+        If the bytes are no message of protobuf, or one of too many fields.
+    """
+    view = memoryview(data)
+    found: list[tuple[int, int, int]] = []
+    position = fields = 0
     while position < len(view):
         fields += 1
         if fields > MAX_FIELDS:
@@ -98,14 +122,12 @@ def split_raw(data: Buffer, number: int) -> tuple[bytes, list[memoryview]]:
         if position > len(view):
             raise InvalidRequest(f"the message ends within the field that begins at byte {start}")
         if tag == number << 3 | 2:
-            raw.append(view[content:position])
-            rest.append(view[kept:start])
-            kept = position
-    rest.append(view[kept:])
-    return b"".join(rest), raw
+            found.append((start, content, position))
+    return found
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Write a whole number, 0 or more, as protobuf does."""
     octets = bytearray()
     while value > 0x7F:
         octets.append(value & 0x7F | 0x80)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.errors import InvalidRequest, ModelFailed
+from sonic.protocol import grpc_codec
+from sonic.protocol.messages import InferRequest, InferResponse
+from sonic.protocol.wirecache import RequestWriter, ResponseReader
+from sonic.specs import DType
+from sonic.testing.strategies import same_bits
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+ODD = {
+    "plain": {"x": X, "n": np.arange(3)},
+    "no rows": {"x": np.empty((0, 3), np.float32), "n": np.arange(3)},
+    "a scalar": {"x": np.array(2.5, np.float16)},
+    "transposed": {"x": X.T},
+    "swapped": {"x": X.astype(">f4")},
+    "bool": {"x": X > 2},
+    "text": {"x": np.array([b"a", b"bc"], object)},
+}
+
+
+@pytest.mark.parametrize("timeout_s", [None, 1e-9, 0.25, 1e12])
+@pytest.mark.parametrize("what", ODD)
+def test_a_request_is_the_same_to_its_reader_however_often_it_was_written(what: str, timeout_s: float | None) -> None:
+    write = RequestWriter()
+    request = InferRequest("m", ODD[what], "2", outputs=("y", "z"), timeout_s=timeout_s)
+    expected, _ = grpc_codec.request_from_wire(grpc_codec.request_to_wire(request))
+    for _ in range(4):
+        got, _ = grpc_codec.request_from_wire(write(request))
+        assert (got.model, got.version, got.outputs, got.timeout_s) == ("m", "2", ("y", "z"), expected.timeout_s)
+        assert list(got.inputs) == list(expected.inputs)
+        assert all(same_bits(got.inputs[name], array) for name, array in expected.inputs.items())
+
+
+def test_requests_that_differ_are_told_apart() -> None:
+    write = RequestWriter()
+    requests = [
+        InferRequest("m", {"x": X}),
+        InferRequest("m", {"y": X}),
+        InferRequest("n", {"x": X}),
+        InferRequest("m", {"x": X}, "1"),
+        InferRequest("m", {"x": X.astype(np.float64)}),
+        InferRequest("m", {"x": X.reshape(3, 2)}),
+        InferRequest("m", {"x": X}, outputs=("y",)),
+        InferRequest("m", {"x": X}, parameters={"priority": 1}),
+        InferRequest("m", {"x": X}, id="7"),
+        InferRequest("m", {"x": X}, outputs=("y",), classes={"y": 2}),
+        InferRequest("m", {"x": X}, dtypes={"x": DType.BF16}),
+        InferRequest("m", {}),
+    ]
+    for _ in range(3):
+        for request in requests:
+            assert write(request) == grpc_codec.request_to_wire(request)
+
+
+def test_other_values_of_the_same_form() -> None:
+    write = RequestWriter()
+    for factor in range(5):
+        request = InferRequest("m", {"x": factor * X})
+        assert write(request) == grpc_codec.request_to_wire(request)
+
+
+def test_a_request_that_cannot_be_written_is_refused_every_time() -> None:
+    write = RequestWriter()
+    for _ in range(3):
+        with pytest.raises(InvalidRequest, match="complex64 has no counterpart"):
+            write(InferRequest("m", {"x": X.astype(np.complex64)}))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    write, read = RequestWriter(), ResponseReader()
+    for rows in range(1000):
+        for _ in range(2):
+            write(InferRequest("m", {"x": np.zeros(rows)}))
+            read(grpc_codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(rows)})))
+    assert len(write._known) <= 256
+    assert len(read._known) <= 256
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_response_reads_the_same_however_often_it_came(what: str) -> None:
+    read = ResponseReader()
+    data = grpc_codec.response_to_wire(InferResponse("m", "1", ODD[what], "id", {"p": 1}))
+    expected = grpc_codec.response_from_wire(data)
+    for _ in range(4):
+        got = read(bytes(data))
+        assert (got.model, got.version, got.id, got.parameters, got.dtypes) == ("m", "1", "id", {"p": 1}, {})
+        assert list(got.outputs) == list(expected.outputs)
+        for name, array in expected.outputs.items():
+            assert same_bits(got.outputs[name], array)
+            assert got.outputs[name].flags.aligned
+
+
+def test_bfloat16_keeps_its_name() -> None:
+    read = ResponseReader()
+    data = grpc_codec.response_to_wire(InferResponse("m", "1", {"y": X}, dtypes={"y": DType.BF16}))
+    for _ in range(4):
+        got = read(data)
+        assert got.dtypes == {"y": DType.BF16}
+        assert same_bits(got.outputs["y"], X)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3))
+def test_bytes_that_differ_anywhere_are_read_anew(position: int, value: int, cut: int) -> None:
+    read = ResponseReader()
+    data = grpc_codec.response_to_wire(InferResponse("model", "1", {"y": X, "z": np.arange(4, dtype=np.int8)}))
+    for _ in range(3):
+        read(data)
+    changed = bytearray(data)
+    changed[position % len(data)] = value
+    expected: InferResponse | None = None
+    with suppress(ModelFailed):
+        expected = grpc_codec.response_from_wire(bytes(changed))
+    for _ in range(3):
+        if expected is None:
+            with pytest.raises(ModelFailed):
+                read(bytes(changed))
+        else:
+            got = read(bytes(changed))
+            assert (got.model, got.version, got.id) == (expected.model, expected.version, expected.id)
+            assert list(got.outputs) == list(expected.outputs)
+            assert all(same_bits(got.outputs[name], array) for name, array in expected.outputs.items())
+    if cut:
+        with pytest.raises(ModelFailed):
+            read(data[:-cut])
+
+
+def test_answers_of_one_length_are_told_apart() -> None:
+    read = ResponseReader()
+    answers = [
+        grpc_codec.response_to_wire(InferResponse("m", "1", {"y": array}))
+        for array in (X, X.reshape(3, 2), X.astype(np.int32), X + 1)
+    ]
+    assert len({len(data) for data in answers}) == 2  # INT32 is a letter longer than FP32
+    for _ in range(4):
+        for data in answers:
+            expected = grpc_codec.response_from_wire(data).outputs["y"]
+            assert same_bits(read(data).outputs["y"], expected)
