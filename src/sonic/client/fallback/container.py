@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sonic.client.fallback import keeper
 from sonic.client.fallback.commands import (
     ENGINES,
+    PORT,
     port_command,
     port_taken,
     published_port,
@@ -67,36 +68,27 @@ class Container:
         self.transport = self._start(stop)
 
     def _start(self, stop: Event) -> ControlledGrpc:
-        for left in reversed(range(_PORTS if shares_network(self.engine) else 1)):
+        folder, user = os.path.realpath(self._fallback.folder), (os.getuid(), os.getgid())
+        tries = 0
+        while True:
+            tries += 1
             self.name = f"sonic-{os.getpid()}-{secrets.token_hex(4)}"
-            port = _free_port()
-            folder, user = os.path.realpath(self._fallback.folder), (os.getuid(), os.getgid())
-            run = run_command(self._fallback, self.engine, self.name, folder=folder, port=port, user=user)
-            end = stop_command(self.engine, self.name)
-            self.process = OwnedProcess(
-                f"{self.engine} with {self._fallback.image}", keeper.command(run, end, _GRACE_S)
-            )
+            port = _free_port() if shares_network(self.engine) else None
+            run = run_command(self._fallback, self.engine, self.name, folder=folder, port=port or PORT, user=user)
+            kept = keeper.command(run, stop_command(self.engine, self.name), _GRACE_S)
+            self.process = OwnedProcess(f"{self.engine} with {self._fallback.image}", kept)
             try:
-                return self._reach(port if shares_network(self.engine) else None, stop)
+                return self._reach(port, stop)
             except BaseException as error:
                 taken = isinstance(error, Unavailable) and port_taken(self.process.log())
                 self.close()
-                if not taken or not left:
+                if not (taken and port and tries < _PORTS):
                     raise
-        raise AssertionError("the last turn of the loop returns or raises")
 
     def _reach(self, port: int | None, stop: Event) -> ControlledGrpc:
         while port is None:
             self._pause(stop)
-            asked = subprocess.run(
-                port_command(self.engine, self.name),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_ENGINE_S,
-                check=False,
-            )
-            port = published_port(asked.stdout)
+            port = self._published()
         transport = ControlledGrpc(f"127.0.0.1:{port}")
         try:
             while not self._answers(transport):
@@ -106,6 +98,11 @@ class Container:
             raise
         self.process.ready()
         return transport
+
+    def _published(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):  # it is asked again, as long as there is time
+            return published_port(_run(port_command(self.engine, self.name)))
+        return None
 
     def _answers(self, transport: ControlledGrpc) -> bool:
         """Whether the server is there, and is ours: another may have taken the port that was free."""
@@ -121,14 +118,18 @@ class Container:
         if stop.is_set():
             raise Cancelled(f"{self.process.name} is not needed any more")
 
-    def close(self) -> None:
-        """End it, whatever state it is in."""
-        self.process.close(2 * _GRACE_S)
-        if self.process.status in (0, None) or not (end := stop_command(self.engine, self.name)):
+    def close(self, drain_s: float = 10.0) -> None:
+        """End it, whatever state it is in: requests that it has may end first, for at most `drain_s` seconds.
+
+        To end a container that does not end by itself takes longer than that.
+        """
+        self.process.close(drain_s + _GRACE_S + _ENGINE_S)
+        end = stop_command(self.engine, self.name)
+        if not end or self.process.status is None or self.process.status >= 0:
             return
-        # Whoever killed what keeps the container has left it behind.
+        # What keeps the container was killed, and has left it behind.
         with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(end, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ENGINE_S, check=False)
+            _run(end)
 
 
 def find_engine(wanted: str) -> str:
@@ -144,6 +145,14 @@ def find_engine(wanted: str) -> str:
             return engine
     missing = f"{wanted} is not" if wanted != "auto" else f"none of {', '.join(ENGINES)} is"
     raise ConfigError(f"a container needs an engine to run it: {missing} on the PATH")
+
+
+def _run(command: list[str]) -> str:
+    """Return what a command prints; it is nothing where it fails."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ENGINE_S, check=False
+    )
+    return done.stdout
 
 
 def _free_port() -> int:

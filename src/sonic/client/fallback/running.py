@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _ANSWER_S = 5.0
 """How long one that failed a request may take to say that it lives, in seconds."""
 
+_DRAIN_S = 10.0
+"""How long it may take to end by itself, in seconds."""
+
 _DEATH_S = 1.0
 """How long the end of a process may take to be seen after that of its connections, in seconds."""
 
@@ -80,8 +83,9 @@ class Served(Running):
 
     def __init__(self, transport: ControlledGrpc, owner: ServeProcess | Container) -> None:
         super().__init__(transport)
-        self._grpc = transport
-        self._owner = owner
+        self.owner = owner
+        self._way = transport
+        self._frozen = False
 
     @property
     def mortal(self) -> bool:
@@ -90,24 +94,24 @@ class Served(Running):
 
     def lives(self) -> bool:
         """Whether there is hope that it answers again. Blocks for seconds at most."""
-        process = self._owner.process
+        process = self.owner.process
         if process.status is not None:
             return False
         with suppress(InferenceError):
-            self._grpc.server_name(_ANSWER_S)
+            self._way.server_name(_ANSWER_S)
             return True
-        # It is about to be gone, or frozen.
+        self._frozen = not process.wait(_DEATH_S)
         return False
 
     def obituary(self) -> str:
         """Say how it ended, and how its log does."""
-        process = self._owner.process
-        return process.text(process.ended() if process.wait(_DEATH_S) else f"gave no answer for {_ANSWER_S:g} s")
+        process = self.owner.process
+        return process.text("gave no sign of life" if self._frozen else process.ended())
 
     def close(self) -> None:
         """End it; its requests in flight end in Cancelled or Unavailable."""
         self.transport.close()
-        self._owner.close()
+        self.owner.close(0.0 if self._frozen else _DRAIN_S)
 
 
 def launch(fallback: Fallback, stop: Event) -> Running:
