@@ -52,7 +52,7 @@ test: check              ## every check and every test
 
 .PHONY: test-dropin
 test-dropin: $(VENV)/.dropin ## other people's clients, unmodified: coffea, KServe, perf_analyzer, tritonclient
-	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest tests/dropin
+	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest tests/dropin tests/coffea
 
 check: $(VENV)/.dev      ## ruff, mypy --strict, the import rules
 	$(BIN)/ruff check .

@@ -1,0 +1,131 @@
+"""A call, parted into requests that are in flight together."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sonic.client.arrays import join
+from sonic.errors import ModelFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+
+    import numpy as np
+
+    from sonic.client.model import Model
+    from sonic.specs import ModelSpec
+
+    Arrays = dict[str, np.ndarray[Any, Any]]
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+WINDOW = 32
+"""Most requests of one call in flight."""
+
+REQUEST_BYTES = 4 << 20
+"""Of a larger request part could be computed while the rest is still on its way."""
+
+
+class Pending(Generic[T]):
+    """A call that is under way.
+
+    Parameters
+    ----------
+    futures : sequence of Future
+        Of its requests.
+    finish : callable
+        Makes the result from theirs, in the thread that asks for it.
+    """
+
+    def __init__(self, futures: Sequence[Future[Arrays]], finish: Callable[[list[Arrays]], T]) -> None:
+        self._futures = futures
+        self._finish = finish
+
+    def done(self) -> bool:
+        """Whether the result is there without a wait."""
+        return all(future.done() for future in self._futures)
+
+    def cancel(self) -> None:
+        """Give it up."""
+        for future in self._futures:
+            future.cancel()
+
+    def result(self) -> T:
+        """Wait for the result.
+
+        Raises
+        ------
+        InferenceError
+            As the first request that failed ended; the others are then given up.
+        """
+        try:
+            return self._finish([future.result() for future in self._futures])
+        finally:
+            self.cancel()
+
+    def then(self, more: Callable[[T], S]) -> Pending[S]:
+        """Return the same call with more to do to its result."""
+        return Pending(self._futures, lambda results: more(self._finish(results)))
+
+
+def send(model: Model, arrays: Arrays, batch_rows: int) -> Pending[Arrays]:
+    """Call a model; returns when the last request is on its way.
+
+    Parameters
+    ----------
+    model : Model
+    arrays : dict of str to ndarray
+        By input name.
+    batch_rows : int
+        Most rows of a request, if above 0; never more than the model takes.
+    """
+    rows = rows_of(arrays)
+    most = rows_a_request(model.spec, arrays, batch_rows)
+    if rows is None or not most or rows <= most:
+        return Pending([model.submit(**arrays)], lambda results: results[0])
+    parts = -(-rows // most)
+    edges = [rows * i // parts for i in range(parts + 1)]
+    futures: list[Future[Arrays]] = []
+    for start, stop in pairwise(edges):
+        if len(futures) >= WINDOW:
+            oldest = futures[-WINDOW]
+            wait([oldest])
+            if oldest.cancelled() or oldest.exception() is not None:
+                break  # the result is this error
+        futures.append(model.submit(**{name: array[start:stop] for name, array in arrays.items()}))
+
+    def joined(results: list[Arrays]) -> Arrays:
+        for i, result in enumerate(results):
+            sent = edges[i + 1] - edges[i]
+            for name, array in result.items():
+                if array.shape[:1] != (sent,):
+                    raise ModelFailed(
+                        f"output {name!r} of model {model.name!r} has shape {list(array.shape)} for {sent} rows"
+                    )
+        return join(results)
+
+    return Pending(futures, joined)
+
+
+def rows_of(arrays: Arrays) -> int | None:
+    """Return the rows that all arrays have; None if they differ."""
+    lengths = {len(array) if array.ndim else None for array in arrays.values()}
+    return lengths.pop() if len(lengths) == 1 else None
+
+
+def rows_a_request(spec: ModelSpec, arrays: Arrays, batch_rows: int) -> int | None:
+    """Return the most rows to send together; None if the call is not to be parted.
+
+    A model without a batch dimension of its own is one of rows if all its tensors begin with a free dimension.
+    """
+    rows = rows_of(arrays)
+    free = spec.max_batch_size > 0 or all(tensor.shape[:1] == (-1,) for tensor in (*spec.inputs, *spec.outputs))
+    if not rows or not free:
+        return None
+    row_bytes = max(1, sum(array.nbytes for array in arrays.values()) // rows)
+    limits = [limit for limit in (spec.max_batch_size, batch_rows) if limit > 0]
+    return min([*limits, max(1, REQUEST_BYTES // row_bytes)])

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from sonic.coffea import TritonWrapper, disconnect
+from sonic.coffea.connections import model_of
+from sonic.errors import InvalidRequest, ModelNotFound, Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.server.app import Server
+
+PLAIN = {"ssl": False}
+
+
+class Echo(TritonWrapper):
+    """Pads jets' values to three, and gives them back event by event."""
+
+    def prepare_awkward(self, output_list: list[str], jets: Any) -> Any:
+        library = self.get_awkward_lib(jets)
+        flat = library.flatten(jets)
+        padded = library.fill_none(library.pad_none(flat.values, 3, axis=1, clip=True), 0.0)
+        x = library.values_astype(library.to_regular(padded, axis=1), "float32")
+        n = library.values_astype(flat.number[:, None], "int64")
+        return (output_list, {"x": x, "n": n}), {}
+
+    def postprocess_awkward(self, return_array: Any, output_list: list[str], jets: Any) -> Any:
+        return {name: ak.unflatten(array, ak.num(jets)) for name, array in return_array.items()}
+
+
+def jets(counts: list[int] = [2, 0, 7, 1]) -> ak.Array:  # noqa: B006 - only read
+    numbers = np.arange(sum(counts))
+    values = ak.unflatten(np.arange(2.0 * len(numbers)), np.full(len(numbers), 2))
+    flat = ak.zip({"values": values, "number": numbers}, depth_limit=1)
+    return ak.unflatten(flat, counts)
+
+
+@pytest.mark.parametrize("scheme", ["triton+grpc", "triton+http"])
+def test_a_subclass_as_in_coffea(scheme: str, server: Server) -> None:
+    place = {"triton+grpc": server.grpc_url, "triton+http": server.http_url}[scheme].partition("//")[2]
+    tagger = Echo(f"{scheme}://{place}/echo/1", PLAIN, batch_size=4)
+    assert (tagger.model, tagger.version, tagger.batch_size) == ("echo", "1", 4)
+    events = jets()
+    outputs = tagger(["m", "y"], events)
+    assert list(outputs) == ["m", "y"]
+    assert outputs["m"].to_list() == [[[n] for n in event] for event in events.number.to_list()]
+    assert outputs["y"].to_list() == [[[*v, 0.0] for v in event] for event in events["values"].to_list()]
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0]])
+def test_chunks_without_rows_make_no_call(counts: list[int], address: str) -> None:
+    tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
+    before = model_of(tagger._connection, "echo", "1").statistics().inference_count
+    outputs = tagger(["m", "y"], jets([*counts, 1])[:-1])
+    assert outputs["y"].to_list() == [[] for _ in counts]
+    assert str(outputs["m"].type).endswith("int64")
+    assert model_of(tagger._connection, "echo", "1").statistics().inference_count == before
+
+
+def test_virtual_arrays(address: str) -> None:
+    form, length, buffers = ak.to_buffers(jets())
+    lazy = ak.from_buffers(form, length, {key: (lambda value=value: value) for key, value in buffers.items()})
+    tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
+    assert tagger(["y"], lazy)["y"].to_list() == tagger(["y"], jets())["y"].to_list()
+
+
+def test_numpy_arrays_and_arrays_in_containers(address: str) -> None:
+    wrapper = TritonWrapper(f"triton+grpc://{address}/echo/1", PLAIN)
+    inputs = {"x": np.ones((20, 3)), "n": np.arange(20)[:, None]}
+    outputs = wrapper(["m"], inputs)
+    assert list(outputs) == ["m"]
+    assert outputs["m"].tolist() == inputs["n"].tolist()
+    same = wrapper.numpy_call(["m"], {name: ak.Array(array) for name, array in inputs.items()})
+    np.testing.assert_array_equal(same["m"], outputs["m"])
+
+
+def test_a_model_without_batch_dimension(address: str) -> None:
+    wrapper = TritonWrapper(f"triton+grpc://{address}/plain/1", PLAIN, batch_size=7)
+    x = np.arange(60, dtype=np.float32).reshape(20, 3)
+    np.testing.assert_array_equal(wrapper(["y"], {"x": x})["y"], x)
+
+
+def test_a_call_may_be_under_way_while_other_work_is_done(address: str) -> None:
+    tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
+    pending = tagger.submit(["m"], jets())
+    numpy = tagger.submit(["m"], {"x": np.ones((1, 3)), "n": [[5]]})
+    assert numpy.result()["m"].tolist() == [[5]]
+    assert ak.num(pending.result()["m"]).to_list() == [2, 0, 7, 1]
+    assert pending.done()
+
+
+def test_what_is_known_of_the_model(address: str) -> None:
+    wrapper = TritonWrapper(f"triton+grpc://{address}/echo/1", PLAIN)
+    assert wrapper.batch_size == 8
+    assert wrapper.model_inputs["x"] == {"shape": (-1, 3), "datatype": "FP32"}
+    assert wrapper.model_outputs["m"] == {"shape": (-1, 1), "datatype": "INT64"}
+    assert wrapper.model_metadata["versions"] == ["1"]
+    assert wrapper.model_metadata["inputs"][0] == {"name": "x", "datatype": "FP32", "shape": [-1, 3]}
+
+
+def test_copies_in_a_process_share_one_connection(address: str) -> None:
+    tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
+    tagger.tag = "user's own"
+    copies = [pickle.loads(pickle.dumps(tagger)) for _ in range(3)]
+    assert copies[0].tag == "user's own"
+    assert len({id(copy._served) for copy in [tagger, *copies]}) == 1
+    other = TritonWrapper(f"triton+grpc://{address}/plain/1", PLAIN)
+    assert other._served is not tagger._served
+    assert other._served._client is tagger._served._client
+    elsewhere = Echo(f"triton+grpc://{address}/echo/1", PLAIN, timeout_s=5)
+    assert elsewhere._served._client is not tagger._served._client
+    first = tagger._served
+    disconnect()
+    assert tagger._served is not first
+    assert ak.num(tagger(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
+
+
+def test_a_forked_process_connects_by_itself(address: str) -> None:
+    program = """
+import os, sys
+import numpy as np
+from sonic.coffea import TritonWrapper
+wrapper = TritonWrapper(sys.argv[1], {"ssl": False}, timeout_s=20)
+inputs = {"x": np.ones((2, 3), np.float32), "n": np.ones((2, 1), np.int64)}
+wrapper(["m"], inputs)
+child = os.fork()
+if not child:
+    os._exit(len(wrapper(["m"], inputs)["m"]))
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+sys.exit(code + len(wrapper(["m"], inputs)["m"]))
+"""
+    command = [sys.executable, "-c", program, f"triton+grpc://{address}/echo/1"]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 2 + 2
+
+
+def test_other_servers_and_the_fallback_take_over(address: str, models: Path) -> None:
+    nowhere = "triton+grpc://127.0.0.1:1/echo/1"
+    spread = Echo(nowhere, PLAIN, servers=[f"grpc://{address}"])
+    assert ak.num(spread(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
+    careful = pickle.loads(pickle.dumps(Echo(nowhere, PLAIN, fallback=models)))
+    assert ak.num(careful(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
+    with pytest.raises(Unavailable):
+        Echo(nowhere, PLAIN, timeout_s=0.3)(["m"], jets())
+
+
+def test_what_is_wrong_is_told_before_it_is_sent(address: str) -> None:
+    tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
+    plain = TritonWrapper(f"triton+grpc://{address}/echo/1", PLAIN)
+    with pytest.raises(InvalidRequest, match="model 'echo' has no output 'z': it has y, m"):
+        tagger(["z"], jets())
+    with pytest.raises(InvalidRequest, match=r"input 'x' FP32 \[-1, 3\] expected, given float64 \[1, 2\]"):
+        plain(["y"], {"x": np.ones((1, 2)), "n": [[1]]})
+    with pytest.raises(InvalidRequest, match=r"input .x. is 2 .* which is not rectangular"):
+        plain(["y"], {"x": ak.Array([[1.0], []]), "n": [[1], [2]]})
+    with pytest.raises(InvalidRequest, match="'n'"):
+        plain.submit(["y"], {"x": np.ones((1, 3))}).result()
+    with pytest.raises(NotImplementedError, match="TritonWrapper is called with awkward arrays"):
+        plain(["y"], jets())
+    with pytest.raises(ModelNotFound):
+        TritonWrapper(f"triton+grpc://{address}/absent/1", PLAIN)(["y"], {"x": [1]})
