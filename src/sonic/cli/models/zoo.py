@@ -1,29 +1,36 @@
-"""``sonic models``: the networks that Sonic knows."""
+"""``sonic models build`` and ``sonic models train``: the networks that Sonic knows."""
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sonic.cli.models._place import networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sonic.workloads.training.loop import Progress
 
-models = typer.Typer(help="The networks that Sonic knows: list, build, train.", no_args_is_help=True)
+_NAME = typer.Argument(help="Network, as `sonic models list` names it.", autocompletion=networks)
 
 
-@models.command("list")
-def list_() -> None:
+def show_networks(*, as_json: bool) -> None:
     """List the networks, and how good the trained ones are."""
     from rich.console import Console
     from rich.table import Table
 
     from sonic.workloads.zoo import NETWORKS
 
+    if as_json:
+        rows = [asdict(network) | {"shipped": network.shipped, "metrics": network.metrics()} for network in NETWORKS]
+        typer.echo(json.dumps(rows, indent=2))
+        return
     table = Table("network", "physics", "parameters", "trained", box=None, pad_edge=False)
     for network in NETWORKS:
         figures = network.metrics()
@@ -38,9 +45,8 @@ def list_() -> None:
     Console().print(table)
 
 
-@models.command()
 def build(
-    name: Annotated[str, typer.Argument(help="Network, as `sonic models list` names it.")],
+    name: Annotated[str, _NAME],
     folder: Annotated[Path, typer.Argument(help="Model repository to put it into.")],
     weights: Annotated[str, typer.Option(help="trained or random")] = "trained",
     width: Annotated[float, typer.Option(help="Scale of the channels, for random weights.")] = 1.0,
@@ -52,9 +58,8 @@ def build(
     typer.echo(zoo.build(name, folder, weights=weights, width=width, seed=seed))
 
 
-@models.command()
 def train(
-    name: Annotated[str, typer.Argument(help="Network, as `sonic models list` names it.")],
+    name: Annotated[str, _NAME],
     to: Annotated[Path, typer.Option(help="Model repository to put it into.")] = Path("models"),
     events: Annotated[int | None, typer.Option(help="Events to generate for training.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over them.")] = None,
