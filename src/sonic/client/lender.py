@@ -25,6 +25,8 @@ log = logging.getLogger("sonic.client")
 
 _CONTROL_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 1.0
+_MADE_S = 0.2
+"""At the end, for a region that is just being made."""
 _STRIKES = 3
 """So many refusals in a row of regions that the server had registered, and it is left alone for a while."""
 _PAUSE_S, _MOST_PAUSE_S = 10.0, 600.0
@@ -212,6 +214,7 @@ class Lender:
             if self._closed:
                 return
             self._closed = True
+            self._changed.wait_for(lambda: not self._growing, _MADE_S)
             self._pool.drop_free()
             segments, self._segments = dict(self._segments), {}
         self._workers.close()
@@ -277,13 +280,13 @@ class Lender:
             self._let_go(given_up)
             return False
         with self._changed:
-            if self._closed:
-                segment.unlink()
-                return False
-            region.epoch = epoch
             self._segments[region] = segment
-            self._pool.add(region, growth)
-        return True
+            if not self._closed:
+                region.epoch = epoch
+                self._pool.add(region, growth)
+                return True
+        self._forget(region)
+        return False
 
     def _short_of_memory(self, error: OSError) -> None:
         sweep(self._folder)  # which may help the next time
