@@ -100,32 +100,6 @@ def fake():
     return FakeScorer()
 
 
-@pytest.fixture(scope="session")
-def models(tmp_path_factory):
-    """A repository with `scorer`, a small network; `wrong`, with other inputs; and `nan`."""
-    onnx = pytest.importorskip("onnx")
-    from onnx import TensorProto, helper, numpy_helper
-
-    folder = tmp_path_factory.mktemp("models")
-
-    def add(name, width, weights):
-        graph = helper.make_graph(
-            [helper.make_node("MatMul", ["x", "w"], ["sum"]), helper.make_node("Sigmoid", ["sum"], ["y"])],
-            name,
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", width])],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1])],
-            [numpy_helper.from_array(weights.astype(np.float32), "w")],
-        )
-        (folder / name / "1").mkdir(parents=True)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-        onnx.save(model, folder / name / "1" / "model.onnx")
-
-    add("scorer", 2, np.array([[0.01], [-0.3]]))
-    add("wrong", 5, np.ones((5, 1)))
-    add("nan", 2, np.full((2, 1), np.nan))
-    return folder
-
-
 def workflow_with(models=None, modules=MODULES, keep=("run", "x", "nJet", "Jet_*", "ht")):
     return Workflow("test", modules, keep, models)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from sonic.errors import ConfigError, OutputError
 from sonic.framework.finished import Kept
-from sonic.framework.models import serve_own
+from sonic.framework.models import fallback_for, serve_own
 from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, Target, choose
@@ -32,6 +32,7 @@ from sonic.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sonic.client.fallback import Fallback
     from sonic.framework.finished import Finished
     from sonic.framework.models import Caller
     from sonic.framework.output import Progress
@@ -61,7 +62,7 @@ def run(
     filter_output: str = "mask",
     keep: Sequence[str] | None = None,
     ordered: bool = True,
-    fallback: bool = True,
+    fallback: Fallback | str | os.PathLike[str] | bool = True,
     timeout_s: float | None = None,
     on_error: OnError | str = "stop",
     restart: bool = False,
@@ -104,8 +105,9 @@ def run(
     ordered : bool
         Whether events are written, and analyzers' results summed up, in the order of the input, or chunk by chunk as
         they are done: then a slow chunk holds nothing back.
-    fallback : bool
-        Whether the workflow's own models are run in this process if no server can be reached.
+    fallback : bool or path-like or Fallback
+        What runs the models if no server can: a folder of them, or a description. True: what the client's settings say,
+        else the workflow's own models in this process; False: nothing.
     timeout_s : float, optional
         Time that a request may take.
     on_error : OnError or str
@@ -170,7 +172,7 @@ def run(
             mode=mode,
             modes=modes,
             servers=tuple(servers),
-            fallback=fallback,
+            fallback=_fallback(workflow, fallback) if modes and mode == "service" else None,
             timeout_s=timeout_s,
             on_error=policy,
             ordered=ordered,
@@ -269,6 +271,12 @@ def _resources(
             f"{processes} processes need at least as many threads and streams in all, got {threads} and {streams}"
         )
     return threads, streams
+
+
+def _fallback(workflow: Workflow, given: Fallback | str | os.PathLike[str] | bool) -> Fallback | None:
+    if isinstance(given, bool):
+        return fallback_for(workflow) if given else None
+    return fallback_for(workflow, given) if isinstance(given, str | os.PathLike) else given
 
 
 def _one_of(what: str, value: str, allowed: Sequence[str]) -> None:

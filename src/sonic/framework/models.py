@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from sonic.errors import ConfigError, InferenceError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import ExitStack
 
+    from sonic.client.fallback import Fallback
     from sonic.client.model import Client
     from sonic.client.pool import ServerState
     from sonic.framework.offload import Callee, Offloaded
@@ -33,13 +35,37 @@ def serve_own(stack: ExitStack, workflow: Workflow) -> str:
     return stack.enter_context(ServeProcess([_models_of(workflow)])).grpc_url
 
 
+def fallback_for(
+    workflow: Workflow, folder: str | os.PathLike[str] | None = None, how: str | None = None
+) -> Fallback | None:
+    """Say what a workflow falls back to: what is given here, before what the settings say, before its own models.
+
+    Raises
+    ------
+    ConfigError
+        If that makes no sense together, or there is no folder for what is given.
+    """
+    from sonic.client.fallback import Fallback
+    from sonic.client.settings import load
+
+    known = load().fallback
+    described = None if known is None else Fallback.of(known)
+    folder = folder or (workflow.models if described is None else described.folder)
+    if folder is None:
+        if how is None:
+            return None
+        raise ConfigError(f"workflow {workflow.name} has no models of its own: say which folder to fall back to")
+    described = described or Fallback(os.fspath(folder))
+    return replace(described, folder=os.fspath(folder), how=how or described.how)  # type: ignore[arg-type]
+
+
 def connect(
     stack: ExitStack,
     workflow: Workflow,
     servers: Sequence[str],
     mode: str,
     *,
-    fallback: bool,
+    fallback: Fallback | None,
     timeout_s: float | None,
     cores: int | None = None,
 ) -> Client:
@@ -48,9 +74,12 @@ def connect(
 
     if mode == "direct":
         limited = "" if cores is None else f"?cores={cores}"
-        return stack.enter_context(Client([f"local:{_models_of(workflow)}{limited}"], timeout_s=timeout_s))
-    models = os.fspath(workflow.models) if fallback and workflow.models is not None else None
-    return stack.enter_context(Client(servers, fallback=models, timeout_s=timeout_s))
+        return stack.enter_context(
+            Client([f"local:{_models_of(workflow)}{limited}"], fallback=False, timeout_s=timeout_s)
+        )
+    if fallback is not None and fallback.cores is None:
+        fallback = replace(fallback, cores=cores)
+    return stack.enter_context(Client(servers, fallback=fallback or False, timeout_s=timeout_s))
 
 
 def _models_of(workflow: Workflow) -> str:

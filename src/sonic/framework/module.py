@@ -84,7 +84,10 @@ class Module(ABC):  # noqa: B024 - each kind has its own abstract method
         """
 
     def end_job(self) -> None:  # noqa: B027
-        """Clean up. Called once if `begin_job` was, however the job ended, and before the output gets its name."""
+        """Clean up. Called once if `begin_job` was, however the job ended, and before the output gets its name.
+
+        With several processes it is called in each, where `begin_job` was; not in one that is killed.
+        """
 
     def begin_file(self, file: FileRange) -> None:  # noqa: B027
         """Prepare for a file, before the first of its chunks is given to any module.
@@ -92,7 +95,8 @@ class Module(ABC):  # noqa: B024 - each kind has its own abstract method
         Parameters
         ----------
         file : FileRange
-            A file that is read several times begins and ends as often.
+            A file that is read several times begins and ends as often. With several processes it begins and ends in
+            each that reads a part of it; `file` is all that the job reads.
         """
 
     def end_file(self, file: FileRange) -> None:  # noqa: B027

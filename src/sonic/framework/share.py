@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from types import TracebackType
 
+    from sonic.client.fallback import Fallback
     from sonic.client.model import Client
     from sonic.client.pool import ServerState
     from sonic.framework.event import Chunk, FileRange
@@ -49,7 +50,7 @@ class Task:
     modes : mapping of str to Mode
         How each offload waits, by its name.
     servers : tuple of str
-    fallback : bool
+    fallback : Fallback or None
     timeout_s : float or None
     on_error : OnError
     ordered : bool
@@ -65,7 +66,7 @@ class Task:
     mode: str
     modes: Mapping[str, Mode]
     servers: tuple[str, ...]
-    fallback: bool
+    fallback: Fallback | None
     timeout_s: float | None
     on_error: OnError
     ordered: bool

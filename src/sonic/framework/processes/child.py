@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -134,8 +135,11 @@ def main(end: socket.socket, pickled: bytes) -> None:
             _Child(channel, pickle.loads(pickled)).run()  # noqa: S301 - from the process that started this one
         except Exception as error:  # noqa: BLE001 - raised again by the parent
             channel.send(Failed.of(error))
-    except OSError:  # the parent is gone or has given up, and knows
-        raise SystemExit(1) from None
+    except (OSError, SystemExit):  # the parent is gone or has given up, and knows
+        # Modules and models have ended. What is left are threads of libraries, which would be torn down at work.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
     finally:
         channel.close()
 

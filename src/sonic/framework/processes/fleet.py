@@ -37,6 +37,9 @@ _SIGNALS_S = 1.0
 _END_S = 15.0
 """How long a child may take to end when the job is given up, before it is killed."""
 
+_NAMED = 4
+"""Ranges of events that a message names."""
+
 _PROCESS = "(process)"
 """In the place of a module's name, where a process died on a chunk."""
 
@@ -247,8 +250,9 @@ class Fleet:
         loss = self._leases.lost(id(child))
         on_error = self._task.on_error
         if (loss.given_up or not on_error.retries) and not on_error.skip:
-            had = ", ".join(map(self._source.where, loss.spans)) or "nothing"
-            raise ProcessLost(f"{name} {how} while it worked on {had}")
+            had = [self._source.where(span) for span in loss.spans]
+            had[_NAMED:] = [f"{len(had) - _NAMED} other ranges"] if len(had) > _NAMED else []
+            raise ProcessLost(f"{name} {how} while it worked on {', '.join(had) or 'nothing'}")
         self.lost += 1
         for where in (where for span in loss.given_up for where in self._source.ranges(span)):
             failure = Failure(_PROCESS, f"the process {how}", where.index, where.file, where.start, where.stop)

@@ -119,8 +119,9 @@ class Leases:
         return self._hand(held, span)
 
     def put(self, process: int, chunk: int, item: object) -> None:
-        """Take what a process made of a chunk."""
-        self._held[process].todo.discard(chunk)
+        """Take what a process made of a chunk, or what is to stand for it if the process died."""
+        if process in self._held:
+            self._held[process].todo.discard(chunk)
         self._arrived[chunk] = item
         if not self._ordered:
             self._order.append(chunk)
