@@ -12,6 +12,7 @@ pytest.importorskip("onnxscript")
 import onnxruntime  # noqa: E402
 
 from sonic.errors import OutputError  # noqa: E402
+from sonic.protocol.digests import survey  # noqa: E402
 from sonic.protocol.modelconfig import parse  # noqa: E402
 from sonic.workloads import export  # noqa: E402
 from sonic.workloads.zoo import NETWORKS  # noqa: E402
@@ -50,6 +51,10 @@ def test_onnx_gives_what_pytorch_gives(folder: Path):
     # The rest have neighbours equally far to rounding, of which either may be chosen.
     assert np.mean(deviations < 1e-5) >= 0.75
     assert deviations.max() < 0.05
+
+
+def test_every_file_has_its_checksum(folder: Path):
+    assert [(row.path, row.state) for row in survey(folder)] == [("1/model.onnx", "ok")]
 
 
 def test_the_configuration_is_that_of_the_model(folder: Path):

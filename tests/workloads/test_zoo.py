@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 
 from sonic.errors import ConfigError, OutputError
+from sonic.protocol.digests import survey
 from sonic.workloads import MODELS, zoo
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def test_trained_weights_ship_at_the_published_size(name: str):
     assert metrics["weights"] == "trained on generated events"
     assert metrics["recipe"]["width"] == 1.0
     assert metrics["versions"]["torch"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_files_that_ship_are_those_of_their_checksums(name: str):
+    assert [row.state for row in survey(MODELS / name)] == ["ok"]
 
 
 def test_the_shipped_tagger_tells_b_jets_from_light_ones():

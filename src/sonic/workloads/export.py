@@ -19,6 +19,7 @@ import onnxruntime
 import torch
 
 from sonic.errors import OutputError
+from sonic.protocol.digests import store
 from sonic.version import __version__
 from sonic.workloads import features
 from sonic.workloads.networks.deepmet import DeepMET, DeepMETConfig
@@ -197,7 +198,7 @@ def deviation(network: ParticleNet | DeepMET, model: onnx.ModelProto, rows: int 
 
 
 def write(network: ParticleNet | DeepMET, target: Path, metrics: Mapping[str, Any], *, replace: bool = False) -> Path:
-    """Write a model's folder: ``1/model.onnx``, ``config.pbtxt`` and ``metrics.json``.
+    """Write a model's folder: ``1/model.onnx``, ``config.pbtxt`` with its checksum, and ``metrics.json``.
 
     Raises
     ------
@@ -214,6 +215,7 @@ def write(network: ParticleNet | DeepMET, target: Path, metrics: Mapping[str, An
         (target / "1").mkdir(parents=True)
         (target / "1" / "model.onnx").write_bytes(model.SerializeToString())
         (target / "config.pbtxt").write_text(config_pbtxt(network))
+        store(target)
         known = dict(metrics) | {
             "parameters": parameter_count(network),
             "onnx_against_pytorch_median": float(np.median(deviations)),
