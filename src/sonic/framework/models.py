@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sonic.errors import ConfigError, InferenceError
@@ -79,7 +80,9 @@ def connect(
         )
     if fallback is not None and fallback.cores is None:
         fallback = replace(fallback, cores=cores)
-    return stack.enter_context(Client(servers, fallback=fallback or False, timeout_s=timeout_s))
+    # A server must have the very models, whether or not they are there to fall back to.
+    own = workflow.models if fallback is None and workflow.models and Path(workflow.models).is_dir() else None
+    return stack.enter_context(Client(servers, fallback=fallback or False, timeout_s=timeout_s, reference=own))
 
 
 def _models_of(workflow: Workflow) -> str:

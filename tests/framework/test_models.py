@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sonic.client.fallback import Fallback
+from sonic.client.settings import CONFIG
+from sonic.errors import ConfigError, WrongModel
+from sonic.framework.models import connect, fallback_for
+from sonic.protocol.digests import store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWN: Any = SimpleNamespace(name="mine", models="own")
+NONE: Any = SimpleNamespace(name="mine", models=None)
+
+
+def test_the_workflows_own_models_in_this_process() -> None:
+    assert fallback_for(OWN) == Fallback("own")
+    assert fallback_for(NONE) is None
+
+
+def test_what_is_given() -> None:
+    assert fallback_for(OWN, "other") == Fallback("other")
+    assert fallback_for(OWN, how="child") == Fallback("own", "child")
+    assert fallback_for(NONE, "other", "child") == Fallback("other", "child")
+
+
+def test_settings_come_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "client.toml"
+    path.write_text('[sonic.fallback]\nfolder = "set"\nhow = "container"\nimage = "triton.sif"\n')
+    monkeypatch.setenv(CONFIG, str(path))
+    described = Fallback("set", "container", image="triton.sif")
+    assert fallback_for(OWN) == fallback_for(NONE) == described
+    assert fallback_for(OWN, "other") == Fallback("other", "container", image="triton.sif")
+    with pytest.raises(ConfigError, match="image of a fallback is for how='container' alone"):
+        fallback_for(OWN, how="child")
+
+
+def test_a_folder_alone_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SONIC_CLIENT_FALLBACK", "set")
+    assert fallback_for(OWN, how="child") == Fallback("set", "child")
+
+
+def test_no_folder_for_what_is_given() -> None:
+    with pytest.raises(ConfigError, match="workflow mine has no models of its own"):
+        fallback_for(NONE, how="child")
+
+
+def test_a_server_must_have_the_very_models(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models / "scorer", tmp_path / "same" / "scorer")
+    shutil.copytree(models / "nan", tmp_path / "other" / "scorer")
+    for place in ("same", "other"):
+        store(tmp_path / place / "scorer")
+    workflow: Any = SimpleNamespace(name="mine", models=models)
+    for fallback in (None, Fallback(str(models))):
+        with ExitStack() as stack:
+            same = connect(stack, workflow, [f"local:{tmp_path / 'same'}"], "service", fallback=fallback, timeout_s=30)
+            assert same.model("scorer")(x=[[1.0, 2.0]])["y"].shape == (1, 1)
+    with ExitStack() as stack:
+        other = connect(stack, workflow, [f"local:{tmp_path / 'other'}"], "service", fallback=None, timeout_s=30)
+        with pytest.raises(WrongModel, match=r"1/model\.onnx has MD5"):
+            other.model("scorer")(x=[[1.0, 2.0]])
+    elsewhere: Any = SimpleNamespace(name="mine", models=tmp_path / "absent")
+    with ExitStack() as stack:
+        other = connect(stack, elsewhere, [f"local:{tmp_path / 'other'}"], "service", fallback=None, timeout_s=30)
+        assert other.model("scorer")(x=[[1.0, 2.0]])
