@@ -200,7 +200,8 @@ def test_a_server_that_dies_in_mid_run(folder: Path) -> None:
     assert one_line(folder, done.exit_code, done.stderr, "module Ask", "events.root entries 20:30", server.grpc_url)
     with ServeProcess(["models"]) as server:
         env = {"KILL": str(server.pid)}
-        done = run("--server", server.grpc_url, "--streams", "1", mode="service", env=env)
+        spare = ("--fallback", "models", "--fallback-in", "child")
+        done = run("--server", server.grpc_url, *spare, "--streams", "1", mode="service", env=env)
     assert done.exit_code == 0, done.stderr
     assert whole(folder, EVENTS)
     assert "requests were answered by the fallback" in done.stdout

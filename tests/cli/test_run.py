@@ -115,6 +115,23 @@ def test_a_run(folder):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--fallback", ".", "--no-fallback"], "--no-fallback stands alone: leave it out, or --fallback"),
+        (["--fallback-in", "child", "--no-fallback"], "--no-fallback stands alone: leave it out, or --fallback-in"),
+        (["--fallback-in", "child"], "workflow mine has no models of its own: say which folder to fall back to"),
+        (["--fallback", ".", "--fallback-in", "hell"], "how of a fallback is one of inprocess, child, container"),
+        (["--fallback", ".", "--fallback-in", "container"], "image of a fallback is needed to run a container"),
+    ],
+)
+def test_fallbacks_that_make_no_sense(folder, words, text):
+    done = sonic("mine.py", "-i", "a.root", *words)
+    assert done.exit_code == 1
+    assert text in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_all_options(folder):
     done = sonic(
         *("mine.py", "-i", "a.root", "b.root", "-o", "o.root", "--keep", "x", "unus*", "--filter-output", "pass"),

@@ -16,7 +16,7 @@ import pytest
 import uproot
 
 import sonic
-from sonic.client.fallback import ServeProcess
+from sonic.client.fallback import Fallback, ServeProcess
 from sonic.errors import ConfigError, DataError, ModelNotFound, ModuleError, OutputError, Unavailable, WorkflowError
 from sonic.framework import Analyzer, Filter, Offload, Producer, Target, Workflow
 from sonic.framework.job import run
@@ -506,6 +506,7 @@ def test_every_route_gives_the_same_bits(events_file, tmp_path, models, server):
         "sync": {"servers": [server.grpc_url], "offload_mode": "sync", "threads": 1},
         "pseudo": {"servers": [server.grpc_url], "offload_mode": "pseudo_async"},
         "fallback": {"servers": ["grpc://127.0.0.1:9"]},
+        "child": {"servers": ["grpc://127.0.0.1:9"], "fallback": Fallback(str(models), "child")},
         "own": {},
     }
     reports = {
@@ -515,7 +516,7 @@ def test_every_route_gives_the_same_bits(events_file, tmp_path, models, server):
     for name in routes:
         assert differences(tmp_path / "direct.root", tmp_path / f"{name}.root") == []
     assert reports["direct"].external_s == 0
-    assert [reports[name].by_fallback for name in ("direct", "remote", "fallback")] == [0, 0, 8]
+    assert [reports[name].by_fallback for name in ("direct", "remote", "fallback", "child")] == [0, 0, 8, 8]
     remote = reports["remote"].modules[3].offload
     assert remote.requests == 8 >= remote.server.executions > 0
     assert remote.server.rows == remote.rows

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from sonic.client.fallback import Fallback
     from sonic.framework.output import Progress, Target
     from sonic.framework.report import Report
     from sonic.framework.workflow import Workflow
@@ -112,12 +113,20 @@ def run(
         float | None, typer.Option(help="Seconds that a request may take.", show_default="no limit")
     ] = None,
     fallback: Annotated[
-        bool,
+        Path | None,
         typer.Option(
-            "--fallback/--no-fallback",
-            help="Whether to run the workflow's own models in the job if no server can be reached.",
+            metavar="FOLDER", help="Models to run here if no server can be reached.", show_default="the workflow's own"
         ),
-    ] = True,
+    ] = None,
+    fallback_in: Annotated[
+        str | None,
+        typer.Option(
+            metavar="inprocess|child|container",
+            help="Where to run them; what the container is, the settings say.",
+            show_default="inprocess",
+        ),
+    ] = None,
+    no_fallback: Annotated[bool, typer.Option("--no-fallback", help="Fail if no server can be reached.")] = False,
     on_error: Annotated[
         str,
         typer.Option(
@@ -177,7 +186,7 @@ def run(
             repeat=repeat,
             entries=_entries(entries),
             ordered=ordered,
-            fallback=fallback,
+            fallback=_fallback(loaded, fallback, fallback_in, no_fallback),
             timeout_s=timeout_s,
             on_error=on_error,
             restart=restart,
@@ -188,6 +197,17 @@ def run(
         from sonic.cli._run_table import show
 
         show(result, Console())
+
+
+def _fallback(workflow: Workflow, folder: Path | None, how: str | None, without: bool) -> Fallback | bool:
+    from sonic.errors import ConfigError
+    from sonic.framework.models import fallback_for
+
+    if without and (folder is not None or how is not None):
+        raise ConfigError(f"--no-fallback stands alone: leave it out, or {'--fallback' if folder else '--fallback-in'}")
+    if folder is None and how is None:
+        return not without
+    return fallback_for(workflow, folder, how) or False
 
 
 run.command_class = ManyValues  # type: ignore[attr-defined]
