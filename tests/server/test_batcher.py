@@ -99,11 +99,11 @@ def test_overdue_requests_leave() -> None:
 
 def test_the_queue_has_an_end() -> None:
     batcher = filled(BatchPolicy(max_rows=4, queue=QueuePolicy(max_size=2)), 1)
-    assert not batcher.full()
+    assert batcher.room() > 0
     batcher.add(1, now_s=0.0)
-    assert batcher.full()
+    assert batcher.room() == 0
     batcher.take(0.0)
-    assert not batcher.full()
+    assert batcher.room() > 0
 
 
 def test_every_priority_has_an_end_of_its_own() -> None:
@@ -111,13 +111,13 @@ def test_every_priority_has_an_end_of_its_own() -> None:
     batcher: Batcher[str] = Batcher(policy)
     for item, level in (("a", 3), ("b", 2)):
         batcher.add(item, now_s=0.0, level=level)
-    assert [batcher.full(level) for level in (1, 2, 3)] == [False, False, True]
+    assert [batcher.room(level) for level in (1, 2, 3)] == [1, 1, 0]
     assert batcher.take(0.0) == ["b"]
     batcher.add("c", now_s=0.0, level=2)
     batcher.add("d", now_s=0.0, level=2, deadline_s=1.0)
-    assert batcher.full(2)
+    assert batcher.room(2) == 0
     batcher.expire(1.0)
-    assert not batcher.full(2)
+    assert batcher.room(2) > 0
 
 
 def test_priorities_that_a_model_does_not_have_are_its_default() -> None:
@@ -206,9 +206,9 @@ def test_what_nobody_wants_any_more_makes_room() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=8, queue=QueuePolicy(max_size=3)))
     for item, shape in (("a", 1), ("b", 2), ("c", 1)):
         batcher.add(item, shape=shape, now_s=0.0)
-    assert batcher.full()
+    assert batcher.room() == 0
     assert batcher.drop(lambda item: item in "ab") == ["a", "b"]
-    assert (len(batcher), batcher.full(), batcher.take(0.0)) == (1, False, ["c"])
+    assert (len(batcher), batcher.room() > 0, batcher.take(0.0)) == (1, True, ["c"])
     assert batcher.drop(lambda _: True) == []
 
 
@@ -263,7 +263,7 @@ def test_at_three_times_the_capacity_the_queue_is_bounded_and_the_goodput_stays(
     while arrivals or len(batcher):
         while arrivals and arrivals[0] <= now_s:
             arrived_s = arrivals.pop(0)
-            if batcher.full():
+            if not batcher.room():
                 refused += 1
             else:
                 batcher.add(arrived_s, now_s=arrived_s, deadline_s=arrived_s + left_s)
@@ -328,8 +328,8 @@ class Machine(RuleBasedStateMachine):
         level = self.policy.level(priority)
         queue = self.policy.queue_of(level)
         size = sum(entry.level == level for entry in self.waiting.values())
-        assert self.batcher.full(level) == (0 < queue.max_size <= size)
-        if self.batcher.full(level):
+        assert self.batcher.room(level) == (queue.max_size - size if queue.max_size else inf)
+        if not self.batcher.room(level):
             return
         limit_s = queue.limit_s(own_s)
         deadline_s = self.now_s + left_s

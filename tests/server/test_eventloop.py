@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sonic.server.eventloop import EventLoop
+from sonic.server.eventloop import EventLoop, within
 
 
 def test_coroutines_run_in_its_thread() -> None:
@@ -47,3 +47,16 @@ def test_what_still_runs_is_cancelled_in_the_end() -> None:
     loop.close()
     assert ended.is_set()
     loop.close()
+
+
+def test_who_is_in_the_loop_knows_it() -> None:
+    loop = EventLoop()
+    try:
+
+        async def inside() -> bool:
+            return within(loop.loop)
+
+        assert loop.run(inside())
+        assert not within(loop.loop)
+    finally:
+        loop.close()

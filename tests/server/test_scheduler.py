@@ -131,9 +131,102 @@ def test_who_must_not_wait_executes_what_is_known_to_be_short(
     monkeypatch.setattr("sonic.server.scheduler.time.thread_time", lambda: next(used_s))
     scheduler = bench.scheduler(short_s=short_s)
     for rows in (1, 1, 1000, 1):  # of unknown duration; short; of a size that takes long; as the first
-        assert scheduler.submit(job(*range(rows)), inline=None).result(10)
+        turn: list[Callable[[], None]] = []
+        future = scheduler.submit(job(*range(rows)), inline=turn.append)
+        for end in turn:
+            end()
+        assert future.result(10)
     here = [thread == threading.get_ident() for thread in bench.instance.threads]
     assert here == [False, short_s > 0, False, short_s > 0]
+
+
+class Loop:
+    """An event loop's ``call_soon``, whose turns end when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.waiting.append(call)
+
+    def end_turn(self) -> None:
+        calls, self.waiting = self.waiting, []
+        for call in calls:
+            call()
+
+
+@pytest.fixture
+def short(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scheduler]:
+    """Make a scheduler that knows that one to 100 rows are short."""
+
+    def make(policy: BatchPolicy | None = None) -> Scheduler:
+        monkeypatch.setattr("sonic.server.scheduler.time.thread_time", lambda: 0.0)
+        scheduler = bench.scheduler(policy, short_s=1e-3)
+        scheduler.submit(job(1), inline=False).result(10)
+        monkeypatch.setattr("sonic.server.scheduler.Pace.is_short", lambda _, n_bytes: n_bytes <= 400)
+        bench.instance.batches.clear()
+        bench.instance.threads.clear()
+        return scheduler
+
+    return make
+
+
+def test_what_comes_in_one_turn_of_an_event_loop_is_executed_together_in_its_thread(
+    bench: Bench, short: Callable[..., Scheduler]
+) -> None:
+    scheduler, loop = short(), Loop()
+    futures = [scheduler.submit(job(value), inline=loop.call_soon) for value in (1, 2, 3)]
+    assert not bench.instance.batches
+    assert len(loop.waiting) == 1
+    loop.end_turn()
+    assert [future.done() for future in futures] == [True] * 3
+    assert [values(future) for future in futures] == [[2], [4], [6]]
+    assert bench.instance.batches == [[1, 2, 3]]
+    assert bench.instance.threads == [threading.get_ident()]
+    assert scheduler.pending == 0
+
+
+def test_what_would_together_take_too_long_is_not_gathered(bench: Bench, short: Callable[..., Scheduler]) -> None:
+    scheduler, loop = short(), Loop()
+    first = [scheduler.submit(job(*range(30)), inline=loop.call_soon) for _ in range(3)]
+    last = scheduler.submit(job(*range(30)), inline=loop.call_soon)
+    assert all(future.result(10) for future in (*first, last))  # though the turn has not ended
+    loop.end_turn()
+    assert [len(batch) for batch in bench.instance.batches] == [60, 60]
+
+
+def test_a_queue_with_little_room_does_not_refuse_what_an_idle_instance_can_take(
+    bench: Bench, short: Callable[..., Scheduler]
+) -> None:
+    scheduler, loop = short(BatchPolicy(max_rows=64, queue=QueuePolicy(max_size=2))), Loop()
+    futures = [scheduler.submit(job(value), inline=loop.call_soon) for value in range(5)]
+    loop.end_turn()
+    assert [values(future) for future in futures] == [[2 * value] for value in range(5)]
+
+
+def test_a_model_that_does_not_merge_is_executed_at_once(bench: Bench, short: Callable[..., Scheduler]) -> None:
+    scheduler, loop = short(BatchPolicy()), Loop()
+    assert [scheduler.submit(job(value), inline=loop.call_soon).done() for value in (1, 2)] == [True, True]
+    assert not loop.waiting
+
+
+def test_what_gathered_while_the_scheduler_closes_ends(bench: Bench, short: Callable[..., Scheduler]) -> None:
+    scheduler, loop = short(), Loop()
+    future = scheduler.submit(job(1), inline=loop.call_soon)
+    scheduler.close()
+    with pytest.raises(Unavailable):
+        future.result(10)
+    loop.end_turn()
+    assert not bench.instance.batches
+
+
+def test_what_gathered_and_is_cancelled_is_not_executed(bench: Bench, short: Callable[..., Scheduler]) -> None:
+    scheduler, loop = short(), Loop()
+    future, other = (scheduler.submit(job(value), inline=loop.call_soon) for value in (1, 2))
+    assert future.cancel()
+    loop.end_turn()
+    assert values(other) == [4]
+    assert bench.instance.batches == [[2]]
 
 
 def test_only_the_outputs_wanted(bench: Bench) -> None:

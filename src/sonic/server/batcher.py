@@ -126,10 +126,10 @@ class Batcher(Generic[T]):
         """Return the number of requests that wait."""
         return self._size
 
-    def full(self, level: int = 1) -> bool:
-        """Whether the policy allows no further request of this priority to wait."""
+    def room(self, level: int = 1) -> float:
+        """Return how many more requests of this priority the policy allows to wait; infinity if it sets no bound."""
         bound = self.policy.queue_of(level).max_size
-        return bound > 0 and self._sizes.get(level, 0) >= bound
+        return max(0, bound - self._sizes.get(level, 0)) if bound else inf
 
     def passes(self, rows: int) -> bool:
         """Whether a request of so many rows would, added now, be the next batch by itself: it need not be added."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
+    from sonic.server.job import Inline
     from sonic.server.model import ServedModel
     from sonic.server.repository import Repository
     from sonic.specs import ModelSpec
@@ -91,16 +92,16 @@ class Dataplane:
 
     # ---- inference --------------------------------------------------------------------------------------------------
 
-    def infer(self, request: InferRequest, *, inline: bool | None = True) -> Future[InferResponse]:
+    def infer(self, request: InferRequest, *, inline: Inline = True) -> Future[InferResponse]:
         """Take a request.
 
         Parameters
         ----------
         request : InferRequest
-        inline : bool or None
+        inline : bool or callable
             Whether the calling thread may execute the model, if an instance is idle; the future is then finished when
-            this returns. Otherwise this returns at once. None: if that is quicker than another thread's turn, which is
-            known of models whose executions take as long as those before.
+            this returns. Otherwise this returns at once. An event loop gives its ``call_soon``, and executes what is
+            quicker than another thread's turn, which is known of models whose executions take as long as those before.
 
         Returns
         -------

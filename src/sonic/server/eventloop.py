@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+def within(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the calling thread is the one that an event loop runs in."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
 class EventLoop:
     """An event loop that runs until it is closed.
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from math import inf
 from typing import TYPE_CHECKING
 
-from sonic.errors import InferenceError
+from sonic.errors import DeadlineExceeded, InferenceError, Unavailable
 from sonic.server.execution import Execution
 from sonic.server.instances import Reply
 
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from sonic.server.policies import QueuePolicy
 
     Arrays = Mapping[str, np.ndarray]
+
+    Inline = bool | Callable[[Callable[[], None]], object]
+    """Whether the thread that brings a request may execute it, or else it must go on at once.
+
+    An event loop, which must not be held up, gives a function that calls another once what came at once is dealt with,
+    like ``call_soon``. Requests that are known to be short then gather until that, and are executed in the loop.
+    """
 
 
 NEVER_S = threading.TIMEOUT_MAX / 2
@@ -66,6 +73,11 @@ class Job:
         1 goes first; 0: the model's default.
     observe : callable or None
         Told of the execution that made the response, before the future ends.
+
+    Attributes
+    ----------
+    n_bytes : int
+        Size of its inputs.
     """
 
     __slots__ = (
@@ -77,6 +89,7 @@ class Job:
         "id",
         "inputs",
         "limit_s",
+        "n_bytes",
         "observe",
         "parameters",
         "position",
@@ -104,6 +117,7 @@ class Job:
         observe: Callable[[Execution], None] | None = None,
     ) -> None:
         self.inputs = inputs
+        self.n_bytes = sum([array.nbytes for array in inputs.values()])
         self.rows = rows
         self.wanted = wanted
         self.id = id
@@ -123,11 +137,6 @@ class Job:
         self.result: Result | None = None  # there, but not yet its turn
         self.ended = False  # then the future is or is just being set
 
-    @property
-    def n_bytes(self) -> int:
-        """Size of its inputs."""
-        return sum(array.nbytes for array in self.inputs.values())
-
     def arrive(self, now_s: float, policy: QueuePolicy) -> None:
         """Set until when it may wait, by its own timeout and the policy of its queue."""
         self.arrived_s = now_s
@@ -141,6 +150,15 @@ class Job:
         # While it waited it could be; once it runs it cannot.
         if self.future.running() or self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
+
+    def refuse(self, label: str, now_s: float) -> None:
+        """End it because its time has come: while it waited, or before its result."""
+        if self.arrived_s + self.limit_s <= now_s and not self.future.running():
+            text = f"it waited for {self.limit_s:g} s, longer than the queue policy allows"
+            self.fail(Unavailable(f"{label}: {text}"))
+        else:
+            text = f"the deadline of {self.timeout_s:g} s comes before the result"
+            self.fail(DeadlineExceeded(f"{label}: {text}"))
 
     def deliver(self, result: Result) -> None:
         """End it, with its part of what an execution made."""

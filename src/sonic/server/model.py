@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sonic.server.cache import Key, ResponseCache
     from sonic.server.execution import Execution
     from sonic.server.instances import Reply
+    from sonic.server.job import Inline
 
     Arrays = Mapping[str, np.ndarray]
 
@@ -169,7 +170,7 @@ class ServedModel:
             return replace(row, cache_miss=self._missed.snapshot().cache_miss)
 
     def submit(
-        self, request: InferRequest, *, inline: bool | None = True, observe: Callable[[Execution], None] | None = None
+        self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
         """Take a request; see :meth:`sonic.server.scheduler.Scheduler.submit`, and its ``Job`` for `observe`.
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.execution import Execution
+    from sonic.server.job import Inline
 
 log = logging.getLogger("sonic.server")
 
@@ -201,7 +202,7 @@ class Repository:
             return self.get(name, version)
 
     def submit(
-        self, request: InferRequest, *, inline: bool | None = True, observe: Callable[[Execution], None] | None = None
+        self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
         """Hand a request to its model; see :meth:`sonic.server.model.ServedModel.submit`.
 

@@ -4,6 +4,9 @@ An idle instance runs a request in the thread that brought it. While all instanc
 batcher; whoever then finishes sees to it that the next batch runs. Worker threads are started when they are first
 needed, at most one more than there are instances: while all of those run, one is left to watch deadlines.
 
+An event loop executes what is known to be short itself. What comes to a model that merges in one turn of the loop then
+gathers until the end of the turn, if experience says that more than one comes.
+
 A deadline ends a request that waits, and one that is being executed as soon as a worker thread executes it: the
 result is then thrown away, and the instance is busy until the model returns. It cannot interrupt a model that runs
 in the thread that brought the request.
@@ -16,19 +19,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
-from sonic.errors import Cancelled, DeadlineExceeded, Unavailable
+from sonic.errors import Cancelled, Unavailable
 from sonic.server.attempts import attempt
 from sonic.server.batcher import Batcher
 from sonic.server.budget import Budget
 from sonic.server.counters import Counters
 from sonic.server.job import NEVER_S, Result
 from sonic.server.merging import Merging
+from sonic.server.order import Order
 from sonic.server.pace import Pace
 from sonic.server.policies import QueuePolicy
+from sonic.server.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferResponse, ModelStatistics
     from sonic.server.execution import Plan
     from sonic.server.instances import Instance, Reply
-    from sonic.server.job import Job
+    from sonic.server.job import Inline, Job
     from sonic.server.policies import BatchPolicy
 
 _MARGIN = 2.0
@@ -71,6 +75,7 @@ class Scheduler:
         short_s: float = 0.0,
         budget: Budget | None = None,
     ) -> None:
+        self._lock = threading.Lock()
         self._plan = plan
         self._label = f"model {plan.spec.name!r}"
         self._batcher: Batcher[Job] = Batcher(policy)
@@ -79,16 +84,13 @@ class Scheduler:
         self._instances = len(instances)
         self._idle = list(instances)
         self._running: set[Job] = set()  # those that worker threads execute, and those whose result waits its turn
-        self._order: deque[Job] | None = deque() if policy.in_order else None
-        self._outbox: deque[Job] = deque()  # those whose turn it is
-        self._sending = False
+        self._order = Order(self._lock) if policy.in_order else None
         self._accepted = 0  # and not yet ended
-        self._pace = Pace()
+        self._pace = Pace(short_s)
         # Who waits for large batches gets them, whatever they cost.
         self._merging = Merging() if policy.max_rows > 1 and not policy.max_delay_s else None
-        self._short_s = short_s
+        self._turn = Turn()
         self._given_up = 0  # since those were last taken out of the queue
-        self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._quiet = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
@@ -113,15 +115,15 @@ class Scheduler:
         with self._lock:
             return self._counters.snapshot()
 
-    def submit(self, job: Job, *, inline: bool | None = True) -> Future[InferResponse]:
+    def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
         """Take a request.
 
         Parameters
         ----------
         job : Job
-        inline : bool or None
-            Whether the calling thread may execute it; otherwise this returns at once. None: if that is known to be
-            short.
+        inline : bool or callable
+            Whether the calling thread may execute it; otherwise this returns at once. An event loop gives its
+            ``call_soon``.
 
         Returns
         -------
@@ -141,14 +143,19 @@ class Scheduler:
         with self._lock:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
-            if self._batcher.full(level):
+            if not (room := self._batcher.room(level)):
                 raise Unavailable(f"{self._label}: {queue.max_size} requests wait already, no more are taken")
             job.arrive(now_s := time.monotonic(), queue)
             rows = self._plan.room(job.rows)
-            if inline is None:
-                inline = self._short_s > 0 and self._pace.expected_s(job.n_bytes) < self._short_s
-            passes = inline and self._idle and self._batcher.passes(rows)
-            if not (alone := passes and min(job.deadline_s - now_s, job.limit_s) > 0):
+            gathers = False
+            if not isinstance(inline, bool):
+                call_soon, inline = inline, self._pace.is_short(job.n_bytes)
+                gathers = inline and room > 1 and self._gathers(job.n_bytes)
+                if gathers and self._turn.join(job.n_bytes):
+                    call_soon(self._end_turn)
+            passes = inline and not gathers and self._idle and self._batcher.passes(rows)
+            alone = passes and min(job.deadline_s - now_s, job.limit_s) > 0
+            if not alone and not gathers:
                 job.held_bytes = self._budget.take(self._label, job.inputs)
             self._accepted += 1
             if self._order is not None:
@@ -159,12 +166,12 @@ class Scheduler:
                 self._batcher.add(
                     job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s, level=level, limit_s=job.limit_s
                 )
-                if inline and self._idle:
+                if inline and not gathers and self._idle:
                     overdue = self._overdue(now_s)
                     batch = self._next_batch(now_s)
             if batch:
                 instance = self._idle.pop()
-            if len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
+            if not gathers and len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
                 self._call_worker()
         self._refuse(overdue, now_s)
         if batch:
@@ -234,7 +241,30 @@ class Scheduler:
                 self._instances = 0
             return self._instances == 0
 
+    def _end_turn(self) -> None:
+        """Execute what has gathered in the event loop's turn, unless somebody else has."""
+        batch: list[Job] = []
+        with self._lock:
+            self._turn.end()
+            overdue = self._overdue(now_s := time.monotonic())
+            if self._idle and (batch := self._next_batch(now_s)):
+                instance = self._idle.pop()
+            if len(self._batcher):
+                self._call_worker()
+        self._refuse(overdue, now_s)
+        if batch:
+            self._run(instance, batch, now_s)
+
     # ---- with the lock held -----------------------------------------------------------------------------------------
+
+    def _gathers(self, n_bytes: int) -> bool:
+        """Whether a request that is short is to be executed with those that come in the same turn of the loop."""
+        if self._merging is None or not self._idle:
+            return False
+        if not self._turn.pays:
+            self._turn.miss()
+            return False
+        return self._pace.is_short(self._turn.n_bytes + n_bytes)
 
     def _next_batch(self, now_s: float) -> list[Job]:
         while jobs := self._batcher.take(now_s):
@@ -270,12 +300,9 @@ class Scheduler:
             self._running.update(ended)  # a deadline can still end them
             ended = []
         self._count(ended, result)
-        while self._order and (self._order[0].ended or self._order[0].result is not None):
-            job = self._order.popleft()
-            if not job.ended:
-                self._running.discard(job)
-                self._count([job], job.result)
-                self._outbox.append(job)
+        for job in () if self._order is None else self._order.advance():
+            self._running.discard(job)
+            self._count([job], job.result)
         return ended
 
     def _count(self, jobs: Sequence[Job], result: Result | None) -> None:
@@ -297,7 +324,7 @@ class Scheduler:
         return min(deadline_s, self._batcher.next_ready_s()) if self._idle else deadline_s
 
     def _learn(self, batch: Sequence[Job], results: Sequence[Result], lasted_s: float, busy_s: float) -> None:
-        self._pace.learn(lasted_s, busy_s, sum(job.n_bytes for job in batch) if self._short_s else 0)
+        self._pace.learn(lasted_s, busy_s, sum(job.n_bytes for job in batch) if self._pace.short_s else 0)
         if self._merging is not None and len(results) == 1 and results[0].execution is not None:
             self._merging.learn(sum(job.rows for job in batch), busy_s)
             self._batcher.most_rows = min(self._batcher.policy.max_rows, self._merging.most_rows)
@@ -327,7 +354,7 @@ class Scheduler:
             self._refuse(overdue, now_s)
             if batch:
                 # Not what the clock says: with other threads busy that is mostly their time.
-                self._run(instance, batch, now_s, time.thread_time if self._short_s else time.monotonic)
+                self._run(instance, batch, now_s, time.thread_time if self._pace.short_s else time.monotonic)
 
     def _run(
         self, instance: Instance, batch: list[Job], started_s: float, clock: Callable[[], float] = time.monotonic
@@ -355,7 +382,8 @@ class Scheduler:
                         )
                 if not results:  # as by Ctrl-C in the thread that brought the request
                     interrupted = self._end(batch)
-                if len(self._batcher) or (self._order and any(job.deadline_s != inf for job in self._running)):
+                watched = self._running if self._order is not None else ()
+                if len(self._batcher) or any(job.deadline_s != inf for job in watched):
                     self._call_worker()
             for job in interrupted:
                 job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
@@ -365,24 +393,8 @@ class Scheduler:
         self._send()
 
     def _send(self) -> None:
-        """End the jobs whose turn it is. One thread does at a time, or they could overtake each other."""
-        if self._order is None:
-            return
-        with self._lock:
-            if self._sending:
-                return
-            self._sending = True
-        while True:
-            with self._lock:
-                job = self._outbox.popleft() if self._outbox else None
-                if job is None or job.result is None:
-                    self._sending = False
-                    return
-            try:
-                job.deliver(job.result)
-            except BaseException:  # an interrupt; the next thread goes on
-                self._sending = False
-                raise
+        if self._order is not None:
+            self._order.give()
 
     def _give_up(self) -> None:
         """Take requests that were cancelled out of the queue, where they would take the room of others.
@@ -399,11 +411,6 @@ class Scheduler:
 
     def _refuse(self, overdue: Sequence[Job], now_s: float) -> None:
         for job in overdue:
-            if job.arrived_s + job.limit_s <= now_s and not job.future.running():
-                text = f"it waited for {job.limit_s:g} s, longer than the queue policy allows"
-                job.fail(Unavailable(f"{self._label}: {text}"))
-            else:
-                text = f"the deadline of {job.timeout_s:g} s comes before the result"
-                job.fail(DeadlineExceeded(f"{self._label}: {text}"))
+            job.refuse(self._label, now_s)
         if overdue:
             self._send()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -207,6 +208,39 @@ def test_the_event_loop_stays_free(folder: Any, serve: Any, connect: Any, script
         assert client.is_server_ready()
         script.release()
         assert [future.result(10).as_numpy("y").tolist() for future in futures] == [[[2, 2]]] * 3
+
+
+def test_what_comes_while_the_loop_is_busy_is_executed_together_in_it(folder: Any, serve: Any, connect: Any) -> None:
+    folder.identity("i", "FP32", batch=64, dims="2", extra="dynamic_batching {}")
+    server = serve(folder)
+    client = connect(server)
+    for _ in range(8):  # now it is known to be short
+        client.infer("i", tensors(in0=np.zeros((1, 2), np.float32)))
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        go_on.wait(30)
+
+    body = b'{"inputs":[{"name":"in0","shape":[1,2],"datatype":"FP32","data":[1,2]}]}'
+    head = b"POST /v2/models/i/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body)
+    address = httpx.URL(server.http_url)
+    with ExitStack() as stack:
+        stack.callback(go_on.set)
+        streams = [
+            stack.enter_context(socket.create_connection((address.host, address.port), timeout=30)) for _ in range(5)
+        ]
+        for stream in streams:
+            stream.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert b" 200 " in stream.recv(4096)
+        server._loop.loop.call_soon_threadsafe(hold)
+        assert busy.wait(30)
+        for stream in streams:
+            stream.sendall(head + body)
+        go_on.set()
+        assert all(b'"data":[1.0,2.0]' in stream.recv(4096) for stream in streams)
+    batches = client.get_inference_statistics("i")["model_stats"][0]["batch_stats"]
+    assert [row["batch_size"] for row in batches] == [1, 5]
 
 
 def test_from_asyncio(folder: Any, serve: Any) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sonic.server.completion import Signature
     from sonic.server.execution import Execution
     from sonic.server.instances import Instance, Reply
-    from sonic.server.job import Job
+    from sonic.server.job import Inline, Job
     from sonic.specs import ModelSpec
 
 GROUP = "sonic.backends"
@@ -49,7 +49,7 @@ class Models(Protocol):
         """
 
     def submit(
-        self, request: InferRequest, *, inline: bool | None = True, observe: Callable[[Execution], None] | None = None
+        self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
         """Take a request, as :meth:`sonic.server.model.ServedModel.submit` does.
 
@@ -101,7 +101,7 @@ class RequestScheduler(Protocol):
     def statistics(self) -> ModelStatistics:
         """Return the counters."""
 
-    def submit(self, job: Job, *, inline: bool | None = True) -> Future[InferResponse]:
+    def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
         """Take a request."""
 
     def answer(self, job: Job, reply: Reply) -> Future[InferResponse]:

@@ -79,6 +79,13 @@ class Line(Protocol):
     def soon(self, action: Callable[..., None], *given: object) -> None:
         """Do something in the thread of the event loop, from any thread."""
 
+    def promptly(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in the thread of the event loop, at once if this is it."""
+
+    @property
+    def call_soon(self) -> Callable[[Callable[[], None]], object]:
+        """Calls what it is given when the event loop has dealt with what came at once."""
+
     def aside(self, action: Callable[..., None], *given: object) -> None:
         """Do something in another thread."""
 
@@ -93,7 +100,7 @@ class Line(Protocol):
 
 
 class Call:
-    """One call. For the thread of the event loop, but for :meth:`soon` and where it says otherwise.
+    """One call. For the thread of the event loop, but for :meth:`soon`, :meth:`promptly` and where it says otherwise.
 
     Attributes
     ----------
@@ -212,6 +219,15 @@ class Call:
     def soon(self, action: Callable[..., None], *given: object) -> None:
         """Do something in the thread of the event loop, from any thread."""
         self._connection.soon(action, *given)
+
+    def promptly(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in the thread of the event loop, from any thread; at once if this is it."""
+        self._connection.promptly(action, *given)
+
+    @property
+    def call_soon(self) -> Callable[[Callable[[], None]], object]:
+        """Calls what it is given when the event loop has dealt with what came at once."""
+        return self._connection.call_soon
 
     def aside(self, action: Callable[..., None], *given: object) -> None:
         """Do something in another thread."""

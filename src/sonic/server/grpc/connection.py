@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from sonic.errors import InvalidRequest, SonicError, Unsupported
 from sonic.server import http2
+from sonic.server.eventloop import within
 from sonic.server.grpc import wire
 from sonic.server.grpc.call import Call
 
@@ -155,6 +156,18 @@ class GrpcConnection(asyncio.BufferedProtocol):
             self._site.loop.call_soon_threadsafe(action, *given)
         except RuntimeError:  # the loop is closed, and with it every connection
             log.debug("an answer came after the end of the server")
+
+    def promptly(self, action: Callable[..., None], *given: object) -> None:
+        """Do something in the thread of the event loop, at once if this is it."""
+        if within(self._site.loop):
+            action(*given)
+        else:
+            self.soon(action, *given)
+
+    @property
+    def call_soon(self) -> Callable[[Callable[[], None]], object]:
+        """Calls what it is given when the event loop has dealt with what came at once."""
+        return self._site.loop.call_soon
 
     def aside(self, action: Callable[..., None], *given: object) -> None:
         """Do something in another thread."""

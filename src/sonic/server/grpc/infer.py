@@ -52,7 +52,7 @@ class Infer(Admission):
             call.aside(self._decode, call, data)
             return
         request, form = self._read(call, data)
-        self._follow(call, form, self._dataplane.infer(request, inline=None))
+        self._follow(call, form, self._dataplane.infer(request, inline=call.call_soon))
 
     def _decode(self, call: Call, data: Buffer) -> None:
         try:
@@ -117,14 +117,14 @@ class _Conversation:
         call.on_gone(self._give_up)
 
     def accept(self, call: Call, data: Buffer) -> None:
-        future, form, name = self._begin(data)
+        future, form, name = self._begin(call, data)
         self._pending.append((future, form, name))
         if len(self._pending) >= _MAX_STREAMED:
             call.hold()
         if future.done():
             self.advance(call)
         else:
-            future.add_done_callback(lambda _: call.soon(self.advance, call))
+            future.add_done_callback(lambda _: call.promptly(self.advance, call))
 
     def advance(self, call: Call) -> None:
         """Send the answers whose turn it is."""
@@ -146,14 +146,14 @@ class _Conversation:
         if self.complete and not self._pending and not call.over:
             call.finish()
 
-    def _begin(self, data: Buffer) -> tuple[Future[InferResponse], Form, str]:
+    def _begin(self, call: Call, data: Buffer) -> tuple[Future[InferResponse], Form, str]:
         try:
             if self._guard is not None:
                 self._guard.count(self._client)
             request, form = grpc_codec.request_from_wire(data, self._regions)
         except InferenceError as error:
             return failed(error), PLAIN, grpc_codec.id_from_wire(data)
-        return self._dataplane.infer(request, inline=None), form, request.id
+        return self._dataplane.infer(request, inline=call.call_soon), form, request.id
 
     def _give_up(self) -> None:
         for future, _, _ in self._pending:
@@ -161,8 +161,8 @@ class _Conversation:
 
 
 def _ended(call: Call, form: Form, future: Future[InferResponse]) -> None:
-    # Written in the thread that has executed the model, so that the event loop is free meanwhile.
-    call.soon(_answer, call, *_encoded(form, future))
+    # Written in the thread that has executed the model: if it is another, the event loop is free meanwhile.
+    call.promptly(_answer, call, *_encoded(form, future))
 
 
 def _encoded(form: Form, future: Future[InferResponse]) -> tuple[list[Buffer], BaseException | None]:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from sonic.errors import SonicError
+from sonic.server.eventloop import within
 from sonic.server.failures import without_frames
 from sonic.server.http.answer import refusal
 
@@ -112,8 +113,16 @@ class Exchange:
         self.future = None  # which refers to this, by what it calls in the end
         self._owner.finish(self, answer)
 
+    @property
+    def call_soon(self) -> Callable[[Callable[[], None]], object]:
+        """Calls what it is given when the event loop has dealt with what came at once."""
+        return self._owner.loop.call_soon
+
     def answer_soon(self, answer: Answer) -> None:
         """Answer the request. Thread-safe."""
+        if within(self._owner.loop):
+            self.answer(answer)
+            return
         try:
             self._owner.loop.call_soon_threadsafe(self.answer, answer)
         except RuntimeError:

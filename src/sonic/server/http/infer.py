@@ -78,7 +78,7 @@ class Inference:
             exchange.run(self._compressed)
             return
         request, form = self._read(exchange, exchange.body)
-        future = self._dataplane.infer(request, inline=None)
+        future = self._dataplane.infer(request, inline=exchange.call_soon)
         if future.done():
             exchange.answer(_answer(*http_codec.response_to_wire(future.result(), form)))
         else:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferResponse, ModelStatistics
     from sonic.server.backends.base import Models
     from sonic.server.backends.ensemble.graph import Graph, Step
-    from sonic.server.job import Job
+    from sonic.server.job import Inline, Job
     from sonic.specs import ModelSpec
 
 
@@ -103,7 +103,7 @@ class EnsembleScheduler:
         with self._lock:
             return self._counters.snapshot()
 
-    def submit(self, job: Job, *, inline: bool | None = True) -> Future[InferResponse]:
+    def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
         """Take a request; see :meth:`sonic.server.scheduler.Scheduler.submit`.
 
         Raises
@@ -164,7 +164,7 @@ class EnsembleScheduler:
 
     # ---- one request ------------------------------------------------------------------------------------------------
 
-    def _drive(self, run: _Run, ready: list[Step], *, inline: bool | None) -> None:
+    def _drive(self, run: _Run, ready: list[Step], *, inline: Inline) -> None:
         """Begin steps, and those that become ready by that, until all that is left is going on elsewhere."""
         try:
             while ready:
@@ -190,7 +190,7 @@ class EnsembleScheduler:
     def _continue(self, run: _Run, step: Step, future: Future[InferResponse]) -> None:
         self._drive(run, self._finish(run, step, future), inline=False)
 
-    def _begin(self, run: _Run, step: Step, *, inline: bool | None) -> Future[InferResponse]:
+    def _begin(self, run: _Run, step: Step, *, inline: Inline) -> Future[InferResponse]:
         """Hand a step to its model."""
         job, spec = run.job, self._steps[step.number]
         with self._lock:
