@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from threading import Event
+from threading import Event, Thread, get_ident
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from sonic.client.promise import Promise
 from sonic.client.router import Router
 from sonic.client.settings import ClientSettings
-from sonic.errors import DeadlineExceeded, ModelFailed, RateLimited, Unavailable
+from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, RateLimited, Unavailable
 from sonic.protocol.messages import InferRequest
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.clock import VirtualTimer
@@ -16,7 +17,10 @@ from sonic.testing.conformance import WAIT_S, error_of
 from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from sonic.protocol.messages import InferResponse
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, (-1,)),), (TensorSpec("y", DType.FP32, (-1,)),))
 REQUEST = InferRequest("m", {"x": np.ones(2, np.float32)})
@@ -316,4 +320,138 @@ def test_two_that_fail_go_on_along_the_chain(timer: VirtualTimer, a: Freezing, b
     timer.advance(0.1)
     assert future.result(WAIT_S)
     assert len(a.requests) + len(b.requests) == 3
+    router.close()
+
+
+# ---- a caller who waits, and brings the answer
+
+
+class Waiting(Freezing):
+    """Its answers are brought by whoever waits for them; while it holds, they are not to be had."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.brought_by: list[int] = []
+        self.began = Event()
+
+    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object]]:
+        promise: Promise[InferResponse] = Promise()
+        let_go = Event()
+        promise.on_end(lambda _: let_go.set())
+        submitted = self.submit(request)
+
+        def bring() -> None:
+            self.brought_by.append(get_ident())
+            self.began.set()
+            if self.holding:
+                assert let_go.wait(WAIT_S)
+            else:
+                promise.follow(submitted, lambda response: response)
+
+        return promise, bring
+
+
+def waiter(router: Router, until_s: float | None = None) -> tuple[Thread, list[Future[InferResponse]]]:
+    ended: list[Future[InferResponse]] = []
+    thread = Thread(target=lambda: ended.append(router.infer(REQUEST, until_s, here=True)))
+    thread.start()
+    return thread, ended
+
+
+def test_whoever_waits_brings_the_answer(timer: VirtualTimer) -> None:
+    way = Waiting("a")
+    router = router_of(way, timer=timer)
+    future = router.infer(REQUEST, None, lambda response: response.model, here=True)
+    assert future.result(0) == "m"
+    assert way.brought_by == [get_ident()]
+    assert router.infer(REQUEST, None).result(0).model == "m"
+    assert len(way.brought_by) == 1
+    assert not timer.wait_for(1, 0)
+    router.close()
+
+
+def test_others_bring_what_the_first_server_does_not(timer: VirtualTimer, b: Freezing) -> None:
+    way = Waiting("a")
+    way.then(Unavailable("down"))
+    router = router_of(way, b, timer=timer)
+    assert router.infer(REQUEST, None, here=True).result(WAIT_S).model == "m"
+    assert [len(way.requests), len(b.requests), len(way.brought_by)] == [1, 1, 1]
+    router.close()
+
+
+def test_whoever_waits_is_let_go_when_a_server_gives_no_sign_of_life(timer: VirtualTimer, b: Freezing) -> None:
+    way = Waiting("a")
+    way.freeze()
+    router = router_of(way, b, timer=timer)
+    thread, ended = waiter(router)
+    try:
+        assert way.began.wait(WAIT_S)
+        timer.advance(5)
+        assert way.probed.wait(WAIT_S)
+        timer.advance(5)
+        thread.join(WAIT_S)
+        assert ended[0].result(WAIT_S).model == "m"
+        assert len(b.requests) == 1
+    finally:
+        way.thawed.set()
+        router.close()
+        thread.join(WAIT_S)
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_whoever_waits_is_let_go_at_the_deadline_and_at_the_close(timer: VirtualTimer, close: bool) -> None:
+    way = Waiting("a")
+    way.freeze()
+    router = router_of(way, timer=timer)
+    thread, ended = waiter(router, 1.0)
+    try:
+        assert way.began.wait(WAIT_S)
+        if close:
+            router.close()
+        else:
+            timer.advance(1.0)
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+        assert type(error_of(ended[0])) is (Cancelled if close else DeadlineExceeded)
+    finally:
+        way.thawed.set()
+        router.close()
+        thread.join(WAIT_S)
+
+
+def test_a_second_server_may_be_sooner_for_whoever_waits(timer: VirtualTimer, b: Freezing) -> None:
+    way = Waiting("a")
+    router = router_of(way, b, timer=timer, hedge_quantile=0.95)
+    warmed_up(router, timer, way, b)
+    b.holding = False
+    thread, ended = waiter(router)
+    try:
+        assert way.began.wait(WAIT_S)
+        timer.advance(1.0)
+        thread.join(WAIT_S)
+        assert ended[0].result(WAIT_S).model == "m"
+        assert len(b.requests) == 1
+    finally:
+        router.close()
+        thread.join(WAIT_S)
+
+
+def test_a_wait_that_is_interrupted_is_the_end_of_the_request(timer: VirtualTimer) -> None:
+    class Interrupted(Waiting):
+        def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object]]:
+            self.promise, _ = super().begin(request)
+
+            def bring() -> None:
+                raise KeyboardInterrupt
+
+            return self.promise, bring
+
+    way = Interrupted("a")
+    way.holding = True
+    router = router_of(way, timer=timer)
+    with pytest.raises(KeyboardInterrupt):
+        router.infer(REQUEST, None, here=True)
+    assert way.promise.cancelled()
+    assert router.statistics()[0].outstanding == 0
+    assert not timer.wait_for(1, 0)
     router.close()

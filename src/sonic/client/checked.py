@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from sonic.client.identity import examine
 from sonic.client.promise import Promise, as_inference_error, failure_of
-from sonic.client.transport import memory_use
+from sonic.client.transport import WaitingTransport, memory_use
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, ModelNotFound, WrongModel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from sonic.client.identity import Copy, Verdict
@@ -45,6 +46,7 @@ class CheckedTransport:
 
     def __init__(self, transport: Transport, copy: Copy) -> None:
         self._transport = transport
+        self._waiting = transport if isinstance(transport, WaitingTransport) else None
         self._copy = copy
         self._lock = Lock()
         self._same: set[tuple[str, str]] = set()
@@ -79,6 +81,14 @@ class CheckedTransport:
 
         self._ask(key).on_end(send)
         return promise
+
+    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object] | None]:
+        """Send a request for somebody who waits; see :class:`~sonic.client.transport.WaitingTransport`."""
+        if self._waiting is None or (request.model, request.version) not in self._same:
+            return self.submit(request), None
+        sent, bring = self._waiting.begin(request)
+        sent.add_done_callback(self._ended)
+        return sent, bring
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
         """Fetch inputs, outputs and largest batch of a model.

@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import grpc.experimental
 
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.secure import Credentials
-from sonic.errors import Cancelled, InferenceError, ModelNotFound, Unavailable, Unsupported
+from sonic.errors import Cancelled, InferenceError, ModelFailed, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol import records, status
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
@@ -17,13 +18,14 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.protocol.wirecache import RequestWriter, ResponseReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from sonic.protocol.form import Placement
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.specs import ModelSpec
 
-_OPTIONS = (
+OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     # A server that comes back is found within seconds, not minutes.
@@ -36,7 +38,11 @@ _OPTIONS = (
     ("grpc.http2.max_pings_without_data", 2),
     # http_proxy is set on many sites for the sake of files; a server of models is reached directly.
     ("grpc.enable_http_proxy", 0),
+    # Calls of unary_stream run in the thread that waits for them and, unlike blocking ones, can be cancelled from others.
+    (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
 )
+
+_INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 _COMPRESSION = {
     "": None,
@@ -76,16 +82,17 @@ class GrpcTransport:
         if scheme == "grpcs":
             given.context()  # which says what is wrong with the files
             trust = grpc.ssl_channel_credentials(given.read("ca"), given.read("key"), given.read("cert"))
-            self._channel = grpc.secure_channel(target, trust, options=_OPTIONS, **named)
+            self._channel = grpc.secure_channel(target, trust, options=OPTIONS, **named)
         else:
             given.refuse_tls(self._url)
             where = f"unix:{target}" if scheme == "grpc+unix" else target
-            self._channel = grpc.insecure_channel(where, options=_OPTIONS, **named)
+            self._channel = grpc.insecure_channel(where, options=OPTIONS, **named)
         token = given.authorization()
         self._metadata = None if token is None else (("authorization", token),)
         self._stub = GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         # Without serialisers: the codec goes between bytes and arrays itself.
-        self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        self._infer = self._channel.unary_unary(_INFER)
+        self._infer_here = self._channel.unary_stream(_INFER)
         self._write, self._read = RequestWriter(), ResponseReader()
 
     @property
@@ -104,6 +111,17 @@ class GrpcTransport:
         call.add_done_callback(lambda ended: self._receive(ended, promise, placement))
         promise.cancels(call)
         return promise
+
+    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object] | None]:
+        """Send a request for somebody who waits; see :class:`~sonic.client.transport.WaitingTransport`."""
+        promise: Promise[InferResponse] = Promise()
+        try:
+            call = self._started(self._infer_here, self._write(request), request.timeout_s)
+        except InferenceError as error:
+            promise.reject(error)
+            return promise, None
+        promise.cancels(call)
+        return promise, partial(self._bring, call, promise)
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
         """Fetch inputs, outputs and largest batch of a model (ModelMetadata and ModelConfig)."""
@@ -161,8 +179,11 @@ class GrpcTransport:
         return self._wait(self._start(method, request, timeout_s))
 
     def _start(self, method: Any, request: object, timeout_s: float | None) -> Any:
+        return self._started(method.future, request, timeout_s)
+
+    def _started(self, method: Any, request: object, timeout_s: float | None) -> Any:
         try:
-            return method.future(request, timeout=timeout_s, metadata=self._metadata)
+            return method(request, timeout=timeout_s, metadata=self._metadata)
         except ValueError:  # what grpc raises on a closed channel
             raise Cancelled(f"{self._url}: the connection is closed") from None
 
@@ -177,6 +198,21 @@ class GrpcTransport:
             regions = None if placement is None else placement.regions
             promise.resolve(self._read(call.result(), regions))
         except (grpc.RpcError, grpc.FutureCancelledError):
+            promise.reject(self._translated(call))
+        except Exception as error:  # noqa: BLE001 - becomes the future's error
+            promise.reject(as_inference_error(error))
+
+    def _bring(self, call: Any, promise: Promise[InferResponse]) -> None:
+        try:
+            data = next(call)
+            if next(call, None) is not None:  # the last word is the status: an answer without it counts for nothing
+                call.cancel()
+                raise ModelFailed(f"{self._url}: the server sent more than one answer")
+            promise.resolve(self._read(data))
+        except StopIteration:
+            promise.reject(ModelFailed(f"{self._url}: the server sent no answer"))
+        except grpc.RpcError:
+            call.__traceback__ = None  # which would hold this frame, and it the call
             promise.reject(self._translated(call))
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             promise.reject(as_inference_error(error))

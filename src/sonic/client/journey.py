@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sonic.client.promise import Promise
     from sonic.client.retry import Chain, Step
     from sonic.client.settings import ClientSettings
-    from sonic.client.transport import Transport
+    from sonic.client.transport import Transport, WaitingTransport
     from sonic.errors import InferenceError
     from sonic.protocol.messages import InferRequest, InferResponse
 
@@ -54,6 +54,9 @@ class Ways(Protocol):
 
     def start_fallback(self) -> Transport:
         """Start it. Blocks."""
+
+    def waiting(self, url: str) -> WaitingTransport | None:
+        """Return the transport to a server, if it lets the thread that waits for an answer bring it."""
 
     def sent(self, url: str) -> int:
         """Note that a request went to a server; return how many it has now."""
@@ -162,8 +165,15 @@ class Journey:
         self._deadline: Deadline | None = None
         promise.on_end(self._over)
 
-    def go(self) -> None:
-        """Send to the first server; a fallback is started on another thread."""
+    def go(self, *, here: bool = False) -> None:
+        """Send to the first server; a fallback is started on another thread.
+
+        Parameters
+        ----------
+        here : bool
+            Whether this thread has nothing to do but to wait for the answer, and may bring it. If the first server
+            does not answer, others bring it.
+        """
         if self._until_s is not None:
             self._deadline = self._ways.timer.set(self._until_s, self._late)
             if self._promise.ended:
@@ -174,13 +184,13 @@ class Journey:
         elif self._ways.way(url) is None:
             self._ways.background(partial(self._send, url), self._promise)
         else:
-            self._send(url)
+            self._send(url, here=here)
 
     def _late(self) -> None:
         what = f"request to model {self._request.model!r}"
         self._promise.reject(DeadlineExceeded(f"{what} did not end within its deadline"))
 
-    def _send(self, url: str) -> None:
+    def _send(self, url: str, *, here: bool = False) -> None:
         ways, request, until_s = self._ways, self._request, self._until_s
         now_s = ways.timer.now_s()
         attempt = Attempt(url, now_s)
@@ -195,8 +205,13 @@ class Journey:
             limit_s = until_s - now_s if limit_s is None else min(until_s - now_s, limit_s)
         if limit_s is not None:
             request = replace(request, timeout_s=max(limit_s, 0.0))
+        waiting = ways.waiting(url) if here else None
+        bring: Callable[[], object] | None = None
         try:
-            sent = (ways.way(url) or ways.start_fallback()).submit(request)
+            if waiting is not None:
+                sent, bring = waiting.begin(request)
+            else:
+                sent = (ways.way(url) or ways.start_fallback()).submit(request)
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             self._settle(attempt, as_inference_error(error))
             return
@@ -206,6 +221,8 @@ class Journey:
             attempt.give_up()
         elif not url.startswith("local:"):
             self._watch(attempt)
+        if bring is not None:
+            bring()
 
     def _ended(self, attempt: Attempt, sent: Future[InferResponse]) -> None:
         error = failure_of(sent)

@@ -257,10 +257,13 @@ class Model:
             Outputs by name; they may be read-only. It ends exactly once, in them or in an
             :class:`~sonic.errors.InferenceError`: InvalidRequest if the arrays do not fit the model.
         """
+        return self._submit(arrays)
+
+    def _submit(self, arrays: Mapping[str, ArrayLike], *, here: bool = False) -> Future[Arrays]:
         timeout_s = self._client.timeout_s
         until_s = None if timeout_s is None else monotonic() + timeout_s
         if self._known is not None:
-            return self._send(self._known, arrays, until_s)
+            return self._send(self._known, arrays, until_s, here=here)
         promise: Promise[Arrays] = self._router.promise(until_s, f"call of model {self.name!r}")
 
         def send(answered: Future[ModelSpec]) -> None:
@@ -281,7 +284,7 @@ class Model:
         InferenceError
             As the call ended.
         """
-        future = self.submit(**arrays)
+        future = self._submit(arrays, here=True)
         try:
             return future.result()
         except BaseException:
@@ -364,7 +367,9 @@ class Model:
         self._router.background(ask, promise)
         return promise
 
-    def _send(self, spec: ModelSpec, arrays: Mapping[str, ArrayLike], until_s: float | None) -> Future[Arrays]:
+    def _send(
+        self, spec: ModelSpec, arrays: Mapping[str, ArrayLike], until_s: float | None, *, here: bool = False
+    ) -> Future[Arrays]:
         try:
             inputs = conform(spec, arrays)
         except InferenceError as error:
@@ -377,13 +382,13 @@ class Model:
             return empty
         router = self._router
 
-        def send(part: Arrays) -> Future[Arrays]:
+        def send(part: Arrays, here: bool = False) -> Future[Arrays]:
             request = InferRequest(self.name, part, self.version, dtypes=said_dtypes(spec, part))
-            return router.infer(request, until_s, partial(_outputs, spec, part))
+            return router.infer(request, until_s, partial(_outputs, spec, part), here=here)
 
         parts = split(spec, inputs)
         if len(parts) == 1:
-            return send(parts[0])
+            return send(parts[0], here)
         promise: Promise[Arrays] = Promise()
         Gathering(parts, send, promise, router).go()
         return promise

@@ -17,7 +17,7 @@ from sonic.client.pool import Pool
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.retry import Chain
 from sonic.client.settings import ClientSettings
-from sonic.client.transport import memory_use
+from sonic.client.transport import WaitingTransport, memory_use
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable
 
@@ -63,6 +63,7 @@ class Router:
         self.settings = settings
         self.timer: Timer = timer or Deadlines()
         self._transports = {transport.url: transport for transport in transports}
+        self._waiting = {url: way for url, way in self._transports.items() if isinstance(way, WaitingTransport)}
         self._fallback = fallback
         self._only = next(iter(self._transports)) if len(self._transports) == 1 and fallback is None else None
         self._pool = Pool(
@@ -117,6 +118,8 @@ class Router:
         request: InferRequest,
         until_s: float | None,
         convert: Callable[[InferResponse], object] | None = None,
+        *,
+        here: bool = False,
     ) -> Future[Any]:
         """Send a request; when it fails for want of a server, send it elsewhere, off the caller's thread.
 
@@ -127,14 +130,20 @@ class Router:
             By the timer's clock.
         convert : callable, optional
             Makes of the response what the future ends in; may raise an InferenceError. Must not block.
+        here : bool
+            Whether the caller has nothing to do but to wait: then this may block, for as long as the future would.
         """
         promise: Promise[Any] = Promise()
         journey = Journey(self, request, until_s, promise, convert)
         self._live.add(promise)
         if self._closed:  # else the close finds it among the live
             promise.reject(Cancelled(f"request to model {request.model!r}: the client is closed"))
-        else:
-            journey.go()
+            return promise
+        try:
+            journey.go(here=here)
+        except BaseException:
+            promise.cancel()  # if the wait was interrupted
+            raise
         return promise
 
     def ended(self, promise: Promise[Any]) -> None:
@@ -240,6 +249,10 @@ class Router:
         """Return the transport to a server; None if it is the fallback, and not started."""
         way = self._transports.get(url)
         return way if way is not None or self._fallback is None else self._fallback.transport
+
+    def waiting(self, url: str) -> WaitingTransport | None:
+        """Return the transport to a server, if it lets the thread that waits for an answer bring it."""
+        return self._waiting.get(url)
 
     def _choose(self, model: str, exclude: Sequence[str], tried: Sequence[str] | None = None) -> str | None:
         now_s = self.timer.now_s()

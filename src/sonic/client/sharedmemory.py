@@ -27,7 +27,7 @@ from sonic.client.outputsizes import OutputSizes, kind_of
 from sonic.client.promise import Promise, failure_of
 from sonic.client.regions import layout
 from sonic.client.segments import available
-from sonic.client.transport import Transport
+from sonic.client.transport import Transport, WaitingTransport
 from sonic.errors import Cancelled, InvalidRequest, ModelNotFound, RegionNotFound, Unsupported
 from sonic.protocol import tensors
 from sonic.protocol.form import Placement, Span
@@ -134,6 +134,7 @@ class SharedMemoryTransport:
         self, inner: PlacingTransport, lender: Lender, min_bytes: int, *, clock: Callable[[], float] = monotonic
     ) -> None:
         self._inner = inner
+        self._waiting = inner if isinstance(inner, WaitingTransport) else None
         self._lender = lender
         self._min_bytes = min_bytes
         self._clock = clock
@@ -159,7 +160,7 @@ class SharedMemoryTransport:
         byte_size = 0
         for array in request.inputs.values():
             byte_size += array.nbytes
-        if byte_size <= self._small.get(request.model, -1) or not self._lender.usable:
+        if self._is_small(request.model, byte_size):
             return self._inner.submit(request)
         kind = kind_of(request)
         with self._lock:
@@ -172,6 +173,19 @@ class SharedMemoryTransport:
         sent = self._inner.submit(request)
         sent.add_done_callback(partial(self._learn, kind, byte_size))
         return sent
+
+    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object] | None]:
+        """Send a request for somebody who waits; see :class:`~sonic.client.transport.WaitingTransport`."""
+        if self._waiting is not None:
+            byte_size = 0
+            for array in request.inputs.values():
+                byte_size += array.nbytes
+            if self._is_small(request.model, byte_size):
+                return self._waiting.begin(request)
+        return self.submit(request), None
+
+    def _is_small(self, model: str, byte_size: int) -> bool:
+        return byte_size <= self._small.get(model, -1) or not self._lender.usable
 
     def _lend(self, request: InferRequest, expected: Mapping[str, int]) -> Loan | None:
         try:

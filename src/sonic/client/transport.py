@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from sonic.client.regions import MemoryUse
@@ -65,3 +66,20 @@ class Transport(Protocol):
 def memory_use(transport: Transport) -> MemoryUse | None:
     """Return how memory is shared with the server; None of a transport that does not share any."""
     return getattr(transport, "memory_use", None)
+
+
+@runtime_checkable
+class WaitingTransport(Protocol):
+    """A transport that can let the thread that waits for an answer bring it: one hand-over less. Not all can."""
+
+    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object] | None]:
+        """Send a request for somebody who has nothing to do but wait.
+
+        Returns
+        -------
+        future : Future of InferResponse
+            As of :meth:`Transport.submit`.
+        bring : callable or None
+            To be called at once, after callbacks were added to the future. It returns when the future has ended; when
+            that is given up, soon. None: the answer comes by itself.
+        """
