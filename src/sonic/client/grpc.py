@@ -38,7 +38,7 @@ OPTIONS = (
     ("grpc.http2.max_pings_without_data", 2),
     # http_proxy is set on many sites for the sake of files; a server of models is reached directly.
     ("grpc.enable_http_proxy", 0),
-    # Calls of unary_stream run in the thread that waits for them and, unlike blocking ones, can be cancelled from others.
+    # Calls of unary_stream run in the thread that waits for them and, unlike blocking ones, others can cancel them.
     (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
 )
 
@@ -112,16 +112,18 @@ class GrpcTransport:
         promise.cancels(call)
         return promise
 
-    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object] | None]:
+    def begin(
+        self, request: InferRequest, placement: Placement | None = None
+    ) -> tuple[Future[InferResponse], Callable[[], object] | None]:
         """Send a request for somebody who waits; see :class:`~sonic.client.transport.WaitingTransport`."""
         promise: Promise[InferResponse] = Promise()
         try:
-            call = self._started(self._infer_here, self._write(request), request.timeout_s)
+            call = self._started(self._infer_here, self._write(request, placement), request.timeout_s)
         except InferenceError as error:
             promise.reject(error)
             return promise, None
         promise.cancels(call)
-        return promise, partial(self._bring, call, promise)
+        return promise, partial(self._bring, call, promise, placement)
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
         """Fetch inputs, outputs and largest batch of a model (ModelMetadata and ModelConfig)."""
@@ -202,13 +204,13 @@ class GrpcTransport:
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             promise.reject(as_inference_error(error))
 
-    def _bring(self, call: Any, promise: Promise[InferResponse]) -> None:
+    def _bring(self, call: Any, promise: Promise[InferResponse], placement: Placement | None) -> None:
         try:
             data = next(call)
             if next(call, None) is not None:  # the last word is the status: an answer without it counts for nothing
                 call.cancel()
                 raise ModelFailed(f"{self._url}: the server sent more than one answer")
-            promise.resolve(self._read(data))
+            promise.resolve(self._read(data, None if placement is None else placement.regions))
         except StopIteration:
             promise.reject(ModelFailed(f"{self._url}: the server sent no answer"))
         except grpc.RpcError:

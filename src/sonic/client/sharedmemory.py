@@ -27,7 +27,7 @@ from sonic.client.outputsizes import OutputSizes, kind_of
 from sonic.client.promise import Promise, failure_of
 from sonic.client.regions import layout
 from sonic.client.segments import available
-from sonic.client.transport import Transport, WaitingTransport
+from sonic.client.transport import Transport
 from sonic.errors import Cancelled, InvalidRequest, ModelNotFound, RegionNotFound, Unsupported
 from sonic.protocol import tensors
 from sonic.protocol.form import Placement, Span
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.protocol.tensors import Buffer
     from sonic.specs import ModelSpec
+
+    Begun = tuple[Future[InferResponse], Callable[[], object] | None]
 
 _REFUSALS = (InvalidRequest, ModelNotFound, Unsupported)
 """Errors in which a server, of whatever make, says that it does not take what it was sent; it is done with it."""
@@ -72,6 +74,14 @@ def share(transport: Transport, address: Address, settings: ClientSettings) -> T
     near = partial(on_this_host, address.scheme, address.where)
     lender = Lender(transport, (lambda: True) if always else near, settings.shared_memory_max_bytes)
     return SharedMemoryTransport(transport, lender, 1 if always else settings.shared_memory_min_bytes)
+
+
+@runtime_checkable
+class PlacingWaitingTransport(Protocol):
+    """Such a transport that is a :class:`~sonic.client.transport.WaitingTransport` besides."""
+
+    def begin(self, request: InferRequest, placement: Placement | None = None) -> Begun:
+        """Send a request for somebody who waits, some tensors of it in shared memory."""
 
 
 class Loan:
@@ -134,7 +144,7 @@ class SharedMemoryTransport:
         self, inner: PlacingTransport, lender: Lender, min_bytes: int, *, clock: Callable[[], float] = monotonic
     ) -> None:
         self._inner = inner
-        self._waiting = inner if isinstance(inner, WaitingTransport) else None
+        self._waiting = inner if isinstance(inner, PlacingWaitingTransport) else None
         self._lender = lender
         self._min_bytes = min_bytes
         self._clock = clock
@@ -162,27 +172,36 @@ class SharedMemoryTransport:
             byte_size += array.nbytes
         if self._is_small(request.model, byte_size):
             return self._inner.submit(request)
+        return self._place(request, byte_size, lambda *what: (self._inner.submit(*what), None))[0]
+
+    def begin(self, request: InferRequest) -> Begun:
+        """Send a request for somebody who waits; see :class:`~sonic.client.transport.WaitingTransport`."""
+        if self._waiting is None:
+            return self.submit(request), None
+        byte_size = 0
+        for array in request.inputs.values():
+            byte_size += array.nbytes
+        if self._is_small(request.model, byte_size):
+            return self._waiting.begin(request)
+        return self._place(request, byte_size, self._waiting.begin)
+
+    def _place(self, request: InferRequest, byte_size: int, send: Callable[..., Begun]) -> Begun:
         kind = kind_of(request)
         with self._lock:
             known = self._sizes.of(kind)
         expected = {} if known is None or request.classes else {name: n for name, n in known.items() if n}
         loan = self._lend(request, expected) if byte_size + sum(expected.values()) >= self._min_bytes else None
-        if loan is not None:
-            asked = replace(request, outputs=tuple(known)) if expected and known else request
-            return self._send(request, kind, asked, loan)
-        sent = self._inner.submit(request)
-        sent.add_done_callback(partial(self._learn, kind, byte_size))
-        return sent
-
-    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object] | None]:
-        """Send a request for somebody who waits; see :class:`~sonic.client.transport.WaitingTransport`."""
-        if self._waiting is not None:
-            byte_size = 0
-            for array in request.inputs.values():
-                byte_size += array.nbytes
-            if self._is_small(request.model, byte_size):
-                return self._waiting.begin(request)
-        return self.submit(request), None
+        if loan is None:
+            sent, bring = send(request)
+            sent.add_done_callback(partial(self._learn, kind, byte_size))
+            return sent, bring
+        until_s = None if request.timeout_s is None else self._clock() + request.timeout_s
+        promise: Promise[InferResponse] = Promise()
+        asked = replace(request, outputs=tuple(known)) if expected and known else request
+        sent, bring = send(asked, loan.placement)
+        promise.cancels(sent)
+        sent.add_done_callback(partial(self._ended, request, kind, until_s, loan.lease, promise))
+        return promise, bring
 
     def _is_small(self, model: str, byte_size: int) -> bool:
         return byte_size <= self._small.get(model, -1) or not self._lender.usable
@@ -200,14 +219,6 @@ class SharedMemoryTransport:
         loan = Loan(lease, inputs, outputs)
         loan.fill(contents)
         return loan
-
-    def _send(self, request: InferRequest, kind: Kind, asked: InferRequest, loan: Loan) -> Future[InferResponse]:
-        until_s = None if request.timeout_s is None else self._clock() + request.timeout_s
-        promise: Promise[InferResponse] = Promise()
-        sent = self._inner.submit(asked, loan.placement)
-        promise.on_end(lambda ended: sent.cancel() if ended.cancelled() else None)
-        sent.add_done_callback(partial(self._ended, request, kind, until_s, loan.lease, promise))
-        return promise
 
     def _ended(
         self,
