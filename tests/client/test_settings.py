@@ -24,9 +24,17 @@ def test_from_the_environment() -> None:
             "SONIC_CLIENT_TRIES": "none",
             "SONIC_CLIENT_BACKOFF_S": "2",
             "SONIC_CLIENT_ATTEMPT_TIMEOUT_S": "1.5",
+            "SONIC_CLIENT_SHARED_MEMORY": "never",
+            "SONIC_CLIENT_SHARED_MEMORY_MIN_BYTES": "2000",
         }
     )
-    assert settings == ClientSettings(chain=("same", "fallback"), backoff_s=2.0, attempt_timeout_s=1.5)
+    assert settings == ClientSettings(
+        chain=("same", "fallback"),
+        backoff_s=2.0,
+        attempt_timeout_s=1.5,
+        shared_memory="never",
+        shared_memory_min_bytes=2000,
+    )
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
@@ -87,6 +95,9 @@ def test_an_environment_that_makes_no_sense(name: str, value: str, complaint: st
         {"breaker_failures": 0},
         {"hedge_quantile": 0.0},
         {"hedge_budget": 1.1},
+        {"shared_memory": "sometimes"},
+        {"shared_memory_min_bytes": 0},
+        {"shared_memory_max_bytes": 0},
         {"breaker_max_rest_s": -1.0},
     ],
 )

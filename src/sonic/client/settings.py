@@ -67,9 +67,6 @@ class ClientSettings:
         URLs of servers that come before the others, as long as they can take requests.
     strict_preferred : bool
         Whether the others get nothing at all.
-    fallback : Fallback or str or None
-        For a client that is given none: a folder of models, or all that :class:`~sonic.client.fallback.Fallback` takes;
-        in a file a table ``[sonic.fallback]``.
     shared_memory : str
         Whether tensors travel through shared memory to a server on the same host: ``auto``, where that is quicker;
         ``never``; ``always``, however small they are and whatever the server's address: for a server in a container
@@ -78,6 +75,9 @@ class ClientSettings:
         Least size of a request and its answer together, in bytes, from which on that is quicker.
     shared_memory_max_bytes : int
         Most memory that is shared with one server, in bytes.
+    fallback : Fallback or str or None
+        For a client that is given none: a folder of models, or all that :class:`~sonic.client.fallback.Fallback` takes;
+        in a file a table ``[sonic.fallback]``.
 
     Raises
     ------
@@ -101,10 +101,10 @@ class ClientSettings:
     servers: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
     strict_preferred: bool = False
-    fallback: Fallback | str | None = None
     shared_memory: Literal["auto", "never", "always"] = "auto"
-    shared_memory_min_bytes: int = 1 << 19
+    shared_memory_min_bytes: int = 750_000
     shared_memory_max_bytes: int = 1 << 30
+    fallback: Fallback | str | None = None
 
     def __post_init__(self) -> None:
         known = ("different", "same", "again", "fallback")
