@@ -19,7 +19,7 @@ from sonic.protocol.messages import ModelStatistics
 from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 TIMEOUT_S = 20.0
@@ -77,7 +77,7 @@ class OneModel:
     def __init__(self, model: ManualModel) -> None:
         self._model = model
 
-    def model(self, name: str, version: str = "") -> ManualModel:
+    def model(self, name: str, version: str = "", outputs: Sequence[str] = ()) -> ManualModel:
         return self._model
 
 

@@ -82,7 +82,7 @@ class FakeScorer:
         self.spec = ModelSpec("scorer", "1", (x,), (y,), 100)
         self.rows = []
 
-    def model(self, name, version=""):
+    def model(self, name, version="", outputs=()):
         return self
 
     def submit(self, x):

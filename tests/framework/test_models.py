@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sonic.client.fallback import Fallback
+from sonic.client.pool import ServerState
+from sonic.client.regions import MemoryUse
 from sonic.client.settings import CONFIG
 from sonic.errors import ConfigError, WrongModel
-from sonic.framework.models import connect, fallback_for
+from sonic.framework.models import connect, fallback_for, use_between
+from sonic.framework.report import ServerUse
 from sonic.protocol.digests import store
 
 if TYPE_CHECKING:
@@ -70,3 +74,10 @@ def test_a_server_must_have_the_very_models(models: Path, tmp_path: Path) -> Non
     with ExitStack() as stack:
         other = connect(stack, elsewhere, [f"local:{tmp_path / 'other'}"], "service", fallback=None, timeout_s=30)
         assert other.model("scorer")(x=[[1.0, 2.0]])
+
+
+def test_how_memory_was_shared_between_two_times() -> None:
+    idle = ServerState("grpc://h:1", 0, 5, 1, 0.0, memory=MemoryUse(3, 2))
+    after = replace(idle, completed=9, failed=2, memory=MemoryUse(6, 3, regions=1, reason="out of shared memory: full"))
+    assert use_between(idle, after) == ServerUse("grpc://h:1", 4, 1, 3, 1, "out of shared memory: full")
+    assert use_between(replace(idle, memory=None), replace(after, memory=None)) == ServerUse("grpc://h:1", 4, 1)

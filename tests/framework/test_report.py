@@ -35,7 +35,7 @@ def a_report(**changes):
         "workflow": "w",
         "inputs": ("a.root",),
         "outputs": (),
-        "servers": (ServerUse("grpc://h:1", 3, 0),),
+        "servers": (ServerUse("grpc://h:1", 3, 0, 2, 1, "full"),),
         "by_fallback": 0,
         "mode": "service",
         "offload_mode": "async",
@@ -66,7 +66,8 @@ def test_json_has_the_figures_and_not_the_objects():
     report = json.loads(a_report().to_json())
     assert report["hidden_fraction"] == pytest.approx(0.9)
     assert report["modules"][0]["offload"]["external_s"] == 1.0
-    assert report["servers"] == [{"url": "grpc://h:1", "completed": 3, "failed": 0}]
+    memory = {"in_memory": 2, "over_wire": 1, "wire_reason": "full"}
+    assert report["servers"] == [{"url": "grpc://h:1", "completed": 3, "failed": 0, **memory}]
     assert report["summaries"] == {"h": {"events": 3}}
     assert "totals" not in report
     assert "records" not in report

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sonic.client.regions import MemoryUse
 from sonic.errors import ConfigError, InferenceError
 from sonic.framework.report import ServerUse
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Caller(Protocol):
     """What gives a job its models; :class:`sonic.Client` is one."""
 
-    def model(self, name: str, version: str = "") -> Callee:
+    def model(self, name: str, version: str = "", outputs: Sequence[str] = ()) -> Callee:
         """Return a model to call."""
 
 
@@ -95,7 +96,7 @@ def callees_of(client: Caller, modules: Sequence[Offloaded]) -> dict[str, Callee
     """Find the models to call, by module. That they are there is found out now rather than at the first chunk."""
     callees = {}
     for module in modules:
-        callee = client.model(module.model, module.version)
+        callee = client.model(module.model, module.version, module.outputs)
         try:
             _ = callee.spec
         except InferenceError as error:
@@ -117,4 +118,12 @@ def statistics(callees: Mapping[str, Callee]) -> dict[str, ModelStatistics]:
 
 def use_between(before: ServerState, after: ServerState) -> ServerUse:
     """Say what one server did for this job between two times."""
-    return ServerUse(after.server, after.completed - before.completed, after.failed - before.failed)
+    earlier, now = before.memory or MemoryUse(), after.memory or MemoryUse()
+    return ServerUse(
+        after.server,
+        after.completed - before.completed,
+        after.failed - before.failed,
+        in_memory=now.requests - earlier.requests,
+        over_wire=now.over_wire - earlier.over_wire,
+        wire_reason=now.reason,
+    )

@@ -57,6 +57,8 @@ class Offloaded(Module):
     ----------
     model, version : str
         The model to call; an empty version leaves it to the server.
+    outputs : tuple of str
+        Outputs of the model that are wanted; empty: all.
     mode : Mode or None
         None: as the job says.
     allow_nonfinite : bool
@@ -65,6 +67,7 @@ class Offloaded(Module):
 
     model: str = ""
     version: str = ""
+    outputs: tuple[str, ...] = ()
     mode: Mode | None = None
     allow_nonfinite: bool = False
 

@@ -168,11 +168,18 @@ class Written:
 
 @dataclass(frozen=True)
 class ServerUse:
-    """How many requests of this job a server completed, and how many it did not take or answered with an error."""
+    """How many requests of this job a server completed, and how many it did not take or answered with an error.
+
+    Of those large enough for it, `in_memory` had their tensors in shared memory and `over_wire` had not. `wire_reason`
+    says what stood in the way at the end; empty if nothing did.
+    """
 
     url: str
     completed: int
     failed: int
+    in_memory: int = 0
+    over_wire: int = 0
+    wire_reason: str = ""
 
 
 @dataclass(frozen=True)

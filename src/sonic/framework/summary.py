@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from sonic.framework.ledger import Account
@@ -42,13 +41,18 @@ def module_reports(
 def servers_used(shares: Iterable[Share]) -> tuple[ServerUse, ...] | None:
     """Add up what the servers did for each process; None if the clients were not made here."""
     given = [share.used for share in shares if share.used is not None]
-    completed: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
-    for used in given:
-        for use in used:
-            completed[use.url] += use.completed
-            failed[use.url] += use.failed
-    return tuple(ServerUse(url, completed[url], failed[url]) for url in completed) if given else None
+    total: dict[str, ServerUse] = {}
+    for use in (use for used in given for use in used):
+        known = total.get(use.url, ServerUse(use.url, 0, 0))
+        total[use.url] = ServerUse(
+            use.url,
+            known.completed + use.completed,
+            known.failed + use.failed,
+            known.in_memory + use.in_memory,
+            known.over_wire + use.over_wire,
+            known.wire_reason or use.wire_reason,
+        )
+    return tuple(total.values()) if given else None
 
 
 def _served(shares: Sequence[Share], name: str, *, direct: bool) -> ServerReport | None:

@@ -1,8 +1,8 @@
 """Which process does which chunks, and which chunk is written next.
 
 Pure: no process, no pipe and no clock. Chunks are handed out in order, as spans that get shorter towards the end, so
-that all processes end at about the same time. Chunks that were handed out and are not written are bounded, which
-bounds what waits for an earlier chunk.
+that all processes end at about the same time; not too short, since what a span is a part of is decompressed whole.
+Chunks that were handed out and are not written are bounded, which bounds what waits for an earlier chunk.
 
 When a process dies, the chunks that it had are suspects: one of them may be why. Each is then done by itself, by a
 process that has no other, so that the next death says which it was.
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from sonic.framework.source import Span
 
 _SHARES = 4
-"""A span is at most this part of what each process still has to do."""
+"""A span is at most this part of what each process still has to do, and at least this part of the longest one."""
 
-MAX_SPAN = 4096
+_MAX_SPAN = 4096
+"""Chunks in a span, however small they are: each costs some memory besides its events."""
 
 
 @dataclass
@@ -75,7 +76,8 @@ class Leases:
         self._spans = deque(spans)
         self._left = sum(map(len, self._spans))
         self._processes = processes
-        self._longest = max(1, min(at_once, MAX_SPAN))
+        self._longest = max(1, min(at_once, _MAX_SPAN))
+        self._shortest = -(-self._longest // _SHARES)
         self._streams = streams
         self._ordered = ordered
         self._on_error = on_error
@@ -103,7 +105,7 @@ class Leases:
         if held.alone and held.todo:
             return None
         held.alone = False
-        longest = min(self._longest, max(1, self._left // (_SHARES * self._processes)))
+        longest = min(self._longest, max(self._shortest, self._left // (_SHARES * self._processes)))
         if not self._left or len(held.todo) > max(self._streams, longest):
             return None
         if self._unwritten + longest > self._room:
