@@ -78,12 +78,16 @@ def run(arguments: list[str]) -> int:
     program = server(command, source_of(options["--mount"], "target", "readonly"))
     assert {"--grpc-port=8001", "--grpc-address=0.0.0.0"} <= set(program)
     program += [f"--grpc-port={port}", "--grpc-address=127.0.0.1"]
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))  # not lost, should it come before the container
     container = subprocess.Popen(program, stdin=subprocess.DEVNULL, start_new_session=True)
     note = STATE / options["--name"]
     part = note.with_suffix(".part")
     part.write_text(json.dumps({"pid": container.pid, "port": port}))
     part.replace(note)
     signal.signal(signal.SIGTERM, lambda *_: container.terminate())
+    if asked:
+        container.terminate()
     status = container.wait()
     note.unlink(missing_ok=True)
     return status if status >= 0 else 128 - status

@@ -20,7 +20,15 @@ import sonic
 from sonic import Client, Fallback
 from sonic.client.fallback import ServeProcess, Spare
 from sonic.client.settings import ClientSettings
-from sonic.errors import Cancelled, ConfigError, DeadlineExceeded, ModelFailed, ModelNotFound, Unavailable
+from sonic.errors import (
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    ModelFailed,
+    ModelNotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from sonic.testing.conformance import WAIT_S, TransportConformance, echo_request
 from sonic.testing.strategies import same_bits
 
@@ -72,7 +80,7 @@ def fallback_in(zoo: Path, engines: Path) -> Callable[..., Fallback]:
 def pid_of(client: Client) -> int:
     spare = client._router._fallback
     assert spare is not None
-    return spare._shared._running.owner.process.pid  # type: ignore[union-attr]
+    return spare._shared.running.owner.process.pid  # type: ignore[union-attr]
 
 
 def loaded(client: Client) -> set[str]:
@@ -90,6 +98,8 @@ def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def child(models: Path) -> Iterator[Spare]:
     spare = Spare(Fallback(str(models), "child"))
+    for model in ("echo", "kinds"):
+        assert spare.start().model_spec(model)
     yield spare
     spare.close()
 
@@ -143,6 +153,14 @@ def test_a_model_of_its_own_takes_its_fallback_along(zoo: Path) -> None:
     assert not process.is_running()
 
 
+def test_a_child_lets_nobody_else_in(zoo: Path) -> None:
+    with Client(fallback=Fallback(str(zoo), "child")) as client:
+        assert client.model("net")(x=X)["y"].shape == (64, 4)
+        running = client._router._fallback._shared.running  # type: ignore[union-attr]
+        with sonic.Model(f"{running.owner.grpc_url}/net") as model, pytest.raises(Unauthenticated):
+            model(x=X)
+
+
 @pytest.mark.parametrize("how", ["child", "container"])
 def test_one_that_is_killed_in_mid_run(fallback_in: Callable[..., Fallback], how: str) -> None:
     with Client(fallback=fallback_in(how)) as client:
@@ -161,7 +179,7 @@ def test_one_that_is_frozen_is_replaced(fallback_in: Callable[..., Fallback]) ->
     with Client(fallback=fallback_in("child")) as client:
         net = client.model("net")
         expected = net(x=X)["y"]
-        frozen = client._router._fallback._shared._running  # type: ignore[union-attr]
+        frozen = client._router._fallback._shared.running  # type: ignore[union-attr]
         os.kill(pid_of(client), signal.SIGSTOP)
         frozen.transport.close()  # as its connection does when it gives no sign of life
         assert same_bits(net(x=X)["y"], expected)

@@ -40,6 +40,8 @@ class OwnedProcess:
     name : str
         For messages.
     command : sequence of str
+    files : sequence of int
+        Numbers of open files that it gets, too, under the same numbers.
 
     Raises
     ------
@@ -47,7 +49,7 @@ class OwnedProcess:
         If there is no such command.
     """
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
+    def __init__(self, name: str, command: Sequence[str], *, files: Sequence[int] = ()) -> None:
         self.name = name
         self._owner = os.getpid()
         self._ready_bytes = 0
@@ -57,7 +59,7 @@ class OwnedProcess:
             _lifelines.add(self._lifeline)
         try:
             self._process = subprocess.Popen(
-                command, stdin=reader, stdout=self._log, stderr=subprocess.STDOUT, process_group=0
+                command, stdin=reader, stdout=self._log, stderr=subprocess.STDOUT, process_group=0, pass_fds=files
             )
         except BaseException:
             self._cut()

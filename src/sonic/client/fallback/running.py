@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -136,13 +138,23 @@ def launch(fallback: Fallback, stop: Event) -> Running:
         container = Container(fallback, stop)
         return Served(container.transport, container)
     if fallback.how == "child":
+        return _launch_child(fallback, stop)
+    cores = "" if fallback.cores is None else f"?cores={fallback.cores}"
+    return Running(cast("Controlled", connect(Address("local", fallback.folder + cores))))
+
+
+def _launch_child(fallback: Fallback, stop: Event) -> Served:
+    # All users of this host can reach the child's ports. The token keeps them out; its file has no name.
+    with tempfile.TemporaryFile() as token:
+        token.write(secrets.token_urlsafe().encode())
+        token.flush()
+        path = f"/dev/fd/{token.fileno()}"
         child = ServeProcess(
             [fallback.folder],
             cores=fallback.cores,
-            options=("--model-control", "explicit", *fallback.options),
+            options=("--model-control", "explicit", "--token-file", path, *fallback.options),
+            files=(token.fileno(),),
             start_timeout_s=fallback.start_timeout_s,
             stop=stop,
         )
-        return Served(ControlledGrpc(child.grpc_url.removeprefix("grpc://")), child)
-    cores = "" if fallback.cores is None else f"?cores={fallback.cores}"
-    return Running(cast("Controlled", connect(Address("local", fallback.folder + cores))))
+        return Served(ControlledGrpc(child.grpc_url.removeprefix("grpc://"), token_file=path), child)

@@ -31,6 +31,8 @@ class ServeProcess:
         Cores that its models may use together.
     options : sequence of str
         More options of ``sonic serve``.
+    files : sequence of int
+        Numbers of open files that it gets, for options that name them as ``/dev/fd/N``.
     start_timeout_s : float
         How long loading may take.
     stop : Event, optional
@@ -50,6 +52,7 @@ class ServeProcess:
         *,
         cores: int | None = None,
         options: Sequence[str] = (),
+        files: Sequence[int] = (),
         start_timeout_s: float = 300.0,
         stop: Event | None = None,
     ) -> None:
@@ -61,7 +64,7 @@ class ServeProcess:
             command += ["--watch-stdin", "--ports-file", str(ports)]
             if cores is not None:
                 command += ["--cores", str(cores)]
-            self.process = OwnedProcess("sonic serve", [*command, *options])
+            self.process = OwnedProcess("sonic serve", [*command, *options], files=files)
             try:
                 self._wait_for(ports, start_timeout_s, stop or Event())
                 numbers: dict[str, int] = json.loads(ports.read_text())

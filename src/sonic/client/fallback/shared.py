@@ -49,6 +49,12 @@ class SharedFallback:
         self._loaded: dict[str, tuple[str, ...]] = {}
         self._needed: dict[str, int] = {}
 
+    @property
+    def running(self) -> Running | None:
+        """What runs it now; None before its start, and when it has died."""
+        with self._lock:
+            return self._running
+
     def reach(self, model: str, user: Hashable) -> Promise[Running]:
         """Have a model ready for a user; the future ends in what runs it.
 

@@ -99,16 +99,15 @@ class Spare:
         return self._ask(model, lambda way: way.model_config(model, version, timeout_s), timeout_s)
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
-        """Every model version in the folder; none if nothing was asked of it yet."""
-        with self._lock:
-            used = next(iter(self._used), None)
-        return () if used is None else self._ask(used, lambda way: way.models(timeout_s), timeout_s)
+        """Every model version in the folder; none while it does not run."""
+        running = None if self._shared is None else self._shared.running
+        return () if running is None else running.transport.models(timeout_s)
 
     def statistics(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelStatistics:
-        """Counters of a model, since it was loaded; zeros for one that was not used."""
+        """Counters of a model, since it was loaded; zeros for one that was not used, which is not loaded for it."""
         with self._lock:
             used = model in self._used
-        if not used:
+        if not used and (Path(self.folder) / model).is_dir():
             return ModelStatistics(model, version)
         return self._ask(model, lambda way: way.statistics(model, version, timeout_s), timeout_s)
 
