@@ -45,7 +45,7 @@ def test_of_a_setting_that_is_given_ten_thousand_times_the_last_counts() -> None
     connection.receive(frame(frames.HEADERS, frames.END_HEADERS, 1, bytes(Encoder().encode([("a", "b")]))))
     stream = connection.streams[1]
     looked: list[int] = []
-    connection._send_on = lambda stream: looked.append(stream.id)  # type: ignore[method-assign]
+    connection._sending._send_on = lambda stream: looked.append(stream.id)  # type: ignore[method-assign]
     window = frames.settings({frames.INITIAL_WINDOW_SIZE: 7})[frames.HEAD_BYTES :]
     other = frames.settings({frames.INITIAL_WINDOW_SIZE: 9})[frames.HEAD_BYTES :]
     connection.receive(frame(frames.SETTINGS, 0, 0, window * 10_000 + other))

@@ -223,11 +223,11 @@ class GrpcConnection(asyncio.BufferedProtocol):
             parts.clear()
             return
         if parts:
-            self._http2.out = []
             if sum(map(len, parts)) < _JOINED_BYTES:
                 transport.write(b"".join(parts))
             else:
                 transport.writelines(parts)
+            parts.clear()
         if self._http2.over or (self._http2.refusing and not self._http2.streams):
             transport.close()
 

@@ -16,6 +16,7 @@ from sonic.server.http2 import frames
 from sonic.server.http2.frames import ConnectionFault, Error, StreamFault
 from sonic.server.http2.framing import Framing
 from sonic.server.http2.headers import HeaderReader
+from sonic.server.http2.sending import Sending
 from sonic.server.http2.stream import Stream
 
 if TYPE_CHECKING:
@@ -109,13 +110,11 @@ class Connection(Generic[Head]):
         self._parts: list[memoryview] = []  # of that stream, to be handed on
         self._block: tuple[int, bool, bytearray] | None = None  # stream, its end, and headers of which more has to come
         self._receive_window = frames.MAX_WINDOW
-        self._send_window = frames.DEFAULT_WINDOW
-        self._initial_window = frames.DEFAULT_WINDOW
-        self._frame_bytes = frames.DEFAULT_FRAME
-        self._blocked: dict[int, Stream] = {}
+        self._sending = Sending(self._finish)
         self._resets = 0
         self._looks = 0
-        self.out: list[Buffer] = [
+        self.out = self._sending.out
+        self.out += [
             frames.settings(
                 {
                     frames.MAX_CONCURRENT_STREAMS: limits.streams,
@@ -280,7 +279,7 @@ class Connection(Generic[Head]):
         if self.refusing or len(self.streams) >= self._limits.streams:
             self.out.append(frames.reset(stream_id, Error.REFUSED_STREAM))
             return
-        stream = self.streams[stream_id] = Stream(stream_id, self._limits.window_bytes, self._initial_window)
+        stream = self.streams[stream_id] = Stream(stream_id, self._limits.window_bytes, self._sending.initial_window)
         stream.ended = ended
         self._receiver.opened(stream, head)
 
@@ -289,23 +288,14 @@ class Connection(Generic[Head]):
             raise ConnectionFault(Error.FRAME_SIZE_ERROR, "this is no window update")
         increment = frames.read_long(payload) & frames.MAX_WINDOW
         if not stream_id:
-            self._send_window += increment
-            if not increment or self._send_window > frames.MAX_WINDOW:
-                raise ConnectionFault(
-                    Error.FLOW_CONTROL_ERROR if increment else Error.PROTOCOL_ERROR, f"a window grows by {increment}"
-                )
-            for blocked in list(self._blocked.values()):
-                self._send_on(blocked)
+            self._sending.widen(increment)
             return
         stream = self.streams.get(stream_id)
         if stream is None:
             if stream_id > self._last:
                 raise ConnectionFault(Error.PROTOCOL_ERROR, f"a window of stream {stream_id}, which nobody has opened")
             return
-        stream.send_window += increment
-        if not increment or stream.send_window > frames.MAX_WINDOW:
-            raise StreamFault(Error.FLOW_CONTROL_ERROR if increment else Error.PROTOCOL_ERROR, stream_id)
-        self._send_on(stream)
+        self._sending.widen_stream(stream, increment)
 
     def _on_reset(self, stream_id: int, payload: memoryview) -> None:
         if len(payload) != 4 or not stream_id or stream_id > self._last:
@@ -330,24 +320,19 @@ class Connection(Generic[Head]):
             if setting == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW:
                     raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
-                grown, self._initial_window = value - self._initial_window, value
                 self._looks += max(0, len(self.streams) - _LOOKS_FREE)
                 if self._looks > self._limits.looks:  # a frame of 15 bytes makes work for every stream
                     raise ConnectionFault(Error.ENHANCE_YOUR_CALM, "the window changes all the time")
-                for stream in self.streams.values():
-                    stream.send_window += grown
-                    if stream.send_window > frames.MAX_WINDOW:
-                        raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {stream.send_window} bytes")
+                grown = self._sending.reset_windows(value, self.streams.values())
             elif setting == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME <= value <= frames.MAX_FRAME:
                     raise ConnectionFault(Error.PROTOCOL_ERROR, f"frames of {value} bytes")
-                self._frame_bytes = value
+                self._sending.frame_bytes = value
             elif setting == frames.ENABLE_PUSH and value > 1:
                 raise ConnectionFault(Error.PROTOCOL_ERROR, f"push is 0 or 1, given {value}")
         self.out.append(frames.SETTINGS_ACK)
         if grown:  # only now: until the peer has seen that, more data than before is too much for it
-            for stream in list(self.streams.values()):
-                self._send_on(stream)
+            self._sending.go_on(list(self.streams.values()))
 
     # ---- to the peer ------------------------------------------------------------------------------------------------
 
@@ -363,57 +348,18 @@ class Connection(Generic[Head]):
 
     def send_headers(self, stream: Stream, block: bytes, *, last: bool = False) -> None:
         """Send a block of headers."""
-        if stream.closed:
-            return
-        flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
-        self.out.append(frames.head(len(block), frames.HEADERS, flags, stream.id) + block)
-        if last:
-            self._finish(stream)
+        self._sending.headers(stream, block, last=last)
 
     def send(self, stream: Stream, parts: Sequence[Buffer], trailers: bytes | None = None) -> None:
         """Send data, now or when the peer takes it; with `trailers`, a block of headers, the stream then ends.
 
         The parts are not copied: nobody may change them later.
         """
-        if stream.closed:
-            return
-        stream.outbox.extend(parts)
-        stream.queued_bytes += sum(map(len, parts))
-        stream.trailers = trailers
-        self._send_on(stream)
+        self._sending.data(stream, parts, trailers)
 
     def drop(self, stream: Stream) -> None:
         """Forget the data of a stream that still waits for the peer to take it."""
-        stream.outbox.clear()
-        stream.queued_bytes = 0
-
-    def _send_on(self, stream: Stream) -> None:
-        """Send of what waits as much as the peer takes."""
-        out, outbox = self.out, stream.outbox
-        while stream.queued_bytes:
-            size = min(stream.queued_bytes, stream.send_window, self._send_window, self._frame_bytes)
-            if size <= 0:
-                # At the end of the line, so that no stream takes every byte that the peer allows.
-                self._blocked.pop(stream.id, None)
-                self._blocked[stream.id] = stream
-                return
-            stream.queued_bytes -= size
-            stream.send_window -= size
-            self._send_window -= size
-            out.append(frames.head(size, frames.DATA, 0, stream.id))
-            while size:
-                part = outbox.popleft()
-                if len(part) > size:
-                    view = memoryview(part)
-                    outbox.appendleft(view[size:])
-                    part = view[:size]
-                out.append(part)
-                size -= len(part)
-        self._blocked.pop(stream.id, None)
-        if stream.trailers is not None:
-            self.send_headers(stream, stream.trailers, last=True)
-        elif stream.drained is not None:
-            stream.drained()
+        self._sending.drop(stream)
 
     def _finish(self, stream: Stream) -> None:
         if not stream.ended:  # what else it would send nobody wants
@@ -432,9 +378,8 @@ class Connection(Generic[Head]):
 
     def _forget(self, stream: Stream) -> None:
         stream.closed = True
-        self.drop(stream)
+        self._sending.forget(stream)
         self.streams.pop(stream.id, None)
-        self._blocked.pop(stream.id, None)
         if stream.drained is not None:
             stream.drained()
 

@@ -1,0 +1,151 @@
+"""The way to the peer: as much as its windows allow at once, the rest as they grow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sonic.server.http2 import frames
+from sonic.server.http2.frames import ConnectionFault, Error, StreamFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sonic.server.http2.stream import Buffer, Stream
+
+
+class Sending:
+    """What is sent on a connection.
+
+    Parameters
+    ----------
+    finish : callable
+        Called with a stream of which everything has been sent.
+
+    Attributes
+    ----------
+    out : list of bytes-like
+        What is to be written, in this order; whoever writes it empties the list.
+    initial_window : int
+        Bytes that the peer takes of a new stream.
+    frame_bytes : int
+        Largest frame that it takes.
+    """
+
+    def __init__(self, finish: Callable[[Stream], None]) -> None:
+        self.out: list[Buffer] = []
+        self.initial_window = frames.DEFAULT_WINDOW
+        self.frame_bytes = frames.DEFAULT_FRAME
+        self._finish = finish
+        self._window = frames.DEFAULT_WINDOW
+        self._blocked: dict[int, Stream] = {}
+
+    def headers(self, stream: Stream, block: bytes, *, last: bool = False) -> None:
+        """Send a block of headers."""
+        if stream.closed:
+            return
+        flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
+        self.out.append(frames.head(len(block), frames.HEADERS, flags, stream.id) + block)
+        if last:
+            self._finish(stream)
+
+    def data(self, stream: Stream, parts: Sequence[Buffer], trailers: bytes | None = None) -> None:
+        """Send data, now or when the peer takes it; with `trailers`, a block of headers, the stream then ends.
+
+        The parts are not copied: nobody may change them later.
+        """
+        if stream.closed:
+            return
+        stream.outbox.extend(parts)
+        stream.queued_bytes += sum(map(len, parts))
+        stream.trailers = trailers
+        self._send_on(stream)
+
+    def drop(self, stream: Stream) -> None:
+        """Forget the data of a stream that still waits for the peer to take it."""
+        stream.outbox.clear()
+        stream.queued_bytes = 0
+
+    def forget(self, stream: Stream) -> None:
+        """Send nothing more of a stream."""
+        self.drop(stream)
+        self._blocked.pop(stream.id, None)
+
+    def widen(self, increment: int) -> None:
+        """Hear that the peer takes so many bytes more of all streams together.
+
+        Raises
+        ------
+        ConnectionFault
+        """
+        self._window += increment
+        if not increment or self._window > frames.MAX_WINDOW:
+            code = Error.FLOW_CONTROL_ERROR if increment else Error.PROTOCOL_ERROR
+            raise ConnectionFault(code, f"a window grows by {increment}")
+        for blocked in list(self._blocked.values()):
+            self._send_on(blocked)
+
+    def widen_stream(self, stream: Stream, increment: int) -> None:
+        """Hear that it takes so many bytes more of one.
+
+        Raises
+        ------
+        StreamFault
+        """
+        stream.send_window += increment
+        if not increment or stream.send_window > frames.MAX_WINDOW:
+            raise StreamFault(Error.FLOW_CONTROL_ERROR if increment else Error.PROTOCOL_ERROR, stream.id)
+        self._send_on(stream)
+
+    def reset_windows(self, size: int, streams: Iterable[Stream]) -> int:
+        """Hear that streams begin with another window, and those that there are have so much more or less.
+
+        Nothing is sent yet: until the peer has seen that it is known, more than before is too much for it.
+
+        Returns
+        -------
+        int
+            By how much they have grown.
+
+        Raises
+        ------
+        ConnectionFault
+        """
+        grown, self.initial_window = size - self.initial_window, size
+        for stream in streams:
+            stream.send_window += grown
+            if stream.send_window > frames.MAX_WINDOW:
+                raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {stream.send_window} bytes")
+        return grown
+
+    def go_on(self, streams: Iterable[Stream]) -> None:
+        """Send of streams what their windows now allow."""
+        for stream in streams:
+            self._send_on(stream)
+
+    def _send_on(self, stream: Stream) -> None:
+        """Send of what waits as much as the peer takes."""
+        out, outbox = self.out, stream.outbox
+        while stream.queued_bytes:
+            size = min(stream.queued_bytes, stream.send_window, self._window, self.frame_bytes)
+            if size <= 0:
+                # At the end of the line, so that no stream takes every byte that the peer allows.
+                self._blocked.pop(stream.id, None)
+                self._blocked[stream.id] = stream
+                return
+            stream.queued_bytes -= size
+            stream.send_window -= size
+            self._window -= size
+            out.append(frames.head(size, frames.DATA, 0, stream.id))
+            while size:
+                part = outbox.popleft()
+                if len(part) > size:
+                    view = memoryview(part)
+                    outbox.appendleft(view[size:])
+                    part = view[:size]
+                out.append(part)
+                size -= len(part)
+        self._blocked.pop(stream.id, None)
+        if stream.trailers is not None:
+            self.headers(stream, stream.trailers, last=True)
+        elif stream.drained is not None:
+            stream.drained()
