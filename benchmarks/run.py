@@ -18,7 +18,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from common import Figure
 
-BENCHMARKS = ("service_vs_direct", "round_trip", "memory")
+BENCHMARKS = ("service_vs_direct", "round_trip", "memory", "shared_memory")
 
 
 def main() -> int:

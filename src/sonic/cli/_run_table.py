@@ -44,6 +44,14 @@ def show(result: Report, console: Console) -> None:
     for server in result.servers:
         if server.failed:
             console.print(f"[yellow]{server.url} failed on {server.failed} requests[/yellow]", highlight=False)
+        if server.in_memory or server.over_wire:
+            why = f": {escape(server.wire_reason)}" if server.wire_reason else ""
+            console.print(
+                f"{server.url} had {server.in_memory} large requests through shared memory, "
+                f"{server.over_wire} over the wire{why}",
+                highlight=False,
+                soft_wrap=True,
+            )
     for failure in result.skipped[:_SKIPS_SHOWN]:
         console.print(
             f"[yellow]skipped[/yellow] chunk {failure.chunk}, {failure.file} entries {failure.start}:{failure.stop}: "
