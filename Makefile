@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 
-.PHONY: demo test check fuzz bench bench-server bench-peers soak docs docs-serve proto train wheel format clean help
+.PHONY: demo test check fuzz bench bench-server bench-peers soak faults docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -86,6 +86,10 @@ SECONDS ?= 600
 soak: $(VENV)/.dev       ## a server under load, hazards and overload, and its end; SECONDS= for how long, SOAK='--only overload' and the like
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS) --json build/soak.json $(SOAK)
+
+faults: $(VENV)/.dev     ## a job of 10,000 chunks whose servers are killed, one every second; FAULTS='--chunks 1000' and the like
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.faults --json build/faults.json $(FAULTS)
 
 docs: $(VENV)/.docs      ## the documentation, as pages in site/
 	$(BIN)/mkdocs build --strict
