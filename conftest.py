@@ -2,7 +2,8 @@
 
 In one document, blocks run from top to bottom in one empty folder and one namespace. A ``python`` block is executed,
 or, with a title, written to the file of that name; a ``sh`` block is run by bash. Blocks in any other language
-(``console``, ``text``, ``toml`` ...) are only shown. `events.root` in the folder is a small generated sample in the
+(``console``, ``text``, ``toml`` ...) are only shown. What needs a package that may be absent stands between comments
+for sybil, ``skip: start if(...)`` and ``skip: end``. `events.root` in the folder is a small generated sample in the
 PFNano format.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sybil import Region, Sybil
+from sybil.parsers.markdown import SkipParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,5 +77,5 @@ def _leave(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[_blocks], patterns=["README.md", "docs/*.md", "docs/**/*.md"], setup=_enter, teardown=_leave
+    parsers=[_blocks, SkipParser()], patterns=["README.md", "docs/*.md", "docs/**/*.md"], setup=_enter, teardown=_leave
 ).pytest()

@@ -68,8 +68,8 @@ def test_rows_are_parted_evenly_and_none_is_made_up(
 
 
 def test_a_large_call_is_parted_by_bytes() -> None:
-    wide = {"x": np.zeros((64, 1 << 18), np.float32)}  # 1 MiB a row
-    assert rows_a_request(spec((-1, 1 << 18), 64), wide, -1) == REQUEST_BYTES >> 20
+    wide = {"x": np.zeros((64, 1 << 16), np.float32)}  # 256 KiB a row
+    assert rows_a_request(spec((-1, 1 << 16), 64), wide, -1) == REQUEST_BYTES >> 18
     wider = {"x": np.zeros((2, 1 << 21), np.float32)}  # 8 MiB a row
     assert rows_a_request(spec((-1, 1 << 21)), wider, -1) == 1
 

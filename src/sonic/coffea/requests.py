@@ -26,7 +26,7 @@ S = TypeVar("S")
 WINDOW = 32
 """Most requests of one call in flight."""
 
-REQUEST_BYTES = 4 << 20
+REQUEST_BYTES = 1 << 20
 """Of a larger request part could be computed while the rest is still on its way."""
 
 

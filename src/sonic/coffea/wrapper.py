@@ -42,7 +42,7 @@ class TritonWrapper:
         Of Triton's client; see :func:`sonic.coffea.address.address_of`. As in coffea, ``triton+grpc`` is encrypted
         unless ``ssl`` is false.
     batch_size : int
-        Most rows of a request; otherwise as many as the model takes, in requests of 4 MiB at most.
+        Most rows of a request; otherwise as many as the model takes, in requests of 1 MiB at most.
     servers : sequence of str
         URLs of more servers that have the model.
     fallback : path-like, optional
