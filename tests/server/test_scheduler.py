@@ -163,7 +163,7 @@ def short(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Schedu
         monkeypatch.setattr("sonic.server.scheduler.time.thread_time", lambda: 0.0)
         scheduler = bench.scheduler(policy, short_s=1e-3)
         scheduler.submit(job(1), inline=False).result(10)
-        monkeypatch.setattr("sonic.server.scheduler.Pace.is_short", lambda _, n_bytes: n_bytes <= 400)
+        monkeypatch.setattr("sonic.server.scheduler.Experience.is_short", lambda _, n_bytes: n_bytes <= 400)
         bench.instance.batches.clear()
         bench.instance.threads.clear()
         return scheduler
@@ -267,7 +267,8 @@ def test_no_more_rows_go_together_than_pay_unless_that_is_asked_for(
         return now_s
 
     monkeypatch.setattr(bench.instance, "run", run)
-    monkeypatch.setattr("sonic.server.scheduler.time", SimpleNamespace(monotonic=monotonic))
+    for user in ("scheduler", "experience"):
+        monkeypatch.setattr(f"sonic.server.{user}.time", SimpleNamespace(monotonic=monotonic))
     scheduler = bench.scheduler(BatchPolicy(max_rows=64, max_delay_s=delay_s))
     for _ in range(8):
         bench.instance.started = threading.Semaphore(0)
@@ -696,7 +697,7 @@ def test_overload_is_refused_at_once_and_what_was_accepted_goes_on(bench: Bench)
 
 def test_under_load_nothing_is_begun_that_cannot_be_done_in_time(bench: Bench) -> None:
     scheduler = bench.scheduler(BatchPolicy(max_rows=1))
-    scheduler._pace.usual_s = 10.0
+    scheduler._experience._pace.usual_s = 10.0
     (first,) = bench.busy(scheduler)
     futures = [scheduler.submit(job(2, timeout_s=5.0)), scheduler.submit(job(3))]
     bench.instance.gate.set()

@@ -13,20 +13,13 @@ _SLOWER = 1.25
 class Pace:
     """What is expected of the next execution.
 
-    Parameters
-    ----------
-    short_s : float
-        What takes less is short; 0: nothing is.
-
     Attributes
     ----------
-    short_s : float
     usual_s : float
         Of a usual one, from its begin to its end; 0 before the first.
     """
 
-    def __init__(self, short_s: float = 0.0) -> None:
-        self.short_s = short_s
+    def __init__(self) -> None:
         self.usual_s = 0.0
         self._least_s = inf
         self._byte_s = inf
@@ -45,10 +38,6 @@ class Pace:
         self.usual_s += _LATEST * (lasted_s - self.usual_s)
         self._least_s = min(busy_s, _SLOWER * self._least_s)
         self._byte_s = min(busy_s / max(1, n_bytes), _SLOWER * self._byte_s)
-
-    def is_short(self, n_bytes: int) -> bool:
-        """Whether an execution with inputs of that size is known to be short."""
-        return self.short_s > 0 and self.expected_s(n_bytes) < self.short_s
 
     def expected_s(self, n_bytes: int) -> float:
         """Return the processor time expected of an execution with inputs of that size; infinite before the first."""

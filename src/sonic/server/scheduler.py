@@ -27,12 +27,10 @@ from sonic.server.attempts import attempt
 from sonic.server.batcher import Batcher
 from sonic.server.budget import Budget
 from sonic.server.counters import Counters
+from sonic.server.experience import Experience
 from sonic.server.job import NEVER_S, Result
-from sonic.server.merging import Merging
 from sonic.server.order import Order
-from sonic.server.pace import Pace
 from sonic.server.policies import QueuePolicy
-from sonic.server.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,10 +84,7 @@ class Scheduler:
         self._running: set[Job] = set()  # those that worker threads execute, and those whose result waits its turn
         self._order = Order(self._lock) if policy.in_order else None
         self._accepted = 0  # and not yet ended
-        self._pace = Pace(short_s)
-        # Who waits for large batches gets them, whatever they cost.
-        self._merging = Merging() if policy.max_rows > 1 and not policy.max_delay_s else None
-        self._turn = Turn()
+        self._experience = Experience(policy, short_s)
         self._given_up = 0  # since those were last taken out of the queue
         self._work = threading.Condition(self._lock)
         self._quiet = threading.Condition(self._lock)
@@ -149,9 +144,9 @@ class Scheduler:
             rows = self._plan.room(job.rows)
             gathers = False
             if not isinstance(inline, bool):
-                call_soon, inline = inline, self._pace.is_short(job.n_bytes)
-                gathers = inline and room > 1 and self._gathers(job.n_bytes)
-                if gathers and self._turn.join(job.n_bytes):
+                call_soon, inline = inline, self._experience.is_short(job.n_bytes)
+                gathers = inline and room > 1 and bool(self._idle) and self._experience.gathers(job.n_bytes)
+                if gathers and self._experience.turn.join(job.n_bytes):
                     call_soon(self._end_turn)
             passes = inline and not gathers and self._idle and self._batcher.passes(rows)
             alone = passes and min(job.deadline_s - now_s, job.limit_s) > 0
@@ -245,7 +240,7 @@ class Scheduler:
         """Execute what has gathered in the event loop's turn, unless somebody else has."""
         batch: list[Job] = []
         with self._lock:
-            self._turn.end()
+            self._experience.turn.end()
             overdue = self._overdue(now_s := time.monotonic())
             if self._idle and (batch := self._next_batch(now_s)):
                 instance = self._idle.pop()
@@ -256,15 +251,6 @@ class Scheduler:
             self._run(instance, batch, now_s)
 
     # ---- with the lock held -----------------------------------------------------------------------------------------
-
-    def _gathers(self, n_bytes: int) -> bool:
-        """Whether a request that is short is to be executed with those that come in the same turn of the loop."""
-        if self._merging is None or not self._idle:
-            return False
-        if not self._turn.pays:
-            self._turn.miss()
-            return False
-        return self._pace.is_short(self._turn.n_bytes + n_bytes)
 
     def _next_batch(self, now_s: float) -> list[Job]:
         while jobs := self._batcher.take(now_s):
@@ -316,7 +302,7 @@ class Scheduler:
     def _overdue(self, now_s: float) -> list[Job]:
         running = [job for job in self._running if job.deadline_s <= now_s]
         self._running.difference_update(running)
-        needed_s = _MARGIN * self._pace.usual_s if self._idle else 0.0
+        needed_s = _MARGIN * self._experience.usual_s if self._idle else 0.0
         return self._end([*self._batcher.expire(now_s, needed_s), *running])
 
     def _next_event_s(self) -> float:
@@ -324,10 +310,10 @@ class Scheduler:
         return min(deadline_s, self._batcher.next_ready_s()) if self._idle else deadline_s
 
     def _learn(self, batch: Sequence[Job], results: Sequence[Result], lasted_s: float, busy_s: float) -> None:
-        self._pace.learn(lasted_s, busy_s, sum(job.n_bytes for job in batch) if self._pace.short_s else 0)
-        if self._merging is not None and len(results) == 1 and results[0].execution is not None:
-            self._merging.learn(sum(job.rows for job in batch), busy_s)
-            self._batcher.most_rows = min(self._batcher.policy.max_rows, self._merging.most_rows)
+        whole = len(results) == 1 and results[0].execution is not None
+        rows = sum([job.rows for job in batch]) if whole else None
+        self._experience.learn(sum([job.n_bytes for job in batch]), rows, lasted_s, busy_s)
+        self._batcher.most_rows = self._experience.most_rows
 
     # ---- without it -------------------------------------------------------------------------------------------------
 
@@ -353,8 +339,7 @@ class Scheduler:
                     self._waiting -= 1
             self._refuse(overdue, now_s)
             if batch:
-                # Not what the clock says: with other threads busy that is mostly their time.
-                self._run(instance, batch, now_s, time.thread_time if self._pace.short_s else time.monotonic)
+                self._run(instance, batch, now_s, self._experience.clock)
 
     def _run(
         self, instance: Instance, batch: list[Job], started_s: float, clock: Callable[[], float] = time.monotonic
