@@ -57,7 +57,10 @@ def test_padded_and_back(events: list[Any]) -> None:
         expected = [np.float32(-1 if p["pt"] is None else p["pt"]) for p in kept]
         assert points[i, 0].tolist() == [*expected, *[-1.0] * (3 - len(kept))]
     score = np.arange(2.0 * len(jets)).reshape(len(jets), 2)
-    back = laid.give_back({"weight": points[:, 0], "score": score})
+    outputs = {"weight": points[:, 0], "score": score}
+    back = laid.give_back(outputs)
+    again = TAGGER.give_back(made(events), outputs)
+    assert {name: array.to_list() for name, array in again.items()} == {n: a.to_list() for n, a in back.items()}
     number = iter(range(len(jets)))
     assert back["score"].to_list() == [
         [None if jet is None else {"b": 2.0 * (i := next(number)), "c": 2.0 * i + 1} for jet in event]

@@ -79,8 +79,7 @@ class Conversion:
         InvalidRequest
             If it has not the structure declared; names the input.
         """
-        levels, content = peel(ak.to_layout(array), self.rows)
-        rows = RowsOf(content, levels)
+        rows = self._rows_of(array)
         inputs = {}
         for name, declared in self.inputs.items():
             try:
@@ -88,6 +87,17 @@ class Conversion:
             except InvalidRequest as error:
                 raise InvalidRequest(f"input {name!r}: {error}") from None
         return Laid(inputs, rows, dict(self.outputs))
+
+    def give_back(self, array: ak.Array, outputs: Mapping[str, Numbers]) -> dict[str, ak.Array]:
+        """Return outputs in the structure of the array whose inputs they are of, as :meth:`Laid.give_back` does.
+
+        For who has the array again, as an offload's `produce` has.
+        """
+        return Laid({}, self._rows_of(array), dict(self.outputs)).give_back(outputs)
+
+    def _rows_of(self, array: ak.Array) -> RowsOf:
+        levels, content = peel(ak.to_layout(array), self.rows)
+        return RowsOf(content, levels)
 
 
 class Laid:
