@@ -53,6 +53,26 @@ def test_a_model_is_loaded_when_it_is_asked_for(folder: Any) -> None:
     transport.close()
 
 
+def test_a_model_is_loaded_and_unloaded_as_one_is_told(folder: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b", b"broken")
+    transport = InProcessTransport(str(folder.path))
+    transport.load("a")
+    transport.unload("a")
+    assert transport.statistics("a").inference_count == 0  # loaded again
+    with pytest.raises(ModelFailed, match="model 'b' version 1 cannot be loaded"):
+        transport.load("b")
+    transport.unload("b")
+    folder.onnx("b")  # mended
+    transport.load("b")
+    with pytest.raises(ModelNotFound):
+        transport.load("absent")
+    transport.close()
+    transport.unload("a")
+    with pytest.raises(Unavailable):
+        transport.load("a")
+
+
 def test_errors(folder: Any) -> None:
     folder.onnx("a")
     transport = InProcessTransport(str(folder.path))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,6 +64,24 @@ def test_the_end_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     with os.fdopen(reader) as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         assert run(server, lambda _: None, watch_stdin=True) == (True, ["standard input closed"])
+
+
+def test_the_end_of_standard_input_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    cut_off: SimpleQueue[int] = SimpleQueue()
+    monkeypatch.setattr(launch, "_LATE_S", -7.0)  # which leaves nothing of the drain
+    monkeypatch.setattr(os, "_exit", cut_off.put)
+    server = Fake()
+
+    def start() -> Any:
+        os.close(writer)
+        assert cut_off.get(timeout=10) == 1  # it takes too long, and nobody is left to end it
+        return server
+
+    with os.fdopen(reader) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert launch.run(start, lambda _: None, lambda _: None, drain_s=7.0, watch_stdin=True)
+    assert server.closed == [7.0]
 
 
 def test_standard_input_that_is_closed_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

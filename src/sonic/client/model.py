@@ -108,7 +108,7 @@ class Client:
     def _connect(self) -> Router:
         urls, fallback, _, settings, reference = self._arguments
         addresses = [parse_server(url) for url in urls]
-        spare = Spare(fallback) if fallback else None
+        spare = Spare(fallback, partial(share, settings=settings)) if fallback else None
         named = [transport.url for transport in self._injected]
         preferred = (
             url if url in named else replace(parse_server(url), options=()).server for url in settings.preferred

@@ -64,7 +64,7 @@ class Lives:
         self.outcomes: list[Exception] = []
         self.fails: dict[str, InferenceError] = {}
 
-    def __call__(self, fallback: Fallback, stop: Event) -> Life:
+    def __call__(self, fallback: Fallback, stop: Event, share: object) -> Life:
         if self.outcomes:
             raise self.outcomes.pop(0)
         self.all.append(Life(self.fails))
@@ -225,8 +225,8 @@ def test_one_that_dies_while_it_loads(spare: SharedFallback, lives: Lives) -> No
 
 
 class Dying(Lives):
-    def __call__(self, fallback: Fallback, stop: Event) -> Life:
-        life = super().__call__(fallback, stop)
+    def __call__(self, fallback: Fallback, stop: Event, share: object) -> Life:
+        life = super().__call__(fallback, stop, share)
         life.alive = False
         return life
 
@@ -270,7 +270,7 @@ def test_the_end(spare: SharedFallback, lives: Lives) -> None:
 def test_a_start_that_is_under_way_at_the_end(spare: SharedFallback, lives: Lives, monkeypatch: Any) -> None:
     begun = Event()
 
-    def launch(_: Fallback, stop: Event) -> Life:
+    def launch(_: Fallback, stop: Event, share: object) -> Life:
         begun.set()
         assert stop.wait(WAIT_S)
         lives.all.append(Life({}))

@@ -161,6 +161,15 @@ def test_a_child_lets_nobody_else_in(zoo: Path) -> None:
             model(x=X)
 
 
+def test_memory_is_shared_with_a_child(zoo: Path) -> None:
+    settings = ClientSettings(shared_memory="always")
+    with Client(fallback=Fallback(str(zoo), "child"), settings=settings) as client:
+        net = client.model("net")
+        expected = net(x=X)["y"]
+        use = client._router._fallback._shared.running.transport  # type: ignore[union-attr]
+        until(lambda: same_bits(net(x=X)["y"], expected) and use.memory_use.requests > 0)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("how", ["child", "container"])
 def test_one_that_is_killed_in_mid_run(fallback_in: Callable[..., Fallback], how: str) -> None:
     with Client(fallback=fallback_in(how)) as client:
@@ -175,13 +184,14 @@ def test_one_that_is_killed_in_mid_run(fallback_in: Callable[..., Fallback], how
             assert same_bits(future.result(WAIT_S)["y"], expected[0 if number % 2 else 1])
 
 
-def test_one_that_is_frozen_is_replaced(fallback_in: Callable[..., Fallback]) -> None:
+def test_one_that_is_frozen_is_replaced(fallback_in: Callable[..., Fallback], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonic.client.fallback.shared._SILENCE_S", 0.1)
+    monkeypatch.setattr("sonic.client.fallback.running._ANSWER_S", 2.0)
     with Client(fallback=fallback_in("child")) as client:
         net = client.model("net")
         expected = net(x=X)["y"]
         frozen = client._router._fallback._shared.running  # type: ignore[union-attr]
         os.kill(pid_of(client), signal.SIGSTOP)
-        frozen.transport.close()  # as its connection does when it gives no sign of life
         assert same_bits(net(x=X)["y"], expected)
         assert frozen.owner.process.status == -signal.SIGKILL
 

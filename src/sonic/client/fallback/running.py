@@ -11,22 +11,31 @@ from sonic.client.fallback.container import Container
 from sonic.client.fallback.control import ControlledGrpc
 from sonic.client.fallback.serve import ServeProcess
 from sonic.client.transport import Transport
-from sonic.client.url import Address, connect
+from sonic.client.url import Address, connect, parse_server
 from sonic.errors import InferenceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Event
 
     from sonic.client.fallback.description import Fallback
+    from sonic.client.fallback.pulse import Pulse
 
-_ANSWER_S = 5.0
-"""How long one that failed a request may take to say that it lives, in seconds."""
+    Share = Callable[[Transport, Address], Transport]
+
+_ANSWER_S = 20.0
+"""How long one that is asked may take to say that it lives, in seconds. It may have no processor, or be loading."""
 
 _DRAIN_S = 10.0
 """How long it may take to end by itself, in seconds."""
 
 _DEATH_S = 1.0
 """How long the end of a process may take to be seen after that of its connections, in seconds."""
+
+
+def as_it_is(transport: Transport, _: Address) -> Transport:
+    """Share no memory."""
+    return transport
 
 
 class Controlled(Transport, Protocol):
@@ -50,11 +59,16 @@ class Running:
 
     Parameters
     ----------
-    transport : Controlled
+    control : Controlled
+        Loads and unloads.
+    transport : Transport, optional
+        What requests go through; the same if not given. It is closed with this.
     """
 
-    def __init__(self, transport: Controlled) -> None:
-        self.transport = transport
+    def __init__(self, control: Controlled, transport: Transport | None = None) -> None:
+        self.control = control
+        self.pulse: Pulse | None = None
+        self.transport = transport or control
 
     @property
     def mortal(self) -> bool:
@@ -79,14 +93,16 @@ class Served(Running):
 
     Parameters
     ----------
-    transport : ControlledGrpc
+    way : ControlledGrpc
     owner : ServeProcess or Container
+    share : callable
+        See :func:`launch`.
     """
 
-    def __init__(self, transport: ControlledGrpc, owner: ServeProcess | Container) -> None:
-        super().__init__(transport)
+    def __init__(self, way: ControlledGrpc, owner: ServeProcess | Container, share: Share) -> None:
+        super().__init__(way, share(way, parse_server(way.url)))
         self.owner = owner
-        self._way = transport
+        self._way = way
         self._frozen = False
 
     @property
@@ -116,7 +132,7 @@ class Served(Running):
         self.owner.close(0.0 if self._frozen else _DRAIN_S)
 
 
-def launch(fallback: Fallback, stop: Event) -> Running:
+def launch(fallback: Fallback, stop: Event, share: Share = as_it_is) -> Running:
     """Start a fallback, without any model yet.
 
     Parameters
@@ -124,6 +140,8 @@ def launch(fallback: Fallback, stop: Event) -> Running:
     fallback : Fallback
     stop : Event
         Set to give up waiting for it.
+    share : callable, optional
+        Makes of the transport to a server at an address one that shares memory with it.
 
     Raises
     ------
@@ -136,14 +154,14 @@ def launch(fallback: Fallback, stop: Event) -> Running:
     """
     if fallback.how == "container":
         container = Container(fallback, stop)
-        return Served(container.transport, container)
+        return Served(container.transport, container, share)
     if fallback.how == "child":
-        return _launch_child(fallback, stop)
+        return _launch_child(fallback, stop, share)
     cores = "" if fallback.cores is None else f"?cores={fallback.cores}"
     return Running(cast("Controlled", connect(Address("local", fallback.folder + cores))))
 
 
-def _launch_child(fallback: Fallback, stop: Event) -> Served:
+def _launch_child(fallback: Fallback, stop: Event, share: Share) -> Served:
     # All users of this host can reach the child's ports. The token keeps them out; its file has no name.
     with tempfile.TemporaryFile() as token:
         token.write(secrets.token_urlsafe().encode())
@@ -157,4 +175,4 @@ def _launch_child(fallback: Fallback, stop: Event) -> Served:
             start_timeout_s=fallback.start_timeout_s,
             stop=stop,
         )
-        return Served(ControlledGrpc(child.grpc_url.removeprefix("grpc://"), token_file=path), child)
+        return Served(ControlledGrpc(child.grpc_url.removeprefix("grpc://"), token_file=path), child, share)

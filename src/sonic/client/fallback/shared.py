@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from sonic.client.fallback.running import launch
+from sonic.client.deadline import Deadlines
+from sonic.client.fallback.pulse import Pulse
+from sonic.client.fallback.running import as_it_is, launch
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, ConfigError, InferenceError, ModelFailed, ModelNotFound, SonicError, Unavailable
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from sonic.client.fallback.description import Fallback
-    from sonic.client.fallback.running import Running
+    from sonic.client.fallback.running import Running, Share
 
 log = logging.getLogger("sonic.client")
 
 _WORKERS = 8
+_SILENCE_S = 5.0
+"""After so long without an answer, one that owes some is asked for a sign of life."""
 
 
 class SharedFallback:
@@ -32,16 +37,21 @@ class SharedFallback:
     Parameters
     ----------
     fallback : Fallback
+    share : callable
+        See :func:`~sonic.client.fallback.running.launch`.
     """
 
-    def __init__(self, fallback: Fallback) -> None:
+    def __init__(self, fallback: Fallback, share: Share = as_it_is) -> None:
         self.fallback = fallback
+        self._share = share
         self.workers = Workers(_WORKERS, "sonic-fallback")
+        self._timer = Deadlines()
         self._stop = Event()
         self._lock = Lock()
         self._users: dict[str, set[Hashable]] = {}
         self._reached: dict[str, Promise[Running]] = {}
         self._running: Running | None = None
+        self._suspected: Running | None = None
         self._deaths = 0
         self._last_words: InferenceError | None = None
         # One start, load or unload at a time; what follows is theirs.
@@ -118,6 +128,7 @@ class SharedFallback:
             running.close()
         with self._work:  # a start that is under way sees that it is not wanted, and undoes itself
             self.workers.close()
+            self._timer.close()
 
     def _bring(self, model: str, reached: Promise[Running]) -> None:
         error: InferenceError
@@ -163,9 +174,11 @@ class SharedFallback:
         if self._stop.is_set():
             raise Cancelled(f"fallback {self.fallback.url} is closed")
         try:
-            running = launch(self.fallback, self._stop)
+            running = launch(self.fallback, self._stop, self._share)
         except Unavailable as error:
             raise self._mourn(f"could not be started: {error}") from error
+        if running.mortal:
+            running.pulse = Pulse(self._timer, _SILENCE_S, partial(self._suspect, running))
         with self._lock:
             closed = self._stop.is_set()
             if not closed:
@@ -174,6 +187,20 @@ class SharedFallback:
             running.close()
             raise Cancelled(f"fallback {self.fallback.url} is closed")
         return running
+
+    def _suspect(self, running: Running) -> None:
+        """Find out whether it lives, unless that is under way."""
+        with self._lock:
+            if self._suspected is running:
+                return
+            self._suspected = running
+
+        def ask() -> None:
+            self.lost(running)
+            with self._lock:
+                self._suspected = None
+
+        self.workers.run(ask)
 
     def _bury(self, running: Running) -> None:
         with self._lock:
@@ -207,7 +234,7 @@ class SharedFallback:
         try:
             for name in names:
                 if not self._needed.get(name):
-                    running.transport.load(name)
+                    running.control.load(name)
                 taken.append(name)
                 self._needed[name] = self._needed.get(name, 0) + 1
         except BaseException:
@@ -230,8 +257,8 @@ class SharedFallback:
             if self._needed[name]:
                 continue
             try:
-                running.transport.unload(name)
-            except InferenceError as error:
+                running.control.unload(name)
+            except SonicError as error:
                 log.warning("fallback %s: model %r cannot be unloaded: %s", self.fallback.url, name, error)
 
 
@@ -265,10 +292,13 @@ _all: dict[Fallback, tuple[SharedFallback, set[Hashable]]] = {}
 _all_lock = Lock()
 
 
-def join(fallback: Fallback, user: Hashable) -> SharedFallback:
-    """Return this process's fallback of that description, which lives until its last user parts from it."""
+def join(fallback: Fallback, user: Hashable, share: Share = as_it_is) -> SharedFallback:
+    """Return this process's fallback of that description, which lives until its last user parts from it.
+
+    Whoever is the first to join says how memory is shared.
+    """
     with _all_lock:
-        shared, users = _all.setdefault(_key(fallback), (SharedFallback(fallback), set()))
+        shared, users = _all.setdefault(_key(fallback), (SharedFallback(fallback, share), set()))
         users.add(user)
     return shared
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from sonic.client.fallback.description import Fallback
+from sonic.client.fallback.running import as_it_is
 from sonic.client.fallback.shared import join, part
 from sonic.client.promise import Promise, failure_of
 from sonic.errors import Cancelled, ConfigError, DeadlineExceeded, InferenceError, Unavailable
@@ -17,9 +18,8 @@ from sonic.protocol.messages import ModelStatistics
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-    from concurrent.futures import Future
 
-    from sonic.client.fallback.running import Running
+    from sonic.client.fallback.running import Running, Share
     from sonic.client.fallback.shared import SharedFallback
     from sonic.client.transport import Transport
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
@@ -37,6 +37,8 @@ class Spare:
     Parameters
     ----------
     fallback : Fallback or path-like
+    share : callable, optional
+        Makes of the transport to a server at an address one that shares memory with it.
 
     Raises
     ------
@@ -44,12 +46,13 @@ class Spare:
         If there is no such folder.
     """
 
-    def __init__(self, fallback: Fallback | str | os.PathLike[str]) -> None:
+    def __init__(self, fallback: Fallback | str | os.PathLike[str], share: Share = as_it_is) -> None:
         self.fallback = Fallback.of(fallback)
         if not Path(self.fallback.folder).is_dir():
             raise ConfigError(f"fallback {self.fallback.folder} is not a folder of models")
         self.folder = self.fallback.folder
         self.url = self.fallback.url
+        self._share = share
         self._lock = Lock()
         self._shared: SharedFallback | None = None
         self._used: set[str] = set()
@@ -136,7 +139,7 @@ class Spare:
             if self._closed:
                 raise Cancelled(f"fallback {self.url} is closed")
             if self._shared is None:
-                self._shared = join(self.fallback, self)
+                self._shared = join(self.fallback, self, self._share)
             return self._shared
 
     def _reach(self, model: str) -> Promise[Running]:
@@ -160,13 +163,21 @@ class Spare:
             reached.on_end(go)
 
     def _send(self, request: InferRequest, running: Running, promise: Promise[InferResponse]) -> None:
-        sent = running.transport.submit(request)
+        if running.pulse is not None:
+            running.pulse.sent()
+        try:
+            sent = running.transport.submit(request)
+        except Exception as error:  # noqa: BLE001 - becomes the future's error
+            sent = Future()
+            sent.set_exception(error)
         promise.on_end(lambda ended: sent.cancel() if ended.cancelled() else None)
         sent.add_done_callback(partial(self._ended, request, running, promise))
 
     def _ended(
         self, request: InferRequest, running: Running, promise: Promise[InferResponse], sent: Future[InferResponse]
     ) -> None:
+        if running.pulse is not None:
+            running.pulse.ended()
         error = failure_of(sent)
         if error is None:
             promise.resolve(sent.result())
