@@ -117,6 +117,8 @@ def _rows(spec: ModelSpec, arrays: Arrays) -> int:
 
 
 def _fit(tensor: TensorSpec, value: ArrayLike) -> np.ndarray[Any, Any]:
+    if type(value) is np.ndarray and value.dtype == tensor.dtype.numpy and tensor.accepts(value.shape):
+        return value
     try:
         array = np.asanyarray(value)
     except (ValueError, TypeError) as error:

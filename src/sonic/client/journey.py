@@ -233,10 +233,10 @@ class Journey:
             return
         attempt.sent = None
         self._ways.done(attempt.url, self._request.model, None, sent_s=attempt.sent_s, among=attempt.among)
-        answer: object = sent.result()
+        answer: Any = sent.result()
         if self._convert is not None:
             try:
-                answer = self._convert(sent.result())
+                answer = self._convert(answer)
             except Exception as failure:  # noqa: BLE001 - becomes the future's error
                 self._promise.reject(as_inference_error(failure))
                 return

@@ -333,16 +333,18 @@ class Router:
                 self._hedge.ended(model, took_s)
             if url not in self._transports:
                 return
-            failed = None if isinstance(error, Cancelled) else error is not None and error.retryable
-            # An error comes sooner than an answer, and says nothing about how long these take.
-            took_s = took_s if error is None or failed is None else None
-            self._pool.done(url, now_s, failed=failed, model=model, took_s=took_s, among=among)
-            if isinstance(error, ModelNotFound):
-                self._catalogue.not_found(url, model, now_s)
-            elif error is None:
+            if error is None:  # mostly
+                self._pool.done(url, now_s, failed=False, model=model, took_s=took_s, among=among)
                 self._catalogue.found(url, model)
-        if isinstance(error, ModelNotFound):
-            self._discover(again=True)
+                return
+            failed = None if isinstance(error, Cancelled) else error.retryable
+            # An error comes sooner than an answer, and says nothing about how long these take.
+            took_s = took_s if failed is None else None
+            self._pool.done(url, now_s, failed=failed, model=model, took_s=took_s, among=among)
+            if not isinstance(error, ModelNotFound):
+                return
+            self._catalogue.not_found(url, model, now_s)
+        self._discover(again=True)
 
     def _discover(self, *, again: bool = False) -> None:
         """Have every server asked, side by side, which models it has."""
