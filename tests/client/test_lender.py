@@ -275,6 +275,36 @@ def test_a_server_that_forgets_whatever_it_registers_is_left_alone(
     assert settled(lender) is not None
 
 
+def test_several_servers_behind_one_address_are_asked_less_and_less_often(
+    lend: Callable[..., Lender], server: FakeMemoryServer, clock: Clock
+) -> None:
+    lender = lend()
+    pauses_s = []
+    for _ in range(3):
+        for answered in (True, True, False, False, False):  # as chance has it who is asked
+            lease = settled(lender)
+            assert lease is not None
+            if not answered:
+                lender.refused(lease, "no region", forgotten=True)
+            lender.give_back(lease, answered=answered)
+        before_s = clock.now_s
+        while settled(lender) is None:
+            clock.now_s += 1
+        pauses_s.append(clock.now_s - before_s)
+    assert pauses_s == [10, 20, 40]
+    for _ in range(100):
+        lease = settled(lender)
+        assert lease is not None
+        lender.give_back(lease, answered=True)
+    for _ in range(3):
+        lease = settled(lender)
+        assert lease is not None
+        lender.refused(lease, "no region", forgotten=True)
+        lender.give_back(lease, answered=False)
+    clock.now_s += 10
+    assert settled(lender) is not None
+
+
 def test_an_answer_makes_good_for_refusals(lend: Callable[..., Lender]) -> None:
     lender = lend()
     for _ in range(5):

@@ -30,6 +30,9 @@ _MADE_S = 0.2
 _STRIKES = 3
 """So many refusals in a row of regions that the server had registered, and it is left alone for a while."""
 _PAUSE_S, _MOST_PAUSE_S = 10.0, 600.0
+_TRUSTED = 100
+"""After so many answers in a row the next pause is a short one again. Behind a balancer of several servers some requests
+come to the one that knows their region, and the others are refused."""
 _UNREACHED_S = 1.0
 """Until a server is asked again that could not be reached."""
 
@@ -107,6 +110,7 @@ class Lender:
         self._closed = False
         self._epoch = 0
         self._strikes = 0
+        self._streak = 0
         self._pauses = 0
         self._paused_until_s = float("-inf")
         self._grows_from_s = float("-inf")
@@ -144,7 +148,10 @@ class Lender:
         with self._changed:
             if answered:
                 self._requests += 1
-                self._strikes = self._pauses = 0
+                self._strikes = 0
+                self._streak += 1
+                if self._streak >= _TRUSTED:
+                    self._pauses = 0
                 self._reason = "" if self._clock() >= self._grows_from_s else self._reason
             else:
                 self._over_wire += 1
@@ -174,6 +181,7 @@ class Lender:
             if lease.region.epoch != self._epoch:
                 return  # that is known
             self._strikes += 1
+            self._streak = 0
             given_up: tuple[Region, ...] = ()
             if self._strikes >= _STRIKES:
                 given_up = self._pause(why)

@@ -103,7 +103,7 @@ class ClientSettings:
     strict_preferred: bool = False
     shared_memory: Literal["auto", "never", "always"] = "auto"
     shared_memory_min_bytes: int = 750_000
-    shared_memory_max_bytes: int = 1 << 30
+    shared_memory_max_bytes: int = 1 << 28
     fallback: Fallback | str | None = None
 
     def __post_init__(self) -> None:
