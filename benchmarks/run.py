@@ -18,7 +18,16 @@ from rich.table import Table
 if TYPE_CHECKING:
     from common import Figure
 
-BENCHMARKS = ("service_vs_direct", "round_trip", "memory", "shared_memory")
+BENCHMARKS = (
+    "service_vs_direct",
+    "round_trip",
+    "memory",
+    "call_overhead",
+    "load_aware",
+    "shared_memory",
+    "framework_overhead",
+    "coffea_runner",
+)
 
 
 def main() -> int:
