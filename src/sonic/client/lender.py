@@ -31,8 +31,8 @@ _STRIKES = 3
 """So many refusals in a row of regions that the server had registered, and it is left alone for a while."""
 _PAUSE_S, _MOST_PAUSE_S = 10.0, 600.0
 _TRUSTED = 100
-"""After so many answers in a row the next pause is a short one again. Behind a balancer of several servers some requests
-come to the one that knows their region, and the others are refused."""
+"""After so many answers in a row the next pause is a short one again. Behind a balancer of several servers a request
+comes now to the one that knows its region, and now to another."""
 _UNREACHED_S = 1.0
 """Until a server is asked again that could not be reached."""
 
