@@ -116,27 +116,29 @@ def test_a_port_that_somebody_else_takes_first(models: Path, monkeypatch: pytest
 
 @pytest.mark.usefixtures("engines")
 def test_ports_that_are_always_taken(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "_PORTS", 2)
+    monkeypatch.setattr(container, "_PORTS", 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setattr(container, "_free_port", lambda: taken.getsockname()[1])
         with pytest.raises(Unavailable, match="already in use"):
             Container(described(models, "apptainer"), Event())
 
 
-@pytest.mark.parametrize("engine", ["apptainer", "docker"])
-def test_it_does_not_outlive_its_owner(models: Path, engines: Path, engine: str) -> None:
+@pytest.mark.usefixtures("engines")
+def test_it_does_not_outlive_its_owner(models: Path) -> None:
     program = (
         "import os, sys\nfrom threading import Event\n"
         "from sonic.client.fallback import Fallback\nfrom sonic.client.fallback.container import Container\n"
-        f"fallback = Fallback({str(models)!r}, 'container', image='triton.sif', engine={engine!r})\n"
-        "Container(fallback, Event())\nprint('ready', flush=True)\nsys.stdin.read()"
+        f"fallbacks = [Fallback({str(models)!r}, 'container', image='triton.sif', engine=engine)\n"
+        "    for engine in ('apptainer', 'docker')]\n"
+        "kept = [Container(fallback, Event()) for fallback in fallbacks]\n"
+        "print('ready', flush=True)\nsys.stdin.read()"
     )
     owner = OwnedProcess("owner", [sys.executable, "-c", program])
     try:
         while "ready" not in owner.log() and not owner.wait(0.01):
             pass
         running = servers(owner.pid)
-        assert running, owner.log()
+        assert len({word for process in running for word in process.cmdline() if word.startswith("--id=")}) == 2
         os.kill(owner.pid, signal.SIGKILL)
         assert not psutil.wait_procs(running, timeout=WAIT_S)[1]
     finally:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from random import Random
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -282,6 +285,39 @@ def test_a_start_that_is_under_way_at_the_end(spare: SharedFallback, lives: Live
     spare.close()
     assert isinstance(reached.exception(WAIT_S), Cancelled)
     assert lives.all[0].closed
+
+
+def test_no_model_goes_while_it_is_used(spare: SharedFallback, lives: Lives, monkeypatch: Any) -> None:
+    loaded: set[str] = set()
+
+    class Strict(Life):
+        def __init__(self, fails: dict[str, InferenceError]) -> None:
+            super().__init__(fails)
+            self.way.unload = loaded.remove  # type: ignore[attr-defined]
+
+        def _load(self, model: str) -> None:
+            assert model not in loaded
+            loaded.add(model)
+
+    monkeypatch.setattr(shared, "launch", lambda *_: Strict({}))
+
+    def use(user: int) -> None:
+        random = Random(user)
+        for _ in range(100):
+            model = random.choice("mno")
+            spare.reach(model, user).result(WAIT_S)
+            assert model in loaded
+            spare.release(model, user)
+
+    with ThreadPoolExecutor(6) as pool:
+        for ended in [pool.submit(use, user) for user in range(6)]:
+            ended.result(WAIT_S)
+    for model in "mno":  # what is released last is unloaded in the background
+        reach(spare, model, "last")
+        spare.release(model, "last")
+    end_s = monotonic() + WAIT_S
+    while loaded:
+        assert monotonic() < end_s
 
 
 def test_one_for_all_of_a_process(tmp_path: Path, lives: Lives) -> None:

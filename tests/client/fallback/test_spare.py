@@ -187,7 +187,7 @@ def test_one_that_is_killed_in_mid_run(fallback_in: Callable[..., Fallback], how
 def test_one_that_is_frozen_is_replaced(fallback_in: Callable[..., Fallback], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sonic.client.fallback.shared._SILENCE_S", 0.1)
     monkeypatch.setattr("sonic.client.fallback.running._ANSWER_S", 2.0)
-    with Client(fallback=fallback_in("child")) as client:
+    with Client(fallback=fallback_in("child", restarts=20)) as client:
         net = client.model("net")
         expected = net(x=X)["y"]
         frozen = client._router._fallback._shared.running  # type: ignore[union-attr]

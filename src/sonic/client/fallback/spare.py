@@ -170,7 +170,7 @@ class Spare:
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             sent = Future()
             sent.set_exception(error)
-        promise.on_end(lambda ended: sent.cancel() if ended.cancelled() else None)
+        promise.cancels(sent)
         sent.add_done_callback(partial(self._ended, request, running, promise))
 
     def _ended(
