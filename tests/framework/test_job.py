@@ -521,6 +521,39 @@ def test_every_route_gives_the_same_bits(events_file, tmp_path, models, server):
     assert remote.requests == 8 >= remote.server.executions > 0
     assert remote.server.rows == remote.rows
     assert [(use.url, use.completed, use.failed) for use in reports["remote"].servers] == [(server.grpc_url, 8, 0)]
+    named_by = {name: reports[name].servers_named_by for name in ("direct", "remote", "fallback", "own")}
+    assert named_by == {"direct": "", "remote": "given", "fallback": "given", "own": "own"}
+
+
+@pytest.mark.parametrize("named_by", ["site", "settings", "site and settings"])
+def test_servers_that_nobody_gave(events_file, tmp_path, models, server, monkeypatch, named_by):
+    host, port = server.grpc_url.removeprefix("grpc://").split(":")
+    nobody = "grpc://127.0.0.1:9"
+    if "site" in named_by:
+        monkeypatch.setenv("SONIC_LOCAL_BALANCER_HOST", host)
+        monkeypatch.setenv("SONIC_LOCAL_BALANCER_PORT", port)
+    if "settings" in named_by:
+        monkeypatch.setenv("SONIC_CLIENT_SERVERS", nobody if "site" in named_by else server.grpc_url)
+    flow, source = workflow_with(models), events_file(10)
+    report = run(flow, [source], tmp_path / "o.root", fallback=False, threads=1)
+    assert (report.servers_named_by, report.by_fallback) == (named_by, 0)
+    assert (report.servers[0].url, report.servers[0].completed) == (server.grpc_url, 1)
+    assert [use.url for use in report.servers[1:]] == ([nobody] if named_by == "site and settings" else [])
+    assert report.streams == 8  # as for any server that is not the job's own
+    assert json.loads(report.to_json())["servers_named_by"] == named_by
+
+
+def test_an_announced_server_that_is_down_and_jobs_that_need_none(events_file, tmp_path, models, monkeypatch):
+    monkeypatch.setenv("SONIC_LOCAL_BALANCER_HOST", "127.0.0.1")
+    monkeypatch.setenv("SONIC_LOCAL_BALANCER_PORT", "9")
+    flow, source = workflow_with(models), events_file(10)
+    report = run(flow, [source], tmp_path / "o.root")
+    assert (report.servers_named_by, report.by_fallback) == ("site", 1)
+    assert run(flow, [source], tmp_path / "o.root", mode="direct").servers_named_by == ""
+    plain = Workflow("plain", [Kinematics()])
+    assert run(plain, [source], tmp_path / "o.root", threads=1).streams == 2
+    with pytest.raises(Unavailable, match=r"module Score: .*127.0.0.1:9"):
+        run(flow, [source], tmp_path / "o.root", fallback=False)
 
 
 def test_a_model_that_is_absent_or_wrong_or_gives_nan(events_file, tmp_path, models):

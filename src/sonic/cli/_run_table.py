@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from sonic.framework.report import ModuleReport, Report
 
 _SKIPS_SHOWN = 5
+_NAMED_BY = {
+    "site": "which the site announces",
+    "settings": "as the settings say",
+    "site and settings": "which the site announces, or as the settings say",
+    "own": "which the job started",
+}
 
 
 def show(result: Report, console: Console) -> None:
@@ -41,6 +47,9 @@ def show(result: Report, console: Console) -> None:
             f"{100 * result.hidden_fraction:.0f} % of {result.external_s:.3g} s external time hidden behind other work",
             highlight=False,
         )
+    if result.servers and result.servers_named_by in _NAMED_BY:
+        urls = ", ".join(server.url for server in result.servers)
+        console.print(f"models on {urls}, {_NAMED_BY[result.servers_named_by]}", highlight=False, soft_wrap=True)
     for server in result.servers:
         if server.failed:
             console.print(f"[yellow]{server.url} failed on {server.failed} requests[/yellow]", highlight=False)

@@ -67,7 +67,11 @@ def run(
     ] = None,
     server: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL...", help="Servers to use, e.g. grpc://host:8001.", show_default="one of its own"),
+        typer.Option(
+            metavar="URL...",
+            help="Servers to use, e.g. grpc://host:8001.",
+            show_default="the site's or the settings', else one of its own",
+        ),
     ] = None,
     mode: Annotated[
         str, typer.Option(metavar="service|direct", help="direct: models run in the job's threads, without a server.")
@@ -152,8 +156,10 @@ def run(
     """Run WORKFLOW over event files; its heavy modules are offloaded.
 
     WORKFLOW is the name of an installed one (miniaod), or a Python file that
-    defines `workflow`. Without --server the job starts a server for the
-    workflow's own models and stops it at the end. For example:
+    defines `workflow`. Without --server the job asks the balancer that the
+    site announces (SONIC_LOCAL_BALANCER_HOST and _PORT) and the servers of the
+    client's settings; if there are none, it starts a server for the workflow's
+    own models and stops it at the end. For example:
 
       sonic run miniaod --input events.root --output out.root
 

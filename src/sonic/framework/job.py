@@ -14,7 +14,7 @@ import msgspec
 
 from sonic.errors import ConfigError, OutputError
 from sonic.framework.finished import Kept
-from sonic.framework.models import fallback_for, serve_own
+from sonic.framework.models import fallback_for, serve_own, servers_for
 from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
 from sonic.framework.output import Output, Target, choose
@@ -79,7 +79,8 @@ def run(
     output : path or Target, or several, optional
         ``.root`` and ``.parquet`` files. They appear only when they are whole.
     servers : sequence of str
-        URLs of inference servers, e.g. ``grpc://host:8001``. Without any, the job starts a server of its own.
+        URLs of inference servers, e.g. ``grpc://host:8001``. Without any, the balancer that the site announces, and
+        those of the client's settings; without these too, the job starts a server of its own.
     mode : {"service", "direct"}
         ``direct``: models run in the threads of this job, without a server.
     offload_mode : Mode
@@ -136,6 +137,7 @@ def run(
         If one of several processes dies, and its chunks are not to be done again.
     """
     cores = _cores()
+    servers, named_by = servers_for(workflow, servers, mode) if client is None else (servers, "")
     threads, streams = _resources(threads, streams, processes, cores, remote=bool(servers))
     if processes > 1 and client is not None:
         raise ConfigError(f"a client of your own is for one process: leave it out, or have 1 instead of {processes}")
@@ -164,7 +166,7 @@ def run(
         ]
 
         if modes and client is None and mode == "service" and not servers:
-            servers = [serve_own(stack, workflow)]
+            servers, named_by = [serve_own(stack, workflow)], "own"
         task = Task(
             workflow=workflow,
             about=JobInfo(workflow.name, source.files, source.events, 0, processes),
@@ -219,6 +221,7 @@ def run(
         inputs=source.files,
         outputs=tuple(Written(str(target.path), n) for target, n in zip(targets, out.written, strict=True)),
         servers=used or (),
+        servers_named_by=named_by if modes else "",
         by_fallback=0 if used is None else max(0, _requests(modules) - sum(server.completed for server in used)),
         mode=mode,
         offload_mode=Mode(offload_mode).value if mode == "service" else Mode.SYNC.value,

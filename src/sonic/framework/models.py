@@ -30,6 +30,34 @@ class Caller(Protocol):
         """Return a model to call."""
 
 
+def servers_for(workflow: Workflow, given: Sequence[str], mode: str) -> tuple[tuple[str, ...], str]:
+    """Say which servers a job asks, and who named them; none if it is to start one of its own, or needs none.
+
+    Returns
+    -------
+    servers : tuple of str
+        URLs. If none are given, those that any client takes then: the balancer that the site announces, and those of
+        the settings.
+    named_by : str
+        ``given``, ``site``, ``settings``, ``site and settings``, or empty.
+
+    Raises
+    ------
+    ConfigError
+        If the settings make no sense.
+    """
+    from sonic.client.settings import BALANCER_HOST, load
+
+    if given:
+        return tuple(given), "given"
+    if mode == "direct" or not workflow.offloads():
+        return (), ""
+    servers = load().servers
+    balancers = 1 if os.environ.get(BALANCER_HOST) else 0
+    named_by = [*["site"] * balancers, *["settings"] * (len(servers) > balancers)]
+    return servers, " and ".join(named_by)
+
+
 def serve_own(stack: ExitStack, workflow: Workflow) -> str:
     """Start a server for the workflow's own models, which ends with the stack; returns its URL."""
     from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client

@@ -188,12 +188,13 @@ class Report:
 
     `cpu_s` is that of all processes, threads of libraries included, and `peak_rss_bytes` the sum of their peaks;
     what the `processes_lost` took, which died, is in no sum. `external_s` and `hidden_s` are sums over the
-    offloads, `events_written` over the outputs. For `together_s`, summed over the chunks, two or more requests of one
-    chunk were on their way at once. `by_fallback` counts requests that no server answered but the
-    workflow's own models did, in this process. `events_before` of the events were finished by earlier runs of this
-    job, and are not in the rate. `skipped` lists the chunks left out because a module failed on them; their events are
-    counted in `events`. `records_cut` counts timing records that came after the trace was full; the sums have all of
-    them.
+    offloads, `events_written` over the outputs. `servers_named_by` is ``given``, ``site`` for the balancer that the
+    site announces, ``settings``, ``site and settings``, or ``own`` for the one that the job started. For
+    `together_s`, summed over the chunks, two or more requests of one chunk were on their way at once. `by_fallback`
+    counts requests that no server answered but the workflow's own models did, in this process. `events_before` of
+    the events were finished by earlier runs of this job, and are not in the rate. `skipped` lists the chunks left
+    out because a module failed on them; their events are counted in `events`. `records_cut` counts timing records
+    that came after the trace was full; the sums have all of them.
     """
 
     workflow: str
@@ -221,6 +222,7 @@ class Report:
     versions: Mapping[str, str]
     records_kept: int
     records_cut: int
+    servers_named_by: str = ""
     processes: int = 1
     processes_lost: int = 0
     together_s: float = 0.0
