@@ -18,6 +18,7 @@ from sonic.client.identity import LocalCopy
 from sonic.client.promise import Promise, failure_of
 from sonic.client.router import Router
 from sonic.client.settings import ClientSettings, load
+from sonic.client.shared import once
 from sonic.client.sharedmemory import share
 from sonic.client.url import connect, parse_model, parse_server
 from sonic.errors import ConfigError, InferenceError
@@ -45,7 +46,8 @@ CONTROL_TIMEOUT_S = 30.0
 class Client:
     """Several servers and a fallback, shared by many models. Thread-safe; a context manager; can be pickled.
 
-    A process that is forked makes its own connections when it first sends something.
+    Copies that are unpickled in one process are one client. A process that is forked makes its own connections when it
+    first sends something.
 
     A request goes to the server where it is expected to be done first. If that cannot take it, or gives no sign of
     life, it goes elsewhere as the settings say, within the same deadline: by default to each other server once, then
@@ -103,6 +105,7 @@ class Client:
         self._injected = tuple(transports or ())
         self.timeout_s = timeout_s
         self._closed = False
+        self._copies: dict[tuple[str, str, tuple[str, ...]], Model] = {}
         self._made = os.getpid(), self._connect()
 
     def _connect(self) -> Router:
@@ -131,10 +134,33 @@ class Client:
             self._made = os.getpid(), router
         return router
 
-    def model(self, name: str, version: str = "") -> Model:
-        """Return a model on these servers; nothing is sent yet. An empty version is the server's choice."""
+    @classmethod
+    def shared(cls, *arguments: Any) -> Client:
+        """Return the process's one client that is made from these arguments, in their order; see :func:`once`."""
+
+        def make() -> Client:
+            urls, fallback, timeout_s, settings, reference = arguments
+            return cls(urls, fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference)
+
+        return once((cls, *arguments), make)
+
+    def shared_model(self, name: str, version: str = "", outputs: tuple[str, ...] = ()) -> Model:
+        """Return this client's one model of that name, version and outputs, which asks for its metadata once."""
+        key = (name, version, outputs)
+        return self._copies.get(key) or self._copies.setdefault(key, self.model(*key))
+
+    def model(self, name: str, version: str = "", outputs: Sequence[str] = ()) -> Model:
+        """Return a model on these servers; nothing is sent yet.
+
+        Parameters
+        ----------
+        name, version : str
+            An empty version is the server's choice.
+        outputs : sequence of str
+            Those that are wanted; empty: all.
+        """
         model = Model.__new__(Model)
-        model._bind(self, name, version)
+        model._bind(self, name, version, outputs)
         self._users.setdefault(name, WeakSet()).add(model)
         return model
 
@@ -148,6 +174,11 @@ class Client:
         users.discard(model)
         if not users and not self._closed:
             self._router.release(model.name)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._closed
 
     def close(self) -> None:
         """Release connections and the fallback. What is in flight ends in Cancelled."""
@@ -163,11 +194,13 @@ class Client:
     def __reduce__(self) -> tuple[object, ...]:
         if self._injected:
             raise TypeError("a client of transports made elsewhere cannot be pickled: give it URLs")
-        return _client, self._arguments
+        return Client.shared, self._arguments
 
 
 class Model:
     """A served model, to be called with arrays by input name. Thread-safe; a context manager; can be pickled.
+
+    Copies that are unpickled in one process are one model, whose connections last as long as the process.
 
     Parameters
     ----------
@@ -182,6 +215,8 @@ class Model:
     settings : ClientSettings or path-like, optional
     reference : path-like, optional
         As for :class:`Client`.
+    outputs : sequence of str, optional
+        Those that are wanted; the others are not sent. By default all.
 
     Raises
     ------
@@ -199,6 +234,7 @@ class Model:
 
     name: str
     version: str
+    outputs: tuple[str, ...]
 
     def __init__(
         self,
@@ -208,20 +244,22 @@ class Model:
         timeout_s: float | None = None,
         settings: ClientSettings | str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
+        outputs: Sequence[str] = (),
     ) -> None:
         address = parse_model(url)
         client = Client(
             [address.server], fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference
         )
-        self._bind(
-            client, address.model, address.version, arguments=(url, fallback, timeout_s, client.settings, reference)
-        )
+        self._bind(client, address.model, address.version, outputs, owner=True)
 
-    def _bind(self, client: Client, name: str, version: str, arguments: tuple[object, ...] | None = None) -> None:
+    def _bind(self, client: Client, name: str, version: str, outputs: Sequence[str], *, owner: bool = False) -> None:
+        if isinstance(outputs, str):
+            raise ConfigError(f"outputs is a sequence of names, given the one text {outputs!r}")
         self.name = name
         self.version = version
+        self.outputs = tuple(outputs)
         self._client = client
-        self._arguments = arguments
+        self._owner = owner
         self._lock = Lock()
         self._known: ModelSpec | None = None
         self._asked: Promise[ModelSpec] | None = None
@@ -233,12 +271,12 @@ class Model:
 
     @property
     def spec(self) -> ModelSpec:
-        """Inputs, outputs and largest batch; fetched on first use.
+        """Inputs, outputs that are wanted, and largest batch; fetched on first use.
 
         Raises
         ------
         InferenceError
-            If no server says.
+            If no server says; InvalidRequest if there is no output of a name that is wanted.
         """
         return self._known or self._ask().result()
 
@@ -316,7 +354,7 @@ class Model:
 
         A fallback unloads the model when the last one is closed that calls it.
         """
-        if self._arguments is not None:
+        if self._owner:
             self._client.close()
         else:
             self._client._release(self)
@@ -332,9 +370,7 @@ class Model:
         return f"<Model {self.name}{'/' if self.version else ''}{self.version} on {servers}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        if self._arguments is None:
-            return Client.model, (self._client, self.name, self.version)
-        return _model, self._arguments
+        return Client.shared_model, (self._client, self.name, self.version, self.outputs)
 
     def _ask(self) -> Promise[ModelSpec]:
         with self._lock:
@@ -351,11 +387,12 @@ class Model:
             self._asked, self._asked_by = promise, router
 
         def ask() -> None:
-            promise.resolve(
-                self._router.ask(
-                    self.name, lambda way, left_s: way.model_spec(self.name, self.version, left_s), until_s
-                )
+            spec = self._router.ask(
+                self.name, lambda way, left_s: way.model_spec(self.name, self.version, left_s), until_s
             )
+            if self.outputs:
+                spec = replace(spec, outputs=tuple(spec.output(name) for name in self.outputs))
+            promise.resolve(spec)
 
         def note(ended: Future[ModelSpec]) -> None:
             with self._lock:
@@ -380,10 +417,11 @@ class Model:
             empty: Promise[Arrays] = Promise()
             empty.resolve(empty_outputs(spec))
             return empty
-        router = self._router
+        router = self._client._router
 
         def send(part: Arrays, here: bool = False) -> Future[Arrays]:
-            request = InferRequest(self.name, part, self.version, dtypes=said_dtypes(spec, part))
+            dtypes = said_dtypes(spec, part)
+            request = InferRequest(self.name, part, self.version, outputs=self.outputs, dtypes=dtypes)
             return router.infer(request, until_s, partial(_outputs, spec, part), here=here)
 
         parts = split(spec, inputs)
@@ -396,18 +434,6 @@ class Model:
 
 def _outputs(spec: ModelSpec, sent: Arrays, answer: InferResponse) -> Arrays:
     return check_outputs(spec, sent, answer.outputs)
-
-
-def _client(
-    urls: Sequence[str], fallback: Spares, timeout_s: float | None, settings: ClientSettings, reference: str | None
-) -> Client:
-    return Client(urls, fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference)
-
-
-def _model(
-    url: str, fallback: Spares, timeout_s: float | None, settings: ClientSettings, reference: str | None
-) -> Model:
-    return Model(url, fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference)
 
 
 def _sum(rows: Sequence[ModelStatistics]) -> ModelStatistics:
