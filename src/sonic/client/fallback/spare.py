@@ -56,6 +56,7 @@ class Spare:
         self._lock = Lock()
         self._shared: SharedFallback | None = None
         self._used: set[str] = set()
+        self._here: dict[str, Transport] = {}  # by model, for those that this process runs: they cannot die
         self._closed = False
 
     @property
@@ -81,6 +82,9 @@ class Spare:
 
     def submit(self, request: InferRequest) -> Future[InferResponse]:
         """Send a request and return at once; in this process it may be executed before, if its model is loaded."""
+        here = self._here.get(request.model)
+        if here is not None:
+            return here.submit(request)
         try:
             reached = self._reach(request.model)
         except InferenceError as error:
@@ -88,6 +92,9 @@ class Spare:
             failed.reject(error)
             return failed
         if reached.done() and failure_of(reached) is None and not (running := reached.result()).mortal:
+            with self._lock:
+                if request.model in self._used and not self._closed:
+                    self._here[request.model] = running.transport
             return running.transport.submit(request)
         promise: Promise[InferResponse] = Promise()
         self._follow(request, promise, reached)
@@ -123,6 +130,7 @@ class Spare:
         with self._lock:
             used = model in self._used
             self._used.discard(model)
+            self._here.pop(model, None)
         if used and self._shared is not None:
             self._shared.release(model, self)
 
@@ -131,6 +139,7 @@ class Spare:
         with self._lock:
             shared = None if self._closed else self._shared
             self._closed = True
+            self._here.clear()
         if shared is not None:
             part(shared, self)
 
