@@ -6,14 +6,15 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from sonic.client.fallback import Fallback
 from sonic.client.pool import ServerState
 from sonic.client.regions import MemoryUse
 from sonic.client.settings import CONFIG
-from sonic.errors import ConfigError, WrongModel
-from sonic.framework.models import connect, fallback_for, use_between
+from sonic.errors import ConfigError, InvalidRequest, WrongModel
+from sonic.framework.models import callees_of, connect, fallback_for, use_between
 from sonic.framework.report import ServerUse
 from sonic.protocol.digests import store
 
@@ -81,3 +82,14 @@ def test_how_memory_was_shared_between_two_times() -> None:
     after = replace(idle, completed=9, failed=2, memory=MemoryUse(6, 3, regions=1, reason="out of shared memory: full"))
     assert use_between(idle, after) == ServerUse("grpc://h:1", 4, 1, 3, 1, "out of shared memory: full")
     assert use_between(replace(idle, memory=None), replace(after, memory=None)) == ServerUse("grpc://h:1", 4, 1)
+
+
+def test_a_module_names_the_outputs_that_it_wants(models: Path) -> None:
+    workflow: Any = SimpleNamespace(name="mine", models=models)
+    module: Any = SimpleNamespace(name="Score", model="scorer", version="", outputs=("y",))
+    with ExitStack() as stack:
+        client = connect(stack, workflow, [], "direct", fallback=None, timeout_s=30)
+        assert callees_of(client, [module])["Score"].submit(x=np.ones((1, 2))).result().keys() == {"y"}
+        module.outputs = ("absent",)
+        with pytest.raises(InvalidRequest, match="module Score: model 'scorer' has no output 'absent': it has y"):
+            callees_of(client, [module])
