@@ -2,7 +2,8 @@
 
 ======================  =====================================================================
 :func:`run`             run a workflow over event files; its heavy modules are offloaded
-:func:`serve`           serve folders of models, over gRPC and HTTP, from this process
+:func:`serve`           serve folders of models, and functions, over gRPC and HTTP, from this process
+:func:`service`         declare what a function takes and gives, so that it can be served
 :class:`Model`          call a served model
 :class:`Client`         several servers and a fallback, shared by many models
 :class:`Fallback`       models for when no server can take a request: here, in a child process or a container
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sonic.client.model import Model as Model
     from sonic.framework.job import run as run
     from sonic.server.app import serve as serve
+    from sonic.server.services import service as service
 
 # Imported on first use, so that `sonic --help` does not wait for onnxruntime and a client does not load the server.
 _HOMES = {
@@ -32,9 +34,10 @@ _HOMES = {
     "Model": "sonic.client.model",
     "run": "sonic.framework.job",
     "serve": "sonic.server.app",
+    "service": "sonic.server.services",
 }
 
-__all__ = ["Client", "Fallback", "Model", "__version__", "run", "serve"]
+__all__ = ["Client", "Fallback", "Model", "__version__", "run", "serve", "service"]
 
 
 def __getattr__(name: str) -> Any:

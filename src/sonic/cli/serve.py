@@ -1,4 +1,4 @@
-"""``sonic serve``: models in folders, over gRPC and HTTP."""
+"""``sonic serve``: models in folders, and functions, over gRPC and HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 def serve(
     repositories: Annotated[
-        list[Path], typer.Argument(metavar="MODELS...", help="Folders of models: NAME/1/model.onnx, NAME/config.pbtxt.")
+        list[str],
+        typer.Argument(
+            metavar="MODELS...",
+            help="Folders of models (NAME/1/model.onnx, NAME/config.pbtxt), and functions: FILE.py, FILE.py:FUNCTION "
+            "or PACKAGE.MODULE:FUNCTION.",
+        ),
     ],
     http_port: Annotated[int, typer.Option(help="0: any free one.")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="0: any free one.")] = 8001,

@@ -25,9 +25,9 @@ from sonic.server.tracing import Tracer
 if TYPE_CHECKING:
     import os
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from sonic.server.guard import Guard
     from sonic.server.logsettings import LogSettings
@@ -40,7 +40,9 @@ _FLUSH_S = 2.0
 
 
 class Server:
-    """Serves the models in folders, over gRPC and HTTP, from this process. Context manager: it closes at the end.
+    """Serves models in folders, and functions, over gRPC and HTTP, from this process.
+
+    It is a context manager, which closes it at the end.
 
     It takes requests when the constructor returns::
 
@@ -56,8 +58,10 @@ class Server:
 
     Parameters
     ----------
-    *repositories : path
+    *models_of : path, str or function
         Folders in Triton's layout (``name/1/model.onnx``, ``name/config.pbtxt``); read-only ones are fine.
+        Functions with :func:`sonic.service`; or what names them: ``path/to/file.py``, ``path/to/file.py:function``,
+        ``package.module:function``.
     grpc_port, http_port, metrics_port : int or None
         0: any free one. None: not offered.
     host : str
@@ -119,7 +123,7 @@ class Server:
 
     def __init__(
         self,
-        *repositories: str | os.PathLike[str],
+        *models_of: str | os.PathLike[str] | Callable[..., Any],
         grpc_port: int | None = 0,
         http_port: int | None = 0,
         metrics_port: int | None = 0,
@@ -158,7 +162,7 @@ class Server:
         self._closed = False
         self._tls, self._grpc_tls = tls, grpc_tls or tls
         self.repository = Repository(
-            repositories,
+            models_of,
             cores=cores,
             only=() if explicit else models,
             default_max_batch=default_max_batch,

@@ -34,7 +34,7 @@ class InProcessTransport:
     Parameters
     ----------
     address : str
-        A folder of models, and optionally ``?cores=N``.
+        A folder of models, or a file of functions as :func:`sonic.serve` takes it, and optionally ``?cores=N``.
     cores : int or None
         Cores that the instances of one model may keep busy; None: all that the process may use.
 

@@ -15,7 +15,8 @@ from sonic.protocol.digests import mismatches
 from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import check_filename, to_spec
 from sonic.protocol.parameters import priority_of
-from sonic.server.backends.base import LoadContext, backend_for
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.server.backends.base import FUNCTION, LoadContext, backend_for
 from sonic.server.cache import key_of
 from sonic.server.classification import check_classes, classify_outputs, read_labels
 from sonic.server.completion import complete, with_instances
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sonic.protocol.messages import InferRequest, ModelStatistics
-    from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+    from sonic.protocol.proto.model_config_pb2 import ModelInput, ModelOutput
     from sonic.server.backends.base import Backend, Models, RequestScheduler
     from sonic.server.budget import Budget
     from sonic.server.cache import Key, ResponseCache
     from sonic.server.execution import Execution
     from sonic.server.instances import Reply
     from sonic.server.job import Inline
+    from sonic.server.services import Service
 
     Arrays = Mapping[str, np.ndarray]
 
@@ -87,6 +89,8 @@ class ServedModel:
         Where results are kept if its configuration asks for it.
     models : Models or None
         The other models of the server, for one that is made of them.
+    service : Service or None
+        What is served, if it is a function and not a folder's.
 
     Raises
     ------
@@ -107,10 +111,12 @@ class ServedModel:
         budget: Budget | None = None,
         cache: ResponseCache | None = None,
         models: Models | None = None,
+        service: Service | None = None,
     ) -> None:
         self._backend: Backend | None = None
+        context = LoadContext(name, version, folder, config, cores, models, service)
         try:
-            self._load(LoadContext(name, version, folder, config, cores, models), default_max_batch, max_queue, budget)
+            self._load(context, default_max_batch, max_queue, budget)
         except Exception as error:  # a backend may raise anything
             if self._backend is not None:
                 self._backend.close()
@@ -123,7 +129,8 @@ class ServedModel:
     def _load(self, context: LoadContext, default_max_batch: int, max_queue: int, budget: Budget | None) -> None:
         check_filename(context.config)
         _verify(context)
-        kind, backend_class = backend_for(context.config, context.folder)
+        wanted = ModelConfig(backend=FUNCTION) if context.service is not None else context.config
+        kind, backend_class = backend_for(wanted, context.folder)
         self._backend = backend = backend_class(context)
         config = copy.deepcopy(context.config)
         if not config.HasField("ensemble_scheduling"):  # which has a platform and no backend

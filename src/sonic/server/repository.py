@@ -1,4 +1,4 @@
-"""Folders of models in Triton's layout -> versions -> loaded models.
+"""Folders of models in Triton's layout, and functions -> versions -> loaded models.
 
 ::
 
@@ -8,7 +8,9 @@
         1/                  a version: any whole number above zero
           model.onnx
 
-Folders are only read. Loading is one at a time; looking a model up never waits for it.
+Folders are only read. A function with ``@sonic.service`` is a model of one version, without a folder.
+
+Loading is one at a time; looking a model up never waits for it.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
 from sonic.protocol.modelfolder import read_config
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.budget import Budget, default_queue_bytes
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
 from sonic.server.folders import model_folders, select
+from sonic.server.functions import Functions
 from sonic.server.limits import available_cores
 from sonic.server.memory import give_back
 from sonic.server.model import ServedModel
@@ -35,22 +38,24 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
-    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.execution import Execution
     from sonic.server.job import Inline
+    from sonic.server.services import Service
 
 log = logging.getLogger("sonic.server")
 
 
 class Repository:
-    """The models of one or several folders.
+    """The models of one or several folders, and functions.
 
     Parameters
     ----------
-    folders : sequence of path
-        Read-only ones are fine. A name may be in one of them only.
+    sources : sequence of path, str or function
+        Folders; read-only ones are fine. Functions with ``@sonic.service``, or ``path/to/file.py``,
+        ``path/to/file.py:function`` and ``package.module:function``, which name them. A name may be there only once.
     cores : int or None
         Cores that the instances of one model may keep busy; None: all that the process may use.
     default_max_batch : int
@@ -68,12 +73,13 @@ class Repository:
     Raises
     ------
     ConfigError
-        If a folder is not there, two have a model of the same name, or `only` names one that none has.
+        If a folder is not there, two models have the same name, `only` names one that none has, or a function is no
+        service.
     """
 
     def __init__(
         self,
-        folders: Sequence[str | os.PathLike[str]],
+        sources: Sequence[str | os.PathLike[str] | Callable[..., Any]],
         *,
         cores: int | None = None,
         default_max_batch: int = DEFAULT_MAX_BATCH,
@@ -82,7 +88,7 @@ class Repository:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         only: Sequence[str] = (),
     ) -> None:
-        if not folders:
+        if not sources:
             raise ConfigError("no model repository is given")
         if cores is not None and cores < 1:
             raise ConfigError(f"cores must be 1 or more, given {cores}")
@@ -94,7 +100,8 @@ class Repository:
             raise ConfigError(f"the bytes that may wait must be 0 (no bound) or more, given {max_queue_bytes}")
         if cache_bytes < 0:
             raise ConfigError(f"the room for cached responses must be 0 (none) or more bytes, given {cache_bytes}")
-        self.folders = tuple(Path(folder) for folder in folders)
+        self._functions = Functions()
+        self.folders = self._functions.take(sources)
         self.cores = available_cores() if cores is None else cores
         self._default_max_batch = default_max_batch
         self._max_queue = max_queue
@@ -106,10 +113,14 @@ class Repository:
         self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
         self._chain: list[str] = []  # names being loaded, each required by the one before
         self._required: set[str] = set()  # loaded because another one is made of them
-        self.names()
+        try:
+            self.names()
+        except BaseException:
+            self._functions.close()
+            raise
 
     def names(self) -> dict[str, Path]:
-        """Read which models there are now, and their folders.
+        """Read which models there are now, and return those of the folders.
 
         Raises
         ------
@@ -117,11 +128,12 @@ class Repository:
             As the constructor does.
         """
         found = self._find()
+        there = sorted(found.keys() | self._functions.services.keys())
         for name in self._only:
-            if name not in found:
-                raise ConfigError(f"no model {name!r} in {self._where()}: there is {', '.join(found) or 'none'}")
-        self._names = tuple(sorted(self._only or found))
-        return {name: found[name] for name in self._names}
+            if name not in there:
+                raise ConfigError(f"no model {name!r} in {self._where()}: there is {', '.join(there) or 'none'}")
+        self._names = tuple(sorted(self._only or there))
+        return {name: found[name] for name in self._names if name in found}
 
     def load_all(self, only: Sequence[str] = (), *, strict: bool = True, empty_ok: bool = False) -> None:
         """Load every model.
@@ -140,7 +152,8 @@ class Repository:
         ConfigError
             If there is no model, or, when strict, if one cannot be loaded.
         """
-        names = tuple(only) or tuple(self.names())
+        self.names()
+        names = tuple(only) or self._names
         if not names and not empty_ok:
             raise ConfigError(f"no model in {self._where()}: expected NAME/1/model.onnx or the like below it")
         failed: list[ConfigError | ModelNotFound] = []
@@ -225,26 +238,35 @@ class Repository:
             for path in model_folders(folder):
                 if path.name in found:
                     raise ConfigError(f"model {path.name!r} is in two repositories: {found[path.name]} and {path}")
+                if path.name in self._functions.services:
+                    raise ConfigError(f"model {path.name!r} is a function and in a repository: {path}")
                 found[path.name] = path
         return found
 
     def _load(self, name: str, folders: Mapping[str, Path], override: ModelConfig | None = None) -> None:
-        folder = folders.get(name)
+        service = self._functions.services.get(name)
+        folder = folders.get(name) if service is None else service.home
         if folder is None:
             raise ModelNotFound(f"no model {name!r} in {self._where()}")
         self._chain.append(name)
         try:
-            self._load_folder(name, folder, override)
+            self._load_versions(name, folder, override, service)
         finally:
             self._chain.pop()
 
-    def _load_folder(self, name: str, folder: Path, override: ModelConfig | None) -> None:
+    def _load_versions(
+        self, name: str, folder: Path, override: ModelConfig | None, service: Service | None = None
+    ) -> None:
         before = self._versions.of(name)
         fresh: dict[str, Version] = {}
         failure: ConfigError | None = None
         try:
-            config = read_config(folder) if override is None else override
-            selected = select(folder, config)
+            if service is not None:
+                config = ModelConfig() if override is None else override
+                selected = {str(service.version): folder}
+            else:
+                config = read_config(folder) if override is None else override
+                selected = select(folder, config)
         except ConfigError as error:
             failure, selected = error, {}
             fresh[""] = Version("UNAVAILABLE", str(error), failed=True)
@@ -262,6 +284,7 @@ class Repository:
                     budget=self._budget,
                     cache=self._cache,
                     models=self,
+                    service=service,
                 )
                 fresh[version] = Version("READY", model=model)
                 log.info("loaded model %r version %s, %d instances", name, version, model.instances)
@@ -337,9 +360,10 @@ class Repository:
         """Release every model. Requests that have not ended end in Unavailable."""
         with self._loading:
             _close(self._versions.clear("the server is shut down"), drain_s=0.0)
+            self._functions.close()
 
     def _where(self) -> str:
-        return " or ".join(str(folder) for folder in self.folders)
+        return " or ".join([*map(str, self.folders), *(["the functions given"] if self._functions.services else [])])
 
 
 def _parts(model: ServedModel) -> set[str]:

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from sonic.server.execution import Execution
     from sonic.server.instances import Instance, Reply
     from sonic.server.job import Inline, Job
+    from sonic.server.services import Service
     from sonic.specs import ModelSpec
 
 GROUP = "sonic.backends"
+
+FUNCTION = "function"
+"""Name of the backend that executes functions with ``@sonic.service``."""
 
 
 class Loaded(Protocol):
@@ -74,6 +78,8 @@ class LoadContext:
         Cores that all instances of the model together may keep busy.
     models : Models or None
         The other models of the server; None: there are none.
+    service : Service or None
+        The function to serve, where the model is no folder's.
     """
 
     name: str
@@ -82,6 +88,7 @@ class LoadContext:
     config: ModelConfig
     cores: int
     models: Models | None = None
+    service: Service | None = None
 
 
 class RequestScheduler(Protocol):

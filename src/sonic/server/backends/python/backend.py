@@ -19,8 +19,6 @@ import logging
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from sonic.errors import (
     Cancelled,
     ConfigError,
@@ -38,6 +36,7 @@ from sonic.server.backends.base import Backend
 from sonic.server.backends.devices import nvidia_gpus, place
 from sonic.server.backends.python import pb_utils
 from sonic.server.backends.python.importing import ModelPackage
+from sonic.server.backends.results import own
 from sonic.server.completion import complete, with_instances
 from sonic.server.instances import CallInstance, Reply
 
@@ -184,15 +183,5 @@ class _PythonInstance(CallInstance):
         error = response.error()
         if error is not None:
             return _ERRORS.get(error.code(), ModelFailed)(f"model {self._name!r}: {error.message()}")
-        outputs = {tensor.name(): _own(tensor.as_numpy()) for tensor in response.output_tensors()}
+        outputs = {tensor.name(): own(tensor.as_numpy()) for tensor in response.output_tensors()}
         return Reply(outputs, response.given_parameters())
-
-
-def _own(array: np.ndarray) -> np.ndarray:
-    """Copy an output, whose memory the model may use again, in native byte order; texts become bytes."""
-    if array.dtype.kind not in "OSU":
-        return array.astype(array.dtype.newbyteorder("="), order="C", copy=True)
-    copy = np.empty(array.size, np.object_)
-    for position, element in enumerate(array.reshape(-1)):
-        copy[position] = element if isinstance(element, bytes) else str(element).encode()
-    return copy.reshape(array.shape)

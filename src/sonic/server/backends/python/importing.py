@@ -16,6 +16,8 @@ from importlib.machinery import PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from sonic.errors import ConfigError, SonicError, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from importlib.machinery import ModuleSpec
@@ -89,6 +91,23 @@ class ModelPackage:
                 spec = spec if other is None or other.origin is None else None
             self._own[top] = spec is not None
         return self._own[top]
+
+
+def import_file(path: Path) -> tuple[ModelPackage, ModuleType]:
+    """Import a file as a module of its own, with those beside it.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be imported.
+    """
+    package = ModelPackage(path.absolute().parent, {})
+    try:
+        return package, package.load(path.stem)
+    except (Exception, SystemExit) as error:  # anybody's code
+        package.close()
+        text = str(error) if isinstance(error, SonicError) else one_line(error)
+        raise ConfigError(f"cannot import {path}: {text}") from error
 
 
 class _Loader(SourceFileLoader):
