@@ -73,6 +73,17 @@ def test_signals_end_it_too(note: Path, stop: list[str], number: signal.Signals)
         process.close(0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it takes the owner to end it")
+def test_the_engine_does_not_outlive_it() -> None:
+    process = kept(RUNNING, [])
+    try:
+        engine = engine_of(process)
+        os.kill(process.pid, signal.SIGKILL)
+        assert not psutil.wait_procs([engine], timeout=WAIT_S)[1]
+    finally:
+        process.close(0)
+
+
 def test_an_engine_that_ends_by_itself(note: Path, stop: list[str]) -> None:
     process = kept("import sys; print('no such image'); sys.exit(125)", stop)
     try:

@@ -8,12 +8,14 @@ any case.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import threading
 
+_PR_SET_PDEATHSIG = 1
 _STOP_S = 30.0
 """How long the stop command may take, in seconds."""
 
@@ -38,7 +40,7 @@ def keep(run: list[str], stop: list[str], grace_s: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: threading.Thread(target=over.set, daemon=True).start())
     try:
-        engine = subprocess.Popen(run, stdin=subprocess.DEVNULL, process_group=0)
+        engine = subprocess.Popen(run, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_follow)
     except OSError as error:
         sys.stderr.write(f"cannot run {run[0]}: {error.strerror}\n")
         return 127
@@ -67,6 +69,12 @@ def keep(run: list[str], stop: list[str], grace_s: float) -> int:
         _kill_group(engine.pid)
     status = engine.wait()
     return 128 - status if status < 0 else status
+
+
+def _follow() -> None:
+    """Have this process, which is to become the engine's, killed when the keeper is."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _run(command: list[str]) -> None:
