@@ -150,8 +150,12 @@ class Fleet:
                     f"workflow {workflow.name} cannot be sent to other processes: {one_line(error)}; "
                     "in a file of its own it can be loaded there"
                 ) from error
+        fallback = task.fallback
+        if fallback is not None:
+            fallback = replace(fallback, cores=max(1, _part(fallback.cores or cores, number, count)))
         own = replace(
             task,
+            fallback=fallback,
             workflow=Workflow(workflow.name, ()),
             about=replace(task.about, process=number, processes=count),
             ordered=False,  # the parent puts them in order
