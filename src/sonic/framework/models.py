@@ -46,12 +46,12 @@ def servers_for(workflow: Workflow, given: Sequence[str], mode: str) -> tuple[tu
     ConfigError
         If the settings make no sense.
     """
-    from sonic.client.settings import BALANCER_HOST, load
-
     if given:
         return tuple(given), "given"
     if mode == "direct" or not workflow.offloads():
         return (), ""
+    from sonic.client.settings import BALANCER_HOST, load  # here, since such a job needs no client
+
     servers = load().servers
     balancers = 1 if os.environ.get(BALANCER_HOST) else 0
     named_by = [*["site"] * balancers, *["settings"] * (len(servers) > balancers)]
