@@ -93,6 +93,17 @@ def test_a_model_uses_it_without_being_told(server: Server, front: str) -> None:
     assert not server.dataplane.memory.status()
 
 
+@pytest.mark.parametrize("front", ["grpc", "http"])
+def test_over_a_unix_domain_socket(folder: Path, tmp_path: Path, front: str) -> None:
+    path = tmp_path / "server.sock"
+    with (
+        sonic.serve(folder, **{f"{front}_socket": path}) as server,
+        sonic.Model(f"{front}+unix:{path}/echo", settings=SETTINGS) as model,
+    ):
+        shared(model)
+        assert server.dataplane.memory.status()
+
+
 def test_several_models_and_threads_share_the_regions(server: Server) -> None:
     with sonic.Client([server.grpc_url], settings=SETTINGS) as client:
         models = [client.model(name) for name in ("echo", "other")]
