@@ -19,6 +19,7 @@ import sonic
 from sonic.client import model as client_model
 from sonic.client.fallback import ServeProcess
 from sonic.client.model import Client, Model
+from sonic.client.shared import disconnect
 from sonic.errors import (
     Cancelled,
     ConfigError,
@@ -330,7 +331,23 @@ def test_pickled_it_connects_where_it_wakes_up(url: str) -> None:
         first, second = pickle.loads(pickle.dumps([client.model("echo"), client.model("kinds")]))
         assert first(**arrays)
         assert first._client is second._client
+        assert first._client is not client
         first._client.close()
+
+
+def test_what_is_pickled_for_each_task_connects_once(url: str) -> None:
+    with sonic.Model(f"{url}/echo", timeout_s=WAIT_S) as model:
+        pickled = pickle.dumps(model)
+        first, second = pickle.loads(pickled), pickle.loads(pickled)
+        assert first is second is not model
+        assert pickle.loads(pickle.dumps(first)) is first
+        disconnect()
+        with pytest.raises(Cancelled):
+            first(x=np.ones((1, 3)), n=[[1]])
+        again = pickle.loads(pickled)
+        assert again is not first
+        assert again(x=np.ones((1, 3)), n=[[1]])["m"].tolist() == [[1]]
+    disconnect()
 
 
 def test_a_forked_process_connects_by_itself(url: str) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from sonic.coffea import TritonWrapper
-from sonic.coffea.connections import model_of
 from sonic.errors import InvalidRequest
 
 dask = pytest.importorskip("dask")
@@ -37,12 +36,12 @@ def test_lazily_it_gives_what_it_gives_eagerly(address: str) -> None:
     tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
     events = rows(20)
     outputs = tagger(["m", "y"], dak.from_awkward(events, 3))
-    calls = model_of(tagger._connection, "echo", "1").statistics().inference_count
+    calls = tagger._served().statistics().inference_count
     assert all(isinstance(array, dak.Array) for array in outputs.values())
     computed = dask.compute(outputs, scheduler="synchronous")[0]
     for name, array in tagger(["m", "y"], events).items():
         assert computed[name].to_list() == array.to_list()
-    after = model_of(tagger._connection, "echo", "1").statistics().inference_count
+    after = tagger._served().statistics().inference_count
     assert after == calls + 20 + 20  # nothing was sent before it was computed, and each partition once
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import uproot
 
-from sonic.coffea import TritonWrapper, connections
+from sonic.coffea import TritonWrapper
 
 processor = pytest.importorskip("coffea.processor")
 nanoevents = pytest.importorskip("coffea.nanoevents")
@@ -49,7 +49,7 @@ class Momenta(processor.ProcessorABC):  # type: ignore[misc, name-defined]
         jets = events.Jet[events.Jet.pt > 20]
         scores = self.tagger(jets)
         assert ak.num(scores).to_list() == ak.num(jets).to_list()
-        client = connections.model_of(self.tagger._connection, "echo", "1")._client
+        client = self.tagger._served()._client
         return {
             "events": len(events),
             "given": float(ak.sum(jets.pt)),

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from sonic.coffea import TritonWrapper, disconnect
-from sonic.coffea.connections import model_of
 from sonic.errors import InvalidRequest, ModelNotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -58,11 +57,11 @@ def test_a_subclass_as_in_coffea(scheme: str, server: Server) -> None:
 @pytest.mark.parametrize("counts", [[], [0, 0]])
 def test_chunks_without_rows_make_no_call(counts: list[int], address: str) -> None:
     tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
-    before = model_of(tagger._connection, "echo", "1").statistics().inference_count
+    before = tagger._served().statistics().inference_count
     outputs = tagger(["m", "y"], jets([*counts, 1])[:-1])
     assert outputs["y"].to_list() == [[] for _ in counts]
     assert str(outputs["m"].type).endswith("int64")
-    assert model_of(tagger._connection, "echo", "1").statistics().inference_count == before
+    assert tagger._served().statistics().inference_count == before
 
 
 def test_virtual_arrays(address: str) -> None:
@@ -111,15 +110,15 @@ def test_copies_in_a_process_share_one_connection(address: str) -> None:
     tagger.tag = "user's own"
     copies = [pickle.loads(pickle.dumps(tagger)) for _ in range(3)]
     assert copies[0].tag == "user's own"
-    assert len({id(copy._served) for copy in [tagger, *copies]}) == 1
+    assert len({id(copy._served()) for copy in [tagger, *copies]}) == 1
     other = TritonWrapper(f"triton+grpc://{address}/plain/1", PLAIN)
-    assert other._served is not tagger._served
-    assert other._served._client is tagger._served._client
+    assert other._served() is not tagger._served()
+    assert other._served()._client is tagger._served()._client
     elsewhere = Echo(f"triton+grpc://{address}/echo/1", PLAIN, timeout_s=5)
-    assert elsewhere._served._client is not tagger._served._client
-    first = tagger._served
+    assert elsewhere._served()._client is not tagger._served()._client
+    first = tagger._served()
     disconnect()
-    assert tagger._served is not first
+    assert tagger._served() is not first
     assert ak.num(tagger(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
 
 

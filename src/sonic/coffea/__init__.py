@@ -6,7 +6,7 @@ over by its base class alone. coffea itself is not imported.
 
 from __future__ import annotations
 
-from sonic.coffea.connections import disconnect
+from sonic.client.shared import disconnect
 from sonic.coffea.wrapper import TritonWrapper
 
 __all__ = ["TritonWrapper", "disconnect"]

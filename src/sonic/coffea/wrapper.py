@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import awkward as ak
 import numpy as np
 
+from sonic.client.model import Client
 from sonic.client.settings import ClientSettings, load
 from sonic.client.url import parse_server
 from sonic.coffea.address import address_of
-from sonic.coffea.connections import Connection, model_of
 from sonic.coffea.requests import send
 from sonic.errors import InvalidRequest, one_line
 
@@ -72,12 +72,10 @@ class TritonWrapper:
         place = address_of(model_url, client_args)
         self.protocol, self.address, self.model, self.version = place.scheme, place.where, place.model, place.version
         self._batch_size = batch_size
-        self._connection = Connection(
-            (place.server, *(parse_server(url).server for url in servers)),
-            None if fallback is None else os.fspath(fallback),
-            timeout_s,
-            settings if isinstance(settings, ClientSettings) else load(settings),
-        )
+        urls = (place.server, *(parse_server(url).server for url in servers))
+        folder = None if fallback is None else os.fspath(fallback)
+        read = settings if isinstance(settings, ClientSettings) else load(settings)
+        self._client_arguments = (urls, folder, timeout_s, read, None)
 
     # ---- what a subclass says -----------------------------------------------------------------------------------
 
@@ -103,8 +101,7 @@ class TritonWrapper:
         InvalidRequest
             If the model has no such output; lists those it has.
         """
-        for name in output_list:
-            self.spec.output(name)
+        _ = self._served(output_list).spec
 
     # ---- calls --------------------------------------------------------------------------------------------------
 
@@ -167,20 +164,20 @@ class TritonWrapper:
 
     def _send(self, output_list: Sequence[str], input_dict: Mapping[str, Any]) -> Pending[Arrays]:
         arrays = {name: np.asanyarray(array) for name, array in _numpy(input_dict).items()}
-        return send(self._served, arrays, self._batch_size).then(
+        return send(self._served(output_list), arrays, self._batch_size).then(
             lambda outputs: {name: outputs[name] for name in output_list}
         )
 
     # ---- what is known of the model -----------------------------------------------------------------------------
 
-    @property
-    def _served(self) -> Model:
-        return model_of(self._connection, self.model, self.version)
+    def _served(self, outputs: Sequence[str] = ()) -> Model:
+        client = Client.shared(*self._client_arguments)
+        return client.shared_model(self.model, self.version, tuple(dict.fromkeys(outputs)))
 
     @property
     def spec(self) -> ModelSpec:
         """Inputs, outputs and largest batch; fetched once a process."""
-        return self._served.spec
+        return self._served().spec
 
     @property
     def batch_size(self) -> int:
