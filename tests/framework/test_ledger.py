@@ -116,3 +116,17 @@ def test_requests_of_one_chunk_that_are_out_together():
     ledger.waited(2, 0, 0, 20, 90, marks[3])
     ledger.waited(0, 1, 1, 15, 95, marks[2])
     assert ledger.together_ns == 45 - 10
+
+
+def test_what_several_processes_booked_adds_up():
+    one, other, none, total = Account(), Account(), Account(), Account()
+    one.sent(5, 10, 50)
+    one.sent(25, 10, 250)
+    other.sent(3, 0, 30)
+    one.calls, one.events, one.cpu_ns, one.hidden_ns = 2, 20, 7, 1.5
+    other.calls, other.events, other.cpu_ns, other.retries = 1, 10, 3, 4
+    for account in (none, one, other, none):
+        total.add(account)
+    assert (total.calls, total.events, total.cpu_ns, total.hidden_ns, total.retries) == (3, 30, 10, 1.5, 4)
+    assert (total.calls_sent, total.requests, total.rows, total.bytes_sent) == (3, 5, 33, 330)
+    assert (total.batch_min, total.batch_max) == (3, 25)

@@ -70,6 +70,20 @@ def test_every_module_is_told_in_order():
     assert log.index(("-", "write", 1)) < log.index(("one", "end", 0)) < log.index(("one", "begin", 1))
 
 
+def test_nothing_yet_passes_and_ends_no_file():
+    diary = Diary()
+    with Lifecycle((diary,), JOB, file_of) as life:
+        first, second = chunks(0, 0)
+        read = life.reading([first, None, second])
+        write = life.writing(lambda chunk: None)
+        write(next(read))
+        assert next(read) is None
+        assert told(diary)[1:] == [("begin", 0)]
+        write(next(read))
+        assert next(read, "over") == "over"
+        assert told(diary)[1:] == [("begin", 0), ("end", 0)]
+
+
 def test_a_file_ends_when_its_last_chunk_is_written_and_files_end_in_order():
     diary = Diary()
     with Lifecycle((diary,), JOB, file_of) as life:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from textwrap import dedent
 
 import pytest
@@ -39,6 +40,16 @@ def test_a_file(write):
     assert workflow.name == "mine"
     assert workflow.keep == ("*",)
     assert [module.name for module in workflow.modules] == ["Make"]
+
+
+def test_what_was_found_can_be_found_again_elsewhere(write, tmp_path, monkeypatch):
+    write(GOOD)
+    monkeypatch.chdir(tmp_path)
+    found = load("mine.py")
+    assert found.origin == str(tmp_path / "mine.py")
+    assert load(known()[0]).origin == known()[0]
+    assert replace(found, keep=()).origin == ""  # it is another one
+    assert Workflow("made", ()).origin == ""
 
 
 def test_a_function_that_makes_one(write):
