@@ -11,7 +11,7 @@ import pytest
 
 from sonic.client.fallback import Fallback, shared
 from sonic.client.fallback.running import Running
-from sonic.client.fallback.shared import SharedFallback, join, part, parts
+from sonic.client.fallback.shared import SharedFallback, parts
 from sonic.errors import Cancelled, ConfigError, ModelFailed, ModelNotFound, Unavailable
 from sonic.testing.conformance import WAIT_S
 from sonic.testing.transports import FakeTransport
@@ -318,28 +318,3 @@ def test_no_model_goes_while_it_is_used(spare: SharedFallback, lives: Lives, mon
     end_s = monotonic() + WAIT_S
     while loaded:
         assert monotonic() < end_s
-
-
-def test_one_for_all_of_a_process(tmp_path: Path, lives: Lives) -> None:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    (tmp_path / "link").symlink_to(folder)
-    first = join(Fallback(str(folder), "child"), "a")
-    try:
-        assert join(Fallback(str(tmp_path / "link"), "child"), "b") is first
-        other = join(Fallback(str(folder), "child", cores=1), "a")
-        assert other is not first
-        part(other, "a")
-        running = reach(first, "m", "a")
-        reach(first, "n", "b")
-        part(first, "a")
-        assert [lives.all[0].next() for _ in range(3)] == ["+m", "+n", "-m"]
-        assert not lives.all[0].closed
-    finally:
-        part(first, "b")
-    assert lives.all[0].closed
-    anew = join(Fallback(str(folder), "child"), "c")
-    assert anew is not first
-    part(first, "b")  # once more
-    assert reach(anew, "m", "c") is not running
-    part(anew, "c")

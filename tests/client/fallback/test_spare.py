@@ -248,6 +248,14 @@ def test_no_folder() -> None:
         Spare(Fallback("/nowhere", "child"))
 
 
+def test_a_folder_is_found_from_another_one(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(models.parent)
+    spare = Spare(models.name)
+    monkeypatch.chdir(tmp_path)
+    assert spare.start().submit(echo_request()).result(WAIT_S).outputs
+    spare.close()
+
+
 def test_one_that_is_closed(models: Path) -> None:
     spare = Spare(models)
     assert spare.transport is None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock
@@ -286,47 +284,3 @@ def parts(folder: str, model: str) -> tuple[str, ...]:
 def _told(what: str, error: InferenceError) -> InferenceError:
     kind = type(error) if error.retryable or isinstance(error, ModelNotFound | Cancelled) else ModelFailed
     return kind(f"{what}: {error}")
-
-
-_all: dict[Fallback, tuple[SharedFallback, set[Hashable]]] = {}
-_all_lock = Lock()
-
-
-def join(fallback: Fallback, user: Hashable, share: Share = as_it_is) -> SharedFallback:
-    """Return this process's fallback of that description, which lives until its last user parts from it.
-
-    Whoever is the first to join says how memory is shared.
-    """
-    with _all_lock:
-        shared, users = _all.setdefault(_key(fallback), (SharedFallback(fallback, share), set()))
-        users.add(user)
-    return shared
-
-
-def part(shared: SharedFallback, user: Hashable) -> None:
-    """Leave a fallback; the last one's leave ends it."""
-    with _all_lock:
-        key = _key(shared.fallback)
-        users = _all[key][1] if key in _all and _all[key][0] is shared else set()
-        users.discard(user)
-        last = not users
-        if last and key in _all and _all[key][0] is shared:
-            del _all[key]
-    if last:
-        shared.close()
-    else:
-        shared.leave(user)
-
-
-def _key(fallback: Fallback) -> Fallback:
-    return replace(fallback, folder=os.path.realpath(fallback.folder))
-
-
-def _forget() -> None:
-    # A forked process has neither the threads nor the servers of its parent.
-    global _all_lock
-    _all_lock = Lock()
-    _all.clear()
-
-
-os.register_at_fork(after_in_child=_forget)

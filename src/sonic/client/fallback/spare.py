@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from sonic.client.fallback.description import Fallback
+from sonic.client.fallback.registry import FALLBACKS
 from sonic.client.fallback.running import as_it_is
-from sonic.client.fallback.shared import join, part
 from sonic.client.promise import Promise, failure_of
 from sonic.errors import Cancelled, ConfigError, DeadlineExceeded, InferenceError, Unavailable
 from sonic.protocol.messages import ModelStatistics
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from sonic.client.fallback.running import Running, Share
@@ -47,7 +48,9 @@ class Spare:
     """
 
     def __init__(self, fallback: Fallback | str | os.PathLike[str], share: Share = as_it_is) -> None:
-        self.fallback = Fallback.of(fallback)
+        described = Fallback.of(fallback)
+        # It may be started much later, in another working directory.
+        self.fallback = replace(described, folder=os.path.abspath(described.folder))  # noqa: PTH100
         if not Path(self.fallback.folder).is_dir():
             raise ConfigError(f"fallback {self.fallback.folder} is not a folder of models")
         self.folder = self.fallback.folder
@@ -141,14 +144,14 @@ class Spare:
             self._closed = True
             self._here.clear()
         if shared is not None:
-            part(shared, self)
+            FALLBACKS.leave(shared, self)
 
     def _begun(self) -> SharedFallback:
         with self._lock:
             if self._closed:
                 raise Cancelled(f"fallback {self.url} is closed")
             if self._shared is None:
-                self._shared = join(self.fallback, self, self._share)
+                self._shared = FALLBACKS.join(self.fallback, self, self._share)
             return self._shared
 
     def _reach(self, model: str) -> Promise[Running]:
