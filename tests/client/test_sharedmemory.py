@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from sonic.client.grpc import GrpcTransport
 from sonic.client.http import HttpTransport
@@ -30,7 +32,7 @@ from sonic.testing.conformance import (
     error_of,
 )
 from sonic.testing.memory import FakeMemoryServer
-from sonic.testing.strategies import same_bits
+from sonic.testing.strategies import infer_requests, same_bits
 from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
@@ -370,6 +372,24 @@ def test_closed_between_memory_and_wire(fake: FakeMemoryServer) -> None:
     transport._lender._workers.close()
     first.answer()
     assert isinstance(error_of(future), Cancelled)
+    transport.close()
+
+
+@given(infer_requests())
+@settings(max_examples=60, deadline=None)
+def test_the_bits_are_those_of_the_wire(request: InferRequest) -> None:
+    def answer(read: InferRequest) -> dict[str, np.ndarray]:
+        return {name: array.copy() for name, array in read.inputs.items()}
+
+    request = replace(request, outputs=(), classes={}, timeout_s=None)
+    fake = FakeMemoryServer([], answer)
+    transport = warm(sharing(fake), 1)
+    wired = fake.submit(request).result(WAIT_S)
+    for _ in range(2):
+        placed = transport.submit(request).result(WAIT_S)
+        assert list(placed.outputs) == list(wired.outputs)
+        for name, array in wired.outputs.items():
+            assert same_bits(placed.outputs[name], array)
     transport.close()
 
 

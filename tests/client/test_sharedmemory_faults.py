@@ -9,15 +9,19 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 
 import sonic
+from sonic.client.fallback import ServeProcess
 from sonic.client.segments import available, sweep
 from sonic.client.settings import ClientSettings
 from sonic.client.shared import disconnect
+from sonic.errors import DeadlineExceeded
 from sonic.protocol.ownership import FOLDER
 from sonic.testing.conformance import WAIT_S
 from sonic.testing.strategies import same_bits
@@ -204,6 +208,34 @@ def test_pickled_and_forked(server: Server) -> None:
         shared(model)  # whose regions the child has left alone
         left = {status.name for status in server.dataplane.memory.status()}
         assert left == names
+
+
+def test_a_server_that_hangs_and_goes_on(folder: Path) -> None:
+    with (
+        ServeProcess([folder]) as server,
+        sonic.Client([server.grpc_url], settings=SETTINGS, timeout_s=0.5) as client,
+    ):
+        patient = sonic.Model(f"{server.http_url}/echo", settings=SETTINGS, timeout_s=WAIT_S)
+        model = client.model("echo")
+        _ = model.spec
+        shared(patient)
+        while not use_of(client).requests:
+            with suppress(DeadlineExceeded):  # the machine may be busy
+                model(x=X)
+            assert lender_of(client).settle(WAIT_S)
+        ours = {path.name for path in FOLDER.glob(f"sonic-{os.getpid()}-*")}
+        os.kill(server.pid, signal.SIGSTOP)
+        while psutil.Process(server.pid).status() != psutil.STATUS_STOPPED:
+            pass
+        try:
+            with pytest.raises(DeadlineExceeded):
+                model(x=np.zeros_like(X))
+            left = {path.name for path in FOLDER.glob(f"sonic-{os.getpid()}-*")}
+            assert ours - left, "what the server may be reading from is taken out of use"
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        shared(patient)
+        patient.close()
 
 
 def test_a_client_that_is_killed(server: Server) -> None:
