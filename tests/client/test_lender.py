@@ -231,11 +231,12 @@ def test_out_of_shared_memory(lend: Callable[..., Lender], clock: Clock, caplog:
     assert settled(lender) is not None
 
 
-def test_what_dead_processes_left_is_swept_first(lend: Callable[..., Lender]) -> None:
+def test_what_dead_processes_left_is_swept_first(lend: Callable[..., Lender], server: FakeMemoryServer) -> None:
     left = FOLDER / f"{PREFIX}1-{'0' * 16}"
     left.touch()
     assert settled(lend()) is not None
     assert not left.exists()
+    assert server.unregistered == [left.name]
 
 
 def test_a_server_that_forgot_has_all_registered_anew(lend: Callable[..., Lender], server: FakeMemoryServer) -> None:

@@ -267,7 +267,8 @@ class Lender:
                     self._near, self._reason, self._over_wire = near, "the server is not on this host", 0
                 return False
             self._near = near
-            sweep(self._folder)
+            for name in sweep(self._folder):  # what their owner, being dead, cannot do
+                self._unregister(name)
         for region in growth.instead_of:
             self._forget(region)
         try:
@@ -335,9 +336,12 @@ class Lender:
         segment = self._segments.pop(region, None)
         if segment is not None:
             segment.unlink()
-        try:
-            self._server.unregister(region.name, _CONTROL_TIMEOUT_S)
-        except InferenceError as error:  # it is gone, or will find out itself that the memory's owner is
-            log.debug("%s: region %s was not unregistered: %s", self._server.url, region.name, error)
+        self._unregister(region.name)
         with self._changed:
             self._pool.forgotten(region)
+
+    def _unregister(self, name: str) -> None:
+        try:
+            self._server.unregister(name, _CONTROL_TIMEOUT_S)
+        except InferenceError as error:  # it is gone, or will find out itself that the memory's owner is
+            log.debug("%s: region %s was not unregistered: %s", self._server.url, name, error)
