@@ -165,7 +165,7 @@ class Client:
         return model
 
     def servers(self) -> tuple[ServerState, ...]:
-        """Return how each server fared: outstanding, completed and failed requests."""
+        """Return how each server fared: outstanding, completed and failed requests, and the memory shared with it."""
         return self._router.statistics()
 
     def _release(self, model: Model) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 ALIGNMENT = 64
 """Of each tensor in its region, in bytes: a cache line, and more than any datatype needs."""
@@ -180,11 +180,6 @@ def layout(sizes: Iterable[tuple[str, int]], start: int = 0) -> tuple[dict[str, 
         spans[name] = offset, size
         end = offset + size
     return spans, end
-
-
-def total(spans: Mapping[str, tuple[int, int]]) -> int:
-    """Bytes of tensors, without the gaps between them."""
-    return sum(size for _, size in spans.values())
 
 
 @dataclass(frozen=True, slots=True)
