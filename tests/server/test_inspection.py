@@ -144,6 +144,11 @@ def test_files_without_a_checksum_are_noted(folder: Any) -> None:
     assert notes(model) == ["no checksum of 1/more.bin"]
 
 
+def test_agents_that_are_not_known_are_noted(folder: Any) -> None:
+    folder.onnx("a", config='model_repository_agents { agents { name: "decrypt" } }')
+    assert notes(folder.path / "a") == ["repository agent 'decrypt' is not known, and is passed over", CHECKSUMS]
+
+
 def test_a_gpu_that_only_this_machine_lacks(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sonic.server.backends.onnx.count_gpus", lambda *_: 0)
     folder.onnx("a", config=CONFIG + "instance_group { kind: KIND_GPU }")
