@@ -25,10 +25,12 @@ from sonic.testing.conformance import WAIT_S, TransportConformance, error_of
 from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from sonic.client.transport import Transport
+    from sonic.protocol.messages import InferResponse
     from sonic.server.app import Server
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, (-1,)),), (TensorSpec("y", DType.FP32, (-1,)),))
@@ -107,6 +109,32 @@ def test_a_server_that_comes_back_with_another_model(way: CheckedTransport, peer
     assert type(error_of(way.submit(REQUEST))) is Unavailable
     assert type(error_of(way.submit(REQUEST))) is WrongModel
     assert len(peer.requests) == 2
+
+
+class Waiting(Counting):
+    """Lets whoever waits bring the answer."""
+
+    def begin(self, request: InferRequest) -> tuple[Future[InferResponse], Callable[[], object] | None]:
+        return self.submit(request), Event().set
+
+
+def test_whoever_waits_brings_the_answer_once_the_model_is_known(copy: LocalCopy) -> None:
+    peer = Waiting("a", GOOD)
+    way = CheckedTransport(peer, copy)
+    sent, bring = way.begin(REQUEST)
+    assert bring is None
+    assert sent.result(WAIT_S)
+    sent, bring = way.begin(REQUEST)
+    assert bring is not None
+    assert sent.result(WAIT_S)
+    peer.then(Unavailable("gone"))
+    peer.configs["m"] = served(BAD)
+    assert type(error_of(way.begin(REQUEST)[0])) is Unavailable
+    assert type(error_of(way.begin(REQUEST)[0])) is WrongModel
+    way.close()
+    alone = CheckedTransport(Counting("a", GOOD), copy)
+    assert all(alone.begin(REQUEST)[1] is None for _ in range(2))
+    alone.close()
 
 
 def test_a_server_that_does_not_say_what_it_has(way: CheckedTransport, peer: Counting) -> None:
