@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TAIL_BYTES = 1 << 16
+_SHOWN_LINES = 8
 _guard = Lock()
 _lifelines: set[int] = set()
 
@@ -100,12 +101,11 @@ class OwnedProcess:
         return os.pread(self._log.fileno(), end_bytes - start_bytes, start_bytes).decode(errors="replace")
 
     def text(self, what: str) -> str:
-        """Say what became of it, and how its log ends."""
-        tail = last_lines(self.log(after_bytes=self._ready_bytes))
-        if "\n" in tail:
-            return f"{self.name} {what}; its last lines:\n{tail}"
-        since = " since it was ready" if self._ready_bytes else ""
-        return f"{self.name} {what}: {tail}" if tail else f"{self.name} {what}, and printed nothing{since}"
+        """Say in one line what became of it, and how its log ends."""
+        lines = [line.strip() for line in self.log(after_bytes=self._ready_bytes).splitlines() if line.strip()]
+        if lines:
+            return f"{self.name} {what}: {' | '.join(lines[-_SHOWN_LINES:])}"
+        return f"{self.name} {what}, and printed nothing{' since it was ready' if self._ready_bytes else ''}"
 
     def ended(self) -> str:
         """Say with what it ended."""
@@ -131,8 +131,3 @@ class OwnedProcess:
                 _lifelines.discard(self._lifeline)
                 os.close(self._lifeline)
             self._lifeline = -1
-
-
-def last_lines(text: str, lines: int = 20) -> str:
-    """Return the end of a text."""
-    return "\n".join(text.splitlines()[-lines:])

@@ -11,7 +11,7 @@ from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
-from sonic.client.fallback.owned import OwnedProcess, last_lines
+from sonic.client.fallback.owned import OwnedProcess
 from sonic.errors import Cancelled, Unavailable
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ServeProcess:
 
     def log_tail(self, lines: int = 20) -> str:
         """Last lines of what the server printed; nothing once it is closed."""
-        return last_lines(self.process.log(), lines)
+        return "\n".join(self.process.log().splitlines()[-lines:])
 
     def close(self, drain_s: float = 10.0) -> None:
         """End it: requests that it has may end first, for at most `drain_s` seconds."""
