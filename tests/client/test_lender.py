@@ -185,6 +185,21 @@ def test_a_refusal_is_counted_said_once_and_asked_about_again_later(
     assert lender.use().reason == ""
 
 
+def test_regions_that_there_are_outlast_a_refusal_of_more(
+    lend: Callable[..., Lender], server: FakeMemoryServer
+) -> None:
+    lender = lend()
+    first = settled(lender)
+    assert first is not None
+    server.refusal = InvalidRequest("4096 shared memory regions are registered already")
+    assert settled(lender) is None
+    lender.give_back(first, answered=True)
+    again = settled(lender)
+    assert again is not None
+    assert again.region is first.region
+    assert lender.use().reason == str(server.refusal)
+
+
 @pytest.mark.parametrize("error", [Unavailable("nobody listens"), DeadlineExceeded("no answer")])
 def test_a_server_that_cannot_be_reached_is_asked_again_soon(
     lend: Callable[..., Lender],

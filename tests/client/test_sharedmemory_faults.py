@@ -238,7 +238,8 @@ def test_a_server_that_hangs_and_goes_on(folder: Path) -> None:
         patient.close()
 
 
-def test_a_client_that_is_killed(server: Server) -> None:
+@pytest.mark.parametrize("by", ["server", "next client"])
+def test_what_a_client_that_is_killed_leaves_is_removed(server: Server, by: str) -> None:
     code = f"""
 import numpy as np, sonic
 from sonic.client.settings import ClientSettings
@@ -260,10 +261,13 @@ input()
         client.send_signal(signal.SIGKILL)
         client.wait(WAIT_S)
         assert all((FOLDER / name).exists() for name in names)
-        with sonic.Model(f"{server.http_url}/echo", settings=SETTINGS) as model:
-            shared(model)  # the next client sweeps what it left
-            assert not any((FOLDER / name).exists() for name in names)
+        if by == "server":
             assert set(server.dataplane.memory.forget_abandoned()) == names
+        else:
+            with sonic.Model(f"{server.http_url}/echo", settings=SETTINGS) as model:
+                shared(model)
+                assert not names & {region.name for region in server.dataplane.memory.status()}
+        assert not any((FOLDER / name).exists() for name in names)
     finally:
         client.kill()
         client.communicate()

@@ -112,7 +112,6 @@ class Lender:
         self._strikes = 0
         self._streak = 0
         self._pauses = 0
-        self._paused_until_s = float("-inf")
         self._grows_from_s = float("-inf")
         self._reason = ""
         self._logged: set[str] = set()
@@ -182,12 +181,13 @@ class Lender:
                 return  # that is known
             self._strikes += 1
             self._streak = 0
-            given_up: tuple[Region, ...] = ()
             if self._strikes >= _STRIKES:
-                given_up = self._pause(why)
-            elif forgotten:
-                self._epoch += 1
-                given_up = self._pool.drop_free()
+                self._strikes = 0
+                self._rest(why)
+            elif not forgotten:
+                return
+            self._epoch += 1
+            given_up = self._pool.drop_free()
         self._let_go(given_up)
 
     def run(self, task: Callable[[], object]) -> bool:
@@ -237,8 +237,7 @@ class Lender:
                 end_s = float("-inf")
 
     def _want(self, byte_size: int) -> None:
-        now_s = self._clock()
-        if self._growing or now_s < max(self._paused_until_s, self._grows_from_s):
+        if self._growing or self._clock() < self._grows_from_s:
             return
         growth = self._pool.grow(byte_size)
         if growth is None:
@@ -283,10 +282,10 @@ class Lender:
         except InferenceError as error:
             segment.unlink()
             with self._changed:
-                given_up = self._pause(
-                    str(error), unreached=isinstance(error, Unavailable | DeadlineExceeded | Cancelled)
-                )
-            self._let_go(given_up)
+                if isinstance(error, Unavailable | DeadlineExceeded | Cancelled):
+                    self._grows_from_s, self._reason = self._clock() + _UNREACHED_S, str(error)
+                else:
+                    self._rest(str(error))
             return False
         with self._changed:
             self._segments[region] = segment
@@ -304,18 +303,11 @@ class Lender:
             self._grows_from_s = self._clock() + _PAUSE_S
             self._say(reason)
 
-    def _pause(self, why: str, *, unreached: bool = False) -> tuple[Region, ...]:
-        """Leave the server alone for a while; return the regions to let go."""
-        pause_s = _UNREACHED_S if unreached else min(_PAUSE_S * 2**self._pauses, _MOST_PAUSE_S)
-        self._paused_until_s = self._clock() + pause_s
-        self._strikes = 0
-        self._epoch += 1
-        if unreached:
-            self._reason = why
-        else:
-            self._pauses += 1
-            self._say(why)
-        return self._pool.drop_free()
+    def _rest(self, why: str) -> None:
+        """Register nothing for a while, each time a longer one."""
+        self._grows_from_s = self._clock() + min(_PAUSE_S * 2**self._pauses, _MOST_PAUSE_S)
+        self._pauses += 1
+        self._say(why)
 
     def _say(self, reason: str) -> None:
         self._reason = reason
