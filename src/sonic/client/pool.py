@@ -27,6 +27,8 @@ _WEIGHT = 0.1
 _ALIKE = 1.25
 """Waits that differ by less count as alike, so that servers that are alike share the load, and all stay known."""
 
+_PER_ALIKE = 1 / log(_ALIKE)
+
 _LEAST_S = 1e-6
 """Of a request, so that a long queue counts even where a clock sees no time pass."""
 
@@ -133,10 +135,13 @@ class Pool:
             The one with the shortest expected wait, of those about alike the one not chosen for longest. Servers that
             rest come after the others. None if there is none.
         """
-        typical_s = min((s.cost_s[model][0] for s in self._servers.values() if model in s.cost_s), default=1.0)
-        best: tuple[tuple[bool, bool, bool, bool, int, int], str] | None = None
+        preferred = self._preferred
+        known = [s.cost_s[model][0] for s in self._servers.values() if model in s.cost_s]
+        typical_s = min(known) if known else 1.0
+        best: str | None = None
+        best_rank: tuple[bool, bool, bool, bool, int, int] | None = None
         for name, s in self._servers.items():
-            if name in exclude or (self._strict and name not in self._preferred):
+            if name in exclude or (self._strict and name not in preferred):
                 continue
             admits = s.breaker.admits(now_s)
             if not (admits or open_too):
@@ -146,13 +151,13 @@ class Pool:
                 not admits,
                 name in last,
                 s.rests_until_s > now_s,
-                name not in self._preferred,
-                round(log(wait_s) / log(_ALIKE)),
+                name not in preferred,
+                round(log(wait_s) * _PER_ALIKE),
                 s.chosen,
             )
-            if best is None or rank < best[0]:
-                best = rank, name
-        return None if best is None else best[1]
+            if best_rank is None or rank < best_rank:
+                best, best_rank = name, rank
+        return best
 
     def sent(self, server: str) -> int:
         """Note that a request went to a server; return how many it has now, for :meth:`done`."""
