@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from time import monotonic
@@ -20,9 +20,10 @@ from sonic.client.router import Router
 from sonic.client.settings import ClientSettings, load
 from sonic.client.shared import once
 from sonic.client.sharedmemory import share
+from sonic.client.totals import add_up
 from sonic.client.url import connect, parse_model, parse_server
 from sonic.errors import ConfigError, InferenceError
-from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
+from sonic.protocol.messages import InferRequest, ModelStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -347,7 +348,7 @@ class Model:
             return self._router.ask(
                 self.name, lambda way, left_s: way.statistics(self.name, self.version, left_s), until_s
             )
-        return _sum(known)
+        return add_up(known)
 
     def close(self) -> None:
         """Release what this model opened; the client of :meth:`Client.model` stays open.
@@ -434,38 +435,3 @@ class Model:
 
 def _outputs(spec: ModelSpec, sent: Arrays, answer: InferResponse) -> Arrays:
     return check_outputs(spec, sent, answer.outputs)
-
-
-def _sum(rows: Sequence[ModelStatistics]) -> ModelStatistics:
-    if len(rows) == 1:
-        return rows[0]
-    total: dict[str, Any] = {}
-    for field in fields(ModelStatistics):
-        values = [getattr(row, field.name) for row in rows]
-        if isinstance(values[0], Duration):
-            total[field.name] = _sum_durations(values)
-        elif field.name == "batches":
-            total[field.name] = _sum_batches([batch for batches in values for batch in batches])
-        elif field.name == "last_inference_ms":
-            total[field.name] = max(values)
-        else:
-            total[field.name] = values[0] if isinstance(values[0], str) else sum(values)
-    return ModelStatistics(**total)
-
-
-def _sum_batches(batches: Sequence[BatchStatistics]) -> tuple[BatchStatistics, ...]:
-    sizes = sorted({batch.batch_size for batch in batches})
-    alike = {size: [batch for batch in batches if batch.batch_size == size] for size in sizes}
-    return tuple(
-        BatchStatistics(
-            size,
-            _sum_durations([batch.compute_input for batch in alike[size]]),
-            _sum_durations([batch.compute_infer for batch in alike[size]]),
-            _sum_durations([batch.compute_output for batch in alike[size]]),
-        )
-        for size in sizes
-    )
-
-
-def _sum_durations(durations: Sequence[Duration]) -> Duration:
-    return Duration(sum(d.count for d in durations), sum(d.total_ns for d in durations))
