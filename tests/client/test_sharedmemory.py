@@ -393,6 +393,19 @@ def test_the_bits_are_those_of_the_wire(request: InferRequest) -> None:
     transport.close()
 
 
+def test_an_array_that_is_not_of_its_datatype_is_refused_as_on_the_wire(
+    fake: FakeMemoryServer, transport: SharedMemoryTransport
+) -> None:
+    request = echo_request(dtypes={"x": DType.INT8})
+    with pytest.raises(InvalidRequest) as wired:
+        fake.submit(request)
+    with pytest.raises(InvalidRequest) as placed:
+        transport.submit(request)
+    assert str(placed.value) == str(wired.value) == "numpy dtype float32 is not INT8"
+    transport.submit(echo_request()).result(WAIT_S)
+    assert transport.memory_use.regions == 1
+
+
 def test_many_threads_and_models_at_once(server: Server) -> None:
     transport = sharing(GrpcTransport(server.grpc_url.removeprefix("grpc://")))
 

@@ -31,6 +31,7 @@ from sonic.client.transport import Transport
 from sonic.errors import Cancelled, InvalidRequest, ModelNotFound, RegionNotFound, Unsupported
 from sonic.protocol import tensors
 from sonic.protocol.form import Placement, Span
+from sonic.specs import DType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,11 +107,22 @@ class Loan:
             self,
         )
 
-    def fill(self, contents: Mapping[str, Buffer]) -> None:
-        """Copy inputs to their places."""
+    def fill(self, request: InferRequest, texts: Mapping[str, Buffer]) -> None:
+        """Copy inputs to their places: once, whatever their layout in memory.
+
+        Raises
+        ------
+        InvalidRequest
+            If an array cannot be of its datatype.
+        """
         for name, span in self.placement.inputs.items():
-            source = np.frombuffer(contents[name], np.uint8) if span.byte_size else np.empty(0, np.uint8)
-            np.copyto(self.lease.segment.memory[span.offset : span.offset + span.byte_size], source)
+            array, dtype = request.inputs[name], request.dtype(name)
+            place = self.lease.segment.memory[span.offset : span.offset + span.byte_size]
+            if array.dtype.newbyteorder("=") == dtype.numpy and dtype not in (DType.BF16, DType.BYTES):
+                np.copyto(place.view(dtype.numpy.newbyteorder("<")).reshape(array.shape), array)
+            elif span.byte_size:
+                content = texts.get(name) or tensors.to_wire(array, dtype)
+                np.copyto(place, np.frombuffer(content, np.uint8))
 
     def view(self, span: Span) -> memoryview:
         """Return a copy of an output.
@@ -207,17 +219,28 @@ class SharedMemoryTransport:
         return byte_size <= self._small.get(model, -1) or not self._lender.usable
 
     def _lend(self, request: InferRequest, expected: Mapping[str, int]) -> Loan | None:
+        texts: dict[str, Buffer] = {}
+        sizes: dict[str, int] = {}
+        lease: Lease | None = None
         try:
-            contents = {name: tensors.to_wire(array, request.dtype(name)) for name, array in request.inputs.items()}
-        except InvalidRequest:
-            return None  # which the wire says as well
-        inputs, end = layout((name, memoryview(content).nbytes) for name, content in contents.items())
-        outputs, end = layout(expected.items(), end)
-        lease = self._lender.take(end) if end else None
-        if lease is None:
+            for name, array in request.inputs.items():
+                dtype = request.dtype(name)
+                if dtype.wire_size is None:
+                    texts[name] = tensors.to_wire(array, dtype)
+                    sizes[name] = len(texts[name])
+                else:
+                    sizes[name] = array.size * dtype.wire_size
+            inputs, end = layout(sizes.items())
+            outputs, end = layout(expected.items(), end)
+            lease = self._lender.take(end) if end else None
+            if lease is None:
+                return None
+            loan = Loan(lease, inputs, outputs)
+            loan.fill(request, texts)
+        except InvalidRequest:  # which the wire says as well
+            if lease is not None:
+                self._lender.give_back(lease, answered=False)
             return None
-        loan = Loan(lease, inputs, outputs)
-        loan.fill(contents)
         return loan
 
     def _ended(
