@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import uproot
 
+import sonic
+from sonic.client.conversion import AwkwardModel, Conversion, Rows
 from sonic.coffea import TritonWrapper
 
 processor = pytest.importorskip("coffea.processor")
@@ -150,6 +152,24 @@ def test_with_events_of_either_mode(mode: str, file: str, url: str) -> None:
     ).events()
     out = Momenta(url).process(events)
     assert out["got"] == pytest.approx(out["given"])
+
+
+@pytest.mark.parametrize("mode", ["eager", "virtual"])
+def test_a_declared_conversion_of_events_of_either_mode(mode: str, file: str, server: Any) -> None:
+    read: list[Any] = []
+    events = nanoevents.NanoEventsFactory.from_root(
+        {file: "Events"}, schemaclass=nanoevents.NanoAODSchema, mode=mode, access_log=read
+    ).events()
+    jets = events.Jet[events.Jet.pt > 20]
+    conversion = Conversion(
+        {"x": Rows().channels("pt", "eta", ("pt", np.sqrt)), "n": Rows().channels("pt", dtype=np.int64)}, rows=1
+    )
+    with sonic.Model(f"{server.grpc_url}/echo") as model:
+        y = AwkwardModel(model, conversion)(jets)["y"]
+    assert ak.num(y).to_list() == ak.num(jets).to_list()
+    assert y[..., 0].to_list() == jets.pt.to_list()
+    if mode == "virtual":
+        assert not any("phi" in str(one) or "mass" in str(one) for one in read)
 
 
 def test_with_events_of_dask_mode(file: str, url: str) -> None:

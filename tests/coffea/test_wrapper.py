@@ -9,6 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
+import sonic
 from sonic.coffea import TritonWrapper, disconnect
 from sonic.errors import InvalidRequest, ModelNotFound, Unavailable
 
@@ -148,6 +149,13 @@ def test_other_servers_and_the_fallback_take_over(address: str, models: Path) ->
     assert ak.num(careful(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
     with pytest.raises(Unavailable):
         Echo(nowhere, PLAIN, timeout_s=0.3)(["m"], jets())
+
+
+def test_a_server_that_goes_in_mid_run_is_left_for_another(models: Path, address: str) -> None:
+    with sonic.serve(models, cores=1) as short_lived:
+        tagger = Echo(f"triton+{short_lived.grpc_url}/echo/1", PLAIN, servers=[f"grpc://{address}"])
+        expected = tagger(["m"], jets())["m"].to_list()
+    assert tagger(["m"], jets())["m"].to_list() == expected
 
 
 def test_what_is_wrong_is_told_before_it_is_sent(address: str) -> None:

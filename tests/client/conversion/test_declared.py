@@ -99,6 +99,24 @@ def test_virtual_arrays_give_what_eager_ones_do_and_only_what_is_declared_is_rea
     assert len(set(read)) < len(set(all_read))
 
 
+def test_of_a_selection_of_virtual_jets_what_is_not_declared_stays_unread() -> None:
+    jets = ak.Array(
+        [[{"pt": 1.0, "eta": 0.5, "pf": [{"charge": 1, "mass": 0.1}]}], [{"pt": 3.0, "eta": 1.5, "pf": []}]]
+    )
+    lazy, read = virtual(jets)
+    chosen = lazy[lazy.pt > 2]
+    particles = Padded("pf", size=2)
+    conversion = Conversion(
+        {"jet": Rows().channels("pt"), "charge": particles.channels("charge"), "mask": particles.mask()}, rows=1
+    )
+    inputs = conversion.lay(chosen).inputs
+    assert inputs["jet"].tolist() == [[3.0]]
+    assert inputs["mask"].tolist() == [[[0.0, 0.0]]]
+    record = ak.to_buffers(jets)[0].content
+    unread = [record.content("eta").form_key, record.content("pf").content.content("mass").form_key]
+    assert not [key for key in read if key.removesuffix("-data") in unread]
+
+
 def test_by_default_the_longest_list_of_the_chunk_gives_the_size() -> None:
     particles = Padded("pf")
     conversion = Conversion({"x": particles.channels("pt", axis=None), "mask": particles.mask(axis=2)})

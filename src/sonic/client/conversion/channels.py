@@ -12,6 +12,8 @@ from sonic.client.conversion.ragged import Missing, numbers, peel
 from sonic.errors import ConfigError, InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from awkward.contents import Content
 
     from sonic.client.conversion.ragged import Numbers
@@ -73,6 +75,16 @@ def checked(channels: tuple[Channel, ...]) -> tuple[tuple[Any, ...], ...]:
             raise ConfigError(f"a channel is a field, or a field and callables; given {channel!r}")
         made.append((field_, *steps))
     return tuple(made)
+
+
+def named(channels: tuple[tuple[Any, ...], ...]) -> tuple[str, ...]:
+    """Return the fields of channels."""
+    return tuple(channel[0] for channel in channels if channel[0] is not None)
+
+
+def only(content: Content, names: Collection[str]) -> Content:
+    """Return records with fewer fields, so that the others are neither read nor copied; all if some are not there."""
+    return content[sorted(names)] if names and set(names) < set(content.fields) else content
 
 
 def field(content: Content, name: str) -> Content:

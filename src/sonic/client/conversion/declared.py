@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import awkward as ak
 
 from sonic.client.conversion.layouts import Rows, RowsOf
-from sonic.client.conversion.ragged import peel, restore
+from sonic.client.conversion.ragged import restore
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ class Conversion:
         return Laid({}, self._rows_of(array), dict(self.outputs)).give_back(outputs)
 
     def _rows_of(self, array: ak.Array) -> RowsOf:
-        levels, content = peel(ak.to_layout(array), self.rows)
-        return RowsOf(content, levels)
+        return RowsOf(ak.to_layout(array), self.rows, self.inputs.values())
 
 
 class Laid:

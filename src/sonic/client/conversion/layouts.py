@@ -9,20 +9,27 @@ from typing import TYPE_CHECKING, Any
 import awkward as ak
 import numpy as np
 
-from sonic.client.conversion.channels import checked, column, field
-from sonic.client.conversion.ragged import Missing, entries, gather, lay, offsets, places, restore
+from sonic.client.conversion.channels import checked, column, field, named, only
+from sonic.client.conversion.ragged import Missing, entries, gather, lay, offsets, peel, places, restore
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from awkward.contents import Content
     from numpy.typing import DTypeLike
 
     from sonic.client.conversion.channels import Channel
-    from sonic.client.conversion.ragged import Entries, Level, Numbers, Places
+    from sonic.client.conversion.ragged import Entries, Numbers, Places
 
 
 class Input(ABC):
     """How one input is made; from ``channels()`` and its like of a collection."""
+
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        """Field of the row that is read, None for the row itself, and which fields of what is in it."""
 
     @abstractmethod
     def make(self, rows: RowsOf) -> Numbers:
@@ -90,6 +97,11 @@ class Padded:
         if self.size is not None and self.size < 1:
             raise ConfigError(f"the size of {self!r} is at least 1, or None; given {self.size}")
 
+    @property
+    def ranked_by(self) -> tuple[str, ...]:
+        """The field by which entries are sorted, if there is one."""
+        return () if self.order_by is None else (self.order_by,)
+
     def channels(
         self, *channels: Channel, axis: int | None = 1, dtype: DTypeLike = np.float32, fill: float = 0.0
     ) -> Input:
@@ -156,11 +168,25 @@ class Flattened:
 
 
 class RowsOf:
-    """The rows of one array, and what was found out about them."""
+    """The rows of one array, and what was found out about them.
 
-    def __init__(self, content: Content, levels: list[Level]) -> None:
-        self.content = content
-        self.levels = levels
+    Parameters
+    ----------
+    layout : awkward.contents.Content
+    depth : int
+        How many lists deep the rows are.
+    inputs : iterable of Input
+        Nothing is read but what these read.
+    """
+
+    def __init__(self, layout: Content, depth: int, inputs: Iterable[Input]) -> None:
+        own: set[str] = set()
+        self._below: dict[str | None, set[str]] = {None: set()}
+        for of, names in (declared.reads for declared in inputs):
+            own.update(names if of is None else (of,))
+            if of is not None:
+                self._below.setdefault(of, set()).update(names)
+        self.levels, self.content = peel(only(layout, own), depth)
         self._entries: dict[str | None, Entries] = {}
         self._places: dict[Padded, Places] = {}
 
@@ -170,7 +196,8 @@ class RowsOf:
     def entries(self, of: str | None) -> Entries:
         """Return the lists of a field."""
         if of not in self._entries:
-            self._entries[of] = entries(self.content if of is None else field(self.content, of))
+            lists = self.content if of is None else only(field(self.content, of), self._below.get(of, ()))
+            self._entries[of] = entries(lists)
         return self._entries[of]
 
     def places(self, declared: Padded) -> Places:
@@ -197,6 +224,10 @@ class _RowChannels(Input):
     dtype: DTypeLike
     fill: float
 
+    @property
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        return None, named(self.channels)
+
     def make(self, rows: RowsOf) -> Numbers:
         return _beside(rows.content, self.channels, self.dtype, self.fill)
 
@@ -218,6 +249,10 @@ class _PaddedChannels(Input):
     dtype: DTypeLike
     fill: float
 
+    @property
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        return self.of.of, (*named(self.channels), *self.of.ranked_by)
+
     def make(self, rows: RowsOf) -> Numbers:
         where, content = rows.places(self.of), rows.entries(self.of.of).content
         columns = [column(content, channel, self.fill) for channel in self.channels]
@@ -229,6 +264,10 @@ class _Mask(Input):
     of: Padded
     axis: int | None
     dtype: DTypeLike
+
+    @property
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        return self.of.of, self.of.ranked_by
 
     def make(self, rows: RowsOf) -> Numbers:
         where, counts = rows.places(self.of), rows.entries(self.of.of).counts
@@ -257,6 +296,10 @@ class _FlatChannels(Input):
     dtype: DTypeLike
     fill: float
 
+    @property
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        return self.of.of, named(self.channels)
+
     def make(self, rows: RowsOf) -> Numbers:
         return _beside(rows.entries(self.of.of).content, self.channels, self.dtype, self.fill)
 
@@ -265,6 +308,10 @@ class _FlatChannels(Input):
 class _Offsets(Input):
     of: Flattened
     dtype: DTypeLike
+
+    @property
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        return self.of.of, ()
 
     def make(self, rows: RowsOf) -> Numbers:
         counts = rows.entries(self.of.of).counts
@@ -277,6 +324,10 @@ class _Counts(Input):
     of: Flattened
     dtype: DTypeLike
 
+    @property
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        return self.of.of, ()
+
     def make(self, rows: RowsOf) -> Numbers:
         return rows.entries(self.of.of).counts.astype(self.dtype)
 
@@ -285,6 +336,10 @@ class _Counts(Input):
 class _RowNumbers(Input):
     of: Flattened
     dtype: DTypeLike
+
+    @property
+    def reads(self) -> tuple[str | None, tuple[str, ...]]:
+        return self.of.of, ()
 
     def make(self, rows: RowsOf) -> Numbers:
         return rows.entries(self.of.of).row.astype(self.dtype)
