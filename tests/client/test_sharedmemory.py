@@ -393,6 +393,17 @@ def test_the_bits_are_those_of_the_wire(request: InferRequest) -> None:
     transport.close()
 
 
+def test_a_region_is_not_lost_with_a_request_that_cannot_be_sent(
+    fake: FakeMemoryServer, transport: SharedMemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(fake, "submit", lambda request, placement=None: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            transport.submit(echo_request())
+    assert transport._lender.settle(WAIT_S)
+    assert (transport.memory_use.regions, transport.memory_use.byte_size) == (0, 0)
+
+
 def test_an_array_that_is_not_of_its_datatype_is_refused_as_on_the_wire(
     fake: FakeMemoryServer, transport: SharedMemoryTransport
 ) -> None:

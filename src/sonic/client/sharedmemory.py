@@ -210,7 +210,11 @@ class SharedMemoryTransport:
         until_s = None if request.timeout_s is None else self._clock() + request.timeout_s
         promise: Promise[InferResponse] = Promise()
         asked = replace(request, outputs=tuple(known)) if expected and known else request
-        sent, bring = send(asked, loan.placement)
+        try:
+            sent, bring = send(asked, loan.placement)
+        except BaseException:
+            self._lender.give_up(loan.lease)
+            raise
         promise.cancels(sent)
         sent.add_done_callback(partial(self._ended, request, kind, until_s, loan.lease, promise))
         return promise, bring
