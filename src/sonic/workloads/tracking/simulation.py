@@ -1,0 +1,158 @@
+"""Events in the barrel: particles that scatter on their way, hits with noise, and the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonic.workloads.tracking.detector import BARREL
+from sonic.workloads.tracking.helix import COT, QPT, cross, perigee, wrap
+
+if TYPE_CHECKING:
+    from sonic.workloads.tracking.detector import Barrel, Floats
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Beam:
+    """What is simulated.
+
+    Parameters
+    ----------
+    particles : int
+        Of an event.
+    min_pt_gev, max_pt_gev : float
+    pt_power : float
+        Of the spectrum: dN/dpT falls with it.
+    max_eta : float
+    vertex_sigma_mm : float
+        Of the collisions along the beam; across it they are on the axis.
+    displaced : float
+        Fraction of particles from decays.
+    decay_mm : float
+        Mean transverse distance of these, before it is cut at the innermost layer.
+    efficiency : float
+        Of a hit.
+    noise : float
+        Hits of no particle, as a fraction of those of particles, the same number on every layer.
+    scattering : bool
+    """
+
+    particles: int = 100
+    min_pt_gev: float = 0.7
+    max_pt_gev: float = 50.0
+    pt_power: float = 2.5
+    max_eta: float = 1.4
+    vertex_sigma_mm: float = 45.0
+    displaced: float = 0.1
+    decay_mm: float = 3.0
+    efficiency: float = 0.98
+    noise: float = 0.05
+    scattering: bool = True
+
+
+@dataclass(frozen=True)
+class Event:
+    """Hits in any order, and what caused them.
+
+    Parameters
+    ----------
+    layer : int array [hits]
+    phi, z_mm : float array [hits]
+        As measured.
+    particle : int array [hits]
+        -1: noise.
+    tracks : float array [5, particles]
+        True parameters at the perigee, before any scattering.
+    """
+
+    layer: Ints
+    phi: Floats
+    z_mm: Floats
+    particle: Ints
+    tracks: Floats
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+
+def events(number: int, beam: Beam | None = None, *, seed: int, barrel: Barrel = BARREL) -> list[Event]:
+    """Simulate events; the same seed gives the same ones.
+
+    Parameters
+    ----------
+    number : int
+    beam : Beam, optional
+    seed : int
+    barrel : Barrel
+    """
+    return [event(beam or Beam(), np.random.default_rng((seed, i)), barrel) for i in range(number)]
+
+
+def event(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL) -> Event:
+    """Simulate one event."""
+    tracks = particles(beam, beam.particles, random, barrel)
+    hits = pass_through(tracks, beam, random, barrel)
+    particle, layer = np.nonzero(np.isfinite(hits[..., 0]))
+    phi, z_mm = hits[particle, layer].T
+    noise = random.poisson(beam.noise * len(particle))
+    at = random.integers(len(barrel), size=noise)
+    reach = np.minimum(barrel.half_length_mm, np.asarray(barrel.radii_mm) * np.sinh(beam.max_eta))
+    layer = np.concatenate([layer, at])
+    phi = np.concatenate([phi, random.uniform(-np.pi, np.pi, noise)])
+    z_mm = np.concatenate([z_mm, random.uniform(-1, 1, noise) * reach[at]])
+    particle = np.concatenate([particle, np.full(noise, -1)])
+    order = random.permutation(len(layer))
+    return Event(layer[order], phi[order], z_mm[order], particle[order], tracks)
+
+
+def particles(beam: Beam, number: int, random: np.random.Generator, barrel: Barrel = BARREL) -> Floats:
+    """Draw particles; float array [5, number] of their perigees."""
+    low, high = (edge ** (1 - beam.pt_power) for edge in (beam.min_pt_gev, beam.max_pt_gev))
+    pt = (low + random.uniform(size=number) * (high - low)) ** (1 / (1 - beam.pt_power))
+    charge = random.choice([-1.0, 1.0], size=number)
+    psi = random.uniform(-np.pi, np.pi, number)
+    cot = np.sinh(random.uniform(-beam.max_eta, beam.max_eta, number))
+    z_mm = np.full(number, random.normal(0, beam.vertex_sigma_mm))
+    distance = random.exponential(beam.decay_mm, number) * (random.uniform(size=number) < beam.displaced)
+    distance = np.minimum(distance, 0.9 * barrel.radii_mm[0])
+    flight = psi + random.normal(0, 0.3, number)  # of what decayed
+    return perigee(distance, wrap(flight), z_mm + distance * cot, psi, cot, charge / pt, barrel)
+
+
+def pass_through(tracks: Floats, beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL) -> Floats:
+    """Let particles pass through the layers.
+
+    Parameters
+    ----------
+    tracks : float array [5, particles]
+
+    Returns
+    -------
+    float array [particles, layers, 2]
+        phi and z in mm as measured; NaN where there is no hit.
+    """
+    number = tracks.shape[1]
+    hits = np.full((number, len(barrel), 2), np.nan)
+    alive = np.ones(number, bool)
+    for layer, radius_mm in enumerate(barrel.radii_mm):
+        at = cross(tracks, radius_mm, barrel)
+        alive &= at.reached & (np.abs(at.z_mm) < barrel.half_length_mm)
+        seen = alive & (random.uniform(size=number) < beam.efficiency)
+        phi = wrap(at.phi + random.normal(0, barrel.rphi_resolution_mm[layer] / radius_mm, number))
+        z_mm = at.z_mm + random.normal(0, barrel.z_resolution_mm[layer], number)
+        hits[seen, layer, 0], hits[seen, layer, 1] = phi[seen], z_mm[seen]
+        if beam.scattering:
+            cot = tracks[COT]
+            angle = barrel.scattering(layer, cot, tracks[QPT], at.cos_beta)
+            stretch = np.sqrt(1 + cot**2)  # 1 / sin theta
+            kicked = 1 / np.tan(np.arctan2(1, cot) + random.normal(0, 1, number) * angle)
+            psi = at.psi + random.normal(0, 1, number) * angle * stretch
+            qpt = tracks[QPT] / stretch * np.sqrt(1 + kicked**2)
+            radius = np.full(number, radius_mm)
+            tracks = perigee(radius, at.phi, at.z_mm, psi, kicked, qpt, barrel)
+    return hits

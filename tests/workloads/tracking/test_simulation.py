@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+
+from sonic.workloads.tracking.detector import BARREL
+from sonic.workloads.tracking.helix import COT, D0, QPT, cross, wrap
+from sonic.workloads.tracking.simulation import Beam, event, events, particles, pass_through
+
+PLAIN = Beam(particles=200, scattering=False, efficiency=1.0, noise=0.0)
+
+
+def test_a_seed_gives_the_same_events() -> None:
+    one, two, other = events(2, seed=5), events(2, seed=5), events(2, seed=6)
+    for a, b in zip(one, two, strict=True):
+        assert (a.phi == b.phi).all()
+        assert (a.tracks == b.tracks).all()
+    assert not np.array_equal(one[0].tracks, one[1].tracks)
+    assert not np.array_equal(one[0].tracks, other[0].tracks)
+
+
+def test_hits_lie_on_the_true_tracks_within_the_resolution() -> None:
+    made = event(PLAIN, np.random.default_rng(1))
+    assert len(made) == 200 * len(BARREL)
+    for layer, radius_mm in enumerate(BARREL.radii_mm):
+        on = made.layer == layer
+        at = cross(made.tracks[:, made.particle[on]], radius_mm, BARREL)
+        miss_mm = radius_mm * wrap(made.phi[on] - at.phi)
+        assert 0.8 < np.std(miss_mm) / BARREL.rphi_resolution_mm[layer] < 1.2
+        assert 0.8 < np.std(made.z_mm[on] - at.z_mm) / BARREL.z_resolution_mm[layer] < 1.2
+
+
+def test_material_scatters_slow_particles_more() -> None:
+    random = np.random.default_rng(2)
+    widths = []
+    for pt in (0.8, 8.0):
+        beam = Beam(min_pt_gev=pt, max_pt_gev=1.01 * pt, efficiency=1.0)
+        tracks = particles(beam, 500, random)
+        miss = wrap(pass_through(tracks, beam, random)[:, -1, 0] - cross(tracks, 1000.0, BARREL).phi)
+        widths.append(np.nanstd(miss))
+    assert 5 < widths[0] / widths[1] < 15
+
+
+def test_noise_and_inefficiency() -> None:
+    made = event(Beam(particles=400, efficiency=0.9, noise=0.2), np.random.default_rng(3))
+    of_particles = (made.particle >= 0).sum()
+    assert 0.87 < of_particles / (400 * len(BARREL)) < 0.92
+    assert 0.15 < (made.particle < 0).sum() / of_particles < 0.25
+    assert np.abs(made.z_mm).max() < BARREL.half_length_mm
+
+
+def test_particles_are_what_was_asked_for() -> None:
+    beam = Beam(displaced=0.3)
+    tracks = particles(beam, 5000, np.random.default_rng(4))
+    pt = 1 / np.abs(tracks[QPT])
+    assert beam.min_pt_gev < pt.min() < pt.max() < beam.max_pt_gev
+    assert np.abs(np.arcsinh(tracks[COT])).max() <= beam.max_eta
+    assert 0.25 < (np.abs(tracks[D0]) > 1e-9).mean() < 0.35
+    assert 0.45 < (tracks[QPT] > 0).mean() < 0.55
+
+
+def test_no_particles_are_an_empty_event() -> None:
+    made = event(Beam(particles=0), np.random.default_rng(5))
+    assert len(made) == 0
+    assert made.tracks.shape == (5, 0)
