@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import awkward as ak
-from awkward.contents import RecordArray
-
 from sonic.framework.module import Analyzer
+from sonic.framework.packing import packed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,12 +61,7 @@ class Finished:
     events: Sequence[int]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Arrays pickle packed, with no more than the entries that they show; layouts do not. One array an output: what
-        # pickling an array costs is hardly more for one of many columns.
-        columns = [
-            ak.Array(RecordArray(list(output.values()), list(output), length=events))
-            for output, events in zip(self.columns, self.events, strict=True)
-        ]
+        columns = [{name: packed(content) for name, content in output.items()} for output in self.columns]
         return _unpickled, (self.where, self.failure, self.results, columns, self.events)
 
 
@@ -76,10 +69,10 @@ def _unpickled(
     where: EventRange,
     failure: Failure | None,
     results: Mapping[str, Any],
-    columns: Sequence[ak.Array],
+    columns: Sequence[Mapping[str, Any]],
     events: Sequence[int],
 ) -> Finished:
-    outputs = [dict(zip(array.layout.fields, array.layout.contents, strict=True)) for array in columns]
+    outputs = [{name: unpacked(value) for name, value in output.items()} for output in columns]
     return Finished(where, failure, results, outputs, events)
 
 
