@@ -18,6 +18,7 @@ import threading
 # As multiprocessing.shared_memory does, which would also remove the memory in the end.
 from _posixshmem import shm_open  # type: ignore[import-not-found]
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -241,6 +242,7 @@ def _is_owned(status: RegionStatus) -> bool:
     return status.key.removeprefix("/").startswith(PREFIX)
 
 
+@lru_cache(maxsize=1024)  # a peer is asked about with every tensor
 def is_local(peer: str) -> bool:
     """Whether an address, empty for that of a Unix domain socket, is of this host."""
     if not peer:
