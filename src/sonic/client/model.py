@@ -54,6 +54,8 @@ class Client:
     life, it goes elsewhere as the settings say, within the same deadline: by default to each other server once, then
     to the best of them after a pause, twice, and then to the fallback.
 
+    Large tensors go through shared memory to a server on the same host, where it lets them.
+
     Parameters
     ----------
     urls : sequence of str
