@@ -14,7 +14,7 @@ from sonic.workloads import MODELS, zoo
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = [network.name for network in zoo.NETWORKS]
+NAMES = [network.name for network in zoo.NETWORKS if network.shipped]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,11 +58,27 @@ def test_what_cannot_be_built(tmp_path: Path):
         zoo.build("resnet", tmp_path)
     with pytest.raises(ConfigError, match="weights 'good'"):
         zoo.build("deepmet", tmp_path, weights="good")
+    with pytest.raises(ConfigError, match="format 'tensorrt': one of onnx, torchscript"):
+        zoo.build("deepmet", tmp_path, weights="random", format="tensorrt")
+    with pytest.raises(ConfigError, match="width must be positive, got 0"):
+        zoo.build("deepmet", tmp_path, weights="random", width=0)
+    with pytest.raises(ConfigError, match="trained weights ship as onnx, not as torchscript"):
+        zoo.build("deepmet", tmp_path, format="torchscript")
+    with pytest.raises(ConfigError, match="resnet50: no trained weights ship; build with random ones"):
+        zoo.build("resnet50", tmp_path)
+    with pytest.raises(ConfigError, match="deeptau-ensemble: the steps of an ensemble are built as onnx"):
+        zoo.build("deeptau-ensemble", tmp_path, weights="random", width=0.1, format="torchscript")
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match="published width"):
         zoo.build("deepmet", tmp_path, width=0.5)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="could not be written"):
         zoo.build("deepmet", tmp_path / "file")
+
+
+def test_what_cannot_be_trained():
+    with pytest.raises(ConfigError, match="resnet50: there is no training for it; there is for particlenet-ak4"):
+        zoo.defaults("resnet50")
 
 
 @pytest.fixture
@@ -73,7 +89,7 @@ def exported_before(monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path
     from sonic.workloads import export
 
     model = onnx.load(tiny_models["deepmet"] / "1" / "model.onnx")
-    monkeypatch.setattr(export, "to_onnx", lambda _: model)
+    monkeypatch.setattr(export, "to_onnx", lambda *_: model)
 
 
 @pytest.mark.timeout(300)

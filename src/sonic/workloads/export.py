@@ -1,4 +1,4 @@
-"""A trained network as a model's folder: ONNX, configuration, and what is known of it."""
+"""A network as a model's folder: ONNX or TorchScript, configuration, labels, and what is known of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import platform
 import shutil
 import warnings
 from dataclasses import asdict
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +19,13 @@ import onnx
 import onnxruntime
 import torch
 
-from sonic.errors import OutputError
+from sonic.errors import ConfigError, OutputError
 from sonic.protocol.digests import store
 from sonic.version import __version__
-from sonic.workloads import features
-from sonic.workloads.networks.deepmet import DeepMET, DeepMETConfig
-from sonic.workloads.networks.layers import folded
-from sonic.workloads.networks.particlenet import ParticleNet, ParticleNetConfig
+from sonic.workloads.networks.blueprint import labels_file
+from sonic.workloads.networks.catalogue import network as entry
+from sonic.workloads.networks.layers import folded, parameter_count, shake
 from sonic.workloads.simulation.processes import PROCESSES
-from sonic.workloads.truth import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,116 +34,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from sonic.workloads.networks.blueprint import Blueprint, Ensemble
     from sonic.workloads.training.loop import Recipe
 
 OPSET = 18
 MAX_IR_VERSION = 10
+TOLERANCE = 1e-5
+"""By how much an export may deviate from PyTorch, relative to the largest output."""
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "pythia8mc", "fastjet", "awkward")
 
-_PARTICLENET_CONFIG = """\
-# ParticleNet for AK4 jets. Outputs: {classes}.
-name: "particlenet-ak4"
-platform: "onnxruntime_onnx"
-max_batch_size: 500
-input [
-  {{ name: "pf_points" data_type: TYPE_FP32 dims: [ 2, {particles} ] }},
-  {{ name: "pf_features" data_type: TYPE_FP32 dims: [ {pf_features}, {particles} ] }},
-  {{ name: "pf_mask" data_type: TYPE_FP32 dims: [ 1, {particles} ] }},
-  {{ name: "sv_points" data_type: TYPE_FP32 dims: [ 2, {vertices} ] }},
-  {{ name: "sv_features" data_type: TYPE_FP32 dims: [ {sv_features}, {vertices} ] }},
-  {{ name: "sv_mask" data_type: TYPE_FP32 dims: [ 1, {vertices} ] }}
-]
-output [
-  {{ name: "softmax" data_type: TYPE_FP32 dims: [ {outputs} ] }}
-]
-dynamic_batching {{ preferred_batch_size: [ 200 ] }}
-# A jet keeps at least two rows throughout the network, so merging changes no bit of its result.
-parameters {{ key: "merge" value {{ string_value: "always" }} }}
-"""
+FORMATS = {"onnx": ("onnxruntime_onnx", "model.onnx"), "torchscript": ("pytorch_libtorch", "model.pt")}
+"""Platform and file of each format that networks are exported to."""
 
-_DEEPMET_CONFIG = """\
-# DeepMET. Output: missing momentum's x and y components in units of {scale:g} GeV.
-name: "deepmet"
-platform: "onnxruntime_onnx"
-max_batch_size: 32
-input [
-  {{ name: "input" data_type: TYPE_FP32 dims: [ {candidates}, {met_features} ] }},
-  {{ name: "input_cat0" data_type: TYPE_INT32 dims: [ {candidates}, 1 ] }},
-  {{ name: "input_cat1" data_type: TYPE_INT32 dims: [ {candidates}, 1 ] }},
-  {{ name: "input_cat2" data_type: TYPE_INT32 dims: [ {candidates}, 1 ] }}
-]
-output [
-  {{ name: "output" data_type: TYPE_FP32 dims: [ 2 ] }}
-]
-dynamic_batching {{ }}
-"""
+Program = onnx.ModelProto | torch.jit.ScriptModule
 
 
-def random_network(name: str, width: float, seed: int) -> ParticleNet | DeepMET:
-    """Return a network of the zoo with random weights, in evaluation mode."""
+def blueprint(name: str) -> Blueprint:
+    """Return how a network of the zoo is made and served; of an ensemble, its whole."""
+    module = _module(name)
+    if name in module.BLUEPRINTS:
+        found: Blueprint = module.BLUEPRINTS[name]
+        return found
+    whole: Blueprint = module.ENSEMBLES[name](1.0).whole
+    return whole
+
+
+def random_network(name: str, width: float, seed: int) -> nn.Module:
+    """Return a network of the zoo with random weights and statistics, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: ParticleNet | DeepMET
-        if name == "particlenet-ak4":
-            network = ParticleNet(ParticleNetConfig.scaled(width))
-        else:
-            network = DeepMET(DeepMETConfig.scaled(width))
-    network.eval()
-    return network
+        network = blueprint(name).make(width)
+        shake(network)
+    return network.eval()
 
 
-def parameter_count(network: nn.Module) -> int:
-    """Weights, and running means and variances."""
-    statistics = sum(b.numel() for name, b in network.named_buffers() if name.endswith(("_mean", "_var")))
-    return statistics + sum(p.numel() for p in network.parameters())
+def example_inputs(name: str, rows: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Random inputs of the served shapes; rows are the batch, or the hits of an event."""
+    return blueprint(name).example(rows, np.random.default_rng(seed))
 
 
-def config_pbtxt(network: ParticleNet | DeepMET) -> str:
-    """Return the model's configuration."""
-    sizes = {
-        "classes": ", ".join(CLASSES),
-        "particles": features.MAX_PARTICLES,
-        "vertices": features.MAX_VERTICES,
-        "pf_features": len(features.PF_FEATURES),
-        "sv_features": len(features.SV_FEATURES),
-        "outputs": len(CLASSES),
-        "candidates": features.MAX_CANDIDATES,
-        "met_features": len(features.MET_FEATURES),
-        "scale": features.MET_SCALE_GEV,
-    }
-    text = _PARTICLENET_CONFIG if isinstance(network, ParticleNet) else _DEEPMET_CONFIG
-    return text.format(**sizes)
-
-
-def example_inputs(network: ParticleNet | DeepMET, rows: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Random inputs of the served shapes, some of each row padding."""
-    rng = np.random.default_rng(seed)
-    if isinstance(network, DeepMET):
-        there = np.arange(features.MAX_CANDIDATES) < rng.integers(1, features.MAX_CANDIDATES, (rows, 1))
-        values = rng.normal(size=(rows, features.MAX_CANDIDATES, len(features.MET_FEATURES)))
-        values[:, :, features.MET_PT] = np.abs(values[:, :, features.MET_PT]) + 0.01
-        arrays = {"input": (values * there[:, :, None]).astype(np.float32)}
-        for i, size in enumerate(features.MET_VOCABULARIES):
-            arrays[f"input_cat{i}"] = (rng.integers(0, size, there.shape) * there)[:, :, None].astype(np.int32)
-        return arrays
-    arrays = {}
-    for kind, points, count, fewest in (
-        ("pf", features.MAX_PARTICLES, len(features.PF_FEATURES), 1),
-        ("sv", features.MAX_VERTICES, len(features.SV_FEATURES), 0),
-    ):
-        there = np.arange(points) < rng.integers(fewest, points + 1, (rows, 1))
-        for what, channels in (("points", 2), ("features", count)):
-            values = rng.normal(size=(rows, channels, points)) * there[:, None]
-            arrays[f"{kind}_{what}"] = values.astype(np.float32)
-        arrays[f"{kind}_mask"] = there[:, None].astype(np.float32)
-    return arrays
-
-
-def to_onnx(network: ParticleNet | DeepMET) -> onnx.ModelProto:
-    """Return the network for inference as an ONNX model with a free batch dimension, normalisations folded in."""
-    arrays = example_inputs(network, 3)
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    output = "softmax" if isinstance(network, ParticleNet) else "output"
+def to_onnx(plan: Blueprint, network: nn.Module) -> onnx.ModelProto:
+    """Return a network for inference as an ONNX model, its batch or lengths free, its normalisations folded in."""
+    arrays = plan.example(3, np.random.default_rng(0))
+    shapes = _dynamic(plan)
     # The exporter reports its steps on stdout and in warnings about packages that are not used.
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
@@ -157,9 +89,9 @@ def to_onnx(network: ParticleNet | DeepMET) -> onnx.ModelProto:
                 folded(network),
                 tuple(torch.from_numpy(a) for a in arrays.values()),
                 dynamo=True,
-                dynamic_shapes=[{0: batch}] * len(arrays),
+                dynamic_shapes=shapes,
                 input_names=list(arrays),
-                output_names=[output],
+                output_names=[output.name for output in plan.outputs],
                 opset_version=OPSET,
                 verbose=False,
             )
@@ -182,48 +114,151 @@ def to_onnx(network: ParticleNet | DeepMET) -> onnx.ModelProto:
     return exported
 
 
-def deviation(network: ParticleNet | DeepMET, model: onnx.ModelProto, rows: int = 32) -> NDArray[np.float64]:
-    """Largest deviation of ONNX Runtime from PyTorch in each of some random rows, relative to the largest output.
+def to_torchscript(plan: Blueprint, network: nn.Module) -> torch.jit.ScriptModule:
+    """Return a network for inference as TorchScript, its normalisations folded in."""
+    tensors = tuple(torch.from_numpy(a) for a in plan.example(3, np.random.default_rng(0)).values())
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # that TorchScript is to go, and what a trace might hold fast: we compare
+        traced: torch.jit.ScriptModule = torch.jit.trace(folded(network), tensors, check_trace=False)  # type: ignore[no-untyped-call]
+    return traced
+
+
+def deviation(plan: Blueprint, network: nn.Module, program: Program, rows: int = 32) -> NDArray[np.float64]:
+    """Largest deviation of an export from PyTorch in each row of each output, relative to the output's largest.
 
     A few rows can deviate by more than rounding: where two neighbours are equally far to rounding, either may be
     chosen.
     """
-    arrays = example_inputs(network, rows, seed=1)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (ours,) = session.run(None, arrays)
+    arrays = plan.example(rows, np.random.default_rng(1))
+    tensors = [torch.from_numpy(a) for a in arrays.values()]
+    ours: Any
     with torch.no_grad():
-        theirs = network.eval()(*(torch.from_numpy(a) for a in arrays.values())).numpy()
-    found: NDArray[np.float64] = np.abs(ours - theirs).max(axis=1) / np.abs(theirs).max()
-    return found
+        theirs = network.eval()(*tensors)
+        if isinstance(program, torch.jit.ScriptModule):
+            ours = program(*tensors)
+        else:
+            session = onnxruntime.InferenceSession(program.SerializeToString(), providers=["CPUExecutionProvider"])
+            ours = tuple(torch.from_numpy(a) for a in session.run(None, arrays))
+    if isinstance(theirs, torch.Tensor):
+        theirs, ours = (theirs,), ours if isinstance(ours, tuple) else (ours,)
+    found = []
+    for a, b in zip(ours, theirs, strict=True):
+        if a.shape != b.shape:
+            raise OutputError(f"the export gives shape {tuple(a.shape)}, expected {tuple(b.shape)}")
+        largest = b.abs().max().clamp(min=torch.finfo(b.dtype).tiny)
+        found.append(((a - b).abs().reshape(len(a), -1).amax(1).double() / largest).numpy())
+    return np.concatenate(found)
 
 
-def write(network: ParticleNet | DeepMET, target: Path, metrics: Mapping[str, Any], *, replace: bool = False) -> Path:
-    """Write a model's folder: ``1/model.onnx``, ``config.pbtxt`` with its checksum, and ``metrics.json``.
+def write(
+    name: str,
+    network: nn.Module,
+    target: Path,
+    metrics: Mapping[str, Any],
+    *,
+    format: str = "onnx",  # noqa: A002 - as the option is called
+    replace: bool = False,
+    plan: Blueprint | None = None,
+) -> Path:
+    """Write a model's folder: the export, ``config.pbtxt`` with checksums, labels, and ``metrics.json``.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    network : nn.Module
+    target : Path
+        The model's folder.
+    metrics : mapping
+        What is known of the weights.
+    format : {"onnx", "torchscript"}
+    replace : bool
+        Whether a folder that is there already is removed first.
+    plan : Blueprint, optional
+        The zoo's of that name unless given.
 
     Raises
     ------
     OutputError
-        If ONNX Runtime gives something else than PyTorch, or the folder cannot be written.
+        If the export gives something else than PyTorch, or the folder cannot be written.
     """
-    model = to_onnx(network)
-    deviations = deviation(network, model)
-    if not np.median(deviations) < 1e-5:
-        raise OutputError(f"{target}: ONNX Runtime deviates from PyTorch by {np.median(deviations):.1e} (median)")
+    plan = plan or blueprint(name)
+    platform_, filename = FORMATS[format]
+    program: Program = to_onnx(plan, network) if format == "onnx" else to_torchscript(plan, network)
+    deviations = deviation(plan, network, program, rows=4)
+    if not np.median(deviations) < TOLERANCE:
+        raise OutputError(f"{target}: the export deviates from PyTorch by {np.median(deviations):.1e} (median)")
+    known = dict(metrics) | {
+        "parameters": parameter_count(network),
+        f"{format}_against_pytorch_median": float(np.median(deviations)),
+    }
     try:
         if replace and target.exists():
             shutil.rmtree(target)
         (target / "1").mkdir(parents=True)
-        (target / "1" / "model.onnx").write_bytes(model.SerializeToString())
-        (target / "config.pbtxt").write_text(config_pbtxt(network))
-        store(target)
-        known = dict(metrics) | {
-            "parameters": parameter_count(network),
-            "onnx_against_pytorch_median": float(np.median(deviations)),
-        }
-        (target / "metrics.json").write_text(json.dumps(known, indent=2) + "\n")
+        if isinstance(program, torch.jit.ScriptModule):
+            program.save(target / "1" / filename)
+        else:
+            (target / "1" / filename).write_bytes(program.SerializeToString())
+        _describe(plan, target, plan.config_pbtxt(name, platform_), known)
     except OSError as error:
         raise OutputError(f"{target} could not be written: {error}") from error
     return target
+
+
+def write_random(name: str, repository: Path, width: float, seed: int, format: str) -> Path:  # noqa: A002
+    """Write a network with random weights into a repository; of an ensemble its steps, too.
+
+    Raises
+    ------
+    OutputError
+        If the export gives something else than PyTorch, or a folder cannot be written or is there already.
+    """
+    network = random_network(name, width, seed)
+    known = {"network": name, "width": width, "weights": "random, for measuring speed alone", "seed": seed}
+    target = repository / name
+    ensemble: Ensemble | None = None
+    if name in getattr(_module(name), "ENSEMBLES", {}):
+        ensemble = _module(name).ENSEMBLES[name](width)
+    if ensemble is None:
+        return write(name, network, target, known, format=format)
+    if format != "onnx":
+        raise ConfigError(f"{name}: the steps of an ensemble are built as onnx, not as {format}")
+    for step in ensemble.steps:
+        if (repository / step.name).exists():
+            raise OutputError(f"{repository / step.name} is there already")
+    for step in ensemble.steps:
+        write(step.name, step.part(network), repository / step.name, known, plan=step.blueprint)
+    try:
+        (target / "1").mkdir(parents=True)
+        known = known | {"parameters": parameter_count(network)}
+        _describe(ensemble.whole, target, ensemble.config_pbtxt(name), known)
+    except OSError as error:
+        raise OutputError(f"{target} could not be written: {error}") from error
+    return target
+
+
+def _module(name: str) -> Any:
+    return import_module(f"sonic.workloads.networks.{entry(name).module}")
+
+
+def _dynamic(plan: Blueprint) -> list[dict[int, Any]]:
+    dims: dict[str, Any] = {}
+    shapes = []
+    for given in plan.inputs:
+        names = ("batch", *given.dims) if plan.max_batch_size else given.dims
+        varying = {axis: name for axis, name in enumerate(names) if isinstance(name, str)}
+        shapes.append({axis: dims.setdefault(name, torch.export.Dim(name, min=1)) for axis, name in varying.items()})
+    return shapes
+
+
+def _describe(plan: Blueprint, target: Path, config: str, known: Mapping[str, Any]) -> None:
+    for output in plan.outputs:
+        if output.labels:
+            (target / labels_file(output)).write_text("\n".join(output.labels) + "\n")
+    (target / "config.pbtxt").write_text(config)
+    store(target)
+    (target / "metrics.json").write_text(json.dumps(known, indent=2) + "\n")
 
 
 def card(name: str, recipe: Recipe, metrics: Mapping[str, Any]) -> dict[str, Any]:

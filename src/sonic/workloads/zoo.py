@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, OutputError
 from sonic.workloads import MODELS
+from sonic.workloads.networks.catalogue import NETWORKS, Network, network
 
 if TYPE_CHECKING:
     import os
 
     from sonic.workloads.training.loop import Progress, Recipe
 
+__all__ = ["FORMATS", "NETWORKS", "WEIGHTS", "Network", "build", "defaults", "network", "train"]
+
 WEIGHTS = ("trained", "random")
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A network of the zoo.
-
-    Parameters
-    ----------
-    name : str
-        Of the model it is served as.
-    physics : str
-        What it does.
-    parameters : int
-        Weights and normalisation statistics at the published size.
-    """
-
-    name: str
-    physics: str
-    parameters: int
-
-    @property
-    def shipped(self) -> bool:
-        """Whether trained weights come with Sonic."""
-        return (MODELS / self.name / "1" / "model.onnx").is_file()
-
-    def metrics(self) -> dict[str, Any]:
-        """Read what is known of the trained weights that ship; empty if none do."""
-        file = MODELS / self.name / "metrics.json"
-        found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-        return found
-
-
-NETWORKS: tuple[Network, ...] = (
-    Network("particlenet-ak4", "flavour of jets from their particles and secondary vertices", 235_492),
-    Network("deepmet", "missing transverse momentum from all candidates of an event", 5_363),
-)
-
-
-def network(name: str) -> Network:
-    """Return the network of that name.
-
-    Raises
-    ------
-    ConfigError
-        If there is none; lists those there are.
-    """
-    for one in NETWORKS:
-        if one.name == name:
-            return one
-    raise ConfigError(f"no network {name!r}: there are {', '.join(n.name for n in NETWORKS)}")
+FORMATS = ("onnx", "torchscript")
 
 
 def build(
@@ -76,8 +29,9 @@ def build(
     weights: str = "trained",
     width: float = 1.0,
     seed: int = 0,
+    format: str = "onnx",  # noqa: A002 - as the option is called
 ) -> Path:
-    """Put a network into a model repository.
+    """Put a network into a model repository; an ensemble with its steps.
 
     Parameters
     ----------
@@ -90,6 +44,8 @@ def build(
         Scale of the channels, for random weights; 1 is the published size.
     seed : int
         Of the random weights.
+    format : {"onnx", "torchscript"}
+        What random weights are exported to; trained ones ship as ONNX.
 
     Returns
     -------
@@ -106,14 +62,21 @@ def build(
     found = network(name)
     if weights not in WEIGHTS:
         raise ConfigError(f"weights {weights!r}: one of {', '.join(WEIGHTS)}")
+    if format not in FORMATS:
+        raise ConfigError(f"format {format!r}: one of {', '.join(FORMATS)}")
+    if not width > 0:
+        raise ConfigError(f"width must be positive, got {width}")
     target = Path(folder) / name
     if target.exists():
         raise OutputError(f"{target} is there already")
     if weights == "trained":
+        if not found.shipped:
+            how = "train them, or build with random ones" if found.training else "build with random ones"
+            raise ConfigError(f"{name}: no trained weights ship; {how}")
         if width != 1.0:
             raise ConfigError(f"{name}: trained weights have the published width; build random ones, or train")
-        if not found.shipped:
-            raise ConfigError(f"{name}: no trained weights ship; train them, or build with random ones")
+        if format != "onnx":
+            raise ConfigError(f"{name}: trained weights ship as onnx, not as {format}")
         try:
             shutil.copytree(MODELS / name, target)
         except OSError as error:
@@ -123,11 +86,7 @@ def build(
         from sonic.workloads import export
     except ImportError as error:
         raise _needs_extra(error) from None
-    return export.write(
-        export.random_network(name, width, seed),
-        target,
-        {"network": name, "width": width, "weights": "random, for measuring speed alone", "seed": seed},
-    )
+    return export.write_random(name, Path(folder), width, seed, format)
 
 
 def defaults(name: str) -> Recipe:
@@ -136,14 +95,10 @@ def defaults(name: str) -> Recipe:
     Raises
     ------
     ConfigError
-        If there is no such network, or an extra is missing.
+        If there is no such network or no training for it, or an extra is missing.
     """
-    network(name)
-    try:
-        from sonic.workloads.training import deepmet, particlenet
-    except ImportError as error:
-        raise _needs_extra(error) from None
-    return {"particlenet-ak4": particlenet.DEFAULTS, "deepmet": deepmet.DEFAULTS}[name]
+    recipe: Recipe = _trainer(name).DEFAULTS
+    return recipe
 
 
 def train(name: str, folder: str | os.PathLike[str], recipe: Recipe, progress: Progress | None = None) -> Path:
@@ -168,24 +123,20 @@ def train(name: str, folder: str | os.PathLike[str], recipe: Recipe, progress: P
     Raises
     ------
     ConfigError
-        If there is no such network, an extra is missing, or the recipe makes no sense.
+        If there is no such network or no training for it, an extra is missing, or the recipe makes no sense.
     OutputError
         If the folder cannot be written.
     """
-    network(name)
-    try:
-        from sonic.workloads import export
-        from sonic.workloads.training import deepmet, particlenet
-    except ImportError as error:
-        raise _needs_extra(error) from None
-    trainers: dict[str, Any] = {"particlenet-ak4": particlenet.train, "deepmet": deepmet.train}
+    trainer = _trainer(name)
+    from sonic.workloads import export
+
     recipe = recipe.resolved()
     repository = Path(folder)
     work = repository.resolve().with_name(f".{repository.resolve().name}-training") / name
     try:
         work.mkdir(parents=True, exist_ok=True)
-        trained, metrics = trainers[name](recipe, work, progress or (lambda *_: None))
-        target = export.write(trained, work / "model", export.card(name, recipe, metrics), replace=True)
+        trained, metrics = trainer.train(recipe, work, progress or (lambda *_: None))
+        target = export.write(name, trained, work / "model", export.card(name, recipe, metrics), replace=True)
         final = repository / name
         repository.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
@@ -196,6 +147,17 @@ def train(name: str, folder: str | os.PathLike[str], recipe: Recipe, progress: P
     except OSError as error:
         raise OutputError(f"{repository / name} could not be written: {error}") from error
     return final
+
+
+def _trainer(name: str) -> Any:
+    found = network(name)
+    if not found.training:
+        trained = ", ".join(n.name for n in NETWORKS if n.training)
+        raise ConfigError(f"{name}: there is no training for it; there is for {trained}")
+    try:
+        return import_module(f"sonic.workloads.training.{found.training}")
+    except ImportError as error:
+        raise _needs_extra(error) from None
 
 
 def _needs_extra(error: ImportError) -> ConfigError:

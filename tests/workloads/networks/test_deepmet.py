@@ -6,9 +6,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from sonic.workloads.export import example_inputs, parameter_count  # noqa: E402
+from sonic.workloads.export import example_inputs  # noqa: E402
 from sonic.workloads.features import MET_PT, MET_PX  # noqa: E402
 from sonic.workloads.networks.deepmet import DeepMET, DeepMETConfig  # noqa: E402
+from sonic.workloads.networks.layers import parameter_count  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def network() -> DeepMET:
     torch.manual_seed(0)
     network = DeepMET().train()
     torch.nn.init.normal_(network.bias.weight)
-    network(*tensors(example_inputs(network, 3)))
+    network(*tensors(example_inputs("deepmet", 3)))
     return network.eval()
 
 
@@ -34,14 +35,14 @@ def test_the_published_size():
 def test_without_weights_it_is_minus_the_plain_sum():
     network = DeepMET().eval()
     torch.nn.init.zeros_(network.weight.weight)
-    arrays = example_inputs(network, 3)
+    arrays = example_inputs("deepmet", 3)
     plain = -arrays["input"][:, :, MET_PX : MET_PX + 2].sum(axis=1)
     assert np.allclose(network(*tensors(arrays)).numpy(), plain, atol=1e-3)
 
 
 @torch.no_grad()
 def test_what_stands_in_padding_does_not_matter(network: DeepMET):
-    arrays = example_inputs(network, 4)
+    arrays = example_inputs("deepmet", 4)
     expected = network(*tensors(arrays))
     absent = arrays["input"][:, :, MET_PT] == 0
     arrays["input"][absent] = 5.0
@@ -52,5 +53,5 @@ def test_what_stands_in_padding_does_not_matter(network: DeepMET):
 
 @torch.no_grad()
 def test_an_event_without_candidates_has_no_missing_momentum(network: DeepMET):
-    arrays = {name: np.zeros_like(a) for name, a in example_inputs(network, 2).items()}
+    arrays = {name: np.zeros_like(a) for name, a in example_inputs("deepmet", 2).items()}
     assert network(*tensors(arrays)).abs().max() == 0

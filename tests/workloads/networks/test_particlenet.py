@@ -6,8 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from sonic.workloads.export import example_inputs, parameter_count  # noqa: E402
-from sonic.workloads.networks.layers import folded  # noqa: E402
+from sonic.workloads.export import example_inputs  # noqa: E402
+from sonic.workloads.networks.layers import folded, parameter_count  # noqa: E402
 from sonic.workloads.networks.particlenet import ParticleNet, ParticleNetConfig, nearest  # noqa: E402
 
 
@@ -17,7 +17,7 @@ def network() -> ParticleNet:
     torch.manual_seed(0)
     network = ParticleNet().train()
     for seed in range(3):
-        network(*tensors(example_inputs(network, 64, seed)))
+        network(*tensors(example_inputs("particlenet-ak4", 64, seed)))
     return network.eval()
 
 
@@ -33,14 +33,14 @@ def test_the_published_size():
 
 @torch.no_grad()
 def test_outputs_are_probabilities(network: ParticleNet):
-    scores = network(*tensors(example_inputs(network, 20)))
+    scores = network(*tensors(example_inputs("particlenet-ak4", 20)))
     assert scores.shape == (20, 8)
     assert torch.allclose(scores.sum(1), torch.ones(20), atol=1e-5)
 
 
 @torch.no_grad()
 def test_what_stands_in_padding_does_not_matter(network: ParticleNet):
-    arrays = example_inputs(network, 20)
+    arrays = example_inputs("particlenet-ak4", 20)
     expected = network(*tensors(arrays))
     for kind in ("pf", "sv"):
         absent = np.broadcast_to(arrays[f"{kind}_mask"] == 0, arrays[f"{kind}_features"].shape)
@@ -51,7 +51,7 @@ def test_what_stands_in_padding_does_not_matter(network: ParticleNet):
 
 @torch.no_grad()
 def test_more_padding_changes_nothing(network: ParticleNet):
-    arrays = example_inputs(network, 20)
+    arrays = example_inputs("particlenet-ak4", 20)
     expected = network(*tensors(arrays))
     wider = {name: np.pad(a, [(0, 0), (0, 0), (0, 7)]) for name, a in arrays.items()}
     assert torch.allclose(network(*tensors(wider)), expected, atol=1e-5)
@@ -59,7 +59,7 @@ def test_more_padding_changes_nothing(network: ParticleNet):
 
 @torch.no_grad()
 def test_the_order_of_particles_does_not_matter(network: ParticleNet):
-    arrays = example_inputs(network, 20)
+    arrays = example_inputs("particlenet-ak4", 20)
     expected = network(*tensors(arrays))
     order = np.random.default_rng(0).permutation(50)
     shuffled = {name: a[:, :, order] if name.startswith("pf") else a for name, a in arrays.items()}
@@ -68,7 +68,7 @@ def test_the_order_of_particles_does_not_matter(network: ParticleNet):
 
 @torch.no_grad()
 def test_a_jet_of_nonsense_leaves_the_others_alone(network: ParticleNet):
-    arrays = example_inputs(network, 6)
+    arrays = example_inputs("particlenet-ak4", 6)
     expected = network(*tensors(arrays))
     arrays["pf_features"][0] = np.nan
     found = network(*tensors(arrays))
@@ -79,7 +79,7 @@ def test_a_jet_of_nonsense_leaves_the_others_alone(network: ParticleNet):
 @torch.no_grad()
 @pytest.mark.parametrize("particles", [0, 1, 2, 8, 9])
 def test_jets_of_few_particles(network: ParticleNet, particles: int):
-    arrays = example_inputs(network, 2)
+    arrays = example_inputs("particlenet-ak4", 2)
     arrays["pf_mask"][0, 0] = np.arange(50) < particles
     arrays["sv_mask"][0] = 0
     assert network(*tensors(arrays)).isfinite().all()
@@ -87,7 +87,7 @@ def test_jets_of_few_particles(network: ParticleNet, particles: int):
 
 @torch.no_grad()
 def test_folding_keeps_the_scores(network: ParticleNet):
-    inputs = tensors(example_inputs(network, 50))
+    inputs = tensors(example_inputs("particlenet-ak4", 50))
     assert (folded(network)(*inputs) - network(*inputs)).abs().median() < 1e-6
 
 

@@ -28,7 +28,11 @@ def show_networks(*, as_json: bool) -> None:
     from sonic.workloads.zoo import NETWORKS
 
     if as_json:
-        rows = [asdict(network) | {"shipped": network.shipped, "metrics": network.metrics()} for network in NETWORKS]
+        rows = [
+            asdict(network)
+            | {"parameters": network.parameters, "shipped": network.shipped, "metrics": network.metrics()}
+            for network in NETWORKS
+        ]
         typer.echo(json.dumps(rows, indent=2))
         return
     table = Table("network", "physics", "parameters", "trained", box=None, pad_edge=False)
@@ -51,11 +55,12 @@ def build(
     weights: Annotated[str, typer.Option(help="trained or random")] = "trained",
     width: Annotated[float, typer.Option(help="Scale of the channels, for random weights.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
+    format_: Annotated[str, typer.Option("--format", help="onnx or torchscript, for random weights.")] = "onnx",
 ) -> None:
     """Put a network into a model repository, ready to be served."""
     from sonic.workloads import zoo
 
-    typer.echo(zoo.build(name, folder, weights=weights, width=width, seed=seed))
+    typer.echo(zoo.build(name, folder, weights=weights, width=width, seed=seed, format=format_))
 
 
 def train(

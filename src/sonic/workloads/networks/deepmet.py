@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from sonic.workloads.features import MET_PT, MET_PX, MET_VOCABULARIES
+from sonic.workloads.features import MAX_CANDIDATES, MET_FEATURES, MET_PT, MET_PX, MET_SCALE_GEV, MET_VOCABULARIES
+from sonic.workloads.networks.blueprint import Blueprint, Input, Output
 from sonic.workloads.networks.layers import NormedLinear
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 # Thousands of biases add up, so a small one is large: this keeps the optimiser's steps in proportion.
@@ -101,3 +104,29 @@ class DeepMET(nn.Module):
         # A batched product sums each event by itself; a plain sum over the axis rounds differently for one event.
         ones = torch.ones(1, 2, candidates, dtype=dense.dtype, device=dense.device).expand(events, -1, -1)
         return (ones @ dense)[:, 0]
+
+
+def _example(rows: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Events of which some candidates are padding."""
+    there = np.arange(MAX_CANDIDATES) < rng.integers(1, MAX_CANDIDATES, (rows, 1))
+    values = rng.normal(size=(rows, MAX_CANDIDATES, len(MET_FEATURES)))
+    values[:, :, MET_PT] = np.abs(values[:, :, MET_PT]) + 0.01
+    arrays = {"input": (values * there[:, :, None]).astype(np.float32)}
+    for i, size in enumerate(MET_VOCABULARIES):
+        arrays[f"input_cat{i}"] = (rng.integers(0, size, there.shape) * there)[:, :, None].astype(np.int32)
+    return arrays
+
+
+BLUEPRINTS = {
+    "deepmet": Blueprint(
+        about=f"DeepMET. Output: missing momentum's x and y components in units of {MET_SCALE_GEV:g} GeV.",
+        make=lambda width: DeepMET(DeepMETConfig.scaled(width)),
+        example=_example,
+        inputs=(
+            Input("input", (MAX_CANDIDATES, len(MET_FEATURES))),
+            *(Input(f"input_cat{i}", (MAX_CANDIDATES, 1), "int32") for i in range(len(MET_VOCABULARIES))),
+        ),
+        outputs=(Output("output", (2,)),),
+        max_batch_size=32,
+    )
+}

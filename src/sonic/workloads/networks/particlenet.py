@@ -7,7 +7,7 @@ there, so padding costs nothing and cannot leak into a result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -58,17 +58,21 @@ class ParticleNetConfig:
 
     @classmethod
     def scaled(cls, width: float) -> ParticleNetConfig:
-        """Every channel count times `width`, in steps of 4 and at least 4; 1 is the published size."""
+        """Return the sizes for AK4 jets, every channel count times `width`; 1 is the published size."""
+        return cls().times(width)
+
+    def times(self, width: float) -> ParticleNetConfig:
+        """Every channel count times `width`, in steps of 4 and at least 4."""
 
         def of(channels: int) -> int:
             return max(4, 4 * round(channels * width / 4))
 
-        full = cls()
-        return cls(
-            embedding=of(full.embedding),
-            edge_channels=tuple(tuple(of(c) for c in block) for block in full.edge_channels),
-            fusion=of(full.fusion),
-            hidden=of(full.hidden),
+        return replace(
+            self,
+            embedding=of(self.embedding),
+            edge_channels=tuple(tuple(of(c) for c in block) for block in self.edge_channels),
+            fusion=of(self.fusion),
+            hidden=of(self.hidden),
         )
 
 

@@ -1,0 +1,102 @@
+"""The networks that there are; needs no PyTorch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sonic.errors import ConfigError
+from sonic.workloads import MODELS
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of the zoo.
+
+    Parameters
+    ----------
+    name : str
+        Of the model it is served as.
+    physics : str
+        What it does.
+    module : str
+        Of :mod:`sonic.workloads.networks`, which builds it.
+    weights : int
+        At the published size: all that are trained but those of batch normalisations.
+    normalisation : int
+        Scales, shifts, means and variances of batch normalisations.
+    training : str
+        Module of :mod:`sonic.workloads.training` that trains it; empty if there is none.
+    """
+
+    name: str
+    physics: str
+    module: str
+    weights: int
+    normalisation: int = 0
+    training: str = ""
+
+    @property
+    def parameters(self) -> int:
+        """Weights and normalisation statistics at the published size."""
+        return self.weights + self.normalisation
+
+    @property
+    def shipped(self) -> bool:
+        """Whether trained weights come with Sonic."""
+        return (MODELS / self.name / "1" / "model.onnx").is_file()
+
+    def metrics(self) -> dict[str, Any]:
+        """Read what is known of the trained weights that ship; empty if none do."""
+        file = MODELS / self.name / "metrics.json"
+        found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+        return found
+
+
+NETWORKS: tuple[Network, ...] = (
+    Network(
+        "particlenet-ak4",
+        "flavour of jets from their particles and secondary vertices",
+        "taggers",
+        229_480,
+        6_012,
+        training="particlenet",
+    ),
+    Network(
+        "deepmet",
+        "missing transverse momentum from all candidates of an event",
+        "deepmet",
+        4_915,
+        448,
+        training="deepmet",
+    ),
+    Network("facile-v2", "energy of hadron-calorimeter channels", "facile", 36_041, 188),
+    Network("facile-v5", "energy of hadron-calorimeter channels, small", "facile", 4_787, 184),
+    Network("facile-fpga", "energy of hadron-calorimeter channels, for FPGAs", "facile", 981, 120),
+    Network("deepcalo", "energy of electrons from calorimeter images", "deepcalo", 1_833_745, 3_920),
+    Network("deepcalo-tiny", "energy of electrons from calorimeter images, small", "deepcalo", 6_857, 304),
+    Network("resnet50", "top quarks in images of jets", "resnet50", 25_555_138, 106_240),
+    Network("emtrackmichel", "tracks, showers and Michel electrons in liquid argon", "emtrackmichel", 11_900_420),
+    Network("particlenet-ak8", "flavour of boosted jets", "taggers", 577_940, 9_104),
+    Network("deeptau", "taus among electrons, muons and jets", "deeptau", 1_140_431, 19_896),
+    Network("deeptau-ensemble", "the same in four steps", "deeptau", 1_140_431, 19_896),
+    Network("trackgnn", "edges between hits of one particle in a tracker", "trackgnn", 44_803),
+    Network("trackgnn-large", "edges between hits of one particle in a tracker, large", "trackgnn", 516_993),
+    Network("gravnet-oc", "showers from hits of a high-granularity calorimeter", "gravnet", 420_204, 7_188),
+    Network("jet-mlp", "classes of Level-1 jets", "jetmlp", 4_389),
+)
+
+
+def network(name: str) -> Network:
+    """Return the network of that name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; lists those there are.
+    """
+    for one in NETWORKS:
+        if one.name == name:
+            return one
+    raise ConfigError(f"no network {name!r}: there are {', '.join(n.name for n in NETWORKS)}")
