@@ -128,16 +128,12 @@ class TestOverGrpc(ThroughMemory, RemoteTransportConformance):
         return lambda target: sharing(GrpcTransport(target))
 
 
-class TestOverHttp(ThroughMemory, RemoteTransportConformance):
+class TestOverHttp(ThroughMemory):
     @pytest.fixture
     def transport(self, server: Server) -> Iterator[Transport]:
         transport = warm(sharing(HttpTransport(server.http_url.removeprefix("http://"))))
         yield transport
         transport.close()
-
-    @pytest.fixture
-    def connect(self) -> Callable[[str], Transport]:
-        return lambda target: sharing(HttpTransport(target))
 
 
 def echo(request: InferRequest) -> dict[str, np.ndarray]:
