@@ -8,6 +8,7 @@
 :class:`Client`         several servers and a fallback, shared by many models
 :class:`Fallback`       models for when no server can take a request: here, in a child process or a container
 :mod:`sonic.framework`  sources, modules, offloads and sinks to build a workflow from
+:mod:`sonic.coffea`     models in coffea's processors
 :mod:`sonic.errors`     every error raised on purpose
 ======================  =====================================================================
 """

@@ -147,8 +147,10 @@ def test_other_servers_and_the_fallback_take_over(address: str, models: Path) ->
     assert ak.num(spread(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
     careful = pickle.loads(pickle.dumps(Echo(nowhere, PLAIN, fallback=models)))
     assert ak.num(careful(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
+    described = Echo(nowhere, PLAIN, fallback=sonic.Fallback(models))
+    assert ak.num(described(["m"], jets())["m"]).to_list() == [2, 0, 7, 1]
     with pytest.raises(Unavailable):
-        Echo(nowhere, PLAIN, timeout_s=0.3)(["m"], jets())
+        Echo(nowhere, PLAIN, timeout_s=0.3, fallback=False)(["m"], jets())
 
 
 def test_a_server_that_goes_in_mid_run_is_left_for_another(models: Path, address: str) -> None:

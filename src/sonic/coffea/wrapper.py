@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import awkward as ak
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
+    from sonic.client.fallback import Fallback
     from sonic.client.model import Model
     from sonic.coffea.requests import Pending
     from sonic.specs import ModelSpec
@@ -45,8 +46,9 @@ class TritonWrapper:
         Most rows of a request; otherwise as many as the model takes, in requests of 1 MiB at most.
     servers : sequence of str
         URLs of more servers that have the model.
-    fallback : path-like, optional
-        A folder of models, served in the process from the first time that no server can take a request.
+    fallback : path-like, Fallback or False, optional
+        As for :class:`sonic.Client`: a folder of models, served in the process from the first time that no server can
+        take a request.
     timeout_s : float, optional
         Time that a request may take in all, in seconds.
     settings : ClientSettings or path-like, optional
@@ -65,7 +67,7 @@ class TritonWrapper:
         batch_size: int = -1,
         *,
         servers: Sequence[str] = (),
-        fallback: str | os.PathLike[str] | None = None,
+        fallback: Fallback | str | os.PathLike[str] | Literal[False] | None = None,
         timeout_s: float | None = None,
         settings: ClientSettings | str | os.PathLike[str] | None = None,
     ) -> None:
@@ -73,9 +75,9 @@ class TritonWrapper:
         self.protocol, self.address, self.model, self.version = place.scheme, place.where, place.model, place.version
         self._batch_size = batch_size
         urls = (place.server, *(parse_server(url).server for url in servers))
-        folder = None if fallback is None else os.fspath(fallback)
+        spare = os.fspath(fallback) if isinstance(fallback, os.PathLike) else fallback
         read = settings if isinstance(settings, ClientSettings) else load(settings)
-        self._client_arguments = (urls, folder, timeout_s, read, None)
+        self._client_arguments = (urls, spare, timeout_s, read, None)
 
     # ---- what a subclass says -----------------------------------------------------------------------------------
 
