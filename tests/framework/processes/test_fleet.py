@@ -38,6 +38,8 @@ FLOW = """
         produces = ("y",)
 
         def begin_job(self, job):
+            if "DOOMED" in os.environ:
+                os.kill(os.getpid(), signal.SIGKILL)
             self._note(begun=[job.process, job.processes, job.events], pid=os.getpid())
 
         def begin_file(self, file):
@@ -218,7 +220,9 @@ def test_a_failing_module_is_named_with_its_events(events_file, tmp_path, flow, 
 
 def test_a_process_that_dies_ends_the_job(events_file, tmp_path, flow, fates):
     fates({22: ("kill", False)})
-    complaint = r"process \d of 2 was killed by SIGKILL, .*, while it worked on events.root entries \d+:\d+"
+    complaint = (
+        r"process \d of 2 was killed by SIGKILL \(out of memory\?\) while it worked on events.root entries \d+:\d+"
+    )
     with pytest.raises(ProcessLost, match=complaint) as caught:
         run(load(flow), [events_file(40)], tmp_path / "o.root", processes=2, chunk_size=2)
     ranges = re.findall(r"(\d+):(\d+)", str(caught.value))
@@ -249,9 +253,17 @@ def test_a_chunk_that_kills_every_process_is_left_out(events_file, tmp_path, flo
     report = run(load(flow), [events_file(24)], tmp_path / "o.root", processes=2, chunk_size=2, on_error="skip")
     (failure,) = report.skipped
     assert (failure.module, failure.chunk, failure.start, failure.stop) == ("(process)", 4, 8, 10)
-    assert "killed by SIGKILL" in failure.error
+    assert failure.error == "the process was killed by SIGKILL (out of memory?)"
     with uproot.open(tmp_path / "o.root") as file:
         assert file["Events"]["x"].array().to_list() == [x for x in range(24) if x not in (8, 9)]
+
+
+def test_processes_that_die_before_they_finish_anything(events_file, tmp_path, flow, monkeypatch):
+    monkeypatch.setenv("DOOMED", "")
+    monkeypatch.setattr("sonic.framework.processes.fleet._BARREN", 2)
+    complaint = r"process \d of 2 was killed by SIGKILL .*, as did 3 before it, and none had finished a chunk"
+    with pytest.raises(ProcessLost, match=complaint):
+        run(load(flow), [events_file(400)], tmp_path / "o.root", processes=2, chunk_size=2, on_error="retry:9,skip")
 
 
 def test_a_restart_goes_on_with_any_number_of_processes(events_file, tmp_path, flow, fates, notes, monkeypatch):
@@ -262,7 +274,7 @@ def test_a_restart_goes_on_with_any_number_of_processes(events_file, tmp_path, f
         run(load(flow), [source], outputs(tmp_path, "two"), processes=2, chunk_size=2, restart=True)
     monkeypatch.delenv("FATES")
     (tmp_path / "notes").unlink()
-    report = run(load(flow), [source], outputs(tmp_path, "two"), processes=2, chunk_size=2, restart=True)
+    report = run(load(flow), [source], outputs(tmp_path, "two"), processes=1, chunk_size=2, restart=True)
     assert report.events_before > 0
     assert sum(map(len, notes("x"))) == 40 - report.events_before
     assert same(tmp_path, "one", "two")

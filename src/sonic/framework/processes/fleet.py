@@ -37,6 +37,9 @@ _SIGNALS_S = 1.0
 _END_S = 15.0
 """How long a child may take to end when the job is given up, before it is killed."""
 
+_BARREN = 5
+"""So many times the processes may die one after another without a chunk in between."""
+
 _NAMED = 4
 """Ranges of events that a message names."""
 
@@ -84,6 +87,7 @@ class Fleet:
         self._children: list[_Child] = []
         self._said: SimpleQueue[tuple[_Child, Packed | None]] = SimpleQueue()
         self._ledger = Ledger([module.name for module in task.workflow.modules], 1, _MAX_RECORDS)
+        self._barren = 0  # deaths since a chunk was finished
         self._cpu_began_ns = 0
         self.began_ns = 0
         """When the first child began, by :func:`time.perf_counter_ns`."""
@@ -202,6 +206,7 @@ class Fleet:
         elif packed.tag == CONTROL:
             self._answer(child, packed.open())
         else:
+            self._barren = 0
             self._leases.put(id(child), packed.tag, packed)
             self._write_on()
         for other in self._children:
@@ -258,6 +263,9 @@ class Fleet:
             had[_NAMED:] = [f"{len(had) - _NAMED} other ranges"] if len(had) > _NAMED else []
             raise ProcessLost(f"{name} {how} while it worked on {', '.join(had) or 'nothing'}")
         self.lost += 1
+        self._barren += 1
+        if self._barren >= _BARREN * self._processes:
+            raise ProcessLost(f"{name} {how}, as did {self._barren - 1} before it, and none had finished a chunk")
         for where in (where for span in loss.given_up for where in self._source.ranges(span)):
             failure = Failure(_PROCESS, f"the process {how}", where.index, where.file, where.start, where.stop)
             self._leases.put(id(child), where.index, Finished(where, failure, {}, (), ()))
@@ -319,5 +327,5 @@ def _how(code: int | None) -> str:
     if code is None or code >= 0:
         return f"ended with status {code}"
     if -code == signal.SIGKILL:
-        return "was killed by SIGKILL, as happens when memory runs out,"
+        return "was killed by SIGKILL (out of memory?)"
     return f"was killed by {signal.Signals(-code).name}"
