@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -69,8 +69,8 @@ class Job:
         return float(self.report["events_per_s"])
 
 
-def run_job(*arguments: object) -> Job:
-    """Run `sonic run miniaod` with these arguments in a process of its own.
+def run_job(*arguments: object, environment: Mapping[str, str] | None = None) -> Job:
+    """Run `sonic run miniaod` with these arguments, and more environment, in a process of its own.
 
     Raises
     ------
@@ -83,7 +83,12 @@ def run_job(*arguments: object) -> Job:
         command = [sys.executable, "-m", "sonic", "run", "miniaod", "--input", sample(), "--report", report]
         command += ["--output", Path(folder) / "out.root", *arguments]
         with log.open("wb") as sink:
-            process = subprocess.Popen([str(word) for word in command], stdout=sink, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+            )
             # wait4 gives the memory of this one child, where getrusage would give the largest of all so far.
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,11 +1,14 @@
-"""Events/s of `miniaod` with 60 ms of round trip between job and server, over events/s with none.
+"""Events/s of `miniaod` with 10, 60 and 150 ms of round trip between job and server, over events/s with none.
 
-Both go through the same relay, which holds bytes back but does not limit their rate. Asynchronous offloads need enough
-streams to have work while answers travel; the synchronous mode stands beside them to show what waiting costs.
+All go through the same relay, which holds bytes back but does not limit their rate, and nothing through shared memory.
+Asynchronous offloads need enough streams to have work while answers travel: how many, is tried out. The synchronous
+mode stands beside them to show what waiting costs.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from statistics import median
 from typing import TYPE_CHECKING
 
 from common import ROOT, Figure, run_job
@@ -17,31 +20,43 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-ROUND_TRIP_S = 0.060
-STREAMS = (2, 4, 8, 16)
+STREAMS = {0.0: (8,), 0.010: (2, 4, 8), 0.060: (4, 8, 16), 0.150: (8, 16, 32)}
+GOAL = 0.95
+SYNC_AT_S = 0.060
 JOB = ("--repeat", 20, "--chunk-size", 1, "--threads", 1, "--no-fallback")
+WIRE = {"SONIC_CLIENT_SHARED_MEMORY": "never"}
+"""The server is far away only as far as the relay goes."""
 
 
 def measure(repeats: int, console: Console) -> Iterator[Figure]:
-    """Yield the ratio for each number of streams, and for the synchronous mode."""
-    cases = [(f"async, {streams} streams", "async", streams) for streams in STREAMS] + [("sync, 1 stream", "sync", 1)]
-    ratios: dict[str, list[float]] = {name: [] for name, _, _ in cases}
-    with ServeProcess([ROOT / "src" / "sonic" / "workloads" / "models"]) as server:
+    """Yield the ratio for each round trip and number of streams, and for the synchronous mode."""
+    cases = [("async", streams, rtt_s) for rtt_s, several in STREAMS.items() for streams in several]
+    cases += [("sync", 1, 0.0), ("sync", 1, SYNC_AT_S)]
+    rates: dict[tuple[str, int, float], list[float]] = {case: [] for case in cases}
+    with ExitStack() as stack:
+        server = stack.enter_context(ServeProcess([ROOT / "src" / "sonic" / "workloads" / "models"]))
         host, port = server.grpc_url.removeprefix("grpc://").split(":")
-        with (
-            DelayProxy(host, int(port), round_trip_s=0.0) as near,
-            DelayProxy(host, int(port), round_trip_s=ROUND_TRIP_S) as far,
-        ):
-            for _ in range(repeats):
-                for name, mode, streams in cases:
-                    both = [
-                        run_job(
-                            "--server", f"grpc://{proxy.address}", "--offload", mode, "--streams", streams, *JOB
-                        ).events_per_s
-                        for proxy in (near, far)
-                    ]
-                    console.print(f"{name}: {both[0]:.1f} events/s with none, {both[1]:.1f} with 60 ms")
-                    ratios[name].append(both[1] / both[0])
-    for name, mode, streams in cases:
-        enough = mode == "async" and streams == STREAMS[-1]
-        yield Figure.of(f"60 ms / none, {name}", ratios[name], goal=0.95 if enough else None)
+        lines = {rtt_s: stack.enter_context(DelayProxy(host, int(port), round_trip_s=rtt_s)) for rtt_s in STREAMS}
+        for number in range(repeats):
+            # There and back, so that what changes on the machine in the meantime falls on none alone.
+            for mode, streams, rtt_s in cases if number % 2 else cases[::-1]:
+                url = f"grpc://{lines[rtt_s].address}"
+                job = run_job("--server", url, "--offload", mode, "--streams", streams, *JOB, environment=WIRE)
+                rates[mode, streams, rtt_s].append(job.events_per_s)
+                console.print(f"{mode}, {rtt_s * 1e3:.0f} ms, {streams} streams: {job.events_per_s:.1f} events/s")
+
+    near = rates["async", STREAMS[0.0][0], 0.0]
+    for rtt_s, several in STREAMS.items():
+        if not rtt_s:
+            continue
+        ratios = {
+            streams: [far / there for far, there in zip(rates["async", streams, rtt_s], near, strict=True)]
+            for streams in several
+        }
+        needed = next((streams for streams in several if median(ratios[streams]) >= GOAL), None)
+        console.print(f"{rtt_s * 1e3:.0f} ms: {needed or f'more than {several[-1]}'} streams for {GOAL:g} of none")
+        for streams in several:
+            goal = GOAL if streams == (needed or several[-1]) else None
+            yield Figure.of(f"{rtt_s * 1e3:.0f} ms / none, async, {streams} streams", ratios[streams], goal=goal)
+    both = zip(rates["sync", 1, SYNC_AT_S], rates["sync", 1, 0.0], strict=True)
+    yield Figure.of(f"{SYNC_AT_S * 1e3:.0f} ms / none, sync, 1 stream", [far / there for far, there in both])
