@@ -24,6 +24,8 @@ from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import COT, QPT, cross, jacobian, kicks, perigee, wrap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sonic.workloads.tracking.detector import Barrel, Floats
     from sonic.workloads.tracking.helix import Crossing
 
@@ -77,7 +79,17 @@ def fit(hits: Floats, barrel: Barrel = BARREL) -> Fitted:
     if hits.ndim != 3 or hits.shape[1:] != (len(barrel), 2):
         raise InvalidRequest(f"expected hits of shape [tracks, {len(barrel)}, 2], given {list(hits.shape)}")
     parts = [_fit(hits[start : start + _AT_ONCE], barrel) for start in range(0, max(len(hits), 1), _AT_ONCE)]
-    return parts[0] if len(parts) == 1 else Fitted(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else together(parts)
+
+
+def chosen(fitted: Fitted, which: Bools) -> Fitted:
+    """Return some of the tracks."""
+    return Fitted._make(each[which] for each in fitted)
+
+
+def together(parts: Sequence[Fitted]) -> Fitted:
+    """Return the tracks of all parts."""
+    return Fitted._make(np.concatenate(each) for each in zip(*parts, strict=True))
 
 
 def _fit(hits: Floats, barrel: Barrel) -> Fitted:
