@@ -4,8 +4,8 @@ Ten modules that do nothing, an event at a time, one thread: processor time for 
 source, the graph, the report and the threads need. Processor time, since a neighbour makes of elapsed time anything.
 Then `miniaod`, 1000 events in one chunk: the part of the elapsed time that is in no module, model or source.
 Then two processes of one thread each against one process of two threads: for a module of plain Python, where threads
-only take turns, and for `miniaod`, most of which is numpy's and ONNX Runtime's. The cores that each kept busy stand
-beside it: on a machine with other work they are fewer than two.
+only take turns, and for `miniaod`, most of which is numpy's and ONNX Runtime's. Events per second of processor time say
+what sharing costs, whatever else the machine does; the elapsed gain needs two cores that are free.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
         plain = folder / "plain.py"
         plain.write_text(PLAIN)
         cases = (
-            ("plain Python", str(plain), {"entries": (0, PLAIN_EVENTS), "chunk_size": 20}, numbers, 1.5),
-            ("miniaod, direct", "miniaod", {"mode": "direct", "chunk_size": 20}, events, None),
+            ("plain Python", str(plain), {"entries": (0, PLAIN_EVENTS), "chunk_size": 20}, numbers),
+            ("miniaod, direct", "miniaod", {"mode": "direct", "chunk_size": 20}, events),
         )
-        for title, flow_name, options, source, goal in cases:
-            gains = []
+        for title, flow_name, options, source in cases:
+            gains, costs = [], []
             for repeat in range(repeats):
                 runs = {
                     processes: _run(flow_name, source, folder / f"{processes}.root", processes, options)
@@ -91,7 +91,9 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
                 for processes, run in sorted(runs.items()):
                     console.print(f"{title}, {processes}: {run.rate}, {run.cpu_s / run.wall_s:.2f} cores busy")
                 gains.append(runs[2].events_per_s / runs[1].events_per_s)
-            yield Figure.of(f"{title}: events/s, two processes / two threads", gains, goal=goal)
+                costs.append(runs[2].events / runs[2].cpu_s / (runs[1].events / runs[1].cpu_s))
+            yield Figure.of(f"{title}: events/s, two processes / two threads", gains)
+            yield Figure.of(f"{title}: events per s of CPU, likewise", costs, goal=0.75)
 
 
 def _run(flow: str, source: Path, output: Path, processes: int, options: dict[str, object]) -> Report:

@@ -132,6 +132,14 @@ def test_fallbacks_that_make_no_sense(folder, words, text):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_several_processes(folder):
+    done = sonic("mine.py", "-i", "a.root", "b.root", "-o", "o.root", "-p", "2", "-t", "2", "--chunk-size", "2")
+    assert done.exit_code == 0, done.output
+    assert x_of("o.root") == [0, 1, 2, 3, 4, 5] * 2
+    assert "with 2 processes, 2 threads and 4 streams" in " ".join(done.stdout.split())
+    assert "events that pass  4" in done.stdout
+
+
 def test_all_options(folder):
     done = sonic(
         *("mine.py", "-i", "a.root", "b.root", "-o", "o.root", "--keep", "x", "unus*", "--filter-output", "pass"),

@@ -76,4 +76,5 @@ def test_json_has_the_figures_and_not_the_objects():
 def test_the_headline():
     assert a_report().headline == "2 threads, 4 streams, 40 events/s, 90 % of 1 s external time hidden"
     assert a_report(external_s=0.0, events_per_s=1234.5).headline == "2 threads, 4 streams, 1234 events/s"
+    assert a_report(external_s=0.0, processes=3).headline == "3 processes, 2 threads, 4 streams, 40 events/s"
     assert a_report(external_s=0.0).hidden_fraction is None
