@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sonic.client.model import Client
-from sonic.coffea.requests import REQUEST_BYTES, WINDOW, rows_a_request, send
+from sonic.coffea.requests import REQUEST_BYTES, WINDOW, call, rows_a_request, send
 from sonic.errors import ModelFailed
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.transports import FakeTransport
@@ -65,6 +65,8 @@ def test_rows_are_parted_evenly_and_none_is_made_up(
     outputs = send(model, rows(count), batch_rows).result()
     np.testing.assert_array_equal(outputs["y"], 2 * rows(count)["x"])
     assert [len(request.inputs["x"]) for request in transport.requests] == expected
+    np.testing.assert_array_equal(call(model, rows(count), batch_rows)["y"], outputs["y"])
+    assert [len(request.inputs["x"]) for request in transport.requests] == expected + expected
 
 
 def test_a_large_call_is_parted_by_bytes() -> None:

@@ -83,12 +83,9 @@ def send(model: Model, arrays: Arrays, batch_rows: int) -> Pending[Arrays]:
     batch_rows : int
         Most rows of a request, if above 0; never more than the model takes.
     """
-    rows = rows_of(arrays)
-    most = rows_a_request(model.spec, arrays, batch_rows)
-    if rows is None or not most or rows <= most:
+    edges = parted(model.spec, arrays, batch_rows)
+    if len(edges) == 2:
         return Pending([model.submit(**arrays)], lambda results: results[0])
-    parts = -(-rows // most)
-    edges = [rows * i // parts for i in range(parts + 1)]
     futures: list[Future[Arrays]] = []
     for start, stop in pairwise(edges):
         if len(futures) >= WINDOW:
@@ -109,6 +106,21 @@ def send(model: Model, arrays: Arrays, batch_rows: int) -> Pending[Arrays]:
         return join(results)
 
     return Pending(futures, joined)
+
+
+def call(model: Model, arrays: Arrays, batch_rows: int) -> Arrays:
+    """Call a model and wait; as :func:`send` otherwise. A single request then needs no other thread for its answer."""
+    if len(parted(model.spec, arrays, batch_rows)) == 2:
+        return model(**arrays)
+    return send(model, arrays, batch_rows).result()
+
+
+def parted(spec: ModelSpec, arrays: Arrays, batch_rows: int) -> list[int]:
+    """Return where the rows of each request begin, and where those of the last one end."""
+    rows = rows_of(arrays) or 0
+    most = rows_a_request(spec, arrays, batch_rows) or max(rows, 1)
+    parts = max(1, -(-rows // most))
+    return [rows * i // parts for i in range(parts + 1)]
 
 
 def rows_of(arrays: Arrays) -> int | None:

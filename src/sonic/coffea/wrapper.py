@@ -13,7 +13,7 @@ from sonic.client.model import Client
 from sonic.client.settings import ClientSettings, load
 from sonic.client.url import parse_server
 from sonic.coffea.address import address_of
-from sonic.coffea.requests import send
+from sonic.coffea.requests import call, send
 from sonic.errors import InvalidRequest, one_line
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ class TritonWrapper:
         -------
         dict of str to ndarray
         """
-        return self._send(output_list, input_dict).result()
+        outputs = call(self._served(output_list), _arrays(input_dict), self._batch_size)
+        return {name: outputs[name] for name in output_list}
 
     def call_numpy(self, *args: Any, **kwargs: Any) -> Any:
         """Check and call, with awkward arrays that are rectangular as well."""
@@ -165,10 +166,8 @@ class TritonWrapper:
         return self.numpy_call(*args, **kwargs)
 
     def _send(self, output_list: Sequence[str], input_dict: Mapping[str, Any]) -> Pending[Arrays]:
-        arrays = {name: np.asanyarray(array) for name, array in _numpy(input_dict).items()}
-        return send(self._served(output_list), arrays, self._batch_size).then(
-            lambda outputs: {name: outputs[name] for name in output_list}
-        )
+        sent = send(self._served(output_list), _arrays(input_dict), self._batch_size)
+        return sent.then(lambda outputs: {name: outputs[name] for name in output_list})
 
     # ---- what is known of the model -----------------------------------------------------------------------------
 
@@ -223,6 +222,10 @@ class TritonWrapper:
                 raise InvalidRequest("expected arrays of awkward or of dask-awkward, given both in one call")
             return lazy
         return ak if eager else None
+
+
+def _arrays(input_dict: Mapping[str, Any]) -> Arrays:
+    return {name: np.asanyarray(array) for name, array in _numpy(dict(input_dict)).items()}
 
 
 def _numpy(given: Any, name: object = None) -> Any:

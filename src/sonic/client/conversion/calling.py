@@ -22,6 +22,9 @@ class Called(Protocol):
     def submit(self, /, **arrays: np.ndarray[Any, Any]) -> Future[dict[str, np.ndarray[Any, Any]]]:
         """Call it and return at once."""
 
+    def __call__(self, /, **arrays: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Call it and wait."""
+
 
 class AwkwardModel:
     """A model that takes awkward arrays and gives them back, by a declared conversion. Can be pickled if both can.
@@ -67,8 +70,5 @@ class AwkwardModel:
         InferenceError
             As the call ended.
         """
-        future = self.submit(array)
-        try:
-            return future.result()
-        finally:
-            future.cancel()  # if the wait was interrupted
+        laid = self.conversion.lay(array)
+        return laid.give_back(self.model(**laid.inputs))
