@@ -51,8 +51,8 @@ def test_onnx_gives_what_pytorch_gives(folder: Path):
     plan = export.blueprint(folder.name)
     deviations = export.deviation(plan, network, onnx.load(folder / "1" / "model.onnx"), rows=30)
     assert np.median(deviations) < 1e-6
-    # The rest have neighbours equally far to rounding, of which either may be chosen.
-    assert np.mean(deviations < 1e-5) >= 0.75
+    # One of these might have neighbours equally far to rounding, of which either may be chosen.
+    assert np.sort(deviations)[-2] < 1e-5
     assert deviations.max() < 0.05
 
 

@@ -91,6 +91,14 @@ def test_folding_keeps_the_scores(network: ParticleNet):
     assert (folded(network)(*inputs) - network(*inputs)).abs().median() < 1e-6
 
 
+def test_no_point_is_its_own_neighbour_where_neighbours_are_few():
+    mask = torch.arange(12).unsqueeze(0) < 3
+    found = nearest(torch.zeros(1, 12, 2), mask, 8)[0]
+    for i in range(3):
+        assert i not in found[i]
+        assert mask[0][found[i]].sum() == 2
+
+
 def test_neighbours_are_the_nearest_that_exist():
     rng = np.random.default_rng(0)
     points, mask = rng.normal(size=(3, 12, 2)).astype(np.float32), rng.random((3, 12)) < 0.8

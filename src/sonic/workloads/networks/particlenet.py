@@ -112,13 +112,14 @@ def nearest(points: Tensor, mask: Tensor, k: int) -> Tensor:
     points : Tensor
         Coordinates [N, T, D].
     mask : Tensor of bool
-        Which of them exist [N, T]. Where fewer than k neighbours exist, the rest of the slots are arbitrary.
+        Which of them exist [N, T]. Where fewer than k neighbours exist, the rest are slots of absent points.
     """
     square = (points * points).sum(-1)
     distance = square.unsqueeze(2) + square.unsqueeze(1) - 2 * points @ points.transpose(1, 2)
     number = torch.arange(points.shape[1], device=points.device)
     itself = number.unsqueeze(1) == number
-    distance = torch.where(mask.unsqueeze(1) & ~itself, distance, _NEVER)
+    # Itself last of all: it exists, and would count where neighbours are few.
+    distance = torch.where(itself, 2 * _NEVER, torch.where(mask.unsqueeze(1), distance, _NEVER))
     return torch.topk(distance, k, dim=-1, largest=False).indices
 
 
