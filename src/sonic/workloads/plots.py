@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-_COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#718096")
+COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#718096")
 
 
 def compare_features(
@@ -39,10 +39,10 @@ def compare_features(
     """
     flat = {name: values.transpose(0, 2, 1)[masks[name][:, 0] > 0] for name, values in samples.items()}
     columns = 4
-    figure = _figure(columns, -(-len(names) // columns))
+    figure = panels(columns, -(-len(names) // columns))
     for i, (axes, name) in enumerate(zip(figure.axes, names, strict=False)):
         bins = _bins(np.concatenate([values[:, i] for values in flat.values()]))
-        for colour, (sample, values) in zip(_COLOURS, flat.items(), strict=False):
+        for colour, (sample, values) in zip(COLOURS, flat.items(), strict=False):
             weights = np.full(len(values), 1.0 / max(len(values), 1))
             axes.hist(
                 np.clip(values[:, i], bins[0], bins[-1]),
@@ -71,9 +71,9 @@ def roc_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float6
         As from :func:`sonic.workloads.figures.roc`.
     title : str
     """
-    figure = _figure(1, 1, 5.2)
+    figure = panels(1, 1, 5.2)
     axes = figure.axes[0]
-    for colour, (label, (efficiency, mistag)) in zip(_COLOURS, curves.items(), strict=False):
+    for colour, (label, (efficiency, mistag)) in zip(COLOURS, curves.items(), strict=False):
         axes.plot(efficiency, np.maximum(mistag, 1e-5), color=colour, label=label, linewidth=1.6)
     axes.set(xlabel="efficiency", ylabel="misidentification", yscale="log", xlim=(0, 1), ylim=(1e-4, 1), title=title)
     axes.grid(alpha=0.25, which="both")
@@ -93,9 +93,9 @@ def met_resolution(
     curves : mapping of str to (resolution in GeV [n], response [n])
         By the estimator's name.
     """
-    figure = _figure(2, 1, 4.2)
+    figure = panels(2, 1, 4.2)
     centres = 0.5 * (bins_gev[1:] + bins_gev[:-1])
-    for colour, (label, both) in zip(_COLOURS, curves.items(), strict=False):
+    for colour, (label, both) in zip(COLOURS, curves.items(), strict=False):
         for axes, values in zip(figure.axes, both, strict=True):
             axes.plot(centres, values, "o-", color=colour, label=label, markersize=4)
     resolution, response = figure.axes
@@ -114,7 +114,14 @@ def _bins(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.linspace(low, max(high, low + 1e-3), 41)
 
 
-def _figure(columns: int, rows: int, size: float = 2.6) -> Figure:
+def panels(columns: int, rows: int, size: float = 2.6) -> Figure:
+    """Return a figure with so many axes, each `size` inches high.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:

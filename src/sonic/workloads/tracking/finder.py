@@ -176,6 +176,8 @@ def _round(
     layers: list[Layer], phi: Floats, z_mm: Floats, triplet: tuple[int, int, int], search: Search, barrel: Barrel
 ) -> Found:
     candidates = _begin(layers, triplet, search, barrel)
+    if not len(candidates.chi2):
+        return Found(candidates.hits, fit(np.empty((0, len(barrel), 2)), barrel))
     for number in range(triplet[2] + 1, len(barrel)):
         candidates = _advance(candidates, layers[number], number, search, barrel)
     hits = _without_overlap(candidates, len(phi), search)

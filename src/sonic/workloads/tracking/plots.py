@@ -1,0 +1,151 @@
+"""Pictures of tracking. Each takes arrays and returns a matplotlib Figure; extra ``plots``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.workloads.plots import COLOURS, panels
+from sonic.workloads.tracking.detector import BARREL
+from sonic.workloads.tracking.helix import NAMES, cross
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sonic.workloads.tracking.detector import Barrel, Floats
+    from sonic.workloads.tracking.simulation import Event, Ints
+
+_STEPS = 60
+_LABELS = dict(zip(NAMES, ("$d_0$", "$z_0$", r"$\phi$", r"$\cot\theta$", "$q/p_T$"), strict=True))
+
+
+def event_display(event: Event, hits: Ints, parameters: Floats, barrel: Barrel = BARREL) -> Figure:
+    """Draw an event across and along the beam: hits, and the tracks through them.
+
+    Parameters
+    ----------
+    event : Event
+    hits : int array [tracks, layers]
+        Numbers of the tracks' hits; -1: none.
+    parameters : float array [tracks, 5]
+        At the perigees; a track that is not finite is not drawn.
+    barrel : Barrel
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    """
+    figure = panels(2, 1, 5.2)
+    across, along = figure.axes
+    radii_mm = np.asarray(barrel.radii_mm)
+    radius = radii_mm[event.layer]
+    x, y = radius * np.cos(event.phi), radius * np.sin(event.phi)
+    used = np.zeros(len(event), bool)
+    used[hits[hits >= 0]] = True
+    _draw_layers(across, along, barrel)
+    tracks = parameters[np.isfinite(parameters).all(axis=1)].T
+    for number, (xs, ys, zs) in enumerate(_paths(tracks, barrel)):
+        colour = f"C{number % 10}"
+        across.plot(xs, ys, color=colour, linewidth=0.7, alpha=0.8)
+        along.plot(zs, np.hypot(xs, ys), color=colour, linewidth=0.7, alpha=0.8)
+    for which, colour, size, label in ((used, "black", 3, "on a track"), (~used, COLOURS[1], 7, "on none")):
+        for axes, u, v in ((across, x, y), (along, event.z_mm, radius)):
+            axes.scatter(u[which], v[which], s=size, color=colour, linewidths=0, zorder=3, label=f"hits {label}")
+    across.set(xlabel="x (mm)", ylabel="y (mm)", aspect="equal")
+    along.set(xlabel="z (mm)", ylabel="r (mm)", ylim=(0, None))
+    title = f"{len(event)} hits, {tracks.shape[1]} tracks of {event.tracks.shape[1]} particles"
+    across.set_title(title, fontsize=9)
+    across.legend(fontsize=7, frameon=False, loc="upper right")
+    return figure
+
+
+def pulls(values: Floats) -> Figure:
+    """Draw the pulls of the parameters, with the normal distribution that they should have.
+
+    Parameters
+    ----------
+    values : float array [tracks, 5]
+    """
+    figure = panels(3, 2)
+    edges = np.linspace(-5, 5, 51)
+    at = np.linspace(-5, 5, 201)
+    for axes, name, column in zip(figure.axes, NAMES, values.T, strict=False):
+        column = column[np.isfinite(column)]
+        axes.hist(np.clip(column, -5, 5), edges.tolist(), color=COLOURS[0], alpha=0.35)
+        expected = len(column) * (edges[1] - edges[0]) * np.exp(-0.5 * at**2) / np.sqrt(2 * np.pi)
+        axes.plot(at, expected, color="black", linewidth=1.0)
+        text = f"width {column.std():.3f}\nmean {column.mean():+.3f}"
+        axes.text(0.03, 0.95, text, transform=axes.transAxes, fontsize=8, va="top")
+        axes.set_xlabel(f"pull of {_LABELS[name]}")
+    figure.axes[0].set_ylabel("tracks")
+    figure.axes[3].set_ylabel("tracks")
+    figure.axes[5].set_visible(False)
+    return figure
+
+
+def efficiency(edges_gev: Floats, curves: Mapping[str, tuple[Floats, Floats]]) -> Figure:
+    """Draw efficiencies by transverse momentum.
+
+    Parameters
+    ----------
+    edges_gev : float array [bins + 1]
+    curves : mapping of str to (efficiency, error), float arrays [bins]
+        By the finder's name.
+    """
+    figure = panels(1, 1, 4.2)
+    (axes,) = figure.axes
+    centres = np.sqrt(edges_gev[1:] * edges_gev[:-1])
+    widths = np.stack([centres - edges_gev[:-1], edges_gev[1:] - centres])
+    for colour, (label, (values, errors)) in zip(COLOURS, curves.items(), strict=False):
+        axes.errorbar(centres, values, errors, widths, fmt="o", color=colour, label=label, markersize=4, linewidth=1.2)
+    axes.set(xscale="log", xlabel=r"true $p_T$ (GeV)", ylabel="efficiency")
+    lowest = min((np.nanmin(values - errors) for values, errors in curves.values()), default=0.0)
+    axes.set_ylim(min(0.9, lowest - 0.02), 1.01)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
+    axes.legend(frameon=False)
+    return figure
+
+
+def times(hits: Floats, curves: Mapping[str, Floats]) -> Figure:
+    """Draw the time of an event against its hits.
+
+    Parameters
+    ----------
+    hits : float array [points]
+    curves : mapping of str to float array [points]
+        Seconds, by what was done.
+    """
+    figure = panels(1, 1, 4.2)
+    (axes,) = figure.axes
+    for colour, (label, seconds) in zip(COLOURS, curves.items(), strict=False):
+        axes.plot(hits, 1e3 * np.asarray(seconds), "o-", color=colour, label=label, markersize=4)
+    axes.set(xscale="log", yscale="log", xlabel="hits in an event", ylabel="time of an event (ms)")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _draw_layers(across: Axes, along: Axes, barrel: Barrel) -> None:
+    angle = np.linspace(-np.pi, np.pi, 181)
+    for radius_mm in barrel.radii_mm:
+        across.plot(radius_mm * np.cos(angle), radius_mm * np.sin(angle), color="0.85", linewidth=0.6, zorder=0)
+        along.plot(
+            [-barrel.half_length_mm, barrel.half_length_mm], [radius_mm] * 2, color="0.85", linewidth=0.6, zorder=0
+        )
+
+
+def _paths(tracks: Floats, barrel: Barrel) -> list[tuple[Floats, Floats, Floats]]:
+    """Follow tracks out to the last layer, or to where they turn back."""
+    steps = np.linspace(np.abs(tracks[0]).max(initial=0) + 0.5, barrel.radii_mm[-1], _STEPS)
+    at = [cross(tracks, float(radius), barrel) for radius in steps]
+    phi, z_mm = np.array([each.phi for each in at]), np.array([each.z_mm for each in at])
+    reached = np.array([each.reached for each in at])
+    return [
+        (steps[on] * np.cos(phi[on, i]), steps[on] * np.sin(phi[on, i]), z_mm[on, i]) for i, on in enumerate(reached.T)
+    ]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from sonic.workloads.tracking.finder import find
+from sonic.workloads.tracking.plots import efficiency, event_display, pulls, times
+from sonic.workloads.tracking.simulation import Beam, events
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+
+def _drawn(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=40)  # matplotlib complains about what it cannot draw when it draws
+
+
+def test_an_event_is_drawn_with_its_tracks(tmp_path: Path) -> None:
+    (event,) = events(1, Beam(particles=12), seed=61)
+    found = find(event.layer, event.phi, event.z_mm)
+    parameters = found.fitted.parameters.copy()
+    parameters[0] = np.nan
+    figure = event_display(event, found.hits, parameters)
+    across, along = figure.axes
+    assert len(across.lines) - 10 == len(along.lines) - 10 == len(found.hits) - 1  # 10 layers
+    points = sum(len(each.get_offsets()) for each in across.collections)
+    assert points == len(event)
+    longest = max(np.hypot(*line.get_data()).max() for line in across.lines[10:])
+    assert longest <= 1000.001
+    _drawn(figure, tmp_path / "event.png")
+
+
+def test_an_empty_event_is_drawn(tmp_path: Path) -> None:
+    (event,) = events(1, Beam(particles=0), seed=62)
+    _drawn(event_display(event, np.empty((0, 10), np.int64), np.empty((0, 5))), tmp_path / "empty.png")
+
+
+def test_pulls_say_their_widths(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(0, 2, (1000, 5))
+    values[0, 0] = np.nan
+    figure = pulls(values)
+    assert all(
+        "width 2.0" in axes.texts[0].get_text() or "width 1.9" in axes.texts[0].get_text() for axes in figure.axes[:5]
+    )
+    _drawn(figure, tmp_path / "pulls.png")
+
+
+def test_efficiency_and_times(tmp_path: Path) -> None:
+    edges = np.array([0.7, 1.0, 5.0, 50.0])
+    figure = efficiency(edges, {"CKF": (np.array([0.9, np.nan, 1.0]), np.array([0.01, np.nan, 0.0]))})
+    assert figure.axes[0].get_ylim()[0] < 0.89
+    _drawn(figure, tmp_path / "efficiency.png")
+    figure = times(np.array([100, 1000]), {"find": np.array([0.01, 0.1]), "fit": np.array([0.001, 0.002])})
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[10, 100], [1, 2]]
+    _drawn(figure, tmp_path / "times.png")
