@@ -1,11 +1,13 @@
 """Events/s of coffea's Runner with `sonic.coffea`, over the same with coffea's own `triton_wrapper`.
 
 The same served models, generated events, processor and cores, one worker; a round trip of 0 and of 60 ms between
-worker and server. Needs coffea and tritonclient, as by `pip install 'sonic-hep[coffea]' 'tritonclient[grpc]'`.
+worker and server. A call of the wrapper is measured by itself, too. Needs coffea and tritonclient: the extras `coffea`
+and `dev`.
 """
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import tempfile
 import warnings
@@ -13,6 +15,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from math import isclose
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 
 ROUND_TRIPS_S = (0.0, 0.060)
 GOALS = {0.0: 1.0, 0.060: 2.0}
+
+
+CALL_ROWS = (40, 2000)
+CALLS = 50
 
 
 class Case(NamedTuple):
@@ -67,6 +74,9 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
         _write_models(models)
         _write_events(file, max(case.events for case in CASES))
         with ServeProcess([models]) as server:
+            for rows in CALL_ROWS:
+                found = [_call_ratio(server.grpc_url, rows) for _ in range(repeats)]
+                yield Figure.of(f"a call of {rows} rows, triton_wrapper's time / Sonic's", found, goal=1.0)
             host, port = server.grpc_url.removeprefix("grpc://").split(":")
             for rtt_s in ROUND_TRIPS_S:
                 with DelayProxy(host, int(port), round_trip_s=rtt_s) as line:
@@ -103,6 +113,22 @@ def _events_per_s(case: Case, wrapper: str, address: str, file: Path) -> tuple[f
     took_s = perf_counter() - begin_s
     assert out["events"] == case.events, out
     return case.events / took_s, out["sum"]
+
+
+def _call_ratio(url: str, rows: int) -> float:
+    """Median time of a call, by turns, each with a wrapper that has just been unpickled, as for a chunk of a Runner."""
+    import coffea_processors  # here, since coffea is not always installed
+
+    inputs = {"features": np.random.default_rng(4).random((rows, 16), np.float32)}
+    both = (coffea_processors.DenseByCoffea, coffea_processors.DenseBySonic)
+    pickled = [pickle.dumps(wrapper(f"triton+{url}/dense/1", {"ssl": False})) for wrapper in both]
+    took_s: tuple[list[float], list[float]] = ([], [])
+    for _ in range(CALLS):
+        for which, seconds in zip(pickled, took_s, strict=True):
+            begin_s = perf_counter()
+            pickle.loads(which)(["score"], inputs)
+            seconds.append(perf_counter() - begin_s)
+    return median(took_s[0]) / median(took_s[1])
 
 
 def _write_models(models: Path) -> None:
