@@ -1,0 +1,14 @@
+"""The hadron calorimeter: simulated digis, and the pulse fit that FACILE replaces.
+
+==========  ==========================================================================
+geometry    the channels of barrel and endcap: ieta, iphi, depth
+pulse       what a deposit looks like in eight time slices; the converter's codes
+simulation  events with truth: collisions, pile-up of other crossings, digis
+features    inputs of FACILE
+nnls        non-negative least squares, all channels of a batch at once
+mahi        the pulse fit
+==========  ==========================================================================
+
+Energies are in GeV, charges in fC, times in ns. The time slice of interest, in which a pulse of the triggered crossing
+begins, is number 3 of 8.
+"""
