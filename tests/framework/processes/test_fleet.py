@@ -13,6 +13,7 @@ import psutil
 import pytest
 import uproot
 
+import sonic
 from sonic.errors import ConfigError, ModuleError, ProcessLost
 from sonic.framework import Producer, Target, Workflow
 from sonic.framework.job import run
@@ -205,6 +206,25 @@ def test_unordered_with_the_fallback_in_each_process(events_file, tmp_path, flow
             arrays = file["Events"].arrays(["x", "y", "Jet_score"], library="ak")
             columns.append(sorted(arrays.to_list(), key=lambda event: event["x"]))
     assert str(columns[0]) == str(columns[1])  # as text, since NaN is not NaN
+
+
+def test_a_server_that_the_processes_share(events_file, tmp_path, flow, models, monkeypatch):
+    monkeypatch.setenv("MODELS", str(models))
+    source = events_file(40)
+    with sonic.serve(models, grpc_port=0, http_port=0, metrics_port=0) as server:
+        report = run(
+            load(flow),
+            [source],
+            tmp_path / "o.root",
+            processes=2,
+            servers=[server.grpc_url],
+            chunk_size=4,
+            fallback=False,
+        )
+    (used,) = report.servers
+    offload = next(module.offload for module in report.modules if module.offload)
+    assert (used.completed, used.failed, report.by_fallback) == (10, 0, 0)
+    assert (offload.requests, offload.server.rows) == (10, offload.rows)  # counted once, whoever asked
 
 
 def test_a_failing_module_is_named_with_its_events(events_file, tmp_path, flow, fates):

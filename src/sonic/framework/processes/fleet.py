@@ -172,8 +172,9 @@ class Fleet:
     def _start(self, number: int) -> None:
         here, there = socket.socketpair()
         with there:
+            # No daemon: those may not have children of their own, and this one ends with us anyway.
             process = self._context.Process(
-                target=main, args=(there, pickle.dumps(self._orders[number])), name=f"sonic-{number}", daemon=True
+                target=main, args=(there, pickle.dumps(self._orders[number])), name=f"sonic-{number}"
             )
             # Until it can ignore Ctrl-C, which goes to all processes of a terminal, it does not get it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
