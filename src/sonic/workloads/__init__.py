@@ -7,6 +7,7 @@ zoo              the networks by name: list, build, train
 networks         in PyTorch (extra ``torch``)
 training         on generated events (extra ``train``)
 simulation       Pythia and a simple detector (extra ``train``)
+tracking         charged tracks in a barrel: simulated, found, fitted as a service
 figures, plots   figures of merit, and pictures (extra ``plots``)
 ===============  ==================================================================
 """
