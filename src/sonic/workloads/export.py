@@ -77,7 +77,7 @@ def to_onnx(plan: Blueprint, network: nn.Module) -> onnx.ModelProto:
     """Return a network for inference as an ONNX model, its batch or lengths free, its normalisations folded in."""
     arrays = plan.example(3, np.random.default_rng(0))
     shapes = _dynamic(plan)
-    # The exporter reports its steps on stdout, in thousands of records and in warnings about packages that are not used.
+    # The exporter reports its steps on stdout, in thousands of records and in warnings of packages that are not used.
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

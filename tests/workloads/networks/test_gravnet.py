@@ -9,10 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
+import sonic  # noqa: E402
+from sonic.errors import SonicError  # noqa: E402
+from sonic.workloads import export, zoo  # noqa: E402
 from sonic.workloads.networks.gravnet import GravNet, GravNetConfig, GravNetLayer, exchange  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.mark.timeout(300)
@@ -33,6 +37,26 @@ def test_exports_give_what_pytorch_gives_whatever_the_event(exported_alike: Call
         *(t.detach().numpy() for t in network(torch.from_numpy(event))),
     ):
         assert np.isnan(output).all()
+
+
+def test_events_of_any_length_served(tmp_path: Path):
+    for name in ("gravnet-oc", "trackgnn"):
+        zoo.build(name, tmp_path, weights="random", width=0.1, seed=2, format="torchscript")
+    network = export.random_network("gravnet-oc", 0.1, 2)
+    with sonic.serve(tmp_path) as server, sonic.Client([server.grpc_url]) as client:
+        showers, tracker = client.model("gravnet-oc"), client.model("trackgnn")
+        for hits in (0, 1, 3, 120):
+            event = export.example_inputs("gravnet-oc", hits)
+            found = showers(**event)
+            with torch.no_grad():
+                beta, coordinates = network(torch.from_numpy(event["hits"]))
+            assert np.allclose(found["beta__0"], beta, atol=1e-5)
+            assert np.allclose(found["coordinates__1"], coordinates, atol=1e-4)
+        for hits, edges in ((0, 0), (1, 0), (1, 1), (9, 20)):
+            joined = np.zeros((2, edges), np.int64)
+            assert tracker(hits=np.ones((hits, 3), np.float32), edges=joined)["scores__0"].shape == (edges,)
+        with pytest.raises(SonicError, match="index 9 is out of"):
+            tracker(hits=np.ones((2, 3), np.float32), edges=np.array([[0], [9]]))
 
 
 @torch.no_grad()

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from sonic.workloads.networks.catalogue import NETWORKS
+from sonic.workloads.networks.table import markdown
+
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "zoo.md"
+
+
+def test_the_page_has_the_table():
+    table = markdown()
+    assert table in PAGE.read_text()
+    assert len(table.splitlines()) == len(NETWORKS) + 2
+    assert "| `facile-v2` | energy of hadron-calorimeter channels | 36,041 + 188 | `input` [N, 47] |" in table
+    assert "`edges` [2, edges] int64" in table
