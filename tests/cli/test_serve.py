@@ -200,3 +200,24 @@ def test_a_command_line_that_makes_no_sense(arguments: tuple[str, ...]) -> None:
     done = sonic("serve", *arguments)
     assert done.returncode == 2
     assert "Usage: sonic serve" in done.stderr
+
+
+SERVICE = """
+import sonic
+
+@sonic.service(inputs={"x": "INT32[-1,1]"}, outputs={"y": "INT32[-1,1]"}, max_batch=8)
+def twice(x):
+    return 2 * x
+"""
+
+
+def test_a_function_beside_folders(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "functions.py").write_text(SERVICE)
+    with running(f"{tmp_path}/functions.py:twice", models, *ANY) as (process, urls, lines):
+        assert [infer(urls, name) for name in ("one", "twice")] == [[7], [14]]
+        assert "twice" in "".join(lines)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    done = sonic("serve", f"{tmp_path}/functions.py:thrice", *ANY)
+    assert done.returncode != 0
+    assert done.stderr.strip().endswith("has no 'thrice': its services are twice")
