@@ -327,16 +327,17 @@ class Journey:
     # A server can be frozen, or the network can swallow what is sent, and no error ever comes.
 
     def _watch(self, attempt: Attempt) -> None:
-        settings, timer, sent_s = self._ways.settings, self._ways.timer, attempt.sent_s
-        left_s = None if self._until_s is None else self._until_s - sent_s
-        patience_s = settings.silence_s if left_s is None else min(settings.silence_s, left_s / 4)
-        patience_s = max(patience_s, min(_LEAST_PATIENCE_S, settings.silence_s))
+        ways, sent_s = self._ways, attempt.sent_s
+        settings, timer = ways.settings, ways.timer
+        patience_s = settings.silence_s
+        if self._until_s is not None:
+            patience_s = min(patience_s, max((self._until_s - sent_s) / 4, _LEAST_PATIENCE_S))
         timers = [timer.set(sent_s + patience_s, partial(self._ask, attempt, patience_s))]
         if settings.attempt_timeout_s is not None:
             timers.append(timer.set(sent_s + settings.attempt_timeout_s, partial(self._too_slow, attempt)))
-        hedge_s = self._ways.hedge_s(self._request.model) if len(self._tried) == 1 else None
+        hedge_s = ways.hedge_s(self._request.model) if len(self._tried) == 1 else None
         if hedge_s is not None:
-            hedge = partial(self._ways.background, self._hedge, self._promise)
+            hedge = partial(ways.background, self._hedge, self._promise)
             timers.append(timer.set(sent_s + hedge_s, hedge))
         with self._lock:
             if not attempt.settled:

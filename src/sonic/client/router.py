@@ -335,7 +335,8 @@ class Router:
                 return
             if error is None:  # mostly
                 self._pool.done(url, now_s, failed=False, model=model, took_s=took_s, among=among)
-                self._catalogue.found(url, model)
+                if self._only is None:
+                    self._catalogue.found(url, model)
                 return
             failed = None if isinstance(error, Cancelled) else error.retryable
             # An error comes sooner than an answer, and says nothing about how long these take.
