@@ -15,6 +15,7 @@ from sonic.errors import OutputError  # noqa: E402
 from sonic.protocol.digests import survey  # noqa: E402
 from sonic.protocol.modelconfig import parse  # noqa: E402
 from sonic.workloads import export  # noqa: E402
+from sonic.workloads.networks.catalogue import blueprint  # noqa: E402
 from sonic.workloads.zoo import NETWORKS  # noqa: E402
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def test_the_same_seed_gives_the_same_file(tiny_models: dict[str, Path], tmp_pat
 
 def test_onnx_gives_what_pytorch_gives(folder: Path):
     network = export.random_network(folder.name, 0.25, seed=3)
-    plan = export.blueprint(folder.name)
+    plan = blueprint(folder.name)
     deviations = export.deviation(plan, network, onnx.load(folder / "1" / "model.onnx"), rows=30)
     assert np.median(deviations) < 1e-6
     # One of these might have neighbours equally far to rounding, of which either may be chosen.

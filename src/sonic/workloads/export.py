@@ -10,7 +10,6 @@ import platform
 import shutil
 import warnings
 from dataclasses import asdict
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from sonic.errors import ConfigError, OutputError
 from sonic.protocol.digests import store
 from sonic.version import __version__
 from sonic.workloads.networks.blueprint import labels_file
-from sonic.workloads.networks.catalogue import network as entry
+from sonic.workloads.networks.catalogue import blueprint, ensemble
 from sonic.workloads.networks.layers import folded, parameter_count, shake
 from sonic.workloads.simulation.processes import PROCESSES
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from sonic.workloads.networks.blueprint import Blueprint, Ensemble
+    from sonic.workloads.networks.blueprint import Blueprint
     from sonic.workloads.training.loop import Recipe
 
 OPSET = 18
@@ -47,16 +46,6 @@ FORMATS = {"onnx": ("onnxruntime_onnx", "model.onnx"), "torchscript": ("pytorch_
 """Platform and file of each format that networks are exported to."""
 
 Program = onnx.ModelProto | torch.jit.ScriptModule
-
-
-def blueprint(name: str) -> Blueprint:
-    """Return how a network of the zoo is made and served; of an ensemble, its whole."""
-    module = _module(name)
-    if name in module.BLUEPRINTS:
-        found: Blueprint = module.BLUEPRINTS[name]
-        return found
-    whole: Blueprint = module.ENSEMBLES[name](1.0).whole
-    return whole
 
 
 def random_network(name: str, width: float, seed: int) -> nn.Module:
@@ -217,29 +206,23 @@ def write_random(name: str, repository: Path, width: float, seed: int, format: s
     network = random_network(name, width, seed)
     known = {"network": name, "width": width, "weights": "random, for measuring speed alone", "seed": seed}
     target = repository / name
-    ensemble: Ensemble | None = None
-    if name in getattr(_module(name), "ENSEMBLES", {}):
-        ensemble = _module(name).ENSEMBLES[name](width)
-    if ensemble is None:
+    parts = ensemble(name, width)
+    if parts is None:
         return write(name, network, target, known, format=format)
     if format != "onnx":
         raise ConfigError(f"{name}: the steps of an ensemble are built as onnx, not as {format}")
-    for step in ensemble.steps:
+    for step in parts.steps:
         if (repository / step.name).exists():
             raise OutputError(f"{repository / step.name} is there already")
-    for step in ensemble.steps:
+    for step in parts.steps:
         write(step.name, step.part(network), repository / step.name, known, plan=step.blueprint)
     try:
         (target / "1").mkdir(parents=True)
         known = known | {"parameters": parameter_count(network)}
-        _describe(ensemble.whole, target, ensemble.config_pbtxt(name), known)
+        _describe(parts.whole, target, parts.config_pbtxt(name), known)
     except OSError as error:
         raise OutputError(f"{target} could not be written: {error}") from error
     return target
-
-
-def _module(name: str) -> Any:
-    return import_module(f"sonic.workloads.networks.{entry(name).module}")
 
 
 def _dynamic(plan: Blueprint) -> list[dict[int, Any]]:

@@ -24,10 +24,11 @@ def exported_alike() -> Callable[..., Any]:
     import onnxruntime
 
     from sonic.workloads import export
+    from sonic.workloads.networks.catalogue import blueprint
     from sonic.workloads.networks.layers import shake
 
     def compare(name: str, network: nn.Module, *, plan: Any = None, rows: tuple[int, ...] = (1, 2, 5)) -> Any:
-        plan = plan or export.blueprint(name)
+        plan = plan or blueprint(name)
         shake(network)
         network.eval()
         model, script = export.to_onnx(plan, network), export.to_torchscript(plan, network)

@@ -27,7 +27,7 @@ def test_the_list_needs_no_pytorch():
 def test_the_published_size(name: str):
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    from sonic.workloads.export import blueprint
+    from sonic.workloads.networks.catalogue import blueprint
     from sonic.workloads.networks.layers import normalisation_count, parameter_count
 
     entry = network(name)

@@ -12,6 +12,7 @@ pytest.importorskip("onnxscript")
 import sonic  # noqa: E402
 from sonic.errors import OutputError  # noqa: E402
 from sonic.workloads import export, zoo  # noqa: E402
+from sonic.workloads.networks.catalogue import blueprint  # noqa: E402
 from sonic.workloads.networks.deeptau import CLASSES, DeepTau, DeepTauConfig  # noqa: E402
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def test_the_ensemble_served_is_the_whole(repository: Path, whole: DeepTau):
         "deeptau-tau",
     ]
     with sonic.serve(repository) as server, sonic.Model(f"{server.grpc_url}/deeptau-ensemble") as model:
-        assert [t.name for t in model.spec.inputs] == [i.name for i in export.blueprint("deeptau").inputs]
+        assert [t.name for t in model.spec.inputs] == [i.name for i in blueprint("deeptau").inputs]
         for rows in (1, 2, 5):
             taus = export.example_inputs("deeptau", rows, seed=rows)
             scores = model(**taus)["probabilities"]
@@ -57,7 +58,7 @@ def test_the_ensemble_served_is_the_whole(repository: Path, whole: DeepTau):
 
 
 def test_whole_as_torchscript(whole: DeepTau):
-    plan = export.blueprint("deeptau")
+    plan = blueprint("deeptau")
     script = export.to_torchscript(plan, whole)
     for rows in (1, 2, 5):
         assert export.deviation(plan, whole, script, rows=rows).max() < 1e-5

@@ -1,13 +1,17 @@
-"""The networks that there are; needs no PyTorch."""
+"""The networks that there are; needs PyTorch for their blueprints alone."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError
 from sonic.workloads import MODELS
+
+if TYPE_CHECKING:
+    from sonic.workloads.networks.blueprint import Blueprint, Ensemble
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +104,37 @@ def network(name: str) -> Network:
         if one.name == name:
             return one
     raise ConfigError(f"no network {name!r}: there are {', '.join(n.name for n in NETWORKS)}")
+
+
+def blueprint(name: str) -> Blueprint:
+    """Return how a network is made and served; of an ensemble, its whole.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    ImportError
+        If there is no PyTorch.
+    """
+    made = _module(name)
+    found: Blueprint = made.BLUEPRINTS[name] if name in made.BLUEPRINTS else made.ENSEMBLES[name](1.0).whole
+    return found
+
+
+def ensemble(name: str, width: float) -> Ensemble | None:
+    """Return the ensemble of that name, its channels scaled; None if the network is served as one model.
+
+    Raises
+    ------
+    ConfigError
+        If there is no network of that name.
+    ImportError
+        If there is no PyTorch.
+    """
+    made = _module(name)
+    return None if name in made.BLUEPRINTS else made.ENSEMBLES[name](width)
+
+
+def _module(name: str) -> Any:
+    # By name, for each of these files needs PyTorch, and the list of what there is does not.
+    return import_module(f"sonic.workloads.networks.{network(name).module}")
