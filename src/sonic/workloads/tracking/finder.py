@@ -3,7 +3,7 @@
 Triplets of hits in the inner layers are seeds. All seeds of an event are followed outwards together, a layer at a time:
 the hits in the window that a candidate's covariance allows each make a new candidate, the best of a seed go on, and a
 layer may be without a hit. Of the tracks that share hits the better stays. Its hits are taken, and what is left is
-tried with other triplets, for tracks that lack a hit in the first. Every track is fitted in the end.
+tried with other triplets, for tracks that lack a hit in the first. All tracks are fitted in the end.
 
 R. Mankel, "A concurrent track evolution algorithm", NIM A395 (1997) 169.
 """
@@ -18,12 +18,11 @@ import numpy as np
 from sonic.errors import InvalidRequest
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import D0, QPT, Z0, Crossing, cross, jacobian, wrap
-from sonic.workloads.tracking.kalman import chosen, fit, scatter, take, through, together, unknown
+from sonic.workloads.tracking.kalman import Fitted, fit, scatter, take, through, unknown
 from sonic.workloads.tracking.layers import by_layer
 
 if TYPE_CHECKING:
     from sonic.workloads.tracking.detector import Barrel, Floats
-    from sonic.workloads.tracking.kalman import Fitted
     from sonic.workloads.tracking.layers import Layer
     from sonic.workloads.tracking.simulation import Ints
 
@@ -105,13 +104,18 @@ def find(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = None, b
     if len(layer) and not 0 <= np.min(layer) <= np.max(layer) < len(barrel):
         raise InvalidRequest(f"layers are 0 to {len(barrel) - 1}, given {np.min(layer)} to {np.max(layer)}")
     free = np.ones(len(layer), bool)
-    parts = []
+    rounds = []
     for triplet in search.triplets:
-        layers = by_layer(layer, phi, z_mm, barrel, free)
-        found = _round(layers, phi, z_mm, triplet, search, barrel)
-        free[found.hits[found.hits >= 0]] = False
-        parts.append(found)
-    return Found(np.concatenate([part.hits for part in parts]), together([part.fitted for part in parts]))
+        taken = _round(by_layer(layer, phi, z_mm, barrel, free), len(layer), triplet, search, barrel)
+        free[taken[taken >= 0]] = False
+        rounds.append(taken)
+    hits = np.concatenate(rounds)
+    there = hits >= 0
+    points = np.full((*hits.shape, 2), np.nan)
+    points[there] = np.stack([phi[hits[there]], z_mm[hits[there]]], axis=1)
+    fitted = fit(points, barrel)
+    keep = fitted.good & ~(fitted.chi2 > search.max_chi2_per_degree * fitted.degrees_of_freedom)
+    return Found(hits[keep], Fitted._make(each[keep] for each in fitted))
 
 
 def seeds(layers: list[Layer], triplet: tuple[int, int, int], search: Search, barrel: Barrel) -> tuple[Floats, Ints]:
@@ -172,21 +176,13 @@ class _Candidates:
         )
 
 
-def _round(
-    layers: list[Layer], phi: Floats, z_mm: Floats, triplet: tuple[int, int, int], search: Search, barrel: Barrel
-) -> Found:
+def _round(layers: list[Layer], number: int, triplet: tuple[int, int, int], search: Search, barrel: Barrel) -> Ints:
     candidates = _begin(layers, triplet, search, barrel)
     if not len(candidates.chi2):
-        return Found(candidates.hits, fit(np.empty((0, len(barrel), 2)), barrel))
-    for number in range(triplet[2] + 1, len(barrel)):
-        candidates = _advance(candidates, layers[number], number, search, barrel)
-    hits = _without_overlap(candidates, len(phi), search)
-    there = hits >= 0
-    points = np.full((*hits.shape, 2), np.nan)
-    points[there] = np.stack([phi[hits[there]], z_mm[hits[there]]], axis=1)
-    fitted = fit(points, barrel)
-    keep = fitted.good & ~(fitted.chi2 > search.max_chi2_per_degree * fitted.degrees_of_freedom)
-    return Found(hits[keep], chosen(fitted, keep))
+        return candidates.hits
+    for outer in range(triplet[2] + 1, len(barrel)):
+        candidates = _advance(candidates, layers[outer], outer, search, barrel)
+    return _without_overlap(candidates, number, search)
 
 
 def _begin(layers: list[Layer], triplet: tuple[int, int, int], search: Search, barrel: Barrel) -> _Candidates:

@@ -24,8 +24,6 @@ from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import COT, QPT, cross, jacobian, kicks, perigee, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sonic.workloads.tracking.detector import Barrel, Floats
     from sonic.workloads.tracking.helix import Crossing
 
@@ -33,7 +31,8 @@ Bools = NDArray[np.bool_]
 
 LEAST_HITS = 3
 """Of a track that is fitted."""
-ROUNDS = 3
+ROUNDS = 2
+"""After them, further ones move no parameter of a track of 0.6 GeV by more than a tenth of its error."""
 _AT_ONCE = 2048
 """Tracks whose covariances stay in the processor's caches."""
 _UNKNOWN = (10.0, 1000.0, 1.0, 10.0, 10.0)
@@ -79,16 +78,8 @@ def fit(hits: Floats, barrel: Barrel = BARREL) -> Fitted:
     if hits.ndim != 3 or hits.shape[1:] != (len(barrel), 2):
         raise InvalidRequest(f"expected hits of shape [tracks, {len(barrel)}, 2], given {list(hits.shape)}")
     parts = [_fit(hits[start : start + _AT_ONCE], barrel) for start in range(0, max(len(hits), 1), _AT_ONCE)]
-    return parts[0] if len(parts) == 1 else together(parts)
-
-
-def chosen(fitted: Fitted, which: Bools) -> Fitted:
-    """Return some of the tracks."""
-    return Fitted._make(each[which] for each in fitted)
-
-
-def together(parts: Sequence[Fitted]) -> Fitted:
-    """Return the tracks of all parts."""
+    if len(parts) == 1:
+        return parts[0]
     return Fitted._make(np.concatenate(each) for each in zip(*parts, strict=True))
 
 
