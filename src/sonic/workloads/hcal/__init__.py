@@ -7,6 +7,10 @@ simulation  events with truth: collisions, pile-up of other crossings, digis
 features    inputs of FACILE
 nnls        non-negative least squares, all channels of a batch at once
 mahi        the pulse fit
+sums        the energy without a fit
+service     the fit as a service
+figures     bias and resolution by energy
+plots       pictures of these and of a fit (extra ``plots``)
 ==========  ==========================================================================
 
 Energies are in GeV, charges in fC, times in ns. The time slice of interest, in which a pulse of the triggered crossing

@@ -1,0 +1,76 @@
+"""How well energies are found: bias and resolution by the true energy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonic.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from sonic.workloads.hcal.nnls import Reals
+
+Floats = NDArray[np.float64]
+
+ENERGIES_GEV = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""Edges that a few dozen events fill."""
+
+
+class Resolution(NamedTuple):
+    """By bins of the true energy; NaN where a bin has less than `least` channels.
+
+    Attributes
+    ----------
+    energy_gev : float array [bins]
+        Mean true energy.
+    bias : float array [bins]
+        Median of found less true, over true.
+    width : float array [bins]
+        Of the same: half the distance between the quantiles 16 % and 84 %.
+    number : int array [bins]
+        Channels.
+    """
+
+    energy_gev: Floats
+    bias: Floats
+    width: Floats
+    number: NDArray[np.int64]
+
+
+def resolution(
+    true_gev: Reals, found_gev: Reals, edges_gev: tuple[float, ...] = ENERGIES_GEV, least: int = 10
+) -> Resolution:
+    """Compare energies found with true ones.
+
+    Parameters
+    ----------
+    true_gev, found_gev : float array [channels]
+        Where found is not finite a channel counts for nothing.
+    edges_gev : tuple of float
+        Of the bins in the true energy.
+    least : int
+        Channels that a bin must have.
+
+    Raises
+    ------
+    InvalidRequest
+        If the arrays have different shapes, or the edges do not rise from above 0.
+    """
+    if true_gev.shape != found_gev.shape or true_gev.ndim != 1:
+        given = f"{list(true_gev.shape)} and {list(found_gev.shape)}"
+        raise InvalidRequest(f"expected as many energies found as true ones, given {given}")
+    if len(edges_gev) < 2 or edges_gev[0] <= 0 or (np.diff(edges_gev) <= 0).any():
+        raise InvalidRequest(f"expected rising edges above 0, given {edges_gev}")
+    known = np.isfinite(found_gev)
+    true, found = true_gev[known].astype(np.float64), found_gev[known].astype(np.float64)
+    bins = np.searchsorted(edges_gev, true, side="right") - 1
+    count = len(edges_gev) - 1
+    mean, bias, width = (np.full(count, np.nan) for _ in range(3))
+    number = np.bincount(bins[(bins >= 0) & (bins < count)], minlength=count).astype(np.int64)
+    for i in np.flatnonzero(number >= max(least, 1)):
+        inside = bins == i
+        low, bias[i], high = np.percentile(found[inside] / true[inside] - 1, [16, 50, 84])
+        mean[i], width[i] = true[inside].mean(), 0.5 * (high - low)
+    return Resolution(mean, bias, width, number)

@@ -1,0 +1,115 @@
+"""Pictures of the hadron calorimeter. Each takes arrays and returns a matplotlib Figure; extra ``plots``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.workloads.hcal.mahi import MAHI, variance
+from sonic.workloads.hcal.pulse import SLICE_NS, SLICES
+from sonic.workloads.plots import COLOURS, panels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
+
+    from sonic.workloads.hcal.figures import Resolution
+    from sonic.workloads.hcal.mahi import Fitted, Mahi
+    from sonic.workloads.hcal.pulse import Floats
+    from sonic.workloads.hcal.simulation import Conditions
+
+
+def resolutions(curves: Mapping[str, Mapping[str, Resolution]]) -> Figure:
+    """Draw bias and resolution against the true energy.
+
+    Parameters
+    ----------
+    curves : mapping of str to mapping of str to Resolution
+        By what the collisions are like, which has a row, and by the algorithm's name.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    """
+    figure = panels(2, len(curves), 3.4)
+    left, right = figure.axes[::2], figure.axes[1::2]
+    for (label, row), bias, width in zip(curves.items(), left, right, strict=True):
+        for colour, (name, found) in zip(COLOURS, row.items(), strict=False):
+            error = found.width / np.sqrt(np.maximum(found.number, 1))
+            # Errors of a median and of a standard deviation, in percent.
+            for axes, values, errors in ((bias, found.bias, 125 * error), (width, found.width, 71 * error)):
+                axes.errorbar(found.energy_gev, 100 * values, errors, fmt="o-", color=colour, label=name, markersize=4)
+        bias.axhline(0, color="black", linewidth=0.8, linestyle=":")
+        bias.set(ylabel="bias (%)", title=label)
+        width.set(ylabel="resolution (%)", title=label, ylim=(0, None))
+        for axes in (bias, width):
+            axes.set(xscale="log", xlabel="true energy (GeV)")
+            axes.grid(alpha=0.25)
+    # One scale for all rows, so that they can be compared by eye.
+    for column in (left, right):
+        low, high = min(axes.get_ylim()[0] for axes in column), max(axes.get_ylim()[1] for axes in column)
+        for axes in column:
+            axes.set_ylim(low, high)
+    figure.axes[1].legend(frameon=False)
+    return figure
+
+
+def pulse_fits(
+    charge_fc: Floats, known: Conditions, fitted: Fitted, true_gev: Floats | None = None, fit: Mahi = MAHI
+) -> Figure:
+    """Draw channels' charges, and the pulses that were found in them.
+
+    Parameters
+    ----------
+    charge_fc : float array [channels, 8]
+        Raw, with the pedestal. One panel each: choose few.
+    known : Conditions
+        Of these channels.
+    fitted : Fitted
+        Of these channels.
+    true_gev : float array [channels], optional
+        True energies, for the titles.
+    fit : Mahi
+        What found the pulses.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    """
+    number = len(charge_fc)
+    figure = panels(min(number, 3), -(-number // 3), 3.2)
+    mean, _ = fit.templates()
+    times = SLICE_NS * np.arange(SLICES)
+    colours = [COLOURS[0] if c == 0 else "#d8b38c" if c < 0 else "#a9c4a0" for c in fit.crossings]
+    labels = ["in time" if c == 0 else "earlier crossings" if c < 0 else "later crossings" for c in fit.crossings]
+    errors = np.sqrt(variance(charge_fc.T, known)).T / 1e3
+    for i, axes in enumerate(figure.axes[:number]):
+        base = np.zeros(SLICES)
+        # The in-time pulse at the bottom, where its shape is seen.
+        for pulse in sorted(range(len(colours)), key=lambda p: (fit.crossings[p] != 0, p)):
+            height = fitted.amplitudes_fc[i, pulse] * mean[:, pulse] / 1e3
+            if np.isfinite(height).all() and height.any():
+                bars = axes.bar(times, height, SLICE_NS, bottom=base, color=colours[pulse], label=labels[pulse])
+                for bar in bars:
+                    bar.set(edgecolor="white", linewidth=0.6)
+                base = base + height
+        signal = (charge_fc[i] - known.pedestal_fc[i]) / 1e3
+        axes.errorbar(times, signal, errors[i], fmt="o", color="black", markersize=4, label="charge, less pedestal")
+        top = max(base.max(), np.nan_to_num(signal + errors[i]).max(), 0.01)
+        axes.set_ylim(min(-0.03 * top, 1.2 * np.nan_to_num(signal - errors[i]).min()), 1.1 * top)
+        title = f"{fitted.energy_gev[i]:.2f} GeV found" + ("" if true_gev is None else f", {true_gev[i]:.2f} GeV true")
+        axes.set_title(f"{title}, $\\chi^2$ {fitted.chi2[i]:.1f}", fontsize=9)
+        axes.set(xlabel="time slice (ns)", ylabel="charge (pC)", xticks=times)
+    for axes in figure.axes[number:]:
+        axes.set_visible(False)
+    shown: dict[str, Artist] = {}
+    for axes in figure.axes[:number]:
+        artists, names = axes.get_legend_handles_labels()
+        shown |= dict(zip(names, artists, strict=True))
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=4, frameon=False)
+    return figure
