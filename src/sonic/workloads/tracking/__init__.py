@@ -9,6 +9,8 @@ finder      combinatorial Kalman filter: hits to tracks
 graphs      hits to edges, and scored edges to tracks
 matching    found against true
 service     the fit as a service
+layers      the hits of an event by layer
+workflow    all of it as a job, with the fit offloaded
 plots       event displays, pulls, efficiencies (extra ``plots``)
 ==========  ==========================================================================
 

@@ -83,7 +83,7 @@ class Found(NamedTuple):
 
 
 def find(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = None, barrel: Barrel = BARREL) -> Found:
-    """Find the tracks of an event.
+    """Find the tracks of an event, and fit them.
 
     Parameters
     ----------
@@ -99,6 +99,21 @@ def find(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = None, b
         If the arrays have not the same length, or a layer is not there.
     """
     search = search or Search()
+    hits = candidates(layer, phi, z_mm, search, barrel)
+    fitted = fit(points(hits, phi, z_mm), barrel)
+    keep = fitted.good & ~(fitted.chi2 > search.max_chi2_per_degree * fitted.degrees_of_freedom)
+    return Found(hits[keep], Fitted._make(each[keep] for each in fitted))
+
+
+def candidates(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = None, barrel: Barrel = BARREL) -> Ints:
+    """Find the tracks of an event, before they are fitted; as :func:`find` otherwise.
+
+    Returns
+    -------
+    int array [tracks, layers]
+        Number of the hit on each layer; -1: none.
+    """
+    search = search or Search()
     if not len(layer) == len(phi) == len(z_mm):
         raise InvalidRequest(f"hits have a layer, phi and z each, given {len(layer)}, {len(phi)} and {len(z_mm)}")
     if len(layer) and not 0 <= np.min(layer) <= np.max(layer) < len(barrel):
@@ -109,13 +124,15 @@ def find(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = None, b
         taken = _round(by_layer(layer, phi, z_mm, barrel, free), len(layer), triplet, search, barrel)
         free[taken[taken >= 0]] = False
         rounds.append(taken)
-    hits = np.concatenate(rounds)
+    return np.concatenate(rounds)
+
+
+def points(hits: Ints, phi: Floats, z_mm: Floats) -> Floats:
+    """Return phi and z of the hits of tracks; float array [tracks, layers, 2], NaN where there is none."""
     there = hits >= 0
-    points = np.full((*hits.shape, 2), np.nan)
-    points[there] = np.stack([phi[hits[there]], z_mm[hits[there]]], axis=1)
-    fitted = fit(points, barrel)
-    keep = fitted.good & ~(fitted.chi2 > search.max_chi2_per_degree * fitted.degrees_of_freedom)
-    return Found(hits[keep], Fitted._make(each[keep] for each in fitted))
+    found = np.full((*hits.shape, 2), np.nan)
+    found[there] = np.stack([phi[hits[there]], z_mm[hits[there]]], axis=1)
+    return found
 
 
 def seeds(layers: list[Layer], triplet: tuple[int, int, int], search: Search, barrel: Barrel) -> tuple[Floats, Ints]:
@@ -147,12 +164,12 @@ def seeds(layers: list[Layer], triplet: tuple[int, int, int], search: Search, ba
     reach = search.triplet_z_mm * (1 + slope[window] ** 2) * (r3 - r2) / (r2 - r1)
     keep = np.abs(third.z_mm[c] - z_mm[window]) < reach
     a, b, c = a[window[keep]], b[window[keep]], c[keep]
-    points = [
+    three = [
         (np.full(len(a), radius_mm), each.phi[at], each.z_mm[at])
         for radius_mm, each, at in ((r1, first, a), (r2, second, b), (r3, third, c))
     ]
     with np.errstate(all="ignore"):
-        tracks = through(points, barrel)
+        tracks = through(three, barrel)
     keep = np.isfinite(tracks).all(axis=0) & (np.abs(tracks[QPT]) < 1 / search.min_pt_gev)
     keep &= (np.abs(tracks[D0]) < search.max_d0_mm) & (np.abs(tracks[Z0]) < search.max_z0_mm)
     return tracks[:, keep], np.stack([a, b, c], axis=1)[keep]
@@ -177,12 +194,12 @@ class _Candidates:
 
 
 def _round(layers: list[Layer], number: int, triplet: tuple[int, int, int], search: Search, barrel: Barrel) -> Ints:
-    candidates = _begin(layers, triplet, search, barrel)
-    if not len(candidates.chi2):
-        return candidates.hits
+    followed = _begin(layers, triplet, search, barrel)
+    if not len(followed.chi2):
+        return followed.hits
     for outer in range(triplet[2] + 1, len(barrel)):
-        candidates = _advance(candidates, layers[outer], outer, search, barrel)
-    return _without_overlap(candidates, number, search)
+        followed = _advance(followed, layers[outer], outer, search, barrel)
+    return _without_overlap(followed, number, search)
 
 
 def _begin(layers: list[Layer], triplet: tuple[int, int, int], search: Search, barrel: Barrel) -> _Candidates:
@@ -206,13 +223,13 @@ def _begin(layers: list[Layer], triplet: tuple[int, int, int], search: Search, b
     return begun.chosen(np.flatnonzero(chi2 < search.max_chi2))
 
 
-def _advance(candidates: _Candidates, layer: Layer, number: int, search: Search, barrel: Barrel) -> _Candidates:
+def _advance(followed: _Candidates, layer: Layer, number: int, search: Search, barrel: Barrel) -> _Candidates:
     radius_mm = barrel.radii_mm[number]
-    tracks = candidates.tracks
+    tracks = followed.tracks
     at = cross(tracks, radius_mm, barrel)
     rows = jacobian(tracks, at, radius_mm, barrel)
     sigmas = barrel.rphi_resolution_mm[number] / radius_mm, barrel.z_resolution_mm[number]
-    (v_pp, v_pz), (_, v_zz) = _projected(candidates.covariance, rows)
+    (v_pp, v_pz), (_, v_zz) = _projected(followed.covariance, rows)
     v_pp, v_zz = v_pp + sigmas[0] ** 2, v_zz + sigmas[1] ** 2
     owner, place = layer.near(at.phi, np.sqrt(search.max_chi2 * v_pp))
     miss_z = layer.z_mm[place] - at.z_mm[owner]
@@ -226,16 +243,16 @@ def _advance(candidates: _Candidates, layer: Layer, number: int, search: Search,
 
     # Those that go on: with each of the hits, and without any, which costs nothing where the layer is out of reach.
     inside = at.reached & (np.abs(at.z_mm) < barrel.half_length_mm)
-    without = np.flatnonzero(~inside | (candidates.holes < search.max_holes))
+    without = np.flatnonzero(~inside | (followed.holes < search.max_holes))
     parent = np.concatenate([owner, without])
     hit = np.concatenate([layer.hit[place], np.full(len(without), -1)])
     place = np.concatenate([place, np.zeros(len(without), np.int64)])
     holes = np.concatenate([np.zeros(len(owner), np.int64), inside[without].astype(np.int64)])
-    total = candidates.chi2[parent] + np.concatenate([chi2, search.hole_chi2 * inside[without]])
-    best = _best(candidates.seed[parent], total, search.max_branches)
+    total = followed.chi2[parent] + np.concatenate([chi2, search.hole_chi2 * inside[without]])
+    best = _best(followed.seed[parent], total, search.max_branches)
     parent, hit, place, holes, total = parent[best], hit[best], place[best], holes[best], total[best]
 
-    on = candidates.chosen(parent)
+    on = followed.chosen(parent)
     seen = hit >= 0
     here = Crossing(*(each[parent] for each in at))
     state = np.zeros_like(on.tracks)
@@ -263,16 +280,16 @@ def _best(group: Ints, cost: Floats, most: int) -> Ints:
     return order[np.arange(len(order)) - start < most]
 
 
-def _without_overlap(candidates: _Candidates, number: int, search: Search) -> Ints:
-    counts = (candidates.hits >= 0).sum(axis=1)
+def _without_overlap(followed: _Candidates, number: int, search: Search) -> Ints:
+    counts = (followed.hits >= 0).sum(axis=1)
     long = np.flatnonzero(counts >= search.min_hits)
-    order = long[np.lexsort((candidates.chi2[long], -counts[long]))]
+    order = long[np.lexsort((followed.chi2[long], -counts[long]))]
     used = np.zeros(number + 1, bool)  # the last: no hit
     kept = []
     for candidate in order:
-        hits = candidates.hits[candidate]
+        hits = followed.hits[candidate]
         if used[hits].sum() <= search.max_shared:
             kept.append(candidate)
             used[hits] = True
             used[-1] = False
-    return candidates.hits[kept] if kept else candidates.hits[:0]
+    return followed.hits[kept] if kept else followed.hits[:0]

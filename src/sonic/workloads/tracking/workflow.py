@@ -1,0 +1,168 @@
+"""The workflow ``tracking``: hits to tracks, whose fit is offloaded, compared with the truth where the file has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from sonic.framework import Analyzer, Offload, Producer, Workflow
+from sonic.workloads.tracking.detector import BARREL
+from sonic.workloads.tracking.finder import Search, candidates, points
+from sonic.workloads.tracking.helix import NAMES, PHI, QPT, wrap
+from sonic.workloads.tracking.matching import match
+from sonic.workloads.tracking.simulation import Event
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from sonic.framework.module import Columns
+    from sonic.workloads.tracking.detector import Floats
+
+MODELS = Path(__file__).parent / "models"
+"""Repository of the track fit."""
+
+_PARTS = ("d0", "z0", "phi", "cotTheta", "qOverPt")
+_FITTED = tuple(f"Track_{part}" for part in _PARTS)
+_ERRORS = tuple(f"Track_{part}Error" for part in _PARTS)
+_TRUTH = tuple(f"Particle_{part}" for part in _PARTS)
+_HITS = ("Hit_layer", "Hit_phi", "Hit_z")
+
+
+def write_events(file: str | os.PathLike[str], events: Iterable[Event]) -> None:
+    """Write simulated events as a ROOT file that the workflow reads: hits, and the particles of their truth.
+
+    Parameters
+    ----------
+    file : path
+    events : iterable of Event
+    """
+    made = list(events)
+    hits = {
+        "layer": ak.Array([event.layer.astype(np.int32) for event in made]),
+        "phi": ak.Array([event.phi for event in made]),
+        "z": ak.Array([event.z_mm for event in made]),
+        "particle": ak.Array([event.particle.astype(np.int32) for event in made]),
+    }
+    particles = {part: ak.Array([event.tracks[i] for event in made]) for i, part in enumerate(_PARTS)}
+    with uproot.recreate(file) as written:
+        columns = {"Hit": ak.zip(hits), "Particle": ak.zip(particles)}
+        written.mktree("Events", {name: column.type.content for name, column in columns.items()})
+        written["Events"].extend(columns)
+
+
+class TrackFinder(Producer):
+    """Hits of tracks, by the combinatorial Kalman filter."""
+
+    name = "finder"
+    consumes = _HITS
+    produces = ("Track_hits",)
+
+    def produce(self, events: ak.Array) -> Columns:
+        """Find the tracks of each event; numbers of their hits, a place a layer, -1 where there is none."""
+        found = []
+        for event in events:
+            layer, phi, z_mm = _arrays(event, _HITS)
+            found.append(candidates(layer, phi, z_mm))
+        flat = np.concatenate([np.empty((0, len(BARREL)), np.int64), *found])
+        return {"Track_hits": ak.unflatten(ak.from_regular(ak.Array(flat)), [len(hits) for hits in found])}
+
+
+class TrackFit(Offload):
+    """Parameters of tracks, by the Kalman filter: all tracks of a chunk in one request."""
+
+    name = "fit"
+    model = "track_fit"
+    consumes = (*_HITS, "Track_hits")
+    produces = (*_FITTED, *_ERRORS, "Track_chi2", "Track_good")
+    allow_nonfinite = True
+
+    def acquire(self, events: ak.Array) -> Mapping[str, np.ndarray]:
+        """Collect the hits of the tracks."""
+        made = [np.empty((0, len(BARREL), 2))]
+        for event in events:
+            _, phi, z_mm = _arrays(event, _HITS)
+            made.append(points(_tracks(event), phi, z_mm))
+        return {"hits": np.concatenate(made)}
+
+    def produce(self, events: ak.Array, outputs: Mapping[str, np.ndarray]) -> Columns:
+        """Give the tracks their parameters; good are those whose chi2 is what their hits can give."""
+        counts = ak.num(events.Track_hits)
+        parameters = outputs["parameters"]
+        errors = np.sqrt(np.diagonal(outputs["covariance"], axis1=1, axis2=2))
+        chi2 = outputs["chi2"]
+        good = outputs["good"] & ~(chi2 > Search().max_chi2_per_degree * outputs["degrees_of_freedom"])
+        columns = dict(zip((*_FITTED, *_ERRORS), (*parameters.T, *errors.T), strict=True))
+        columns |= {"Track_chi2": chi2, "Track_good": good}
+        return {name: ak.unflatten(column, counts) for name, column in columns.items()}
+
+
+class TrackingPerformance(Analyzer):
+    """Efficiency, fakes and pulls, where the file has the truth."""
+
+    name = "tracking_performance"
+    consumes = ("Track_hits", *TrackFit.produces)
+    optional = ("Hit_particle", *_HITS, *_TRUTH)
+
+    def analyze(self, events: ak.Array) -> dict[str, Any]:
+        """Count, and sum the pulls of the tracks of particles."""
+        sums: dict[str, Any] = {"tracks": 0, "fakes": 0, "findable": 0, "found": 0, "pulls": np.zeros((3, len(_PARTS)))}
+        if not {"Hit_particle", *_TRUTH} <= set(events.fields):
+            return sums
+        for event in events:
+            good = np.asarray(event.Track_good, bool)
+            truth = np.stack(_arrays(event, _TRUTH))
+            layer, phi, z_mm, particle = _arrays(event, (*_HITS, "Hit_particle"))
+            matched = match(Event(layer, phi, z_mm, particle, truth), _tracks(event)[good])
+            real = matched.particle >= 0
+            fitted, errors = (np.stack(_arrays(event, names))[:, good][:, real] for names in (_FITTED, _ERRORS))
+            sums["tracks"] += len(real)
+            sums["fakes"] += int((~real).sum())
+            sums["findable"] += int(matched.findable.sum())
+            sums["found"] += int((matched.findable & matched.found).sum())
+            sums["pulls"] += _moments(fitted - truth[:, matched.particle[real]], errors)
+        return sums
+
+    def summarize(self, total: Any) -> Mapping[str, float | int | str]:
+        """Efficiency, fake rate and widths of the pulls."""
+        if not total["findable"] or not total["tracks"]:
+            return {}
+        rows: dict[str, float | int | str] = {
+            "tracks": total["tracks"],
+            "efficiency": total["found"] / total["findable"],
+            "fake rate": total["fakes"] / total["tracks"],
+        }
+        number, one, two = total["pulls"]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            widths = np.sqrt(two / number - (one / number) ** 2)
+        return rows | {f"pull width, {name}": float(width) for name, width in zip(NAMES, widths, strict=True)}
+
+
+def workflow() -> Workflow:
+    """Return the workflow ``tracking``."""
+    return Workflow(
+        name="tracking",
+        modules=(TrackFinder(), TrackFit(), TrackingPerformance()),
+        keep=(*TrackFit.produces, "Particle_*"),
+        models=MODELS,
+    )
+
+
+def _moments(difference: Floats, errors: Floats) -> Floats:
+    """Return number, sum and sum of squares of pulls; float array [3, 5]."""
+    difference[PHI] = wrap(difference[PHI])
+    pulls = difference / errors
+    inside = np.abs(pulls[QPT]) < 6  # a track with hits of others
+    return np.stack([(pulls[:, inside] ** power).sum(axis=1) for power in range(3)])
+
+
+def _arrays(event: ak.Record, names: Iterable[str]) -> list[np.ndarray]:
+    return [np.asarray(event[name]) for name in names]
+
+
+def _tracks(event: ak.Record) -> np.ndarray:
+    return np.asarray(ak.to_regular(event.Track_hits, axis=None)).reshape(-1, len(BARREL))

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+import sonic
+from sonic.testing.compare import differences
+from sonic.workloads.tracking.finder import find
+from sonic.workloads.tracking.simulation import Beam, events
+from sonic.workloads.tracking.workflow import workflow, write_events
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MADE = [*events(5, Beam(particles=40), seed=71), *events(1, Beam(particles=0), seed=72)]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tracks") / "tracks.root"
+    write_events(file, MADE)
+    return file
+
+
+def test_direct_and_as_a_service_give_the_same_tracks(sample: Path, tmp_path: Path) -> None:
+    job = workflow()
+    report = sonic.run(job, [sample], tmp_path / "direct.root", mode="direct", threads=1, chunk_size=4)
+    with sonic.serve(job.models, cores=1) as server:
+        sonic.run(job, [sample], tmp_path / "service.root", servers=[server.grpc_url], chunk_size=2, threads=2)
+    assert differences(tmp_path / "direct.root", tmp_path / "service.root") == []
+    summary = report.summaries["tracking_performance"]
+    assert summary["efficiency"] > 0.95
+    assert summary["fake rate"] < 0.05
+    assert 0.8 < summary["pull width, q/pT"] < 1.25
+    with uproot.open(tmp_path / "direct.root") as file:
+        tracks = file["Events"].arrays(["Track_d0", "Track_good", "Track_chi2"])
+    for event, row in zip(MADE, tracks, strict=True):
+        fitted = find(event.layer, event.phi, event.z_mm).fitted
+        assert np.asarray(row.Track_d0[row.Track_good]).tobytes() == fitted.parameters[:, 0].tobytes()
+    assert ak.num(tracks.Track_d0)[-1] == 0
+
+
+def test_files_without_truth_have_no_figures(sample: Path, tmp_path: Path) -> None:
+    with uproot.open(sample) as file, uproot.recreate(tmp_path / "data.root") as data:
+        hits = file["Events"].arrays(["Hit_layer", "Hit_phi", "Hit_z"])
+        columns = {"Hit": ak.zip({name: hits[f"Hit_{name}"] for name in ("layer", "phi", "z")})}
+        data.mktree("Events", {"Hit": columns["Hit"].type.content})
+        data["Events"].extend(columns)
+    report = sonic.run(workflow(), [tmp_path / "data.root"], tmp_path / "out.root", mode="direct", threads=1)
+    assert report.events == len(MADE)
+    assert report.summaries.get("tracking_performance", {}) == {}
