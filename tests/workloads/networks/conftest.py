@@ -39,7 +39,14 @@ def exported_alike() -> Callable[..., Any]:
                 assert len(deviations) >= count
                 assert np.median(deviations) < 1e-5
                 assert deviations.max() < 1e-5, f"{name}: {count} rows, {type(program).__name__}"
-        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        if plan.max_batch_size:
+            batch = plan.example(5, np.random.default_rng(2))
+            alone = [session.run(None, {k: a[i : i + 1] for k, a in batch.items()}) for i in range(5)]
+            for found, rows_alone in zip(session.run(None, batch), zip(*alone, strict=True), strict=True):
+                assert np.array_equal(found, np.concatenate(rows_alone)), "a row's bits depend on its company"
         assert [i.name for i in session.get_inputs()] == [i.name for i in plan.inputs]
         assert [o.name for o in session.get_outputs()] == [o.name for o in plan.outputs]
         for declared, found in zip(

@@ -78,6 +78,7 @@ NETWORKS: tuple[Network, ...] = (
     Network("facile-v2", "energy of hadron-calorimeter channels", "facile", 36_041, 188),
     Network("facile-v5", "energy of hadron-calorimeter channels, small", "facile", 4_787, 184),
     Network("facile-fpga", "energy of hadron-calorimeter channels, for FPGAs", "facile", 981, 120),
+    Network("facile-fpga-fixed", "the same in fixed point", "facile", 981, 120),
     Network("deepcalo", "energy of electrons from calorimeter images", "deepcalo", 1_833_745, 3_920),
     Network("deepcalo-tiny", "energy of electrons from calorimeter images, small", "deepcalo", 6_857, 304),
     Network("resnet50", "top quarks in images of jets", "resnet50", 25_555_138, 106_240),
@@ -89,6 +90,7 @@ NETWORKS: tuple[Network, ...] = (
     Network("trackgnn-large", "edges between hits of one particle in a tracker, large", "trackgnn", 516_993),
     Network("gravnet-oc", "showers from hits of a high-granularity calorimeter", "gravnet", 420_204, 7_188),
     Network("jet-mlp", "classes of Level-1 jets", "jetmlp", 4_389),
+    Network("jet-mlp-fixed", "the same in fixed point", "jetmlp", 4_389),
 )
 
 

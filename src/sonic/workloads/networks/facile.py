@@ -2,7 +2,8 @@
 
 Architecture of Duarte et al. (arXiv:2007.10359), in three sizes. ``v2`` and ``v5`` normalise their inputs alone.
 ``fpga`` (arXiv:2010.08556) normalises the inputs of each hidden layer; its normalisations have no scale and shift of
-their own, which the linear layer behind them could not tell from its weights: 120 statistics beside 981 weights.
+their own, which the linear layer behind them could not tell from its weights: 120 statistics beside 981 weights. It is
+there in floating point, and in the fixed point of :mod:`sonic.workloads.networks.fixedpoint`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Literal
 from torch import nn
 
 from sonic.workloads.networks.blueprint import Blueprint, Input, Output, normal
+from sonic.workloads.networks.fixedpoint import FixedPoint
 from sonic.workloads.networks.layers import scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -72,11 +76,21 @@ class Facile(nn.Module):
         return energies
 
 
-def _blueprint(about: str, config: FacileConfig, max_batch_size: int, preferred: int) -> Blueprint:
+def _fixed(width: float) -> FixedPoint:
+    return FixedPoint(Facile(FPGA.times(width)).layers)
+
+
+def _blueprint(
+    about: str,
+    config: FacileConfig,
+    max_batch_size: int,
+    preferred: int,
+    make: Callable[[float], nn.Module] | None = None,
+) -> Blueprint:
     inputs = (Input("input", (config.inputs,)),)
     return Blueprint(
         about=about,
-        make=lambda width: Facile(config.times(width)),
+        make=make or (lambda width: Facile(config.times(width))),
         example=normal(inputs),
         inputs=inputs,
         outputs=(Output("output", (1,)),),
@@ -90,4 +104,5 @@ BLUEPRINTS = {
     "facile-v2": _blueprint("FACILE v2: energies of HCAL channels, an event in a request.", V2, 32_000, 16_000),
     "facile-v5": _blueprint("FACILE v5: energies of HCAL channels, an event in a request.", V5, 32_000, 16_000),
     "facile-fpga": _blueprint("FACILE as it is put on FPGAs: energies of HCAL channels.", FPGA, 16_384, 16_384),
+    "facile-fpga-fixed": _blueprint("FACILE in fixed point: energies of HCAL channels.", FPGA, 16_384, 16_384, _fixed),
 }

@@ -1,6 +1,7 @@
 """The dense network for jets in a Level-1 trigger: 16 quantities of a jet to five classes.
 
-Duarte et al. (arXiv:1804.06913): 16-64-32-32-5, 4,389 weights.
+Duarte et al. (arXiv:1804.06913): 16-64-32-32-5, 4,389 weights; in floating point, and in fixed point without
+the softmax.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from sonic.workloads.networks.blueprint import Blueprint, Input, Output, normal
+from sonic.workloads.networks.fixedpoint import FixedPoint
 from sonic.workloads.networks.layers import dense, scaled
 
 if TYPE_CHECKING:
@@ -33,16 +35,30 @@ class JetMLP(nn.Module):
         return logits if self.training else torch.softmax(logits, dim=1)
 
 
+def _hidden(width: float) -> tuple[int, ...]:
+    return scaled(64, width), scaled(32, width), scaled(32, width)
+
+
 _INPUTS = (Input("input", (_FEATURES,)),)
 BLUEPRINTS = {
     "jet-mlp": Blueprint(
         about="Dense network of 16 quantities for Level-1 jets.",
-        make=lambda width: JetMLP((scaled(64, width), scaled(32, width), scaled(32, width))),
+        make=lambda width: JetMLP(_hidden(width)),
         example=normal(_INPUTS),
         inputs=_INPUTS,
         outputs=(Output("softmax", (len(CLASSES),), CLASSES),),
         max_batch_size=16_384,
         preferred=(1024,),
         delay_us=100,
-    )
+    ),
+    "jet-mlp-fixed": Blueprint(
+        about="Dense network of 16 quantities for Level-1 jets, in fixed point.",
+        make=lambda width: FixedPoint(JetMLP(_hidden(width)).layers),
+        example=normal(_INPUTS),
+        inputs=_INPUTS,
+        outputs=(Output("logits", (len(CLASSES),), CLASSES),),
+        max_batch_size=16_384,
+        preferred=(1024,),
+        delay_us=100,
+    ),
 }
