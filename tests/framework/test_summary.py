@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from sonic.framework.report import ServerUse
+from sonic.framework.summary import servers_used
+
+
+def share(*used: ServerUse) -> Any:
+    return SimpleNamespace(used=used)
+
+
+def test_what_the_servers_did_for_several_processes() -> None:
+    shares = (
+        share(ServerUse("a", 3, 1, 2, 1, "out of shared memory"), ServerUse("b", 1, 0)),
+        share(ServerUse("a", 2, 0, 2), ServerUse("b", 4, 0, wire_reason="refused")),
+    )
+    assert servers_used(shares) == (
+        ServerUse("a", 5, 1, 4, 1, "out of shared memory"),
+        ServerUse("b", 5, 0, wire_reason="refused"),
+    )
+
+
+def test_clients_that_were_made_elsewhere() -> None:
+    assert servers_used((SimpleNamespace(used=None),)) is None  # type: ignore[arg-type]
