@@ -76,7 +76,7 @@ NETWORKS: tuple[Network, ...] = (
         training="deepmet",
     ),
     Network("facile-v2", "energy of hadron-calorimeter channels", "facile", 36_041, 188),
-    Network("facile-v5", "energy of hadron-calorimeter channels, small", "facile", 4_787, 184),
+    Network("facile-v5", "energy of hadron-calorimeter channels, small", "facile", 4_787, 184, training="facile"),
     Network("facile-fpga", "energy of hadron-calorimeter channels, for FPGAs", "facile", 981, 120),
     Network("facile-fpga-fixed", "the same in fixed point", "facile", 981, 120),
     Network("deepcalo", "energy of electrons from calorimeter images", "deepcalo", 1_833_745, 3_920),
