@@ -8,6 +8,7 @@ networks         in PyTorch (extra ``torch``)
 training         on generated events (extra ``train``)
 simulation       Pythia and a simple detector (extra ``train``)
 tracking         charged tracks in a barrel: simulated, found, fitted as a service
+hcal             hadron-calorimeter channels: simulated, fitted as a service
 figures, plots   figures of merit, and pictures (extra ``plots``)
 ===============  ==================================================================
 """
