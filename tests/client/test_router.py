@@ -276,8 +276,8 @@ def test_a_model_is_sent_to_a_server_that_lists_it(a: FakeTransport) -> None:
     b = fake("b", other)
     router = Router([a, b], settings=ONCE)
     assert router.ask("other", lambda way, _: way.url, None) == "fake:b"
-    with router._told:
-        assert router._told.wait_for(lambda: not router._unasked, WAIT_S)
+    with router._discovery._told:
+        assert router._discovery._told.wait_for(lambda: not router._discovery._unasked, WAIT_S)
     for _ in range(5):
         assert router.infer(REQUEST, None).result(WAIT_S)
     assert (len(a.requests), len(b.requests)) == (5, 0)
@@ -315,8 +315,8 @@ def test_a_server_that_refuses_to_list_its_models_is_passed_over(a: FakeTranspor
     a.models = full  # type: ignore[method-assign]
     router = Router([a, b], settings=ONCE)
     router.ask("m", lambda way, _: way.model_spec("m"), None)
-    with router._told:
-        assert router._told.wait_for(lambda: not router._unasked, WAIT_S)
+    with router._discovery._told:
+        assert router._discovery._told.wait_for(lambda: not router._discovery._unasked, WAIT_S)
     for _ in range(4):
         assert router.infer(REQUEST, None).result(WAIT_S)
     assert (len(a.requests), len(b.requests)) == (0, 4)

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sonic.client.promise import as_inference_error, failure_of
+from sonic.client.retry import summary
 from sonic.errors import Cancelled, DeadlineExceeded, ModelNotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -87,9 +88,6 @@ class Ways(Protocol):
 
     def probe(self, url: str, model: str, timeout_s: float) -> None:
         """Ask the server for a sign of life, unless that is under way."""
-
-    def summary(self, model: str, tried: Sequence[str], errors: Sequence[InferenceError]) -> InferenceError:
-        """One error for all that were met on the way."""
 
 
 class Attempt:
@@ -180,7 +178,7 @@ class Journey:
                 self._deadline.withdraw()
         url = self._ways.first(self._request.model)
         if url is None:
-            self._promise.reject(self._ways.summary(self._request.model, (), ()))
+            self._promise.reject(summary(self._request.model, (), ()))
         elif self._ways.way(url) is None:
             self._ways.background(partial(self._send, url), self._promise)
         else:
@@ -267,7 +265,7 @@ class Journey:
                 self._chain = ways.chain()
             step = ways.step(model, self._chain, error, self._tried, self._left_s())
         if step is None:
-            self._promise.reject(ways.summary(model, self._failed_at, self._errors))
+            self._promise.reject(summary(model, self._failed_at, self._errors))
             return
         # Not here: this may be the thread that brings the answers of a connection.
         take = partial(ways.background, partial(self._take, step, error), self._promise)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sonic.errors import ModelNotFound, RateLimited
+from sonic.errors import ModelNotFound, RateLimited, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from random import Random
 
     from sonic.client.settings import Action, ClientSettings
@@ -85,3 +85,16 @@ class Chain:
         self._pauses += 1
         drawn_s = whole_s * (1 - s.jitter * self._random.random())
         return max(drawn_s, error.wait_s) if isinstance(error, RateLimited) else drawn_s
+
+
+def summary(model: str, tried: Sequence[str], errors: Sequence[InferenceError]) -> InferenceError:
+    """One error for all that were met on the way."""
+    if not errors:
+        return Unavailable(f"model {model!r}: there is no server")
+    if len(errors) == 1:
+        return errors[0]
+    main = next((error for error in reversed(errors) if error.retryable), errors[-1])
+    if not errors[-1].retryable and not isinstance(errors[-1], ModelNotFound):
+        main = errors[-1]
+    told = (f"{error}" if url in str(error) else f"{url}: {error}" for url, error in zip(tried, errors, strict=True))
+    return type(main)(f"model {model!r} failed on {len(errors)} servers: {'; '.join(told)}")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from random import Random
-from threading import Condition, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sonic.client.catalogue import Catalogue
 from sonic.client.deadline import Deadlines
+from sonic.client.discovery import Discovery
 from sonic.client.hedge import Hedge
 from sonic.client.journey import Journey
 from sonic.client.pool import Pool
 from sonic.client.promise import Promise, as_inference_error
-from sonic.client.retry import Chain
+from sonic.client.retry import Chain, summary
 from sonic.client.settings import ClientSettings
 from sonic.client.transport import WaitingTransport, memory_use
 from sonic.client.workers import Workers
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sonic.client.retry import Step
     from sonic.client.settings import Action
     from sonic.client.transport import Transport
-    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
+    from sonic.protocol.messages import InferRequest, InferResponse
 
 T = TypeVar("T")
 
@@ -79,14 +79,15 @@ class Router:
         self._hedge = None if quantile is None else Hedge(quantile, settings.hedge_budget)
         self._heard_s: dict[str, float] = {}
         self._probed: set[str] = set()
-        self._unasked: set[str] = set()
         self._catalogue = Catalogue(self._transports, settings.rest_s)
         self._lock = Lock()
-        self._told = Condition(self._lock)
         self._live: set[Promise[Any]] = set()
         self._closed = False
         self._workers = Workers(_WORKERS, "sonic-client")
         self._probes = Workers(_WORKERS, "sonic-probe")
+        self._discovery = Discovery(
+            self._transports, self._catalogue, settings.silence_s, self.timer, self._lock, self._probes.run
+        )
 
     def promise(self, until_s: float | None, what: str) -> Promise[Any]:
         """Return a promise that ends in DeadlineExceeded when its time is up, and in Cancelled at the close.
@@ -170,8 +171,8 @@ class Router:
         InferenceError
             Why none did.
         """
-        self._discover()
-        self._await_server_of(model, None if until_s is None else until_s - self.timer.now_s())
+        self._discovery.begin()
+        self._discovery.await_server_of(model, None if until_s is None else until_s - self.timer.now_s())
         tried: list[str] = []
         errors: list[InferenceError] = []
         while (url := self._next(model, tried)) is not None:
@@ -193,7 +194,7 @@ class Router:
             errors.append(error)
             if not (error.retryable or isinstance(error, ModelNotFound)):
                 break
-        raise self.summary(model, tried, errors)
+        raise summary(model, tried, errors)
 
     def _next(self, model: str, tried: Sequence[str]) -> str | None:
         url = self._choose(model, tried)
@@ -345,43 +346,7 @@ class Router:
             if not isinstance(error, ModelNotFound):
                 return
             self._catalogue.not_found(url, model, now_s)
-        self._discover(again=True)
-
-    def _discover(self, *, again: bool = False) -> None:
-        """Have every server asked, side by side, which models it has."""
-        if len(self._transports) < 2:
-            return
-        now_s = self.timer.now_s()
-        with self._lock:
-            if self._closed or not self._catalogue.due(now_s, again=again):
-                return
-            self._unasked = set(self._transports)
-        for url in self._transports:
-            self._probes.run(partial(self._list, url))
-
-    def _list(self, url: str) -> None:
-        error: InferenceError | None = None
-        rows: Sequence[ModelStatus] = ()
-        try:
-            rows = self._transports[url].models(self.settings.silence_s)
-        except InferenceError as failure:
-            error = failure
-        now_s = self.timer.now_s()
-        with self._lock:
-            if error is None:
-                self._catalogue.listed(url, (row.name for row in rows if row.state == "READY"), now_s)
-            elif error.retryable:
-                self._catalogue.refused(url, now_s)
-            self._unasked.discard(url)
-            self._told.notify_all()
-
-    def _await_server_of(self, model: str, left_s: float | None) -> None:
-        """Wait until a server says that it has the model, or all have said what they have."""
-        limit_s = self.settings.silence_s if left_s is None else min(self.settings.silence_s, left_s / 4)
-        with self._lock:
-            self._told.wait_for(
-                lambda: not self._unasked or any(self._catalogue.has(url, model) for url in self._transports), limit_s
-            )
+        self._discovery.begin(again=True)
 
     def heard_s(self, url: str) -> float:
         """When the server last gave a sign of life."""
@@ -415,20 +380,6 @@ class Router:
             states = self._pool.statistics(self.timer.now_s())
         return tuple(replace(state, memory=memory_use(self._transports[state.server])) for state in states)
 
-    def summary(self, model: str, tried: Sequence[str], errors: Sequence[InferenceError]) -> InferenceError:
-        """One error for all that were met on the way."""
-        if not errors:
-            return Unavailable(f"model {model!r}: there is no server")
-        if len(errors) == 1:
-            return errors[0]
-        main = next((error for error in reversed(errors) if error.retryable), errors[-1])
-        if not errors[-1].retryable and not isinstance(errors[-1], ModelNotFound):
-            main = errors[-1]
-        told = (
-            f"{error}" if url in str(error) else f"{url}: {error}" for url, error in zip(tried, errors, strict=True)
-        )
-        return type(main)(f"model {model!r} failed on {len(errors)} servers: {'; '.join(told)}")
-
     def close(self) -> None:
         """Release everything. What is in flight ends in Cancelled."""
         with self._lock:
@@ -436,8 +387,7 @@ class Router:
                 return
             self._closed = True
             live = list(self._live)
-            self._unasked = set()
-            self._told.notify_all()
+        self._discovery.close()
         for promise in live:
             promise.reject(Cancelled("the client was closed"))
         for transport in self._transports.values():
