@@ -63,9 +63,9 @@ class Faulty(FakeTransport):
             self.down = Unavailable("connection reset")
         if number < self.REFUSED and self._fault == "restarted":
             self.then(Unavailable("connection refused"))
-        if self._fault == "refuses half" and number % 2:
+        if self._fault == "refuses half" and not number % 2:
             self.then(Unavailable("full"))
-        if self._fault == "limits its clients" and number % 3:
+        if self._fault == "limits its clients" and number % 3 != 2:
             self.then(RateLimited("your share is used up", 0.001))
         return super().submit(request)
 
