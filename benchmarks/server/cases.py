@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnxruntime as ort
+from google.protobuf import text_format
 
 from benchmarks.server import networks
 from sonic.protocol import modelconfig
@@ -104,8 +105,12 @@ def _particlenet() -> bytes:
 
 
 def _particlenet_config() -> str:
-    text = (MODELS / "particlenet-ak4" / "config.pbtxt").read_text()
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("name:", "platform:")))
+    config = modelconfig.parse((MODELS / "particlenet-ak4" / "config.pbtxt").read_text())
+    config.ClearField("name")
+    config.ClearField("platform")
+    for output in config.output:
+        output.ClearField("label_filename")  # a file that other servers would be given too
+    return text_format.MessageToString(config)
 
 
 def _identity(name: str, n_bytes: int, clients: tuple[int, ...] = (1, 16, 64)) -> Case:

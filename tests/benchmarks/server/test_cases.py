@@ -6,6 +6,7 @@ import pytest
 from benchmarks.server import floor
 from benchmarks.server.cases import CASES, session
 from sonic.protocol import modelconfig
+from sonic.server.inspection import inspect
 
 BY_NAME = {case.name: case for case in CASES}
 SMALL = [name for name in BY_NAME if name != "resnet50"]  # whose weights take a second
@@ -17,6 +18,7 @@ def test_the_model_takes_the_request_and_the_configuration_says_the_same_of_it(n
     model = case.write(tmp_path)
     outputs = floor.right_outputs(case, model)
     config = modelconfig.parse((tmp_path / name / "config.pbtxt").read_text())
+    assert not [finding for finding in inspect(tmp_path / name)[1] if finding.level == "error"]
     assert {tensor.name for tensor in config.input} == set(case.shapes)
     assert {tensor.name for tensor in config.output} == set(outputs)
     assert all(np.isfinite(array).all() and array.dtype == np.float32 for array in outputs.values())
