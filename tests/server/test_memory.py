@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -93,3 +94,11 @@ def test_one_arena_for_all_threads() -> None:
 
 def test_what_the_environment_says_of_arenas_has_precedence() -> None:
     assert arenas("one", MALLOC_ARENA_MAX="3") > 1
+
+
+def test_circles_are_looked_for_less_often_meanwhile() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(KeyError), memory.collected_seldom():
+        assert gc.get_threshold()[0] > 10 * before[0]
+        raise KeyError
+    assert gc.get_threshold() == before

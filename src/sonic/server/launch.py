@@ -10,7 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from sonic.server.memory import share_one_arena
+from sonic.server.memory import collected_seldom, share_one_arena
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,14 +59,15 @@ def run(
         watch = partial(_wait_for_end_of_stdin, reasons, over, drain_s + _LATE_S)
         threading.Thread(target=watch, daemon=True).start()
     try:
-        server = start()
-        try:
-            started(server)
-            draining(reasons.get())
-        except BaseException:
-            server.close(drain_s)
-            raise
-        return server.close(drain_s)
+        with collected_seldom():
+            server = start()
+            try:
+                started(server)
+                draining(reasons.get())
+            except BaseException:
+                server.close(drain_s)
+                raise
+            return server.close(drain_s)
     finally:
         over.set()
 
