@@ -18,4 +18,4 @@ from __future__ import annotations
 from pathlib import Path
 
 MODELS = Path(__file__).parent / "models"
-"""Repository of the trained networks that ship, in Triton's layout."""
+"""Repository of the models that ship, in Triton's layout: trained networks, and algorithms served like them."""

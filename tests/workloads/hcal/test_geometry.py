@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sonic.workloads.hcal.geometry import channels, depths
+from sonic.workloads.hcal.geometry import channels, depths, tower_of
 
 
 def test_the_detector_has_the_channels_that_it_is_known_to_have() -> None:
@@ -40,3 +40,12 @@ def test_the_table_that_all_share_cannot_be_changed() -> None:
 def test_a_tower_that_is_not_there_has_no_depths(ieta: int) -> None:
     with pytest.raises(ValueError, match="from 1 to 29"):
         depths(ieta)
+
+
+def test_towers_are_found_at_their_centres() -> None:
+    where = channels()
+    ieta, iphi = tower_of(where.eta, where.phi)
+    assert (ieta == where.ieta).all()
+    assert (iphi == where.iphi).all()
+    with pytest.raises(ValueError, match=r"below 3\.0, given 3\.2"):
+        tower_of(np.array([3.2]), np.array([0.0]))

@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 MAX_IETA = 29
 MAX_DEPTH = 7
 _WIDE_FROM = 21
-_EDGES = np.array([*(0.087 * np.arange(21)), 1.83, 1.93, 2.043, 2.172, 2.322, 2.5, 2.65, 2.868, 3.0])
+ETA_EDGES = np.array([*(0.087 * np.arange(21)), 1.83, 1.93, 2.043, 2.172, 2.322, 2.5, 2.65, 2.868, 3.0])
 """abs(eta) of the towers' edges."""
 
 
@@ -51,7 +51,7 @@ class Channels:
     def eta(self) -> Floats:
         """Of the towers' centres; float array [channels]."""
         at = np.abs(self.ieta)
-        centres: Floats = np.sign(self.ieta) * 0.5 * (_EDGES[at - 1] + _EDGES[at])
+        centres: Floats = np.sign(self.ieta) * 0.5 * (ETA_EDGES[at - 1] + ETA_EDGES[at])
         return centres
 
     @property
@@ -66,7 +66,7 @@ class Channels:
         """Of the towers in eta times phi; float array [channels]."""
         at = np.abs(self.ieta)
         wide = np.deg2rad(np.where(at < _WIDE_FROM, 5.0, 10.0))
-        areas: Floats = (_EDGES[at] - _EDGES[at - 1]) * wide
+        areas: Floats = (ETA_EDGES[at] - ETA_EDGES[at - 1]) * wide
         return areas
 
 
@@ -102,3 +102,25 @@ def channels() -> Channels:
     table = np.array(rows, np.int64).T
     table.flags.writeable = False  # as they are shared
     return Channels(*table)
+
+
+def tower_of(eta: Floats, phi: Floats) -> tuple[Ints, Ints]:
+    """Return the ieta and iphi of the towers at places.
+
+    Parameters
+    ----------
+    eta, phi : float array [places]
+        In rad, with any number of turns.
+
+    Raises
+    ------
+    ValueError
+        If there is no tower at an eta.
+    """
+    ieta = np.searchsorted(ETA_EDGES, np.abs(eta), side="right")
+    if (ieta > MAX_IETA).any():
+        raise ValueError(f"expected abs(eta) below {ETA_EDGES[-1]}, given {np.abs(eta).max()}")
+    degrees = np.minimum(np.rad2deg(phi) % 360.0, np.nextafter(360.0, 0))
+    narrow, wide = np.floor(degrees / 5.0) + 1, 2 * np.floor(degrees / 10.0) + 1
+    iphi = np.where(ieta < _WIDE_FROM, narrow, wide).astype(np.int64)
+    return np.where(eta < 0, -ieta, ieta), iphi

@@ -166,7 +166,13 @@ def events(number: int, beam: Beam | None = None, *, known: Conditions, seed: in
 
 
 def event(
-    beam: Beam, known: Conditions, random: np.random.Generator, jets: Floats | None = None, shape: PulseShape = PULSE
+    beam: Beam,
+    known: Conditions,
+    random: np.random.Generator,
+    jets: Floats | None = None,
+    shape: PulseShape = PULSE,
+    *,
+    signal_gev: Floats | None = None,
 ) -> Event:
     """Simulate one event in all channels.
 
@@ -178,17 +184,23 @@ def event(
     jets : float array [jets, 3], optional
         pT in GeV, eta and phi of the triggered crossing's jets, as a generator has them; else they are drawn.
     shape : PulseShape
+    signal_gev : float array [channels], optional
+        What the triggered crossing leaves besides pile-up, in place of jets.
 
     Raises
     ------
     ConfigError
-        If there are not conditions for all channels, or jets have another shape.
+        If there are not conditions for all channels, or jets or the signal have another shape.
     """
     where = channels()
     if len(known) != len(where):
         raise ConfigError(f"expected conditions of {len(where)} channels, given {len(known)}")
     deposits = _pileup(where, beam, random)
-    deposits[:, TRIGGERED] += _leave(_jets(beam, random) if jets is None else jets, where, random)
+    if signal_gev is None:
+        signal_gev = _leave(_jets(beam, random) if jets is None else jets, where, random)
+    elif signal_gev.shape != (len(where),):
+        raise ConfigError(f"expected a signal of shape [{len(where)}], given {list(signal_gev.shape)}")
+    deposits[:, TRIGGERED] += signal_gev
     return Event(digitise(deposits, beam, known, random, shape), deposits)
 
 

@@ -93,9 +93,19 @@ def events(number: int, beam: Beam | None = None, *, seed: int, barrel: Barrel =
     return [event(beam or Beam(), np.random.default_rng((seed, i)), barrel) for i in range(number)]
 
 
-def event(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL) -> Event:
-    """Simulate one event."""
-    tracks = particles(beam, beam.particles, random, barrel)
+def event(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL, tracks: Floats | None = None) -> Event:
+    """Simulate one event.
+
+    Parameters
+    ----------
+    beam : Beam
+    random : Generator
+    barrel : Barrel
+    tracks : float array [5, particles], optional
+        Particles by their perigees, as a generator has them; else they are drawn.
+    """
+    if tracks is None:
+        tracks = particles(beam, beam.particles, random, barrel)
     hits = pass_through(tracks, beam, random, barrel)
     particle, layer = np.nonzero(np.isfinite(hits[..., 0]))
     phi, z_mm = hits[particle, layer].T

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -10,6 +9,7 @@ import numpy as np
 import uproot
 
 from sonic.framework import Analyzer, Offload, Producer, Workflow
+from sonic.workloads import MODELS
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.finder import Search, candidates, points
 from sonic.workloads.tracking.helix import NAMES, PHI, QPT, wrap
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from sonic.framework.module import Columns
     from sonic.workloads.tracking.detector import Floats
-
-MODELS = Path(__file__).parent / "models"
-"""Repository of the track fit."""
 
 _PARTS = ("d0", "z0", "phi", "cotTheta", "qOverPt")
 _FITTED = tuple(f"Track_{part}" for part in _PARTS)
