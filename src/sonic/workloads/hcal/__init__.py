@@ -8,6 +8,7 @@ features    inputs of FACILE
 nnls        non-negative least squares, all channels of a batch at once
 mahi        the pulse fit
 sums        the energy without a fit
+towers      channels to towers, for jets and missing energy
 service     the fit as a service
 figures     bias and resolution by energy
 plots       pictures of these and of a fit (extra ``plots``)
