@@ -97,9 +97,8 @@ docs: $(VENV)/.docs      ## the documentation, as pages in site/
 proto: $(VENV)/.dev      ## generate the protobuf code again from src/sonic/protocol/proto/*.proto
 	$(BIN)/python tools/generate_proto.py
 
-train: $(VENV)/.dev      ## train the networks that ship, from generated events (about an hour on two cores)
-	$(BIN)/sonic models train particlenet-ak4
-	$(BIN)/sonic models train deepmet
+train: $(VENV)/.dev      ## train the networks that ship, from generated events, into models/ (some hours on two cores)
+	for name in $(notdir $(wildcard src/sonic/workloads/models/*)); do $(BIN)/sonic train $$name || exit 1; done
 
 wheel: $(VENV)/.dev      ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .

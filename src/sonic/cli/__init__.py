@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a process that SIGINT ended."""
 
-_ORDER = ("run", "serve", "top", "models", "study", "firmware")
+_ORDER = ("run", "serve", "top", "models", "train", "generate", "study", "firmware")
 
 
 class _Verbs(TyperGroup):

@@ -24,7 +24,6 @@ from sonic.version import __version__
 from sonic.workloads.networks.blueprint import labels_file
 from sonic.workloads.networks.catalogue import blueprint, ensemble
 from sonic.workloads.networks.layers import folded, parameter_count, shake
-from sonic.workloads.simulation.processes import PROCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -246,7 +245,6 @@ def _describe(plan: Blueprint, target: Path, config: str, known: Mapping[str, An
 
 def card(name: str, recipe: Recipe, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Gather what is kept of a training: recipe, data, versions, machine and figures of merit."""
-    share = "met_share" if name == "deepmet" else "tagger_share"
     versions = {"sonic": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -259,6 +257,5 @@ def card(name: str, recipe: Recipe, metrics: Mapping[str, Any]) -> dict[str, Any
         "recipe": asdict(recipe),
         "device": f"{recipe.device} ({device}, {recipe.cores} cores)",
         "versions": versions,
-        "processes": {p.name: getattr(p, share) for p in PROCESSES if getattr(p, share)},
         **metrics,
     }

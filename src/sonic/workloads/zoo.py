@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from sonic.errors import ConfigError, OutputError
-from sonic.workloads import MODELS
+from sonic.workloads import MODELS, modelcard
 from sonic.workloads.networks.catalogue import NETWORKS, Network, network
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from sonic.workloads.training.loop import Progress, Recipe
 
-__all__ = ["FORMATS", "NETWORKS", "WEIGHTS", "Network", "build", "defaults", "network", "train"]
+__all__ = ["FORMATS", "NETWORKS", "WEIGHTS", "Network", "build", "defaults", "network", "train", "trainable"]
 
 WEIGHTS = ("trained", "random")
 FORMATS = ("onnx", "torchscript")
@@ -74,7 +75,7 @@ def build(
             how = "train them, or build with random ones" if found.training else "build with random ones"
             raise ConfigError(f"{name}: no trained weights ship; {how}")
         if width != 1.0:
-            raise ConfigError(f"{name}: trained weights have the published width; build random ones, or train")
+            raise ConfigError(f"{name}: trained weights have the width they have; build random ones, or train")
         if format != "onnx":
             raise ConfigError(f"{name}: trained weights ship as onnx, not as {format}")
         try:
@@ -87,6 +88,11 @@ def build(
     except ImportError as error:
         raise _needs_extra(error) from None
     return export.write_random(name, Path(folder), width, seed, format)
+
+
+def trainable() -> tuple[Network, ...]:
+    """Return the networks that there is a training for."""
+    return tuple(one for one in NETWORKS if one.training)
 
 
 def defaults(name: str) -> Recipe:
@@ -118,7 +124,7 @@ def train(name: str, folder: str | os.PathLike[str], recipe: Recipe, progress: P
     Returns
     -------
     Path
-        The model's folder, with ``metrics.json``.
+        The model's folder, with ``metrics.json`` and a model card made of it.
 
     Raises
     ------
@@ -135,8 +141,11 @@ def train(name: str, folder: str | os.PathLike[str], recipe: Recipe, progress: P
     work = repository.resolve().with_name(f".{repository.resolve().name}-training") / name
     try:
         work.mkdir(parents=True, exist_ok=True)
-        trained, metrics = trainer.train(recipe, work, progress or (lambda *_: None))
-        target = export.write(name, trained, work / "model", export.card(name, recipe, metrics), replace=True)
+        with _Stopwatch(work / "elapsed") as watch:
+            trained, metrics = trainer.train(recipe, work, progress or (lambda *_: None))
+        known = export.card(name, recipe, metrics) | {"elapsed_s": watch.elapsed_s}
+        target = export.write(name, trained, work / "model", known, replace=True)
+        modelcard.write(network(name), target)
         final = repository / name
         repository.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
@@ -149,15 +158,34 @@ def train(name: str, folder: str | os.PathLike[str], recipe: Recipe, progress: P
     return final
 
 
+class _Stopwatch:
+    """Seconds that a training takes, those before it was interrupted included, which are kept in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.elapsed_s = float(file.read_text()) if file.exists() else 0.0
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.elapsed_s = round(self.elapsed_s + time.perf_counter() - self._started, 1)
+        self._file.write_text(str(self.elapsed_s))
+
+
 def _trainer(name: str) -> Any:
+    """Import what trains a network: a module, or an attribute of one, that has ``DEFAULTS`` and ``train``."""
     found = network(name)
     if not found.training:
-        trained = ", ".join(n.name for n in NETWORKS if n.training)
+        trained = ", ".join(n.name for n in trainable())
         raise ConfigError(f"{name}: there is no training for it; there is for {trained}")
+    module, _, attribute = found.training.partition(":")
     try:
-        return import_module(f"sonic.workloads.training.{found.training}")
+        trainer = import_module(f"sonic.workloads.training.{module}")
     except ImportError as error:
         raise _needs_extra(error) from None
+    return getattr(trainer, attribute) if attribute else trainer
 
 
 def _needs_extra(error: ImportError) -> ConfigError:

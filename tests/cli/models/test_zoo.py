@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pytest
 from typer.testing import CliRunner
 
 from sonic.cli import app
@@ -32,32 +31,7 @@ def test_building(tmp_path: Path):
     assert done.stderr.strip() == f"sonic: {tmp_path / 'deepmet'} is there already"
 
 
-def test_training_passes_on_what_was_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    pytest.importorskip("torch")
-    from sonic.workloads import zoo
-
-    asked: list[Any] = []
-
-    def train(name: str, folder: Path, recipe: Any, progress: Any) -> Path:
-        asked.append((name, recipe))
-        progress("events", 1, 2)
-        progress("training", 1, 2)
-        return folder / name
-
-    monkeypatch.setattr(zoo, "train", train)
-    options = ["--to", str(tmp_path), "--events", "500", "--seed", "9", "--width", "0.5", "--cores", "1"]
-    done = cli.invoke(app, ["models", "train", "deepmet", *options])
-    assert done.exit_code == 0, done.output
-    assert done.stdout.strip() == str(tmp_path / "deepmet")
-    ((name, recipe),) = asked
-    default = zoo.defaults("deepmet")
-    assert name == "deepmet"
-    assert (recipe.events, recipe.seed, recipe.width, recipe.cores) == (500, 9, 0.5, 1)
-    assert (recipe.epochs, recipe.batch) == (default.epochs, default.batch)
-
-
 def test_unknown_networks(tmp_path: Path):
-    for command in (["build", "x", str(tmp_path)], ["train", "x"]):
-        done = cli.invoke(app, ["models", *command])
-        assert done.exit_code == 1
-        assert "no network 'x': there are particlenet-ak4, deepmet" in done.stderr
+    done = cli.invoke(app, ["models", "build", "x", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "no network 'x': there are particlenet-ak4, deepmet" in done.stderr

@@ -6,12 +6,11 @@ import typer
 
 from sonic.cli.models.check import check, checksum
 from sonic.cli.models.look import list_, show
-from sonic.cli.models.zoo import build, train
+from sonic.cli.models.zoo import build
 
-models = typer.Typer(help="Models: list, show, check, build, train.", no_args_is_help=True)
+models = typer.Typer(help="Models: list, show, check, build.", no_args_is_help=True)
 models.command("list")(list_)
 models.command()(show)
 models.command()(check)
 models.command()(checksum)
 models.command()(build)
-models.command()(train)

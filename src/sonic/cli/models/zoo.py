@@ -1,21 +1,15 @@
-"""``sonic models build`` and ``sonic models train``: the networks that Sonic knows."""
+"""``sonic models build``, and the list of the networks that Sonic knows."""
 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path  # noqa: TC003 - typer reads annotations
+from typing import Annotated
 
 import typer
 
 from sonic.cli.models._place import networks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sonic.workloads.training.loop import Progress
 
 _NAME = typer.Argument(help="Network, as `sonic models list` names it.", autocompletion=networks)
 
@@ -37,14 +31,7 @@ def show_networks(*, as_json: bool) -> None:
         return
     table = Table("network", "physics", "parameters", "trained", box=None, pad_edge=False)
     for network in NETWORKS:
-        figures = network.metrics()
-        if "auc" in figures:
-            trained = f"AUC b vs light {figures['auc']['b_vs_light']:.3f}"
-        elif "met" in figures:
-            ours, plain = figures["met"]["deepmet"]["width_gev"], figures["met"]["plain_sum"]["width_gev"]
-            trained = f"resolution {ours:.1f} GeV (plain sum {plain:.1f})"
-        else:
-            trained = "yes" if network.shipped else "no"
+        trained = network.metrics().get("figure", "yes" if network.shipped else "no")
         table.add_row(network.name, network.physics, f"{network.parameters:,}", trained)
     Console().print(table)
 
@@ -61,52 +48,3 @@ def build(
     from sonic.workloads import zoo
 
     typer.echo(zoo.build(name, folder, weights=weights, width=width, seed=seed, format=format_))
-
-
-def train(
-    name: Annotated[str, _NAME],
-    to: Annotated[Path, typer.Option(help="Model repository to put it into.")] = Path("models"),
-    events: Annotated[int | None, typer.Option(help="Events to generate for training.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over them.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of events and weights.")] = None,
-    width: Annotated[float | None, typer.Option(help="Scale of the channels; 1 is the published size.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    cores: Annotated[int, typer.Option(help="Cores to use; all by default.")] = 0,
-) -> None:
-    """Train a network on generated events. Interrupted and called again, it goes on where it was."""
-    from dataclasses import replace
-
-    from sonic.workloads import zoo
-
-    given = {"events": events, "epochs": epochs, "seed": seed, "width": width}
-    recipe = replace(zoo.defaults(name), device=device, cores=cores)
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    recipe = replace(recipe, **changes)
-    with _bars() as progress:
-        target = zoo.train(name, to, recipe, progress)
-    typer.echo(target)
-
-
-@contextmanager
-def _bars() -> Iterator[Progress]:
-    """Show a bar for each stage that reports."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description:9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        tasks = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield progress

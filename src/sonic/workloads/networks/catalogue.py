@@ -31,7 +31,8 @@ class Network:
     normalisation : int
         Scales, shifts, means and variances of batch normalisations.
     training : str
-        Module of :mod:`sonic.workloads.training` that trains it; empty if there is none.
+        Module of :mod:`sonic.workloads.training` that trains it, or ``module:attribute`` where one trains several;
+        empty if there is none.
     """
 
     name: str
@@ -82,8 +83,14 @@ NETWORKS: tuple[Network, ...] = (
     Network("deepcalo", "energy of electrons from calorimeter images", "deepcalo", 1_833_745, 3_920),
     Network("deepcalo-tiny", "energy of electrons from calorimeter images, small", "deepcalo", 6_857, 304),
     Network("resnet50", "top quarks in images of jets", "resnet50", 25_555_138, 106_240),
-    Network("emtrackmichel", "tracks, showers and Michel electrons in liquid argon", "emtrackmichel", 11_900_420),
-    Network("particlenet-ak8", "flavour of boosted jets", "taggers", 577_940, 9_104),
+    Network(
+        "emtrackmichel",
+        "tracks, showers and Michel electrons in liquid argon",
+        "emtrackmichel",
+        11_900_420,
+        training="emtrackmichel",
+    ),
+    Network("particlenet-ak8", "flavour of boosted jets", "taggers", 577_940, 9_104, training="particlenet_ak8"),
     Network("deeptau", "taus among electrons, muons and jets", "deeptau", 1_140_431, 19_896),
     Network("deeptau-ensemble", "the same in four steps", "deeptau", 1_140_431, 19_896),
     Network("trackgnn", "edges between hits of one particle in a tracker", "trackgnn", 44_803),

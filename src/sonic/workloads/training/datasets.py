@@ -16,7 +16,7 @@ import awkward as ak
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.workloads.features import jet_inputs, met_inputs
+from sonic.workloads.features import jet_inputs, met_inputs, wide_jet_inputs
 from sonic.workloads.simulation.processes import PROCESSES
 from sonic.workloads.truth import CLASSES, jet_classes
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BLOCK_EVENTS = 400
 MAX_JET_ETA = 2.5
+MAX_WIDE_JET_ETA = 2.4
 
 # Light jets outnumber the others; a share of them teaches as much.
 _KEPT_SHARE = {"g": 0.5, "pu": 0.5}
@@ -71,7 +72,7 @@ def plan(events: int, share: str, block_events: int = BLOCK_EVENTS) -> tuple[Blo
     events : int
         For training; a quarter as many, at least a block of each process, are added for the test.
     share : str
-        Which of a process's shares counts: ``tagger_share`` or ``met_share``.
+        Which of a process's shares counts: ``tagger_share``, ``met_share`` or ``wide_share``.
     block_events : int
         Most events of a block.
 
@@ -98,6 +99,11 @@ def plan(events: int, share: str, block_events: int = BLOCK_EVENTS) -> tuple[Blo
     return tuple(blocks)
 
 
+def mixture(share: str) -> dict[str, float]:
+    """Say how much of each process a sample has, by name; what :func:`plan` divides events by."""
+    return {one.name: float(getattr(one, share)) for one in PROCESSES if getattr(one, share)}
+
+
 def make_blocks(
     blocks: tuple[Block, ...],
     maker: Maker,
@@ -112,7 +118,7 @@ def make_blocks(
     ----------
     blocks : tuple of Block
     maker : callable
-        Makes a block's arrays of its events; one of :func:`jets_of` and :func:`met_of`.
+        Makes a block's arrays of its events; one of :func:`jets_of`, :func:`wide_jets_of` and :func:`met_of`.
     seed : int
     folder : Path
         For the files, ``.npz``.
@@ -170,6 +176,16 @@ def jets_of(events: ak.Array, rng: np.random.Generator) -> Arrays:
         "pt": np.asarray(ak.flatten(events.Jet_pt))[kept],
         "eta": np.asarray(ak.flatten(events.Jet_eta))[kept],
     }
+
+
+def wide_jets_of(events: ak.Array, rng: np.random.Generator) -> Arrays:  # noqa: ARG001 - as every maker
+    """Take the wide jets within the tracker that have a class: as :func:`jets_of`, and their ``mass``."""
+    columns = {name: np.asarray(ak.flatten(events[f"FatJet_{name}"])) for name in ("truthClass", "pt", "eta", "mass")}
+    kept = (np.abs(columns["eta"]) < MAX_WIDE_JET_ETA) & (columns["truthClass"] >= 0)
+    inputs = wide_jet_inputs(events, ak.unflatten(kept, ak.num(events.FatJet_pt)))
+    arrays: Arrays = {name: values.astype(np.float16) for name, values in inputs.items()}
+    arrays["label"] = columns.pop("truthClass")[kept].astype(np.int8)
+    return arrays | {name: values[kept] for name, values in columns.items()}
 
 
 def met_of(events: ak.Array, rng: np.random.Generator) -> Arrays:  # noqa: ARG001 - as every maker
