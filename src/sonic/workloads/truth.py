@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 CLASSES = ("b", "bb", "c", "cc", "uds", "g", "undef", "pu")
 """Classes of the tagger, in the order of its outputs."""
 
+# fmt: off
+WIDE_CLASSES = (
+    "Tbcq", "Tbqq", "Tbc", "Tbq", "Tbel", "Tbmu", "Tbta",
+    "Wcq", "Wqq",
+    "Zbb", "Zcc", "Zqq",
+    "Hbb", "Hcc", "Hqqqq",
+    "QCDbb", "QCDcc", "QCDb", "QCDc", "QCDothers",
+)
+# fmt: on
+"""Classes of the tagger of wide jets, in the order of its outputs: what the jet holds, and into what it decayed."""
+
 TRUTH_BRANCHES = (
     "Jet_hadronFlavour",
     "Jet_partonFlavour",
@@ -47,6 +58,22 @@ def jet_classes(events: ak.Array) -> NDArray[np.int64]:
     ]
     names = ["b", "bb", "c", "cc", "pu", "uds", "g"]
     return np.select(conditions, [CLASSES.index(name) for name in names], CLASSES.index("undef"))
+
+
+def wide_discriminants(scores: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Scores [N] that separate wide jets from those of quarks and gluons, from probabilities [N, 20], by name.
+
+    ``top``, ``w``, ``z`` and ``higgs`` are of all hadronic decays, ``hbb`` of that to bottom quarks alone.
+    """
+    signals = {"top": ("Tbcq", "Tbqq", "Tbc", "Tbq"), "hbb": ("Hbb",)}
+    signals |= {name: tuple(c for c in WIDE_CLASSES if c[0] == name[0].upper()) for name in ("w", "z", "higgs")}
+    background = [i for i, name in enumerate(WIDE_CLASSES) if name.startswith("QCD")]
+    qcd = scores[:, background].sum(axis=1)
+    found = {}
+    for name, classes in signals.items():
+        signal = scores[:, [WIDE_CLASSES.index(c) for c in classes]].sum(axis=1)
+        found[name] = signal / (signal + qcd + np.float32(1e-9))
+    return found
 
 
 def discriminants(scores: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -11,7 +11,8 @@ pytest.importorskip("onnxscript")
 
 from sonic.workloads import export  # noqa: E402
 from sonic.workloads.networks.particlenet import ParticleNet  # noqa: E402
-from sonic.workloads.networks.taggers import AK8, AK8_CLASSES  # noqa: E402
+from sonic.workloads.networks.taggers import AK8  # noqa: E402
+from sonic.workloads.truth import WIDE_CLASSES  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,6 @@ def test_exports_give_what_pytorch_gives(exported_alike: Callable[..., Any]):
 def test_the_ak8_tagger_at_a_quarter_of_its_width():
     network = export.random_network("particlenet-ak8", 0.25, 1)
     scores = network(*(torch.from_numpy(a) for a in export.example_inputs("particlenet-ak8", 4).values()))
-    assert scores.shape == (4, len(AK8_CLASSES)) == (4, 20)
+    assert scores.shape == (4, len(WIDE_CLASSES)) == (4, 20)
     assert torch.allclose(scores.sum(1), torch.ones(4), atol=1e-5)
-    assert len(set(AK8_CLASSES)) == 20
+    assert len(set(WIDE_CLASSES)) == 20

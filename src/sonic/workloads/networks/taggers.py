@@ -13,32 +13,20 @@ import numpy as np
 from sonic.workloads import features
 from sonic.workloads.networks.blueprint import Blueprint, Input, Output
 from sonic.workloads.networks.particlenet import ParticleNet, ParticleNetConfig
-from sonic.workloads.truth import CLASSES
+from sonic.workloads.truth import CLASSES, WIDE_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-# fmt: off
-AK8_CLASSES = (
-    "Tbcq", "Tbqq", "Tbc", "Tbq", "Tbel", "Tbmu", "Tbta",
-    "Wcq", "Wqq",
-    "Zbb", "Zcc", "Zqq",
-    "Hbb", "Hcc", "Hqqqq",
-    "QCDbb", "QCDcc", "QCDb", "QCDc", "QCDothers",
-)
-# fmt: on
-"""Classes of the AK8 tagger, in the order of its outputs: what the jet holds, and into what it decayed."""
-
 AK8 = ParticleNetConfig(
-    pf_features=25,
-    sv_features=11,
+    pf_features=len(features.WIDE_PF_FEATURES),
     edge_channels=((64, 64, 64), (128, 128, 128), (256, 256, 256)),
     neighbours=16,
     fusion=384,
     hidden=256,
-    classes=len(AK8_CLASSES),
+    classes=len(WIDE_CLASSES),
 )
 
 
@@ -97,5 +85,13 @@ BLUEPRINTS = {
         500,
         (200,),
     ),
-    "particlenet-ak8": _blueprint("ParticleNet for AK8 jets.", AK8, 100, 10, AK8_CLASSES, 200, (80,)),
+    "particlenet-ak8": _blueprint(
+        "ParticleNet for AK8 jets.",
+        AK8,
+        features.WIDE_MAX_PARTICLES,
+        features.WIDE_MAX_VERTICES,
+        WIDE_CLASSES,
+        200,
+        (80,),
+    ),
 }

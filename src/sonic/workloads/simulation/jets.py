@@ -1,6 +1,6 @@
 """Jets of the detector and of the generator, and the flavour of the former.
 
-Jets are FastJet's (Cacciari, Salam and Soyez, arXiv:1111.6097), anti-kt with R = 0.4.
+Jets are FastJet's (Cacciari, Salam and Soyez, arXiv:1111.6097), anti-kt with R = 0.4, and 0.8 for wide ones.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RADIUS = 0.4
 MIN_RAW_PT_GEV = 10.0
 MIN_PT_GEV = 15.0
+WIDE_RADIUS = 0.8
+WIDE_MIN_PT_GEV = 170.0
 _AREA = np.pi * RADIUS**2
 
 
@@ -34,8 +36,9 @@ def cluster(
     momentum: tuple[NDArray[np.float64], ...],
     events: int,
     min_pt_gev: float,
+    radius: float = RADIUS,
 ) -> tuple[ak.Array, ak.Array]:
-    """Cluster with the anti-kt algorithm (R = 0.4).
+    """Cluster with the anti-kt algorithm.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ def cluster(
     momentum : tuple of float64 [n]
         px, py, pz and energy, GeV.
     events : int
-    min_pt_gev : float
+    min_pt_gev, radius : float
 
     Returns
     -------
@@ -62,7 +65,7 @@ def cluster(
     counts = np.bincount(event, minlength=events)
     fields = dict(zip(("px", "py", "pz", "E"), momentum, strict=True))
     inputs = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), counts)
-    sequence = fastjet.ClusterSequence(inputs, fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS))
+    sequence = fastjet.ClusterSequence(inputs, fastjet.JetDefinition(fastjet.antikt_algorithm, radius))
     jets, constituents = sequence.inclusive_jets(min_pt=min_pt_gev), sequence.constituent_index(min_pt=min_pt_gev)
     order = ak.argsort(jets.px**2 + jets.py**2, ascending=False)
     return jets[order], constituents[order]
@@ -84,11 +87,7 @@ def reconstructed(candidates: Candidates, events: int) -> tuple[ak.Array, ak.Arr
     momentum = (c.pt * np.cos(c.phi), c.pt * np.sin(c.phi), pz, np.sqrt(p2 + c.mass**2))
     found, members = cluster(c.event, momentum, events, MIN_RAW_PT_GEV)
 
-    first = np.searchsorted(candidates.event, np.arange(events))
-    position = np.flatnonzero(kept) - first[c.event]
-    position = ak.unflatten(position, np.bincount(c.event, minlength=events))
-    per_jet = ak.num(members, axis=2)
-    members = ak.unflatten(position[ak.flatten(members, axis=2)], ak.flatten(per_jet), axis=1)
+    members = _among_all(members, candidates, kept, events)
 
     raw = np.hypot(found.px, found.py)
     mass2 = found.E**2 - found.px**2 - found.py**2 - found.pz**2
@@ -108,6 +107,32 @@ def reconstructed(candidates: Candidates, events: int) -> tuple[ak.Array, ak.Arr
     return jets[order], members[order]
 
 
+def wide(candidates: Candidates, weights: NDArray[np.float64], events: int) -> tuple[ak.Array, ak.Array]:
+    """Cluster jets with R = 0.8 of candidates that are weighted by how likely they come from the hard collision.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    weights : float64 [n]
+        In [0, 1]; those of weight 0 are left out.
+    events : int
+
+    Returns
+    -------
+    jets : awkward record array, events * var
+        pt (GeV), eta, phi, mass; hardest first, pt above 170 GeV.
+    constituents : awkward int array, events * var * var
+        Positions among the event's candidates.
+    """
+    kept = weights > 0
+    c = candidates[kept]
+    pt = c.pt * weights[kept]
+    pz, p2 = pt * np.sinh(c.eta), (pt * np.cosh(c.eta)) ** 2
+    momentum = (pt * np.cos(c.phi), pt * np.sin(c.phi), pz, np.sqrt(p2 + (c.mass * weights[kept]) ** 2))
+    found, members = cluster(c.event, momentum, events, WIDE_MIN_PT_GEV, WIDE_RADIUS)
+    return _directions(found), _among_all(members, candidates, kept, events)
+
+
 def energy_density(candidates: Candidates, events: int) -> NDArray[np.float64]:
     """Median transverse momentum per unit area in the cells of a fixed grid, GeV, one an event."""
     rows, columns = 18, 12
@@ -124,7 +149,11 @@ def energy_density(candidates: Candidates, events: int) -> NDArray[np.float64]:
 def generated(stable: Particles, events: int) -> ak.Array:
     """Jets of the hard collision's visible particles above 10 GeV: pt, eta, phi, mass."""
     p = stable[~stable.invisible]
-    found, _ = cluster(p.event, (p.px, p.py, p.pz, p.energy), events, 10.0)
+    return _directions(cluster(p.event, (p.px, p.py, p.pz, p.energy), events, 10.0)[0])
+
+
+def _directions(found: ak.Array) -> ak.Array:
+    """Clustered jets as pt, eta, phi and mass."""
     pt = np.hypot(found.px, found.py)
     mass2 = found.E**2 - found.px**2 - found.py**2 - found.pz**2
     return ak.zip(
@@ -137,8 +166,17 @@ def generated(stable: Particles, events: int) -> ak.Array:
     )
 
 
-def flavour(jets: ak.Array, hard: Collisions) -> dict[str, ak.Array]:
-    """Flavour of jets from the heavy hadrons and partons within R = 0.4, each given to its closest jet.
+def _among_all(members: ak.Array, candidates: Candidates, kept: NDArray[np.bool_], events: int) -> ak.Array:
+    """Positions among an event's candidates, from those among the kept ones."""
+    event = candidates.event[kept]
+    first = np.searchsorted(candidates.event, np.arange(events))
+    position = ak.unflatten(np.flatnonzero(kept) - first[event], np.bincount(event, minlength=events))
+    per_jet = ak.num(members, axis=2)
+    return ak.unflatten(position[ak.flatten(members, axis=2)], ak.flatten(per_jet), axis=1)
+
+
+def flavour(jets: ak.Array, hard: Collisions, radius: float = RADIUS) -> dict[str, ak.Array]:
+    """Flavour of jets from the heavy hadrons and partons within a radius, each given to its closest jet.
 
     Returns
     -------
@@ -147,11 +185,13 @@ def flavour(jets: ak.Array, hard: Collisions) -> dict[str, ak.Array]:
         else the hardest parton, 0 for none.
     """
     counts = np.asarray(ak.num(jets))
-    bottom, charm = (_per_jet(jets, hard.heavy[(heavy_quark(hard.heavy.pdg_id) == quark)], "count") for quark in (5, 4))
+    bottom, charm = (
+        _per_jet(jets, hard.heavy[(heavy_quark(hard.heavy.pdg_id) == quark)], "count", radius) for quark in (5, 4)
+    )
     hadron = np.where(bottom > 0, 5, np.where(charm > 0, 4, 0))
-    parton = _per_jet(jets, hard.partons, "hardest")
+    parton = _per_jet(jets, hard.partons, "hardest", radius)
     for quark in (4, 5):
-        found = _per_jet(jets, hard.partons[np.abs(hard.partons.pdg_id) == quark], "hardest")
+        found = _per_jet(jets, hard.partons[np.abs(hard.partons.pdg_id) == quark], "hardest", radius)
         parton = np.where(found != 0, found, parton)
     columns = {"nBHadrons": bottom, "nCHadrons": charm, "hadronFlavour": hadron, "partonFlavour": parton}
     return {k: ak.unflatten(v.astype(np.int32), counts) for k, v in columns.items()}
@@ -167,13 +207,13 @@ def match(jets: ak.Array, others: ak.Array, max_distance: float = RADIUS) -> ak.
     return ak.values_astype(ak.where(near, ak.fill_none(closest, -1), -1), np.int32)
 
 
-def _per_jet(jets: ak.Array, particles: Particles, what: str) -> NDArray[np.int64]:
+def _per_jet(jets: ak.Array, particles: Particles, what: str, radius: float) -> NDArray[np.int64]:
     """Count of particles, or the code of the hardest, given to each jet; flat over jets."""
     counts = np.asarray(ak.num(jets))
     total = int(counts.sum())
     p = particles[particles.pt > 0.5]
     records = ak.unflatten(ak.zip({"eta": p.eta, "phi": p.phi}), np.bincount(p.event, minlength=len(jets)))
-    index = np.asarray(ak.flatten(match(records, jets)))
+    index = np.asarray(ak.flatten(match(records, jets, radius)))
     taken = index >= 0
     flat = (np.cumsum(counts) - counts)[p.event[taken]] + index[taken]
     if what == "count":

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
 
 from sonic.errors import ConfigError
+from sonic.workloads.simulation import decays as decaying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from sonic.workloads.simulation.decays import Decays
 
 _NEUTRINOS = (12, 14, 16)
 _CHARGE = {11: -1, 13: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 3312: -1, 3334: -1, 24: 1}
@@ -95,12 +98,15 @@ class Collisions:
     partons : Particles
         Quarks and gluons on the point of hadronising (Pythia's status 71 and 72).
     events : int
+    decays : Decays
+        Of top quarks, W, Z and Higgs bosons.
     """
 
     stable: Particles
     heavy: Particles
     partons: Particles
     events: int
+    decays: Decays = field(default_factory=decaying.none)
 
 
 def heavy_quark(pdg_id: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -136,7 +142,7 @@ def generate(settings: Sequence[str], events: int, chunk: int = 250) -> Collisio
             raise ConfigError(f"Pythia does not know the setting {line!r}")
     if not pythia.init():
         raise ConfigError(f"Pythia could not start with {'; '.join(settings)}")
-    stable, heavy, partons = [], [], []
+    stable, heavy, partons, decays = [], [], [], []
     for start, batch in _batches(pythia, events, chunk):
         flat, offsets = _flatten(batch, start)
         status = np.asarray(ak.flatten(batch.prt.status))
@@ -145,7 +151,10 @@ def generate(settings: Sequence[str], events: int, chunk: int = 250) -> Collisio
         heavy.append(flat[_last_of_flavour(batch, flavour, offsets)])
         strong = (np.abs(flat.pdg_id) <= 5) | (flat.pdg_id == 21)
         partons.append(flat[strong & np.isin(np.abs(status), (71, 72))])
-    return Collisions(concatenate(stable), concatenate(heavy), concatenate(partons), events)
+        decays.append(decaying.find(flat.event, flat.pdg_id, flat.eta, flat.phi, _daughters(batch, offsets)))
+    return Collisions(
+        concatenate(stable), concatenate(heavy), concatenate(partons), events, decaying.concatenate(decays)
+    )
 
 
 def _batches(pythia: Any, events: int, chunk: int) -> Iterator[tuple[int, ak.Array]]:
@@ -192,16 +201,19 @@ def _flatten(batch: ak.Array, first: int) -> tuple[Particles, NDArray[np.int64]]
     return particles, offsets
 
 
+def _daughters(batch: ak.Array, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Flat indices of each particle's first and last daughter; -1: none."""
+    first, last = (np.asarray(ak.flatten(batch.prt[name])).astype(np.int64) for name in ("daughter1", "daughter2"))
+    shift = np.repeat(offsets[:-1], np.diff(offsets))
+    return np.where(first > 0, first + shift, -1), np.where(first > 0, np.maximum(first, last) + shift, -1)
+
+
 def _last_of_flavour(batch: ak.Array, flavour: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Heavy hadrons none of whose daughters has the same heavy quark."""
-    first = np.asarray(ak.flatten(batch.prt.daughter1))
-    last = np.asarray(ak.flatten(batch.prt.daughter2))
-    shift = np.repeat(offsets[:-1], np.diff(offsets))
+    first, last = _daughters(batch, offsets)
     keep = np.zeros(len(flavour), bool)
     for quark in (4, 5):
         has = flavour == quark
         before = np.concatenate([[0], np.cumsum(has)])
-        low = np.where(first > 0, first + shift, 0)
-        high = np.where(first > 0, np.maximum(first, last) + shift + 1, 0)
-        keep |= has & (before[high] - before[low] == 0)
+        keep |= has & (before[last + 1] - before[np.maximum(first, 0)] == 0)
     return keep

@@ -8,6 +8,7 @@ import awkward as ak
 import numpy as np
 
 from sonic.workloads.simulation import jets as jetting
+from sonic.workloads.simulation.decays import wide_jet_classes
 from sonic.workloads.simulation.detector import detect
 from sonic.workloads.simulation.material import interact
 from sonic.workloads.simulation.pileup import add_pile_up
@@ -42,9 +43,10 @@ def simulate(process: Process, events: int, seed: int, block: int = 0) -> ak.Arr
     Returns
     -------
     awkward record array, one record an event
-        Branches of PFNano, flat (``PFCands_pt``): of the collections PFCands, Jet, JetPFCands, SV, JetSVs and GenJet
-        (lists), of GenMET, RawMET and PuppiMET, ``Pileup_nPU``, ``event``. RawMET is minus the plain sum of
-        candidates, PuppiMET the one weighted by ``puppiWeight``.
+        Branches of PFNano, flat (``PFCands_pt``): of the collections PFCands, Jet, JetPFCands, SV, JetSVs, FatJet,
+        FatJetPFCands, FatJetSVs and GenJet (lists), of GenMET, RawMET and PuppiMET, ``Pileup_nPU``, ``event``. RawMET
+        is minus the plain sum of candidates, PuppiMET the one weighted by ``puppiWeight``. ``FatJet_truthClass``,
+        which is not in PFNano, is of :func:`sonic.workloads.simulation.decays.wide_jet_classes`.
 
     Raises
     ------
@@ -87,6 +89,7 @@ def _assemble(
 ) -> ak.Array:
     events = hard.events
     jets, members = jetting.reconstructed(candidates, events)
+    wide, wide_members = jetting.wide(candidates, weights, events)
     truth_jets = jetting.generated(hard.stable, events)
     neutrinos = hard.stable[hard.stable.invisible]
     collections = {
@@ -94,7 +97,10 @@ def _assemble(
         "Jet": _jets(jets, members, truth_jets, hard),
         "JetPFCands": _links(members, "pFCandsIdx"),
         "SV": vertices,
-        "JetSVs": _links(_vertices_in(jets, vertices), "sVIdx"),
+        "JetSVs": _links(_vertices_in(jets, vertices, jetting.RADIUS), "sVIdx"),
+        "FatJet": _wide_jets(wide, wide_members, hard),
+        "FatJetPFCands": _links(wide_members, "pFCandsIdx"),
+        "FatJetSVs": _links(_vertices_in(wide, vertices, jetting.WIDE_RADIUS), "sVIdx"),
         "GenJet": _floats(truth_jets),
     }
     columns = {
@@ -158,11 +164,19 @@ def _jets(jets: ak.Array, members: ak.Array, truth_jets: ak.Array, hard: Collisi
     )
 
 
-def _vertices_in(jets: ak.Array, vertices: ak.Array) -> ak.Array:
+def _wide_jets(jets: ak.Array, members: ak.Array, hard: Collisions) -> ak.Array:
+    integers = jetting.flavour(jets, hard, jetting.WIDE_RADIUS)
+    integers["truthClass"] = wide_jet_classes(jets, integers, hard.decays, jetting.WIDE_RADIUS)
+    integers |= {"nConstituents": ak.num(members, axis=2)}
+    columns = {k: ak.values_astype(jets[k], np.float32) for k in ("pt", "eta", "phi", "mass")}
+    return ak.zip(columns | {k: ak.values_astype(v, np.int32) for k, v in integers.items()})
+
+
+def _vertices_in(jets: ak.Array, vertices: ak.Array, radius: float) -> ak.Array:
     """Find the vertices within a jet's radius, events * jets * var."""
     pairs = ak.cartesian({"jet": jets, "sv": vertices}, nested=True)
     d_phi = (pairs.jet.phi - pairs.sv.phi + np.pi) % (2 * np.pi) - np.pi
-    near = np.hypot(pairs.jet.eta - pairs.sv.eta, d_phi) < jetting.RADIUS
+    near = np.hypot(pairs.jet.eta - pairs.sv.eta, d_phi) < radius
     return ak.local_index(near, axis=2)[near]
 
 

@@ -6,18 +6,19 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from sonic.workloads import features
 from sonic.workloads.features import (
     JET_BRANCHES,
     MAX_CANDIDATES,
     MAX_PARTICLES,
     MET_BRANCHES,
     MET_FEATURES,
+    MET_SCALE_GEV,
     PF_FEATURES,
     SV_FEATURES,
     jet_inputs,
     met_inputs,
 )
+from sonic.workloads.features import jets as jet_features
 
 _PF = {name.removeprefix("PFCands_") for name in (*JET_BRANCHES, *MET_BRANCHES) if name.startswith("PFCands_")}
 _SV = {name.removeprefix("SV_") for name in JET_BRANCHES if name.startswith("SV_")}
@@ -165,7 +166,7 @@ def test_pile_up_tracks_have_no_relation_to_the_vertex():
 def test_beyond_the_padding_the_hardest_candidates_are_taken():
     many = [{"pt": float(i + 1), "eta": 0.0, "phi": 0.0} for i in range(MAX_CANDIDATES + 20)]
     inputs = met_inputs(array(event([], many, []), event([], many[:3], [])))
-    pt = inputs["input"][:, :, MET_FEATURES.index("pt")] * features.MET_SCALE_GEV
+    pt = inputs["input"][:, :, MET_FEATURES.index("pt")] * MET_SCALE_GEV
     assert pt[0].min() == pytest.approx(21.0)
     assert pt[1, :4].tolist() == pytest.approx([1.0, 2.0, 3.0, 0.0])
 
@@ -199,7 +200,7 @@ def test_features_agree_with_those_that_cmssw_stored(shared_data: Any):
     names = [n.removeprefix("PFCands_") for n in JET_BRANCHES if n.startswith("PFCands_")]
     p = {n: np.asarray(ak.flatten(events[f"PFCands_{n}"][particles]), np.float64) for n in names}
     eta, phi = (np.asarray(ak.flatten(events[f"Jet_{n}"][jets]), np.float64) for n in ("eta", "phi"))
-    _, ours = features._particle_features(p, eta, phi)
+    _, ours = jet_features._particle_features(p, eta, phi)
     detailed = p["trkQuality"] > 0
     assert detailed.sum() > 700
     for name, branch, transform in (

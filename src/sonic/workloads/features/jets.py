@@ -1,41 +1,59 @@
-"""Inputs of the networks, from the branches of a PFNano file: the one definition, for training and for inference.
-
-Pure: awkward arrays in, numpy arrays out. `events` is a record array with the branches of :data:`JET_BRANCHES` or
-:data:`MET_BRANCHES` as fields, flat as in the file (``events.PFCands_pt``), from a real file or the simulation alike.
-Every value is finite whatever the input holds.
-"""
+"""Inputs of ParticleNet, for AK4 jets and for wide ones (AK8): particles and secondary vertices of each jet."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
 
-from sonic.client.conversion.ragged import entries, lay, numbers, places, places_of
+from sonic.client.conversion.ragged import lay, places_of
+from sonic.workloads.features.flat import fields, finite, flat, integers, wrap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+    from sonic.workloads.features.flat import Flat, Floats, Ints
+
+_PARTICLE_BRANCHES = (
+    *(
+        f"PFCands_{name}"
+        for name in ("pt", "eta", "phi", "mass", "charge", "pvAssocQuality", "lostInnerHits", "trkChi2")
+    ),
+    *(f"PFCands_{name}" for name in ("trkQuality", "d0", "d0Err", "dz", "dzErr")),
+)
+_VERTEX_BRANCHES = (
+    *(f"SV_{name}" for name in ("pt", "eta", "phi", "mass", "ntracks", "chi2")),
+    *(f"SV_{name}" for name in ("dxy", "dxySig", "dlen", "dlenSig")),
+)
 
 JET_BRANCHES: tuple[str, ...] = (
     "Jet_eta",
     "Jet_phi",
     "JetPFCands_jetIdx",
     "JetPFCands_pFCandsIdx",
-    *(
-        f"PFCands_{name}"
-        for name in ("pt", "eta", "phi", "mass", "charge", "pvAssocQuality", "lostInnerHits", "trkChi2")
-    ),
-    *(f"PFCands_{name}" for name in ("trkQuality", "d0", "d0Err", "dz", "dzErr")),
+    *_PARTICLE_BRANCHES,
     "JetSVs_jetIdx",
     "JetSVs_sVIdx",
-    *(f"SV_{name}" for name in ("pt", "eta", "phi", "mass", "ntracks", "chi2")),
-    *(f"SV_{name}" for name in ("dxy", "dxySig", "dlen", "dlenSig")),
+    *_VERTEX_BRANCHES,
 )
 """Branches that :func:`jet_inputs` reads."""
+
+WIDE_JET_BRANCHES: tuple[str, ...] = (
+    "FatJet_pt",
+    "FatJet_eta",
+    "FatJet_phi",
+    "FatJetPFCands_jetIdx",
+    "FatJetPFCands_pFCandsIdx",
+    *_PARTICLE_BRANCHES,
+    "PFCands_pdgId",
+    "PFCands_puppiWeight",
+    "FatJetSVs_jetIdx",
+    "FatJetSVs_sVIdx",
+    *_VERTEX_BRANCHES,
+)
+"""Branches that :func:`wide_jet_inputs` reads."""
 
 PF_FEATURES = (
     "log_pt",
@@ -77,57 +95,30 @@ SV_FEATURES = (
 )
 """Features of a secondary vertex of a jet; lengths in cm."""
 
-MAX_PARTICLES = 50
-MAX_VERTICES = 5
+WIDE_PF_FEATURES = (*PF_FEATURES, "log_pt_rel", "jet_distance", "puppi_weight", "electron", "muon")
+"""Features of a particle of a wide jet: besides those of AK4, the logarithm of its share of the jet's transverse
+momentum, its distance to the axis, its weight, and whether it is a lepton. CMS's network for AK8 jets has 25 as well;
+which they are is not published in this form, so that the last five are ours."""
+
+MAX_PARTICLES, MAX_VERTICES = 50, 5
+WIDE_MAX_PARTICLES, WIDE_MAX_VERTICES = 100, 10
 _LENGTH_UNIT_CM = 50e-4
 
-MET_BRANCHES: tuple[str, ...] = tuple(
-    f"PFCands_{name}"
-    for name in (
-        *("pt", "eta", "phi", "mass", "charge", "pdgId"),
-        *("puppiWeight", "pvAssocQuality", "trkQuality", "d0", "dz"),
-    )
-)
-"""Branches that :func:`met_inputs` reads."""
 
-MET_FEATURES = ("dxy", "dz", "eta", "mass", "pt", "puppi_weight", "px", "py")
-"""Continuous features of a candidate: asinh(dxy / 100 um), asinh(dz / 1 mm), momenta in units of 50 GeV."""
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A collection of jets: how its branches are called, and how many of what is in a jet are taken."""
 
-MET_PT = MET_FEATURES.index("pt")
-MET_PX = MET_FEATURES.index("px")
-MET_SCALE_GEV = 50.0
-MAX_CANDIDATES = 4500
-_PDG_CODES = (-211, -13, -11, 0, 1, 2, 11, 13, 22, 130, 211)
-MET_VOCABULARIES = (3, len(_PDG_CODES), 4)
-"""Number of values of the categories: charge (-1, 0, 1), kind of candidate, and how it belongs to the primary vertex
-(0 not, 1 loosely, 2 tightly, 3 used in its fit or neutral)."""
+    jets: str
+    particles: str
+    vertices: str
+    branches: tuple[str, ...]
+    max_particles: int
+    max_vertices: int
 
 
-class _Flat(NamedTuple):
-    """Jagged columns of one collection, flattened."""
-
-    counts: Ints
-    columns: dict[str, Floats]
-
-    @property
-    def first(self) -> Ints:
-        return np.cumsum(self.counts) - self.counts
-
-
-def _flat(events: ak.Array, collection: str, names: tuple[str, ...]) -> _Flat:
-    columns = {}
-    counts = np.zeros(len(events), np.int64)
-    for name in names:
-        # By way of the layout: with dozens of branches, high-level calls would take longer than the networks.
-        found = entries(ak.to_layout(events[f"{collection}_{name}"]))
-        counts = found.counts
-        columns[name] = np.asarray(numbers(found.content), np.float64)
-    return _Flat(counts, columns)
-
-
-def wrap(phi: Floats) -> Floats:
-    """Bring an angle into [-pi, pi)."""
-    return (phi + np.pi) % (2 * np.pi) - np.pi
+_AK4 = _Kind("Jet", "JetPFCands", "JetSVs", JET_BRANCHES, MAX_PARTICLES, MAX_VERTICES)
+_AK8 = _Kind("FatJet", "FatJetPFCands", "FatJetSVs", WIDE_JET_BRANCHES, WIDE_MAX_PARTICLES, WIDE_MAX_VERTICES)
 
 
 def jet_inputs(events: ak.Array, jets: ak.Array | None = None) -> dict[str, NDArray[np.float32]]:
@@ -148,41 +139,70 @@ def jet_inputs(events: ak.Array, jets: ak.Array | None = None) -> dict[str, NDAr
         (:data:`SV_FEATURES`), ``sv_mask`` [N, 1, 5]: the 5 vertices of highest significance. Points are eta and phi
         relative to the jet, eta mirrored so that the jet's is positive.
     """
-    jet = _flat(events, "Jet", ("eta", "phi"))
+    return _inputs(events, jets, _AK4)
+
+
+def wide_jet_inputs(events: ak.Array, jets: ak.Array | None = None) -> dict[str, NDArray[np.float32]]:
+    """Build the inputs of ParticleNet for wide jets.
+
+    Parameters
+    ----------
+    events : ak.Array
+        With :data:`WIDE_JET_BRANCHES`.
+    jets : ak.Array of bool, events * var, optional
+        Which jets to take; all by default. They stay in the order of the file.
+
+    Returns
+    -------
+    dict of float32 arrays
+        As from :func:`jet_inputs`, for 100 particles with 25 features (:data:`WIDE_PF_FEATURES`) and 10 vertices.
+    """
+    return _inputs(events, jets, _AK8)
+
+
+def _inputs(events: ak.Array, jets: ak.Array | None, kind: _Kind) -> dict[str, NDArray[np.float32]]:
+    jet = flat(events, kind.jets, fields(kind.branches, kind.jets))
     wanted = np.ones(int(jet.counts.sum()), bool) if jets is None else np.asarray(ak.flatten(jets), bool)
     number = np.where(wanted, np.cumsum(wanted) - 1, -1)
 
-    link = _flat(events, "JetPFCands", ("jetIdx", "pFCandsIdx"))
-    pf_names = tuple(n.removeprefix("PFCands_") for n in JET_BRANCHES if n.startswith("PFCands_"))
-    particles = _flat(events, "PFCands", pf_names)
-    of, which = _pairs(link.counts, link.columns["jetIdx"], link.columns["pFCandsIdx"], jet, particles, number)
-    p = {name: column[which] for name, column in particles.columns.items()}
-    pf_points, pf_features = _particle_features(p, jet.columns["eta"][of], jet.columns["phi"][of])
+    link = flat(events, kind.particles, ("jetIdx", "pFCandsIdx"))
+    particles = flat(events, "PFCands", fields(kind.branches, "PFCands"))
+    of, which = pairs(link, jet, particles, number >= 0)
+    p, axis = particles.take(which), jet.take(of)
+    pf_points, pf_features = _particle_features(p, axis["eta"], axis["phi"])
+    if kind is _AK8:
+        pf_features = np.concatenate((pf_features, _wide_features(p, axis)))
 
-    link = _flat(events, "JetSVs", ("jetIdx", "sVIdx"))
-    sv_names = tuple(n.removeprefix("SV_") for n in JET_BRANCHES if n.startswith("SV_"))
-    vertices = _flat(events, "SV", sv_names)
-    sv_of, which = _pairs(link.counts, link.columns["jetIdx"], link.columns["sVIdx"], jet, vertices, number)
-    v = {name: column[which] for name, column in vertices.columns.items()}
-    sv_points, sv_features = _vertex_features(v, jet.columns["eta"][sv_of], jet.columns["phi"][sv_of])
+    link = flat(events, kind.vertices, ("jetIdx", "sVIdx"))
+    vertices = flat(events, "SV", fields(kind.branches, "SV"))
+    sv_of, which = pairs(link, jet, vertices, number >= 0)
+    v, axis = vertices.take(which), jet.take(sv_of)
+    sv_points, sv_features = _vertex_features(v, axis["eta"], axis["phi"])
 
     rows = int(wanted.sum())
     return {
-        **_padded("pf", number[of], p["pt"], pf_points, pf_features, rows, MAX_PARTICLES),
-        **_padded("sv", number[sv_of], v["dlenSig"], sv_points, sv_features, rows, MAX_VERTICES),
+        **_padded("pf", number[of], p["pt"], pf_points, pf_features, rows, kind.max_particles),
+        **_padded("sv", number[sv_of], v["dlenSig"], sv_points, sv_features, rows, kind.max_vertices),
     }
 
 
-def _pairs(
-    counts: Ints, jet_index: Floats, member_index: Floats, jets: _Flat, members: _Flat, number: Ints
-) -> tuple[Ints, Ints]:
-    """Flat indices of the jets and of the members that a list of pairs links; pairs that point nowhere are left out."""
-    event = np.repeat(np.arange(len(counts)), counts)
-    jet, member = jet_index.astype(np.int64), member_index.astype(np.int64)
+def pairs(link: Flat, jets: Flat, members: Flat, wanted: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Flat indices of the jets and of the members that a list of pairs links.
+
+    Parameters
+    ----------
+    link : Flat
+        Two columns: the jet's index in its event, and the member's.
+    jets, members : Flat
+    wanted : bool [jets]
+        Pairs of other jets are left out, and so are those that point nowhere.
+    """
+    event = link.event
+    jet, member = (integers(column) for column in link.columns.values())
     good = (jet >= 0) & (member >= 0) & (jet < jets.counts[event]) & (member < members.counts[event])
     event, jet, member = event[good], jet[good], member[good]
     flat_jet = jets.first[event] + jet
-    taken = number[flat_jet] >= 0
+    taken = wanted[flat_jet]
     return flat_jet[taken], (members.first[event] + member)[taken]
 
 
@@ -238,7 +258,24 @@ def _particle_features(p: dict[str, Floats], jet_eta: Floats, jet_phi: Floats) -
         np.arcsinh(np.where(detailed, ip3d / np.maximum(ip3d_error, 1e-6), 0.0)),
         _length(distance),
     )
-    return _finite(np.stack((eta_rel, phi_rel))), _finite(np.stack(features))
+    return finite(np.stack((eta_rel, phi_rel))), finite(np.stack(features))
+
+
+def _wide_features(p: dict[str, Floats], jet: dict[str, Floats]) -> Floats:
+    """Features [5, n] that particles of wide jets have in addition."""
+    distance = np.hypot(p["eta"] - jet["eta"], wrap(p["phi"] - jet["phi"]))
+    code = np.abs(p["pdgId"])
+    return finite(
+        np.stack(
+            (
+                np.log(np.maximum(p["pt"], 1e-3) / np.maximum(jet["pt"], 1.0)),
+                distance,
+                np.clip(p["puppiWeight"], 0.0, 1.0),
+                code == 11,
+                code == 13,
+            )
+        )
+    )
 
 
 def _vertex_features(v: dict[str, Floats], jet_eta: Floats, jet_phi: Floats) -> tuple[Floats, Floats]:
@@ -255,7 +292,7 @@ def _vertex_features(v: dict[str, Floats], jet_eta: Floats, jet_phi: Floats) -> 
         np.clip(v["chi2"], 0.0, 10.0),
         *(np.log(np.maximum(v[name], 1e-3)) for name in ("dxy", "dxySig", "dlen", "dlenSig")),
     )
-    return _finite(np.stack((eta_rel, phi_rel))), _finite(np.stack(features))
+    return finite(np.stack((eta_rel, phi_rel))), finite(np.stack(features))
 
 
 def _direction(eta: Floats, phi: Floats) -> Floats:
@@ -264,10 +301,6 @@ def _direction(eta: Floats, phi: Floats) -> Floats:
 
 def _length(value_cm: Floats) -> Floats:
     return np.arcsinh(value_cm / _LENGTH_UNIT_CM)
-
-
-def _finite(values: Floats) -> Floats:
-    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _padded(
@@ -280,51 +313,3 @@ def _padded(
         f"{name}_features": lay(where, features, np.float32),
         f"{name}_mask": lay(where, np.ones((1, len(row))), np.float32),
     }
-
-
-def met_inputs(events: ak.Array) -> dict[str, NDArray[np.float32] | NDArray[np.int32]]:
-    """Build the inputs of DeepMET for events.
-
-    Parameters
-    ----------
-    events : ak.Array
-        With :data:`MET_BRANCHES`.
-
-    Returns
-    -------
-    dict of arrays
-        ``input`` [N, 4500, 8] float32 (:data:`MET_FEATURES`), ``input_cat0``, ``input_cat1``, ``input_cat2``
-        [N, 4500, 1] int32 (see :data:`MET_VOCABULARIES`), zero where there is no candidate. Beyond 4500 candidates
-        those of highest transverse momentum are taken.
-    """
-    names = tuple(name.removeprefix("PFCands_") for name in MET_BRANCHES)
-    counts, c = _flat(events, "PFCands", names)
-    where = places(counts, MAX_CANDIDATES, c["pt"], only_to_cut=True)
-    detailed = (c["charge"] != 0) & (c["trkQuality"] > 0)
-    scaled = c["pt"] / MET_SCALE_GEV
-    features = (
-        np.arcsinh(np.where(detailed, c["d0"], 0.0) / 0.01),
-        np.arcsinh(np.where(detailed, c["dz"], 0.0) / 0.1),
-        c["eta"],
-        np.clip(c["mass"], 0.0, 1.0),
-        scaled,
-        np.clip(c["puppiWeight"], 0.0, 1.0),
-        scaled * np.cos(c["phi"]),
-        scaled * np.sin(c["phi"]),
-    )
-    inputs = {"input": lay(where, _finite(np.stack(features)), np.float32, axis=2)}
-    categories = {f"input_cat{i}": lay(where, [codes], np.int32, axis=2) for i, codes in enumerate(_categories(c))}
-    return inputs | categories
-
-
-def _categories(c: dict[str, Floats]) -> tuple[Ints, Ints, Ints]:
-    """Codes of charge, kind and relation to the primary vertex; unknown kinds count as 0, "none"."""
-    charge = np.sign(c["charge"]).astype(np.int64) + 1
-    codes = np.array(_PDG_CODES)
-    pdg_id = c["pdgId"].astype(np.int64)
-    at = np.minimum(np.searchsorted(codes, pdg_id), len(codes) - 1)
-    kind = np.where(codes[at] == pdg_id, at, _PDG_CODES.index(0))
-    quality = c["pvAssocQuality"]
-    fit = np.select([quality >= 6, quality >= 4], [3, 2], 1)
-    vertex = np.where(c["charge"] == 0, 3, np.where(c["puppiWeight"] > 0, fit, 0))
-    return charge, kind, vertex
