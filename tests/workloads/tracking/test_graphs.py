@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.workloads.tracking.graphs import SCALES, Windows, build, components, tracks, truth
+from sonic.workloads.tracking.graphs import SCALES, Windows, build, components, tracks, truth, union
 from sonic.workloads.tracking.matching import match
 from sonic.workloads.tracking.simulation import Beam, events
+from sonic.workloads.tracking.triplets import Kink
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sonic.workloads.tracking.simulation import Event
+
+NONE = Beam(particles=0)
 
 
 def _true_pairs(event: Event, skip: int) -> set[tuple[int, int]]:
@@ -31,26 +34,28 @@ def _true_pairs(event: Event, skip: int) -> set[tuple[int, int]]:
 @pytest.mark.parametrize("skip", [0, 1])
 def test_the_edges_hold_nearly_all_true_ones(skip: int) -> None:
     (event,) = events(1, Beam(particles=150), seed=41)
-    graph = build(event.layer, event.phi, event.z_mm, Windows(skip=skip))
-    edges = {(int(a), int(b)) for a, b in graph.edges.T}
-    assert len(edges) == graph.edges.shape[1]
-    assert len(edges & (wanted := _true_pairs(event, skip))) > 0.99 * len(wanted)
-    labels = truth(graph.edges, event.particle)
-    assert 0.1 < labels.mean() < 0.9
+    purity = []
+    for kink in (None, Kink()):
+        graph = build(event.layer, event.phi, event.z_mm, Windows(skip=skip, kink=kink))
+        edges = {(int(a), int(b)) for a, b in graph.edges.T}
+        assert len(edges) == graph.edges.shape[1]
+        assert len(edges & (wanted := _true_pairs(event, skip))) > 0.98 * len(wanted)
+        purity.append(truth(graph.edges, event.particle).mean())
+    assert 0.1 < purity[0] < 0.7 < 0.9 < purity[1]
     step = event.layer[graph.edges[1]] - event.layer[graph.edges[0]]
     assert set(step.tolist()) == set(range(1, skip + 2))
 
 
 def test_windows_keep_out_what_no_particle_does() -> None:
     (event,) = events(1, Beam(particles=150), seed=42)
-    wide = build(event.layer, event.phi, event.z_mm, Windows(max_d0_mm=10.0, max_z0_mm=500.0))
-    narrow = build(event.layer, event.phi, event.z_mm)
+    wide = build(event.layer, event.phi, event.z_mm, Windows(max_d0_mm=10.0, max_z0_mm=500.0, kink=None))
+    narrow = build(event.layer, event.phi, event.z_mm, Windows(kink=None))
     assert narrow.edges.shape[1] < 0.5 * wide.edges.shape[1]
     assert {tuple(pair) for pair in narrow.edges.T.tolist()} <= {tuple(pair) for pair in wide.edges.T.tolist()}
 
 
 def test_features_and_the_cut_in_phi() -> None:
-    graph = build(np.array([0, 1, 1]), np.array([3.14, -3.14, 0.0]), np.array([3.0, 7.0, 0.0]))
+    graph = build(np.array([0, 1, 1]), np.array([3.14, -3.14, 0.0]), np.array([3.0, 7.0, 0.0]), Windows(kink=None))
     assert graph.edges.tolist() == [[0], [1]]
     assert graph.hits.dtype == np.float32
     assert graph.hits[0] == pytest.approx(np.array([30.0, 3.14, 3.0]) / SCALES)
@@ -87,6 +92,21 @@ def test_events_of_nothing_and_of_one_hit() -> None:
     graph = build(np.array([0, 1]), np.array([np.nan, 0.0]), np.zeros(2))
     assert graph.edges.shape == (2, 0)
     assert graph.hits[0].tolist() == [0, 0, 0]
+    far = build(np.arange(3), np.zeros(3), np.array([1e300, -1e300, 1e45]))
+    assert far.edges.shape == (2, 0)
+    assert far.hits.tolist() == [[0, 0, 0]] * 3
+    with pytest.raises(InvalidRequest, match="layers are 0 to 9, given 3 to 12"):
+        build(np.array([3, 12]), np.zeros(2), np.zeros(2))
+
+
+def test_graphs_side_by_side() -> None:
+    made = [build(e.layer, e.phi, e.z_mm) for e in (*events(2, Beam(particles=5), seed=45), *events(1, NONE, seed=1))]
+    one, two, none = made
+    both = union([one, none, two])
+    assert np.array_equal(both.hits, np.concatenate([one.hits, two.hits]))
+    assert np.array_equal(both.edges[:, one.edges.shape[1] :] - len(one.hits), two.edges)
+    assert union([]).hits.shape == (0, 3)
+    assert union([none]).edges.shape == (2, 0)
 
 
 @pytest.mark.data

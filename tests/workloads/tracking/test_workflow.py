@@ -10,8 +10,9 @@ import uproot
 import sonic
 from sonic.testing.compare import differences
 from sonic.workloads.tracking.finder import find
+from sonic.workloads.tracking.sample import write_events
 from sonic.workloads.tracking.simulation import Beam, events
-from sonic.workloads.tracking.workflow import workflow, write_events
+from sonic.workloads.tracking.workflow import workflow
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,14 @@ helix       where a helix crosses a layer, with derivatives; scattering on the w
 simulation  events with truth
 kalman      the track fit, all tracks of a batch at once
 finder      combinatorial Kalman filter: hits to tracks
-graphs      hits to edges, and scored edges to tracks
+graphs      hits to edges, and connected parts of what is left of them
+paths       scored edges to tracks with a hit a layer
 matching    found against true
 service     the fit as a service
 layers      the hits of an event by layer
+sample      events as files
 workflow    all of it as a job, with the fit offloaded
+gnn         the same with tracks by the graph network, offloaded too
 plots       event displays, pulls, efficiencies (extra ``plots``)
 ==========  ==========================================================================
 

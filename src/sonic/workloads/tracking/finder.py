@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sonic.errors import InvalidRequest
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import D0, QPT, Z0, Crossing, cross, jacobian, wrap
 from sonic.workloads.tracking.kalman import Fitted, fit, scatter, take, through, unknown
-from sonic.workloads.tracking.layers import by_layer
+from sonic.workloads.tracking.layers import by_layer, check
 
 if TYPE_CHECKING:
     from sonic.workloads.tracking.detector import Barrel, Floats
@@ -114,10 +113,7 @@ def candidates(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = N
         Number of the hit on each layer; -1: none.
     """
     search = search or Search()
-    if not len(layer) == len(phi) == len(z_mm):
-        raise InvalidRequest(f"hits have a layer, phi and z each, given {len(layer)}, {len(phi)} and {len(z_mm)}")
-    if len(layer) and not 0 <= np.min(layer) <= np.max(layer) < len(barrel):
-        raise InvalidRequest(f"layers are 0 to {len(barrel) - 1}, given {np.min(layer)} to {np.max(layer)}")
+    check(layer, phi, z_mm, barrel)
     free = np.ones(len(layer), bool)
     rounds = []
     for triplet in search.triplets:

@@ -1,7 +1,7 @@
 """Events as graphs: hits that a particle may have left one after another are joined; scored edges make tracks.
 
 This is what stands before and behind a graph network: :func:`build` gives what it takes, :func:`truth` what it is to
-learn, :func:`tracks` makes candidates of what it says.
+learn, :func:`tracks` makes candidates of what it says; :mod:`~sonic.workloads.tracking.paths` makes better ones.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import numpy as np
 
 from sonic.errors import ConfigError, InvalidRequest
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.layers import by_layer
+from sonic.workloads.tracking.layers import by_layer, check
+from sonic.workloads.tracking.triplets import Kink, continued
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from sonic.workloads.tracking.detector import Barrel, Floats
@@ -38,12 +41,16 @@ class Windows:
         Where the helix through both and the beam line may pass that.
     skip : int
         Layers that an edge may leave out.
+    kink : Kink, optional
+        How much an edge may differ from another that it meets in a hit. Those without such another are left out; None:
+        they stay.
     """
 
     min_pt_gev: float = 0.65
     max_d0_mm: float = 3.0
     max_z0_mm: float = 150.0
     skip: int = 1
+    kink: Kink | None = Kink()  # noqa: RUF009 - frozen
 
 
 class Graph(NamedTuple):
@@ -71,7 +78,13 @@ def build(layer: Ints, phi: Floats, z_mm: Floats, windows: Windows | None = None
         A hit that is not finite has no edges, and zeros as features.
     windows : Windows, optional
     barrel : Barrel
+
+    Raises
+    ------
+    InvalidRequest
+        If the arrays have not the same length, or a layer is not there.
     """
+    check(layer, phi, z_mm, barrel)
     windows = windows or Windows()
     layers = by_layer(layer, phi, z_mm, barrel)
     found = [
@@ -81,10 +94,25 @@ def build(layer: Ints, phi: Floats, z_mm: Floats, windows: Windows | None = None
     ]
     edges = np.concatenate([np.empty((2, 0), np.int64), *found], axis=1)
     edges = edges[:, np.lexsort((edges[1], edges[0]))]
+    if windows.kink is not None:
+        edges = edges[:, continued(layer, phi, z_mm, edges, windows.kink, barrel)]
     radii = np.asarray(barrel.radii_mm)[layer] if len(layer) else np.empty(0)
-    features = np.stack([radii, phi, z_mm], axis=1) / SCALES
+    with np.errstate(over="ignore"):
+        features = (np.stack([radii, phi, z_mm], axis=1) / SCALES).astype(np.float32)
     features[~np.isfinite(features).all(axis=1)] = 0
-    return Graph(features.astype(np.float32), edges)
+    return Graph(features, edges)
+
+
+def union(graphs: Sequence[Graph]) -> Graph:
+    """Put events side by side in one graph; no edge joins two of them."""
+    first = np.cumsum([0, *(len(graph.hits) for graph in graphs)])
+    return Graph(
+        np.concatenate([np.empty((0, len(SCALES)), np.float32), *(graph.hits for graph in graphs)]),
+        np.concatenate(
+            [np.empty((2, 0), np.int64), *(graph.edges + at for graph, at in zip(graphs, first[:-1], strict=True))],
+            axis=1,
+        ),
+    )
 
 
 def truth(edges: Ints, particle: Ints) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.errors import InvalidRequest
 from sonic.workloads.tracking.helix import wrap
 
 if TYPE_CHECKING:
@@ -72,6 +73,20 @@ class Layer:
         window = np.repeat(np.arange(len(phi)), counts)
         place = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts - first, counts)
         return window, place
+
+
+def check(layer: Ints, phi: Floats, z_mm: Floats, barrel: Barrel) -> None:
+    """Refuse hits that are not whole.
+
+    Raises
+    ------
+    InvalidRequest
+        If the arrays have not the same length, or a layer is not there.
+    """
+    if not len(layer) == len(phi) == len(z_mm):
+        raise InvalidRequest(f"hits have a layer, phi and z each, given {len(layer)}, {len(phi)} and {len(z_mm)}")
+    if len(layer) and not 0 <= np.min(layer) <= np.max(layer) < len(barrel):
+        raise InvalidRequest(f"layers are 0 to {len(barrel) - 1}, given {np.min(layer)} to {np.max(layer)}")
 
 
 def by_layer(layer: Ints, phi: Floats, z_mm: Floats, barrel: Barrel, free: Bools | None = None) -> list[Layer]:

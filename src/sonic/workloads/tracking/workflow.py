@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
-import uproot
 
 from sonic.framework import Analyzer, Offload, Producer, Workflow
 from sonic.workloads import MODELS
@@ -14,59 +13,34 @@ from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.finder import Search, candidates, points
 from sonic.workloads.tracking.helix import NAMES, PHI, QPT, wrap
 from sonic.workloads.tracking.matching import match
+from sonic.workloads.tracking.sample import HITS, OWNER, PARTS, TRUTH
 from sonic.workloads.tracking.simulation import Event
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sonic.framework.module import Columns
     from sonic.workloads.tracking.detector import Floats
+    from sonic.workloads.tracking.simulation import Ints
 
-_PARTS = ("d0", "z0", "phi", "cotTheta", "qOverPt")
-_FITTED = tuple(f"Track_{part}" for part in _PARTS)
-_ERRORS = tuple(f"Track_{part}Error" for part in _PARTS)
-_TRUTH = tuple(f"Particle_{part}" for part in _PARTS)
-_HITS = ("Hit_layer", "Hit_phi", "Hit_z")
-
-
-def write_events(file: str | os.PathLike[str], events: Iterable[Event]) -> None:
-    """Write simulated events as a ROOT file that the workflow reads: hits, and the particles of their truth.
-
-    Parameters
-    ----------
-    file : path
-    events : iterable of Event
-    """
-    made = list(events)
-    hits = {
-        "layer": ak.Array([event.layer.astype(np.int32) for event in made]),
-        "phi": ak.Array([event.phi for event in made]),
-        "z": ak.Array([event.z_mm for event in made]),
-        "particle": ak.Array([event.particle.astype(np.int32) for event in made]),
-    }
-    particles = {part: ak.Array([event.tracks[i] for event in made]) for i, part in enumerate(_PARTS)}
-    with uproot.recreate(file) as written:
-        columns = {"Hit": ak.zip(hits), "Particle": ak.zip(particles)}
-        written.mktree("Events", {name: column.type.content for name, column in columns.items()})
-        written["Events"].extend(columns)
+_FITTED = tuple(f"Track_{part}" for part in PARTS)
+_ERRORS = tuple(f"Track_{part}Error" for part in PARTS)
 
 
 class TrackFinder(Producer):
     """Hits of tracks, by the combinatorial Kalman filter."""
 
     name = "finder"
-    consumes = _HITS
+    consumes = HITS
     produces = ("Track_hits",)
 
     def produce(self, events: ak.Array) -> Columns:
         """Find the tracks of each event; numbers of their hits, a place a layer, -1 where there is none."""
         found = []
         for event in events:
-            layer, phi, z_mm = _arrays(event, _HITS)
+            layer, phi, z_mm = arrays(event, HITS)
             found.append(candidates(layer, phi, z_mm))
-        flat = np.concatenate([np.empty((0, len(BARREL)), np.int64), *found])
-        return {"Track_hits": ak.unflatten(ak.from_regular(ak.Array(flat)), [len(hits) for hits in found])}
+        return {"Track_hits": track_hits(found)}
 
 
 class TrackFit(Offload):
@@ -74,7 +48,7 @@ class TrackFit(Offload):
 
     name = "fit"
     model = "track_fit"
-    consumes = (*_HITS, "Track_hits")
+    consumes = (*HITS, "Track_hits")
     produces = (*_FITTED, *_ERRORS, "Track_chi2", "Track_good")
     allow_nonfinite = True
 
@@ -82,7 +56,7 @@ class TrackFit(Offload):
         """Collect the hits of the tracks."""
         made = [np.empty((0, len(BARREL), 2))]
         for event in events:
-            _, phi, z_mm = _arrays(event, _HITS)
+            _, phi, z_mm = arrays(event, HITS)
             made.append(points(_tracks(event), phi, z_mm))
         return {"hits": np.concatenate(made)}
 
@@ -103,20 +77,20 @@ class TrackingPerformance(Analyzer):
 
     name = "tracking_performance"
     consumes = ("Track_hits", *TrackFit.produces)
-    optional = ("Hit_particle", *_HITS, *_TRUTH)
+    optional = (OWNER, *HITS, *TRUTH)
 
     def analyze(self, events: ak.Array) -> dict[str, Any]:
         """Count, and sum the pulls of the tracks of particles."""
-        sums: dict[str, Any] = {"tracks": 0, "fakes": 0, "findable": 0, "found": 0, "pulls": np.zeros((3, len(_PARTS)))}
-        if not {"Hit_particle", *_TRUTH} <= set(events.fields):
+        sums: dict[str, Any] = {"tracks": 0, "fakes": 0, "findable": 0, "found": 0, "pulls": np.zeros((3, len(PARTS)))}
+        if not {OWNER, *TRUTH} <= set(events.fields):
             return sums
         for event in events:
             good = np.asarray(event.Track_good, bool)
-            truth = np.stack(_arrays(event, _TRUTH))
-            layer, phi, z_mm, particle = _arrays(event, (*_HITS, "Hit_particle"))
+            truth = np.stack(arrays(event, TRUTH))
+            layer, phi, z_mm, particle = arrays(event, (*HITS, OWNER))
             matched = match(Event(layer, phi, z_mm, particle, truth), _tracks(event)[good])
             real = matched.particle >= 0
-            fitted, errors = (np.stack(_arrays(event, names))[:, good][:, real] for names in (_FITTED, _ERRORS))
+            fitted, errors = (np.stack(arrays(event, names))[:, good][:, real] for names in (_FITTED, _ERRORS))
             sums["tracks"] += len(real)
             sums["fakes"] += int((~real).sum())
             sums["findable"] += int(matched.findable.sum())
@@ -157,7 +131,14 @@ def _moments(difference: Floats, errors: Floats) -> Floats:
     return np.stack([(pulls[:, inside] ** power).sum(axis=1) for power in range(3)])
 
 
-def _arrays(event: ak.Record, names: Iterable[str]) -> list[np.ndarray]:
+def track_hits(found: Sequence[Ints]) -> ak.Array:
+    """Return the tracks of events [tracks, layers] as a column."""
+    flat = np.concatenate([np.empty((0, len(BARREL)), np.int64), *found])
+    return ak.unflatten(ak.from_regular(ak.Array(flat)), np.array([len(hits) for hits in found], np.int64))
+
+
+def arrays(event: ak.Record, names: Iterable[str]) -> list[np.ndarray]:
+    """Return branches of an event as arrays."""
     return [np.asarray(event[name]) for name in names]
 
 
