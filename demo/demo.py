@@ -26,7 +26,7 @@ PACKAGE = "coffea==2026.9.0"
 MEMBER = "coffea-2026.9.0/tests/samples/pfnano.root"
 SHA256 = "504f10f40146005184a1365dcf8b6c8235983597567fab04d1b4b6cc25603939"
 
-# Made by `sonic generate demo/generated.root --events 20`, for where those cannot be had.
+# Made by `sonic generate miniaod demo/generated.root --events 20`, for where those cannot be had.
 GENERATED = HERE / "generated.root"
 
 # The samples are too small to see anything overlap: the runs loop over them until they have seen so many events.

@@ -7,17 +7,59 @@ from typing import Annotated
 
 import typer
 
+from sonic.cli._bars import bars
+
+
+def _known(incomplete: str) -> list[str]:
+    """Complete the name of a generator."""
+    from sonic.workloads.generators import known
+
+    return [name for name in known() if name.startswith(incomplete)]
+
 
 def generate(
-    file: Annotated[Path, typer.Argument(help="ROOT file to write.")],
-    process: Annotated[str, typer.Option(help="Hard process, e.g. tt, qcd_170, znunu_100.")] = "tt",
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Of the workflow that reads them; none: list those there are.", autocompletion=_known),
+    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="ROOT file to write.", show_default=False)] = None,
     events: Annotated[int, typer.Option(help="How many events.", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events; training uses 1.", min=0)] = 1000,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", "-w", metavar="KEY=VALUE", help="An option of these events; may be repeated."),
+    ] = None,
 ) -> None:
-    """Generate events with Pythia and a simple detector, in the layout of a PFNano file."""
-    from sonic.workloads.simulation.pfnano import write_pfnano
-    from sonic.workloads.simulation.processes import find
-    from sonic.workloads.simulation.sample import blocks
+    """Simulate events, with their truth, as a file that a workflow reads.
 
-    written = write_pfnano(file, blocks(find(process), events, seed))
+    Without a name it lists what can be simulated, and with which options. For
+    example:
+
+      sonic generate tracking events.root --events 20 --with particles=200
+    """
+    from sonic.workloads import generators
+
+    if name is None:
+        _show()
+        return
+    generator = generators.find(name)
+    if file is None:
+        raise typer.BadParameter("which file to write is missing", param_hint="FILE")
+    settings = generators.settings(generator, with_ or [])
+    with bars() as progress:
+        written = generator(file, events, seed, progress, **settings)
     typer.echo(f"{file}: {written} events")
+
+
+def _show() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sonic.workloads import generators
+
+    table = Table("events", "what they are", "options", box=None, pad_edge=False)
+    for name in generators.known():
+        generator = generators.find(name)
+        options = (f"{option.name}={option.default}" for option in generators.options(generator))
+        table.add_row(name, generators.about(generator), "\n".join(options))
+    Console().print(table)

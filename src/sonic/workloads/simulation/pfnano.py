@@ -10,10 +10,60 @@ import awkward as ak
 import uproot
 
 from sonic.errors import OutputError
+from sonic.workloads.simulation.processes import find
+from sonic.workloads.simulation.sample import blocks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from sonic.workloads.training.loop import Progress
+
+
+def generate(
+    file: str | os.PathLike[str],
+    events: int,
+    seed: int,
+    progress: Progress | None = None,
+    *,
+    process: str = "tt",
+) -> int:
+    """Proton collisions by Pythia, seen by a simple detector, in the layout of a PFNano file.
+
+    Parameters
+    ----------
+    file : path
+        ROOT file to write.
+    events : int
+    seed : int
+        The same seed gives the same events.
+    progress : callable of (stage, done, total), optional
+    process : str
+        The hard process, of :data:`sonic.workloads.simulation.processes.PROCESSES`.
+
+    Returns
+    -------
+    int
+        Events written.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such process, or pythia8mc or fastjet is not installed.
+    OutputError
+        If the file cannot be written.
+    """
+    chosen = find(process)
+
+    def reported() -> Iterator[ak.Array]:
+        done = 0
+        for block in blocks(chosen, events, seed):
+            done += len(block)
+            if progress is not None:
+                progress("events", done, events)
+            yield block
+
+    return write_pfnano(file, reported())
 
 
 def write_pfnano(path: str | os.PathLike[str], blocks: Iterable[ak.Array]) -> int:
