@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError, InvalidRequest
-from sonic.workloads.hcal.features import WIDTHS, inputs
+from sonic.workloads.hcal.features import WIDTHS, energies, inputs
 from sonic.workloads.hcal.geometry import Channels, channels
 
 if TYPE_CHECKING:
@@ -52,3 +52,11 @@ def test_wrong_shapes_and_versions_are_named() -> None:
         inputs(CHARGES, ONE, np.array([1e-4]), "v9")
     with pytest.raises(InvalidRequest, match=r"expected charges \[1, 8\] and gains \[1\], given \[1, 7\] and \[1\]"):
         inputs(CHARGES[:, :7], ONE, np.array([1e-4]))
+
+
+def test_no_energy_is_negative() -> None:
+    found = energies(np.array([[-0.5], [2.5]], np.float32))
+    assert found.dtype == np.float64
+    assert found.tolist() == [0, 2.5]
+    with pytest.raises(InvalidRequest, match=r"\[channels, 1\], given \[2\]"):
+        energies(np.zeros(2))

@@ -9,9 +9,10 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.patches import Rectangle
 
+from sonic.workloads.hcal.effects import Effects
 from sonic.workloads.hcal.figures import resolution
 from sonic.workloads.hcal.mahi import MAHI
-from sonic.workloads.hcal.plots import pulse_fits, resolutions
+from sonic.workloads.hcal.plots import jets_and_missing_energy, pulse_fits, resolutions
 
 if TYPE_CHECKING:
     from sonic.workloads.hcal.simulation import Conditions, Event
@@ -29,6 +30,22 @@ def test_bias_and_resolution_have_a_row_for_each_kind_of_collisions() -> None:
     legend = figure.axes[1].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["fit", "sum"]
+
+
+def test_effects_are_drawn_by_momentum_and_by_pile_up() -> None:
+    true = np.geomspace(20.0, 300.0, 100)
+
+    def effect(scale: float, extra: float) -> Effects:
+        return Effects(resolution(true, scale * true, (20.0, 80.0, 400.0)), np.ones(2), extra, 5 * extra, 0.0)
+
+    found = {50.0: {"fit": effect(1, 1), "sum": effect(1.1, 2)}, 0.0: {"fit": effect(1, 0), "sum": effect(1, 0.5)}}
+    figure = jets_and_missing_energy(found)
+    bias, _, extra, missing = figure.axes
+    assert "50 collisions" in bias.get_title()
+    assert np.asarray(bias.lines[1].get_ydata()) == pytest.approx(10)
+    assert [np.asarray(line.get_ydata()).tolist() for line in extra.lines] == [[0, 1], [0.5, 2]]
+    assert np.asarray(missing.lines[1].get_xdata()).tolist() == [0, 50]
+    figure.canvas.draw()
 
 
 def test_a_fit_is_drawn_as_its_pulses(hcal_event: Event, hcal_known: Conditions) -> None:

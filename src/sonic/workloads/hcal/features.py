@@ -1,4 +1,4 @@
-"""Inputs of FACILE, for training and for inference: place, gain and raw charges of a channel.
+"""Inputs and output of FACILE, for training and for inference: place, gain and raw charges of a channel; its energy.
 
 A row is iphi, the gain in MeV/fC, the charges of the eight slices in fC with their pedestal, depth and abs(ieta).
 The last two are one-hot: depths 1 to 7 (v2: 0 to 7, as some detectors have a depth 0) and abs(ieta) 1 to 29. The
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sonic.workloads.hcal.geometry import Channels
+    from sonic.workloads.hcal.nnls import Reals
     from sonic.workloads.hcal.pulse import Floats
 
 WIDTHS = {"v2": 47, "v5": 46, "fpga": 18}
@@ -69,3 +70,26 @@ def inputs(charge_fc: Floats, where: Channels, gain_gev: Floats, version: str = 
     rows[own, at + where.depth - lowest] = 1
     rows[own, at + MAX_DEPTH + 1 - lowest + ieta - 1] = 1
     return rows
+
+
+def energies(output: Reals) -> Floats:
+    """Return the energies that the network's output means: none is below 0.
+
+    Parameters
+    ----------
+    output : float array [channels, 1]
+
+    Returns
+    -------
+    float array [channels]
+        GeV.
+
+    Raises
+    ------
+    InvalidRequest
+        If the array has another shape.
+    """
+    if output.ndim != 2 or output.shape[1] != 1:
+        raise InvalidRequest(f"expected an output of shape [channels, 1], given {list(output.shape)}")
+    found: Floats = np.maximum(output[:, 0], 0.0).astype(np.float64)
+    return found

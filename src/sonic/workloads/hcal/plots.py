@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
+    from sonic.workloads.hcal.effects import Effects
     from sonic.workloads.hcal.figures import Resolution
     from sonic.workloads.hcal.mahi import Fitted, Mahi
     from sonic.workloads.hcal.pulse import Floats
@@ -55,6 +56,49 @@ def resolutions(curves: Mapping[str, Mapping[str, Resolution]]) -> Figure:
         for axes in column:
             axes.set_ylim(low, high)
     figure.axes[1].legend(frameon=False)
+    return figure
+
+
+def jets_and_missing_energy(found: Mapping[float, Mapping[str, Effects]]) -> Figure:
+    """Draw what algorithms do to jets, by their transverse momentum in the most pile-up, and what pile-up does to them.
+
+    Parameters
+    ----------
+    found : mapping of float to mapping of str to Effects
+        By the mean number of collisions of a crossing, and by the algorithm's name.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    """
+    figure = panels(2, 2, 3.4)
+    bias, width, extra, missing = figure.axes
+    pileup = sorted(found)
+    for colour, name in zip(COLOURS, found[pileup[-1]], strict=False):
+        style = {"fmt": "o-", "color": colour, "label": name, "markersize": 4}
+        jets = found[pileup[-1]][name].jets
+        error = jets.width / np.sqrt(np.maximum(jets.number, 1))
+        # Errors of a median and of a standard deviation, in percent.
+        bias.errorbar(jets.energy_gev, 100 * jets.bias, 125 * error, **style)
+        width.errorbar(jets.energy_gev, 100 * jets.width, 71 * error, **style)
+        row = [found[mean][name] for mean in pileup]
+        extra.errorbar(pileup, [each.extra for each in row], **style)
+        missing.errorbar(pileup, [each.missing_gev for each in row], **style)
+    title = f"jets at {pileup[-1]:g} collisions a crossing"
+    bias.axhline(0, color="black", linewidth=0.8, linestyle=":")
+    bias.set(ylabel="bias (%)", title=title)
+    width.set(ylabel="resolution (%)", title=title, ylim=(0, None))
+    for axes in (bias, width):
+        axes.set(xscale="log", xlabel=r"true $p_T$ (GeV)")
+        axes.xaxis.set_major_formatter("{x:g}")
+    extra.set(ylabel="jets in an event", title="jets that are not there", ylim=(0, None))
+    missing.set(ylabel="resolution of a component (GeV)", title="missing transverse energy", ylim=(0, None))
+    for axes in (extra, missing):
+        axes.set_xlabel("collisions a crossing")
+    for axes in figure.axes:
+        axes.grid(alpha=0.25)
+    missing.legend(frameon=False)
     return figure
 
 

@@ -1,10 +1,12 @@
-"""The pulse fit as a service: ``sonic serve sonic.workloads.hcal.service:pulse_fit``."""
+"""The pulse fit as a service, ``sonic serve sonic.workloads.hcal.service:pulse_fit``; energies by a served FACILE."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sonic.server.services import service
+from sonic.workloads.hcal.features import energies, inputs
+from sonic.workloads.hcal.geometry import channels
 from sonic.workloads.hcal.mahi import MAHI
 from sonic.workloads.hcal.pulse import CROSSINGS, SLICES
 from sonic.workloads.hcal.simulation import Conditions
@@ -12,6 +14,8 @@ from sonic.workloads.hcal.simulation import Conditions
 if TYPE_CHECKING:
     import numpy as np
 
+    from sonic.client.model import Model
+    from sonic.workloads.hcal.geometry import Channels
     from sonic.workloads.hcal.pulse import Floats
 
 SOURCE = f"{__name__}:pulse_fit"
@@ -54,3 +58,29 @@ def pulse_fit(
     """
     known = Conditions(pedestal_fc, noise_fc, baseline_fc, gain_gev, photoelectron_fc)
     return dict(MAHI.fit(charge_fc, known)._asdict())
+
+
+def facile(
+    model: Model, charge_fc: Floats, known: Conditions, where: Channels | None = None, version: str = "v5"
+) -> Floats:
+    """Find the energies of channels by a FACILE, wherever it is served.
+
+    Parameters
+    ----------
+    model : sonic.Model
+    charge_fc : float array [channels, 8]
+        Raw, with the pedestal.
+    known : Conditions
+        Of these channels.
+    where : Channels, optional
+        All channels unless given.
+    version : {"v2", "v5", "fpga"}
+        Of the network's inputs.
+
+    Returns
+    -------
+    float array [channels]
+        GeV.
+    """
+    rows = inputs(charge_fc, channels() if where is None else where, known.gain_gev, version)
+    return energies(model(input=rows)["output"])
