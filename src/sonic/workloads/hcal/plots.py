@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def jets_and_missing_energy(found: Mapping[float, Mapping[str, Effects]]) -> Fig
     bias, width, extra, missing = figure.axes
     pileup = sorted(found)
     for colour, name in zip(COLOURS, found[pileup[-1]], strict=False):
-        style = {"fmt": "o-", "color": colour, "label": name, "markersize": 4}
+        style: dict[str, Any] = {"fmt": "o-", "color": colour, "label": name, "markersize": 4}
         jets = found[pileup[-1]][name].jets
         error = jets.width / np.sqrt(np.maximum(jets.number, 1))
         # Errors of a median and of a standard deviation, in percent.
