@@ -37,6 +37,7 @@ def generate(
 
       sonic generate tracking events.root --events 20 --with particles=200
     """
+    from sonic.framework.options import settings
     from sonic.workloads import generators
 
     if name is None:
@@ -45,9 +46,9 @@ def generate(
     generator = generators.find(name)
     if file is None:
         raise typer.BadParameter("which file to write is missing", param_hint="FILE")
-    settings = generators.settings(generator, with_ or [])
+    chosen = settings(generator, with_ or [])
     with bars() as progress:
-        written = generator(file, events, seed, progress, **settings)
+        written = generator(file, events, seed, progress, **chosen)
     typer.echo(f"{file}: {written} events")
 
 
@@ -55,11 +56,12 @@ def _show() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sonic.framework.options import options
     from sonic.workloads import generators
 
     table = Table("events", "what they are", "options", box=None, pad_edge=False)
     for name in generators.known():
         generator = generators.find(name)
-        options = (f"{option.name}={option.default}" for option in generators.options(generator))
-        table.add_row(name, generators.about(generator), "\n".join(options))
+        settable = (f"{option.name}={option.default}" for option in options(generator))
+        table.add_row(name, generators.about(generator), "\n".join(settable))
     Console().print(table)
