@@ -88,6 +88,7 @@ PROCESSES: tuple[Process, ...] = (
     Process("vh_bb", (*_VH, *_V_TO_QUARKS, "25:onIfMatch = 5 -5"), 250, None, wide_share=2),
     Process("vh_cc", (*_VH, *_V_TO_QUARKS, "25:onIfMatch = 4 -4"), 250, None, wide_share=1.5),
     Process("vh_ww", (*_VH, *_V_TO_QUARKS, "25:onIfMatch = 24 -24"), 250, None, wide_share=1.5),
+    Process("tt_400", ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"), 400, 800),
 )
 
 
