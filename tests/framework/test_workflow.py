@@ -58,6 +58,20 @@ def test_a_function_that_makes_one(write):
     )
 
 
+def test_options_are_arguments_of_the_function(write):
+    text = """
+        from sonic.framework import Workflow
+        def workflow(*, name: str = "made", size: int = 7): return Workflow(name, (), keep=(str(size),))
+    """
+    assert load(write(text)).name == "made"
+    chosen = load(write(text), ["size=3", "name=other"])
+    assert (chosen.name, chosen.keep, chosen.options) == ("other", ("3",), ("size=3", "name=other"))
+    with pytest.raises(ConfigError, match="no option 'sizes'; similar: size: there are name=made, size=7"):
+        load(write(text), ["sizes=3"])
+    with pytest.raises(ConfigError, match=r"mine\.py has no options: its `workflow` is not a function"):
+        load(write(GOOD), ["size=3"])
+
+
 def test_a_file_finds_what_lies_beside_it(write, tmp_path):
     write("NAME = 'from beside'", "helper_beside.py")
     assert load(

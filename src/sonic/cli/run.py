@@ -62,6 +62,10 @@ def run(
         list[str],
         typer.Option("--input", "-i", metavar="FILE...", help="ROOT files or URLs."),
     ],
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", "-w", metavar="KEY=VALUE...", help="Options of the workflow.", show_default=False),
+    ] = None,
     output: Annotated[
         list[Path] | None, typer.Option("--output", "-o", metavar="FILE...", help="Files: .root or .parquet.")
     ] = None,
@@ -174,7 +178,7 @@ def run(
     from sonic.framework.job import run as run_job
     from sonic.framework.workflow import load
 
-    loaded = load(workflow)
+    loaded = load(workflow, with_ or ())
     extras = _Extras(report, trace, timeline, graph, others=[workflow, *inputs, *(output or [])])
     extras.draw(loaded)
     with _terminable(), _progress(Console(stderr=True), quiet=quiet) as progress:

@@ -14,10 +14,11 @@ from sonic.errors import ConfigError, SonicError, WorkflowError, one_line
 from sonic.framework.graph import Graph, similar
 from sonic.framework.module import Filter, Module, node_of
 from sonic.framework.offload import Offloaded, OffloadFilter
+from sonic.framework.options import settings
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 GROUP = "sonic.workflows"
 
@@ -55,6 +56,8 @@ class Workflow:
 
     def __post_init__(self) -> None:
         for name, single in (("modules", Module), ("keep", str)):
+    options: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
+    """With which options :func:`load` made it, as ``key=value``."""
             if isinstance(given := getattr(self, name), single):
                 raise WorkflowError(f"workflow {self.name}: `{name}` must be a tuple, got {given!r}")
 
@@ -78,37 +81,40 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(point.name for point in entry_points(group=GROUP)))
 
 
-def load(name: str) -> Workflow:
+def load(name: str, options: Sequence[str] = ()) -> Workflow:
     """Find a workflow.
 
     Parameters
     ----------
     name : str
         Of an installed workflow (entry points ``sonic.workflows``), or the path of a Python file that defines
-        ``workflow``: a :class:`Workflow`, or a function without arguments that returns one.
+        ``workflow``: a :class:`Workflow`, or a function that returns one.
+    options : sequence of str
+        ``key=value``, for the keyword-only arguments of that function; see :mod:`sonic.framework.options`.
 
     Raises
     ------
     ConfigError
-        If there is none, or its code fails; lists the workflows there are.
+        If there is none, it has no such option, or its code fails; lists the workflows there are.
     """
     if name.endswith(".py") or _is_file(Path(name)):
-        return _found(_from_file(Path(name)), str(Path(name).absolute()))
+        return _found(_from_file(Path(name), options), str(Path(name).absolute()), options)
     for point in entry_points(group=GROUP):
         if point.name == name:
-            return _found(_made(point.load, f"workflow {name}"), name)
+            return _found(_made(point.load, f"workflow {name}", options), name, options)
     raise ConfigError(
         f"no workflow {name!r}{similar(name, known())}; installed: {', '.join(known()) or 'none'}; "
         "one of your own is a Python file, e.g. my_workflow.py"
     )
 
 
-def _found(workflow: Workflow, origin: str) -> Workflow:
+def _found(workflow: Workflow, origin: str, options: Sequence[str]) -> Workflow:
     object.__setattr__(workflow, "origin", origin)  # which a workflow that is made from this one does not inherit
     return workflow
 
 
-def _from_file(path: Path) -> Workflow:
+    object.__setattr__(workflow, "options", tuple(options))
+def _from_file(path: Path, options: Sequence[str]) -> Workflow:
     if not _is_file(path):
         raise ConfigError(f"no workflow file {path}")
     folder = str(path.resolve().parent)
@@ -127,7 +133,7 @@ def _from_file(path: Path) -> Workflow:
             raise ConfigError(f"{path} does not define `workflow`")
         return contents["workflow"]
 
-    workflow = _made(find, str(path))
+    workflow = _made(find, str(path), options)
     if workflow.models is not None and (path.parent / workflow.models).is_dir():
         return replace(workflow, models=path.parent / workflow.models)
     return workflow
@@ -140,11 +146,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _made(find: Callable[[], object], where: str) -> Workflow:
+def _made(find: Callable[[], object], where: str, options: Sequence[str]) -> Workflow:
     """Run somebody's code that ends in a workflow."""
     try:
         found = find()
-        workflow = found() if callable(found) else found
+        if options and not callable(found):
+            raise ConfigError(f"{where} has no options: its `workflow` is not a function")
+        workflow = found(**(settings(found, options) if options else {})) if callable(found) else found
     except SonicError:
         raise
     except SyntaxError as error:  # says the place itself

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from sonic.errors import ConfigError, DataError, ModuleError, RateLimited, SonicError
-from sonic.framework.processes.child import Failed
+from sonic.framework.processes.child import Failed, Orders
 
 
 def again(error):
@@ -46,3 +46,12 @@ def test_another_error_says_what_it_said():
     assert not isinstance(made, SonicError)
     assert str(made) == "Unpicklable: lost"
     assert "its way" in made.__notes__[0]
+
+
+def test_a_workflow_is_made_again_with_its_options(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from sonic.framework import Workflow\n"
+        "def workflow(*, size: int = 7): return Workflow('made', (), keep=(str(size),))\n"
+    )
+    assert Orders(str(file), ("size=3",), b"", None, None, 0).workflow().keep == ("3",)

@@ -40,6 +40,8 @@ class Orders:
     ----------
     origin : str
         How it finds its workflow; empty: `pickled` is the workflow.
+    options : tuple of str
+        With which it makes it then.
     pickled : bytes
     task : Task
         With a workflow of no modules in the place of its own.
@@ -48,6 +50,7 @@ class Orders:
     """
 
     origin: str
+    options: tuple[str, ...]
     pickled: bytes
     task: Task
     source: TreeSource
@@ -56,7 +59,7 @@ class Orders:
     def workflow(self) -> Workflow:
         """Find the workflow."""
         if self.origin:
-            return load(self.origin)
+            return load(self.origin, self.options)
         try:
             found: Workflow = pickle.loads(self.pickled)  # noqa: S301 - from the process that started this one
         except Exception as error:

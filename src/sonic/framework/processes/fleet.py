@@ -167,7 +167,7 @@ class Fleet:
             streams=_part(task.streams, number, count),
             cores=max(1, _part(cores, number, count)),
         )
-        return Orders(workflow.origin, pickled, own, self._source, _MAX_RECORDS // count)
+        return Orders(workflow.origin, workflow.options, pickled, own, self._source, _MAX_RECORDS // count)
 
     def _start(self, number: int) -> None:
         here, there = socket.socketpair()
