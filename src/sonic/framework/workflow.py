@@ -39,6 +39,8 @@ class Workflow:
         Repository of the models that its offloads call. In a workflow file it may be relative to that file.
     tree : str
         Name of the TTree that holds the events.
+    chunk_size : int
+        Events in a chunk, unless the job says otherwise; fewer for a workflow whose events are large.
 
     Raises
     ------
@@ -51,13 +53,14 @@ class Workflow:
     keep: tuple[str, ...] = ("*",)
     models: str | os.PathLike[str] | None = None
     tree: str = "Events"
+    chunk_size: int = 100
     origin: str = field(default="", init=False, repr=False, compare=False)
     """Under which name or path :func:`load` found it, so that another process can load it too; empty if it did not."""
+    options: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
+    """With which options :func:`load` made it, as ``key=value``."""
 
     def __post_init__(self) -> None:
         for name, single in (("modules", Module), ("keep", str)):
-    options: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
-    """With which options :func:`load` made it, as ``key=value``."""
             if isinstance(given := getattr(self, name), single):
                 raise WorkflowError(f"workflow {self.name}: `{name}` must be a tuple, got {given!r}")
 
@@ -110,10 +113,10 @@ def load(name: str, options: Sequence[str] = ()) -> Workflow:
 
 def _found(workflow: Workflow, origin: str, options: Sequence[str]) -> Workflow:
     object.__setattr__(workflow, "origin", origin)  # which a workflow that is made from this one does not inherit
+    object.__setattr__(workflow, "options", tuple(options))
     return workflow
 
 
-    object.__setattr__(workflow, "options", tuple(options))
 def _from_file(path: Path, options: Sequence[str]) -> Workflow:
     if not _is_file(path):
         raise ConfigError(f"no workflow file {path}")
