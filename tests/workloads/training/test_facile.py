@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from sonic.workloads.hcal.simulation import conditions
-from sonic.workloads.networks.facile import V5, Facile
-from sonic.workloads.training.facile import DEFAULTS, PILEUP, evaluate, loss, predict, sample, train
+from sonic.workloads.networks import facile
+from sonic.workloads.networks.facile import Facile
+from sonic.workloads.training.facile import DEFAULTS, FPGA, PILEUP, evaluate, figure, loss, predict, sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def quiet(*_: Any) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Facile, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("facile")
-    return folder, *train(TINY, folder, quiet)
+    return folder, *FPGA.train(TINY, folder, quiet)
 
 
 def test_training_learns_and_says_what_it_reached(trained: tuple[Path, Facile, dict[str, Any]]) -> None:
@@ -36,6 +37,7 @@ def test_training_learns_and_says_what_it_reached(trained: tuple[Path, Facile, d
     assert not network.training
     assert metrics["losses"][1] < metrics["losses"][0]
     assert metrics["test_events"] == len(PILEUP)
+    assert metrics["figure"] == figure(metrics)
     assert list(metrics["pileup"]) == ["0", "25", "50", "75", "100"]
     bins = len(metrics["edges_gev"]) - 1
     for row in metrics["pileup"].values():
@@ -49,21 +51,30 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_weights(
     trained: tuple[Path, Facile, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, network, metrics = trained
-    monkeypatch.setattr("sonic.workloads.training.facile.evaluate", lambda *_: {})
-    again, known = train(TINY, folder, quiet)
+    monkeypatch.setattr("sonic.workloads.training.facile.evaluate", lambda *_: {"pileup": {}})
+    again, known = FPGA.train(TINY, folder, quiet)
     assert known["losses"] == metrics["losses"]
     for one, other in zip(network.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_what_is_trained_on_is_all_that_has_something_in_it() -> None:
+def test_normalisations_have_the_statistics_of_the_sample(trained: tuple[Path, Facile, dict[str, Any]]) -> None:
+    _, network, _ = trained
+    rows, _ = sample(TINY, conditions(1), quiet, "fpga")
+    norms = [layer for layer in network.layers if isinstance(layer, nn.BatchNorm1d)]
+    assert len(norms) == 3
+    assert norms[0].running_mean is not None
+    assert norms[0].running_mean.numpy() == pytest.approx(rows.mean(axis=0), rel=1e-3)
+
+
+def test_large_energies_are_not_rare_in_what_is_trained_on() -> None:
     known = conditions(1)
-    rows, energies = sample(replace(TINY, events=1), known, quiet)
-    assert rows.dtype == energies.dtype == np.float32
-    assert rows.shape == (len(energies), 46)
-    assert 300 < len(energies) < 5000
-    assert (energies > 0.5).sum() > 50
-    again = sample(replace(TINY, events=1), known, quiet)
+    rows, true = sample(replace(TINY, events=1), known, quiet, "v5")
+    assert rows.dtype == true.dtype == np.float32
+    assert rows.shape == (len(true), 46)
+    assert 500 < len(true) < 5000
+    assert (true > 8).sum() > 0.02 * len(true)
+    again = sample(replace(TINY, events=1), known, quiet, "v5")
     assert np.array_equal(rows, again[0])
 
 
@@ -74,7 +85,7 @@ def test_the_loss_asks_for_what_can_be_known() -> None:
 
 
 def test_no_energy_is_negative() -> None:
-    network = Facile(V5).eval()
+    network = Facile(facile.V5).eval()
     rows = np.random.default_rng(1).normal(size=(100, 46)).astype(np.float32)
     with torch.no_grad():
         network.layers[-1].bias -= network(torch.from_numpy(rows)).median()
@@ -91,8 +102,19 @@ def test_figures_are_of_other_events_than_training() -> None:
             seen.append(x)
             return torch.zeros(len(x), 1)
 
-    found = evaluate(Nothing(), 1, 1, conditions(1), quiet)
+    found = evaluate(Nothing(), 1, 1, conditions(1), quiet, "v5")
     assert found["pileup"]["0"]["facile"]["bias"][0] == -1
-    trained_on = sample(replace(TINY, events=1), conditions(1), quiet)[0]
+    trained_on = sample(replace(TINY, events=1), conditions(1), quiet, "v5")[0]
     assert len(seen) == 1
     assert not (seen[0][:, 2:10].numpy()[:, None] == trained_on[:5, 2:10]).all(axis=2).any()
+
+
+def test_the_figure_is_of_what_there_is_with_pile_up() -> None:
+    def row(facile: list[float | None], fit: list[float | None]) -> dict[str, Any]:
+        return {"facile": {"resolution": facile}, "fit": {"resolution": fit}}
+
+    found = {
+        "pileup": {"0": row([9.0], [1.0]), "50": row([0.2, 0.11, None], [0.2, 0.1, None]), "100": row([0.9], [1.0])}
+    }
+    assert figure(found) == "resolution 1.00 of the pulse fit's (0.90 to 1.10)"
+    assert figure({"pileup": {"0": row([1.0], [1.0])}}) == "resolution unknown: too few events with pile-up"

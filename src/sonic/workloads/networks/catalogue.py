@@ -76,9 +76,11 @@ NETWORKS: tuple[Network, ...] = (
         448,
         training="deepmet",
     ),
-    Network("facile-v2", "energy of hadron-calorimeter channels", "facile", 36_041, 188),
-    Network("facile-v5", "energy of hadron-calorimeter channels, small", "facile", 4_787, 184, training="facile"),
-    Network("facile-fpga", "energy of hadron-calorimeter channels, for FPGAs", "facile", 981, 120),
+    Network("facile-v2", "energy of hadron-calorimeter channels", "facile", 36_041, 188, training="facile:V2"),
+    Network("facile-v5", "energy of hadron-calorimeter channels, small", "facile", 4_787, 184, training="facile:V5"),
+    Network(
+        "facile-fpga", "energy of hadron-calorimeter channels, for FPGAs", "facile", 981, 120, training="facile:FPGA"
+    ),
     Network("facile-fpga-fixed", "the same in fixed point", "facile", 981, 120),
     Network("deepcalo", "energy of electrons from calorimeter images", "deepcalo", 1_833_745, 3_920),
     Network("deepcalo-tiny", "energy of electrons from calorimeter images, small", "deepcalo", 6_857, 304),
