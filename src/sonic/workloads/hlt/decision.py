@@ -10,7 +10,7 @@ import numpy as np
 
 from sonic.errors import ConfigError
 from sonic.framework import Filter, Producer
-from sonic.workloads.miniaod import b_cut
+from sonic.workloads.miniaod.modules import b_cut
 
 if TYPE_CHECKING:
     from sonic.framework.module import Columns

@@ -14,7 +14,7 @@ import numpy as np
 
 from sonic.errors import ConfigError
 from sonic.framework import Offload, Producer
-from sonic.workloads.hcal.features import WIDTHS, inputs
+from sonic.workloads.hcal.features import WIDTHS, energies, inputs
 from sonic.workloads.hcal.geometry import channels
 from sonic.workloads.hcal.mahi import MAHI
 from sonic.workloads.hcal.pulse import decode
@@ -104,10 +104,9 @@ class FacileEnergies(Offload):
         return {"input": inputs(read.charge_fc, where, calibration().gain_gev[read.channel], self.inputs)}
 
     def produce(self, events: ak.Array, outputs: Mapping[str, np.ndarray]) -> Columns:
-        """Give the channels their energies, GeV; none is below 0."""
+        """Give the channels their energies, GeV."""
         read = digis(events)
-        found = outputs["output"][:, 0] if "output" in outputs else np.zeros(len(read.channel), np.float32)
-        return read.by_event(np.maximum(found, 0.0))
+        return read.by_event(energies(outputs["output"]) if "output" in outputs else np.zeros(len(read.channel)))
 
 
 class FitEnergies(Producer):

@@ -64,7 +64,7 @@ def generate(
     process: str = "tt",
     pileup: float = 50.0,
 ) -> int:
-    """Write simulated events that the workflow ``hlt`` reads.
+    """Jets with pile-up in a hadron calorimeter's digis, an inner calorimeter and a tracker.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def simulate(
         random = np.random.default_rng((seed, 12, first + number))
         rows.append(_event(collisions.stable[low:high], pileup, random))
         if progress is not None:
-            progress("simulating", first + number + 1, total or first + collisions.events)
+            progress("events", first + number + 1, total or first + collisions.events)
     jagged: dict[str, dict[str, ak.Array]] = {}
     for name in rows[0]:
         collection, _, part = name.partition("_")

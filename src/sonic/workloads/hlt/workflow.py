@@ -13,11 +13,11 @@ from sonic.workloads.hlt.jets import CaloTowers, JetFilter, Jets, MissingMomentu
 from sonic.workloads.hlt.local import FACILE, reconstruction
 from sonic.workloads.hlt.performance import EnergyPerformance, Rates, TaggingPerformance
 from sonic.workloads.hlt.region import RegionalFinder
-from sonic.workloads.miniaod import Tagger
+from sonic.workloads.miniaod.offloads import Tagger
 from sonic.workloads.tracking.workflow import TrackFit
 
 
-def workflow(hcal: str = FACILE) -> Workflow:
+def workflow(*, hcal: str = FACILE) -> Workflow:
     """Return the workflow ``hlt``.
 
     Parameters
@@ -69,4 +69,5 @@ def workflow(hcal: str = FACILE) -> Workflow:
             "HLT_*",
         ),
         models=MODELS,
+        chunk_size=10,  # of 3 MB each, as they are sent
     )
