@@ -70,6 +70,20 @@ def model(way: FakeTransport) -> Iterator[Model]:
         yield client.model("double")
 
 
+def test_a_call_is_sent_in_requests_of_the_size_that_is_asked_for(way: FakeTransport) -> None:
+    x = np.arange(14, dtype=np.float32).reshape(7, 2)
+    with Client(transports=[way]) as client:
+        model = client.model("double", request_rows=3)
+        assert model.spec.max_batch_size == 3
+        assert same_bits(model(x=x)["y"], 2 * x)
+        assert [len(request.inputs["x"]) for request in way.requests] == [3, 3, 1]
+        way.requests.clear()
+        assert same_bits(client.model("double", request_rows=100)(x=x)["y"], 2 * x)
+        assert [len(request.inputs["x"]) for request in way.requests] == [4, 3]  # no more than the model takes
+        with pytest.raises(ConfigError, match="request_rows is a number of rows, or 0 for no bound; given -1"):
+            client.model("double", request_rows=-1)
+
+
 class TestInProcess(TransportConformance):
     @pytest.fixture
     def transport(self, models: Path) -> Iterator[Transport]:

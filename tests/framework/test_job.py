@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import awkward as ak
@@ -105,6 +106,13 @@ def workflow_with(models=None, modules=MODULES, keep=("run", "x", "nJet", "Jet_*
 
 
 # With a fake model
+
+
+def test_a_workflow_says_how_many_events_a_chunk_has(events_file, fake):
+    workflow = replace(workflow_with(), chunk_size=7)
+    assert run(workflow, [events_file(20)], client=fake).chunks == 3
+    assert run(workflow, [events_file(20)], client=fake, chunk_size=20).chunks == 1
+    assert run(workflow_with(), [events_file(20)], client=fake).chunk_size == 100
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 100])

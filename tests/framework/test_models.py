@@ -86,10 +86,25 @@ def test_how_memory_was_shared_between_two_times() -> None:
 
 def test_a_module_names_the_outputs_that_it_wants(models: Path) -> None:
     workflow: Any = SimpleNamespace(name="mine", models=models)
-    module: Any = SimpleNamespace(name="Score", model="scorer", version="", outputs=("y",))
+    module: Any = SimpleNamespace(name="Score", model="scorer", version="", outputs=("y",), request_rows=0)
     with ExitStack() as stack:
         client = connect(stack, workflow, [], "direct", fallback=None, timeout_s=30)
         assert callees_of(client, [module])["Score"].submit(x=np.ones((1, 2))).result().keys() == {"y"}
         module.outputs = ("absent",)
         with pytest.raises(InvalidRequest, match="module Score: model 'scorer' has no output 'absent': it has y"):
             callees_of(client, [module])
+
+
+def test_a_module_says_how_large_a_request_may_be() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Asked:
+        def model(self, *names: Any, **options: Any) -> Any:
+            asked.append(options)
+            return SimpleNamespace(spec=None)
+
+    module: Any = SimpleNamespace(name="Score", model="scorer", version="", outputs=(), request_rows=0)
+    callees_of(Asked(), [module])
+    module.request_rows = 1720
+    callees_of(Asked(), [module])
+    assert asked == [{}, {"request_rows": 1720}]

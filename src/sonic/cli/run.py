@@ -93,7 +93,9 @@ def run(
     processes: Annotated[
         int, typer.Option("--processes", "-p", help="Processes that share the input, the threads and the streams.")
     ] = 1,
-    chunk_size: Annotated[int, typer.Option(help="Events in a chunk.")] = 100,
+    chunk_size: Annotated[
+        int | None, typer.Option(help="Events in a chunk.", show_default="as the workflow says, mostly 100")
+    ] = None,
     entries: Annotated[
         str | None, typer.Option(metavar="A:B", help="Only these events, counted over all files; B excluded.")
     ] = None,

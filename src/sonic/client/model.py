@@ -108,7 +108,7 @@ class Client:
         self._injected = tuple(transports or ())
         self.timeout_s = timeout_s
         self._closed = False
-        self._copies: dict[tuple[str, str, tuple[str, ...]], Model] = {}
+        self._copies: dict[tuple[str, str, tuple[str, ...], int], Model] = {}
         self._made = os.getpid(), self._connect()
 
     def _connect(self) -> Router:
@@ -147,12 +147,12 @@ class Client:
 
         return once((cls, *arguments), make)
 
-    def shared_model(self, name: str, version: str = "", outputs: tuple[str, ...] = ()) -> Model:
-        """Return this client's one model of that name, version and outputs, which asks for its metadata once."""
-        key = (name, version, outputs)
+    def shared_model(self, name: str, version: str = "", outputs: tuple[str, ...] = (), request_rows: int = 0) -> Model:
+        """Return this client's one model that is called so, which asks for its metadata once."""
+        key = (name, version, outputs, request_rows)
         return self._copies.get(key) or self._copies.setdefault(key, self.model(*key))
 
-    def model(self, name: str, version: str = "", outputs: Sequence[str] = ()) -> Model:
+    def model(self, name: str, version: str = "", outputs: Sequence[str] = (), request_rows: int = 0) -> Model:
         """Return a model on these servers; nothing is sent yet.
 
         Parameters
@@ -161,9 +161,16 @@ class Client:
             An empty version is the server's choice.
         outputs : sequence of str
             Those that are wanted; empty: all.
+        request_rows : int
+            Most rows of a request; 0: as many as the model takes.
+
+        Raises
+        ------
+        ConfigError
+            If that makes no sense.
         """
         model = Model.__new__(Model)
-        model._bind(self, name, version, outputs)
+        model._bind(self, name, version, outputs, request_rows)
         self._users.setdefault(name, WeakSet()).add(model)
         return model
 
@@ -220,11 +227,14 @@ class Model:
         As for :class:`Client`.
     outputs : sequence of str, optional
         Those that are wanted; the others are not sent. By default all.
+    request_rows : int, optional
+        Most rows of a request, for a model with a batch: a call with more is sent as several requests, which are in
+        flight together. By default as many as the model takes.
 
     Raises
     ------
     ConfigError
-        If the URL is none, or the fallback no folder.
+        If the URL is none, the fallback no folder, or a number makes no sense.
 
     Examples
     --------
@@ -238,6 +248,7 @@ class Model:
     name: str
     version: str
     outputs: tuple[str, ...]
+    request_rows: int
 
     def __init__(
         self,
@@ -248,19 +259,32 @@ class Model:
         settings: ClientSettings | str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
         outputs: Sequence[str] = (),
+        request_rows: int = 0,
     ) -> None:
         address = parse_model(url)
         client = Client(
             [address.server], fallback=fallback, timeout_s=timeout_s, settings=settings, reference=reference
         )
-        self._bind(client, address.model, address.version, outputs, owner=True)
+        self._bind(client, address.model, address.version, outputs, request_rows, owner=True)
 
-    def _bind(self, client: Client, name: str, version: str, outputs: Sequence[str], *, owner: bool = False) -> None:
+    def _bind(
+        self,
+        client: Client,
+        name: str,
+        version: str,
+        outputs: Sequence[str],
+        request_rows: int,
+        *,
+        owner: bool = False,
+    ) -> None:
         if isinstance(outputs, str):
             raise ConfigError(f"outputs is a sequence of names, given the one text {outputs!r}")
+        if request_rows < 0:
+            raise ConfigError(f"request_rows is a number of rows, or 0 for no bound; given {request_rows}")
         self.name = name
         self.version = version
         self.outputs = tuple(outputs)
+        self.request_rows = request_rows
         self._client = client
         self._owner = owner
         self._lock = Lock()
@@ -274,7 +298,7 @@ class Model:
 
     @property
     def spec(self) -> ModelSpec:
-        """Inputs, outputs that are wanted, and largest batch; fetched on first use.
+        """Inputs, outputs that are wanted, and most rows of a request; fetched on first use.
 
         Raises
         ------
@@ -289,8 +313,8 @@ class Model:
         Parameters
         ----------
         **arrays : array_like
-            By input name, of the shapes in :attr:`spec`. More rows than the model's largest batch are sent as several
-            requests; no rows as none. Arrays must not be changed before the future ends.
+            By input name, of the shapes in :attr:`spec`. More rows than a request has are sent as several requests; no
+            rows as none. Arrays must not be changed before the future ends.
 
         Returns
         -------
@@ -373,7 +397,7 @@ class Model:
         return f"<Model {self.name}{'/' if self.version else ''}{self.version} on {servers}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Client.shared_model, (self._client, self.name, self.version, self.outputs)
+        return Client.shared_model, (self._client, self.name, self.version, self.outputs, self.request_rows)
 
     def _ask(self) -> Promise[ModelSpec]:
         with self._lock:
@@ -395,6 +419,8 @@ class Model:
             )
             if self.outputs:
                 spec = replace(spec, outputs=tuple(spec.output(name) for name in self.outputs))
+            if self.request_rows:
+                spec = replace(spec, max_batch_size=min(spec.max_batch_size, self.request_rows))
             promise.resolve(spec)
 
         def note(ended: Future[ModelSpec]) -> None:

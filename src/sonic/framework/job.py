@@ -56,7 +56,7 @@ def run(
     threads: int | None = None,
     streams: int | None = None,
     processes: int = 1,
-    chunk_size: int = 100,
+    chunk_size: int | None = None,
     repeat: int = 1,
     entries: tuple[int | None, int | None] = (None, None),
     filter_output: str = "mask",
@@ -93,8 +93,8 @@ def run(
         Processes that share the work, for modules that keep others from running (Python does, numpy mostly does not).
         The workflow must be one that :func:`~sonic.framework.workflow.load` found, or one that can be pickled. Each
         process has modules of its own. If one dies, `on_error` says what becomes of its chunks.
-    chunk_size : int
-        Events in a chunk.
+    chunk_size : int, optional
+        Events in a chunk; as the workflow says.
     repeat : int
         How often the input is read.
     entries : tuple of int or None
@@ -137,6 +137,7 @@ def run(
         If one of several processes dies, and its chunks are not to be done again.
     """
     cores = _cores()
+    chunk_size = workflow.chunk_size if chunk_size is None else chunk_size
     servers, named_by = servers_for(workflow, servers, mode) if client is None else (servers, "")
     threads, streams = _resources(threads, streams, processes, cores, remote=bool(servers))
     if processes > 1 and client is not None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Caller(Protocol):
     """What gives a job its models; :class:`sonic.Client` is one."""
 
-    def model(self, name: str, version: str = "", outputs: Sequence[str] = ()) -> Callee:
-        """Return a model to call."""
+    def model(self, name: str, version: str = "", outputs: Sequence[str] = (), request_rows: int = 0) -> Callee:
+        """Return a model to call; the last is given only if it is not 0."""
 
 
 def servers_for(workflow: Workflow, given: Sequence[str], mode: str) -> tuple[tuple[str, ...], str]:
@@ -124,7 +124,8 @@ def callees_of(client: Caller, modules: Sequence[Offloaded]) -> dict[str, Callee
     """Find the models to call, by module. That they are there is found out now rather than at the first chunk."""
     callees = {}
     for module in modules:
-        callee = client.model(module.model, module.version, module.outputs)
+        most = {"request_rows": module.request_rows} if module.request_rows else {}
+        callee = client.model(module.model, module.version, module.outputs, **most)
         try:
             _ = callee.spec
         except InferenceError as error:

@@ -59,6 +59,9 @@ class Offloaded(Module):
         The model to call; an empty version leaves it to the server.
     outputs : tuple of str
         Outputs of the model that are wanted; empty: all.
+    request_rows : int
+        Most rows of a request: a chunk that has more is sent as several, which are in flight together; 0: as many as
+        the model takes.
     mode : Mode or None
         None: as the job says.
     allow_nonfinite : bool
@@ -68,6 +71,7 @@ class Offloaded(Module):
     model: str = ""
     version: str = ""
     outputs: tuple[str, ...] = ()
+    request_rows: int = 0
     mode: Mode | None = None
     allow_nonfinite: bool = False
 
