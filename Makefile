@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 
-.PHONY: demo test check fuzz bench bench-server bench-peers soak faults docs docs-serve proto train wheel format clean help
+.PHONY: demo test check fuzz bench bench-workloads bench-server bench-peers soak faults docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -70,6 +70,10 @@ fuzz: $(VENV)/.fuzz      ## every reader of bytes, and a live server; FUZZ_SECON
 bench: $(VENV)/.dev      ## the figures: ratios within one run; BENCH=name for one of them
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
+bench-workloads: $(VENV)/.dev ## each workload direct, as a service, and the ordinary algorithm; BENCH=name for one of them
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.workloads --json build/workloads.json $(BENCH)
+
 bench-server: $(VENV)/.dev ## what serving costs, by each transport; needs h2load; BENCH='--cases dense16 --seconds 1' and the like
 	$(BIN)/python -m benchmarks.server $(BENCH)
 
@@ -98,7 +102,7 @@ proto: $(VENV)/.dev      ## generate the protobuf code again from src/sonic/prot
 	$(BIN)/python tools/generate_proto.py
 
 train: $(VENV)/.dev      ## train the networks that ship, from generated events, into models/ (some hours on two cores)
-	for name in $(notdir $(wildcard src/sonic/workloads/models/*)); do $(BIN)/sonic train $$name || exit 1; done
+	for name in $(patsubst src/sonic/workloads/models/%/1/model.onnx,%,$(wildcard src/sonic/workloads/models/*/1/model.onnx)); do $(BIN)/sonic train $$name || exit 1; done
 
 wheel: $(VENV)/.dev      ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .
