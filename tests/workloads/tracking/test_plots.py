@@ -7,8 +7,9 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from sonic.workloads.tracking.comparison import compare, rates
 from sonic.workloads.tracking.finder import find
-from sonic.workloads.tracking.plots import efficiency, event_display, pulls, times
+from sonic.workloads.tracking.plots import comparison, efficiency, event_display, pulls
 from sonic.workloads.tracking.simulation import Beam, events
 
 if TYPE_CHECKING:
@@ -51,11 +52,21 @@ def test_pulls_say_their_widths(tmp_path: Path) -> None:
     _drawn(figure, tmp_path / "pulls.png")
 
 
-def test_efficiency_and_times(tmp_path: Path) -> None:
+def test_efficiency(tmp_path: Path) -> None:
     edges = np.array([0.7, 1.0, 5.0, 50.0])
     figure = efficiency(edges, {"CKF": (np.array([0.9, np.nan, 1.0]), np.array([0.01, np.nan, 0.0]))})
     assert figure.axes[0].get_ylim()[0] < 0.89
     _drawn(figure, tmp_path / "efficiency.png")
-    figure = times(np.array([100, 1000]), {"find": np.array([0.01, 0.1]), "fit": np.array([0.001, 0.002])})
-    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[10, 100], [1, 2]]
-    _drawn(figure, tmp_path / "times.png")
+
+
+def test_the_network_beside_the_finder(tmp_path: Path) -> None:
+    rows = compare(lambda graph: np.ones(graph.edges.shape[1]), (0, 5, 20), events=1)
+    figure = comparison(rows)
+    time, efficient, fake = figure.axes
+    finder, network, *parts = (line.get_ydata() for line in time.lines)
+    assert finder[2] == 1e3 * rows[2].seconds["combinatorial finder"]
+    assert np.allclose(network, np.sum(parts, axis=0))
+    for axes, of in ((efficient, 0), (fake, 1)):
+        found, ours = (line.get_ydata()[2] for line in axes.lines)
+        assert (found, ours) == (rates(rows[2].finder)[of], rates(rows[2].network)[of])
+    _drawn(figure, tmp_path / "comparison.png")

@@ -21,7 +21,10 @@ from sonic.workloads.tracking.kalman import Fitted, fit, scatter, take, through,
 from sonic.workloads.tracking.layers import by_layer, check
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sonic.workloads.tracking.detector import Barrel, Floats
+    from sonic.workloads.tracking.kalman import Bools
     from sonic.workloads.tracking.layers import Layer
     from sonic.workloads.tracking.simulation import Ints
 
@@ -100,7 +103,7 @@ def find(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = None, b
     search = search or Search()
     hits = candidates(layer, phi, z_mm, search, barrel)
     fitted = fit(points(hits, phi, z_mm), barrel)
-    keep = fitted.good & ~(fitted.chi2 > search.max_chi2_per_degree * fitted.degrees_of_freedom)
+    keep = passed(fitted.good, fitted.chi2, fitted.degrees_of_freedom, search)
     return Found(hits[keep], Fitted._make(each[keep] for each in fitted))
 
 
@@ -121,6 +124,18 @@ def candidates(layer: Ints, phi: Floats, z_mm: Floats, search: Search | None = N
         free[taken[taken >= 0]] = False
         rounds.append(taken)
     return np.concatenate(rounds)
+
+
+def passed(good: Bools, chi2: Floats, degrees_of_freedom: NDArray[np.int32], search: Search | None = None) -> Bools:
+    """Say which tracks are kept after the fit: those whose chi2 is what their hits can give.
+
+    Parameters
+    ----------
+    good, chi2, degrees_of_freedom : array [tracks]
+        As in :class:`~sonic.workloads.tracking.kalman.Fitted`.
+    search : Search, optional
+    """
+    return good & ~(chi2 > (search or Search()).max_chi2_per_degree * degrees_of_freedom)
 
 
 def points(hits: Ints, phi: Floats, z_mm: Floats) -> Floats:

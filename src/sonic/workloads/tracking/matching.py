@@ -41,6 +41,12 @@ class Matched(NamedTuple):
     pt_gev: Floats
 
     @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Findable particles that were found, findable ones; tracks that are nobody's, tracks."""
+        found = int(self.found[self.findable].sum())
+        return found, int(self.findable.sum()), int((self.particle < 0).sum()), len(self.particle)
+
+    @property
     def efficiency(self) -> float:
         """Fraction of the findable particles that were found; NaN without any."""
         return float(self.found[self.findable].mean()) if self.findable.any() else float("nan")

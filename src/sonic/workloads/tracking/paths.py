@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from sonic.workloads.tracking.detector import Floats
     from sonic.workloads.tracking.simulation import Ints
 
+THRESHOLD = 0.5
 _SUREST = 1e-6
 """Scores closer to 0 or 1 count as this close: beyond, their float32 says nothing."""
 
 
-def paths(layer: Ints, edges: Ints, scores: Floats, layers: int, *, threshold: float = 0.5, min_hits: int = 6) -> Ints:
+def paths(
+    layer: Ints, edges: Ints, scores: Floats, layers: int, *, threshold: float = THRESHOLD, min_hits: int = 6
+) -> Ints:
     """Make tracks of scored edges.
 
     Parameters

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonic.workloads.plots import COLOURS, panels
+from sonic.workloads.tracking.comparison import rates
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import NAMES, cross
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sonic.workloads.tracking.comparison import Compared
     from sonic.workloads.tracking.detector import Barrel, Floats
     from sonic.workloads.tracking.simulation import Event, Ints
 
@@ -112,22 +114,40 @@ def efficiency(edges_gev: Floats, curves: Mapping[str, tuple[Floats, Floats]]) -
     return figure
 
 
-def times(hits: Floats, curves: Mapping[str, Floats]) -> Figure:
-    """Draw the time of an event against its hits.
+def comparison(rows: Sequence[Compared]) -> Figure:
+    """Draw time, efficiency and fakes of the network's way and of the combinatorial finder's against the hits.
 
     Parameters
     ----------
-    hits : float array [points]
-    curves : mapping of str to float array [points]
-        Seconds, by what was done.
+    rows : sequence of Compared
+        A size of event each.
     """
-    figure = panels(1, 1, 4.2)
-    (axes,) = figure.axes
-    for colour, (label, seconds) in zip(COLOURS, curves.items(), strict=False):
-        axes.plot(hits, 1e3 * np.asarray(seconds), "o-", color=colour, label=label, markersize=4)
-    axes.set(xscale="log", yscale="log", xlabel="hits in an event", ylabel="time of an event (ms)")
-    axes.grid(alpha=0.25, which="both")
-    axes.legend(frameon=False)
+    figure = panels(3, 1, 3.9)
+    time, efficient, fake = figure.axes
+    hits = [row.hits for row in rows]
+    ours = ("graph building", "network", "paths")
+    curves = {
+        "combinatorial finder": [row.seconds["combinatorial finder"] for row in rows],
+        "graph network, all of it": [sum(row.seconds[step] for step in ours) for row in rows],
+        **{f"   {step}": [row.seconds[step] for row in rows] for step in ours},
+    }
+    styles = ("o-", "o-", "s:", "^:", "v:")
+    colours = (COLOURS[0], COLOURS[1], *(COLOURS[1],) * 3)
+    for style, colour, (label, seconds) in zip(styles, colours, curves.items(), strict=True):
+        time.plot(hits, 1e3 * np.array(seconds), style, color=colour, label=label, markersize=4, linewidth=1.3)
+    time.set(yscale="log", ylabel="time of an event (ms)")
+    for colour, label, name in zip(
+        COLOURS, ("combinatorial finder", "graph network"), ("finder", "network"), strict=False
+    ):
+        both = np.array([rates(getattr(row, name)) for row in rows])
+        for axes, values in zip((efficient, fake), both.T, strict=True):
+            axes.plot(hits, values, "o-", color=colour, label=label, markersize=4)
+    efficient.set(ylabel="efficiency", ylim=(None, 1.005))
+    fake.set(ylabel="fake rate", ylim=(-0.002, None))
+    for axes in figure.axes:
+        axes.set(xscale="log", xlabel="hits in an event")
+        axes.grid(alpha=0.25, which="both")
+        axes.legend(frameon=False, fontsize=8)
     return figure
 
 

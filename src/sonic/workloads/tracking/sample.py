@@ -13,11 +13,10 @@ from sonic.workloads.tracking.simulation import Beam, event
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from sonic.workloads.tracking.simulation import Event
-
-    Progress = Callable[[str, int, int], None]
+    from sonic.workloads.training.loop import Progress
 
 PARTS = ("d0", "z0", "phi", "cotTheta", "qOverPt")
 """Of a track, in branches ``Particle_*`` for the truth."""
@@ -37,7 +36,7 @@ def generate(
     noise: float = Beam.noise,
     efficiency: float = Beam.efficiency,
 ) -> int:
-    """Simulate events into a file.
+    """Charged particles in a barrel of silicon layers.
 
     Parameters
     ----------

@@ -33,14 +33,17 @@ class Kink:
         In standard deviations of the hits and of the scattering between them.
     max_d0_mm : float
         Of the track: the curvatures are those of circles through the beam line.
+    least : int
+        Edges in a row, each going on in the next.
     """
 
     sigmas: float = 4.0
     max_d0_mm: float = 2.0
+    least: int = 3
 
 
 def continued(layer: Ints, phi: Floats, z_mm: Floats, edges: Ints, kink: Kink, barrel: Barrel) -> NDArray[np.bool_]:
-    """Say of each edge whether one that ends where it starts, or starts where it ends, may be of the same track.
+    """Say of each edge whether it is in a row of edges that may be of the same track.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ def continued(layer: Ints, phi: Floats, z_mm: Floats, edges: Ints, kink: Kink, b
     slope = np.clip((z_mm[end] - z_mm[start]) / chord, -_STEEPEST, _STEEPEST)
     along = _variance(np.asarray(barrel.z_resolution_mm), layer, edges) / chord**2
     across = 4 * _variance(np.asarray(barrel.rphi_resolution_mm) / barrel.radii_mm, layer, edges) / chord**2
-    kept = np.zeros(edges.shape[1], bool)
+    met: list[tuple[Ints, Ints]] = []
     for middle in range(1, len(barrel) - 1):
         before, after = np.flatnonzero(layer[end] == middle), np.flatnonzero(layer[start] == middle)
         if not (len(before) and len(after)):
@@ -81,8 +84,14 @@ def continued(layer: Ints, phi: Floats, z_mm: Floats, edges: Ints, kink: Kink, b
         kicked = 2 * angle[one] * np.sqrt(stretch[one]) / outer[second]
         width = displaced + kink.sigmas * np.sqrt(across[first] + across[second] + kicked**2)
         near &= np.abs(curvature[second] - curvature[first]) < width
-        kept[first[near]] = kept[second[near]] = True
-    return kept
+        met.append((first[near], second[near]))
+    before, after = np.zeros((2, edges.shape[1]), np.int64)
+    for first, second in met:
+        np.maximum.at(before, second, before[first] + 1)
+    for first, second in reversed(met):
+        np.maximum.at(after, first, after[second] + 1)
+    row: NDArray[np.bool_] = before + 1 + after >= kink.least
+    return row
 
 
 def _variance(sigma: Floats, layer: Ints, edges: Ints) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from sonic.framework import Analyzer, Offload, Producer, Workflow
 from sonic.workloads import MODELS
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.finder import Search, candidates, points
+from sonic.workloads.tracking.finder import candidates, passed, points
 from sonic.workloads.tracking.helix import NAMES, PHI, QPT, wrap
 from sonic.workloads.tracking.matching import match
 from sonic.workloads.tracking.sample import HITS, OWNER, PARTS, TRUTH
@@ -66,7 +66,7 @@ class TrackFit(Offload):
         parameters = outputs["parameters"]
         errors = np.sqrt(np.diagonal(outputs["covariance"], axis1=1, axis2=2))
         chi2 = outputs["chi2"]
-        good = outputs["good"] & ~(chi2 > Search().max_chi2_per_degree * outputs["degrees_of_freedom"])
+        good = passed(outputs["good"], chi2, outputs["degrees_of_freedom"])
         columns = dict(zip((*_FITTED, *_ERRORS), (*parameters.T, *errors.T), strict=True))
         columns |= {"Track_chi2": chi2, "Track_good": good}
         return {name: ak.unflatten(column, counts) for name, column in columns.items()}
@@ -81,7 +81,7 @@ class TrackingPerformance(Analyzer):
 
     def analyze(self, events: ak.Array) -> dict[str, Any]:
         """Count, and sum the pulls of the tracks of particles."""
-        sums: dict[str, Any] = {"tracks": 0, "fakes": 0, "findable": 0, "found": 0, "pulls": np.zeros((3, len(PARTS)))}
+        sums: dict[str, Any] = {"counts": np.zeros(4, np.int64), "pulls": np.zeros((3, len(PARTS)))}
         if not {OWNER, *TRUTH} <= set(events.fields):
             return sums
         for event in events:
@@ -91,21 +91,19 @@ class TrackingPerformance(Analyzer):
             matched = match(Event(layer, phi, z_mm, particle, truth), _tracks(event)[good])
             real = matched.particle >= 0
             fitted, errors = (np.stack(arrays(event, names))[:, good][:, real] for names in (_FITTED, _ERRORS))
-            sums["tracks"] += len(real)
-            sums["fakes"] += int((~real).sum())
-            sums["findable"] += int(matched.findable.sum())
-            sums["found"] += int((matched.findable & matched.found).sum())
+            sums["counts"] += matched.counts
             sums["pulls"] += _moments(fitted - truth[:, matched.particle[real]], errors)
         return sums
 
     def summarize(self, total: Any) -> Mapping[str, float | int | str]:
         """Efficiency, fake rate and widths of the pulls."""
-        if not total["findable"] or not total["tracks"]:
+        found, findable, fakes, tracks = map(int, total["counts"])
+        if not findable or not tracks:
             return {}
         rows: dict[str, float | int | str] = {
-            "tracks": total["tracks"],
-            "efficiency": total["found"] / total["findable"],
-            "fake rate": total["fakes"] / total["tracks"],
+            "tracks": tracks,
+            "efficiency": found / findable,
+            "fake rate": fakes / tracks,
         }
         number, one, two = total["pulls"]
         with np.errstate(invalid="ignore", divide="ignore"):
