@@ -82,8 +82,22 @@ NETWORKS: tuple[Network, ...] = (
         "facile-fpga", "energy of hadron-calorimeter channels, for FPGAs", "facile", 981, 120, training="facile:FPGA"
     ),
     Network("facile-fpga-fixed", "the same in fixed point", "facile", 981, 120),
-    Network("deepcalo", "energy of electrons from calorimeter images", "deepcalo", 1_833_745, 3_920),
-    Network("deepcalo-tiny", "energy of electrons from calorimeter images, small", "deepcalo", 6_857, 304),
+    Network(
+        "deepcalo",
+        "energy of electrons from calorimeter images",
+        "deepcalo",
+        1_833_745,
+        3_920,
+        training="deepcalo:FULL",
+    ),
+    Network(
+        "deepcalo-tiny",
+        "energy of electrons from calorimeter images, small",
+        "deepcalo",
+        6_857,
+        304,
+        training="deepcalo:TINY",
+    ),
     Network("resnet50", "top quarks in images of jets", "resnet50", 25_555_138, 106_240),
     Network(
         "emtrackmichel",

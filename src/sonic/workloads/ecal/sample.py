@@ -1,0 +1,112 @@
+"""Simulated electrons as a ROOT file that the workflow ``ecal`` reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from sonic.errors import ConfigError, OutputError
+from sonic.workloads.ecal.simulation import BLOCK, Beam, electrons
+
+if TYPE_CHECKING:
+    import os
+
+    from sonic.workloads.ecal.simulation import Electrons
+    from sonic.workloads.training.loop import Progress
+
+CELLS = ("cluster", "layer", "ieta", "iphi", "energy")
+CLUSTERS = ("ieta", "iphi")
+TRUTH = ("energy", "eta", "phi")
+
+
+def generate(
+    file: str | os.PathLike[str],
+    events: int,
+    seed: int,
+    progress: Progress | None = None,
+    *,
+    electrons_mean: float = 2.0,
+    pileup: float = 0.0,
+    min_energy_gev: float = 5.0,
+    max_energy_gev: float = 300.0,
+) -> int:
+    """Simulate events with electrons and write them.
+
+    Parameters
+    ----------
+    file : path
+    events : int
+    seed : int
+        The same one and the same options give the same events.
+    progress : callable of (stage, done, total), optional
+    electrons_mean : float
+        Of an event, Poisson distributed: some have none.
+    pileup : float
+        Mean number of other collisions.
+    min_energy_gev, max_energy_gev : float
+        Of electrons, whose energies are spread evenly in their logarithm.
+
+    Returns
+    -------
+    int
+        Number of events written.
+
+    Raises
+    ------
+    ConfigError
+        If a number makes no sense.
+    OutputError
+        If the file cannot be written.
+    """
+    if events < 1 or electrons_mean < 0:
+        raise ConfigError(
+            f"expected events of 1 or more, electrons_mean of 0 or more, given {events}, {electrons_mean}"
+        )
+    beam = Beam(min_energy_gev, max_energy_gev, pileup=pileup)
+    counts = np.random.default_rng((seed, 8)).poisson(electrons_mean, events)
+    made = electrons(int(counts.sum()), beam, seed=seed, progress=progress)
+    write(file, made, counts)
+    return events
+
+
+def write(file: str | os.PathLike[str], made: Electrons, counts: np.ndarray) -> None:
+    """Write clusters as events of so many each.
+
+    Parameters
+    ----------
+    file : path
+    made : Electrons
+    counts : int array [events]
+        Clusters of each event; they add up to those there are.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    columns = branches(made, counts)
+    try:
+        with uproot.recreate(file) as written:
+            written.mktree("Events", {name: column.type.content for name, column in columns.items()})
+            for start in range(0, len(counts), 10 * BLOCK):
+                written["Events"].extend({n: column[start : start + 10 * BLOCK] for n, column in columns.items()})
+    except OSError as error:
+        raise OutputError(f"{file} could not be written: {error}") from error
+
+
+def branches(made: Electrons, counts: np.ndarray) -> dict[str, ak.Array]:
+    """Return the collections of events: ``Cluster`` and ``Cell``, and the truth in ``GenElectron``."""
+    starts = np.cumsum(counts) - counts
+    event = np.repeat(np.arange(len(counts)), counts)
+    cells = (made.cluster - starts[event[made.cluster]], made.layer, made.cell_ieta, made.cell_iphi)
+    integers = [column.astype(np.int32) for column in cells]
+    per_event = np.bincount(event[made.cluster], minlength=len(counts))
+    lists: dict[str, tuple[dict[str, Any], np.ndarray]] = {
+        "Cluster": ({"ieta": made.ieta.astype(np.int32), "iphi": made.iphi.astype(np.int32)}, counts),
+        "GenElectron": ({"energy": made.energy_gev, "eta": made.eta, "phi": made.phi}, counts),
+        "Cell": (dict(zip(CELLS, (*integers, made.cell_gev), strict=True)), per_event),
+    }
+    return {name: ak.unflatten(ak.zip(columns), number) for name, (columns, number) in lists.items()}
