@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import os
 
     from sonic.workloads.ecal.simulation import Electrons
-    from sonic.workloads.training.loop import Progress
+    from sonic.workloads.progress import Progress
 
 CELLS = ("cluster", "layer", "ieta", "iphi", "energy")
 CLUSTERS = ("ieta", "iphi")

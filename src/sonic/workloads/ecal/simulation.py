@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sonic.workloads.ecal.geometry import Floats, Ints
-    from sonic.workloads.training.loop import Progress
+    from sonic.workloads.progress import Progress
 
 SPOT_GEV = 0.01
 """Of which a shower's visible energy is made; that their number fluctuates gives 10 % / sqrt(E / GeV)."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sonic.workloads.hcal.simulation import Conditions
+    from sonic.workloads.progress import Progress
     from sonic.workloads.simulation.pythia import Collisions, Particles
-    from sonic.workloads.training.loop import Progress
 
     Floats = NDArray[np.float64]
 

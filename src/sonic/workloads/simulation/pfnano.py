@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
-    from sonic.workloads.training.loop import Progress
+    from sonic.workloads.progress import Progress
 
 
 def generate(

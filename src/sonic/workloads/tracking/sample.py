@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
+    from sonic.workloads.progress import Progress
     from sonic.workloads.tracking.simulation import Event
-    from sonic.workloads.training.loop import Progress
 
 PARTS = ("d0", "z0", "phi", "cotTheta", "qOverPt")
 """Of a track, in branches ``Particle_*`` for the truth."""

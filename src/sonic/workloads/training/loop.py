@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    Progress = Callable[[str, int, int], None]
+    from sonic.workloads.progress import Progress as Progress
 
 
 @dataclass(frozen=True, slots=True)
