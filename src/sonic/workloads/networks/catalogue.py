@@ -109,7 +109,7 @@ NETWORKS: tuple[Network, ...] = (
     Network("particlenet-ak8", "flavour of boosted jets", "taggers", 577_940, 9_104, training="particlenet_ak8"),
     Network("deeptau", "taus among electrons, muons and jets", "deeptau", 1_140_431, 19_896),
     Network("deeptau-ensemble", "the same in four steps", "deeptau", 1_140_431, 19_896),
-    Network("trackgnn", "edges between hits of one particle in a tracker", "trackgnn", 44_803),
+    Network("trackgnn", "edges between hits of one particle in a tracker", "trackgnn", 44_803, training="trackgnn"),
     Network("trackgnn-large", "edges between hits of one particle in a tracker, large", "trackgnn", 516_993),
     Network("gravnet-oc", "showers from hits of a high-granularity calorimeter", "gravnet", 420_204, 7_188),
     Network("jet-mlp", "classes of Level-1 jets", "jetmlp", 4_389),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from sonic.framework.module import Columns
 
+CHUNK_SIZE = 10
+"""Events whose graphs make one request."""
+
 
 class GraphBuilder(Producer):
     """Hits that a particle may have left one after another, joined."""
@@ -88,6 +91,7 @@ def workflow() -> Workflow:
         modules=(GraphBuilder(), EdgeScores(), GraphTracks(), TrackFit(), TrackingPerformance()),
         keep=(*TrackFit.produces, "Particle_*"),
         models=MODELS,
+        chunk_size=CHUNK_SIZE,
     )
 
 
