@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sonic.workloads.networks.facile import FacileConfig
     from sonic.workloads.training.loop import Progress
 
-DEFAULTS = Recipe(events=400, seed=1, epochs=20, batch=2048, learning_rate=1e-2, width=1.0, device="auto", cores=0)
+DEFAULTS = Recipe(events=400, seed=1, epochs=20, batch=1024, learning_rate=1e-2, width=1.0, device="auto", cores=1)
 PILEUP = (0.0, 25.0, 50.0, 75.0, 100.0)
 """Collisions a crossing, of the events by turns."""
 EDGES_GEV = (*ENERGIES_GEV, 128.0)
@@ -215,6 +215,6 @@ def _listed(values: NDArray[np.float64]) -> list[float | None]:
     return [round(float(v), 4) if np.isfinite(v) else None for v in values]
 
 
-V2 = Trainer("v2", facile.V2, DEFAULTS)
+V2 = Trainer("v2", facile.V2, replace(DEFAULTS, epochs=12))
 V5 = Trainer("v5", facile.V5, DEFAULTS)
 FPGA = Trainer("fpga", facile.FPGA, DEFAULTS)
