@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from sonic.workloads.zoo import network
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -127,3 +129,9 @@ def load(name: str) -> Case:
     """Return the case of that name; ImportError if it needs a package that is not there."""
     found: Case = import_module(f"benchmarks.workloads.cases.{name}").CASE
     return found
+
+
+def figure_of(name: str) -> str:
+    """Return what a network's training reached on events of its own; that its weights are random if none ship."""
+    known = network(name)
+    return str(known.metrics().get("figure", "trained")) if known.shipped else "random weights"

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import uproot
 
-from benchmarks.workloads.case import Case, Ordinary
+from benchmarks.workloads.case import Case, Ordinary, figure_of
 from sonic.framework import Workflow
 from sonic.workloads import MODELS
 from sonic.workloads.hlt.local import FACILE, FacileEnergies, FitEnergies
-from sonic.workloads.zoo import network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +29,7 @@ def read(file: Path) -> Any:
 
 def merit(_: Summaries, __: Any) -> tuple[str, str]:
     """As it was found in training, on events with the truth of every channel."""
-    return network(FACILE).metrics()["figure"], ""
+    return figure_of(FACILE), ""
 
 
 CASE = Case(
