@@ -25,6 +25,7 @@ def quiet(*_: Any) -> None:
 @pytest.fixture(autouse=True)
 def few_particles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackgnn, "PARTICLES", (40, 90))
+    monkeypatch.setattr(trackgnn, "JETS", 1)
     monkeypatch.setattr(trackgnn, "WEDGE", 15)
     monkeypatch.setattr(trackgnn, "texts", lambda _: {})
 
@@ -41,6 +42,8 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path: Path
         assert set(row) == {"edge_efficiency", "edge_purity", *FINDERS}
         assert row["finder"]["efficiency"] > 0.9
         assert row["unscored"]["fake_rate"] < 0.2
+    for row in metrics["jet_cores"].values():
+        assert row["finder"] > 0.9
     again, known = train(TINY, tmp_path, quiet)
     assert known["losses"] == metrics["losses"]
     for one, other in zip(network.state_dict().values(), again.state_dict().values(), strict=True):
@@ -49,19 +52,19 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path: Path
 
 def test_wedges_hold_every_hit_once() -> None:
     graphs, labels = sample(replace(TINY, events=2), quiet)
-    assert len(graphs) == len(labels) == 40 // 15 + 90 // 15
-    made = [simulate(number, TINY.seed, "train") for number in range(2)]
+    assert len(graphs) == len(labels) == (40 + 12) // 15 + (90 + 12) // 15
+    made = [simulate(number, TINY.seed, "train", trackgnn.JETS) for number in range(2)]
     assert sum(len(graph.hits) for graph in graphs) == sum(map(len, made))
     for graph, label in zip(graphs, labels, strict=True):
         assert label.shape == graph.edges.shape[1:]
         assert label.dtype == np.float32
         assert 0.3 < label.mean() <= 1
     first = graphs[0].hits[:, 1]
-    assert first.max() <= 0  # half of the first event
+    assert first.max() <= -1 / 3  # a third of the first event
 
 
 def test_a_turned_event_has_the_same_edges() -> None:
-    made = simulate(0, 1, "train")
+    made = simulate(0, 1, "train", 0)
     graph = build(made.layer, made.phi, made.z_mm)
     torch.manual_seed(1)
     hits = turned(torch.from_numpy(graph.hits))
@@ -75,12 +78,14 @@ def test_a_turned_event_has_the_same_edges() -> None:
 
 
 def test_figures_are_of_other_events_than_training() -> None:
-    assert not np.array_equal(simulate(0, 1, "train").phi, simulate(0, 1, "test").phi)
+    assert not np.array_equal(simulate(0, 1, "train", 0).phi, simulate(0, 1, "test", 0).phi)
 
     def all_bad(hits: Any, edges: Any) -> Any:
         return torch.zeros(edges.shape[1])
 
-    found = evaluate(all_bad, 1, 1, quiet)["particles"]["40"]
+    figures = evaluate(all_bad, 1, 1, quiet)
+    found = figures["particles"]["40"]
     assert found["network"] == {"efficiency": 0.0, "fake_rate": None}
     assert found["edge_purity"] is None
+    assert figures["jet_cores"]["40"]["network"] == 0
     assert found["unscored"]["efficiency"] > 0.9

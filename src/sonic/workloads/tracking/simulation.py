@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
+_CORE_PT_GEV = (5.0, 100.0)
+_ACROSS_GEV = 0.35
+"""Of a particle in a jet: each component of its momentum across the axis."""
+
 
 @dataclass(frozen=True)
 class Beam:
@@ -40,6 +44,10 @@ class Beam:
     noise : float
         Hits of no particle, as a fraction of those of particles, the same number on every layer.
     scattering : bool
+    jets : int
+        Of an event, beside the particles: cones as narrow as those of jets of some hundred GeV. Hits never merge.
+    jet_particles : int
+        Of each.
     """
 
     particles: int = 100
@@ -53,6 +61,8 @@ class Beam:
     efficiency: float = 0.98
     noise: float = 0.05
     scattering: bool = True
+    jets: int = 0
+    jet_particles: int = 12
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,8 @@ def event(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL, trac
     """
     if tracks is None:
         tracks = particles(beam, beam.particles, random, barrel)
+        if beam.jets:
+            tracks = np.concatenate([tracks, cores(beam, random, barrel)], axis=1)
     hits = pass_through(tracks, beam, random, barrel)
     particle, layer = np.nonzero(np.isfinite(hits[..., 0]))
     phi, z_mm = hits[particle, layer].T
@@ -132,6 +144,22 @@ def particles(beam: Beam, number: int, random: np.random.Generator, barrel: Barr
     distance = np.minimum(distance, 0.9 * barrel.radii_mm[0])
     flight = psi + random.normal(0, 0.3, number)  # of what decayed
     return perigee(distance, wrap(flight), z_mm + distance * cot, psi, cot, charge / pt, barrel)
+
+
+def cores(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL) -> Floats:
+    """Draw the particles in the cores of jets: about an axis each, with 0.35 GeV across it; float array [5, number]."""
+    number = beam.jets * beam.jet_particles
+    low, high = 1 / _CORE_PT_GEV[0], 1 / _CORE_PT_GEV[1]
+    pt = 1 / (low + random.uniform(size=number) * (high - low))
+    spread = _ACROSS_GEV / pt
+    axes = random.uniform([-np.pi, -0.9 * beam.max_eta], [np.pi, 0.9 * beam.max_eta], (beam.jets, 2))
+    psi, eta = np.repeat(axes, beam.jet_particles, axis=0).T + random.normal(size=(2, number)) * spread
+    vertices_mm = random.normal(0, beam.vertex_sigma_mm, beam.jets)
+    z_mm = np.repeat(vertices_mm, beam.jet_particles)
+    charge = random.choice([-1.0, 1.0], size=number)
+    return np.stack(
+        [np.zeros(number), z_mm, wrap(psi), np.sinh(np.clip(eta, -beam.max_eta, beam.max_eta)), charge / pt]
+    )
 
 
 def pass_through(tracks: Floats, beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL) -> Floats:
