@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 
-.PHONY: demo test check fuzz bench bench-workloads bench-server bench-peers soak faults gallery docs docs-serve proto train wheel format clean help
+.PHONY: demo test check fuzz bench bench-workloads bench-server bench-peers soak faults gallery tables docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -97,6 +97,9 @@ faults: $(VENV)/.dev     ## a job of 10,000 chunks whose servers are killed, one
 
 gallery: $(VENV)/.dev    ## draw the pictures of the documentation again; GALLERY=hcal for a room, GALLERY=hcal-fits for one
 	PYTHONPATH=tools $(BIN)/python -m gallery $(GALLERY)
+
+tables: $(VENV)/.dev     ## write the tables of networks into docs/howto/zoo.md again
+	$(BIN)/python tools/zoo_tables.py
 
 docs: $(VENV)/.docs      ## the documentation, as pages in site/
 	$(BIN)/mkdocs build --strict

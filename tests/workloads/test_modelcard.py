@@ -41,7 +41,9 @@ def test_a_card_says_what_a_network_is_and_how_to_make_it_again(tmp_path: Path):
     assert card.startswith(
         "# facile-v5\n\nFinds energy of hadron-calorimeter channels, small: 1,234 parameters, 0.5 of"
     )
-    assert "Channels. 2,000 events, 3 times; 64 samples a step, learning rate up to 0.01, seed 4. It took 2 min" in card
+    assert (
+        "Channels. 2,000 events, 3 times; 64 samples a step, learning rate up to 0.01, seed 4. It took 2 min, 1" in card
+    )
     assert "sonic train facile-v5 --events 2000 --epochs 3 --seed 4 --width 0.5 --cores 1" in card
     assert "Resolution 0.2. `metrics.json`" in card
     assert "No noise. All" in card

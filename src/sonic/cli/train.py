@@ -53,15 +53,11 @@ def _show() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sonic.workloads.modelcard import took
     from sonic.workloads.zoo import trainable
 
     table = Table("network", "what it finds", "took", "reached", box=None, pad_edge=False)
     for network in trainable():
         known = network.metrics()
-        took = "not measured"
-        if "elapsed_s" in known:
-            minutes = max(1, round(known["elapsed_s"] / 60))
-            cores = known["recipe"]["cores"]
-            took = f"{minutes} min, {cores} core{'' if cores == 1 else 's'}"
-        table.add_row(network.name, network.physics, took, known.get("figure", ""))
+        table.add_row(network.name, network.physics, took(known) or "not measured", known.get("figure", ""))
     Console().print(table)

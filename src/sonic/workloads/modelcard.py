@@ -34,6 +34,7 @@ def markdown(network: Network, metrics: Mapping[str, Any]) -> str:
     steps = (
         f"{recipe['batch']:,} samples a step, learning rate up to {recipe['learning_rate']:g}, seed {recipe['seed']}"
     )
+    lasted = f" It took {took(metrics)}." if took(metrics) else ""
     versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
     again = f"sonic train {network.name} --events {recipe['events']} --epochs {recipe['epochs']}"
     again += f" --seed {recipe['seed']} --width {recipe['width']:g} --cores {recipe['cores']}"
@@ -41,7 +42,7 @@ def markdown(network: Network, metrics: Mapping[str, Any]) -> str:
         f"# {network.name}",
         f"Finds {network.physics}: {size}.",
         "## Trained on",
-        f"{_text(metrics, 'data')}{recipe['events']:,} events, {recipe['epochs']} times; {steps}.{_took(metrics)}",
+        f"{_text(metrics, 'data')}{recipe['events']:,} events, {recipe['epochs']} times; {steps}.{lasted}",
         f"With {versions}, on {metrics['device']}. The same versions, device and cores give the same weights:",
         f"    {again}",
         "## How good",
@@ -72,7 +73,9 @@ def _text(metrics: Mapping[str, Any], name: str) -> str:
     return f"{text[:1].upper()}{text[1:]}. " if text else ""
 
 
-def _took(metrics: Mapping[str, Any]) -> str:
+def took(metrics: Mapping[str, Any]) -> str:
+    """Say how long a training took; empty if that is not known."""
     if "elapsed_s" not in metrics:
         return ""
-    return f" It took {max(1, round(metrics['elapsed_s'] / 60))} minutes."
+    cores = metrics["recipe"]["cores"]
+    return f"{max(1, round(metrics['elapsed_s'] / 60))} min, {cores} core{'' if cores == 1 else 's'}"

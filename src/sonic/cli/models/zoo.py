@@ -31,7 +31,10 @@ def show_networks(*, as_json: bool) -> None:
         return
     table = Table("network", "physics", "parameters", "trained", box=None, pad_edge=False)
     for network in NETWORKS:
-        trained = network.metrics().get("figure", "yes" if network.shipped else "no")
+        known = network.metrics()
+        trained = known.get("figure", "yes" if network.shipped else "no")
+        if known.get("width", 1) != 1:
+            trained += f"; {known['width']:g} of the width"
         table.add_row(network.name, network.physics, f"{network.parameters:,}", trained)
     Console().print(table)
 

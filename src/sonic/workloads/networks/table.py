@@ -1,9 +1,10 @@
-"""The zoo as a table for a page."""
+"""The zoo as tables for a page: what there is, and what is trained."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sonic.workloads.modelcard import took
 from sonic.workloads.networks.catalogue import NETWORKS, blueprint
 
 if TYPE_CHECKING:
@@ -28,6 +29,23 @@ def markdown() -> str:
         parameters = f"{network.weights:,}" + (f" + {network.normalisation:,}" if network.normalisation else "")
         tensors = ("<br>".join(_tensor(tensor) for tensor in side) for side in (plan.inputs, plan.outputs))
         rows.append((f"`{network.name}`", network.physics, parameters, *tensors, batch))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def trained() -> str:
+    """Return a table in Markdown with a line for each network that ships trained or can be trained.
+
+    Its columns are the name, whether trained weights ship, of what width, what they reached on events of their own, and
+    how long training took.
+    """
+    rows = [("network", "ships", "width", "reached", "took"), ("---",) * 5]
+    for network in NETWORKS:
+        known = network.metrics()
+        if network.shipped:
+            width = f"{known.get('width', 1):g}"
+            rows.append((f"`{network.name}`", "yes", width, known.get("figure", ""), took(known)))
+        elif network.training:
+            rows.append((f"`{network.name}`", "no", "", "", ""))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
