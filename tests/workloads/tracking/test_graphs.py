@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.workloads.tracking.graphs import SCALES, Windows, build, components, tracks, truth, union
+from sonic.workloads.tracking.graphs import SCALES, Windows, build, tracks, truth, union
 from sonic.workloads.tracking.matching import match
 from sonic.workloads.tracking.simulation import Beam, events
 from sonic.workloads.tracking.triplets import Kink
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sonic.workloads.tracking.simulation import Event
 
 NONE = Beam(particles=0)
@@ -107,21 +105,3 @@ def test_graphs_side_by_side() -> None:
     assert np.array_equal(both.edges[:, one.edges.shape[1] :] - len(one.hits), two.edges)
     assert union([]).hits.shape == (0, 3)
     assert union([none]).edges.shape == (2, 0)
-
-
-@pytest.mark.data
-def test_components_of_the_exatrkx_reference(shared_data: Path) -> None:
-    """The scores of its graph network, which Sonic serves to the same values, give its tracks."""
-    data = shared_data / "data" / "exatrkx"
-    if not data.is_dir():
-        pytest.skip(f"no {data}")
-
-    def load(name: str) -> np.ndarray:
-        return np.loadtxt(data / "reference" / f"{name}.csv", delimiter=",")
-
-    hits = len(np.loadtxt(data / "in_e1000.csv", delimiter=","))
-    edges = load("applyfilter_output_EDGE_LIST_AFTER_FILTER").astype(np.int64).reshape(2, -1)
-    label = components(edges[:, load("gnn_output_OUTPUT__0") > 0], hits)  # logits
-    reference = load("wcc_output_OUTPUT0").astype(int)
-    pairs = set(zip(label.tolist(), reference.tolist(), strict=False))  # it leaves out the last hit
-    assert len(pairs) == len(set(reference.tolist())) == len({one for one, _ in pairs})

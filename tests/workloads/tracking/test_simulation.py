@@ -62,3 +62,19 @@ def test_no_particles_are_an_empty_event() -> None:
     made = event(Beam(particles=0), np.random.default_rng(5))
     assert len(made) == 0
     assert made.tracks.shape == (5, 0)
+
+
+def test_jets_are_narrow_and_come_on_top_of_the_particles() -> None:
+    beam = Beam(particles=20, jets=30, jet_particles=8)
+    made = event(beam, np.random.default_rng(6))
+    assert made.tracks.shape == (5, 20 + 30 * 8)
+    assert (made.tracks[:, :20] == event(Beam(particles=20), np.random.default_rng(6)).tracks).all()
+    _, z0, psi, cot, qpt = made.tracks[:, 20:].reshape(5, 30, 8)
+    assert (z0 == z0[:, :1]).all()
+    assert np.abs(np.arcsinh(cot)).max() <= beam.max_eta
+    pt = 1 / np.abs(qpt)
+    assert 5 <= pt.min() < pt.max() <= 100
+    near = np.ptp(psi, axis=1) < 1  # not over the cut at pi
+    assert near.sum() > 20
+    across = (pt * (psi - np.median(psi, axis=1, keepdims=True)))[near]
+    assert 0.2 < np.std(across) < 0.5

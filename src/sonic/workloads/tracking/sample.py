@@ -35,6 +35,7 @@ def generate(
     particles: int = 100,
     noise: float = Beam.noise,
     efficiency: float = Beam.efficiency,
+    jets: int = 0,
 ) -> int:
     """Charged particles in a barrel of silicon layers.
 
@@ -50,13 +51,15 @@ def generate(
         Hits of no particle, as a fraction of those of particles.
     efficiency : float
         Of a hit.
+    jets : int
+        Of an event, beside the particles: twelve in a narrow cone each.
 
     Returns
     -------
     int
         Events written.
     """
-    beam = Beam(particles=particles, noise=noise, efficiency=efficiency)
+    beam = Beam(particles=particles, noise=noise, efficiency=efficiency, jets=jets)
 
     def made() -> Iterator[Event]:
         for i in range(events):

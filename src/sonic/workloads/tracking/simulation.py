@@ -117,7 +117,7 @@ def event(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL, trac
     if tracks is None:
         tracks = particles(beam, beam.particles, random, barrel)
         if beam.jets:
-            tracks = np.concatenate([tracks, cores(beam, random, barrel)], axis=1)
+            tracks = np.concatenate([tracks, cores(beam, random)], axis=1)
     hits = pass_through(tracks, beam, random, barrel)
     particle, layer = np.nonzero(np.isfinite(hits[..., 0]))
     phi, z_mm = hits[particle, layer].T
@@ -146,7 +146,7 @@ def particles(beam: Beam, number: int, random: np.random.Generator, barrel: Barr
     return perigee(distance, wrap(flight), z_mm + distance * cot, psi, cot, charge / pt, barrel)
 
 
-def cores(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL) -> Floats:
+def cores(beam: Beam, random: np.random.Generator) -> Floats:
     """Draw the particles in the cores of jets: about an axis each, with 0.35 GeV across it; float array [5, number]."""
     number = beam.jets * beam.jet_particles
     low, high = 1 / _CORE_PT_GEV[0], 1 / _CORE_PT_GEV[1]
