@@ -32,8 +32,8 @@ def show_networks(*, as_json: bool) -> None:
     table = Table("network", "physics", "parameters", "trained", box=None, pad_edge=False)
     for network in NETWORKS:
         known = network.metrics()
-        trained = known.get("figure", "yes" if network.shipped else "no")
-        if known.get("width", 1) != 1:
+        trained = known.get("figure", "yes") if network.shipped else "no"
+        if network.shipped and known["width"] != 1:
             trained += f"; {known['width']:g} of the width"
         table.add_row(network.name, network.physics, f"{network.parameters:,}", trained)
     Console().print(table)
