@@ -106,7 +106,7 @@ class Candidates(Producer):
             parts = [row.get(name, _NONE) for row in rows]
             kind = np.int32 if name.endswith(("Idx", "charge", "Quality", "lostInnerHits", "ntracks")) else np.float32
             flat = np.concatenate([_NONE, *parts]).astype(kind)
-            columns[name] = ak.unflatten(flat, [len(part) for part in parts])
+            columns[name] = ak.unflatten(flat, np.array([len(part) for part in parts], np.int64))
         counts = np.asarray(ak.num(events.Jet_eta))
         for name, kind in (("Jet_trackCount", np.float32), ("Jet_nTracks", np.int32)):
             columns[name] = ak.unflatten(np.concatenate([_NONE, *(row[name] for row in rows)]).astype(kind), counts)

@@ -48,7 +48,7 @@ class RegionalFinder(Producer):
             tracks = candidates(layer[near], phi[near], z_mm[near], SEARCH)
             found.append(np.where(tracks >= 0, near[tracks], -1) if len(near) else found[0])
             looked.append(len(near))
-        counts = [len(tracks) for tracks in found[1:]]
+        counts = np.array([len(tracks) for tracks in found[1:]], np.int64)
         return {
             "Track_hits": ak.unflatten(ak.from_regular(ak.Array(np.concatenate(found))), counts),
             "Event_nRegionHits": np.array(looked, np.int32),

@@ -26,6 +26,7 @@ from sonic.workloads.tracking.helix import perigee
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -91,14 +92,37 @@ def generate(
     """
     if events < 1 or pileup < 0:
         raise ConfigError(f"expected 1 event or more and a pileup of 0 or more, given {events} and {pileup}")
-    with uproot.recreate(file) as written:
+
+    def blocks() -> Iterator[dict[str, ak.Array]]:
         for block, start in enumerate(range(0, events, BLOCK_EVENTS)):
-            number = min(BLOCK_EVENTS, events - start)
-            columns = simulate(_collisions(process, number, seed, block), pileup, seed, start, progress, events)
-            if not start:
+            made = _collisions(process, min(BLOCK_EVENTS, events - start), seed, block)
+            yield simulate(made, pileup, seed, start, progress, events)
+
+    return write(file, blocks())
+
+
+def write(file: str | os.PathLike[str], blocks: Iterable[dict[str, ak.Array]]) -> int:
+    """Write events as a ROOT file.
+
+    Parameters
+    ----------
+    file : path
+    blocks : iterable of dict
+        As :func:`simulate` gives them; all of the same columns.
+
+    Returns
+    -------
+    int
+        Events written.
+    """
+    number = 0
+    with uproot.recreate(file) as written:
+        for columns in blocks:
+            if not number:
                 written.mktree("Events", {name: _type(column) for name, column in columns.items()})
             written["Events"].extend(columns)
-    return events
+            number += len(columns["event"])
+    return number
 
 
 def simulate(
