@@ -24,6 +24,17 @@ def generated() -> ak.Array:
 
 
 @pytest.fixture(scope="session")
+def boosted() -> ak.Array:
+    """Six top-quark pairs of high momentum: with wide jets."""
+    pytest.importorskip("pythia8mc")
+    pytest.importorskip("fastjet")
+    from sonic.workloads.simulation.processes import find
+    from sonic.workloads.simulation.sample import simulate
+
+    return simulate(find("tt_high"), 6, seed=1)
+
+
+@pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of the networks of `miniaod` at a quarter of their width, with random weights from seed 3."""
     pytest.importorskip("torch")

@@ -24,6 +24,7 @@ from sonic.version import __version__
 from sonic.workloads.networks.blueprint import labels_file
 from sonic.workloads.networks.catalogue import blueprint, ensemble
 from sonic.workloads.networks.layers import folded, parameter_count, shake
+from sonic.workloads.tabled import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,6 +148,7 @@ def write(
     format: str = "onnx",  # noqa: A002 - as the option is called
     replace: bool = False,
     plan: Blueprint | None = None,
+    table: int | None = None,
 ) -> Path:
     """Write a model's folder: the export, ``config.pbtxt`` with checksums, labels, and ``metrics.json``.
 
@@ -164,6 +166,8 @@ def write(
         Whether a folder that is there already is removed first.
     plan : Blueprint, optional
         The zoo's of that name unless given.
+    table : int, optional
+        Seed of the table that the weights become slices of; see :mod:`sonic.workloads.tabled`.
 
     Raises
     ------
@@ -187,15 +191,24 @@ def write(
         if isinstance(program, torch.jit.ScriptModule):
             program.save(target / "1" / filename)
         else:
-            (target / "1" / filename).write_bytes(program.SerializeToString())
+            model = program if table is None else tabled(program, table)
+            (target / "1" / filename).write_bytes(model.SerializeToString())
         _describe(plan, target, plan.config_pbtxt(name, platform_), known)
     except OSError as error:
         raise OutputError(f"{target} could not be written: {error}") from error
     return target
 
 
-def write_random(name: str, repository: Path, width: float, seed: int, format: str) -> Path:  # noqa: A002
-    """Write a network with random weights into a repository; of an ensemble its steps, too.
+def write_random(
+    name: str,
+    repository: Path,
+    width: float,
+    seed: int,
+    format: str,  # noqa: A002
+    *,
+    table: bool = False,
+) -> Path:
+    """Write a network with random weights, or those of a table, into a repository; of an ensemble its steps, too.
 
     Raises
     ------
@@ -203,18 +216,22 @@ def write_random(name: str, repository: Path, width: float, seed: int, format: s
         If the export gives something else than PyTorch, or a folder cannot be written or is there already.
     """
     network = random_network(name, width, seed)
-    known = {"network": name, "width": width, "weights": "random, for measuring speed alone", "seed": seed}
+    weights = "random, of a table, for measuring speed alone" if table else "random, for measuring speed alone"
+    known = {"network": name, "width": width, "weights": weights, "seed": seed}
     target = repository / name
     parts = ensemble(name, width)
+    if table and format != "onnx":
+        raise ConfigError(f"{name}: weights of a table are built as onnx, not as {format}")
+    of_table = seed if table else None
     if parts is None:
-        return write(name, network, target, known, format=format)
+        return write(name, network, target, known, format=format, table=of_table)
     if format != "onnx":
         raise ConfigError(f"{name}: the steps of an ensemble are built as onnx, not as {format}")
     for step in parts.steps:
         if (repository / step.name).exists():
             raise OutputError(f"{repository / step.name} is there already")
     for step in parts.steps:
-        write(step.name, step.part(network), repository / step.name, known, plan=step.blueprint)
+        write(step.name, step.part(network), repository / step.name, known, plan=step.blueprint, table=of_table)
     try:
         (target / "1").mkdir(parents=True)
         known = known | {"parameters": parameter_count(network)}

@@ -10,6 +10,8 @@ import numpy as np
 
 from sonic.framework import Analyzer
 from sonic.workloads.figures import auc_of_histograms, width_of_histogram
+from sonic.workloads.networks.catalogue import network
+from sonic.workloads.truth import WIDE_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +80,68 @@ class TaggerPerformance(Analyzer):
                     value = auc_of_histograms(found, light)
                     rows[f"AUC {signal} against light, {label}"] = _worded(value, signal, int(found.sum()))
         return rows
+
+
+class WideTaggerPerformance(Analyzer):
+    """Discriminants of wide jets by what they hold, where the file says so, which is where Sonic generated it.
+
+    Without ``FatJet_truthClass`` there is nothing to compare and only the number of jets is reported.
+    """
+
+    name = "wide_tagger_performance"
+    consumes = ("FatJet_taggable", "FatJet_sonicTvsQCD", "FatJet_sonicWvsQCD", "FatJet_sonicHbbvsQCD")
+    optional = ("FatJet_truthClass",)
+    _scores: tuple[tuple[str, str, str], ...] = (
+        ("top", "T", "FatJet_sonicTvsQCD"),
+        ("W", "W", "FatJet_sonicWvsQCD"),
+        ("H to bb", "Hbb", "FatJet_sonicHbbvsQCD"),
+    )
+
+    def analyze(self, events: ak.Array) -> dict[str, Any]:
+        """Fill a histogram of score for each signal and for quarks and gluons."""
+        taggable = events.FatJet_taggable
+        filled: dict[str, Any] = {"jets": int(ak.sum(taggable))}
+        if "FatJet_truthClass" not in events.fields:
+            return filled
+        known = np.array([*WIDE_CLASSES, ""])
+        name = known[np.asarray(ak.flatten(events.FatJet_truthClass[taggable]))]
+        leptonic = np.isin(name, ("Tbel", "Tbmu", "Tbta"))
+        for label, prefix, branch in self._scores:
+            score = np.asarray(ak.flatten(events[branch][taggable]), np.float64)
+            for which, chosen in (("signal", np.char.startswith(name, prefix) & ~leptonic), ("qcd", _is_qcd(name))):
+                axis = hist.axis.Regular(_SCORE_BINS, 0.0, 1.0, name="score", label=f"{branch}, {which}")
+                filled[f"{label} {which}"] = hist.Hist(axis).fill(np.clip(score[chosen], 0.0, 1.0 - 1e-9))
+        return filled
+
+    def summarize(self, total: Mapping[str, Any]) -> Mapping[str, float | int | str]:
+        """Areas under ROC curves."""
+        rows: dict[str, float | int | str] = {"wide jets": total["jets"]}
+        for label, _, _ in self._scores:
+            if f"{label} qcd" in total:
+                signal, qcd = (total[f"{label} {which}"].values() for which in ("signal", "qcd"))
+                rows[f"AUC {label} against QCD"] = _worded(auc_of_histograms(signal, qcd), label, int(signal.sum()))
+        return rows
+
+
+def _is_qcd(name: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.char.startswith(name, "QCD")
+    return found
+
+
+class TauCount(Analyzer):
+    """How many tau candidates there were, and what DeepTau's scores are worth."""
+
+    name = "tau_candidates"
+    consumes = ("TauCand_pt",)
+
+    def analyze(self, events: ak.Array) -> dict[str, Any]:
+        """Count."""
+        return {"candidates": int(ak.count(events.TauCand_pt))}
+
+    def summarize(self, total: Mapping[str, Any]) -> Mapping[str, float | int | str]:
+        """Numbers, and a word on the weights that ship."""
+        weights = network("deeptau").metrics().get("weights", "unknown")
+        return {"tau candidates": total["candidates"], "weights of DeepTau as it ships": weights}
 
 
 def _of_flavour(histogram: Any, name: str) -> np.ndarray:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "NETWORKS", "WEIGHTS", "Network", "build", "defaults", "network", "train", "trainable"]
 
-WEIGHTS = ("trained", "random")
+WEIGHTS = ("trained", "random", "table")
 FORMATS = ("onnx", "torchscript")
 
 
@@ -39,8 +39,9 @@ def build(
     name : str
     folder : path
         The repository; the model's folder is made in it, and must not be there yet.
-    weights : {"trained", "random"}
+    weights : {"trained", "random", "table"}
         ``trained``: a copy of those that ship. ``random``: good for measuring speed alone; needs the extra ``train``.
+        ``table``: the same, in a file of some kB whatever the size of the network.
     width : float
         Scale of the channels, for random weights; 1 is the published size.
     seed : int
@@ -87,7 +88,7 @@ def build(
         from sonic.workloads import export
     except ImportError as error:
         raise _needs_extra(error) from None
-    return export.write_random(name, Path(folder), width, seed, format)
+    return export.write_random(name, Path(folder), width, seed, format, table=weights == "table")
 
 
 def trainable() -> tuple[Network, ...]:

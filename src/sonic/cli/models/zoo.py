@@ -42,7 +42,7 @@ def show_networks(*, as_json: bool) -> None:
 def build(
     name: Annotated[str, _NAME],
     folder: Annotated[Path, typer.Argument(help="Model repository to put it into.")],
-    weights: Annotated[str, typer.Option(help="trained or random")] = "trained",
+    weights: Annotated[str, typer.Option(help="trained, random, or table: random in a small file")] = "trained",
     width: Annotated[float, typer.Option(help="Scale of the channels, for random weights.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
     format_: Annotated[str, typer.Option("--format", help="onnx or torchscript, for random weights.")] = "onnx",

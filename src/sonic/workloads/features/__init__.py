@@ -4,11 +4,12 @@ Pure: awkward arrays in, numpy arrays out. `events` is a record array with the b
 flat as in the file (``events.PFCands_pt``), from a real file or the simulation alike. Every value is finite whatever
 the input holds.
 
-==========  ==================================================================
-jets        ParticleNet: jets, and wide ones
-met         DeepMET: events
-tau         DeepTau: tau candidates
-==========  ==================================================================
+==============  ==============================================================
+jets            ParticleNet: jets, and wide ones
+met             DeepMET: events
+tau, tau_grids  DeepTau: tau candidates, and what is around them
+tau_candidates  the candidates, from jets
+==============  ==============================================================
 """
 
 from __future__ import annotations
@@ -36,8 +37,13 @@ from sonic.workloads.features.met import (
     MET_VOCABULARIES,
     met_inputs,
 )
+from sonic.workloads.features.tau import TAU_BRANCHES, TAU_FEATURES, tau_inputs
+from sonic.workloads.features.tau_candidates import CANDIDATE_BRANCHES, TauCandidates, tau_candidates
+from sonic.workloads.features.tau_grids import CELL_FEATURES, TAU_GRIDS
 
 __all__ = [
+    "CANDIDATE_BRANCHES",
+    "CELL_FEATURES",
     "JET_BRANCHES",
     "MAX_CANDIDATES",
     "MAX_PARTICLES",
@@ -50,11 +56,17 @@ __all__ = [
     "MET_VOCABULARIES",
     "PF_FEATURES",
     "SV_FEATURES",
+    "TAU_BRANCHES",
+    "TAU_FEATURES",
+    "TAU_GRIDS",
     "WIDE_JET_BRANCHES",
     "WIDE_MAX_PARTICLES",
     "WIDE_MAX_VERTICES",
     "WIDE_PF_FEATURES",
+    "TauCandidates",
     "jet_inputs",
     "met_inputs",
+    "tau_candidates",
+    "tau_inputs",
     "wide_jet_inputs",
 ]

@@ -1,8 +1,4 @@
-"""The main job: flavour tagging and missing momentum in PFNano files, with what a job has beside them.
-
-The two networks are offloaded; the rest runs here. Truth and the values that CMSSW stored are used where the file has
-them, to compare; nothing depends on them.
-"""
+"""What the job does besides its networks: sums, selections, pairs. All of it runs in the job."""
 
 from __future__ import annotations
 
@@ -14,15 +10,12 @@ import awkward as ak
 import numpy as np
 import vector
 
-from sonic.framework import Filter, Offload, Producer, Workflow
+from sonic.framework import Filter, Producer
 from sonic.workloads import MODELS
-from sonic.workloads.features import JET_BRANCHES, MET_BRANCHES, MET_SCALE_GEV, jet_inputs, met_inputs
-from sonic.workloads.performance import MissingMomentumPerformance, Spectra, TaggerPerformance
-from sonic.workloads.truth import discriminants
+from sonic.workloads.features import CANDIDATE_BRANCHES, tau_candidates
+from sonic.workloads.features.tau_candidates import TauCandidates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sonic.framework.module import Columns
 
 vector.register_awkward()
@@ -30,8 +23,8 @@ vector.register_awkward()
 TAGGER_MAX_ETA = 2.5
 """Jets beyond have no tracks to tag by."""
 
+WIDE_JET_MAX_ETA = 2.4
 GOOD_JET_PT_GEV = 30.0
-UNTAGGED = -1.0
 _DEFAULT_B_CUT = 0.5
 
 
@@ -93,49 +86,29 @@ class JetSelection(Producer):
         }
 
 
-class Tagger(Offload):
-    """Flavour of jets, by ParticleNet: all taggable jets of a chunk in one request."""
+class WideJetSelection(Producer):
+    """Which wide jets can be tagged."""
 
-    name = "tagger"
-    model = "particlenet-ak4"
-    consumes = (*JET_BRANCHES, "Jet_taggable")
-    produces = ("Jet_sonicB", "Jet_sonicCvL", "Jet_sonicCvB")
+    name = "wide_jets"
+    consumes = ("FatJet_eta",)
+    produces = ("FatJet_taggable",)
 
-    def acquire(self, events: ak.Array) -> Mapping[str, np.ndarray]:
-        """Build the inputs of the taggable jets."""
-        return jet_inputs(events, events.Jet_taggable)
-
-    def produce(self, events: ak.Array, outputs: Mapping[str, np.ndarray]) -> Columns:
-        """Give each jet its discriminants, -1 for those not tagged."""
-        taggable = np.asarray(ak.flatten(events.Jet_taggable), bool)
-        counts = ak.num(events.Jet_taggable)
-        scores = discriminants(outputs["softmax"]) if "softmax" in outputs else {}
-        products = {}
-        for product, score in zip(self.produces, ("b", "cvl", "cvb"), strict=True):
-            values = np.full(len(taggable), UNTAGGED, np.float32)
-            if score in scores:
-                values[taggable] = scores[score]
-            products[product] = ak.unflatten(values, counts)
-        return products
+    def produce(self, events: ak.Array) -> Columns:
+        """Select the wide jets within the tracker."""
+        return {"FatJet_taggable": np.abs(events.FatJet_eta) < WIDE_JET_MAX_ETA}
 
 
-class MissingMomentum(Offload):
-    """Missing transverse momentum, by DeepMET."""
+class TauSelection(Producer):
+    """Tau candidates, made of jets."""
 
-    name = "deepmet"
-    model = "deepmet"
-    consumes = MET_BRANCHES
-    produces = ("SonicMET_pt", "SonicMET_phi")
+    name = "taus"
+    consumes = CANDIDATE_BRANCHES
+    produces = tuple(f"TauCand_{name}" for name in TauCandidates._fields[1:])
 
-    def acquire(self, events: ak.Array) -> Mapping[str, np.ndarray]:
-        """Build the inputs of all events."""
-        return met_inputs(events)
-
-    def produce(self, events: ak.Array, outputs: Mapping[str, np.ndarray]) -> Columns:
-        """Scale the components to GeV."""
-        components = outputs.get("output", np.zeros((len(events), 2), np.float32))
-        pt, phi = polar(*(components.astype(np.float64) * MET_SCALE_GEV).T)
-        return {"SonicMET_pt": pt, "SonicMET_phi": phi}
+    def produce(self, events: ak.Array) -> Columns:
+        """Make the candidates; of what, see :class:`sonic.workloads.features.TauCandidates`."""
+        counts, *columns = tau_candidates(events)
+        return {name: ak.unflatten(column, counts) for name, column in zip(self.produces, columns, strict=True)}
 
 
 class BJets(Producer):
@@ -189,44 +162,3 @@ class Dijets(Producer):
 def polar(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Size and azimuth of vectors, float32."""
     return np.hypot(x, y).astype(np.float32), np.arctan2(y, x).astype(np.float32)
-
-
-def workflow() -> Workflow:
-    """Return the workflow ``miniaod``."""
-    return Workflow(
-        name="miniaod",
-        modules=(
-            CandidateSums(),
-            JetSelection(),
-            Tagger(),
-            MissingMomentum(),
-            BJets(),
-            TaggerPerformance(),
-            MissingMomentumPerformance(),
-            TwoGoodJets(),
-            Dijets(),
-            Spectra(),
-        ),
-        keep=(
-            # Patterns, as a file may lack them.
-            "run*",
-            "luminosityBlock*",
-            "event*",
-            "Jet_pt",
-            "Jet_eta",
-            "Jet_phi",
-            "Jet_mass",
-            "Jet_hadronFlavour*",
-            "Jet_good",
-            "Jet_sonic*",
-            "GenMET_*",
-            "SonicMET_*",
-            "PlainMET_*",
-            "WeightedMET_*",
-            "Cands_*",
-            "Event_*",
-            "BJet_*",
-            "Dijet_*",
-        ),
-        models=MODELS,
-    )

@@ -49,11 +49,12 @@ class Network:
 
     @property
     def shipped(self) -> bool:
-        """Whether trained weights come with Sonic."""
-        return (MODELS / self.name / "1" / "model.onnx").is_file()
+        """Whether trained weights come with Sonic; there are random ones, too, where a workflow is to run at once."""
+        there = (MODELS / self.name / "1" / "model.onnx").is_file()
+        return there and not str(self.metrics().get("weights", "")).startswith("random")
 
     def metrics(self) -> dict[str, Any]:
-        """Read what is known of the trained weights that ship; empty if none do."""
+        """Read what is known of the weights that ship; empty if none do."""
         file = MODELS / self.name / "metrics.json"
         found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
         return found
@@ -98,7 +99,7 @@ NETWORKS: tuple[Network, ...] = (
         304,
         training="deepcalo:TINY",
     ),
-    Network("resnet50", "top quarks in images of jets", "resnet50", 25_555_138, 106_240),
+    Network("resnet50", "top quarks in images of jets", "resnet50", 25_555_138, 106_240, training="resnet50"),
     Network(
         "emtrackmichel",
         "tracks, showers and Michel electrons in liquid argon",
@@ -111,7 +112,14 @@ NETWORKS: tuple[Network, ...] = (
     Network("deeptau-ensemble", "the same in four steps", "deeptau", 1_140_431, 19_896),
     Network("trackgnn", "edges between hits of one particle in a tracker", "trackgnn", 44_803, training="trackgnn"),
     Network("trackgnn-large", "edges between hits of one particle in a tracker, large", "trackgnn", 516_993),
-    Network("gravnet-oc", "showers from hits of a high-granularity calorimeter", "gravnet", 420_204, 7_188),
+    Network(
+        "gravnet-oc",
+        "showers from hits of a high-granularity calorimeter",
+        "gravnet",
+        420_204,
+        7_188,
+        training="gravnet",
+    ),
     Network("jet-mlp", "classes of Level-1 jets", "jetmlp", 4_389),
     Network("jet-mlp-fixed", "the same in fixed point", "jetmlp", 4_389),
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
+from sonic.workloads.features import CELL_FEATURES, TAU_FEATURES, TAU_GRIDS
 from sonic.workloads.networks.blueprint import Blueprint, Ensemble, Input, Output, Step, normal
 from sonic.workloads.networks.layers import NormedConv, NormedLinear, scaled
 
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CLASSES = ("e", "mu", "tau", "jet")
-TAU_FEATURES = 47
-KINDS = {"egamma": 86, "muon": 64, "hadrons": 38}
-"""Features of a cell's candidates, by kind."""
-GRIDS = {"inner": 11, "outer": 21}
+KINDS = CELL_FEATURES
+"""Features of a cell's candidates, by kind: egamma 86, muon 64, hadrons 38."""
+GRIDS = {grid: side for grid, (side, _) in TAU_GRIDS.items()}
 """Cells on a side of each grid."""
 _KERNEL = 3
 
@@ -148,7 +148,7 @@ class DeepTau(nn.Module):
     def __init__(self, config: DeepTauConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or DeepTauConfig()
-        self.tau = TauRows(TAU_FEATURES, config.tau)
+        self.tau = TauRows(len(TAU_FEATURES), config.tau)
         self.inner = InnerGrid(GRIDS["inner"], config)
         self.outer = OuterGrid(GRIDS["outer"], config)
         self.head = Head(config.tau[-1] + 2 * config.joined[-1], config.head)
@@ -170,7 +170,7 @@ class DeepTau(nn.Module):
         return probabilities
 
 
-_TAU = Input("input_tau", (TAU_FEATURES,))
+_TAU = Input("input_tau", (len(TAU_FEATURES),))
 _CELLS = {
     grid: tuple(Input(f"input_{grid}_{kind}", (side, side, features)) for kind, features in KINDS.items())
     for grid, side in GRIDS.items()

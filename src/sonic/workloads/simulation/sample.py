@@ -44,7 +44,8 @@ def simulate(process: Process, events: int, seed: int, block: int = 0) -> ak.Arr
     -------
     awkward record array, one record an event
         Branches of PFNano, flat (``PFCands_pt``): of the collections PFCands, Jet, JetPFCands, SV, JetSVs, FatJet,
-        FatJetPFCands, FatJetSVs and GenJet (lists), of GenMET, RawMET and PuppiMET, ``Pileup_nPU``, ``event``. RawMET
+        FatJetPFCands, FatJetSVs and GenJet (lists), of GenMET, RawMET and PuppiMET, ``Pileup_nPU``,
+        ``fixedGridRhoFastjetAll``, ``event``. RawMET
         is minus the plain sum of candidates, PuppiMET the one weighted by ``puppiWeight``. ``FatJet_truthClass``,
         which is not in PFNano, is of :func:`sonic.workloads.simulation.decays.wide_jet_classes`.
 
@@ -108,6 +109,7 @@ def _assemble(
         "luminosityBlock": ak.Array(np.full(events, 1 + block, np.uint32)),
         "event": ak.Array(block * 1_000_000 + np.arange(events, dtype=np.uint64)),
         "Pileup_nPU": ak.Array(interactions.astype(np.int32)),
+        "fixedGridRhoFastjetAll": ak.Array(jetting.energy_density(candidates, events).astype(np.float32)),
     }
     for name, records in collections.items():
         columns |= {f"{name}_{field}": records[field] for field in records.fields}
