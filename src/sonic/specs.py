@@ -52,7 +52,7 @@ class DType(Enum):
             If the protocol has no such datatype.
         """
         try:
-            return cls[name]
+            return _OF_WIRE[name]
         except KeyError:
             raise InvalidRequest(f"unknown datatype {name!r}: one of {', '.join(d.name for d in cls)}") from None
 
@@ -75,6 +75,7 @@ class DType(Enum):
             raise InvalidRequest(f"numpy dtype {array.dtype} has no counterpart in the protocol") from None
 
 
+_OF_WIRE = {dtype.name: dtype for dtype in DType}
 _OF_NUMPY = {dtype.numpy: dtype for dtype in DType if dtype is not DType.BF16}
 
 

@@ -71,9 +71,9 @@ def test_how_it_is_counted() -> None:
     done = Execution([Reply({"y": Y})], 1, 2, 3)
     for result in (Result([job()], 0.0, done), Result.of_reply(job(), Reply({"y": Y})), None):
         made = job()
-        made.count(result, counters)
+        made.count(result, counters, 1.0)
         assert made.ended
-    made.count(Result([made], 0.0, Unavailable("gone")), counters)
+    made.count(Result([made], 0.0, Unavailable("gone")), counters, 1.0)
     row = counters.snapshot()
     assert (row.success.count, row.fail.count, row.cache_hit.count, row.inference_count) == (2, 2, 1, 2)
 

@@ -130,6 +130,8 @@ class Form:
 
 PLAIN = Form()
 """Every output in the response, as it is."""
+ALL_BINARY = Form(binary=True)
+"""The same over HTTP, in the binary tail."""
 
 
 def span_of(parameters: Mapping[str, Parameter]) -> Span | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported, shown
 from sonic.protocol import records, tensors
-from sonic.protocol.form import BINARY, CLASSES, FormReader, flag, span_of, view_of
+from sonic.protocol.form import ALL_BINARY, BINARY, CLASSES, PLAIN, FormReader, flag, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
 from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
 from sonic.protocol.proto import grpc_service_pb2 as pb
@@ -142,23 +142,19 @@ def request_from_wire(
     head, tail = _part(body, header_length)
     document = decode_as(head, _Request, "an infer request")
     arrays, dtypes = _read("input", document.inputs, tail, regions)
+    parameters = document.parameters
+    binary = flag(parameters, "binary_data_output") if parameters else False
+    parameters.pop("binary_data_output", None)
+    timeout_s = pop_timeout_s(parameters) if parameters else None
+    if not document.outputs:
+        request = InferRequest(model, arrays, version, document.id, (), parameters, timeout_s, dtypes)
+        return request, ALL_BINARY if binary else PLAIN
     reader = FormReader(regions)
     for output in document.outputs:
         reader.read(output.name, output.parameters)
-    form = reader.form(binary=flag(document.parameters, "binary_data_output"))
-    document.parameters.pop("binary_data_output", None)
-    request = InferRequest(
-        model=model,
-        inputs=arrays,
-        version=version,
-        id=document.id,
-        outputs=tuple(output.name for output in document.outputs),
-        timeout_s=pop_timeout_s(document.parameters),
-        parameters=document.parameters,
-        dtypes=dtypes,
-        classes=reader.classes,
-    )
-    return request, form
+    wanted = tuple([output.name for output in document.outputs])
+    request = InferRequest(model, arrays, version, document.id, wanted, parameters, timeout_s, dtypes, reader.classes)
+    return request, reader.form(binary=binary)
 
 
 def response_to_wire(response: InferResponse, form: Form) -> tuple[list[Buffer], int | None]:

@@ -43,7 +43,7 @@ def attempt(instance: Instance, plan: Plan, batch: list[Job], started_s: float) 
             calls = [Call(j.inputs, j.wanted, j.id, j.parameters, j.timeout_s) for j in batch]
             return _results(batch, started_s, *execute_calls(instance, plan, calls, rows))
         wanted = batch[0].wanted
-        if any(job.wanted != wanted for job in batch):
+        if len(batch) > 1 and any(job.wanted != wanted for job in batch):
             wanted = tuple(output.name for output in plan.spec.outputs)
         return [Result(batch, started_s, execute(instance, plan, [job.inputs for job in batch], rows, wanted))]
     except InferenceError as error:

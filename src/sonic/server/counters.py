@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics
 
-_PARTS = (
-    "success",
-    "fail",
-    "queue",
-    "compute_input",
-    "compute_infer",
-    "compute_output",
-    "cache_hit",
-    "cache_miss",
-)
-
-_SUCCEEDED = ("success", "queue", "compute_input", "compute_infer", "compute_output")
-
 
 class Counters:
     """Counts with Triton's meaning.
@@ -35,47 +22,58 @@ class Counters:
         self._version = version
         self._inferences = 0
         self._executions = 0
-        self._counts = dict.fromkeys(_PARTS, 0)
-        self._total_ns = dict.fromkeys(self._counts, 0)
+        # Successes: those that were computed, and those that were not. Their durations in nanoseconds, as all below.
+        self._computed = self._hits = self._failed = self._missed = 0
+        self._success_ns = self._queue_ns = self._input_ns = self._infer_ns = self._output_ns = 0
+        self._fail_ns = self._hit_ns = self._miss_ns = 0
         self._batches: dict[int, list[int]] = {}  # executions and their three parts, by rows
         self._last_ms = 0
 
     def executed(self, *, rows: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
         """Count one call of the backend that gave a result."""
         self._executions += 1
-        totals = self._batches.setdefault(rows, [0, 0, 0, 0])
-        for position, value in enumerate((1, input_ns, infer_ns, output_ns)):
-            totals[position] += value
+        totals = self._batches.get(rows)
+        if totals is None:
+            totals = self._batches[rows] = [0, 0, 0, 0]
+        totals[0] += 1
+        totals[1] += input_ns
+        totals[2] += infer_ns
+        totals[3] += output_ns
 
     def succeeded(
         self, *, rows: int, total_ns: int, queue_ns: int, input_ns: int, infer_ns: int, output_ns: int, now_ms: int
     ) -> None:
         """Count a request that ended in a response."""
-        self._inferences += rows
         self._last_ms = now_ms
-        for what, duration_ns in zip(_SUCCEEDED, (total_ns, queue_ns, input_ns, infer_ns, output_ns), strict=True):
-            self._counts[what] += 1
-            self._total_ns[what] += duration_ns
+        self._inferences += rows
+        self._computed += 1
+        self._success_ns += total_ns
+        self._queue_ns += queue_ns
+        self._input_ns += input_ns
+        self._infer_ns += infer_ns
+        self._output_ns += output_ns
 
     def failed(self, *, total_ns: int, now_ms: int) -> None:
         """Count a request that ended in an error after it had been accepted."""
         self._last_ms = now_ms
-        self._add("fail", total_ns)
+        self._failed += 1
+        self._fail_ns += total_ns
 
     def hit(self, *, total_ns: int, now_ms: int) -> None:
         """Count a request that ended in a response of the cache."""
         self._last_ms = now_ms
-        self._add("success", total_ns)
-        self._add("queue", 0)
-        self._add("cache_hit", total_ns)
+        self._hits += 1
+        self._success_ns += total_ns
+        self._hit_ns += total_ns
 
     def missed(self, *, total_ns: int) -> None:
         """Count a request whose response was not in the cache, with the time that looking it up and keeping it took."""
-        self._add("cache_miss", total_ns)
+        self._missed += 1
+        self._miss_ns += total_ns
 
     def snapshot(self) -> ModelStatistics:
         """Return the counts as they stand."""
-        parts = {what: Duration(self._counts[what], self._total_ns[what]) for what in self._counts}
+        successes = self._computed + self._hits
         return ModelStatistics(
             self._name,
             self._version,
@@ -86,9 +84,12 @@ class Counters:
                 BatchStatistics(rows, *(Duration(count, total_ns) for total_ns in parts_ns))
                 for rows, (count, *parts_ns) in sorted(self._batches.items())
             ),
-            **parts,
+            success=Duration(successes, self._success_ns),
+            fail=Duration(self._failed, self._fail_ns),
+            queue=Duration(successes, self._queue_ns),
+            compute_input=Duration(self._computed, self._input_ns),
+            compute_infer=Duration(self._computed, self._infer_ns),
+            compute_output=Duration(self._computed, self._output_ns),
+            cache_hit=Duration(self._hits, self._hit_ns),
+            cache_miss=Duration(self._missed, self._miss_ns),
         )
-
-    def _add(self, what: str, duration_ns: int) -> None:
-        self._counts[what] += 1
-        self._total_ns[what] += duration_ns

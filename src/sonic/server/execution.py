@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sonic.server.instances import Call, CallInstance, Instance, Rows
     from sonic.server.ragged import Ragged
-    from sonic.specs import ModelSpec
+    from sonic.specs import ModelSpec, TensorSpec
 
     Arrays = Mapping[str, np.ndarray]
 
@@ -174,7 +174,7 @@ def _execute(
     merged_ns = perf_counter_ns()
     given = instance.run(inputs, wanted)
     run_ns = perf_counter_ns()
-    scattered = plan.ragged.scattered.keys() & set(wanted) if plan.ragged is not None else frozenset()
+    scattered = () if plan.ragged is None else [name for name in wanted if name in plan.ragged.scattered]
     checked = {name: _checked(plan, name, given, total) for name in wanted if name not in scattered}
     if plan.batches:
         outputs: list[dict[str, np.ndarray]] = [
@@ -239,7 +239,7 @@ def _contiguous(array: np.ndarray) -> np.ndarray:
 
 def _checked(plan: Plan, name: str, given: Arrays, rows: int) -> np.ndarray:
     spec = plan.spec.output(name)
-    array = _given(plan, name, given)
+    array = _given(plan, spec, given)
     if name in plan.reshape_outputs:
         sizes = spec.shape if not plan.batches else (rows, *spec.shape[1:])
         try:
@@ -253,7 +253,7 @@ def _checked(plan: Plan, name: str, given: Arrays, rows: int) -> np.ndarray:
 
 
 def _scattered(plan: Plan, name: str, given: Arrays, requests: Sequence[Arrays]) -> list[np.ndarray]:
-    array = _given(plan, name, given)
+    array = _given(plan, plan.spec.output(name), given)
     assert plan.ragged is not None  # noqa: S101 - where the name is from
     try:
         return plan.ragged.scatter(name, array, requests)
@@ -261,13 +261,12 @@ def _scattered(plan: Plan, name: str, given: Arrays, requests: Sequence[Arrays])
         raise _unlike(plan, name, str(error), f"shape {list(array.shape)}") from None
 
 
-def _given(plan: Plan, name: str, given: Arrays) -> np.ndarray:
-    array = given.get(name)
+def _given(plan: Plan, spec: TensorSpec, given: Arrays) -> np.ndarray:
+    array = given.get(spec.name)
     if array is None:
-        raise ModelFailed(f"model {plan.spec.name!r} did not return output {name!r}")
-    dtype = plan.spec.output(name).dtype
-    if array.dtype != dtype.numpy:
-        raise _unlike(plan, name, dtype.name, f"numpy dtype {array.dtype}")
+        raise ModelFailed(f"model {plan.spec.name!r} did not return output {spec.name!r}")
+    if array.dtype != spec.dtype.numpy:
+        raise _unlike(plan, spec.name, spec.dtype.name, f"numpy dtype {array.dtype}")
     return array
 
 

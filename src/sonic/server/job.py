@@ -117,7 +117,9 @@ class Job:
         observe: Callable[[Execution], None] | None = None,
     ) -> None:
         self.inputs = inputs
-        self.n_bytes = sum([array.nbytes for array in inputs.values()])
+        self.n_bytes = 0
+        for array in inputs.values():
+            self.n_bytes += array.nbytes
         self.rows = rows
         self.wanted = wanted
         self.id = id
@@ -140,6 +142,8 @@ class Job:
     def arrive(self, now_s: float, policy: QueuePolicy) -> None:
         """Set until when it may wait, by its own timeout and the policy of its queue."""
         self.arrived_s = now_s
+        if self.timeout_s is None and policy.timeout_s >= NEVER_S:
+            return
         if (limit_s := policy.limit_s(self.timeout_s)) < NEVER_S:
             self.limit_s = limit_s
         if self.timeout_s is not None and self.timeout_s < NEVER_S and not (policy.delays and policy.allow_override):
@@ -171,13 +175,13 @@ class Job:
         wanted = {name: reply.outputs[name] for name in self.wanted}
         self.future.set_result(self.respond(Reply(wanted, reply.parameters)))
 
-    def count(self, result: Result | None, counters: Counters) -> None:
+    def count(self, result: Result | None, counters: Counters, now_s: float) -> None:
         """Count it as ended: with its part of a result, or without one. Its future is the caller's to set.
 
         The lock that guards the counters is held.
         """
         self.ended = True
-        total_ns = round((time.monotonic() - self.arrived_s) * 1e9)
+        total_ns = int((now_s - self.arrived_s) * 1e9)
         now_ms = time.time_ns() // 1_000_000
         done = None if result is None else result.execution
         if result is None or done is None:
@@ -188,7 +192,7 @@ class Job:
             counters.succeeded(
                 rows=self.rows,
                 total_ns=total_ns,
-                queue_ns=round((result.started_s - self.arrived_s) * 1e9),
+                queue_ns=int((result.started_s - self.arrived_s) * 1e9),
                 input_ns=done.input_ns,
                 infer_ns=done.infer_ns,
                 output_ns=done.output_ns,
@@ -225,6 +229,16 @@ class Result:
     def of_reply(cls, job: Job, reply: Reply) -> Result:
         """Make the result of a job whose reply was there already."""
         return cls([job], job.arrived_s, Execution([reply], 0, 0, 0), kept=True)
+
+    def count(self, counters: Counters) -> None:
+        """Count its execution, if there was one that gave a result. The lock that guards the counters is held."""
+        done = self.execution
+        if done is None or self.kept:
+            return
+        rows = 0
+        for job in self.jobs:
+            rows += job.rows
+        counters.executed(rows=rows, input_ns=done.input_ns, infer_ns=done.infer_ns, output_ns=done.output_ns)
 
     @property
     def execution(self) -> Execution | None:

@@ -131,7 +131,7 @@ class Scheduler:
             If the queue or the budget is full, or the scheduler closed.
         """
         batch: list[Job] = []
-        overdue: list[Job] = []
+        overdue: Sequence[Job] = ()
         level = self._batcher.policy.level(job.priority)
         queue = self._batcher.policy.queue_of(level)
         job.future.on_cancel = self._give_up
@@ -274,32 +274,35 @@ class Scheduler:
             self._threads.append(thread)
             thread.start()
 
-    def _end(self, jobs: Sequence[Job], result: Result | None = None) -> list[Job]:
+    def _end(self, jobs: Sequence[Job], result: Result | None = None) -> Sequence[Job]:
         """Count those of the jobs that had not ended, and return them: their futures are the caller's to set.
 
         Where order is kept, those with a result are left to :meth:`_send`, when it is their turn.
         """
-        ended = [job for job in jobs if not job.ended]
+        ended = jobs if len(jobs) == 1 and not jobs[0].ended else [job for job in jobs if not job.ended]
         if result is not None and self._order is not None:
             for job in ended:
                 job.result = result
             self._running.update(ended)  # a deadline can still end them
-            ended = []
+            ended = ()
         self._count(ended, result)
-        for job in () if self._order is None else self._order.advance():
-            self._running.discard(job)
-            self._count([job], job.result)
+        if self._order is not None:
+            for job in self._order.advance():
+                self._running.discard(job)
+                self._count([job], job.result)
         return ended
 
     def _count(self, jobs: Sequence[Job], result: Result | None) -> None:
+        now_s = time.monotonic()
         for job in jobs:
-            job.count(result, self._counters)
-            self._budget.give(job.held_bytes)
+            job.count(result, self._counters, now_s)
+            if job.held_bytes:
+                self._budget.give(job.held_bytes)
         self._accepted -= len(jobs)
         if jobs and not self._accepted:
             self._quiet.notify_all()
 
-    def _overdue(self, now_s: float) -> list[Job]:
+    def _overdue(self, now_s: float) -> Sequence[Job]:
         running = [job for job in self._running if job.deadline_s <= now_s]
         self._running.difference_update(running)
         needed_s = _MARGIN * self._experience.usual_s if self._idle else 0.0
@@ -310,9 +313,12 @@ class Scheduler:
         return min(deadline_s, self._batcher.next_ready_s()) if self._idle else deadline_s
 
     def _learn(self, batch: Sequence[Job], results: Sequence[Result], lasted_s: float, busy_s: float) -> None:
+        rows = n_bytes = 0
+        for job in batch:
+            rows += job.rows
+            n_bytes += job.n_bytes
         whole = len(results) == 1 and results[0].execution is not None
-        rows = sum([job.rows for job in batch]) if whole else None
-        self._experience.learn(sum([job.n_bytes for job in batch]), rows, lasted_s, busy_s)
+        self._experience.learn(n_bytes, rows if whole else None, lasted_s, busy_s)
         self._batcher.most_rows = self._experience.most_rows
 
     # ---- without it -------------------------------------------------------------------------------------------------
@@ -346,8 +352,8 @@ class Scheduler:
     ) -> None:
         """Execute a batch on an instance that is not idle, give the instance back, and end the jobs."""
         results: list[Result] = []
-        live: list[list[Job]] = []
-        interrupted: list[Job] = []
+        live: list[Sequence[Job]] = []
+        interrupted: Sequence[Job] = ()
         busy_s = clock()
         try:
             results = attempt(instance, self._plan, batch, started_s)
@@ -355,20 +361,15 @@ class Scheduler:
             with self._lock:
                 self._idle.append(instance)
                 self._learn(batch, results, time.monotonic() - started_s, clock() - busy_s)
-                self._running.difference_update(batch)
+                if self._running:
+                    self._running.difference_update(batch)
                 for result in results:
                     live.append(self._end(result.jobs, result))
-                    if (done := result.execution) is not None:
-                        self._counters.executed(
-                            rows=sum(job.rows for job in result.jobs),
-                            input_ns=done.input_ns,
-                            infer_ns=done.infer_ns,
-                            output_ns=done.output_ns,
-                        )
+                    result.count(self._counters)
                 if not results:  # as by Ctrl-C in the thread that brought the request
                     interrupted = self._end(batch)
-                watched = self._running if self._order is not None else ()
-                if len(self._batcher) or any(job.deadline_s != inf for job in watched):
+                watched = self._order is not None and any(job.deadline_s != inf for job in self._running)
+                if len(self._batcher) or watched:
                     self._call_worker()
             for job in interrupted:
                 job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))

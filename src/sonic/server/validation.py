@@ -37,7 +37,7 @@ def check_request(request: InferRequest, spec: ModelSpec) -> tuple[dict[str, np.
         With model, tensor, what was expected and what was given.
     """
     given = request.inputs
-    if len(given) != len(spec.inputs) or any(tensor.name not in given for tensor in spec.inputs):
+    if len(given) != len(spec.inputs):
         _check_names(given, spec)
     for name in request.outputs:
         spec.output(name)
@@ -46,6 +46,7 @@ def check_request(request: InferRequest, spec: ModelSpec) -> tuple[dict[str, np.
     for tensor in spec.inputs:
         array = given.get(tensor.name)
         if array is None:
+            _check_names(given, spec)
             continue
         if array.dtype != tensor.dtype.numpy:
             array = _native(array)

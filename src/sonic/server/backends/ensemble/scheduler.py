@@ -139,7 +139,7 @@ class EnsembleScheduler:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
             job.future.set_running_or_notify_cancel()
-            job.count(result, self._counters)
+            job.count(result, self._counters, time.monotonic())
         job.deliver(result)
         return job.future
 
@@ -302,11 +302,9 @@ class EnsembleScheduler:
 
     def _count(self, run: _Run, result: Result | None) -> None:
         """Count a request that ends; the lock is held."""
-        run.job.count(result, self._counters)
-        if result is not None and (done := result.execution) is not None:
-            self._counters.executed(
-                rows=run.job.rows, input_ns=done.input_ns, infer_ns=done.infer_ns, output_ns=done.output_ns
-            )
+        run.job.count(result, self._counters, time.monotonic())
+        if result is not None:
+            result.count(self._counters)
 
     def _checked(self, array: np.ndarray, name: str, rows: int) -> np.ndarray:
         spec, batches = self._spec.output(name), self._spec.max_batch_size > 0
