@@ -9,6 +9,7 @@ training         on generated events (extra ``train``)
 simulation       Pythia and a simple detector (extra ``train``)
 tracking         charged tracks in a barrel: simulated, found, fitted as a service
 hcal             hadron-calorimeter channels: simulated, fitted as a service
+lartpc           hits in liquid argon: simulated, told apart as a service
 figures, plots   figures of merit, and pictures (extra ``plots``)
 ===============  ==================================================================
 """
