@@ -74,7 +74,8 @@ def roc_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float6
     figure = panels(1, 1, 5.2)
     axes = figure.axes[0]
     for colour, (label, (efficiency, mistag)) in zip(COLOURS, curves.items(), strict=False):
-        axes.plot(efficiency, np.maximum(mistag, 1e-5), color=colour, label=label, linewidth=1.6)
+        # Where none passes there is nothing to draw: the sample is too small to tell.
+        axes.plot(efficiency, np.where(mistag > 0, mistag, np.nan), color=colour, label=label, linewidth=1.6)
     axes.set(xlabel="efficiency", ylabel="misidentification", yscale="log", xlim=(0, 1), ylim=(1e-4, 1), title=title)
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
