@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from sonic.workloads.networks.trackgnn import LARGE, TrackGNN, TrackGNNConfig  # noqa: E402
+from sonic.workloads.networks.trackgnn import BLUEPRINTS, LARGE, TrackGNN, TrackGNNConfig  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,11 @@ def test_the_order_of_edges_does_not_matter(config: TrackGNNConfig):
     order = torch.randperm(60)
     assert torch.allclose(network(hits, edges[:, order]), scores[order], atol=1e-5)
     assert torch.allclose(torch.sigmoid(network.train()(hits, edges)), scores, atol=1e-6)
+
+
+def test_it_is_served_with_one_thread():
+    config = BLUEPRINTS["trackgnn"].config_pbtxt("trackgnn", "onnxruntime_onnx")
+    assert 'key: "intra_op_thread_count" value { string_value: "1" }' in config
 
 
 @torch.no_grad()

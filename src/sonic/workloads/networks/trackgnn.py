@@ -113,6 +113,8 @@ def _blueprint(about: str, config: TrackGNNConfig) -> Blueprint:
         example=_example,
         inputs=(Input("hits", ("hits", _FEATURES)), Input("edges", (2, "edges"), "int64")),
         outputs=(Output("scores", ("edges",)),),
+        parameters={"intra_op_thread_count": "1"},
+        remark="With more threads ONNX Runtime loses some of the sums over a hit's edges (ScatterND, its issue 23396).",
     )
 
 
