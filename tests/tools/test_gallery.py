@@ -20,14 +20,17 @@ OTHERS = {"status-page", "timeline", "tracking-times"}
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def named() -> dict[str, str]:
-    return {name: room for room in gallery.rooms() for name in gallery.pictures(room)}
+def named() -> set[str]:
+    try:
+        return {name for room in gallery.rooms() for name in gallery.pictures(room)}
+    except ImportError as error:
+        pytest.skip(f"a room needs {error.name}")
 
 
 def test_each_picture_is_drawn_by_a_room_and_shown_on_a_page():
     pytest.importorskip("matplotlib")
     there = {file.stem for file in gallery.IMAGES.glob("*.png")}
-    assert there == set(named()) | OTHERS
+    assert there == named() | OTHERS
     pages = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")))
     assert there == set(re.findall(r"images/([\w-]+)\.png", pages))
 
