@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from sonic.framework.module import add
-from sonic.workloads.performance import MissingMomentumPerformance, Spectra, TaggerPerformance
+from sonic.workloads.performance import (
+    MissingMomentumPerformance,
+    Spectra,
+    TaggerPerformance,
+    TauCount,
+    WideTaggerPerformance,
+)
+from sonic.workloads.truth import WIDE_CLASSES
 
 TAGGED = {
     "Jet_taggable": [[True, True, False], [], [True]],
@@ -101,3 +108,26 @@ def test_spectra_of_no_events_and_of_some():
     total = add(module.analyze(record(columns)), module.analyze(record(columns)[:0]))
     assert module.summarize(total) == {"good jets": 2, "b jets": 2, "pairs of b jets": 1}
     assert total["met"].sum() == 2
+
+
+def test_the_tagger_of_wide_jets_where_the_truth_is_known():
+    top, qcd, lepton = (WIDE_CLASSES.index(name) for name in ("Tbqq", "QCDb", "Tbmu"))
+    columns = {
+        "FatJet_taggable": [[True, True, False], [], [True, True]],
+        "FatJet_sonicTvsQCD": [[0.9, 0.2, -1.0], [], [0.1, 0.5]],
+        "FatJet_sonicWvsQCD": [[0.5, 0.5, -1.0], [], [0.5, 0.5]],
+        "FatJet_sonicHbbvsQCD": [[0.5, 0.5, -1.0], [], [0.5, 0.5]],
+    }
+    module = WideTaggerPerformance()
+    assert module.summarize(module.analyze(record(columns))) == {"wide jets": 4}
+    truth = {"FatJet_truthClass": [[top, qcd, top], [], [lepton, -1]]}
+    rows = module.summarize(module.analyze(record(columns | truth)))
+    assert rows["AUC top against QCD"] == "1.000, of only 1 top jets"
+    assert rows["AUC W against QCD"] == "no W jets"
+
+
+def test_of_taus_only_their_number_and_what_the_weights_are():
+    module = TauCount()
+    rows = module.summarize(module.analyze(record({"TauCand_pt": [[20.0, 30.0], []]})))
+    assert rows["tau candidates"] == 2
+    assert "random" in str(rows["weights of DeepTau as it ships"])

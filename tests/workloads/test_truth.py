@@ -4,7 +4,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from sonic.workloads.truth import CLASSES, discriminants, jet_classes
+from sonic.workloads.truth import CLASSES, WIDE_CLASSES, discriminants, jet_classes, wide_discriminants
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_discriminants_lie_between_0_and_1_and_rise_with_their_class():
     assert found["b"][:4] == pytest.approx([1, 1, 0, 0], abs=1e-6)
     assert found["cvl"][2:6] == pytest.approx([1, 1, 0, 0], abs=1e-6)
     assert found["cvb"][:4] == pytest.approx([0, 0, 1, 1], abs=1e-6)
+
+
+def test_discriminants_of_wide_jets_are_against_quarks_and_gluons():
+    found = wide_discriminants(np.eye(len(WIDE_CLASSES), dtype=np.float32))
+    letter = {"top": "T", "w": "W", "z": "Z", "higgs": "H", "hbb": "Hbb"}
+    for name, values in found.items():
+        expected = [float(c.startswith(letter[name]) and c not in ("Tbel", "Tbmu", "Tbta")) for c in WIDE_CLASSES]
+        assert values == pytest.approx(expected, abs=1e-6), name

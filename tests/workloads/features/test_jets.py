@@ -15,8 +15,11 @@ from sonic.workloads.features import (
     MET_SCALE_GEV,
     PF_FEATURES,
     SV_FEATURES,
+    WIDE_MAX_PARTICLES,
+    WIDE_PF_FEATURES,
     jet_inputs,
     met_inputs,
+    wide_jet_inputs,
 )
 from sonic.workloads.features import jets as jet_features
 
@@ -215,3 +218,46 @@ def test_features_agree_with_those_that_cmssw_stored(shared_data: Any):
         assert np.median(difference[detailed]) < 2e-3, name
         assert np.percentile(difference[detailed], 90) < 0.02, name
         assert not theirs[~detailed].any(), name
+
+
+def wide(*events: dict[str, list[Any]]) -> ak.Array:
+    """The same events with their jets as wide ones, of 400 GeV."""
+    made = array(*events)
+    columns = {
+        name.replace("Jet", "FatJet", 1): column for name, column in zip(made.fields, ak.unzip(made), strict=True)
+    }
+    columns["FatJet_pt"] = ak.full_like(columns["FatJet_eta"], 400.0)
+    return ak.zip(columns, depth_limit=1)
+
+
+def test_wide_jets_have_the_features_of_jets_and_more():
+    muon = _TRACK | {"pt": 40.0, "eta": -0.6, "phi": 0.3, "pdgId": -13, "puppiWeight": 0.5}
+    made = event([(-1.0, 0.0)], [muon, {"eta": -1.0, "phi": 0.0}], [(0, 0), (0, 1)])
+    narrow, inputs = jet_inputs(array(made)), wide_jet_inputs(wide(made))
+    assert inputs["pf_features"].shape == (1, len(WIDE_PF_FEATURES), WIDE_MAX_PARTICLES) == (1, 25, 100)
+    assert np.array_equal(inputs["pf_features"][:, :20, :MAX_PARTICLES], narrow["pf_features"])
+    more = dict(zip(WIDE_PF_FEATURES[20:], inputs["pf_features"][0, 20:, 0], strict=True))
+    assert more["log_pt_rel"] == pytest.approx(np.log(0.1))
+    assert more["jet_distance"] == pytest.approx(0.5)
+    assert (more["puppi_weight"], more["electron"], more["muon"]) == (0.5, 0, 1)
+
+
+def test_of_a_wide_jet_the_hundred_hardest_particles_and_ten_vertices_are_taken():
+    many = [{"pt": float(i), "eta": 0.1, "phi": 0.0} for i in range(1, WIDE_MAX_PARTICLES + 11)]
+    vertices = [dict.fromkeys(_SV, 1.0) | {"dlenSig": float(i)} for i in range(14)]
+    made = event([(0.0, 0.0)], many, [(0, i) for i in range(110)], vertices, [(0, i) for i in range(14)])
+    inputs = wide_jet_inputs(wide(made))
+    assert inputs["pf_features"][0, 0] == pytest.approx(np.log(np.arange(110, 10, -1.0)), rel=1e-6)
+    assert inputs["sv_features"][0, -1] == pytest.approx(np.log(np.arange(13, 3, -1.0)), rel=1e-6)
+
+
+def test_no_wide_jets_and_what_is_not_finite_or_unknown_in_one():
+    assert {len(v) for v in wide_jet_inputs(wide(event([], [{"eta": 0.1, "phi": 0.0}], []))).values()} == {0}
+    broken = [_TRACK | {"eta": 0.1, "phi": 0.0} | {name: np.nan} for name in ("pt", "eta", "puppiWeight", "pdgId")]
+    broken.append({"eta": 0.1, "phi": 0.0, "pdgId": 99})
+    with np.errstate(all="ignore"):
+        inputs = wide_jet_inputs(wide(event([(np.nan, 0.0)], broken, [(0, i) for i in range(len(broken))])))
+    for name, values in inputs.items():
+        assert np.isfinite(values).all(), name
+    assert inputs["pf_mask"].sum() == len(broken)
+    assert not inputs["pf_features"][0, 23:].any()

@@ -86,3 +86,25 @@ def test_generated_jets_of_top_quarks(generated: ak.Array):
     assert ak.all((flavour == 5) == (generated.Jet_nBHadrons > 0))
     hard = generated.Jet_pt > 50
     assert ak.mean(generated.Jet_genJetIdx[hard] >= 0) > 0.9
+
+
+def test_wide_jets_weigh_their_candidates(spray):
+    candidates = detect(spray, np.random.default_rng(0))
+    whole = np.ones(len(candidates))
+    found, members = jets.wide(candidates, whole, 3)
+    assert ak.num(found.pt).tolist() == [0, 0, 1]
+    of_event = candidates[candidates.event == 2]
+    assert sorted(members[2, 0].tolist()) == list(range(len(of_event)))
+    less, _ = jets.wide(candidates, 0.9 * whole, 3)
+    assert less.pt[2, 0] == pytest.approx(0.9 * found.pt[2, 0])
+    without_first, members = jets.wide(candidates, np.where(candidates.pt == of_event.pt.max(), 0.0, 1.0), 3)
+    assert without_first.pt[2, 0] < found.pt[2, 0]
+    assert 0 not in members[2, 0].tolist()
+
+
+def test_events_without_wide_jets(spray):
+    candidates = detect(spray, np.random.default_rng(0))
+    for weight in (0.5, 0.0):
+        found, members = jets.wide(candidates, np.full(len(candidates), weight), 3)
+        assert ak.num(found.pt).tolist() == [0, 0, 0]
+        assert members.tolist() == [[], [], []]

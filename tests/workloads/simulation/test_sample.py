@@ -7,14 +7,39 @@ import pytest
 pytest.importorskip("pythia8mc")
 pytest.importorskip("fastjet")
 
-from sonic.workloads.features import JET_BRANCHES, MET_BRANCHES
+from sonic.workloads.features import JET_BRANCHES, MET_BRANCHES, TAU_BRANCHES, WIDE_JET_BRANCHES
 from sonic.workloads.simulation.processes import find
 from sonic.workloads.simulation.sample import blocks, simulate
-from sonic.workloads.truth import TRUTH_BRANCHES
+from sonic.workloads.truth import TRUTH_BRANCHES, WIDE_CLASSES
 
 
 def test_events_have_every_branch_that_the_job_reads(generated: ak.Array):
-    assert set(JET_BRANCHES) | set(MET_BRANCHES) | set(TRUTH_BRANCHES) <= set(generated.fields)
+    read = {*JET_BRANCHES, *MET_BRANCHES, *TAU_BRANCHES, *WIDE_JET_BRANCHES, *TRUTH_BRANCHES}
+    assert read <= set(generated.fields)
+
+
+def test_wide_jets_and_what_they_hold(boosted: ak.Array):
+    classes = np.asarray(ak.flatten(boosted.FatJet_truthClass))
+    assert len(classes) >= 6
+    assert -1 <= classes.min() <= classes.max() < len(WIDE_CLASSES)
+    assert any(WIDE_CLASSES[i].startswith("T") for i in classes[classes >= 0])
+    assert ak.all(boosted.FatJet_pt > 170)
+    links = {name: boosted[f"FatJetPFCands_{name}"] for name in ("jetIdx", "pFCandsIdx")}
+    weights = boosted.PFCands_puppiWeight[links["pFCandsIdx"]]
+    assert ak.all(weights > 0)
+    hardest = links["jetIdx"] == 0
+    px, py = (
+        ak.sum(
+            (weights * boosted.PFCands_pt[links["pFCandsIdx"]] * turn(boosted.PFCands_phi[links["pFCandsIdx"]]))[
+                hardest
+            ],
+            axis=1,
+        )
+        for turn in (np.cos, np.sin)
+    )
+    there = np.asarray(ak.num(boosted.FatJet_pt) > 0)
+    first = np.asarray(ak.firsts(boosted.FatJet_pt)[there])
+    assert np.asarray(np.hypot(px, py))[there] == pytest.approx(first, rel=1e-3)
 
 
 def test_links_point_at_what_they_link(generated: ak.Array):
