@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sonic.workloads.tracking.simulation import Event
     from sonic.workloads.training.loop import Progress
 
-DEFAULTS = Recipe(events=40, seed=1, epochs=6, batch=1, learning_rate=3e-3, width=1.0, device="auto", cores=0)
+DEFAULTS = Recipe(events=40, seed=1, epochs=5, batch=1, learning_rate=3e-3, width=1.0, device="auto", cores=0)
 PARTICLES = (300, 1000, 2000, 3000)
 """Of the events by turns: 3,000 to 30,000 hits."""
 JETS = 10
@@ -70,7 +70,7 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[TrackGNN, d
         network = TrackGNN(TrackGNNConfig().times(recipe.width)).to(recipe.device)
         losses, seconds = fit(network, loss_of, len(graphs), recipe, folder / "checkpoint.pt", progress)
     network = network.cpu()
-    test = max(len(PARTICLES), recipe.events // 4)
+    test = max(len(PARTICLES), recipe.events // 5)
     metrics = {
         "train_events": recipe.events,
         "train_graphs": len(graphs),
