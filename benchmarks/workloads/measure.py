@@ -1,20 +1,20 @@
 """The measurement that all workloads have in common.
 
-The job has one thread. Direct, its models run in that thread; as a service, they run in a server of its own process on
-the same machine, which may use all cores, and the job goes on with other chunks while it waits (mode async). The
-ordinary algorithm runs by itself, on one core. One after the other, in every repeat, so that ratios within a repeat
-see the same machine.
+The job has one thread. Direct, its models run in that thread, on one core; as a service, they run in a server of its
+own process on the same machine, which may use all cores, and the job goes on with other chunks while it waits (mode
+async). The ordinary algorithm runs by itself, on one core. One after the other, in every repeat, so that ratios within
+a repeat see the same machine.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.workloads.case import Found, Repeat
 from sonic.client.fallback import ServeProcess
+from sonic.client.model import Client
 from sonic.framework.job import run
 from sonic.framework.workflow import load as load_workflow
 from sonic.testing.compare import differences
@@ -58,17 +58,22 @@ def measure(name: str, case: Case, folder: Path, *, repeats: int, seconds: float
     note(f"{name}: generating {case.events} events")
     written = generators.find(case.generator or workflow.name)(sample, case.events, SEED, None, **case.options)
     prepared = None if case.ordinary is None else case.ordinary.prepare(sample)
-    with ServeProcess([workflow.models]) if workflow.models else contextlib.nullcontext() as server:
+    with (
+        Client([f"local:{workflow.models}?cores=1"], fallback=False) as here,
+        ServeProcess([workflow.models]) as server,
+        Client([server.grpc_url], fallback=False) as there,
+    ):
+        routes = {"direct": here, "service": there}
         note(f"{name}: first runs")
         outputs = {mode: folder / f"{mode}.root" for mode in ("direct", "service")}
-        first = {mode: _job(workflow, case, sample, 1, mode, server, output) for mode, output in outputs.items()}
+        first = {mode: _job(workflow, case, sample, 1, mode, routes[mode], output) for mode, output in outputs.items()}
         unlike = differences(outputs["direct"], outputs["service"])
         again = max(1, math.ceil(seconds / first["direct"].wall_s))
         rows, result, report = [], None, first["service"]
         for number in range(repeats):
             note(f"{name}: repeat {number + 1} of {repeats}")
-            direct = _job(workflow, case, sample, again, "direct", server)
-            report = _job(workflow, case, sample, again, "service", server)
+            direct = _job(workflow, case, sample, again, "direct", here)
+            report = _job(workflow, case, sample, again, "service", there)
             ordinary_ms = None
             if case.ordinary is not None:
                 started = time.perf_counter()
@@ -101,9 +106,8 @@ def measure(name: str, case: Case, folder: Path, *, repeats: int, seconds: float
 
 
 def _job(
-    workflow: Workflow, case: Case, sample: Path, repeat: int, mode: str, server: Any, output: Path | None = None
+    workflow: Workflow, case: Case, sample: Path, repeat: int, mode: str, client: Client, output: Path | None = None
 ) -> Report:
-    service: dict[str, Any] = {"servers": [server.grpc_url], "fallback": False} if mode == "service" else {}
     return run(
         workflow,
         [sample],
@@ -113,7 +117,7 @@ def _job(
         streams=STREAMS,
         chunk_size=case.chunk_size,
         repeat=repeat,
-        **service,
+        client=client,
     )
 
 

@@ -45,7 +45,7 @@ def test_the_table_has_medians_and_the_spread_of_ratios():
     row = dict(zip(table.HEAD, table.cells(one), strict=True))
     assert row["workload"] == "hcal: facile (random weights)"
     assert row["request"] == "6.08 MB"
-    assert row["service / direct"] == "0.8 (0.5 to 0.9)"
+    assert row["service / direct"] == "0.80 (0.50 to 0.90)"
     assert row["ordinary algorithm"] == "400 (pulse fit)"
     assert row["ordinary / offloaded"] == "100 (100 to 100)"
     assert row["hidden"] == "50 %"
