@@ -78,4 +78,6 @@ def took(metrics: Mapping[str, Any]) -> str:
     if "elapsed_s" not in metrics:
         return ""
     cores = metrics["recipe"]["cores"]
-    return f"{max(1, round(metrics['elapsed_s'] / 60))} min, {cores} core{'' if cores == 1 else 's'}"
+    seconds = metrics["elapsed_s"]
+    lasted = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{lasted}, {cores} core{'' if cores == 1 else 's'}"
