@@ -9,7 +9,8 @@ pytest.importorskip("matplotlib")
 
 from sonic.workloads.tracking.comparison import compare, rates
 from sonic.workloads.tracking.finder import find
-from sonic.workloads.tracking.plots import comparison, efficiency, event_display, pulls
+from sonic.workloads.tracking.graphs import build
+from sonic.workloads.tracking.plots import comparison, edges, efficiency, event_display, pulls
 from sonic.workloads.tracking.simulation import Beam, events
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def test_pulls_say_their_widths(tmp_path: Path) -> None:
 
 
 def test_efficiency(tmp_path: Path) -> None:
-    edges = np.array([0.7, 1.0, 5.0, 50.0])
-    figure = efficiency(edges, {"CKF": (np.array([0.9, np.nan, 1.0]), np.array([0.01, np.nan, 0.0]))})
+    bins = np.array([0.7, 1.0, 5.0, 50.0])
+    figure = efficiency(bins, {"CKF": (np.array([0.9, np.nan, 1.0]), np.array([0.01, np.nan, 0.0]))})
     assert figure.axes[0].get_ylim()[0] < 0.89
     _drawn(figure, tmp_path / "efficiency.png")
 
@@ -70,3 +71,14 @@ def test_the_network_beside_the_finder(tmp_path: Path) -> None:
         found, ours = (line.get_ydata()[2] for line in axes.lines)
         assert (found, ours) == (rates(rows[2].finder)[of], rates(rows[2].network)[of])
     _drawn(figure, tmp_path / "comparison.png")
+
+
+def test_edges_of_a_wedge_stage_by_stage(tmp_path: Path) -> None:
+    (event,) = events(1, Beam(particles=60), seed=63)
+    joined = build(event.layer, event.phi, event.z_mm).edges
+    figure = edges(event, {"all": joined, "few": joined[:, ::9], "none": joined[:, :0]}, half_width=1.0)
+    near = (np.abs(event.phi[joined]) < 1).all(axis=0)
+    for axes, number in zip(figure.axes, (near.sum(), near[::9].sum(), 0), strict=True):
+        assert sum(len(line.get_xdata()) for line in axes.lines) == 3 * number
+        assert f": {number}, " in axes.get_title()
+    _drawn(figure, tmp_path / "edges.png")

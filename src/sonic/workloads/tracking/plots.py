@@ -9,6 +9,7 @@ import numpy as np
 from sonic.workloads.plots import COLOURS, panels
 from sonic.workloads.tracking.comparison import rates
 from sonic.workloads.tracking.detector import BARREL
+from sonic.workloads.tracking.graphs import truth
 from sonic.workloads.tracking.helix import NAMES, cross
 
 if TYPE_CHECKING:
@@ -111,6 +112,42 @@ def efficiency(edges_gev: Floats, curves: Mapping[str, tuple[Floats, Floats]]) -
     axes.xaxis.set_major_formatter("{x:g}")
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False)
+    return figure
+
+
+def edges(event: Event, stages: Mapping[str, Ints], half_width: float, barrel: Barrel = BARREL) -> Figure:
+    """Draw the edges in a wedge about the x axis, stage by stage, and which of them are true.
+
+    Parameters
+    ----------
+    event : Event
+    stages : mapping of str to int array [2, edges]
+        By what is left in them.
+    half_width : float
+        Of the wedge, in rad.
+    barrel : Barrel
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    """
+    figure = panels(len(stages), 1, 3.9)
+    radius = np.asarray(barrel.radii_mm)[event.layer]
+    inside = np.abs(event.phi) < half_width
+    for axes, (name, joined) in zip(figure.axes, stages.items(), strict=True):
+        kept = joined[:, inside[joined].all(axis=0)]
+        true = truth(kept, event.particle)
+        for colour, chosen, label in ((COLOURS[1], kept[:, ~true], "others"), (COLOURS[0], kept[:, true], "true")):
+            lines = np.full((chosen.shape[1], 3, 2), np.nan)
+            lines[:, :2, 0], lines[:, :2, 1] = event.phi[chosen].T, radius[chosen].T
+            axes.plot(*lines.reshape(-1, 2).T, color=colour, linewidth=0.8, alpha=0.8, label=label)
+        axes.scatter(event.phi[inside], radius[inside], s=3, color="black", linewidths=0, zorder=3)
+        axes.set_title(f"{name}: {len(true)}, {100 * true.mean() if len(true) else 0:.0f} % true", fontsize=9)
+        axes.set(xlabel=r"$\phi$ (rad)", ylabel="r (mm)", xlim=(-half_width, half_width))
+        axes.set_ylim(0, 1.15 * barrel.radii_mm[-1])
+        axes.locator_params(axis="x", nbins=5)
+        axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
     return figure
 
 
