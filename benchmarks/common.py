@@ -69,8 +69,15 @@ class Job:
         return float(self.report["events_per_s"])
 
 
-def run_job(*arguments: object, environment: Mapping[str, str] | None = None) -> Job:
-    """Run `sonic run miniaod` with these arguments, and more environment, in a process of its own.
+def run_job(
+    *arguments: object,
+    environment: Mapping[str, str] | None = None,
+    workflow: object = "miniaod",
+    events: Path | None = None,
+) -> Job:
+    """Run `sonic run` with these arguments, and more environment, in a process of its own.
+
+    The workflow is `miniaod` and the events are those of :func:`sample` unless others are named.
 
     Raises
     ------
@@ -80,7 +87,8 @@ def run_job(*arguments: object, environment: Mapping[str, str] | None = None) ->
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         log = Path(folder) / "log"
-        command = [sys.executable, "-m", "sonic", "run", "miniaod", "--input", sample(), "--report", report]
+        command = [sys.executable, "-m", "sonic", "run", workflow]
+        command += ["--input", events or sample(), "--report", report]
         command += ["--output", Path(folder) / "out.root", *arguments]
         with log.open("wb") as sink:
             process = subprocess.Popen(

@@ -27,6 +27,8 @@ BENCHMARKS = (
     "shared_memory",
     "framework_overhead",
     "coffea_runner",
+    "hlt_path",
+    "miniaod_shares",
 )
 
 
