@@ -13,9 +13,9 @@ from sonic.workloads.ecal.simulation import BLOCK, Beam, electrons
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from sonic.workloads.ecal.simulation import Electrons
-    from sonic.workloads.progress import Progress
 
 CELLS = ("cluster", "layer", "ieta", "iphi", "energy")
 CLUSTERS = ("ieta", "iphi")
@@ -26,7 +26,7 @@ def generate(
     file: str | os.PathLike[str],
     events: int,
     seed: int,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     *,
     electrons_mean: float = 2.0,
     pileup: float = 0.0,
@@ -62,9 +62,7 @@ def generate(
         If the file cannot be written.
     """
     if events < 1 or electrons_mean < 0:
-        raise ConfigError(
-            f"expected events of 1 or more, electrons_mean of 0 or more, given {events}, {electrons_mean}"
-        )
+        raise ConfigError(f"expected events >= 1 and electrons_mean >= 0, given {events} and {electrons_mean}")
     beam = Beam(min_energy_gev, max_energy_gev, pileup=pileup)
     counts = np.random.default_rng((seed, 8)).poisson(electrons_mean, events)
     made = electrons(int(counts.sum()), beam, seed=seed, progress=progress)

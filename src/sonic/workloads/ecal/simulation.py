@@ -24,10 +24,11 @@ from sonic.workloads.ecal.geometry import (
 from sonic.workloads.ecal.shower import depths, radii_cm, showers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from sonic.workloads.ecal.geometry import Floats, Ints
-    from sonic.workloads.progress import Progress
 
 SPOT_GEV = 0.01
 """Of which a shower's visible energy is made; that their number fluctuates gives 10 % / sqrt(E / GeV)."""
@@ -105,7 +106,7 @@ def electrons(
     beam: Beam | None = None,
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Electrons:
     """Simulate electrons, one a cluster; the same seed gives the same ones.
 
