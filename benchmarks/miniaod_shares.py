@@ -1,4 +1,4 @@
-"""What each network of `miniaod-full` takes of the job, direct and as a service: one thread, ten top-quark events a chunk.
+"""What each network of `miniaod-full` takes of the job, direct and as a service; one thread, top-quark events.
 
 Shares are of the processor time of all modules of the direct job, so that other work on the machine does not enter. As
 a service, what is left in the job is building inputs, sending, and making products. AK8 has its published width, with

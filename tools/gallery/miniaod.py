@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
+import uproot
 
 import sonic
 from sonic.workloads import MODELS, plots
-from sonic.workloads.features import jet_inputs
+from sonic.workloads.features import TAU_BRANCHES, jet_inputs, tau_inputs, wide_jet_inputs
 from sonic.workloads.figures import roc
-from sonic.workloads.miniaod.modules import GOOD_JET_PT_GEV, TAGGER_MAX_ETA
+from sonic.workloads.miniaod.modules import GOOD_JET_PT_GEV, TAGGER_MAX_ETA, WIDE_JET_MAX_ETA
+from sonic.workloads.miniaod.plots import tau_grids
 from sonic.workloads.simulation.processes import find
 from sonic.workloads.simulation.sample import simulate
-from sonic.workloads.truth import CLASSES, discriminants, jet_classes
+from sonic.workloads.truth import CLASSES, WIDE_CLASSES, discriminants, jet_classes, wide_discriminants
 from sonic.workloads.zoo import network
 
 if TYPE_CHECKING:
@@ -50,4 +53,38 @@ def met() -> Figure:
     return plots.met_resolution(edges, curves)
 
 
-PICTURES: dict[str, Callable[[], Figure]] = {"miniaod-tagger": tagger, "miniaod-met": met}
+def wide_tagger() -> Figure:
+    """Draw how many jets of quarks and gluons pass where so many of tops, W and Higgs bosons do."""
+    signals = {"top": ("tops", "tt_high", "T"), "w": ("W", "vh_ww", "W"), "hbb": ("Higgs to b quarks", "vh_bb", "Hbb")}
+    found = {name: _wide(name) for name in ("qcd_400", *(process for _, process, _ in signals.values()))}
+    curves = {}
+    for score, (label, process, prefix) in signals.items():
+        names, scores = found[process]
+        plain, background = found["qcd_400"]
+        chosen = np.char.startswith(names, prefix) & ~np.isin(names, ("Tbel", "Tbmu", "Tbta"))
+        curves[label] = roc(scores[score][chosen], background[score][np.char.startswith(plain, "QCD")])
+    return plots.roc_curves(curves, "wide jets above 170 GeV, ParticleNet AK8 as it ships")
+
+
+def _wide(process: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Names of the classes of wide jets, and their discriminants."""
+    events = simulate(find(process), 250, seed=77)
+    with sonic.Model(f"local:{MODELS}/particlenet-ak8") as model:
+        chosen = np.abs(events.FatJet_eta) < WIDE_JET_MAX_ETA
+        scores = wide_discriminants(model(**wide_jet_inputs(events, chosen))["softmax"])
+    return np.array([*WIDE_CLASSES, ""])[np.asarray(ak.flatten(events.FatJet_truthClass[chosen]))], scores
+
+
+def tau() -> Figure:
+    """Draw what DeepTau sees around a candidate of three charged hadrons."""
+    with uproot.open(Path(__file__).parents[2] / "demo" / "generated.root") as file:
+        events = file["Events"].arrays([*dict.fromkeys(TAU_BRANCHES)])
+    return tau_grids(tau_inputs(events), 2)
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "miniaod-tagger": tagger,
+    "miniaod-wide-tagger": wide_tagger,
+    "miniaod-met": met,
+    "miniaod-tau-grids": tau,
+}

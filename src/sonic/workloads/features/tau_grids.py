@@ -15,6 +15,8 @@ from sonic.workloads.features.flat import finite
 from sonic.workloads.features.tau_candidates import around
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from sonic.workloads.features.flat import Flat, Floats, Ints
@@ -44,29 +46,37 @@ _RECONSTRUCTED = 37
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Candidates of one kind in a cell: their PDG code, and their features."""
+    """Candidates of one kind in a cell: what they are, their PDG code, and their features."""
 
+    name: str
     pdg_id: int
     features: tuple[str, ...]
 
 
-_ELECTRON = _Kind(11, (*_PLACE, "pv_association", "puppi_weight", "charge", "lost_inner_hits", "pixel_hits", *_TRACK))
+_ELECTRON = _Kind(
+    "electrons",
+    11,
+    (*_PLACE, "pv_association", "puppi_weight", "charge", "lost_inner_hits", "pixel_hits", *_TRACK),
+)
 _PHOTON = _Kind(
+    "photons",
     22,
     (*_PLACE, "pv_association", "from_pv", "puppi_weight", _NO_LEPTONS, "lost_inner_hits", "pixel_hits", *_TRACK),
 )
 _MUON = _Kind(
+    "muons",
     13,
     (*_PLACE, "pv_association", "from_pv", "puppi_weight", "charge", "lost_inner_hits", "pixel_hits", *_TRACK),
 )
 _CHARGED = _Kind(
+    "charged hadrons",
     211,
     (
         *(*_PLACE, "lead", "pv_association", "from_pv", "puppi_weight", _NO_LEPTONS, "charge", "lost_inner_hits"),
         *("pixel_hits", *_TRACK, "hcal_fraction", "raw_calo_fraction"),
     ),
 )
-_NEUTRAL = _Kind(130, (*_PLACE, "puppi_weight", _NO_LEPTONS, "hcal_fraction"))
+_NEUTRAL = _Kind("neutral hadrons", 130, (*_PLACE, "puppi_weight", _NO_LEPTONS, "hcal_fraction"))
 
 _BLOCKS: dict[str, tuple[tuple[_Kind, ...], int]] = {
     "egamma": ((_ELECTRON, _PHOTON), _RECONSTRUCTED),
@@ -124,6 +134,17 @@ def grids(taus: TauCandidates, particles: Flat, common: dict[str, Floats]) -> di
                 place += len(kind.features)
             filled[f"input_{grid}_{block}"] = cells.reshape(len(taus.pt), side, side, CELL_FEATURES[block])
     return filled
+
+
+def momenta(inputs: Mapping[str, NDArray[np.float32]], grid: str, tau: int) -> dict[str, NDArray[np.float32]]:
+    """Return the momenta of what is in a tau's cells, relative to the tau's, by kind: float32 [side, side]."""
+    found = {}
+    for block, (kinds, _) in _BLOCKS.items():
+        cells, place = inputs[f"input_{grid}_{block}"][tau], len(_COMMON)
+        for kind in kinds:
+            found[kind.name] = cells[..., place + _PLACE.index("rel_pt")]
+            place += len(kind.features)
+    return found
 
 
 def _write(
