@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -11,10 +12,8 @@ import uproot
 from sonic.workloads.simulation.pythia import Particles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import awkward as ak
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +37,48 @@ def hlt_events(hlt_file: Path) -> ak.Array:
     """The same, read."""
     with uproot.open(hlt_file) as file:
         return file["Events"].arrays()
+
+
+@pytest.fixture(scope="session")
+def hlt_server() -> Iterator[str]:
+    """URL of a server with the models that ship."""
+    import sonic
+    from sonic.workloads import MODELS
+
+    with sonic.serve(MODELS, cores=1) as started:
+        yield started.grpc_url
+
+
+@pytest.fixture(scope="session")
+def hlt_bad_file(hlt_events: ak.Array, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two events without truth: one with a single hit and no digis, one with few digis and much that is no number."""
+
+    from sonic.workloads.hlt.sample import write
+
+    def jagged(*rows: np.ndarray) -> ak.Array:
+        return ak.unflatten(np.concatenate(rows), [len(row) for row in rows])
+
+    first, second = ({name: np.asarray(hlt_events[name][i]) for name in hlt_events.fields} for i in range(2))
+    for name in first:
+        if name.startswith(("Digi", "Hit")):
+            first[name] = first[name][: name.startswith("Hit")]
+    for name in ("Hit_phi", "Cell_energy"):
+        second[name] = np.where(np.arange(len(second[name])) % 7, second[name], np.nan)
+    for name in ("Digi_channel", "Digi_slices"):
+        second[name] = second[name][:800]
+    second["Digi_channel"] = np.append(second["Digi_channel"][:-1], np.int32(99_999))  # no channel has that number
+    columns: dict[str, ak.Array] = {"event": np.arange(2, dtype=np.uint64)}
+    for collection, parts in (
+        ("Digi", ("channel", "slices")),
+        ("Cell", ("ieta", "iphi", "energy")),
+        ("Hit", ("layer", "phi", "z")),
+    ):
+        columns[collection] = ak.zip(
+            {part: jagged(*(each[f"{collection}_{part}"] for each in (first, second))) for part in parts}
+        )
+    file = tmp_path_factory.mktemp("hlt") / "bad.root"
+    write(file, [columns])
+    return file
 
 
 @pytest.fixture

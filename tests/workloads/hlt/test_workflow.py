@@ -13,52 +13,14 @@ import sonic
 from sonic.errors import ConfigError
 from sonic.framework.workflow import load
 from sonic.testing.compare import differences
-from sonic.workloads.hlt.sample import write
 from sonic.workloads.hlt.workflow import workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sonic.framework.report import Report
 
 KEEP = (*workflow().keep, "Digi_energy", "Track_d0")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with sonic.serve(workflow().models, cores=1) as started:
-        yield started.grpc_url
-
-
-@pytest.fixture(scope="module")
-def bad_file(hlt_events: ak.Array, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two events without truth: one with a single hit and no digis, one with few digis and much that is no number."""
-
-    def jagged(*rows: np.ndarray) -> ak.Array:
-        return ak.unflatten(np.concatenate(rows), [len(row) for row in rows])
-
-    first, second = ({name: np.asarray(hlt_events[name][i]) for name in hlt_events.fields} for i in range(2))
-    for name in first:
-        if name.startswith(("Digi", "Hit")):
-            first[name] = first[name][: name.startswith("Hit")]
-    for name in ("Hit_phi", "Cell_energy"):
-        second[name] = np.where(np.arange(len(second[name])) % 7, second[name], np.nan)
-    for name in ("Digi_channel", "Digi_slices"):
-        second[name] = second[name][:800]
-    second["Digi_channel"] = np.append(second["Digi_channel"][:-1], np.int32(99_999))  # no channel has that number
-    columns: dict[str, ak.Array] = {"event": np.arange(2, dtype=np.uint64)}
-    for collection, parts in (
-        ("Digi", ("channel", "slices")),
-        ("Cell", ("ieta", "iphi", "energy")),
-        ("Hit", ("layer", "phi", "z")),
-    ):
-        columns[collection] = ak.zip(
-            {part: jagged(*(each[f"{collection}_{part}"] for each in (first, second))) for part in parts}
-        )
-    file = tmp_path_factory.mktemp("hlt") / "bad.root"
-    write(file, [columns])
-    return file
 
 
 def assert_same_bits(hcal: str, file: Path, folder: Path, server: str) -> Report:
@@ -74,8 +36,8 @@ def assert_same_bits(hcal: str, file: Path, folder: Path, server: str) -> Report
     return report
 
 
-def test_direct_in_process_and_remote_give_the_same_bits(hlt_file: Path, tmp_path: Path, server: str) -> None:
-    report = assert_same_bits("facile-v5", hlt_file, tmp_path, server)
+def test_direct_in_process_and_remote_give_the_same_bits(hlt_file: Path, tmp_path: Path, hlt_server: str) -> None:
+    report = assert_same_bits("facile-v5", hlt_file, tmp_path, hlt_server)
     assert report.summaries["energy_performance"]["jet pT found / true, median"] == pytest.approx(1.0, abs=0.2)
     assert report.summaries["tagging_performance"]["tracks in a jet"] > 2
     assert {module.name: module.passed for module in report.modules}["jet_filter"] == 3  # the empty event ends there
@@ -86,14 +48,14 @@ def test_direct_in_process_and_remote_give_the_same_bits(hlt_file: Path, tmp_pat
     assert ak.all((events.Jet_sonicB >= 0) == events.Jet_taggable)
 
 
-def test_the_fit_is_the_same_in_the_job_and_served(bad_file: Path, tmp_path: Path, server: str) -> None:
-    assert_same_bits("pulse_fit", bad_file, tmp_path, server)
-    sonic.run(workflow(hcal="fit"), [bad_file], tmp_path / "fit.root", mode="direct", threads=1, keep=KEEP)
+def test_the_fit_is_the_same_in_the_job_and_served(hlt_bad_file: Path, tmp_path: Path, hlt_server: str) -> None:
+    assert_same_bits("pulse_fit", hlt_bad_file, tmp_path, hlt_server)
+    sonic.run(workflow(hcal="fit"), [hlt_bad_file], tmp_path / "fit.root", mode="direct", threads=1, keep=KEEP)
     assert differences(tmp_path / "pulse_fit-direct.root", tmp_path / "fit.root") == []
 
 
-def test_bad_events_go_through(bad_file: Path, tmp_path: Path) -> None:
-    report = sonic.run(workflow(), [bad_file], tmp_path / "out.root", mode="direct", threads=1)
+def test_bad_events_go_through(hlt_bad_file: Path, tmp_path: Path) -> None:
+    report = sonic.run(workflow(), [hlt_bad_file], tmp_path / "out.root", mode="direct", threads=1)
     assert report.events == 2
     assert report.summaries.get("energy_performance", {}) == {}  # there is no truth
     with uproot.open(tmp_path / "out.root") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 MIN_PT_GEV = 20.0
 RESPONSE = 0.9
 """Of jets on average, by which they are divided: energy that curls up, or is in channels with too little."""
+HT_ETA = 2.5
 TAGGABLE_ETA = 1.2
 TAGGED_JETS = 4
 TAGGED_PT_GEV = 30.0
@@ -74,21 +75,25 @@ class Jets(Producer):
         made = towers_of(events)
         found, _ = cluster(*made.momenta(), len(events), 0.5 * MIN_PT_GEV)
         rho = density(made)
-        raw = np.hypot(found.px, found.py)
-        corrected = np.maximum(raw - rho[:, None] * np.pi * RADIUS**2, 0.0) / RESPONSE
-        mass = np.sqrt(np.maximum(found.E**2 - raw**2 - found.pz**2, 0.0)) * corrected / raw
-        columns = {"pt": corrected, "eta": np.arcsinh(found.pz / raw), "phi": np.arctan2(found.py, found.px)}
-        columns["mass"] = mass
-        kept = corrected >= MIN_PT_GEV
-        order = ak.argsort(corrected[kept], ascending=False, stable=True)
-        jets = {name: ak.values_astype(values[kept][order], np.float32) for name, values in columns.items()}
-        central = (np.abs(jets["eta"]) < TAGGABLE_ETA) & (jets["pt"] >= TAGGED_PT_GEV)
-        first = _running(central) <= TAGGED_JETS
-        sums = ak.sum(jets["pt"][np.abs(jets["eta"]) < 2.5], axis=1)
-        return {f"Jet_{name}": values for name, values in jets.items()} | {
-            "Jet_taggable": central & first,
+        # Flat from here on: a chunk has few jets, and high-level calls would take longer than clustering.
+        of = np.repeat(np.arange(len(events)), np.asarray(ak.num(found)))
+        momenta = np.stack([np.asarray(ak.flatten(found[part])).astype(np.float64) for part in ("px", "py", "pz", "E")])
+        corrected = np.maximum(np.hypot(*momenta[:2]) - rho[of] * np.pi * RADIUS**2, 0.0) / RESPONSE
+        kept = np.flatnonzero(corrected >= MIN_PT_GEV)
+        kept = kept[np.lexsort((-corrected[kept], of[kept]))]
+        event, pt, (px, py, pz, energy) = of[kept], corrected[kept], momenta[:, kept]
+        raw = np.hypot(px, py)
+        mass = np.sqrt(np.maximum(energy**2 - raw**2 - pz**2, 0.0)) * pt / raw
+        eta = np.arcsinh(pz / raw)
+        counts = np.bincount(event, minlength=len(events))
+        columns = {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
+        jets: dict[str, NDArray[Any]] = {f"Jet_{name}": values.astype(np.float32) for name, values in columns.items()}
+        central = (np.abs(eta) < TAGGABLE_ETA) & (pt >= TAGGED_PT_GEV)
+        jets["Jet_taggable"] = central & (_running(central, counts) <= TAGGED_JETS)
+        ht = np.bincount(event, pt * (np.abs(eta) < HT_ETA), len(events))
+        return {name: ak.unflatten(values, counts) for name, values in jets.items()} | {
             "Event_rho": rho.astype(np.float32),
-            "Event_ht": ak.values_astype(sums, np.float32),
+            "Event_ht": ht.astype(np.float32),
         }
 
 
@@ -142,13 +147,20 @@ def density(made: Towers) -> Floats:
     -------
     float array [events]
     """
+    et, cell = made.et_gev, _cells()
+    sums = np.array([np.bincount(cell, row, _DENSITY_ROWS * _DENSITY_COLUMNS) for row in et]).reshape(len(et), -1)
+    area = 2 * _DENSITY_ETA / _DENSITY_ROWS * 2 * np.pi / _DENSITY_COLUMNS
+    found: Floats = np.median(sums, axis=1) / area if len(et) else np.zeros(0)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _cells() -> Ints:
+    """Return which cell of the grid each tower is in."""
+    made = _layout()
     row = np.floor((made.eta + _DENSITY_ETA) / (2 * _DENSITY_ETA) * _DENSITY_ROWS).astype(np.int64)
     column = np.floor((made.phi / (2 * np.pi) + 0.5) * _DENSITY_COLUMNS).astype(np.int64) % _DENSITY_COLUMNS
-    cells = np.zeros((_DENSITY_ROWS * _DENSITY_COLUMNS, len(made)))
-    cells[row * _DENSITY_COLUMNS + column, np.arange(len(made))] = 1
-    area = 2 * _DENSITY_ETA / _DENSITY_ROWS * 2 * np.pi / _DENSITY_COLUMNS
-    found: Floats = np.median(made.et_gev @ cells.T, axis=1) / area
-    return found
+    return row * _DENSITY_COLUMNS + column
 
 
 @lru_cache(maxsize=1)
@@ -169,9 +181,9 @@ def _flat(events: ak.Array, collection: str, *names: str) -> tuple[Ints, list[Fl
     return event, [np.asarray(ak.flatten(column)).astype(np.float64) for column in columns]
 
 
-def _running(flags: ak.Array) -> ak.Array:
-    """Count, for each entry, those that are set up to it."""
-    counts = np.asarray(ak.num(flags))
-    flat = np.cumsum(np.asarray(ak.flatten(flags)).astype(np.int64))
+def _running(flags: NDArray[np.bool_], counts: Ints) -> Ints:
+    """Count, for each entry of lists of so many, those of its list that are set up to it."""
+    flat = np.cumsum(flags)
     before = np.concatenate([[0], flat])[np.cumsum(counts) - counts]
-    return ak.unflatten(flat - np.repeat(before, counts), counts)
+    running: Ints = flat - np.repeat(before, counts)
+    return running

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from sonic.framework.report import Report
 
+OTHERS = "(other threads)"
+"""What the job's process did outside the modules' own threads: models in it, connections to servers, planning."""
 _NOT_OF_THE_PATH = ("analyzer", "source", "sink")
 
 
@@ -16,25 +18,31 @@ def path_ms(report: Report) -> dict[str, float]:
     """Return the processor's time that each module of the path took in the job, in ms for each event that was read.
 
     Analyzers, which compare with the truth, and reading and writing are left out. A model that ran in the job is in its
-    module's time; of one that ran elsewhere there is what its module did before and after.
+    module's time, or in that of :data:`OTHERS` where a call was split; of one that ran elsewhere there is what its
+    module did before and after, and what the connection took.
 
     Parameters
     ----------
     report : Report
-        Of the workflow ``hlt``.
+        Of the workflow ``hlt``, in one process.
     """
-    modules = (module for module in report.modules if module.kind not in _NOT_OF_THE_PATH)
-    return {module.name: 1e3 * module.cpu_s / max(report.events, 1) for module in modules}
+    times = {module.name: module.cpu_s for module in report.modules if module.kind not in _NOT_OF_THE_PATH}
+    times[OTHERS] = max(report.cpu_s - sum(module.cpu_s for module in report.modules), 0.0)
+    return {name: 1e3 * cpu_s / max(report.events, 1) for name, cpu_s in times.items()}
 
 
-def share(times: Mapping[str, float], name: str) -> float:
-    """Return which part of all times is one module's; NaN if there are none.
+def hcal_ms(times: Mapping[str, float]) -> float:
+    """Return what the hadron calorimeter took: its module, and all of :data:`OTHERS`, as nothing else is as large.
 
     Parameters
     ----------
     times : mapping of str to float
         As of :func:`path_ms`.
-    name : str
     """
+    return times["hcal"] + times[OTHERS]
+
+
+def hcal_share(times: Mapping[str, float]) -> float:
+    """Return which part of the path that is; NaN if nothing took any time."""
     total = sum(times.values())
-    return times[name] / total if total else float("nan")
+    return hcal_ms(times) / total if total else float("nan")
