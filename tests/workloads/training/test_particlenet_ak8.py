@@ -36,9 +36,10 @@ def test_a_tiny_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 def test_figures_of_perfect_scores():
     labels = np.arange(400) % len(WIDE_CLASSES)
-    jets = {"label": labels, "mass": np.full(400, 100.0)}
+    jets = {"label": labels, "mass": np.full(400, 100.0), "pt": np.linspace(200, 700, 400)}
     found = particlenet_ak8.evaluate(np.eye(len(WIDE_CLASSES), dtype=np.float32)[labels], jets)
     assert found["auc_against_qcd"] == dict.fromkeys(("top", "w", "z", "higgs", "hbb"), 1.0)
+    assert found["auc_against_qcd_300_to_600_gev"] == found["auc_against_qcd"]
     assert found["efficiency_at_mistag_0.01"]["top"] == pytest.approx(1.0)
     assert found["auc_against_qcd_by_mass_alone"]["top"] == pytest.approx(0.5)
     assert found["accuracy"] == 1.0
