@@ -157,7 +157,8 @@ def test_shipped_networks_give_the_same_bits_in_any_batch(name: str):
         arrays[tensor.name] = values.astype(np.int32 if "int" in tensor.type else np.float32)
         if tensor.name.endswith("_mask"):
             arrays[tensor.name] = (values > 0.3).astype(np.float32)
-    (whole,) = session.run(None, arrays)
+    whole = session.run(None, arrays)
     for row in range(6):
-        (one,) = session.run(None, {key: a[row : row + 1] for key, a in arrays.items()})
-        assert np.array_equal(one[0], whole[row])
+        alone = session.run(None, {key: a[row : row + 1] for key, a in arrays.items()})
+        for one, every in zip(alone, whole, strict=True):
+            assert np.array_equal(one[0], every[row])
