@@ -76,7 +76,7 @@ def event_display(
     for axes in figure.axes[1 + len(kinds) : columns * -(-(1 + len(kinds)) // columns)]:
         axes.set_visible(False)
     if others:
-        others[0].legend(fontsize=7, frameon=False, markerscale=4, loc="upper right")
+        others[0].legend(fontsize=7, markerscale=3, framealpha=0.9, loc="upper right")
     return figure
 
 
