@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.workloads.ecal.geometry import CELL_ETA, LAYERS
+from sonic.workloads.ecal.geometry import CELL_ETA, LAYERS, PIXEL_PHI
 from sonic.workloads.plots import COLOURS, panels
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sonic.workloads.hcal.figures import Resolution
+
+_FAINTEST_GEV = 0.03
 
 
 def shower(image: NDArray[np.float32], title: str = "") -> Figure:
@@ -32,28 +34,31 @@ def shower(image: NDArray[np.float32], title: str = "") -> Figure:
     ConfigError
         If matplotlib is not installed.
     """
+    figure = panels(len(LAYERS), 1, 2.8)
     from matplotlib.colors import LogNorm
 
-    figure = panels(len(LAYERS), 1, 3.0)
     rows, columns = image.shape[:2]
-    extent = (-rows / 16 * CELL_ETA, rows / 16 * CELL_ETA, -columns / 2 * CELL_ETA, columns / 2 * CELL_ETA)
-    for axes, layer, pixels in zip(figure.axes, LAYERS, np.moveaxis(image, 2, 0), strict=False):
-        cells = pixels.T.astype(np.float64) * layer.pixels  # of the whole cell: what a detector has
+    extent = (-rows / 16 * CELL_ETA, rows / 16 * CELL_ETA, -columns / 2 * PIXEL_PHI, columns / 2 * PIXEL_PHI)
+    # Of whole cells, as a detector has them.
+    cells = image.astype(np.float64) * [layer.pixels for layer in LAYERS]
+    scale = LogNorm(_FAINTEST_GEV, max(float(cells.max()), 2 * _FAINTEST_GEV))
+    for number, (axes, layer) in enumerate(zip(figure.axes, LAYERS, strict=True)):
         shown = axes.imshow(
-            np.maximum(cells, 1e-3),
-            norm=LogNorm(2 * layer.noise_gev, max(cells.max(), 4 * layer.noise_gev)),
+            np.maximum(cells[..., number].T, 1e-3),
+            norm=scale,
             extent=extent,
             origin="lower",
             aspect="auto",
             cmap="viridis",
             interpolation="nearest",
         )
-        axes.set_title(f"{layer.name}: {pixels.sum():.2f} GeV", fontsize=9)
+        axes.set_title(f"{layer.name}: {image[..., number].sum():.2f} GeV", fontsize=9)
         axes.set_xlabel(r"$\Delta\eta$", fontsize=8)
+        axes.set_xticks([-0.08, -0.04, 0, 0.04, 0.08])
         axes.tick_params(labelsize=7)
-        bar = figure.colorbar(shown, ax=axes, shrink=0.9)
-        bar.ax.tick_params(labelsize=7)
-        bar.set_label("GeV in a cell", fontsize=7)
+    bar = figure.colorbar(shown, ax=figure.axes, shrink=0.9, pad=0.01)
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label("GeV in a cell", fontsize=8)
     figure.axes[0].set_ylabel(r"$\Delta\phi$", fontsize=8)
     if title:
         figure.suptitle(title, fontsize=10)
@@ -69,16 +74,16 @@ def resolution(curves: Mapping[str, Resolution]) -> Figure:
         By the way the energy is found.
     """
     figure = panels(2, 1, 4.0)
-    for number, (label, got) in enumerate(curves.items()):
-        for axes, values in zip(figure.axes, (got.bias, got.width), strict=True):
-            # Errors of a median and of a width of so many, as of normal distributions.
-            error = got.width * np.sqrt([1.57, 0.75][values is got.width] / np.maximum(got.number, 1))
+    for colour, (label, got) in zip(COLOURS, curves.items(), strict=False):
+        # Statistical errors of a median, and of half the central 68 %, of a normal distribution.
+        for axes, values, variance in zip(figure.axes, (got.bias, got.width), (1.57, 0.92), strict=True):
+            error = 100 * got.width * np.sqrt(variance / np.maximum(got.number, 1))
             axes.errorbar(
                 got.energy_gev,
                 100 * values,
-                100 * error,
+                error,
                 fmt="o-",
-                color=COLOURS[number],
+                color=colour,
                 label=label,
                 markersize=4,
                 linewidth=1.2,

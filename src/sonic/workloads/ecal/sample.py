@@ -33,7 +33,7 @@ def generate(
     min_energy_gev: float = 5.0,
     max_energy_gev: float = 300.0,
 ) -> int:
-    """Simulate events with electrons and write them.
+    """Electrons in a barrel calorimeter of four layers, as the cells of their clusters.
 
     Parameters
     ----------

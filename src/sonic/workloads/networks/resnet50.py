@@ -107,7 +107,7 @@ BLUEPRINTS = {
         example=normal(_INPUTS),
         inputs=_INPUTS,
         outputs=(Output("probabilities", (len(CLASSES),), CLASSES),),
-        max_batch_size=10,
+        max_batch_size=32,
         preferred=(10,),
         delay_us=500,
     )

@@ -52,6 +52,8 @@ def jet_images(kinds: Mapping[str, NDArray[np.float32]]) -> Figure:
             axes.tick_params(labelsize=7)
             if row == 0:
                 axes.set_title(_COLOURS[colour], fontsize=9)
+            if row == len(coarse) - 1:
+                axes.set_xlabel("across the principal axis", fontsize=8)
         figure.axes[3 * row].set_ylabel(kind)
     return figure
 

@@ -32,7 +32,7 @@ def generate(
     *,
     top_share: float = 0.6,
 ) -> int:
-    """Generate events with wide jets, and their images' particles, in the layout of a PFNano file.
+    """Top-quark pairs and jets of quarks and gluons above 400 GeV, in the layout of a PFNano file.
 
     Parameters
     ----------

@@ -58,10 +58,11 @@ class JetSelection(Producer):
 
 
 class TopTagger(Offload):
-    """Top quarks among wide jets, by ResNet-50: the images of a chunk, in requests of the model's largest batch."""
+    """Top quarks among wide jets, by ResNet-50: the images of a chunk, in requests of ten, 6 MB."""
 
     name = "tagger"
     model = "resnet50"
+    request_rows = 10
     consumes = (*BRANCHES, "FatJet_taggable")
     produces = ("FatJet_topScore",)
 
@@ -121,6 +122,7 @@ def workflow() -> Workflow:
         modules=(JetSelection(), TopTagger(), TopPerformance()),
         keep=("FatJet_*",),
         models=MODELS,
+        chunk_size=20,  # an image is 0.6 MB
     )
 
 
