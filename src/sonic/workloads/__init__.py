@@ -9,6 +9,10 @@ training         on generated events (extra ``train``)
 simulation       Pythia and a simple detector (extra ``train``)
 tracking         charged tracks in a barrel: simulated, found, fitted as a service
 hcal             hadron-calorimeter channels: simulated, fitted as a service
+hlt              a trigger-like path: HCAL, jets, tracks around them, flavour, decision
+ecal             energies of electrons: simulated, summed up, found as a service
+toptag           top quarks among wide jets: images, tagged as a service
+hgcal            showers in an endcap calorimeter: simulated, found as a service
 lartpc           hits in liquid argon: simulated, told apart as a service
 figures, plots   figures of merit, and pictures (extra ``plots``)
 ===============  ==================================================================

@@ -93,7 +93,9 @@ def event_display(made: Towers, jets: DrawnJets, track_eta: Floats, track_phi: F
         for turn in (-2 * np.pi, 0.0, 2 * np.pi):  # one at the edge is seen at both
             axes.add_patch(Circle((eta, phi + turn), RADIUS, fill=False, color=colour, linewidth=1.4, zorder=4))
         text = f"{pt:.0f} GeV" + (f"\nb {score:.2f}" if tagged else "")
-        below = phi > np.pi - 1.0
+        # Not onto the next jet, and not out of the picture.
+        taken = (np.abs(jets.eta - eta) < 1.2) & (jets.phi > phi) & (jets.phi < phi + 1.8)
+        below = phi > np.pi - 1.0 or (bool(taken.any()) and phi > 1.0 - np.pi)
         axes.annotate(
             text, (eta, phi + (-1 if below else 1) * (RADIUS + 0.05)), ha="center", va="top" if below else "bottom",
             fontsize=8, color=colour, zorder=5,
