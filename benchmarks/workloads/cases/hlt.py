@@ -1,0 +1,40 @@
+"""The trigger path with FACILE, beside what the offloaded modules do without networks: pulse fit and track counting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import uproot
+
+from benchmarks.workloads.case import Case, Ordinary
+from sonic.workloads.hlt.local import FitEnergies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.workloads.case import Summaries
+
+
+def read(file: Path) -> Any:
+    """Read the digis."""
+    return uproot.open(file)["Events"].arrays(list(FitEnergies.consumes))
+
+
+def merit(summaries: Summaries, _: Any) -> tuple[str, str]:
+    """Resolution of jets, and tagging of b jets: by the network and by counting tracks."""
+    width = summaries["energy_performance"]["its resolution"]
+    rows = summaries.get("tagging_performance", {})
+    network, count = (rows.get(f"AUC b against light, {name}") for name in ("ParticleNet", "track counting"))
+    ours = f"jet resolution {width:.3f}" + (f", AUC b {network:.2f}" if isinstance(network, float) else "")
+    return ours, f"AUC b by counting tracks {count:.2f}" if isinstance(count, float) else ""
+
+
+CASE = Case(
+    workflow="hlt",
+    events=20,
+    chunk_size=2,
+    options={"process": "drawn"},
+    ordinary=Ordinary("pulse fit", read, FitEnergies().produce),
+    merit=merit,
+    remark="the pulse fit stands beside the offloads of HCAL, track fit and tagger together",
+)
