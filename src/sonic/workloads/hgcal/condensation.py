@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sonic.workloads.hgcal.detector import Ints
 
-MIN_BETA = 0.1
+MIN_BETA = 0.7
 RADIUS = 0.7
 
 
