@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from sonic.workloads.export import example_inputs  # noqa: E402
+from sonic.workloads.networks.catalogue import blueprint  # noqa: E402
 from sonic.workloads.networks.emtrackmichel import EmTrackMichel  # noqa: E402
 
 if TYPE_CHECKING:
@@ -36,3 +37,9 @@ def test_kinds_exclude_each_other_and_a_michel_electron_is_beside_them():
     assert ((michel > 0) & (michel < 1)).all()
     logits = network.train()(patches)
     assert torch.allclose(torch.sigmoid(logits[1]), michel)
+
+
+def test_a_narrow_network_keeps_what_all_scores_are_made_of():
+    narrow = blueprint("emtrackmichel").make(0.05)
+    assert narrow.conv.out_channels == 2
+    assert narrow.kind.in_features == narrow.michel.in_features == 32

@@ -55,7 +55,8 @@ _INPUTS = (Input("main_input", (PIXELS, PIXELS, 1)),)
 BLUEPRINTS = {
     "emtrackmichel": Blueprint(
         about="EmTrackMichel: kinds of hits in a liquid-argon chamber, patches of 235 or 1720 hits in a request.",
-        make=lambda width: EmTrackMichel(scaled(48, width), (scaled(128, width), scaled(32, width))),
+        # The last layer has few weights, and all that is known of a hit goes through it: it is never narrower.
+        make=lambda width: EmTrackMichel(scaled(48, width), (scaled(128, width), max(32, scaled(32, width)))),
         example=normal(_INPUTS),
         inputs=_INPUTS,
         outputs=(Output("em_trk_none_netout", (3,), CLASSES), Output("michel_netout", (1,))),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULTS = Recipe(events=150, seed=1, epochs=10, batch=256, learning_rate=3e-3, width=0.125, device="auto", cores=1)
 BEAM = Beam(stopping=8.0)
 """Of the events to train on: more muons stop in them than in others, so that Michel electrons are less rare."""
-_MOST = {TRACK: 150, EM: 150, NONE: 50}
+_MOST = {TRACK: 200, EM: 250, NONE: 50}
 """Hits of a kind that an event gives to train on; those of Michel electrons are rare, and all taken."""
 _BATCH = 1720
 
