@@ -59,16 +59,19 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_weights(
         assert torch.equal(one, other)
 
 
-def test_normalisations_are_set_once_and_what_the_dense_layers_see_varies_by_one():
-    network = DeepCalo(SMALL.config)
-    sample = torch.from_numpy(draw(electrons(40, seed=10)))
+@pytest.mark.parametrize("config", [SMALL.config, FULL.config.times(0.05)])
+def test_normalisations_are_set_once_and_what_the_dense_layers_see_varies_by_one(config: DeepCaloConfig):
+    torch.manual_seed(1)
+    network = DeepCalo(config)
+    sample = torch.from_numpy(draw(electrons(40, Beam(max_energy_gev=50.0), seed=10)))
     norms = prepare(network, sample)
-    assert len(norms) == 5
+    assert len(norms) == 1 + sum(map(len, config.blocks))
     seen = []
     network.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.no_grad():
         network.eval()(sample)
-    assert seen[0].std(0).numpy() == pytest.approx(np.ones(4), rel=1e-3)
+    channels = seen[0].reshape(40, config.blocks[-1][-1], -1).transpose(1, 2).flatten(0, 1)
+    assert channels.std(0).numpy() == pytest.approx(np.ones(channels.shape[1]), rel=1e-3)
     assert not any(parameter.requires_grad for parameter in network.input_norm.parameters())
 
 
