@@ -223,7 +223,7 @@ def test_ranges_of_entries(folder, entries, expected):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["miniaodd", "-i", "a.root"], "sonic: no workflow 'miniaodd'; similar: miniaod; installed: miniaod"),
+        (["miniaodd", "-i", "a.root"], "sonic: no workflow 'miniaodd'; similar: miniaod"),
         (["absent.py", "-i", "a.root"], "sonic: no workflow file absent.py"),
         (["mine.py", "-i", "absent.root"], "sonic: no input file absent.root"),
         (["mine.py", "-i", "mine.py"], "sonic: cannot read mine.py: not a ROOT file"),

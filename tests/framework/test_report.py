@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,16 @@ def test_json_has_the_figures_and_not_the_objects():
     assert report["summaries"] == {"h": {"events": 3}}
     assert "totals" not in report
     assert "records" not in report
+
+
+def test_modules_have_their_share_of_the_time():
+    (one,) = a_report().modules
+    jets, idle = replace(one, name="jets", cpu_s=0.3), replace(one, name="idle", cpu_s=0.0)
+    report = a_report(modules=(one, jets, idle))
+    assert [report.share(module) for module in report.modules] == pytest.approx([0.25, 0.75, 0.0])
+    shares = [module["cpu_share"] for module in json.loads(report.to_json())["modules"]]
+    assert shares == pytest.approx([0.25, 0.75, 0.0])
+    assert a_report(modules=(idle,)).share(idle) == 0.0
 
 
 def test_the_headline():

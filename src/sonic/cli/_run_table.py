@@ -86,29 +86,39 @@ def _module_table(result: Report) -> Table:
         title=f"{result.workflow}, {result.mode}", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
     )
     table.add_column("module", overflow="fold")
-    for name in ("events", "CPU", "external", "hidden", "requests", "bytes", "batch"):
+    for name in ("events", "CPU", "share", "external", "hidden", "requests", "bytes", "batch"):
         table.add_column(name, justify="right", no_wrap=True)
     for module in result.modules:
-        table.add_row(*_row(module))
+        table.add_row(*_row(module, result.share(module)))
     return table
 
 
-def _row(module: ModuleReport) -> tuple[str, ...]:
+def _row(module: ModuleReport, share: float) -> tuple[str, ...]:
     events = str(module.events) if module.passed is None else f"{module.passed}/{module.events}"
-    cells = (module.name, events, f"{module.cpu_s:.3f} s")
+    cells = (module.name, events, f"{module.cpu_s:.3f} s", f"{100 * share:.0f} %")
     offload = module.offload
     if offload is None:
         return cells
     hidden = f"{100 * offload.hidden_s / offload.external_s:.0f} %" if offload.external_s else ""
-    server = "" if offload.server is None or not offload.server.executions else f" ({offload.server.mean_batch:.3g})"
+    server = (
+        "" if offload.server is None or not offload.server.executions else f" ({_count(offload.server.mean_batch)})"
+    )
     return (
         *cells,
         f"{offload.external_s:.3f} s",
         hidden,
         str(offload.requests),
         _bytes(offload.bytes_sent + offload.bytes_received),
-        f"{offload.batch_mean:.3g}{server}",
+        f"{_count(offload.batch_mean)}{server}",
     )
+
+
+def _count(number: float) -> str:
+    for unit in ("", "k"):
+        if number < 999.5:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g}M"
 
 
 def _bytes(size: float) -> str:

@@ -238,6 +238,11 @@ class Report:
         """Share of the external time that was hidden behind other work; None if there was none."""
         return self.hidden_s / self.external_s if self.external_s else None
 
+    def share(self, module: ModuleReport) -> float:
+        """Share of one module, source or sink in the CPU time of all of them; 0 if they took none."""
+        total = sum(each.cpu_s for each in self.modules)
+        return module.cpu_s / total if total else 0.0
+
     @property
     def rate(self) -> str:
         """The throughput as text."""
@@ -257,7 +262,7 @@ class Report:
         skipped = {"totals", "records", "modules"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in skipped}
         fields["hidden_fraction"] = self.hidden_fraction
-        fields["modules"] = [asdict(module) for module in self.modules]
+        fields["modules"] = [asdict(module) | {"cpu_share": self.share(module)} for module in self.modules]
         return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 
