@@ -79,4 +79,5 @@ def test_what_makes_no_sense(tmp_path: Path) -> None:
         generate(tmp_path / "a.root", 0, 1)
     with pytest.raises(ConfigError, match="no process 'ttt'"):
         generate(tmp_path / "a.root", 1, 1, process="ttt")
+    assert not (tmp_path / "a.root").exists()
     assert [option.name for option in options(generate)] == ["process", "pileup"]

@@ -108,18 +108,18 @@ def write(file: str | os.PathLike[str], blocks: Iterable[dict[str, ak.Array]]) -
     ----------
     file : path
     blocks : iterable of dict
-        As :func:`simulate` gives them; all of the same columns.
+        As :func:`simulate` gives them, one or more; all of the same columns.
 
     Returns
     -------
     int
         Events written.
     """
-    number = 0
+    number, rest = 0, iter(blocks)
+    first = next(rest)  # before there is a file, as it may fail
     with uproot.recreate(file) as written:
-        for columns in blocks:
-            if not number:
-                written.mktree("Events", {name: _type(column) for name, column in columns.items()})
+        written.mktree("Events", {name: _type(column) for name, column in first.items()})
+        for columns in itertools.chain([first], rest):
             written["Events"].extend(columns)
             number += len(columns["event"])
     return number
