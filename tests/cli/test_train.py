@@ -35,6 +35,8 @@ def test_training_passes_on_what_was_asked(monkeypatch: pytest.MonkeyPatch, tmp_
     assert name == "deepmet"
     assert (recipe.events, recipe.seed, recipe.width, recipe.cores) == (500, 9, 0.5, 1)
     assert (recipe.epochs, recipe.batch) == (default.epochs, default.batch)
+    cli.invoke(app, ["train", "facile-v5", "--to", str(tmp_path)])
+    assert asked[1] == ("facile-v5", zoo.defaults("facile-v5"))
 
 
 def test_without_a_name_it_lists_what_can_be_trained_and_how_long_that_took():

@@ -1,14 +1,19 @@
-"""The hadron calorimeter: pulse fits, and bias and resolution by energy."""
+"""The hadron calorimeter: pulse fits, bias and resolution by energy, and what they do to jets and missing energy."""
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+import sonic
+from sonic.workloads import MODELS
 from sonic.workloads.hcal import plots, sums
+from sonic.workloads.hcal.effects import effects, simulate
 from sonic.workloads.hcal.figures import resolution
 from sonic.workloads.hcal.mahi import MAHI
+from sonic.workloads.hcal.service import facile
 from sonic.workloads.hcal.simulation import Beam, conditions, events
 
 if TYPE_CHECKING:
@@ -16,7 +21,11 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from sonic.workloads.hcal.effects import Algorithm
+    from sonic.workloads.hcal.pulse import Floats
+
 _KNOWN = conditions(seed=1)
+_LABELS = {0.0: "no pile-up", 50.0: "50 collisions a crossing", 100.0: "100 collisions a crossing"}
 
 
 def fits() -> Figure:
@@ -43,18 +52,40 @@ def fits() -> Figure:
     return plots.pulse_fits(charge_fc[chosen], known, MAHI.fit(charge_fc[chosen], known), true[chosen])
 
 
+@cache
+def algorithms() -> dict[str, Algorithm]:
+    """Return the ways to a channel's energy."""
+    network = sonic.Model(f"local:{MODELS}/facile-v5")
+    return {
+        "pulse fit": lambda charge_fc, known: MAHI.fit(charge_fc, known).energy_gev,
+        "FACILE v5": partial(facile, network),
+        "two slices": sums.energy,
+    }
+
+
+@cache
+def sample(pileup: float) -> tuple[Floats, dict[str, Floats]]:
+    """Return true and found energies of 20 events with many jets, and more hard ones than there are."""
+    beam = Beam(pileup=pileup, jets=20, max_pt_gev=300, pt_power=2.5)
+    return simulate(20, beam, algorithms(), known=_KNOWN, seed=6)
+
+
 def resolutions() -> Figure:
-    """Bias and resolution of the fit and of two slices, without pile-up and with much of it."""
+    """Bias and resolution of all ways, without pile-up and with much of it."""
     curves = {}
-    for pileup, label in ((0, "no pile-up"), (50, "50 collisions a crossing"), (100, "100 collisions a crossing")):
-        made = events(20, Beam(pileup=pileup, jets=20), known=_KNOWN, seed=6)
-        true = np.concatenate([event.energy_gev for event in made])
-        found = {
-            "pulse fit": np.concatenate([MAHI.fit(event.charge_fc, _KNOWN).energy_gev for event in made]),
-            "two slices": np.concatenate([sums.energy(event.charge_fc, _KNOWN) for event in made]),
-        }
-        curves[label] = {name: resolution(true, energy_gev) for name, energy_gev in found.items()}
+    for pileup, label in _LABELS.items():
+        true, found = sample(pileup)
+        curves[label] = {name: resolution(true.ravel(), each.ravel()) for name, each in found.items()}
     return plots.resolutions(curves)
 
 
-PICTURES: dict[str, Callable[[], Figure]] = {"hcal-fits": fits, "hcal-resolution": resolutions}
+def jets() -> Figure:
+    """Jets and missing energy of all ways, by momentum and by pile-up."""
+    found = {}
+    for pileup in _LABELS:
+        true, energies = sample(pileup)
+        found[pileup] = {name: effects(true, each) for name, each in energies.items()}
+    return plots.jets_and_missing_energy(found)
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {"hcal-fits": fits, "hcal-resolution": resolutions, "hcal-jets": jets}

@@ -27,7 +27,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of events and weights.")] = None,
     width: Annotated[float | None, typer.Option(help="Scale of the channels; 1 is the published size.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    cores: Annotated[int, typer.Option(help="Cores to use; all by default.")] = 0,
+    cores: Annotated[int | None, typer.Option(help="Cores to use; 0 for all.")] = None,
 ) -> None:
     """Train a network on generated events. Interrupted and called again, it goes on where it was.
 
@@ -40,8 +40,8 @@ def train(
     if name is None:
         _show()
         return
-    given = {"events": events, "epochs": epochs, "seed": seed, "width": width}
-    recipe = replace(zoo.defaults(name), device=device, cores=cores)
+    given = {"events": events, "epochs": epochs, "seed": seed, "width": width, "cores": cores}
+    recipe = replace(zoo.defaults(name), device=device)
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     recipe = replace(recipe, **changes)
     with bars() as progress:

@@ -49,6 +49,7 @@ def resolutions(curves: Mapping[str, Mapping[str, Resolution]]) -> Figure:
         width.set(ylabel="resolution (%)", title=label, ylim=(0, None))
         for axes in (bias, width):
             axes.set(xscale="log", xlabel="true energy (GeV)")
+            axes.xaxis.set_major_formatter("{x:g}")
             axes.grid(alpha=0.25)
     # One scale for all rows, so that they can be compared by eye.
     for column in (left, right):
@@ -90,8 +91,9 @@ def jets_and_missing_energy(found: Mapping[float, Mapping[str, Effects]]) -> Fig
     bias.set(ylabel="bias (%)", title=title)
     width.set(ylabel="resolution (%)", title=title, ylim=(0, None))
     for axes in (bias, width):
-        axes.set(xscale="log", xlabel=r"true $p_T$ (GeV)")
-        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set(xscale="log", xlabel=r"true $p_T$ (GeV)", xlim=(20, None))
+        axes.set_xticks([20, 50, 100, 200], ["20", "50", "100", "200"])
+        axes.set_xticks([], minor=True)
     extra.set(ylabel="jets in an event", title="jets that are not there", ylim=(0, None))
     missing.set(ylabel="resolution of a component (GeV)", title="missing transverse energy", ylim=(0, None))
     for axes in (extra, missing):

@@ -114,7 +114,9 @@ def normalise(network: Facile, rows: Tensor) -> None:
     They stay: charges vary so much that a batch's own spread says little of the next one's.
     """
     network.eval()
-    for layer in network.layers:
+    layers = list(network.layers)
+    last = max(number for number, layer in enumerate(layers) if isinstance(layer, nn.BatchNorm1d))
+    for layer in layers[: last + 1]:  # behind it, nothing is asked for, and a whole sample takes much memory
         if isinstance(layer, nn.BatchNorm1d):
             layer.running_mean, layer.running_var = rows.mean(0), rows.var(0)
         rows = layer(rows)
