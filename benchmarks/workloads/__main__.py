@@ -1,4 +1,4 @@
-"""`make bench-workloads`: measure the workloads, or those named, and print the table."""
+"""`make bench-workloads`: measure the workloads, or those named, and print the tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3, help="how often each is measured (default 3)")
     parser.add_argument("--seconds", type=float, default=3.0, help="about how long a job lasts (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it to this file as well")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to this file as well")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables to this file as well")
     options = parser.parse_args()
     if unknown := set(options.names) - set(there):
         parser.error(f"no workload {', '.join(sorted(unknown))}: there are {', '.join(there)}")
@@ -58,7 +58,8 @@ def main() -> int:
                     )
                 except (SonicError, ImportError) as error:
                     skipped[name] = str(error)
-    console.print(table.terminal(found))
+    for one in table.terminal(found):
+        console.print(one)
     for name, why in skipped.items():
         console.print(f"[yellow]{name} left out[/yellow]: {why}")
     if options.json:

@@ -13,58 +13,62 @@ if TYPE_CHECKING:
 
     from benchmarks.workloads.case import Found, Repeat
 
-HEAD = (
-    "workload",
-    "request",
-    "job direct, ms an event",
-    "as a service",
-    "service / direct",
-    "hidden",
-    "offloaded alone, ms an event",
-    "ordinary algorithm",
-    "ordinary / offloaded",
-    "figure of merit",
-    "ordinary's",
-    "same bits",
-)
+COST = ("workload", "offloaded", "request", "job direct, ms an event", "as a service", "ratio", "hidden", "same bits")
+ALGORITHM = ("workload", "offloaded, ms an event", "ordinary algorithm", "ratio", "figure of merit", "ordinary's")
 
 
-def cells(found: Found) -> tuple[str, ...]:
-    """Return a row: medians, and of ratios the smallest and the largest, too."""
-    models = ", ".join(dict.fromkeys(found.models))
+def cost(found: Found) -> tuple[str, ...]:
+    """Return what the job costs by each route: medians, and of ratios the smallest and the largest, too."""
     return (
-        f"{found.name}: {models}" + (f" ({found.remark})" if found.remark else ""),
+        _name(found),
+        ", ".join(dict.fromkeys(found.models)),
         _bytes(found.request_bytes) + (f", {found.requests:.3g} an event" if found.requests > 1 else ""),
         _number(found.middle(lambda r: r.job_direct_ms)),
         _number(found.middle(lambda r: r.job_service_ms)),
         _ratio(found, lambda r: r.job_service_ms / r.job_direct_ms),
         f"{100 * (found.middle(lambda r: r.hidden) or 0):.0f} %",
+        "yes" if found.same else "NO",
+    )
+
+
+def algorithm(found: Found) -> tuple[str, ...]:
+    """Return what the offloaded modules take and reach by themselves, and what the ordinary algorithm does."""
+    return (
+        f"{_name(found)} ({found.remark})" if found.remark else _name(found),
         _number(found.middle(lambda r: r.algorithm_ms)),
         f"{_number(found.middle(lambda r: r.ordinary_ms))} ({found.ordinary})" if found.ordinary else "-",
         _ratio(found, lambda r: None if r.ordinary_ms is None else r.ordinary_ms / r.algorithm_ms),
         found.merit,
         found.ordinary_merit or "-",
-        "yes" if found.same else "NO",
     )
 
 
-def terminal(rows: Sequence[Found]) -> Table:
+def terminal(rows: Sequence[Found]) -> tuple[Table, Table]:
     """Return what a terminal shows."""
-    table = Table(*HEAD)
+    tables = Table(*COST), Table(*ALGORITHM)
     for found in rows:
-        table.add_row(*cells(found))
-    return table
+        tables[0].add_row(*cost(found))
+        tables[1].add_row(*algorithm(found))
+    return tables
 
 
 def markdown(rows: Sequence[Found]) -> str:
     """Return what a page shows."""
-    lines = [HEAD, tuple("---" for _ in HEAD), *map(cells, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    both = (COST, *map(cost, rows)), (ALGORITHM, *map(algorithm, rows))
+    return "\n".join(_lines([head, tuple("---" for _ in head), *body]) for head, *body in both)
 
 
 def as_json(rows: Sequence[Found], skipped: dict[str, str]) -> str:
     """Return everything, repeat by repeat."""
     return json.dumps({"found": [asdict(found) for found in rows], "skipped": skipped}, indent=2) + "\n"
+
+
+def _lines(rows: Sequence[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _name(found: Found) -> str:
+    return found.name.replace("_", "-")
 
 
 def _ratio(found: Found, of: Callable[[Repeat], float | None]) -> str:
