@@ -162,7 +162,7 @@ def refit(number: int = 16_000, seed: int = 1) -> Weights:
 def _terms(layers: Floats) -> Floats:
     log_sum = np.log(np.maximum(layers[:, PRESAMPLER + 1 :].sum(axis=1), 0.1))
     powers = log_sum[:, None, None] ** np.arange(_TERMS)
-    terms = (layers[:, :, None] * powers).reshape(len(layers), -1)
+    terms = (layers[:, :, None] * powers).reshape(len(layers), layers.shape[1] * _TERMS)
     return np.concatenate([terms, np.ones((len(layers), 1))], axis=1)
 
 
