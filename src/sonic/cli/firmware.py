@@ -1,0 +1,142 @@
+"""``sonic firmware``: from a network to firmware, and its proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sonic.cli.models._place import networks
+
+if TYPE_CHECKING:
+    import numpy as np
+
+firmware = typer.Typer(help="Firmware for FPGAs: build it of a network, and prove its bits.", no_args_is_help=True)
+
+
+def _routes() -> list[str]:
+    from sonic.firmware.build import ROUTES
+
+    return list(ROUTES)
+
+
+@firmware.command()
+def build(
+    model: Annotated[
+        str,
+        typer.Argument(help="An ONNX file, or a network as `sonic models list` names it.", autocompletion=networks),
+    ],
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="To be made.")],
+    backend: Annotated[str, typer.Option(help="What writes it.", autocompletion=_routes)] = "hls4ml-vitis",
+    precision: Annotated[str, typer.Option(help="Of all numbers.")] = "ap_fixed<16,6>",
+    reuse: Annotated[int, typer.Option(help="Multiplications of each multiplier for a row.", min=1)] = 1,
+    strategy: Annotated[str, typer.Option(help="latency or resource")] = "latency",
+    stream: Annotated[bool, typer.Option("--stream", help="Hand numbers on one by one, as large images need.")] = False,
+    weights: Annotated[str, typer.Option(help="Of a network by its name: trained or random.")] = "trained",
+) -> None:
+    r"""Build firmware of a network, and an emulator that has its bits.
+
+    \b
+    Examples:
+      sonic firmware build facile-fpga --to facile --weights random
+      sonic firmware build tagger.onnx --to tagger --backend da4ml --precision 'fixed<12,4,RND,SAT>'
+    """
+    from rich.console import Console
+
+    from sonic.errors import ConfigError
+    from sonic.firmware import build as firmware_build
+    from sonic.firmware.hls import Synthesis
+    from sonic.firmware.numbers import Fixed
+    from sonic.firmware.precision import Precision
+
+    if strategy not in ("latency", "resource"):
+        raise ConfigError(f"--strategy is latency or resource, given {strategy!r}")
+    numbers = Precision.uniform(Fixed.parse(precision))
+    network = _network(model, weights)
+    synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)  # type: ignore[arg-type]
+    console = Console(stderr=True)
+    with console.status("reading") as status:
+        made = firmware_build.build(
+            network, numbers, to, route=backend, synthesis=synthesis, progress=lambda what: status.update(what)
+        )
+    for name, value in made.cost.items():
+        console.print(f"{name.replace('_', ' ')}: {value:,.0f} (da4ml's estimate)")
+    typer.echo(made.folder)
+
+
+@firmware.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Of firmware that was built.")],
+    data: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows of the workload (.npy).")] = None,
+    rows: Annotated[
+        int, typer.Option(help="Random rows within the input's range; as many reach beyond it.", min=0)
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of random rows.")] = 1,
+    threads: Annotated[int, typer.Option(help="For the emulator.", min=1)] = 1,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report (.json or .md).")] = None,
+) -> None:
+    """Compare an emulator with the reference, bit for bit; exit code 1 if a bit differs."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from sonic.firmware.build import load
+    from sonic.firmware.verify import to_markdown
+    from sonic.firmware.verify import verify as verified
+
+    found = load(folder)
+    given = None if data is None else _rows(data, found.network.shape)
+    with Progress(console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        result = verified(found, given, random_rows=rows, seed=seed, threads=threads, progress=progress)
+    table = Table("emulator", "rows", "numbers", "different", "largest difference", box=None, pad_edge=False)
+    for each in result.comparisons:
+        table.add_row(each.emulator, each.rows, f"{each.compared:,}", f"{each.different:,}", f"{each.largest:g}")
+    Console().print(table)
+    typer.echo(
+        f"from float64: median {result.float_median:.3g}, 95 % {result.float_95:.3g}, "
+        f"largest {result.float_largest:.3g}"
+    )
+    for line in result.skipped:
+        typer.echo(f"not compared with {line}", err=True)
+    typer.echo("exact" if result.exact else "not exact")
+    if report is not None:
+        text = json.dumps(result.to_dict() | {"versions": found.versions, "cost": found.cost}, indent=1) + "\n"
+        report.write_text(to_markdown(result, found.versions, found.cost) if report.suffix == ".md" else text)
+    if not result.exact:
+        raise typer.Exit(1)
+
+
+def _network(model: str, weights: str) -> Any:
+    import tempfile
+
+    from sonic.firmware.fromonnx import read
+    from sonic.workloads import zoo
+
+    if model.endswith(".onnx"):
+        return read(model, Path(model).stem)
+    with tempfile.TemporaryDirectory() as folder:
+        return read(zoo.build(model, folder, weights=weights) / "1" / "model.onnx", model)
+
+
+def _rows(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    import numpy as np
+
+    from sonic.errors import DataError
+
+    try:
+        rows: np.ndarray = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} holds no array of numpy: {error}") from error
+    if rows.shape[1:] != shape:
+        raise DataError(f"{file}: rows of {list(shape)} are expected, given {list(rows.shape[1:])}")
+    return rows

@@ -1,0 +1,192 @@
+"""From a model to a folder with its firmware and an emulator of it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sonic.errors import ConfigError, DataError, OutputError, one_line
+from sonic.firmware import da, hls, storage
+from sonic.firmware.library import Library, compile_project
+from sonic.firmware.reference import evaluate
+from sonic.version import __version__
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from sonic.firmware.hls import Synthesis, Writer
+    from sonic.firmware.network import Network
+    from sonic.firmware.precision import Precision
+
+ROUTES: dict[str, Writer | None] = {
+    "hls4ml-vitis": "Vitis",
+    "hls4ml-quartus": "Quartus",
+    "hls4ml-catapult": "Catapult",
+    "da4ml": None,
+}
+"""By name, and hls4ml's writer for those that are its."""
+DOCUMENT = "firmware.json"
+_PROJECT = "project"
+_LOGIC = "logic.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """Firmware that was built, and its emulator.
+
+    Parameters
+    ----------
+    folder : Path
+    route : str
+    network : Network
+    precision : Precision
+    library : Path or None
+        The emulator, where the route has one that is compiled.
+    versions : dict of str to str
+        Of what built it.
+    cost : dict of str to float
+        Estimated, where the route estimates it.
+    """
+
+    folder: Path
+    route: str
+    network: Network
+    precision: Precision
+    library: Path | None
+    versions: dict[str, str]
+    cost: dict[str, float]
+
+    def emulator(self) -> Callable[[ArrayLike, int], NDArray[np.float64]]:
+        """Return what computes rows [N, numbers of a row] on so many threads, with the bits of the firmware.
+
+        Raises
+        ------
+        ConfigError, DataError
+            If it cannot be loaded.
+        """
+        if self.library is not None:
+            return Library(self.library, self.network.inputs_per_row, self.network.outputs_per_row).predict
+        return da.Logic(self.network, self.precision).predict
+
+    def reference(self, rows: ArrayLike) -> NDArray[np.float64]:
+        """Return what numpy says of rows; see :func:`sonic.firmware.reference.evaluate`."""
+        return evaluate(self.network, self.precision, rows)
+
+
+def build(
+    network: Network,
+    precision: Precision,
+    folder: str | os.PathLike[str],
+    *,
+    route: str = "hls4ml-vitis",
+    synthesis: Synthesis | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Firmware:
+    """Build firmware.
+
+    Parameters
+    ----------
+    network : Network
+    precision : Precision
+    folder : path
+        To be made.
+    route : str
+        One of :data:`ROUTES`.
+    synthesis : Synthesis, optional
+        Its writer is the route's.
+    progress : callable of str, optional
+        Told what begins.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such route, the network cannot have it, or a compiler or package is missing; with the routes
+        that remain.
+    OutputError
+        If the folder is there already, or cannot be written.
+    """
+    if route not in ROUTES:
+        raise ConfigError(f"route {route!r}: one of {', '.join(ROUTES)}")
+    precision.check(network)
+    target = Path(folder)
+    if target.exists():
+        raise OutputError(f"{target} is there already")
+    said = progress or (lambda _: None)
+    work = target.with_name(f".{target.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True)
+        storage.save(network, precision, work)
+        versions, cost, library = _route(network, precision, work, route, synthesis, said)
+        document = {
+            "route": route,
+            "library": library,
+            "machine": platform.machine(),
+            "versions": {"sonic": __version__} | versions,
+            "cost": cost,
+            "synthesis": None if synthesis is None else asdict(synthesis),
+        }
+        (work / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
+        work.rename(target)
+    except OSError as error:
+        raise OutputError(f"{target} could not be written: {error}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return load(target)
+
+
+def load(folder: str | os.PathLike[str]) -> Firmware:
+    """Read firmware that was built.
+
+    Raises
+    ------
+    DataError
+        If there is none, or its emulator is of another type of machine.
+    """
+    at = Path(folder)
+    network, precision = storage.load(at)
+    try:
+        document: dict[str, Any] = json.loads((at / DOCUMENT).read_text())
+        route, library, machine = document["route"], document["library"], document["machine"]
+        versions, cost = document["versions"], document["cost"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{at} holds no firmware: {one_line(error)}") from error
+    if library and machine != platform.machine():
+        raise DataError(f"{at}: its emulator is for {machine}, and this is {platform.machine()}")
+    return Firmware(at, route, network, precision, at / library if library else None, versions, cost)
+
+
+def _route(
+    network: Network,
+    precision: Precision,
+    work: Path,
+    route: str,
+    synthesis: Synthesis | None,
+    said: Callable[[str], None],
+) -> tuple[dict[str, str], dict[str, float], str]:
+    """Go one way; returns versions, cost, and the emulator's place in the folder."""
+    writer = ROUTES[route]
+    if writer is None:
+        said("da4ml")
+        logic = da.Logic(network, precision)
+        logic.save(work / _LOGIC)
+        return da.versions(), asdict(logic.cost), ""
+    said(f"hls4ml, for {writer}")
+    project = work / _PROJECT
+    versions = hls.write(network, precision, replace(synthesis or hls.Synthesis(), writer=writer), project)
+    said("compiler")
+    try:
+        library = compile_project(project, network.name, writer, network.inputs_per_row, network.outputs_per_row)
+    except ConfigError as error:
+        if "compiler" not in str(error):
+            raise
+        raise ConfigError(f"{error}; the route da4ml needs none") from None
+    return versions, {}, str(library.relative_to(work))

@@ -1,0 +1,108 @@
+"""Networks as distributed arithmetic, by da4ml: adders and shifts in place of multipliers, and what they cost.
+
+da4ml is led through the very computation of :mod:`sonic.firmware.reference`, with its symbols in place of numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import ConfigError
+from sonic.firmware.reference import trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sonic.firmware.network import Network
+    from sonic.firmware.numbers import Fixed
+    from sonic.firmware.precision import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What da4ml estimates a network to take on an FPGA.
+
+    Parameters
+    ----------
+    luts : float
+        Look-up tables, about.
+    latency_cycles : float
+        Adders one behind the other.
+    """
+
+    luts: float
+    latency_cycles: float
+
+
+class Logic:
+    """A network as combinational logic.
+
+    Parameters
+    ----------
+    network : Network
+    precision : Precision
+
+    Raises
+    ------
+    ConfigError
+        If da4ml is missing or cannot have the network.
+    """
+
+    def __init__(self, network: Network, precision: Precision) -> None:
+        try:
+            from da4ml.trace import FixedVariableArrayInput, comb_trace
+        except ImportError:
+            raise ConfigError("this needs da4ml: pip install 'sonic-hep[firmware]'") from None
+        self._outputs = network.outputs_per_row
+        given = FixedVariableArrayInput((1, *network.shape))
+        try:
+            made = trace(network, precision, given, _cast)[network.output]
+            self._logic = comb_trace(given, made)
+        except Exception as error:
+            raise ConfigError(f"da4ml cannot have network {network.name!r}: {error}") from error
+        # Of each row of numbers in 16 bits the interpreter would else make this anew.
+        self._program = self._logic.to_binary()
+
+    @property
+    def cost(self) -> Cost:
+        """What it takes."""
+        return Cost(float(self._logic.cost), float(max(self._logic.out_latency)))
+
+    def predict(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:
+        """Compute rows with da4ml's interpreter.
+
+        Parameters
+        ----------
+        rows : float array [N, *network.shape]
+            Of the input's numbers.
+        threads : int
+
+        Returns
+        -------
+        float64 array [N, numbers of a row of the output]
+        """
+        from da4ml._binary import dais_interp_run
+
+        given = np.asarray(rows, np.float64)
+        made: NDArray[np.float64] = dais_interp_run(self._program, given.reshape(len(given), -1), threads)
+        return made.reshape(len(given), self._outputs)
+
+    def save(self, file: Path) -> None:
+        """Write the logic as JSON."""
+        self._logic.save(file)
+
+
+def versions() -> dict[str, str]:
+    """Return the version of da4ml."""
+    return {"da4ml": version("da4ml")}
+
+
+def _cast(number: Fixed, values: Any) -> Any:
+    integer = number.integer - number.signed
+    return values.quantize(int(number.signed), integer, number.fraction, number.overflow, number.rounding)

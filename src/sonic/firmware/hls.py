@@ -1,0 +1,230 @@
+"""Networks as C++ for high-level synthesis, written by hls4ml.
+
+hls4ml is given layers and the numbers of each, and neither guesses nor rounds anything: sums are as wide as they need
+to be (``accum`` is ``auto``), which is what makes its bits those of :mod:`sonic.firmware.reference`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+from sonic.errors import ConfigError
+from sonic.firmware.network import (
+    Activation,
+    Convolution,
+    Dense,
+    Flatten,
+    Pooling,
+    Scale,
+    Sum,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.firmware.network import Layer, Network
+    from sonic.firmware.precision import Precision, Types
+
+Writer = Literal["Vitis", "Quartus", "Catapult"]
+WRITERS: tuple[Writer, ...] = ("Vitis", "Quartus", "Catapult")
+_PARTS = {"Vitis": "xcvu9p-flga2104-2L-e", "Quartus": "Arria10", "Catapult": "xcvu9p-flga2104-2L-e"}
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesis:
+    """How firmware is built of a network.
+
+    Parameters
+    ----------
+    writer : {"Vitis", "Quartus", "Catapult"}
+        For whose compiler.
+    reuse : int
+        Multiplications that each multiplier does for one row.
+    strategy : {"latency", "resource"}
+    stream : bool
+        Whether layers hand on numbers one after the other, as large images need, and not all at once.
+    clock_ns : float
+    part : str
+        The FPGA; empty: the writer's usual one.
+    """
+
+    writer: Writer = "Vitis"
+    reuse: int = 1
+    strategy: Literal["latency", "resource"] = "latency"
+    stream: bool = False
+    clock_ns: float = 5.0
+    part: str = ""
+
+
+def write(network: Network, precision: Precision, synthesis: Synthesis, folder: Path) -> dict[str, str]:
+    """Write a project.
+
+    Parameters
+    ----------
+    network : Network
+    precision : Precision
+    synthesis : Synthesis
+    folder : Path
+        Made if it is not there.
+
+    Returns
+    -------
+    dict of str to str
+        Versions of what wrote it.
+
+    Raises
+    ------
+    ConfigError
+        If hls4ml is missing, or cannot have the network.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            from hls4ml.model.graph import ModelGraph
+    except ImportError:
+        raise ConfigError("this needs hls4ml: pip install 'sonic-hep[firmware]'") from None
+    precision.check(network)
+    for layer in network.layers:
+        if synthesis.writer == "Quartus" and isinstance(layer, Pooling) and layer.kind == "average":
+            raise ConfigError(f"layer {layer.name!r}: Quartus rounds means towards zero, and its bits would be others")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # where it reports its steps
+            model = ModelGraph.from_layer_list(_config(network, precision, synthesis, folder), layer_list(network))
+            model.write()
+    except Exception as error:
+        raise ConfigError(f"hls4ml cannot write network {network.name!r}: {error}") from error
+    return {"hls4ml": version("hls4ml")}
+
+
+def layer_list(network: Network) -> list[dict[str, Any]]:
+    """Return a network as hls4ml's list of layers."""
+    shape = list(network.shape)
+    listed: list[dict[str, Any]] = [
+        {"class_name": "InputLayer", "name": network.input, "input_shape": shape, "data_format": "channels_last"}
+    ]
+    for layer in network.layers:
+        given = network.shapes[layer.inputs[0]]
+        made = network.shapes[layer.name]
+        listed.append({"name": layer.name, "inputs": list(layer.inputs)} | _described(layer, given, made))
+    return listed
+
+
+def _described(layer: Layer, given: tuple[int, ...], made: tuple[int, ...]) -> dict[str, Any]:
+    if isinstance(layer, Dense):
+        n_in, n_out = layer.weight.shape
+        return _weights(layer) | {"class_name": "Dense", "n_in": n_in, "n_out": n_out}
+    if isinstance(layer, Convolution):
+        sizes = (
+            _sizes("in", given)
+            | _sizes("out", made)
+            | _axes("filt", layer.weight.shape)
+            | _axes("stride", layer.strides)
+        )
+        return (
+            _weights(layer)
+            | sizes
+            | _pads(layer.pads)
+            | {
+                "class_name": f"Conv{len(layer.strides)}D",
+                "n_chan": given[-1],
+                "n_filt": made[-1],
+                "data_format": "channels_last",
+                "padding": "valid",
+            }
+        )
+    if isinstance(layer, Pooling):
+        sizes = _sizes("in", given) | _sizes("out", made) | _axes("pool", layer.size) | _axes("stride", layer.strides)
+        kind = {"max": "Max", "average": "Average"}[layer.kind]
+        return (
+            sizes
+            | _pads(((0, 0),) * len(layer.size))
+            | {
+                "class_name": f"{kind}Pooling{len(layer.size)}D",
+                "n_filt": made[-1],
+                "data_format": "channels_last",
+                "padding": "valid",
+            }
+        )
+    if isinstance(layer, Activation):
+        if layer.kind == "leaky_relu":
+            return {"class_name": "LeakyReLU", "activation": "LeakyReLU", "activ_param": layer.slope}
+        return {"class_name": "Activation", "activation": "relu"}
+    if isinstance(layer, Scale):
+        numbers = {"scale_data": layer.factor, "bias_data": layer.shift}
+        n_in = 1
+        for size in given:
+            n_in *= size
+        return numbers | {
+            "class_name": "BatchNormalization",
+            "n_in": n_in,
+            "n_filt": given[-1] if len(given) > 1 else -1,
+        }
+    if isinstance(layer, Flatten):
+        return {"class_name": "Reshape", "target_shape": list(made)}
+    if isinstance(layer, Sum):
+        return {"class_name": "Merge", "op": "add"}
+    raise ConfigError(f"layer {layer.name!r}: hls4ml is given no {type(layer).__name__}")
+
+
+def _weights(layer: Dense | Convolution) -> dict[str, Any]:
+    return {"weight_data": layer.weight, "bias_data": layer.bias}
+
+
+def _sizes(prefix: str, shape: tuple[int, ...]) -> dict[str, int]:
+    return _axes(prefix, shape[:-1])
+
+
+def _axes(prefix: str, sizes: tuple[int, ...]) -> dict[str, int]:
+    """Name sizes of one or two dimensions; of weights' shapes those before the channels."""
+    return (
+        dict(zip((f"{prefix}_height", f"{prefix}_width"), sizes, strict=False))
+        if len(sizes) in (2, 4)
+        else {f"{prefix}_width": sizes[0]}
+    )
+
+
+def _pads(pads: tuple[tuple[int, int], ...]) -> dict[str, int]:
+    names = (("pad_top", "pad_bottom"), ("pad_left", "pad_right"))[-len(pads) :]
+    return {name: n for pair, numbers in zip(names, pads, strict=True) for name, n in zip(pair, numbers, strict=True)}
+
+
+def _config(network: Network, precision: Precision, synthesis: Synthesis, folder: Path) -> dict[str, Any]:
+    strategy = synthesis.strategy.capitalize()
+    layers: dict[str, Any] = {network.input: {"Precision": {"result": str(precision.input)}}}
+    for layer in network.layers:
+        layers[layer.name] = {
+            "Precision": _numbers(layer, precision.of(layer.name)),
+            "ReuseFactor": synthesis.reuse,
+            "Strategy": strategy,
+        }
+    return {
+        "OutputDir": str(folder),
+        "ProjectName": network.name,
+        "Backend": synthesis.writer,
+        "Part": synthesis.part or _PARTS[synthesis.writer],
+        "ClockPeriod": synthesis.clock_ns,
+        "ClockUncertainty": "12.5%",
+        "IOType": "io_stream" if synthesis.stream else "io_parallel",
+        "HLSConfig": {
+            "Model": {"Precision": str(precision.default.result), "ReuseFactor": synthesis.reuse, "Strategy": strategy},
+            "LayerName": layers,
+        },
+        # Weights in text would be read from this folder when the library is used.
+        "WriterConfig": {"Namespace": None, "WriteWeightsTxt": False, "WriteTar": False, "TBOutputStream": "both"},
+    }
+
+
+def _numbers(layer: Layer, types: Types) -> dict[str, str]:
+    result = {"result": str(types.result)}
+    if isinstance(layer, Dense | Convolution):
+        return result | {"weight": str(types.weight), "bias": str(types.bias), "accum": "auto"}
+    if isinstance(layer, Scale):
+        return result | {"scale": str(types.weight), "bias": str(types.bias)}
+    if isinstance(layer, Pooling):
+        return result | {"accum": "auto"}
+    if isinstance(layer, Activation) and layer.kind == "leaky_relu":
+        return result | {"param": str(types.weight)}
+    return result

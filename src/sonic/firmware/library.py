@@ -1,0 +1,178 @@
+"""Emulators as shared libraries: compiled here, called with batches of rows."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.errors import ConfigError, DataError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+COMPILE_S = 1800.0
+_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-gnu-unique", "-w", "-pthread")
+
+BATCH = """// Rows in a batch, on several threads, through the bridge that is written beside the firmware.
+#include "{name}_bridge.cpp"
+#include <thread>
+#include <vector>
+
+extern "C" void sonic_batch(double *x, double *y, long rows, long threads) {{
+    auto part = [=](long first, long last) {{
+        for (long row = first; row < last; row++) {{
+            {call}
+        }}
+    }};
+    if (threads > rows) threads = rows;
+    std::vector<std::thread> others;
+    for (long i = 1; i < threads; i++) others.emplace_back(part, rows * i / threads, rows * (i + 1) / threads);
+    part(0, threads > 1 ? rows / threads : rows);
+    for (auto &other : others) other.join();
+}}
+"""
+
+
+def compiler() -> str:
+    """Return the C++ compiler: what ``CXX`` names, else g++ or clang++.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; says what to install.
+    """
+    for name in (os.environ.get("CXX", ""), "g++", "clang++"):
+        if name and (found := shutil.which(name)) is not None:
+            return found
+    raise ConfigError("there is no C++ compiler: install g++ (Debian: apt install g++), or name one by CXX")
+
+
+def compile_library(sources: Sequence[Path], includes: Sequence[Path], library: Path) -> None:
+    """Compile and link.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+    includes : sequence of Path
+        Where headers are.
+    library : Path
+        To be written.
+
+    Raises
+    ------
+    ConfigError
+        If there is no compiler, or the sources do not compile; with its last line.
+    """
+    command = [compiler(), *_FLAGS, *(f"-I{folder}" for folder in includes), *map(str, sources), "-o", str(library)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{library.name}: the compiler took longer than {COMPILE_S:g} s") from None
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
+        raise ConfigError(f"{library.name} could not be compiled: {errors[0] if errors else done.returncode}")
+
+
+def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: int) -> Path:
+    """Compile what hls4ml has written to a library with ``sonic_batch``.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the project.
+    name : str
+        Of the network.
+    writer : str
+        hls4ml's backend.
+    inputs, outputs : int
+        Numbers of a row.
+
+    Returns
+    -------
+    Path
+        The library.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`compile_library`.
+    """
+    given = f"x + row * {inputs}, y + row * {outputs}"
+    call = f"{name}_double({given});"
+    if writer == "Quartus":
+        call = f"unsigned short in, out; {name}_double({given}, in, out);"
+    batch = folder / "sonic_batch.cpp"
+    batch.write_text(BATCH.format(name=name, call=call))
+    library = folder / f"lib{name}.so"
+    sources = [batch, folder / "firmware" / f"{name}.cpp"]
+    firmware = folder / "firmware"
+    types = [
+        firmware / kind / under
+        for kind in ("ap_types", "ac_types", "ac_math", "ac_simutils")
+        for under in ("", "include")
+    ]
+    compile_library(sources, [folder, firmware, *types], library)
+    return library
+
+
+class Library:
+    """An emulator that was compiled. Thread-safe: rows are computed one by one and leave nothing behind.
+
+    Parameters
+    ----------
+    file : Path
+    inputs, outputs : int
+        Numbers of a row.
+
+    Raises
+    ------
+    DataError
+        If it cannot be loaded, as one of another type of machine, or is no emulator.
+    """
+
+    def __init__(self, file: Path, inputs: int, outputs: int) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        try:
+            loaded = ctypes.CDLL(os.fspath(file.resolve()))
+            self._batch = loaded.sonic_batch
+        except (OSError, AttributeError) as error:
+            raise DataError(f"{file} is no emulator for {platform.machine()}: {one_line(error)}") from None
+        pointer = ctypes.POINTER(ctypes.c_double)
+        self._batch.argtypes = [pointer, pointer, ctypes.c_long, ctypes.c_long]
+        self._batch.restype = None
+
+    def predict(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:
+        """Compute rows.
+
+        Parameters
+        ----------
+        rows : float array [N, inputs]
+            Finite.
+        threads : int
+
+        Returns
+        -------
+        float64 array [N, outputs]
+
+        Raises
+        ------
+        ConfigError
+            If a row has another size.
+        """
+        given = np.ascontiguousarray(rows, np.float64)
+        if given.ndim != 2 or given.shape[1] != self.inputs:
+            raise ConfigError(f"the emulator takes rows of {self.inputs} numbers, given shape {list(given.shape)}")
+        made = np.empty((len(given), self.outputs))
+        pointer = ctypes.POINTER(ctypes.c_double)
+        self._batch(given.ctypes.data_as(pointer), made.ctypes.data_as(pointer), len(given), max(1, threads))
+        return made

@@ -1,0 +1,123 @@
+"""A network with its numbers as files: a document, and an array a file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import DataError, one_line
+from sonic.firmware.network import (
+    Activation,
+    Convolution,
+    Dense,
+    Flatten,
+    Network,
+    Pooling,
+    Scale,
+    Sum,
+)
+from sonic.firmware.numbers import Fixed
+from sonic.firmware.precision import Precision, Types
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.firmware.network import Layer
+
+DOCUMENT = "network.json"
+WEIGHTS = "weights"
+_FORMAT = 1
+_KINDS: dict[str, type[Layer]] = {
+    kind.__name__: kind for kind in (Activation, Convolution, Dense, Flatten, Pooling, Scale, Sum)
+}
+
+
+def save(network: Network, precision: Precision, folder: Path) -> None:
+    """Write a network and its numbers: the same ones give the same bytes."""
+    weights = folder / WEIGHTS
+    weights.mkdir(parents=True, exist_ok=True)
+    layers = []
+    for layer in network.layers:
+        described: dict[str, Any] = {"layer": type(layer).__name__}
+        for each in fields(layer):
+            value = getattr(layer, each.name)
+            if isinstance(value, np.ndarray):
+                np.save(weights / f"{layer.name}.{each.name}.npy", value, allow_pickle=False)
+            else:
+                described[each.name] = value
+        layers.append(described)
+    document = {
+        "format": _FORMAT,
+        "name": network.name,
+        "input": network.input,
+        "shape": network.shape,
+        "transposed": network.transposed,
+        "tensors": network.tensors,
+        "layers": layers,
+        "precision": {
+            "input": str(precision.input),
+            "default": _types(precision.default),
+            "layers": {name: _types(types) for name, types in sorted(precision.layers.items())},
+        },
+    }
+    (folder / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
+
+
+def load(folder: Path) -> tuple[Network, Precision]:
+    """Read what :func:`save` has written.
+
+    Raises
+    ------
+    DataError
+        If it is not there, or not whole.
+    """
+    try:
+        document = json.loads((folder / DOCUMENT).read_text())
+        if document["format"] != _FORMAT:
+            raise DataError(f"{folder}: format {document['format']} of firmware, expected {_FORMAT}")
+        layers = tuple(_layer(described, folder / WEIGHTS) for described in document["layers"])
+        given = document["precision"]
+        network = Network(
+            document["name"],
+            document["input"],
+            tuple(document["shape"]),
+            layers,
+            document["transposed"],
+            tuple(document["tensors"]),
+        )
+        precision = Precision(
+            Fixed.parse(given["input"]),
+            _read_types(given["default"]),
+            {name: _read_types(types) for name, types in given["layers"].items()},
+        )
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{folder} holds no firmware: {one_line(error)}") from error
+    return network, precision
+
+
+def _layer(described: dict[str, Any], weights: Path) -> Layer:
+    kind = _KINDS[described.pop("layer")]
+    values: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.name in described:
+            values[each.name] = _tuples(described[each.name])
+        else:
+            values[each.name] = np.load(weights / f"{described['name']}.{each.name}.npy", allow_pickle=False)
+    return kind(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _types(types: Types) -> dict[str, str]:
+    return {each.name: str(getattr(types, each.name)) for each in fields(types)}
+
+
+def _read_types(described: dict[str, str]) -> Types:
+    return Types(**{name: Fixed.parse(text) for name, text in described.items()})

@@ -1,0 +1,175 @@
+"""Whether an emulator has the bits that it should, and how far they are from the network in floating point."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import ConfigError
+from sonic.firmware import da
+from sonic.firmware.reference import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sonic.firmware.build import Firmware
+    from sonic.firmware.network import Network
+    from sonic.firmware.precision import Precision
+
+    Floats = NDArray[np.float64]
+
+RANDOM_ROWS = 10_000
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One emulator on one set of rows.
+
+    Parameters
+    ----------
+    emulator : str
+    rows : str
+        Which: ``given``, ``random`` or ``out of range``.
+    compared : int
+        Numbers.
+    different : int
+        Of them, those whose bits are not the reference's.
+    largest : float
+        Difference among those.
+    """
+
+    emulator: str
+    rows: str
+    compared: int
+    different: int
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification found.
+
+    Parameters
+    ----------
+    comparisons : tuple of Comparison
+    float_median, float_95, float_largest : float
+        Distance of the firmware's outputs from those in float64, of the rows given or else of the random ones.
+    outside : float
+        Part of the numbers given that the input's type does not hold.
+    skipped : tuple of str
+        Emulators that could not be had, and why.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    float_median: float
+    float_95: float
+    float_largest: float
+    outside: float
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether all bits are the same."""
+        return all(not each.different for each in self.comparisons)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return asdict(self) | {"exact": self.exact}
+
+
+def verify(
+    firmware: Firmware,
+    rows: ArrayLike | None = None,
+    *,
+    random_rows: int = RANDOM_ROWS,
+    seed: int = 1,
+    threads: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Compare the reference, the emulator, and da4ml's logic where da4ml is installed.
+
+    Parameters
+    ----------
+    firmware : Firmware
+    rows : float array [N, *shape of the input], optional
+        Of the workload.
+    random_rows : int
+        Drawn evenly over what the input's type holds; as many again reach four times as far.
+    seed : int
+    threads : int
+    progress : callable of (what, done, total), optional
+    """
+    random = np.random.default_rng(seed)
+    shape, number = firmware.network.shape, firmware.precision.input
+    sets: dict[str, Floats] = {}
+    if rows is not None:
+        sets["given"] = np.asarray(rows, np.float64)
+    sets["random"] = random.uniform(number.lowest, number.highest, (random_rows, *shape))
+    sets["out of range"] = 4 * random.uniform(number.lowest, number.highest, (random_rows, *shape))
+    emulators: dict[str, Callable[[ArrayLike, int], Floats]] = {firmware.route: firmware.emulator()}
+    skipped: list[str] = []
+    if firmware.route != "da4ml":
+        try:
+            emulators["da4ml"] = da.Logic(firmware.network, firmware.precision).predict
+        except ConfigError as error:
+            skipped.append(f"da4ml: {error}")
+    first = next(iter(sets.values()))
+    distance = np.abs(firmware.reference(first) - evaluate(firmware.network, None, first))
+    comparisons = tuple(
+        _compare(firmware.network, firmware.precision, name, emulator, which, values, threads, progress)
+        for which, values in sets.items()
+        for name, emulator in emulators.items()
+    )
+    median, high, largest = np.quantile(distance, (0.5, 0.95, 1.0)) if distance.size else (0.0, 0.0, 0.0)
+    outside = 1.0 - float(np.mean(number.holds(first))) if first.size else 0.0
+    return Report(comparisons, float(median), float(high), float(largest), outside, tuple(skipped))
+
+
+def to_markdown(report: Report, versions: Mapping[str, str], cost: Mapping[str, float]) -> str:
+    """Return a report for people to read."""
+    lines = ["| emulator | rows | numbers | different | largest difference |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {each.emulator} | {each.rows} | {each.compared:,} | {each.different:,} | {each.largest:g} |"
+        for each in report.comparisons
+    ]
+    lines += [
+        "",
+        f"All bits are those of the reference in numpy: **{'yes' if report.exact else 'no'}**.",
+        f"Distance from the network in float64: median {report.float_median:.3g}, 95 % {report.float_95:.3g}, "
+        f"largest {report.float_largest:.3g}.",
+        f"Of the numbers given {report.outside:.2%} are outside of the input's type.",
+    ]
+    lines += [f"Not compared with {line}." for line in report.skipped]
+    if cost:
+        lines.append("Estimated: " + ", ".join(f"{name} {value:,.0f}" for name, value in cost.items()) + ".")
+    lines.append("Versions: " + ", ".join(f"{name} {value}" for name, value in versions.items()) + ".")
+    return "\n".join(lines) + "\n"
+
+
+def _compare(
+    network: Network,
+    precision: Precision,
+    name: str,
+    emulator: Callable[[ArrayLike, int], Floats],
+    which: str,
+    values: Floats,
+    threads: int,
+    progress: Callable[[str, int, int], None] | None,
+) -> Comparison:
+    different = compared = 0
+    largest = 0.0
+    for start in range(0, len(values), _BLOCK):
+        rows = precision.input.quantise(values[start : start + _BLOCK])
+        expected = evaluate(network, precision, rows).reshape(len(rows), -1)
+        apart = np.abs(emulator(rows.reshape(len(rows), -1), threads) - expected)
+        different += int(np.count_nonzero(apart))
+        compared += apart.size
+        largest = max(largest, float(apart.max(initial=0.0)))
+        if progress is not None:
+            progress(f"{name}, {which}", min(start + _BLOCK, len(values)), len(values))
+    return Comparison(name, which, compared, different, largest)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from sonic.cli import app
+from sonic.firmware.build import build as build_firmware
+from sonic.firmware.network import Activation, Dense, Network
+from sonic.firmware.precision import Precision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("da4ml")
+    weight = np.random.default_rng(1).normal(size=(3, 2))
+    network = Network("n", "x", (3,), (Dense("d", ("x",), weight, np.zeros(2)), Activation("r", ("d",), "relu")))
+    made: Path = tmp_path_factory.mktemp("firmware") / "n"
+    build_firmware(network, Precision(), made, route="da4ml")
+    return made
+
+
+def test_build_and_verify(tmp_path: Path) -> None:
+    pytest.importorskip("da4ml")
+    pytest.importorskip("torch")
+    made = tmp_path / "jets"
+    options = ["--weights", "random", "--backend", "da4ml", "--precision", "fixed<8,4>"]
+    result = RUN.invoke(app, ["firmware", "build", "facile-fpga", "--to", str(made), *options])
+    assert result.exit_code == 0, result.output
+    assert "luts" in result.output
+    again = RUN.invoke(app, ["firmware", "build", "facile-fpga", "--to", str(made), *options])
+    assert again.exit_code == 1
+    assert "is there already" in again.output
+
+
+def test_verify_reports(folder: Path, tmp_path: Path) -> None:
+    data, report = tmp_path / "x.npy", tmp_path / "report.json"
+    np.save(data, np.ones((4, 3)))
+    result = RUN.invoke(
+        app, ["firmware", "verify", str(folder), "--data", str(data), "--rows", "9", "--report", str(report)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "exact" in result.output
+    assert json.loads(report.read_text())["exact"] is True
+
+
+def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.npy"
+    np.save(wrong, np.ones((4, 5)))
+    for arguments, says in (
+        (["verify", str(tmp_path)], "holds no firmware"),
+        (["verify", str(folder), "--data", str(wrong)], "rows of [3] are expected, given [5]"),
+        (["verify", str(folder), "--data", str(tmp_path / "nothing.npy")], "holds no array"),
+        (["build", "nothing", "--to", str(tmp_path / "a")], "no network 'nothing'"),
+        (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--precision", "float"], "no fixed-point type"),
+        (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--strategy", "fast"], "latency or resource"),
+    ):
+        result = RUN.invoke(app, ["firmware", *arguments])
+        assert result.exit_code == 1
+        assert says in " ".join(result.output.split())

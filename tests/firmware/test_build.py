@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError, DataError, OutputError
+from sonic.firmware.build import DOCUMENT, build, load
+from sonic.firmware.hls import Synthesis, write
+from sonic.firmware.network import Network, Pooling
+from sonic.firmware.precision import Precision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.firmware.build import Firmware
+
+
+def rows(firmware: Firmware, count: int = 500, scale: float = 4.0) -> np.ndarray:
+    return np.random.default_rng(5).normal(size=(count, *firmware.network.shape)) * scale
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_compiled_firmware_has_the_references_bits(built: Firmware, scale: float) -> None:
+    given = built.precision.input.quantise(rows(built, scale=scale))
+    expected = built.reference(given)
+    emulate = load(built.folder).emulator()
+    for threads in (1, 3):
+        assert np.array_equal(emulate(given, threads), expected)
+    assert emulate(given[:0], 4).shape == (0, 2)
+    assert {"sonic", "hls4ml"} == set(built.versions)
+
+
+def test_distributed_arithmetic_has_them_too(traced: Firmware) -> None:
+    given = traced.precision.input.quantise(rows(traced, 200))
+    assert np.array_equal(load(traced.folder).emulator()(given, 1), traced.reference(given))
+    assert traced.cost["luts"] > 100
+
+
+def test_the_emulator_takes_rows_of_one_size(built: Firmware) -> None:
+    with pytest.raises(ConfigError, match="takes rows of 6 numbers, given shape"):
+        built.emulator()(np.zeros((3, 5)), 1)
+
+
+def test_what_cannot_be_built(mlp: Network, mixed: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="route 'vhdl': one of hls4ml-vitis"):
+        build(mlp, mixed, tmp_path / "a", route="vhdl")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OutputError, match="is there already"):
+        build(mlp, mixed, tmp_path / "b")
+    means = Network("n", "x", (4, 1), (Pooling("p", ("x",), "average", (2,), (2,)),))
+    pytest.importorskip("hls4ml")
+    with pytest.raises(ConfigError, match="Quartus rounds means towards zero"):
+        write(means, Precision(), Synthesis(writer="Quartus"), tmp_path / "c")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ConfigError, match=r"install g\+\+ .*; the route da4ml needs none"):
+        build(mlp, mixed, tmp_path / "d")
+    assert not list(tmp_path.glob("*d*"))
+
+
+def test_what_cannot_be_loaded(built: Firmware, tmp_path: Path) -> None:
+    import shutil
+
+    with pytest.raises(DataError, match="holds no firmware"):
+        load(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(built.folder, copy)
+    document = json.loads((copy / DOCUMENT).read_text())
+    (copy / DOCUMENT).write_text(json.dumps(document | {"machine": "vax"}))
+    with pytest.raises(DataError, match="its emulator is for vax"):
+        load(copy)
+    (copy / DOCUMENT).write_text(json.dumps(document))
+    (copy / document["library"]).write_bytes(b"no library")
+    with pytest.raises(DataError, match="is no emulator for"):
+        load(copy).emulator()

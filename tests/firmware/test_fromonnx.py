@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from sonic.errors import ConfigError, DataError
+from sonic.firmware.fromonnx import read
+from sonic.firmware.reference import evaluate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+
+def write(file: Path, nodes: list[Any], shape: list[Any], constants: dict[str, np.ndarray], output: str = "y") -> Path:
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])
+    made = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+    kept = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "g", [given], [made], kept)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, file)
+    return file
+
+
+def agree(file: Path, rows: int = 5) -> None:
+    """Firmware's network gives in float64 what ONNX Runtime gives."""
+    network = read(file, "network")
+    x = np.random.default_rng(1).normal(size=(rows, *network.given_shape)).astype(np.float32)
+    (expected,) = ort.InferenceSession(file).run(None, {"x": x})
+    ours = evaluate(network, None, np.moveaxis(x, 1, -1) if network.transposed else x)
+    assert np.allclose(ours.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
+    assert network.names == ("x", "y")
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+def test_products_and_normalisations(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["n1"], epsilon=1e-3),
+        helper.make_node("Gemm", ["n1", "w1", "c1"], ["h1"], transB=1, alpha=0.5, beta=2.0),
+        helper.make_node("BatchNormalization", ["h1", "s5", "b5", "m5", "v5"], ["n2"]),
+        helper.make_node("LeakyRelu", ["n2"], ["r"], alpha=0.125),
+        helper.make_node("MatMul", ["r", "w2"], ["h2"]),
+        helper.make_node("Add", ["h2", "c2"], ["y"]),
+    ]
+    statistics = {f"{k}{n}": normal(size) for n, size in (("", 4), ("5", 5)) for k in "sbm"}
+    variances = {"v": abs(normal(4)) + 0.5, "v5": abs(normal(5)) + 0.5}
+    weights = {"w1": normal(5, 4), "c1": normal(5), "w2": normal(5, 3), "c2": normal(3)}
+    file = write(tmp_path / "m.onnx", nodes, [4], {**statistics, **variances, **weights})
+    agree(file)
+    assert [type(layer).__name__ for layer in read(file).layers] == ["Dense", "Activation", "Dense"]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_images_with_channels_first_and_last(tmp_path: Path, last: bool) -> None:
+    nodes = [helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2])] if last else []
+    first = "t" if last else "x"
+    nodes += [
+        helper.make_node("Conv", [first, "w", "b"], ["c"], pads=[1, 0, 1, 2], strides=[1, 2]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("Conv", ["r", "w2"], ["c2"]),
+        helper.make_node("Mul", ["c2", "f"], ["s"]),
+        helper.make_node("MaxPool", ["s"], ["p"], kernel_shape=[2, 1]),
+        helper.make_node("Flatten", ["p"], ["row"]),
+        helper.make_node("Gemm", ["row", "w3"], ["y"]),
+    ]
+    constants = {
+        "w": normal(4, 2, 3, 3),
+        "b": normal(4),
+        "w2": normal(3, 4, 2, 2),
+        "f": normal(1, 3, 1, 1),
+        "w3": normal(3 * 4 * 3, 2),
+    }
+    agree(write(tmp_path / "m.onnx", nodes, [6, 7, 2] if last else [2, 6, 7], constants))
+
+
+def test_one_dimension_means_and_branches(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Conv", ["r", "w2"], ["b"], pads=[1, 1]),
+        helper.make_node("Add", ["r", "b"], ["s"]),
+        helper.make_node("GlobalAveragePool", ["s"], ["g"]),
+        helper.make_node("Reshape", ["g", "shape"], ["row"]),
+        helper.make_node("Gemm", ["row", "w3"], ["y"]),
+    ]
+    constants = {"w": normal(3, 2, 3), "w2": normal(3, 3, 3), "shape": np.array([-1, 3]), "w3": normal(3, 2)}
+    agree(write(tmp_path / "m.onnx", nodes, [2, 8], constants))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "says"),
+    [
+        ([helper.make_node("Sin", ["x"], ["y"], name="wave")], "node 'wave': firmware knows no operator Sin"),
+        ([helper.make_node("MatMul", ["x", "x"], ["y"], name="p")], r"node 'p' \(MatMul\): 'x' is computed"),
+        ([helper.make_node("Mul", ["x", "x"], ["y"])], "multiplies two tensors that are computed"),
+        (
+            [helper.make_node("Reshape", ["x", "odd"], ["y"])],
+            r"flattens, and reshapes to nothing else, given \[-1, 2, 2\]",
+        ),
+        ([helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], "its first input is transposed"),
+        ([helper.make_node("Relu", ["x"], ["z"])], "output 'y' is not computed from the input"),
+    ],
+)
+def test_what_firmware_cannot_have(tmp_path: Path, nodes: list[Any], says: str) -> None:
+    file = write(tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([-1, 2, 2])})
+    with pytest.raises(ConfigError, match=says):
+        read(file)
+
+
+def test_sizes_that_vary_and_files_that_are_none(tmp_path: Path) -> None:
+    file = write(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])], ["k"], {})
+    with pytest.raises(ConfigError, match="needs every size but the batch's"):
+        read(file)
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    for name in ("bad.onnx", "nothing.onnx"):
+        with pytest.raises(DataError, match="is no ONNX model"):
+            read(tmp_path / name)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.errors import ConfigError
+from sonic.firmware.numbers import Fixed
+
+NUMBERS = st.builds(
+    Fixed,
+    st.integers(1, 20),
+    st.integers(-4, 24),
+    st.booleans(),
+    st.sampled_from(["TRN", "RND"]),
+    st.sampled_from(["WRAP", "SAT"]),
+)
+
+
+@given(NUMBERS, st.floats(-1e6, 1e6))
+def test_a_number_is_one_of_the_type_and_stays(number: Fixed, value: float) -> None:
+    made = float(number.quantise(value))
+    assert number.lowest <= made <= number.highest
+    assert made / number.step == math.floor(made / number.step)
+    assert float(number.quantise(made)) == made
+
+
+@given(NUMBERS, st.floats(-1e6, 1e6))
+def test_what_is_held_moves_by_less_than_a_step(number: Fixed, value: float) -> None:
+    if number.lowest <= value <= number.highest - number.step:
+        moved = float(number.quantise(value)) - value
+        low, high = (-number.step, 0.0) if number.rounding == "TRN" else (-number.step / 2, number.step / 2)
+        assert low <= moved <= high
+
+
+@given(NUMBERS)
+def test_a_type_is_read_from_its_name(number: Fixed) -> None:
+    assert Fixed.parse(str(number)) == number
+
+
+def test_it_cuts_rounds_wraps_and_saturates() -> None:
+    values = [0.3, -0.3, 1.9, -2.1, 2.0]
+    assert Fixed(3, 2).quantise(values).tolist() == [0.0, -0.5, 1.5, 1.5, -2.0]
+    assert Fixed(3, 2, rounding="RND", overflow="SAT").quantise(values).tolist() == [0.5, -0.5, 1.5, -2.0, 1.5]
+    assert Fixed(3, 2, signed=False).quantise([4.0, -0.5]).tolist() == [0.0, 3.5]
+
+
+@pytest.mark.parametrize("overflow", ["WRAP", "SAT"])
+def test_what_is_not_finite_is_no_number(overflow: str) -> None:
+    number = Fixed.parse(f"fixed<8,4,TRN,{overflow}>")
+    assert np.isnan(number.quantise([math.nan, math.inf, -math.inf])).all()
+    assert number.holds([math.nan, math.inf, 7.9, 8.0]).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("text", ["", "ap_fixed<16>", "float", "fixed<0,0>", "fixed<33,1>", "fixed<8,4,FLOOR>"])
+def test_what_is_no_type(text: str) -> None:
+    with pytest.raises(ConfigError):
+        Fixed.parse(text)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sonic.errors import DataError
+from sonic.firmware.reference import evaluate
+from sonic.firmware.storage import load, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.firmware.network import Network
+    from sonic.firmware.precision import Precision
+
+
+def test_what_is_written_is_read(cnn: Network, mlp: Network, mixed: Precision, tmp_path: Path) -> None:
+    for network in (cnn, mlp):
+        folder = tmp_path / network.name
+        precision = mixed if network is mlp else type(mixed)(mixed.input, mixed.default)
+        save(network, precision, folder)
+        again, numbers = load(folder)
+        assert (again.names, again.shapes, again.transposed) == (network.names, network.shapes, network.transposed)
+        assert numbers == precision
+        rows = np.random.default_rng(1).normal(size=(4, *network.shape))
+        assert np.array_equal(evaluate(again, numbers, rows), evaluate(network, precision, rows))
+
+
+def test_the_same_gives_the_same_bytes(mlp: Network, mixed: Precision, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(mlp, mixed, tmp_path / name)
+    files = [{f.name: f.read_bytes() for f in (tmp_path / name).rglob("*") if f.is_file()} for name in ("a", "b")]
+    assert files[0] == files[1]
+    assert len(files[0]) == 7
+
+
+def test_what_is_not_whole(mlp: Network, mixed: Precision, tmp_path: Path) -> None:
+    save(mlp, mixed, tmp_path)
+    (tmp_path / "weights" / "last.bias.npy").unlink()
+    with pytest.raises(DataError, match="holds no firmware"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="holds no firmware"):
+        load(tmp_path / "nothing")
