@@ -7,13 +7,16 @@ simulation  events with truth
 kalman      the track fit, all tracks of a batch at once
 finder      combinatorial Kalman filter: hits to tracks
 graphs      hits to edges, and connected parts of what is left of them
+triplets    which edges go on in others
 paths       scored edges to tracks with a hit a layer
+outliers    tracks without the hits that spoil their fit
 matching    found against true
 service     the fit as a service
 layers      the hits of an event by layer
 sample      events as files
 workflow    all of it as a job, with the fit offloaded
 gnn         the same with tracks by the graph network, offloaded too
+comparison  time, efficiency and fakes of both as the hits grow
 plots       event displays, pulls, efficiencies (extra ``plots``)
 ==========  ==========================================================================
 

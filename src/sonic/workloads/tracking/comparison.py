@@ -14,6 +14,7 @@ from sonic.workloads.tracking.finder import candidates, passed, points
 from sonic.workloads.tracking.graphs import build
 from sonic.workloads.tracking.kalman import fit
 from sonic.workloads.tracking.matching import match
+from sonic.workloads.tracking.outliers import without_outliers
 from sonic.workloads.tracking.paths import paths
 from sonic.workloads.tracking.simulation import Beam, event
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sonic.workloads.tracking.matching import Matched
     from sonic.workloads.tracking.simulation import Event
 
-STEPS = ("combinatorial finder", "graph building", "network", "paths", "fit")
+STEPS = ("combinatorial finder", "graph building", "network", "tracks of scores", "fit")
 
 
 class Compared(NamedTuple):
@@ -105,8 +106,8 @@ def _compared(score: Callable[[Graph], Floats], events: list[Event]) -> Compared
             graph = build(*hits)
         with timed("network"):
             scores = score(graph)
-        with timed("paths"):
-            other = paths(made.layer, graph.edges, scores, len(BARREL))
+        with timed("tracks of scores"):
+            other = without_outliers(paths(made.layer, graph.edges, scores, len(BARREL)), made.phi, made.z_mm)
         with timed("fit"):
             fitted = fit(points(other, made.phi, made.z_mm))
         network.append(match(made, other[_kept(fitted)]))

@@ -14,6 +14,7 @@ from sonic.framework import Offload, Producer, Workflow
 from sonic.workloads import MODELS
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.graphs import SCALES, Graph, build, union
+from sonic.workloads.tracking.outliers import without_outliers
 from sonic.workloads.tracking.paths import paths
 from sonic.workloads.tracking.sample import HITS
 from sonic.workloads.tracking.workflow import TrackFit, TrackingPerformance, arrays, track_hits
@@ -69,18 +70,19 @@ class EdgeScores(Offload):
 
 
 class GraphTracks(Producer):
-    """Hits of tracks: the best ways through the scored graphs."""
+    """Hits of tracks: the best ways through the scored graphs, without hits that spoil the fit."""
 
     name = "graph_tracks"
-    consumes = ("Hit_layer", *GraphBuilder.produces[1:], "Graph_score")
+    consumes = (*HITS, *GraphBuilder.produces[1:], "Graph_score")
     produces = ("Track_hits",)
 
     def produce(self, events: ak.Array) -> Columns:
         """Find the tracks of each event."""
         found = []
         for event in events:
-            layer, start, end, scores = arrays(event, self.consumes)
-            found.append(paths(layer, np.stack([start, end]), scores, len(BARREL)))
+            layer, phi, z_mm, start, end, scores = arrays(event, self.consumes)
+            ways = paths(layer, np.stack([start, end]), scores, len(BARREL))
+            found.append(without_outliers(ways, phi, z_mm))
         return {"Track_hits": track_hits(found)}
 
 

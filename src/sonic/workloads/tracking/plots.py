@@ -162,7 +162,7 @@ def comparison(rows: Sequence[Compared]) -> Figure:
     figure = panels(3, 1, 3.9)
     time, efficient, fake = figure.axes
     hits = [row.hits for row in rows]
-    ours = ("graph building", "network", "paths")
+    ours = ("graph building", "network", "tracks of scores")
     curves = {
         "combinatorial finder": [row.seconds["combinatorial finder"] for row in rows],
         "graph network, all of it": [sum(row.seconds[step] for step in ours) for row in rows],
@@ -179,8 +179,10 @@ def comparison(rows: Sequence[Compared]) -> Figure:
         both = np.array([rates(getattr(row, name)) for row in rows])
         for axes, values in zip((efficient, fake), both.T, strict=True):
             axes.plot(hits, values, "o-", color=colour, label=label, markersize=4)
-    efficient.set(ylabel="efficiency", ylim=(None, 1.005))
-    fake.set(ylabel="fake rate", ylim=(-0.002, None))
+    efficient.set(ylabel="efficiency", ylim=(min(0.94, efficient.get_ylim()[0]), 1.005))
+    fake.set(ylabel="fake rate", ylim=(-0.002, max(0.052, fake.get_ylim()[1])))
+    for axes, goal in ((efficient, 0.95), (fake, 0.05)):
+        axes.axhline(goal, color="black", linewidth=0.8, linestyle=":", label="goal")
     for axes in figure.axes:
         axes.set(xscale="log", xlabel="hits in an event")
         axes.grid(alpha=0.25, which="both")
