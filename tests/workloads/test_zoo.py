@@ -46,9 +46,12 @@ def test_the_shipped_deepmet_resolves_better_than_the_plain_sum():
     assert met["deepmet"]["width_gev"] < met["plain_sum"]["width_gev"]
 
 
-def test_the_shipped_facile_resolves_soft_channels_in_pile_up_better_than_the_fit():
-    for row in zoo.network("facile-v5").metrics()["pileup"].values():
-        assert row["facile"]["resolution"][0] < row["fit"]["resolution"][0]
+@pytest.mark.parametrize("name", ["facile-v2", "facile-v5"])
+def test_the_shipped_facile_resolves_as_well_as_the_fit(name: str):
+    for row in zoo.network(name).metrics()["pileup"].values():
+        ratios = np.array(row["facile"]["resolution"]) / np.array(row["fit"]["resolution"])
+        assert (ratios[:2] < 1).all()  # below 2 GeV, where most channels are
+        assert np.median(ratios) < 1.03
 
 
 def test_building_copies_what_ships(tmp_path: Path):
