@@ -98,7 +98,7 @@ SV_FEATURES = (
 WIDE_PF_FEATURES = (*PF_FEATURES, "log_pt_rel", "jet_distance", "puppi_weight", "electron", "muon")
 """Features of a particle of a wide jet: besides those of AK4, the logarithm of its share of the jet's transverse
 momentum, its distance to the axis, its weight, and whether it is a lepton. CMS's network for AK8 jets has 25 as well;
-which they are is not published in this form, so that the last five are ours."""
+the last five of these are our choice."""
 
 MAX_PARTICLES, MAX_VERTICES = 50, 5
 WIDE_MAX_PARTICLES, WIDE_MAX_VERTICES = 100, 10
