@@ -32,7 +32,7 @@ def test_a_model_comes_from_who_has_it() -> None:
 
 def test_the_ways_differ_in_where_and_how(hlt_file: Path, hlt_server: str) -> None:
     pytest.importorskip("fastjet")
-    assert {way.hcal for way in WAYS.values()} == {"fit", FACILE}
+    assert {way.hcal for way in WAYS.values()} == {"fit", FACILE, "facile-v2"}
     ways = {"here": Way(FACILE), "there": Way(FACILE, (FACILE,))}
     with sonic.Client([hlt_server], fallback=False) as client:
         models = [client.model(name) for name in (FACILE, "track_fit", "particlenet-ak4")]

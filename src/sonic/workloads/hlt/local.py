@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FIT = "fit"
 FIT_SERVICE = "pulse_fit"
-FACILE = "facile-v5"
+FACILE, LARGE = "facile-v5", "facile-v2"
 _INPUTS = ("Digi_channel", "Digi_slices")
 _OUTPUTS = ("Digi_energy",)
 _VERSION = re.compile(rf"(?:^|[-_.])({'|'.join(WIDTHS)})(?=$|[-_.])")

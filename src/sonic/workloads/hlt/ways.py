@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sonic.client.model import Client
 from sonic.framework.job import run
-from sonic.workloads.hlt.local import FACILE, FIT
+from sonic.workloads.hlt.local import FACILE, FIT, LARGE
 from sonic.workloads.hlt.workflow import workflow
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ WAYS: Mapping[str, Way] = {
     "FACILE in the job": Way(FACILE),
     "FACILE as a service": Way(FACILE, (FACILE,)),
     "all models as a service": Way(FACILE, (FACILE, "track_fit", "particlenet-ak4")),
+    "FACILE v2 in the job": Way(LARGE),
+    "FACILE v2 as a service": Way(LARGE, (LARGE,)),
 }
 
 
