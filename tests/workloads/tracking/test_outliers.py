@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,6 @@ from sonic.workloads.tracking.finder import Search, find, passed, points
 from sonic.workloads.tracking.kalman import fit
 from sonic.workloads.tracking.outliers import without_outliers
 from sonic.workloads.tracking.simulation import Beam, events
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sonic.workloads.tracking.simulation import Event
