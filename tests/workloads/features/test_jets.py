@@ -8,17 +8,13 @@ import pytest
 
 from sonic.workloads.features import (
     JET_BRANCHES,
-    MAX_CANDIDATES,
     MAX_PARTICLES,
     MET_BRANCHES,
-    MET_FEATURES,
-    MET_SCALE_GEV,
     PF_FEATURES,
     SV_FEATURES,
     WIDE_MAX_PARTICLES,
     WIDE_PF_FEATURES,
     jet_inputs,
-    met_inputs,
     wide_jet_inputs,
 )
 from sonic.workloads.features import jets as jet_features
@@ -133,7 +129,6 @@ def test_no_events_and_no_jets():
         assert {name: len(values) for name, values in jet_inputs(events).items()} == dict.fromkeys(
             ("pf_points", "pf_features", "pf_mask", "sv_points", "sv_features", "sv_mask"), 0
         )
-    assert met_inputs(array())["input"].shape == (0, MAX_CANDIDATES, len(MET_FEATURES))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -144,34 +139,8 @@ def test_inputs_are_finite_whatever_the_file_holds(bad: float):
         event([(0.0, 0.0)], broken, [(0, i) for i in range(len(broken))], vertices, [(0, i) for i in range(3)])
     )
     with np.errstate(all="ignore"):
-        for name, values in (jet_inputs(events) | met_inputs(events)).items():
+        for name, values in jet_inputs(events).items():
             assert np.isfinite(values).all(), name
-
-
-def test_met_inputs_by_hand():
-    track = _TRACK | {"pt": 100.0, "eta": 1.0, "phi": np.pi / 2, "charge": -1, "pdgId": -211}
-    odd = {"pt": 5.0, "eta": 4.0, "phi": 0.0, "pdgId": 99}
-    inputs = met_inputs(array(event([], [track, odd], [])))
-    values = dict(zip(MET_FEATURES, inputs["input"][0, 0], strict=True))
-    assert values["pt"] == pytest.approx(2.0)
-    assert (values["px"], values["py"]) == pytest.approx((0.0, 2.0), abs=1e-6)
-    assert values["dz"] == pytest.approx(np.arcsinh(-0.2))
-    assert [int(inputs[f"input_cat{i}"][0, 0, 0]) for i in range(3)] == [0, 0, 3]
-    assert int(inputs["input_cat1"][0, 1, 0]) == 3, "an unknown kind counts as none"
-    assert not inputs["input"][0, 2:].any()
-
-
-def test_pile_up_tracks_have_no_relation_to_the_vertex():
-    track = _TRACK | {"eta": 1.0, "phi": 0.0, "puppiWeight": 0.0}
-    assert int(met_inputs(array(event([], [track], [])))["input_cat2"][0, 0, 0]) == 0
-
-
-def test_beyond_the_padding_the_hardest_candidates_are_taken():
-    many = [{"pt": float(i + 1), "eta": 0.0, "phi": 0.0} for i in range(MAX_CANDIDATES + 20)]
-    inputs = met_inputs(array(event([], many, []), event([], many[:3], [])))
-    pt = inputs["input"][:, :, MET_FEATURES.index("pt")] * MET_SCALE_GEV
-    assert pt[0].min() == pytest.approx(21.0)
-    assert pt[1, :4].tolist() == pytest.approx([1.0, 2.0, 3.0, 0.0])
 
 
 def test_a_selection_of_jets_takes_their_rows(generated: ak.Array):
@@ -182,7 +151,7 @@ def test_a_selection_of_jets_takes_their_rows(generated: ak.Array):
         assert np.array_equal(whole[name][rows], part[name]), name
 
 
-@pytest.mark.parametrize("build", [jet_inputs, met_inputs])
+@pytest.mark.parametrize("build", [jet_inputs, wide_jet_inputs])
 def test_inputs_do_not_depend_on_the_chunk(build: Any, generated: ak.Array):
     whole = build(generated)
     chunks = [build(generated[start : start + 5]) for start in range(0, len(generated), 5)]
