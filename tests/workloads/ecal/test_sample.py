@@ -41,6 +41,10 @@ def test_events_without_any_electron_can_be_written(tmp_path: Path):
 def test_what_makes_no_sense_is_said(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"given 0 and 2\.0"):
         generate(tmp_path / "e.root", 0, seed=1)
-    with pytest.raises(OutputError, match="nowhere"):
-        generate(tmp_path / "nowhere" / "e.root", 1, seed=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"e\.root could not be written"):
+        generate(tmp_path / "file" / "e.root", 1, seed=1, electrons_mean=0.0)
