@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -14,8 +15,6 @@ from sonic.workloads.simulation.pfnano import write_pfnano
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import awkward as ak
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +64,40 @@ def test_the_four_networks_of_one_event_by_every_way_to_the_same_bits(wide_sampl
     }
     assert direct.summaries["wide_tagger_performance"]["wide jets"] > 0
     assert "random" in str(direct.summaries["tau_candidates"]["weights of DeepTau as it ships"])
+
+
+def damaged(events: ak.Array) -> ak.Array:
+    """The first event without anything, the second's candidates not finite or unknown, the third's links astray."""
+    columns = {}
+    for name, column in zip(events.fields, ak.unzip(events), strict=True):
+        if column.ndim == 1:
+            columns[name] = column
+            continue
+        rows = [column[i : i + 1] for i in range(len(events))]
+        rows[0] = rows[0][:, :0]
+        if name in ("PFCands_pt", "PFCands_eta", "PFCands_d0"):
+            odd = np.arange(len(rows[1][0])) % 3 == 0
+            rows[1] = ak.Array([np.where(odd, np.nan, np.asarray(rows[1][0])).astype(np.float32)])
+        if name == "PFCands_pdgId":
+            rows[1] = ak.Array([np.full(len(rows[1][0]), 99, np.int32)])
+        if name.endswith(("pFCandsIdx", "sVIdx")):
+            rows[2] = ak.full_like(rows[2], 1_000_000)
+        columns[name] = ak.concatenate(rows)
+    return ak.zip(columns, depth_limit=1)
+
+
+def test_damaged_events_give_numbers_and_leave_the_others_alone(boosted: ak.Array, tmp_path: Path):
+    for name, events in (("sound", boosted), ("damaged", damaged(boosted))):
+        write_pfnano(tmp_path / f"{name}.root", [events])
+        sonic.run(full(), [tmp_path / f"{name}.root"], tmp_path / f"{name}-out.root", mode="direct", threads=1)
+    with uproot.open(tmp_path / "sound-out.root") as sound, uproot.open(tmp_path / "damaged-out.root") as out:
+        for name in ("Jet_sonicB", "FatJet_sonicTvsQCD", "SonicMET_pt", "TauCand_scoreTau"):
+            found, expected = out["Events"][name].array(), sound["Events"][name].array()
+            assert np.isfinite(np.asarray(ak.flatten(found, axis=None))).all(), name
+            assert found[3:].tolist() == expected[3:].tolist(), name
+            assert found[0] == 0 if name == "SonicMET_pt" else len(found[0]) == 0, name
+        assert ak.num(out["Events"]["Jet_sonicB"].array()).tolist()[1:] == ak.num(boosted.Jet_pt).tolist()[1:]
+        assert len(out["Events"]["TauCand_scoreTau"].array()[2]) == 0
 
 
 def test_a_file_without_the_branches_is_refused(generated: ak.Array, tmp_path: Path):
