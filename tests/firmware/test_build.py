@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from sonic.errors import ConfigError, DataError, OutputError
 from sonic.firmware.build import DOCUMENT, build, load
+from sonic.firmware.bundle import write_checksums
 from sonic.firmware.hls import Synthesis, write
 from sonic.firmware.network import Network, Pooling
 from sonic.firmware.precision import Precision
@@ -62,17 +64,17 @@ def test_what_cannot_be_built(mlp: Network, mixed: Precision, tmp_path: Path, mo
 
 
 def test_what_cannot_be_loaded(built: Firmware, tmp_path: Path) -> None:
-    import shutil
-
     with pytest.raises(DataError, match="holds no firmware"):
         load(tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(built.folder, copy)
     document = json.loads((copy / DOCUMENT).read_text())
     (copy / DOCUMENT).write_text(json.dumps(document | {"machine": "vax"}))
+    write_checksums(copy)
     with pytest.raises(DataError, match="its emulator is for vax"):
         load(copy)
     (copy / DOCUMENT).write_text(json.dumps(document))
     (copy / document["library"]).write_bytes(b"no library")
+    write_checksums(copy)
     with pytest.raises(DataError, match="is no emulator for"):
         load(copy).emulator()

@@ -18,13 +18,13 @@ def test_all_agree(built: Firmware) -> None:
     seen: list[tuple[str, int, int]] = []
     report = verify(built, given, random_rows=40, progress=lambda *what: seen.append(what))
     assert report.exact
-    assert {(each.emulator, each.rows) for each in report.comparisons} == {
-        (name, rows) for name in ("hls4ml-quartus", "da4ml") for rows in ("given", "random", "out of range")
-    }
-    assert [each.compared for each in report.comparisons][:2] == [60, 60]
+    sets = ("given", "random", "out of range", "golden")
+    expected = {(name, rows) for name in ("hls4ml-quartus", "da4ml") for rows in sets} | {("reference", "golden")}
+    assert {(each.emulator, each.rows) for each in report.comparisons} == expected
+    assert [each.compared for each in report.comparisons][:3] == [128, 60, 60]
     assert 0 < report.float_median <= report.float_95 <= report.float_largest
     assert report.outside == 0
-    assert seen[-1] == ("da4ml, out of range", 40, 40)
+    assert ("da4ml, out of range", 40, 40) in seen
     text = to_markdown(report, built.versions, built.cost)
     assert "**yes**" in text
     assert report.to_dict()["exact"] is True
@@ -38,6 +38,6 @@ def test_a_bit_that_differs_is_seen(built: Firmware) -> None:
     report = verify(other, random_rows=20)
     assert not report.exact
     wrong = [each for each in report.comparisons if each.different]
-    assert {each.emulator for each in wrong} == {"hls4ml-quartus"}
+    assert {each.emulator for each in wrong} == {"hls4ml-quartus", "reference"}
     assert all(each.largest > 0 for each in wrong)
     assert "**no**" in to_markdown(report, {}, {})

@@ -116,6 +116,28 @@ def verify(
         raise typer.Exit(1)
 
 
+@firmware.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(help="Of firmware that was built.")],
+    file: Annotated[Path, typer.Argument(help="To be written (.tar.gz).")],
+) -> None:
+    """Put firmware into one file: network, sources, emulator, golden vectors, checksums."""
+    from sonic.firmware import bundle
+
+    typer.echo(bundle.pack(folder, file))
+
+
+@firmware.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="That `pack` has written.")],
+    folder: Annotated[Path, typer.Argument(help="To be made, e.g. a model's version: models/NAME/1.")],
+) -> None:
+    """Take firmware out of a file, checked, ready to be served."""
+    from sonic.firmware import bundle
+
+    typer.echo(bundle.unpack(file, folder))
+
+
 def _network(model: str, weights: str) -> Any:
     import tempfile
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +97,11 @@ class Logic:
     def save(self, file: Path) -> None:
         """Write the logic as JSON."""
         self._logic.save(file)
+
+
+def installed() -> bool:
+    """Whether there is da4ml."""
+    return find_spec("da4ml") is not None
 
 
 def versions() -> dict[str, str]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Writer = Literal["Vitis", "Quartus", "Catapult"]
 WRITERS: tuple[Writer, ...] = ("Vitis", "Quartus", "Catapult")
+_OF_THIS_RUN = ("build_lib.sh", "hls4ml_config.yml")
+"""Files with a random stamp and a path of this machine, which nothing here needs."""
 _PARTS = {"Vitis": "xcvu9p-flga2104-2L-e", "Quartus": "Arria10", "Catapult": "xcvu9p-flga2104-2L-e"}
 
 
@@ -94,6 +96,8 @@ def write(network: Network, precision: Precision, synthesis: Synthesis, folder: 
         with contextlib.redirect_stdout(io.StringIO()):  # where it reports its steps
             model = ModelGraph.from_layer_list(_config(network, precision, synthesis, folder), layer_list(network))
             model.write()
+        for name in _OF_THIS_RUN:
+            (folder / name).unlink(missing_ok=True)
     except Exception as error:
         raise ConfigError(f"hls4ml cannot write network {network.name!r}: {error}") from error
     return {"hls4ml": version("hls4ml")}

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +16,11 @@ from sonic.errors import ConfigError, DataError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
 COMPILE_S = 1800.0
+"""How long a compiler may take."""
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-gnu-unique", "-w", "-pthread")
 
 BATCH = """// Rows in a batch, on several threads, through the bridge that is written beside the firmware.
@@ -41,6 +42,39 @@ extern "C" void sonic_batch(double *x, double *y, long rows, long threads) {{
 }}
 """
 
+CONTRACT = """
+// The contract by which CMS's Level-1 trigger opens emulators: hls4mlEmulatorExtras.
+#include <any>
+
+namespace hls4mlEmulator {{
+class Model {{
+  public:
+    virtual void prepare_input(std::any input) = 0;
+    virtual void predict() = 0;
+    virtual void read_result(std::any result) = 0;
+    virtual ~Model() = default;
+}};
+}} // namespace hls4mlEmulator
+
+namespace {{
+class Emulated final : public hls4mlEmulator::Model {{
+    input_t x[{inputs}];
+    result_t y[{outputs}];
+
+  public:
+    void prepare_input(std::any input) override {{
+        const input_t *given = std::any_cast<input_t *>(input);
+        std::copy(given, given + {inputs}, x);
+    }}
+    void predict() override {{ {name}(x, y); }}
+    void read_result(std::any result) override {{ std::copy(y, y + {outputs}, std::any_cast<result_t *>(result)); }}
+}};
+}} // namespace
+
+extern "C" hls4mlEmulator::Model *create_model() {{ return new Emulated; }}
+extern "C" void destroy_model(hls4mlEmulator::Model *model) {{ delete model; }}
+"""
+
 
 def compiler() -> str:
     """Return the C++ compiler: what ``CXX`` names, else g++ or clang++.
@@ -56,16 +90,15 @@ def compiler() -> str:
     raise ConfigError("there is no C++ compiler: install g++ (Debian: apt install g++), or name one by CXX")
 
 
-def compile_library(sources: Sequence[Path], includes: Sequence[Path], library: Path) -> None:
+def compile_library(folder: Path, sources: Sequence[Path], includes: Sequence[Path], library: Path) -> None:
     """Compile and link.
 
     Parameters
     ----------
-    sources : sequence of Path
-    includes : sequence of Path
-        Where headers are.
-    library : Path
-        To be written.
+    folder : Path
+        Where the compiler works, so that no path of this machine gets into the library.
+    sources, includes, library : Path
+        From there: what is compiled, where headers are, and what is to be written.
 
     Raises
     ------
@@ -74,7 +107,7 @@ def compile_library(sources: Sequence[Path], includes: Sequence[Path], library: 
     """
     command = [compiler(), *_FLAGS, *(f"-I{folder}" for folder in includes), *map(str, sources), "-o", str(library)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_S, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_S, check=False)
     except subprocess.TimeoutExpired:
         raise ConfigError(f"{library.name}: the compiler took longer than {COMPILE_S:g} s") from None
     if done.returncode:
@@ -82,8 +115,8 @@ def compile_library(sources: Sequence[Path], includes: Sequence[Path], library: 
         raise ConfigError(f"{library.name} could not be compiled: {errors[0] if errors else done.returncode}")
 
 
-def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: int) -> Path:
-    """Compile what hls4ml has written to a library with ``sonic_batch``.
+def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: int, *, stream: bool = False) -> Path:
+    """Compile what hls4ml has written to a library with ``sonic_batch``; with Vitis' numbers, CMS's contract as well.
 
     Parameters
     ----------
@@ -95,6 +128,8 @@ def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: 
         hls4ml's backend.
     inputs, outputs : int
         Numbers of a row.
+    stream : bool
+        Whether the firmware takes them one by one.
 
     Returns
     -------
@@ -110,18 +145,15 @@ def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: 
     call = f"{name}_double({given});"
     if writer == "Quartus":
         call = f"unsigned short in, out; {name}_double({given}, in, out);"
-    batch = folder / "sonic_batch.cpp"
-    batch.write_text(BATCH.format(name=name, call=call))
-    library = folder / f"lib{name}.so"
-    sources = [batch, folder / "firmware" / f"{name}.cpp"]
-    firmware = folder / "firmware"
-    types = [
-        firmware / kind / under
-        for kind in ("ap_types", "ac_types", "ac_math", "ac_simutils")
-        for under in ("", "include")
-    ]
-    compile_library(sources, [folder, firmware, *types], library)
-    return library
+    code = BATCH.format(name=name, call=call)
+    if writer == "Vitis" and not stream:
+        code += CONTRACT.format(name=name, inputs=inputs, outputs=outputs)
+    (folder / "sonic_batch.cpp").write_text(code)
+    firmware, library = Path("firmware"), Path(f"lib{name}.so")
+    kinds = ("ap_types", "ac_types", "ac_math", "ac_simutils", "nnet_utils")
+    types = [firmware / kind / under for kind in kinds for under in ("", "include")]
+    compile_library(folder, [Path("sonic_batch.cpp"), firmware / f"{name}.cpp"], [Path(), firmware, *types], library)
+    return folder / library
 
 
 class Library:

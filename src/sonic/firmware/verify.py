@@ -9,6 +9,7 @@ import numpy as np
 
 from sonic.errors import ConfigError
 from sonic.firmware import da
+from sonic.firmware.bundle import read_golden
 from sonic.firmware.reference import evaluate
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Comparison:
     ----------
     emulator : str
     rows : str
-        Which: ``given``, ``random`` or ``out of range``.
+        Which: ``given``, ``random``, ``out of range``, or the ``golden`` ones that were kept when it was built.
     compared : int
         Numbers.
     different : int
@@ -119,11 +120,16 @@ def verify(
         except ConfigError as error:
             skipped.append(f"da4ml: {error}")
     first = next(iter(sets.values()))
+    sets["golden"], kept = read_golden(firmware.folder)
     distance = np.abs(firmware.reference(first) - evaluate(firmware.network, None, first))
-    comparisons = tuple(
-        _compare(firmware.network, firmware.precision, name, emulator, which, values, threads, progress)
-        for which, values in sets.items()
-        for name, emulator in emulators.items()
+    now = Comparison("reference", "golden", kept.size, *_apart(firmware.reference(sets["golden"]), kept))
+    comparisons = (
+        now,
+        *(
+            _compare(firmware.network, firmware.precision, name, emulator, which, values, threads, progress)
+            for which, values in sets.items()
+            for name, emulator in emulators.items()
+        ),
     )
     median, high, largest = np.quantile(distance, (0.5, 0.95, 1.0)) if distance.size else (0.0, 0.0, 0.0)
     outside = 1.0 - float(np.mean(number.holds(first))) if first.size else 0.0
@@ -166,10 +172,16 @@ def _compare(
     for start in range(0, len(values), _BLOCK):
         rows = precision.input.quantise(values[start : start + _BLOCK])
         expected = evaluate(network, precision, rows).reshape(len(rows), -1)
-        apart = np.abs(emulator(rows.reshape(len(rows), -1), threads) - expected)
-        different += int(np.count_nonzero(apart))
-        compared += apart.size
-        largest = max(largest, float(apart.max(initial=0.0)))
+        more, apart = _apart(emulator(rows.reshape(len(rows), -1), threads), expected)
+        different += more
+        compared += expected.size
+        largest = max(largest, apart)
         if progress is not None:
             progress(f"{name}, {which}", min(start + _BLOCK, len(values)), len(values))
     return Comparison(name, which, compared, different, largest)
+
+
+def _apart(given: Floats, expected: Floats) -> tuple[int, float]:
+    """How many numbers are not the same, and how far they are apart at most."""
+    apart = np.abs(given - expected)
+    return int(np.count_nonzero(given != expected)), float(apart.max(initial=0.0))

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError
+from sonic.firmware.build import build
+from sonic.firmware.library import compile_library, compiler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.firmware.network import Network
+    from sonic.firmware.precision import Precision
+
+# A program as CMS's, which knows the emulator's file, its numbers, and the contract.
+PROGRAM = """
+#include "defines.h"
+#include <any>
+#include <cstdio>
+#include <dlfcn.h>
+
+namespace hls4mlEmulator {
+class Model {
+  public:
+    virtual void prepare_input(std::any input) = 0;
+    virtual void predict() = 0;
+    virtual void read_result(std::any result) = 0;
+    virtual ~Model() = default;
+};
+}
+
+int main(int, char **arguments) {
+    void *library = dlopen(arguments[1], RTLD_LAZY | RTLD_LOCAL);
+    if (!library) { std::puts(dlerror()); return 1; }
+    auto create = (hls4mlEmulator::Model * (*)()) dlsym(library, "create_model");
+    auto destroy = (void (*)(hls4mlEmulator::Model *))dlsym(library, "destroy_model");
+    hls4mlEmulator::Model *model = create();
+    double value;
+    input_t row[6];
+    result_t scores[2];
+    while (true) {
+        for (auto &number : row) { if (std::scanf("%lf", &value) != 1) { destroy(model); return 0; } number = value; }
+        model->prepare_input(&row[0]);
+        model->predict();
+        model->read_result(&scores[0]);
+        std::printf("%.17g %.17g\\n", scores[0].to_double(), scores[1].to_double());
+    }
+}
+"""
+
+
+def test_a_trigger_opens_an_emulator(mlp: Network, mixed: Precision, tmp_path: Path) -> None:
+    pytest.importorskip("hls4ml")
+    if shutil.which("g++") is None:
+        pytest.skip("there is no compiler")
+    made = build(mlp, mixed, tmp_path / "mlp", route="hls4ml-vitis")
+    assert made.library is not None
+    firmware = made.folder / "project" / "firmware"
+    (tmp_path / "program.cpp").write_text(PROGRAM)
+    program = tmp_path / "program"
+    command = [compiler(), "-std=c++17", "-w", f"-I{firmware}", f"-I{firmware / 'ap_types'}", "program.cpp"]
+    subprocess.run([*command, "-o", str(program), "-ldl"], cwd=tmp_path, check=True)
+    rows = np.random.default_rng(1).normal(size=(50, 6)) * 10
+    text = "\n".join(" ".join(map(repr, row)) for row in rows.tolist())
+    done = subprocess.run([program, made.library], input=text, capture_output=True, text=True, check=True)
+    scores = np.array([line.split() for line in done.stdout.splitlines()], float)
+    assert np.array_equal(scores, made.reference(rows))
+    assert np.array_equal(made.emulator()(made.precision.input.quantise(rows), 2), scores)
+
+
+def test_what_does_not_compile(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("there is no compiler")
+    (tmp_path / "a.cpp").write_text("int f() { return nothing; }")
+    sources = [(tmp_path / "a.cpp").relative_to(tmp_path)]
+    with pytest.raises(ConfigError, match=r"liba\.so could not be compiled: .*nothing"):
+        compile_library(tmp_path, sources, [], tmp_path / "liba.so")
