@@ -27,6 +27,12 @@ def test_without_points_there_are_no_clusters(beta: list[float]):
     assert label.tolist() == [-1] * len(beta)
 
 
+def test_noise_is_in_no_cluster():
+    beta = np.array([0.9, 0.01, 0.00001], np.float32)
+    assert clusters(beta, np.zeros((3, 3), np.float32)).tolist() == [0, 0, -1]
+    assert clusters(beta, np.zeros((3, 3), np.float32), noise_beta=0.0).tolist() == [0, 0, 0]
+
+
 def test_one_hit():
     assert clusters(np.ones(1, np.float32), np.zeros((1, 3), np.float32)).tolist() == [0]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MIN_BETA = 0.7
 RADIUS = 0.7
+NOISE_BETA = 0.0005
 
 
 def clusters(
@@ -26,11 +27,13 @@ def clusters(
     *,
     min_beta: float = MIN_BETA,
     radius: float = RADIUS,
+    noise_beta: float = NOISE_BETA,
 ) -> Ints:
     """Group the hits of one event.
 
     The hit with the greatest beta is a point of condensation, then the greatest that is not within `radius` of an
-    earlier one, and so on down to `min_beta`. A hit belongs to the point that it is nearest to, within `radius`.
+    earlier one, and so on down to `min_beta`. A hit belongs to the point that it is nearest to, within `radius`, unless
+    its beta is nearly nothing, which the network learns for noise.
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ def clusters(
     min_beta : float
         Of a point.
     radius : float
+    noise_beta : float
+        Below which a hit is in no cluster.
 
     Returns
     -------
@@ -65,4 +70,5 @@ def clusters(
         label[closer], nearest[closer] = number, square[closer]
         candidates = candidates[square[candidates] >= radius**2]  # which leaves out the point itself
         number += 1
+    label[beta < noise_beta] = -1
     return label

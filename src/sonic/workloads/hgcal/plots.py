@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sonic.workloads.hgcal.hits import Hits
 
 _GREY = "0.75"
+_CYCLE = [f"C{i}" for i in range(10) if i != 7]  # which is grey
 _LARGEST = 60.0  # of a hit's dot, in points squared
 
 
@@ -40,7 +41,7 @@ def event_display(hits: Hits, labels: Mapping[str, Ints], endcap: Endcap = ENDCA
     ConfigError
         If matplotlib is not installed.
     """
-    figure = panels(2, len(labels), 3.3)
+    figure = panels(2, len(labels), 3.6)
     u, v = hits.projected(endcap)
     z_cm = np.asarray(endcap.z_cm)[hits.layer]
     radius = np.hypot(hits.x_cm, hits.y_cm)
@@ -75,8 +76,8 @@ def efficiencies(curves: Mapping[str, tuple[Bins, Bins]]) -> Figure:
         for axes, bins in zip(figure.axes, both, strict=True):
             error = np.sqrt(bins.efficiency * (1 - bins.efficiency) / np.maximum(bins.number, 1))
             _draw(axes, bins, bins.efficiency, error, colour, name)
-    by_energy.set(xlabel="true energy (GeV)", ylabel="efficiency", xscale="log")
-    by_energy.xaxis.set_major_formatter("{x:g}")
+    by_energy.set(xlabel="true energy (GeV)", ylabel="efficiency")
+    _logarithmic(by_energy, [both[0].edges for both in curves.values()])
     by_distance.set(xlabel="distance to the next particle (cm)", ylabel="efficiency")
     low = min((np.nanmin(bins.efficiency, initial=1.0) for both in curves.values() for bins in both), default=0.0)
     for axes in figure.axes:
@@ -106,8 +107,8 @@ def responses(curves: Mapping[str, tuple[Bins, Bins]]) -> Figure:
         left.set(ylabel="found over true energy", title=kind)
         right.set(ylabel="resolution (%)", title=kind, ylim=(0, None))
         for axes in (left, right):
-            axes.set(xlabel="true energy (GeV)", xscale="log")
-            axes.xaxis.set_major_formatter("{x:g}")
+            axes.set(xlabel="true energy (GeV)")
+            _logarithmic(axes, [bins.edges for both in curves.values() for bins in both])
             axes.grid(alpha=0.25)
     figure.axes[1].legend(frameon=False)
     return figure
@@ -118,6 +119,14 @@ def _draw(axes: Axes, bins: Bins, values: Floats, errors: Floats, colour: str, n
     centres = np.sqrt(edges[1:] * edges[:-1]) if edges[0] > 0 else 0.5 * (edges[1:] + edges[:-1])
     widths = np.stack([centres - edges[:-1], edges[1:] - centres])
     axes.errorbar(centres, values, errors, widths, fmt="o", color=colour, label=name, markersize=4, linewidth=1.2)
+
+
+def _logarithmic(axes: Axes, edges: list[tuple[float, ...]]) -> None:
+    """Give an axis a logarithmic scale with the edges of the bins as its marks."""
+    marks = sorted({edge for each in edges for edge in each})
+    axes.set_xscale("log")
+    axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+    axes.set_xticks([], minor=True)
 
 
 def _colours(label: Ints, reference: Ints, weighted: Floats) -> np.ndarray:
@@ -133,7 +142,7 @@ def _colours(label: Ints, reference: Ints, weighted: Floats) -> np.ndarray:
         if number in taken:
             number, free = free, free + 1
         taken.add(number)
-        colours[members] = f"C{number % 10}"
+        colours[members] = _CYCLE[number % len(_CYCLE)]
     return colours
 
 

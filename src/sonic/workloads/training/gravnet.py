@@ -121,8 +121,8 @@ def texts(metrics: Mapping[str, Any]) -> dict[str, str]:
         "figure": f"efficiency {found:.2f} (by density {ordinary:.2f}), fakes {fakes:.2f}",
         "data": f"{metrics['train_events']} simulated events of an endcap calorimeter, 2 to 5 photons, electrons and "
         "hadrons of 2 to 30 GeV within 15 cm",
-        "limits": "The showers are parametrised, not those of any experiment. Events had some hundred hits: it has not "
-        "seen dense pile-up",
+        "limits": "The showers are parametrised, not those of any experiment. It has seen no more than 5 an event: of "
+        "ten or more the clustering by density finds more",
     }
 
 
