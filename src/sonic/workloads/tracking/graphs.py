@@ -93,9 +93,9 @@ def build(layer: Ints, phi: Floats, z_mm: Floats, windows: Windows | None = None
         for outer in range(inner + 1, min(inner + 2 + windows.skip, len(barrel)))
     ]
     edges = np.concatenate([np.empty((2, 0), np.int64), *found], axis=1)
-    edges = edges[:, np.lexsort((edges[1], edges[0]))]
     if windows.kink is not None:
         edges = edges[:, continued(layer, phi, z_mm, edges, windows.kink, barrel)]
+    edges = edges[:, np.lexsort((edges[1], edges[0]))]
     radii = np.asarray(barrel.radii_mm)[layer] if len(layer) else np.empty(0)
     with np.errstate(over="ignore"):
         features = (np.stack([radii, phi, z_mm], axis=1) / SCALES).astype(np.float32)

@@ -110,9 +110,11 @@ def _near(at: Ints, value: Floats, reach: Floats, others: Ints, values: Floats) 
     step = 4 * _STEEPEST
     order = np.argsort(others * step + values, kind="stable")
     keys = (others * step + values)[order]
-    reach = np.minimum(reach, 0.5 * step - _STEEPEST)
-    first = np.searchsorted(keys, at * step + value - reach)
-    counts = np.searchsorted(keys, at * step + value + reach) - first
-    one = np.repeat(np.arange(len(at)), counts)
+    asked = at * step + value
+    by_key = np.argsort(asked)  # neighbours are looked up one after another, out of the processor's cache
+    asked, reach = asked[by_key], np.minimum(reach, 0.5 * step - _STEEPEST)[by_key]
+    first = np.searchsorted(keys, asked - reach)
+    counts = np.searchsorted(keys, asked + reach) - first
+    one = np.repeat(by_key, counts)
     place = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts - first, counts)
     return one, order[place]
