@@ -41,6 +41,37 @@ def test_build_and_verify(tmp_path: Path) -> None:
     assert "is there already" in again.output
 
 
+def test_search_finds_numbers_to_build_with(tmp_path: Path) -> None:
+    pytest.importorskip("da4ml")
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    rows, numbers, picture = tmp_path / "x.npy", tmp_path / "numbers.json", tmp_path / "cost.png"
+    np.save(rows, np.random.default_rng(1).normal(size=(40, 18)))
+    options = [
+        "--weights",
+        "random",
+        "--data",
+        str(rows),
+        "--to",
+        str(numbers),
+        "--plot",
+        str(picture),
+        "--error",
+        "0.2",
+    ]
+    result = RUN.invoke(app, ["firmware", "search", "facile-fpga", *options])
+    assert result.exit_code == 0, result.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    build = ["--weights", "random", "--backend", "da4ml", "--precision", str(numbers)]
+    result = RUN.invoke(app, ["firmware", "build", "facile-fpga", "--to", str(tmp_path / "made"), *build])
+    assert result.exit_code == 0, result.output
+    packed = tmp_path / "made.tar.gz"
+    assert RUN.invoke(app, ["firmware", "pack", str(tmp_path / "made"), str(packed)]).exit_code == 0
+    result = RUN.invoke(app, ["firmware", "unpack", str(packed), str(tmp_path / "again")])
+    assert result.exit_code == 0, result.output
+    assert RUN.invoke(app, ["firmware", "verify", str(tmp_path / "again"), "--rows", "5"]).exit_code == 0
+
+
 def test_verify_reports(folder: Path, tmp_path: Path) -> None:
     data, report = tmp_path / "x.npy", tmp_path / "report.json"
     np.save(data, np.ones((4, 3)))

@@ -29,7 +29,9 @@ def build(
     ],
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="To be made.")],
     backend: Annotated[str, typer.Option(help="What writes it.", autocompletion=_routes)] = "hls4ml-vitis",
-    precision: Annotated[str, typer.Option(help="Of all numbers.")] = "ap_fixed<16,6>",
+    precision: Annotated[
+        str, typer.Option(metavar="TYPE|FILE", help="Of all numbers, or a file that `search` has written.")
+    ] = "ap_fixed<16,6>",
     reuse: Annotated[int, typer.Option(help="Multiplications of each multiplier for a row.", min=1)] = 1,
     strategy: Annotated[str, typer.Option(help="latency or resource")] = "latency",
     stream: Annotated[bool, typer.Option("--stream", help="Hand numbers on one by one, as large images need.")] = False,
@@ -49,10 +51,12 @@ def build(
     from sonic.firmware.hls import Synthesis
     from sonic.firmware.numbers import Fixed
     from sonic.firmware.precision import Precision
+    from sonic.firmware.storage import read_precision
 
     if strategy not in ("latency", "resource"):
         raise ConfigError(f"--strategy is latency or resource, given {strategy!r}")
-    numbers = Precision.uniform(Fixed.parse(precision))
+    told = precision.endswith(".json")
+    numbers = read_precision(Path(precision)) if told else Precision.uniform(Fixed.parse(precision))
     network = _network(model, weights)
     synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)  # type: ignore[arg-type]
     console = Console(stderr=True)
@@ -63,6 +67,42 @@ def build(
     for name, value in made.cost.items():
         console.print(f"{name.replace('_', ' ')}: {value:,.0f} (da4ml's estimate)")
     typer.echo(made.folder)
+
+
+@firmware.command()
+def search(
+    model: Annotated[str, typer.Argument(help="As for `build`.", autocompletion=networks)],
+    data: Annotated[Path, typer.Option(metavar="FILE", help="Rows of the workload (.npy), some thousand.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Numbers to be written (.json), for `build --precision`.")],
+    error: Annotated[float, typer.Option(help="Largest error: root mean square, over that of the outputs.")] = 0.01,
+    weights: Annotated[str, typer.Option(help="Of a network by its name: trained or random.")] = "trained",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw error against cost (.png, .svg, .pdf).")
+    ] = None,
+) -> None:
+    """Search the fewest bits of each layer with which a network stays within an error."""
+    import json
+
+    from rich.console import Console
+
+    from sonic.errors import OutputError
+    from sonic.firmware import search as searches
+    from sonic.firmware.plots import cost_of_error
+    from sonic.firmware.storage import describe
+
+    network = _network(model, weights)
+    rows = _rows(data, network.shape)
+    with Console(stderr=True).status("reading") as status:
+        found = searches.search(network, rows, error, progress=lambda what: status.update(what))
+    try:
+        to.write_text(json.dumps(describe(found.best.precision), indent=1) + "\n")
+        if plot is not None:
+            cost_of_error(found, error).savefig(plot)
+    except OSError as failure:
+        raise OutputError(f"{failure.filename} could not be written: {failure.strerror}") from failure
+    for name, each in (("the same fraction", found.uniform[-1]), ("by layer", found.best)):
+        typer.echo(f"{name}: error {each.error:.3g}, {each.bit_products:,} bit products")
+    typer.echo(to)
 
 
 @firmware.command()

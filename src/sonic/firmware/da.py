@@ -5,14 +5,14 @@ da4ml is led through the very computation of :mod:`sonic.firmware.reference`, wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, one_line
 from sonic.firmware.reference import trace
 
 if TYPE_CHECKING:
@@ -58,15 +58,18 @@ class Logic:
     def __init__(self, network: Network, precision: Precision) -> None:
         try:
             from da4ml.trace import FixedVariableArrayInput, comb_trace
+
+            # What comes in is of the input's type already.
+            given = FixedVariableArrayInput((1, *network.shape))
         except ImportError:
             raise ConfigError("this needs da4ml: pip install 'sonic-hep[firmware]'") from None
         self._outputs = network.outputs_per_row
-        given = FixedVariableArrayInput((1, *network.shape))
+        entrance = replace(precision, input=replace(precision.input, rounding="TRN", overflow="WRAP"))
         try:
-            made = trace(network, precision, given, _cast)[network.output]
+            made = trace(network, entrance, given, _cast)[network.output]
             self._logic = comb_trace(given, made)
         except Exception as error:
-            raise ConfigError(f"da4ml cannot have network {network.name!r}: {error}") from error
+            raise ConfigError(f"da4ml cannot have network {network.name!r}: {one_line(error)}") from error
         # Of each row of numbers in 16 bits the interpreter would else make this anew.
         self._program = self._logic.to_binary()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, one_line
 from sonic.firmware.network import (
     Activation,
     Convolution,
@@ -99,7 +99,7 @@ def write(network: Network, precision: Precision, synthesis: Synthesis, folder: 
         for name in _OF_THIS_RUN:
             (folder / name).unlink(missing_ok=True)
     except Exception as error:
-        raise ConfigError(f"hls4ml cannot write network {network.name!r}: {error}") from error
+        raise ConfigError(f"hls4ml cannot write network {network.name!r}: {one_line(error)}") from error
     return {"hls4ml": version("hls4ml")}
 
 

@@ -57,13 +57,32 @@ def save(network: Network, precision: Precision, folder: Path) -> None:
         "transposed": network.transposed,
         "tensors": network.tensors,
         "layers": layers,
-        "precision": {
-            "input": str(precision.input),
-            "default": _types(precision.default),
-            "layers": {name: _types(types) for name, types in sorted(precision.layers.items())},
-        },
+        "precision": describe(precision),
     }
     (folder / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
+
+
+def describe(precision: Precision) -> dict[str, Any]:
+    """Return numbers as a JSON document."""
+    return {
+        "input": str(precision.input),
+        "default": _types(precision.default),
+        "layers": {name: _types(types) for name, types in sorted(precision.layers.items())},
+    }
+
+
+def read_precision(file: Path) -> Precision:
+    """Read numbers from a JSON document.
+
+    Raises
+    ------
+    DataError
+        If they are not there, or not whole.
+    """
+    try:
+        return _read_precision(json.loads(file.read_text()))
+    except Exception as error:
+        raise DataError(f"{file} holds no numbers of a network: {one_line(error)}") from error
 
 
 def load(folder: Path) -> tuple[Network, Precision]:
@@ -79,7 +98,6 @@ def load(folder: Path) -> tuple[Network, Precision]:
         if document["format"] != _FORMAT:
             raise DataError(f"{folder}: format {document['format']} of firmware, expected {_FORMAT}")
         layers = tuple(_layer(described, folder / WEIGHTS) for described in document["layers"])
-        given = document["precision"]
         network = Network(
             document["name"],
             document["input"],
@@ -88,16 +106,20 @@ def load(folder: Path) -> tuple[Network, Precision]:
             document["transposed"],
             tuple(document["tensors"]),
         )
-        precision = Precision(
-            Fixed.parse(given["input"]),
-            _read_types(given["default"]),
-            {name: _read_types(types) for name, types in given["layers"].items()},
-        )
+        precision = _read_precision(document["precision"])
     except DataError:
         raise
     except Exception as error:
         raise DataError(f"{folder} holds no firmware: {one_line(error)}") from error
     return network, precision
+
+
+def _read_precision(given: dict[str, Any]) -> Precision:
+    return Precision(
+        Fixed.parse(given["input"]),
+        _read_types(given["default"]),
+        {name: _read_types(types) for name, types in given["layers"].items()},
+    )
 
 
 def _layer(described: dict[str, Any], weights: Path) -> Layer:

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError
+from sonic.firmware.precision import Precision
+from sonic.firmware.reference import evaluate
+from sonic.firmware.search import bit_products, search
+
+if TYPE_CHECKING:
+    from sonic.firmware.network import Network
+    from sonic.firmware.search import Found
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(200, 6))
+
+
+@pytest.fixture(scope="module")
+def found(mlp: Network, rows: np.ndarray) -> Found:
+    return search(mlp, rows, 0.02)
+
+
+def test_it_stays_within_the_error_with_fewer_bits(mlp: Network, rows: np.ndarray, found: Found) -> None:
+    exact = evaluate(mlp, None, rows)
+    apart = evaluate(mlp, found.best.precision, rows) - exact
+    assert np.sqrt(np.mean(apart**2) / np.mean(exact**2)) == pytest.approx(found.best.error)
+    assert found.best.error <= 0.02
+    assert found.uniform[-1].error <= 0.02 < found.uniform[-2].error
+    assert found.best.bit_products < found.uniform[-1].bit_products
+    assert found.best.bit_products == bit_products(mlp, found.best.precision)
+
+
+def test_no_layer_can_spare_a_bit(mlp: Network, rows: np.ndarray, found: Found) -> None:
+    from dataclasses import replace
+
+    exact = evaluate(mlp, None, rows)
+    kept = found.best.precision
+    for name, types in kept.layers.items():
+        if types.result.total > 1:
+            fewer = replace(types, result=replace(types.result, total=types.result.total - 1))
+            apart = evaluate(mlp, Precision(kept.input, kept.default, {**kept.layers, name: fewer}), rows) - exact
+            assert np.sqrt(np.mean(apart**2) / np.mean(exact**2)) > 0.02
+
+
+def test_it_is_the_same_each_time(mlp: Network, rows: np.ndarray, found: Found) -> None:
+    said: list[str] = []
+    assert search(mlp, rows, 0.02, progress=said.append) == found
+    assert said[-1].startswith(f"{found.best.bit_products:,} bit products")
+
+
+def test_the_numbers_hold_what_the_rows_have(cnn: Network) -> None:
+    rows = np.random.default_rng(2).normal(size=(20, 6, 5, 2)) * 100
+    best = search(cnn, rows, 0.05).best
+    assert best.precision.input.holds(rows).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "bound", "says"),
+    [
+        (np.zeros((0, 6)), 0.1, "not none"),
+        (np.full((2, 6), np.nan), 0.1, "are finite"),
+        (np.ones((2, 6)), 1.5, "between 0 and 1, given 1.5"),
+        (np.ones((2, 6)), 1e-9, "16 bits behind the point leave an error"),
+    ],
+)
+def test_what_cannot_be_searched(mlp: Network, rows: np.ndarray, bound: float, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        search(mlp, rows, bound)
