@@ -48,6 +48,12 @@ def test_blocks_of_both_processes_go_into_the_file(
     assert ak.all(events.FatJet_msoftdrop > 0)
 
 
+def test_simulated_events_have_what_tagging_needs(generated: ak.Array):
+    found = with_substructure(generated)
+    assert set(BRANCHES) <= set(found.fields)
+    assert ak.all(ak.num(found.FatJet_msoftdrop) == ak.num(found.FatJet_pt))
+
+
 def test_jets_of_few_particles_have_no_substructure(make_events: Callable[..., ak.Array]):
     pytest.importorskip("fastjet")
     events = make_events((1, 1))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -10,10 +10,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("fastjet")
 
+from sonic.errors import ConfigError  # noqa: E402
 from sonic.workloads.networks.resnet50 import ResNetConfig  # noqa: E402
 from sonic.workloads.training import resnet50  # noqa: E402
 from sonic.workloads.training.resnet50 import DEFAULTS, evaluate, jets_of, plan, train  # noqa: E402
 from sonic.workloads.truth import WIDE_CLASSES  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SMALL = replace(DEFAULTS, events=20, epochs=2, batch=4, width=1 / 16, device="cpu", cores=1)
 
@@ -73,6 +77,11 @@ def test_training_says_what_it_reached_and_goes_on_from_its_checkpoint(trained: 
     assert known["losses"] == metrics["losses"]
     for one, other in zip(network.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_network_too_narrow_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"from width 0\.0625 on, got 0\.03"):
+        train(replace(SMALL, width=0.03), tmp_path, quiet)
 
 
 def test_jets_are_those_of_known_kind_in_the_range():

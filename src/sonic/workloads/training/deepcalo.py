@@ -88,7 +88,7 @@ class Trainer:
         with torch.no_grad():
             for parameter in network.head[-1].parameters():
                 parameter.mul_(UNIT_GEV)
-        test = max(250, recipe.events // 4)
+        test = max(100, recipe.events // 4)
         found = evaluate(network, electrons(test, seed=recipe.seed + 1_000_003, progress=progress))
         best = found["eta"]["0 to 0.8"]
         ours, window = (best[name]["resolution"][_QUOTED] for name in ("deepcalo", "window"))

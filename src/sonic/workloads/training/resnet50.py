@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from sonic.errors import ConfigError
 from sonic.workloads.figures import auc, roc
 from sonic.workloads.networks.resnet50 import CLASSES, ResNet, ResNetConfig
 from sonic.workloads.simulation.processes import find
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # A sixteenth of the published width, which on a core takes hours for an epoch.
 DEFAULTS = Recipe(events=2000, seed=1, epochs=8, batch=32, learning_rate=3e-3, width=1 / 16, device="auto", cores=0)
+_LEAST_WIDTH = 1 / 16
 TOP_SHARE = 0.7
 """Of events that are pairs of top quarks; about as many jets of either kind come of it."""
 BLOCK_EVENTS = 150
@@ -53,7 +55,14 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[ResNet, dic
         On the CPU, in evaluation mode.
     metrics : dict
         Numbers of jets, losses, and areas under ROC curves on the test jets, beside the ordinary tagger's.
+
+    Raises
+    ------
+    ConfigError
+        If the width is less than a sixteenth: PyTorch's convolutions of two channels can crash when they are trained.
     """
+    if recipe.width < _LEAST_WIDTH:
+        raise ConfigError(f"resnet50 can be trained from width {_LEAST_WIDTH} on, got {recipe.width}")
     blocks = plan(recipe.events)
     files = make_blocks(blocks, jets_of, recipe.seed, folder / "blocks", recipe.cores, progress)
     train_jets, test_jets = (
