@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-OTHERS = {"status-page", "timeline", "tracking-times"}
+OTHERS = {"status-page", "timeline"}
 """A browser's picture, and what `make demo` draws."""
 ROOT = Path(__file__).resolve().parents[2]
 
