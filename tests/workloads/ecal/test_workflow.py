@@ -98,7 +98,7 @@ def test_events_with_nothing_in_them(tmp_path: Path):
 
 
 def test_the_network_can_be_another():
-    other = workflow("deepcalo")
+    other = workflow(model="deepcalo")
     assert [module.model for module in other.offloads()] == ["deepcalo"]
     assert replace(other, name="x").offloads()
 

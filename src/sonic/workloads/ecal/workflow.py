@@ -131,8 +131,14 @@ class EnergyPerformance(Analyzer):
         return rows
 
 
-def workflow(model: str = "deepcalo-tiny") -> Workflow:
-    """Return the workflow ``ecal``."""
+def workflow(*, model: str = "deepcalo-tiny") -> Workflow:
+    """Return the workflow ``ecal``.
+
+    Parameters
+    ----------
+    model : str
+        The network: ``deepcalo-tiny``, which ships, or ``deepcalo``, from a server or a folder that has it.
+    """
     return Workflow(
         name="ecal",
         modules=(WindowEnergy(), DeepCaloEnergy(model), EnergyPerformance()),
