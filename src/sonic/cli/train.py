@@ -53,7 +53,7 @@ def _show() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sonic.workloads.modelcard import took
+    from sonic.workloads.networks.catalogue import took
     from sonic.workloads.zoo import trainable
 
     table = Table("network", "what it finds", "took", "reached", box=None, pad_edge=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from sonic.workloads.networks.catalogue import took
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -71,13 +73,3 @@ def write(network: Network, folder: Path) -> None:
 def _text(metrics: Mapping[str, Any], name: str) -> str:
     text = metrics.get(name, "").rstrip(". ")
     return f"{text[:1].upper()}{text[1:]}. " if text else ""
-
-
-def took(metrics: Mapping[str, Any]) -> str:
-    """Say how long a training took; empty if that is not known."""
-    if "elapsed_s" not in metrics:
-        return ""
-    cores = metrics["recipe"]["cores"]
-    seconds = metrics["elapsed_s"]
-    lasted = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-    return f"{lasted}, {cores} core{'' if cores == 1 else 's'}"

@@ -11,6 +11,8 @@ from sonic.errors import ConfigError
 from sonic.workloads import MODELS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sonic.workloads.networks.blueprint import Blueprint, Ensemble
 
 
@@ -137,6 +139,16 @@ def network(name: str) -> Network:
         if one.name == name:
             return one
     raise ConfigError(f"no network {name!r}: there are {', '.join(n.name for n in NETWORKS)}")
+
+
+def took(metrics: Mapping[str, Any]) -> str:
+    """Say how long a training took, of its metrics; empty if that is not known."""
+    if "elapsed_s" not in metrics:
+        return ""
+    cores = metrics["recipe"]["cores"]
+    seconds = metrics["elapsed_s"]
+    lasted = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{lasted}, {cores} core{'' if cores == 1 else 's'}"
 
 
 def blueprint(name: str) -> Blueprint:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sonic.workloads.modelcard import took
-from sonic.workloads.networks.catalogue import NETWORKS, blueprint
+from sonic.workloads.networks.catalogue import NETWORKS, blueprint, took
 
 if TYPE_CHECKING:
     from sonic.workloads.networks.blueprint import Input, Output
