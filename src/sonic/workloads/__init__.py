@@ -23,4 +23,5 @@ from __future__ import annotations
 from pathlib import Path
 
 MODELS = Path(__file__).parent / "models"
-"""Repository of the models that ship, in Triton's layout: trained networks, and algorithms served like them."""
+"""Repository of the models that ship, in Triton's layout: trained networks, algorithms served like them, and DeepTau
+with random weights."""
