@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import shutil
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, OutputError, one_line
-from sonic.firmware import bundle, da, hls, storage
+from sonic.firmware import bundle, da, hls, rtl, storage
 from sonic.firmware.library import Library, compile_project
+from sonic.firmware.numbers import Fixed
 from sonic.firmware.reference import evaluate
 from sonic.version import __version__
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -32,6 +34,7 @@ ROUTES: dict[str, Writer | None] = {
     "hls4ml-quartus": "Quartus",
     "hls4ml-catapult": "Catapult",
     "da4ml": None,
+    "da4ml-rtl": None,
 }
 """By name, and hls4ml's writer for those that are its."""
 DOCUMENT = "firmware.json"
@@ -55,6 +58,8 @@ class Firmware:
         Of what built it.
     cost : dict of str to float
         Estimated, where the route estimates it.
+    formats : tuple of Fixed or None
+        Of Verilog: types of input and output, as wide as the widest number of each.
     """
 
     folder: Path
@@ -64,6 +69,7 @@ class Firmware:
     library: Path | None
     versions: dict[str, str]
     cost: dict[str, float]
+    formats: tuple[Fixed, Fixed] | None = None
 
     def emulator(self) -> Callable[[ArrayLike, int], NDArray[np.float64]]:
         """Return what computes rows [N, numbers of a row] on so many threads, with the bits of the firmware.
@@ -73,8 +79,11 @@ class Firmware:
         ConfigError, DataError
             If it cannot be loaded.
         """
+        sizes = self.network.inputs_per_row, self.network.outputs_per_row
+        if self.library is not None and self.formats is not None:
+            return rtl.RtlLibrary(self.library, *self.formats, *sizes).predict
         if self.library is not None:
-            return Library(self.library, self.network.inputs_per_row, self.network.outputs_per_row).predict
+            return Library(self.library, *sizes).predict
         # The reference has the same bits.
         return da.Logic(self.network, self.precision).predict if da.installed() else self._by_reference
 
@@ -131,13 +140,14 @@ def build(
     try:
         work.mkdir(parents=True)
         storage.save(network, precision, work)
-        versions, cost, library = _route(network, precision, work, route, synthesis, said)
+        versions, cost, library, formats = _route(network, precision, work, route, synthesis, said)
         document = {
             "route": route,
             "library": library,
             "machine": platform.machine(),
             "versions": {"sonic": __version__} | versions,
             "cost": cost,
+            "formats": formats,
             "synthesis": None if synthesis is None else asdict(synthesis),
         }
         (work / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
@@ -166,11 +176,16 @@ def load(folder: str | os.PathLike[str]) -> Firmware:
         document: dict[str, Any] = json.loads((at / DOCUMENT).read_text())
         route, library, machine = document["route"], document["library"], document["machine"]
         versions, cost = document["versions"], document["cost"]
+        formats = [Fixed.parse(text) for text in document["formats"]]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{at} holds no firmware: {one_line(error)}") from error
     if library and machine != platform.machine():
         raise DataError(f"{at}: its emulator is for {machine}, and this is {platform.machine()}")
-    return Firmware(at, route, network, precision, at / library if library else None, versions, cost)
+    return Firmware(at, route, network, precision, at / library if library else None, versions, cost, _pair(formats))
+
+
+def _pair(formats: list[Fixed]) -> tuple[Fixed, Fixed] | None:
+    return (formats[0], formats[1]) if formats else None
 
 
 def _route(
@@ -180,23 +195,37 @@ def _route(
     route: str,
     synthesis: Synthesis | None,
     said: Callable[[str], None],
-) -> tuple[dict[str, str], dict[str, float], str]:
-    """Go one way; returns versions, cost, and the emulator's place in the folder."""
+) -> tuple[dict[str, str], dict[str, float], str, list[str]]:
+    """Go one way; returns versions, cost, the emulator's place in the folder, and formats if its bits have some."""
     writer = ROUTES[route]
+    project = work / _PROJECT
+    chosen = synthesis or hls.Synthesis()
     if writer is None:
         said("da4ml")
         logic = da.Logic(network, precision)
         logic.save(work / _LOGIC)
-        return da.versions(), asdict(logic.cost), ""
+        if route == "da4ml":
+            return da.versions(), asdict(logic.cost), "", []
+        cost = rtl.write(logic, network.name, project, chosen.clock_ns)
+        said("Verilator and compiler")
+        with _saying_what_remains():
+            library = rtl.compile_project(project, network.name)
+        return da.versions(), cost, str(library.relative_to(work)), [str(number) for number in logic.formats()]
     said(f"hls4ml, for {writer}")
-    project = work / _PROJECT
-    versions = hls.write(network, precision, replace(synthesis or hls.Synthesis(), writer=writer), project)
+    versions = hls.write(network, precision, replace(chosen, writer=writer), project)
     said("compiler")
+    sizes = network.inputs_per_row, network.outputs_per_row
+    with _saying_what_remains():
+        library = compile_project(project, network.name, writer, *sizes, stream=chosen.stream)
+    return versions, {}, str(library.relative_to(work)), []
+
+
+@contextlib.contextmanager
+def _saying_what_remains() -> Iterator[None]:
+    """Say which route needs no compiler where there is none."""
     try:
-        sizes = network.inputs_per_row, network.outputs_per_row
-        library = compile_project(project, network.name, writer, *sizes, stream=bool(synthesis and synthesis.stream))
+        yield
     except ConfigError as error:
-        if "compiler" not in str(error):
+        if "there is no" not in str(error):
             raise
         raise ConfigError(f"{error}; the route da4ml needs none") from None
-    return versions, {}, str(library.relative_to(work))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, one_line
+from sonic.firmware.numbers import Fixed
 from sonic.firmware.reference import trace
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sonic.firmware.network import Network
-    from sonic.firmware.numbers import Fixed
     from sonic.firmware.precision import Precision
 
 
@@ -78,6 +78,15 @@ class Logic:
         """What it takes."""
         return Cost(float(self._logic.cost), float(max(self._logic.out_latency)))
 
+    @property
+    def program(self) -> Any:
+        """What da4ml has traced."""
+        return self._logic
+
+    def formats(self) -> tuple[Fixed, Fixed]:
+        """Return types of input and output, which hold every number of a row."""
+        return _widest(self._logic.inp_kifs), _widest(self._logic.out_kifs)
+
     def predict(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:
         """Compute rows with da4ml's interpreter.
 
@@ -110,6 +119,12 @@ def installed() -> bool:
 def versions() -> dict[str, str]:
     """Return the version of da4ml."""
     return {"da4ml": version("da4ml")}
+
+
+def _widest(kifs: Any) -> Fixed:
+    """Return the type that holds all; da4ml counts the sign apart."""
+    signed, integer, fraction = (int(max(part)) for part in kifs)
+    return Fixed(signed + integer + fraction, signed + integer, bool(signed))
 
 
 def _cast(number: Fixed, values: Any) -> Any:

@@ -90,7 +90,9 @@ def compiler() -> str:
     raise ConfigError("there is no C++ compiler: install g++ (Debian: apt install g++), or name one by CXX")
 
 
-def compile_library(folder: Path, sources: Sequence[Path], includes: Sequence[Path], library: Path) -> None:
+def compile_library(
+    folder: Path, sources: Sequence[Path], includes: Sequence[Path], library: Path, *flags: str
+) -> None:
     """Compile and link.
 
     Parameters
@@ -99,13 +101,23 @@ def compile_library(folder: Path, sources: Sequence[Path], includes: Sequence[Pa
         Where the compiler works, so that no path of this machine gets into the library.
     sources, includes, library : Path
         From there: what is compiled, where headers are, and what is to be written.
+    *flags : str
+        More of them.
 
     Raises
     ------
     ConfigError
         If there is no compiler, or the sources do not compile; with its last line.
     """
-    command = [compiler(), *_FLAGS, *(f"-I{folder}" for folder in includes), *map(str, sources), "-o", str(library)]
+    command = [
+        compiler(),
+        *_FLAGS,
+        *flags,
+        *(f"-I{folder}" for folder in includes),
+        *map(str, sources),
+        "-o",
+        str(library),
+    ]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_S, check=False)
     except subprocess.TimeoutExpired:

