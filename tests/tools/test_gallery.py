@@ -78,8 +78,9 @@ def test_a_room_or_a_picture_is_drawn_the_same_each_time(monkeypatch: pytest.Mon
 def test_what_cannot_be_drawn_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert draw(monkeypatch, "--to", str(tmp_path)) == 1
-    assert "hlt-a: left out: no pythia8mc" in capsys.readouterr().out
+    for asked, status in (([], 0), (["hlt"], 1)):
+        assert draw(monkeypatch, *asked, "--to", str(tmp_path)) == status
+        assert "hlt-a: left out: no pythia8mc" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         draw(monkeypatch, "hgcal", "--to", str(tmp_path))
     assert "no room and no picture hgcal: rooms are hcal, hlt" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from sonic.errors import SonicError
 
 
 def main() -> int:
-    """Draw; exit status 1 if one could not be drawn or is too large."""
+    """Draw; exit status 1 if one that was asked for could not be drawn, or one is too large."""
     there = gallery.rooms()
     parser = argparse.ArgumentParser(prog="make gallery", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"a picture, or a room: {', '.join(there)}")
@@ -25,7 +25,7 @@ def main() -> int:
             found = gallery.pictures(room)
         except (ImportError, SonicError) as error:
             print(f"{room}: left out: {error}")
-            bad = bad or not wanted or room in wanted
+            bad = bad or room in wanted
             continue
         for name, draw in found.items():
             if wanted and not {room, name} & wanted:
@@ -36,7 +36,7 @@ def main() -> int:
                 size = gallery.save(draw(), options.to / f"{name}.png")
             except (ImportError, SonicError) as error:
                 print(f"{name}: left out: {error}")
-                bad = True
+                bad = bad or bool({room, name} & wanted)
                 continue
             large = size > gallery.MAX_BYTES
             bad = bad or large
