@@ -107,7 +107,7 @@ class Trainer:
 
 TINY = Trainer(
     deepcalo.TINY,
-    Recipe(events=12_000, seed=1, epochs=16, batch=64, learning_rate=5e-3, width=1.0, device="auto", cores=1),
+    Recipe(events=12_000, seed=1, epochs=24, batch=64, learning_rate=1.5e-3, width=1.0, device="auto", cores=1),
 )
 # The published size has 270 times as many weights: hours on a core.
 FULL = Trainer(
