@@ -217,6 +217,6 @@ def _listed(values: NDArray[np.float64]) -> list[float | None]:
     return [round(float(v), 4) if np.isfinite(v) else None for v in values]
 
 
-V2 = Trainer("v2", facile.V2, replace(DEFAULTS, epochs=12))
+V2 = Trainer("v2", facile.V2, replace(DEFAULTS, events=600))
 V5 = Trainer("v5", facile.V5, DEFAULTS)
 FPGA = Trainer("fpga", facile.FPGA, DEFAULTS)
