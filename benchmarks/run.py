@@ -29,6 +29,7 @@ BENCHMARKS = (
     "coffea_runner",
     "hlt_path",
     "miniaod_shares",
+    "emulators",
 )
 
 

@@ -76,5 +76,5 @@ def test_what_cannot_be_loaded(built: Firmware, tmp_path: Path) -> None:
     (copy / DOCUMENT).write_text(json.dumps(document))
     (copy / document["library"]).write_bytes(b"no library")
     write_checksums(copy)
-    with pytest.raises(DataError, match="is no emulator for"):
+    with pytest.raises(DataError, match="is no library for"):
         load(copy).emulator()

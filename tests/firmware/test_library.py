@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,11 +10,9 @@ import pytest
 
 from sonic.errors import ConfigError
 from sonic.firmware.build import build
-from sonic.firmware.library import compile_library, compiler
+from sonic.firmware.library import compile_library, compiler, load
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sonic.firmware.network import Network
     from sonic.firmware.precision import Precision
 
@@ -77,6 +76,16 @@ def test_what_does_not_compile(tmp_path: Path) -> None:
     if shutil.which("g++") is None:
         pytest.skip("there is no compiler")
     (tmp_path / "a.cpp").write_text("int f() { return nothing; }")
-    sources = [(tmp_path / "a.cpp").relative_to(tmp_path)]
+    sources = [Path("a.cpp")]
     with pytest.raises(ConfigError, match=r"liba\.so could not be compiled: .*nothing"):
         compile_library(tmp_path, sources, [], tmp_path / "liba.so")
+
+
+def test_a_library_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("there is no compiler")
+    file = tmp_path / "liba.so"
+    for number in (1, 2):
+        (tmp_path / "a.cpp").write_text(f'extern "C" int number() {{ return {number}; }}')
+        compile_library(tmp_path, [Path("a.cpp")], [], Path("liba.so"))
+        assert load(file).number() == number

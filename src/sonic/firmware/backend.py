@@ -3,7 +3,8 @@
 A version's folder is what ``sonic firmware build`` makes. Rows are computed one by one, so that requests may share
 executions as they like. ``parameters`` of config.pbtxt that count here: ``invalid``, what becomes of rows with NaN or
 infinities and of numbers outside of the input's type: ``count`` (the default: they are computed, which gives NaN for
-the first and wraps or saturates the second, as the type says, and the log says how many there were) or ``refuse``.
+the first and wraps or saturates the second, as the type says, and the log says how many there were) or ``refuse``; and
+``threads``, on which an execution computes its rows: 1 unless given.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from sonic.errors import InvalidRequest
 from sonic.firmware.build import DOCUMENT, load
-from sonic.server.backends.base import Backend, choice_parameter, instance_count
+from sonic.server.backends.base import Backend, choice_parameter, instance_count, int_parameter
 from sonic.server.completion import Signature
 from sonic.server.instances import Instance
 from sonic.specs import DType, TensorSpec
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sonic.firmware.build import Firmware
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.backends.base import LoadContext
 
 log = logging.getLogger("sonic.server")
+
+BLOCK_ROWS = 16_384
+"""Of a block that a card takes at once, in FaaST (arXiv:2010.08556)."""
 
 
 class FpgaBackend(Backend):
@@ -42,7 +47,8 @@ class FpgaBackend(Backend):
         self._emulate = firmware.emulator()
         refuses = choice_parameter(context.config, "invalid", ("count", "refuse")) == "refuse"
         self._checks = Checks(context.name, firmware, refuses=refuses)
-        self._count = instance_count(context.config, context.cores)
+        self._threads = min(max(int_parameter(context.config, "threads", 1), 1), context.cores)
+        self._count = instance_count(context.config, context.cores, self._threads)
 
     @property
     def signature(self) -> Signature:
@@ -55,9 +61,16 @@ class FpgaBackend(Backend):
             batch=True,
         )
 
+    def amend(self, config: ModelConfig) -> None:
+        """Take batches as large as a card's block, where the owner says nothing."""
+        if not config.max_batch_size and not config.input and not config.output:
+            config.max_batch_size = BLOCK_ROWS
+            if config.WhichOneof("scheduling_choice") is None:
+                config.dynamic_batching.SetInParent()
+
     def instances(self) -> Sequence[Instance]:
-        """Return as many as config.pbtxt asks for, or one a core."""
-        return [_Emulated(self._firmware, self._emulate, self._checks)] * self._count
+        """Return as many as config.pbtxt asks for, or as the cores carry."""
+        return [_Emulated(self._firmware, self._emulate, self._checks, self._threads)] * self._count
 
 
 class Checks:
@@ -114,10 +127,13 @@ class Checks:
 
 
 class _Emulated(Instance):
-    def __init__(self, firmware: Firmware, emulate: Callable[[np.ndarray, int], np.ndarray], checks: Checks) -> None:
+    def __init__(
+        self, firmware: Firmware, emulate: Callable[[np.ndarray, int], np.ndarray], checks: Checks, threads: int
+    ) -> None:
         self._network = firmware.network
         self._emulate = emulate
         self._checks = checks
+        self._threads = threads
 
     def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:  # noqa: ARG002
         given, made = self._network.names
@@ -128,6 +144,6 @@ class _Emulated(Instance):
         bad = self._checks.look(flat)
         if bad.any():
             flat[bad] = 0.0
-        computed = self._emulate(flat, 1).astype(np.float32)
+        computed = self._emulate(flat, self._threads).astype(np.float32)
         computed[bad] = np.nan
         return {made: computed.reshape(len(rows), *self._network.shapes[self._network.output])}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +27,11 @@ from sonic.firmware.network import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
     from sonic.firmware.network import Layer, Network
+    from sonic.firmware.numbers import Fixed
     from sonic.firmware.precision import Precision, Types
 
 Writer = Literal["Vitis", "Quartus", "Catapult"]
@@ -94,17 +99,34 @@ def write(network: Network, precision: Precision, synthesis: Synthesis, folder: 
             raise ConfigError(f"layer {layer.name!r}: Quartus rounds means towards zero, and its bits would be others")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # where it reports its steps
-            model = ModelGraph.from_layer_list(_config(network, precision, synthesis, folder), layer_list(network))
+            model = ModelGraph.from_layer_list(
+                configuration(network, precision, synthesis, folder), layer_list(network, precision)
+            )
             model.write()
         for name in _OF_THIS_RUN:
             (folder / name).unlink(missing_ok=True)
+        if synthesis.writer == "Catapult":
+            _with_weights(folder / "firmware", network.name)
     except Exception as error:
         raise ConfigError(f"hls4ml cannot write network {network.name!r}: {one_line(error)}") from error
     return {"hls4ml": version("hls4ml")}
 
 
-def layer_list(network: Network) -> list[dict[str, Any]]:
-    """Return a network as hls4ml's list of layers."""
+def _with_weights(firmware: Path, name: str) -> None:
+    """Have Catapult's sources hold their weights, as those of the others do, and not read them from text."""
+    for file in (firmware / f"{name}.cpp", *(firmware / "weights").glob("*.h")):
+        text = file.read_text().replace("#ifndef __SYNTHESIS__", "#if 0")
+        file.write_text(re.sub(r"^(\w+ \w+\[\d+\] = )", r"static \1", text, flags=re.MULTILINE))
+    for file in (firmware / "weights").glob("*.txt"):
+        file.unlink()
+
+
+def layer_list(network: Network, precision: Precision) -> list[dict[str, Any]]:
+    """Return a network as hls4ml's list of layers.
+
+    Its constants are written with ten digits. They are those of fixed point already, and in the middle of what becomes
+    of them, so that no digit that is missing takes them to a neighbour.
+    """
     shape = list(network.shape)
     listed: list[dict[str, Any]] = [
         {"class_name": "InputLayer", "name": network.input, "input_shape": shape, "data_format": "channels_last"}
@@ -112,14 +134,17 @@ def layer_list(network: Network) -> list[dict[str, Any]]:
     for layer in network.layers:
         given = network.shapes[layer.inputs[0]]
         made = network.shapes[layer.name]
-        listed.append({"name": layer.name, "inputs": list(layer.inputs)} | _described(layer, given, made))
+        listed.append(
+            {"name": layer.name, "inputs": list(layer.inputs)}
+            | _described(layer, precision.of(layer.name), given, made)
+        )
     return listed
 
 
-def _described(layer: Layer, given: tuple[int, ...], made: tuple[int, ...]) -> dict[str, Any]:
+def _described(layer: Layer, types: Types, given: tuple[int, ...], made: tuple[int, ...]) -> dict[str, Any]:
     if isinstance(layer, Dense):
         n_in, n_out = layer.weight.shape
-        return _weights(layer) | {"class_name": "Dense", "n_in": n_in, "n_out": n_out}
+        return _weights(layer, types) | {"class_name": "Dense", "n_in": n_in, "n_out": n_out}
     if isinstance(layer, Convolution):
         sizes = (
             _sizes("in", given)
@@ -128,7 +153,7 @@ def _described(layer: Layer, given: tuple[int, ...], made: tuple[int, ...]) -> d
             | _axes("stride", layer.strides)
         )
         return (
-            _weights(layer)
+            _weights(layer, types)
             | sizes
             | _pads(layer.pads)
             | {
@@ -154,10 +179,14 @@ def _described(layer: Layer, given: tuple[int, ...], made: tuple[int, ...]) -> d
         )
     if isinstance(layer, Activation):
         if layer.kind == "leaky_relu":
-            return {"class_name": "LeakyReLU", "activation": "LeakyReLU", "activ_param": layer.slope}
+            return {
+                "class_name": "LeakyReLU",
+                "activation": "LeakyReLU",
+                "activ_param": float(_amid(types.weight, layer.slope)),
+            }
         return {"class_name": "Activation", "activation": "relu"}
     if isinstance(layer, Scale):
-        numbers = {"scale_data": layer.factor, "bias_data": layer.shift}
+        numbers = {"scale_data": _amid(types.weight, layer.factor), "bias_data": _amid(types.bias, layer.shift)}
         n_in = 1
         for size in given:
             n_in *= size
@@ -173,8 +202,13 @@ def _described(layer: Layer, given: tuple[int, ...], made: tuple[int, ...]) -> d
     raise ConfigError(f"layer {layer.name!r}: hls4ml is given no {type(layer).__name__}")
 
 
-def _weights(layer: Dense | Convolution) -> dict[str, Any]:
-    return {"weight_data": layer.weight, "bias_data": layer.bias}
+def _weights(layer: Dense | Convolution, types: Types) -> dict[str, Any]:
+    return {"weight_data": _amid(types.weight, layer.weight), "bias_data": _amid(types.bias, layer.bias)}
+
+
+def _amid(number: Fixed, values: ArrayLike) -> NDArray[np.float64]:
+    """Return what becomes of constants, in the middle of all that becomes the same."""
+    return number.quantise(values) + (number.step / 2 if number.rounding == "TRN" else 0.0)
 
 
 def _sizes(prefix: str, shape: tuple[int, ...]) -> dict[str, int]:
@@ -195,7 +229,8 @@ def _pads(pads: tuple[tuple[int, int], ...]) -> dict[str, int]:
     return {name: n for pair, numbers in zip(names, pads, strict=True) for name, n in zip(pair, numbers, strict=True)}
 
 
-def _config(network: Network, precision: Precision, synthesis: Synthesis, folder: Path) -> dict[str, Any]:
+def configuration(network: Network, precision: Precision, synthesis: Synthesis, folder: Path) -> dict[str, Any]:
+    """Return hls4ml's configuration of a project."""
     strategy = synthesis.strategy.capitalize()
     layers: dict[str, Any] = {network.input: {"Precision": {"result": str(precision.input)}}}
     for layer in network.layers:

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,8 +165,25 @@ def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: 
     firmware, library = Path("firmware"), Path(f"lib{name}.so")
     kinds = ("ap_types", "ac_types", "ac_math", "ac_simutils", "nnet_utils")
     types = [firmware / kind / under for kind in kinds for under in ("", "include")]
-    compile_library(folder, [Path("sonic_batch.cpp"), firmware / f"{name}.cpp"], [Path(), firmware, *types], library)
+    sources = [Path("sonic_batch.cpp"), firmware / f"{name}.cpp"]
+    compile_library(folder, sources, [Path(), firmware, *types], library)
     return folder / library
+
+
+def load(file: Path) -> ctypes.CDLL:
+    """Load a library, even if another one was loaded from the same place before.
+
+    Raises
+    ------
+    DataError
+        If it cannot be loaded, as one of another type of machine.
+    """
+    # By the same name the system would return the one that it has, though the file is another since.
+    with tempfile.TemporaryDirectory(prefix="sonic-firmware-") as folder:
+        try:
+            return ctypes.CDLL(shutil.copy(file, folder))
+        except OSError as error:
+            raise DataError(f"{file} is no library for {platform.machine()}: {one_line(error)}") from None
 
 
 class Library:
@@ -187,10 +205,9 @@ class Library:
         self.inputs = inputs
         self.outputs = outputs
         try:
-            loaded = ctypes.CDLL(os.fspath(file.resolve()))
-            self._batch = loaded.sonic_batch
-        except (OSError, AttributeError) as error:
-            raise DataError(f"{file} is no emulator for {platform.machine()}: {one_line(error)}") from None
+            self._batch = load(file).sonic_batch
+        except AttributeError as error:
+            raise DataError(f"{file} is no emulator: {one_line(error)}") from None
         pointer = ctypes.POINTER(ctypes.c_double)
         self._batch.argtypes = [pointer, pointer, ctypes.c_long, ctypes.c_long]
         self._batch.restype = None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
-from sonic.firmware.library import COMPILE_S, compile_library
+from sonic.firmware.library import COMPILE_S, compile_library, load
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -112,8 +112,8 @@ class RtlLibrary:
         self._given, self._made = given, made
         self._inputs, self._outputs = inputs, outputs
         try:
-            self._run = ctypes.CDLL(os.fspath(file.resolve())).inference
-        except (OSError, AttributeError) as error:
+            self._run = load(file).inference
+        except AttributeError as error:
             raise DataError(f"{file} is no emulator: {one_line(error)}") from None
         numbers = ctypes.POINTER(ctypes.c_int32)
         self._run.argtypes = [numbers, numbers, ctypes.c_size_t, ctypes.c_size_t]

@@ -1,0 +1,88 @@
+"""Rows/s of emulators of firmware, and what serving them costs.
+
+`facile-fpga`, trained, in `ap_fixed<16,6>`, by each route: the library called with 16,384 rows in this process, on one
+thread and on all cores; hls4ml's own `predict` of the same project beside it; and the same rows through a server of
+its own process, one after the other, on one core.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import sonic
+from common import Figure
+from sonic.client.fallback import ServeProcess
+from sonic.firmware import hls
+from sonic.firmware.build import ROUTES, build
+from sonic.firmware.fromonnx import read
+from sonic.firmware.precision import Precision
+from sonic.workloads import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from sonic.firmware.network import Network
+
+ROWS = 16_384
+CONFIG = 'backend: "fpga"\nmax_batch_size: 16384\n'
+
+
+def measure(repeats: int, console: Console) -> Iterator[Figure]:
+    """Measure the routes one after the other."""
+    network, precision = read(MODELS / "facile-fpga" / "1" / "model.onnx", "facile"), Precision()
+    rows = np.random.default_rng(1).normal(size=(ROWS, *network.shape)).astype(np.float32)
+    bits = precision.input.quantise(rows)
+    cores = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder:
+        for route, writer in ROUTES.items():
+            start_s = time.perf_counter()
+            made = build(network, precision, Path(folder) / route / "facile" / "1", route=route)
+            console.print(f"{route}: built in {time.perf_counter() - start_s:.1f} s")
+            one, many = (partial(made.emulator(), bits, threads) for threads in (1, cores))
+            rates = [max(_rate(call) for _ in range(repeats)) for call in (one, many)]
+            console.print(f"{route}: {rates[0]:,.0f} rows/s on one thread, {rates[1]:,.0f} on {cores} cores")
+            if writer is not None and writer != "Catapult":
+                theirs = partial(_own_predict(network, precision, writer, Path(folder) / f"own-{route}"), bits)
+                ratios = [_rate(one) / _rate(theirs) for _ in range(repeats)]
+                yield Figure.of(f"{route}: library / hls4ml's predict, rows/s, one thread", ratios, 3.0)
+            (made.folder.parent / "config.pbtxt").write_text(CONFIG)
+            with (
+                ServeProcess([made.folder.parents[1]], cores=1) as server,
+                sonic.Model(f"{server.grpc_url}/facile") as model,
+            ):
+                call = partial(model, **{made.network.names[0]: rows})
+                served = [_rate(call) / _rate(one) for _ in range(repeats)]
+            yield Figure.of(f"{route}: served / library, rows/s, one thread, {ROWS:,} rows a request", served, 0.8)
+
+
+def _rate(call: Callable[[], Any], seconds: float = 1.0) -> float:
+    """Return the rows/s of calls with all rows, one after the other."""
+    call()
+    calls, start_s = 0, time.perf_counter()
+    while (passed_s := time.perf_counter() - start_s) < seconds:
+        call()
+        calls += 1
+    return calls * ROWS / passed_s
+
+
+def _own_predict(network: Network, precision: Precision, writer: hls.Writer, folder: Path) -> Callable[[Any], Any]:
+    from hls4ml.model.graph import ModelGraph
+
+    synthesis = hls.Synthesis(writer=writer)
+    with contextlib.redirect_stdout(io.StringIO()):
+        model = ModelGraph.from_layer_list(
+            hls.configuration(network, precision, synthesis, folder), hls.layer_list(network, precision)
+        )
+        model.compile()
+    return lambda rows: model.predict(np.ascontiguousarray(rows))
