@@ -21,7 +21,7 @@ from sonic.client.fallback import ServeProcess
 from sonic.client.segments import available, sweep
 from sonic.client.settings import ClientSettings
 from sonic.client.shared import disconnect
-from sonic.errors import DeadlineExceeded
+from sonic.errors import DeadlineExceeded, Unavailable
 from sonic.protocol.ownership import FOLDER
 from sonic.testing.conformance import WAIT_S
 from sonic.testing.strategies import same_bits
@@ -228,7 +228,7 @@ def test_a_server_that_hangs_and_goes_on(folder: Path) -> None:
         while psutil.Process(server.pid).status() != psutil.STATUS_STOPPED:
             pass
         try:
-            with pytest.raises(DeadlineExceeded):
+            with pytest.raises((DeadlineExceeded, Unavailable)):  # whichever is noticed first
                 model(x=np.zeros_like(X))
             left = {path.name for path in FOLDER.glob(f"sonic-{os.getpid()}-*")}
             assert ours - left, "what the server may be reading from is taken out of use"

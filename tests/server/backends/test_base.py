@@ -37,7 +37,7 @@ def test_one_registered_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_unknown(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"unknown backend 'tensorrt': one of ensemble, function, identity, onnxruntime, python, pytorch",
+        match=r"unknown backend 'tensorrt': one of ensemble, fpga, function, identity, onnxruntime, python, pytorch",
     ):
         backend_for(parse('platform: "tensorrt_plan"'), tmp_path)
     with pytest.raises(ConfigError, match="no backend knows the files in"):
