@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def hlt_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three drawn events with pile-up, then one without a particle."""
     pytest.importorskip("fastjet")
+    from sonic.workloads.eventfile import write
     from sonic.workloads.hlt import drawn
-    from sonic.workloads.hlt.sample import simulate, write
+    from sonic.workloads.hlt.sample import simulate
     from sonic.workloads.simulation.pythia import Collisions
 
     made = drawn.collisions(3, seed=5)
@@ -53,7 +54,7 @@ def hlt_server() -> Iterator[str]:
 def hlt_bad_file(hlt_events: ak.Array, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two events without truth: one with a single hit and no digis, one with few digis and much that is no number."""
 
-    from sonic.workloads.hlt.sample import write
+    from sonic.workloads.eventfile import write
 
     def jagged(*rows: np.ndarray) -> ak.Array:
         return ak.unflatten(np.concatenate(rows), [len(row) for row in rows])

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
-import uproot
 
-from sonic.errors import ConfigError, OutputError
+from sonic.errors import ConfigError
+from sonic.workloads import eventfile
 from sonic.workloads.ecal.simulation import BLOCK, Beam, electrons
 
 if TYPE_CHECKING:
@@ -86,13 +86,8 @@ def write(file: str | os.PathLike[str], made: Electrons, counts: np.ndarray) -> 
         If the file cannot be written.
     """
     columns = branches(made, counts)
-    try:
-        with uproot.recreate(file) as written:
-            written.mktree("Events", {name: column.type.content for name, column in columns.items()})
-            for start in range(0, len(counts), 10 * BLOCK):
-                written["Events"].extend({n: column[start : start + 10 * BLOCK] for n, column in columns.items()})
-    except OSError as error:
-        raise OutputError(f"{file} could not be written: {error}") from error
+    starts = range(0, len(counts), 10 * BLOCK)
+    eventfile.write(file, ({name: column[i : i + 10 * BLOCK] for name, column in columns.items()} for i in starts))
 
 
 def branches(made: Electrons, counts: np.ndarray) -> dict[str, ak.Array]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
-import uproot
 
+from sonic.workloads.eventfile import in_blocks, listed, one_by_one, write
 from sonic.workloads.hgcal.hits import Hits
 from sonic.workloads.hgcal.simulation import Beam, Event, event
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sonic.workloads.progress import Progress
 
@@ -22,7 +21,6 @@ HITS = ("Hit_layer", "Hit_x", "Hit_y", "Hit_energy")
 """Of an event; x and y in cm, energies in what a minimum-ionising particle leaves."""
 TRUTH = ("Hit_shower", "Hit_fraction", "Particle_kind", "Particle_energy", "Particle_x", "Particle_y")
 """Number of a hit's particle, -1 for noise, and its share; kinds, energies in GeV, places at the front face in cm."""
-_BLOCK_EVENTS = 100
 
 
 def generate(
@@ -74,28 +72,12 @@ def generate(
         noise_hits=noise,
     )
 
-    def made() -> Iterator[Event]:
-        for i in range(events):
-            yield event(beam, np.random.default_rng((seed, i)))
-            if progress is not None:
-                progress("events", i + 1, events)
-
-    return write_events(file, made())
+    return write_events(file, one_by_one(lambda random: event(beam, random), events, seed, progress))
 
 
 def write_events(file: str | os.PathLike[str], events: Iterable[Event]) -> int:
     """Write events as a TTree ``Events``; returns how many."""
-    number, rest = 0, iter(events)
-    with uproot.recreate(file) as written:
-        block = list(islice(rest, _BLOCK_EVENTS))
-        columns = _columns(block)
-        written.mktree("Events", {name: column.type.content for name, column in columns.items()})
-        while block:
-            written["Events"].extend(columns)
-            number += len(block)
-            block = list(islice(rest, _BLOCK_EVENTS))
-            columns = _columns(block)
-    return number
+    return write(file, in_blocks(events, _columns))
 
 
 def read_event(row: ak.Record) -> Event:
@@ -109,10 +91,6 @@ def read_event(row: ak.Record) -> Event:
 
 
 def _columns(events: list[Event]) -> dict[str, ak.Array]:
-    def listed(arrays: list[np.ndarray], dtype: type) -> ak.Array:
-        flat: np.ndarray = np.concatenate([np.empty(0), *arrays])
-        return ak.unflatten(flat.astype(dtype), np.array([len(each) for each in arrays], np.int64))
-
     hits = {
         "layer": listed([each.hits.layer for each in events], np.int32),
         "x": listed([each.hits.x_cm for each in events], np.float64),

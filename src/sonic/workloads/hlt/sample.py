@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
-import uproot
 
 from sonic.errors import ConfigError
+from sonic.workloads.eventfile import write
 from sonic.workloads.hcal import simulation as hcal
 from sonic.workloads.hlt import drawn
 from sonic.workloads.hlt.calorimeters import deposit, read_out
@@ -26,7 +26,7 @@ from sonic.workloads.tracking.helix import perigee
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -99,30 +99,6 @@ def generate(
             yield simulate(made, pileup, seed, start, progress, events)
 
     return write(file, blocks())
-
-
-def write(file: str | os.PathLike[str], blocks: Iterable[dict[str, ak.Array]]) -> int:
-    """Write events as a ROOT file.
-
-    Parameters
-    ----------
-    file : path
-    blocks : iterable of dict
-        As :func:`simulate` gives them, one or more; all of the same columns.
-
-    Returns
-    -------
-    int
-        Events written.
-    """
-    number, rest = 0, iter(blocks)
-    first = next(rest)  # before there is a file, as it may fail
-    with uproot.recreate(file) as written:
-        written.mktree("Events", {name: _type(column) for name, column in first.items()})
-        for columns in itertools.chain([first], rest):
-            written["Events"].extend(columns)
-            number += len(columns["event"])
-    return number
 
 
 def simulate(
@@ -257,7 +233,3 @@ def _truth(collisions: Collisions) -> dict[str, ak.Array]:
         "GenMET_pt": np.hypot(x, y).astype(np.float32),
         "GenMET_phi": np.arctan2(y, x).astype(np.float32),
     }
-
-
-def _type(column: Any) -> Any:
-    return column.type.content if isinstance(column, ak.Array) else column.dtype

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
-import uproot
 
+from sonic.workloads.eventfile import one_by_one, write
 from sonic.workloads.lartpc.particles import Beam
 from sonic.workloads.lartpc.simulation import event
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sonic.workloads.lartpc.simulation import Event
     from sonic.workloads.progress import Progress
@@ -69,25 +70,13 @@ def generate(
     """
     beam = Beam(through, stopping, pions, protons, showers)
 
-    def made() -> Iterator[Event]:
-        for i in range(events):
-            yield event(beam, np.random.default_rng((seed, i)))
-            if progress is not None:
-                progress("events", i + 1, events)
-
-    return write_events(file, made())
+    return write_events(file, one_by_one(lambda random: event(beam, random), events, seed, progress))
 
 
 def write_events(file: str | os.PathLike[str], events: Iterable[Event]) -> int:
     """Write events one after another as a TTree ``Events``; returns how many."""
-    number = 0
-    with uproot.recreate(file) as written:
-        empty = {name: _zipped(branches, {}) for name, branches in _BRANCHES.items()}
-        written.mktree("Events", {name: column.type.content for name, column in empty.items()})
-        for one in events:
-            written["Events"].extend(_columns(one))
-            number += 1
-    return number
+    empty = {name: _zipped(branches, {}) for name, branches in _BRANCHES.items()}
+    return write(file, chain([empty], map(_columns, events)))
 
 
 def _columns(made: Event) -> dict[str, ak.Array]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import awkward as ak
-import uproot
 
-from sonic.errors import OutputError
+from sonic.workloads.eventfile import write
 from sonic.workloads.simulation.processes import find
 from sonic.workloads.simulation.sample import blocks
 
@@ -81,27 +78,7 @@ def write_pfnano(path: str | os.PathLike[str], blocks: Iterable[ak.Array]) -> in
     OutputError
         If it cannot be written, or there are no events.
     """
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.part")
-    events = 0
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with uproot.recreate(partial) as file:
-            for block in blocks:
-                columns = _collections(block)
-                if events == 0:
-                    file.mktree("Events", {name: column.type.content for name, column in columns.items()})
-                file["Events"].extend(columns)
-                events += len(block)
-        if events == 0:
-            raise OutputError(f"{target}: no events to write")
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return events
+    return write(path, map(_collections, blocks))
 
 
 def _collections(block: ak.Array) -> dict[str, ak.Array]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
-import uproot
 
+from sonic.workloads.eventfile import in_blocks, listed, one_by_one, write
 from sonic.workloads.tracking.simulation import Beam, event
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sonic.workloads.progress import Progress
     from sonic.workloads.tracking.simulation import Event
@@ -23,7 +22,6 @@ PARTS = ("d0", "z0", "phi", "cotTheta", "qOverPt")
 HITS = ("Hit_layer", "Hit_phi", "Hit_z")
 OWNER = "Hit_particle"
 TRUTH = tuple(f"Particle_{part}" for part in PARTS)
-_BLOCK_EVENTS = 100
 
 
 def generate(
@@ -61,35 +59,15 @@ def generate(
     """
     beam = Beam(particles=particles, noise=noise, efficiency=efficiency, jets=jets)
 
-    def made() -> Iterator[Event]:
-        for i in range(events):
-            yield event(beam, np.random.default_rng((seed, i)))
-            if progress is not None:
-                progress("events", i + 1, events)
-
-    return write_events(file, made())
+    return write_events(file, one_by_one(lambda random: event(beam, random), events, seed, progress))
 
 
 def write_events(file: str | os.PathLike[str], events: Iterable[Event]) -> int:
     """Write events as a TTree ``Events``; returns how many."""
-    number, rest = 0, iter(events)
-    with uproot.recreate(file) as written:
-        block = list(islice(rest, _BLOCK_EVENTS))
-        columns = _columns(block)
-        written.mktree("Events", {name: column.type.content for name, column in columns.items()})
-        while block:
-            written["Events"].extend(columns)
-            number += len(block)
-            block = list(islice(rest, _BLOCK_EVENTS))
-            columns = _columns(block)
-    return number
+    return write(file, in_blocks(events, _columns))
 
 
 def _columns(events: list[Event]) -> dict[str, ak.Array]:
-    def listed(arrays: list[np.ndarray], dtype: type) -> ak.Array:
-        flat: np.ndarray = np.concatenate([np.empty(0), *arrays])
-        return ak.unflatten(flat.astype(dtype), np.array([len(each) for each in arrays], np.int64))
-
     hits = {
         "layer": listed([event.layer for event in events], np.int32),
         "phi": listed([event.phi for event in events], np.float64),
