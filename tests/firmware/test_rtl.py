@@ -27,15 +27,16 @@ def network() -> Network:
     return Network("small", "x", (4,), layers)
 
 
-@pytest.mark.parametrize("overflow", ["WRAP", "SAT"])
-def test_verilog_has_the_references_bits(network: Network, tmp_path: Path, overflow: str) -> None:
+def test_verilog_has_the_references_bits(network: Network, tmp_path: Path) -> None:
     pytest.importorskip("da4ml")
     try:
         rtl._verilator()
     except ConfigError as error:
         pytest.skip(str(error))
-    numbers = Types(Fixed(9, 4, overflow=overflow), Fixed(5, 2), Fixed(5, 2))  # type: ignore[arg-type]
-    made = build(network, Precision(Fixed(8, 4), numbers), tmp_path / "small", route="da4ml-rtl")
+    weights = Fixed(5, 2), Fixed(5, 2)
+    saturating = {"first": Types(Fixed(9, 4, overflow="SAT"), *weights)}
+    precision = Precision(Fixed(8, 4), Types(Fixed(9, 4), *weights), saturating)
+    made = build(network, precision, tmp_path / "small", route="da4ml-rtl")
     rows = np.random.default_rng(3).uniform(-40, 40, (300, 4))
     given = made.precision.input.quantise(rows)
     expected = made.reference(rows)
