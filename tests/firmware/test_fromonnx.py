@@ -95,6 +95,21 @@ def test_one_dimension_means_and_branches(tmp_path: Path) -> None:
     agree(write(tmp_path / "m.onnx", nodes, [2, 8], constants))
 
 
+def test_what_others_need_is_not_changed(tmp_path: Path) -> None:
+    """A normalisation is taken into the layer before it only if nobody else takes what that gives."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["h"]),
+        helper.make_node("Mul", ["h", "f"], ["s"]),
+        helper.make_node("Relu", ["s"], ["r"]),
+        helper.make_node("Add", ["h", "r"], ["sum"]),
+        helper.make_node("Mul", ["sum", "f"], ["t"]),
+        helper.make_node("Gemm", ["t", "v"], ["u"]),
+        helper.make_node("Gemm", ["t", "v"], ["u2"]),
+        helper.make_node("Add", ["u", "u2"], ["y"]),
+    ]
+    agree(write(tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "f": normal(4), "v": normal(4, 2)}))
+
+
 @pytest.mark.parametrize(
     ("nodes", "says"),
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from sonic.firmware.network import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -89,7 +90,9 @@ def read(file: str | os.PathLike[str], name: str = "network") -> Network:
     except Exception as error:
         raise DataError(f"{os.fspath(file)} is no ONNX model: {error}") from error
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    reader = _Reader(constants)
+    uses = Counter(name for node in model.graph.node for name in node.input)
+    uses.update(tensor.name for tensor in model.graph.output)
+    reader = _Reader(constants, uses)
     given = [tensor for tensor in model.graph.input if tensor.name not in constants]
     if len(given) != 1 or len(model.graph.output) != 1:
         raise ConfigError(
@@ -105,8 +108,9 @@ def read(file: str | os.PathLike[str], name: str = "network") -> Network:
 
 
 class _Reader:
-    def __init__(self, constants: dict[str, NDArray[Any]]) -> None:
+    def __init__(self, constants: dict[str, NDArray[Any]], uses: Mapping[str, int]) -> None:
         self._constants = constants
+        self._uses = uses
         self._tensors: dict[str, _Tensor] = {}
         self._layers: dict[str, Layer] = {}
         self._given_name = self._input = ""
@@ -178,19 +182,19 @@ class _Reader:
             self._put(node, Sum(self._name(node), (first.layer, second.layer)), first)
             return
         (name,) = (name for name in names if name not in self._constants)
-        self._scale(node, self._given(name), None, self._constant(constants[0]))
+        self._scale(node, name, None, self._constant(constants[0]))
 
     def _on_mul(self, node: Any, _: dict[str, Any]) -> None:
         constants = [name for name in node.input if name in self._constants]
         if len(constants) != 1:
             raise ConfigError("it multiplies two tensors that are computed")
         (name,) = (name for name in node.input if name not in self._constants)
-        self._scale(node, self._given(name), self._constant(constants[0]), None)
+        self._scale(node, name, self._constant(constants[0]), None)
 
     def _on_batchnormalization(self, node: Any, attributes: dict[str, Any]) -> None:
         scale, shift, mean, variance = (self._constant(name) for name in node.input[1:5])
         factor = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-        self._scale(node, self._given(node.input[0]), factor, shift - mean * factor, channel=0)
+        self._scale(node, node.input[0], factor, shift - mean * factor, channel=0)
 
     def _on_relu(self, node: Any, _: dict[str, Any]) -> None:
         self._elementwise(node, "relu", 0.0)
@@ -299,7 +303,7 @@ class _Reader:
             ours[given.places] = weight
             weight = ours
         before = self._layers.get(given.layer)
-        if isinstance(before, Scale) and self._only_for(given.layer):
+        if isinstance(before, Scale) and self._uses[node.input[0]] == 1:
             bias = bias + before.shift @ weight
             weight = before.factor[:, None] * weight
             del self._layers[given.layer]
@@ -308,9 +312,10 @@ class _Reader:
         self._put(node, layer, replace(given, places=None))
 
     def _scale(
-        self, node: Any, given: _Tensor, factor: Weights | None, shift: Weights | None, channel: int | None = None
+        self, node: Any, name: str, factor: Weights | None, shift: Weights | None, channel: int | None = None
     ) -> None:
-        """Multiply and add numbers for each channel; into the product or convolution before if there is one."""
+        """Multiply and add numbers for each channel; in the product or convolution before, if nothing else needs it."""
+        given = self._given(name)
         axis = given.order.index(len(given.order) - 1)  # of ours the last
         if channel is not None and channel != axis:
             if given.layer != self._input or channel or len(given.shape) == 1:
@@ -323,16 +328,12 @@ class _Reader:
             back = np.argsort(given.places)
             factor, shift = factor[back], shift[back]
         before = self._layers.get(given.layer)
-        if isinstance(before, Dense | Convolution) and self._only_for(given.layer):
+        if isinstance(before, Dense | Convolution) and self._uses[name] == 1:
             folded = replace(before, weight=before.weight * factor, bias=before.bias * factor + shift)
             self._layers[before.name] = folded
             self._tensors[node.output[0]] = given
             return
         self._put(node, Scale(self._name(node), (given.layer,), factor, shift), given)
-
-    def _only_for(self, layer: str) -> bool:
-        """Whether nothing else was made of a layer's output so far."""
-        return not any(layer in other.inputs for other in self._layers.values())
 
     def _elementwise(self, node: Any, kind: Any, slope: float) -> None:
         given = self._given(node.input[0])
