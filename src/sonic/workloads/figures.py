@@ -64,8 +64,8 @@ def auc_of_histograms(signal: ArrayLike, background: ArrayLike) -> float:
     return float(((below + 0.5 * b) * s).sum() / (s.sum() * b.sum()))
 
 
-def width_of_histogram(counts: ArrayLike, edges: ArrayLike) -> float:
-    """Half the central 68 % of a histogram's entries, interpolated within bins; NaN if it is empty.
+def quantiles_of_histogram(counts: ArrayLike, edges: ArrayLike) -> tuple[float, float, float]:
+    """Quantiles 16, 50 and 84 % of a histogram's entries, interpolated within bins; NaN if it is empty.
 
     Parameters
     ----------
@@ -75,10 +75,15 @@ def width_of_histogram(counts: ArrayLike, edges: ArrayLike) -> float:
     """
     counts, edges = np.asarray(counts, float), np.asarray(edges, float)
     if counts.sum() == 0:
-        return float("nan")
-    below = np.cumsum(counts[:-1]) / counts.sum()
-    low, high = np.interp([0.16, 0.84], below, edges)
-    return float(high - low) / 2
+        return float("nan"), float("nan"), float("nan")
+    low, middle, high = np.interp([0.16, 0.50, 0.84], np.cumsum(counts[:-1]) / counts.sum(), edges)
+    return float(low), float(middle), float(high)
+
+
+def width_of_histogram(counts: ArrayLike, edges: ArrayLike) -> float:
+    """Half the central 68 % of a histogram's entries; see :func:`quantiles_of_histogram`."""
+    low, _, high = quantiles_of_histogram(counts, edges)
+    return (high - low) / 2
 
 
 def met_resolution(estimate: ArrayLike, true: ArrayLike) -> Resolution:

@@ -13,6 +13,7 @@ from sonic.workloads import MODELS
 from sonic.workloads.ecal.calibration import energies, sums
 from sonic.workloads.ecal.geometry import CELL_ETA, ENERGIES_GEV
 from sonic.workloads.ecal.images import images
+from sonic.workloads.figures import quantiles_of_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,8 +125,7 @@ class EnergyPerformance(Analyzer):
             rows["electrons"] = int(filled.sum(flow=True))
             for low, high, part in zip(ENERGIES_GEV, ENERGIES_GEV[1:], counts, strict=False):
                 if part.sum() >= _FEW:
-                    below = np.concatenate([[0.0], np.cumsum(part)]) / part.sum()
-                    lower, median, upper = np.interp([0.16, 0.5, 0.84], below, edges)
+                    lower, median, upper = quantiles_of_histogram([0, *part, 0], edges)
                     figures = f"bias {median - 1:+.1%}, resolution {(upper - lower) / 2:.1%}"
                     rows[f"{label}, {low:g} to {high:g} GeV"] = figures
         return rows

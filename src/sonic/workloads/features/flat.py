@@ -63,11 +63,6 @@ def fields(branches: Iterable[str], collection: str) -> tuple[str, ...]:
     return tuple(name.removeprefix(f"{collection}_") for name in branches if name.startswith(f"{collection}_"))
 
 
-def wrap(phi: Floats) -> Floats:
-    """Bring an angle into [-pi, pi)."""
-    return (phi + np.pi) % (2 * np.pi) - np.pi
-
-
 def finite(values: Floats) -> Floats:
     """Put 0 for what is NaN or infinite."""
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -9,7 +9,8 @@ import awkward as ak
 import numpy as np
 
 from sonic.client.conversion.ragged import lay, places_of
-from sonic.workloads.features.flat import fields, finite, flat, integers, wrap
+from sonic.workloads.angles import wrap
+from sonic.workloads.features.flat import fields, finite, flat, integers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

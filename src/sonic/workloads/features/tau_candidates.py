@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sonic.workloads.features.flat import fields, flat, wrap
+from sonic.workloads.angles import wrap
+from sonic.workloads.features.flat import fields, flat
 from sonic.workloads.features.jets import pairs
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonic.errors import ConfigError
+from sonic.workloads.angles import wrap
 from sonic.workloads.hcal.geometry import channels
 from sonic.workloads.hcal.pulse import PULSE, SATURATED, decode, encode
 
@@ -276,7 +277,7 @@ def _leave(jets: Floats, where: Channels, random: np.random.Generator) -> Floats
         if abs(jet_eta) >= 3.0:
             continue  # it goes elsewhere
         near = np.flatnonzero(np.abs(eta - jet_eta) < 5 * _JET_WIDTH)
-        apart = (phi[near] - jet_phi + np.pi) % (2 * np.pi) - np.pi
+        apart = wrap(phi[near] - jet_phi)
         weight = share[near] * np.exp(-((eta[near] - jet_eta) ** 2 + apart**2) / (2 * _JET_WIDTH**2))
         weight *= random.standard_gamma(0.4, len(near))  # few hadrons carry most of it
         hadronic = random.uniform(0.3, 0.8)  # the rest is the electromagnetic calorimeter's

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sonic.workloads.figures import quantiles_of_histogram
 from sonic.workloads.hgcal.energy import measure
 from sonic.workloads.hgcal.matching import match, nearest_cm
 from sonic.workloads.hgcal.showers import CHARGED
@@ -186,10 +187,8 @@ def spread_of_histogram(counts: Floats, edges: Floats) -> tuple[float, float]:
         Underflow and overflow included.
     edges : float array [bins + 1]
     """
-    if not counts.sum():
-        return float("nan"), float("nan")
-    low, middle, high = np.interp([0.16, 0.50, 0.84], np.cumsum(counts[:-1]) / counts.sum(), edges)
-    return float(middle), float(0.5 * (high - low) / middle)
+    low, middle, high = quantiles_of_histogram(counts, edges)
+    return middle, 0.5 * (high - low) / middle
 
 
 def summary(found: Outcome) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import hist
 import numpy as np
 
 from sonic.framework import Analyzer
-from sonic.workloads.figures import auc_of_histograms, width_of_histogram
+from sonic.workloads.figures import auc_of_histograms, quantiles_of_histogram, width_of_histogram
 from sonic.workloads.hlt.decision import PATHS
 from sonic.workloads.simulation.jets import match
 
@@ -55,9 +55,9 @@ class EnergyPerformance(Analyzer):
             rows[f"true jets above {TRUE_PT_GEV:g} GeV"] = total["true_jets"]
             rows["of these found"] = float(counts.sum() / total["true_jets"])
             if counts.sum():
-                below = np.cumsum(counts[:-1]) / counts.sum()
-                rows["jet pT found / true, median"] = median = float(np.interp(0.5, below, edges))
-                rows["its resolution"] = width_of_histogram(counts, edges) / median
+                low, median, high = quantiles_of_histogram(counts, edges)
+                rows["jet pT found / true, median"] = median
+                rows["its resolution"] = (high - low) / 2 / median
         if "met" in total and total["met"].sum(flow=True):
             rows["MET residual (GeV)"] = width_of_histogram(total["met"].values(flow=True), total["met"].axes[0].edges)
         return rows

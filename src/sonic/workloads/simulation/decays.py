@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import awkward as ak
 import numpy as np
 
+from sonic.workloads.angles import wrap
 from sonic.workloads.truth import WIDE_CLASSES
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def wide_jet_classes(jets: ak.Array, flavour: dict[str, ak.Array], decays: Decay
     for i in range(len(decays)):
         event = decays.event[i]
         for jet in range(start[event], start[event] + counts[event]):
-            d_phi = (decays.phi[i] - phi[jet] + np.pi) % (2 * np.pi) - np.pi
+            d_phi = wrap(decays.phi[i] - phi[jet])
             inside = (np.hypot(decays.eta[i] - eta[jet], d_phi) < radius) & (decays.product[i] > 0)
             seen = inside & ~np.isin(decays.product[i], (12, 14, 16))
             if seen.any():

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sonic.workloads.angles import wrap
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -113,12 +115,8 @@ def impact(particles: Particles) -> tuple[NDArray[np.float64], NDArray[np.float6
     distance = np.hypot(cx, cy)
     d0 = charge * (radius - distance)
     phi0 = np.arctan2(charge * cx, -charge * cy)
-    path = -charge * radius * _wrap(phi - phi0)
+    path = -charge * radius * wrap(phi - phi0)
     return d0, particles.vz - path * particles.pz / pt, phi0
-
-
-def _wrap(phi: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (phi + np.pi) % (2 * np.pi) - np.pi
 
 
 def _gauss(rng: np.random.Generator, sigma: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -178,7 +176,7 @@ def _tracks(particles: Particles, rng: np.random.Generator) -> tuple[Candidates,
         event=p.event,
         pt=pt,
         eta=p.eta + _gauss(rng, angle),
-        phi=_wrap(phi0 + _gauss(rng, angle)),
+        phi=wrap(phi0 + _gauss(rng, angle)),
         mass=np.select([muon, electron], [_MUON_MASS_GEV, 0.0], _PION_MASS_GEV),
         charge=p.charge,
         pdg_id=(-kind * p.charge).astype(np.int32),

@@ -13,6 +13,7 @@ import numpy as np
 import vector
 
 from sonic.errors import ConfigError
+from sonic.workloads.angles import wrap
 from sonic.workloads.simulation.pythia import heavy_quark
 
 vector.register_awkward()
@@ -200,7 +201,7 @@ def flavour(jets: ak.Array, hard: Collisions, radius: float = RADIUS) -> dict[st
 def match(jets: ak.Array, others: ak.Array, max_distance: float = RADIUS) -> ak.Array:
     """Index of the closest of `others` (records with eta and phi) to each jet, -1 for none within the distance."""
     pairs = ak.cartesian({"jet": jets, "other": others}, nested=True)
-    d_phi = (pairs.jet.phi - pairs.other.phi + np.pi) % (2 * np.pi) - np.pi
+    d_phi = wrap(pairs.jet.phi - pairs.other.phi)
     distance = np.hypot(pairs.jet.eta - pairs.other.eta, d_phi)
     closest = ak.argmin(distance, axis=2)
     near = ak.fill_none(ak.min(distance, axis=2) < max_distance, False)

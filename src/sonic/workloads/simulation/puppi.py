@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.workloads.angles import wrap
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -97,7 +99,7 @@ def _event_weights(c: Candidates, vertices: int) -> NDArray[np.float64]:
 def _alpha(c: Candidates, of: NDArray[np.int64], around: NDArray[np.int64]) -> NDArray[np.float64]:
     """Logarithm of the sum over neighbours of (pT / distance)^2; -inf without neighbours."""
     d_eta = c.eta[of, None] - c.eta[around]
-    d_phi = (c.phi[of, None] - c.phi[around] + np.pi) % (2 * np.pi) - np.pi
+    d_phi = wrap(c.phi[of, None] - c.phi[around])
     distance2 = d_eta**2 + d_phi**2
     near = (distance2 < _CONE**2) & (of[:, None] != around)
     terms = np.where(near, c.pt[around] ** 2 / np.maximum(distance2, _MIN_DISTANCE**2), 0.0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import awkward as ak
 import numpy as np
 
+from sonic.workloads.angles import wrap
 from sonic.workloads.simulation import jets as jetting
 from sonic.workloads.simulation.decays import wide_jet_classes
 from sonic.workloads.simulation.detector import detect
@@ -177,7 +178,7 @@ def _wide_jets(jets: ak.Array, members: ak.Array, hard: Collisions) -> ak.Array:
 def _vertices_in(jets: ak.Array, vertices: ak.Array, radius: float) -> ak.Array:
     """Find the vertices within a jet's radius, events * jets * var."""
     pairs = ak.cartesian({"jet": jets, "sv": vertices}, nested=True)
-    d_phi = (pairs.jet.phi - pairs.sv.phi + np.pi) % (2 * np.pi) - np.pi
+    d_phi = wrap(pairs.jet.phi - pairs.sv.phi)
     near = np.hypot(pairs.jet.eta - pairs.sv.eta, d_phi) < radius
     return ak.local_index(near, axis=2)[near]
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import awkward as ak
 import numpy as np
 
+from sonic.workloads.angles import wrap
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -120,7 +122,7 @@ def _crossings(tracks: Candidates, of_event: NDArray[np.int64], rng: np.random.G
     if len(of_event) < 2:
         return found
     for one in of_event[rng.random(len(of_event)) < _CHANCE_CROSSINGS]:
-        d_phi = (tracks.phi[of_event] - tracks.phi[one] + np.pi) % (2 * np.pi) - np.pi
+        d_phi = wrap(tracks.phi[of_event] - tracks.phi[one])
         distance = np.hypot(tracks.eta[of_event] - tracks.eta[one], d_phi)
         distance[of_event == one] = np.inf
         other = of_event[int(np.argmin(distance))]

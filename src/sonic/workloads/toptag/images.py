@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sonic.workloads.features.flat import finite, flat, integers, wrap
+from sonic.workloads.angles import wrap
+from sonic.workloads.features.flat import finite, flat, integers
 
 if TYPE_CHECKING:
     import awkward as ak

@@ -21,7 +21,7 @@ from sonic.workloads.simulation.processes import PROCESSES
 from sonic.workloads.truth import CLASSES, jet_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -205,6 +205,15 @@ def met_of(events: ak.Array, rng: np.random.Generator) -> Arrays:  # noqa: ARG00
         pt, phi = (np.asarray(events[f"{branch}_{part}"], np.float64) for part in ("pt", "phi"))
         arrays[name] = np.stack([pt * np.cos(phi), pt * np.sin(phi)], axis=1).astype(np.float32)
     return arrays
+
+
+def by_role(blocks: Sequence[Block], files: Sequence[Path]) -> tuple[Arrays, Arrays]:
+    """Return the arrays for training and those for the test; `files` are those of the blocks."""
+    train, test = (
+        load([file for file, block in zip(files, blocks, strict=True) if block.role == role])
+        for role in ("train", "test")
+    )
+    return train, test
 
 
 def load(files: list[Path]) -> Arrays:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from sonic.workloads.features import MET_SCALE_GEV
 from sonic.workloads.figures import met_resolution, resolution_in_bins
 from sonic.workloads.networks.deepmet import DeepMET, DeepMETConfig
-from sonic.workloads.training.datasets import load, make_blocks, met_of, mixture, plan
+from sonic.workloads.training.datasets import by_role, make_blocks, met_of, mixture, plan
 from sonic.workloads.training.loop import Recipe, deterministic, fit
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[DeepMET, di
     """
     blocks = plan(recipe.events, "met_share")
     files = make_blocks(blocks, met_of, recipe.seed, folder / "blocks", recipe.cores, progress)
-    train_events, test_events = (
-        Events(load([f for f, b in zip(files, blocks, strict=True) if b.role == role])) for role in ("train", "test")
-    )
+    train_events, test_events = map(Events, by_role(blocks, files))
     truth = torch.from_numpy(train_events.arrays["true"] / np.float32(MET_SCALE_GEV))
 
     def loss_of(network: nn.Module, chosen: NDArray[np.int64]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,18 +11,18 @@ from torch.nn import functional
 
 from sonic.workloads.figures import auc, roc
 from sonic.workloads.networks.particlenet import ParticleNet, ParticleNetConfig
-from sonic.workloads.training.datasets import jets_of, load, make_blocks, mixture, plan
+from sonic.workloads.training.datasets import by_role, jets_of, make_blocks, mixture, plan
 from sonic.workloads.training.loop import Recipe, deterministic, fit
 from sonic.workloads.truth import CLASSES, discriminants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from sonic.workloads.training.datasets import Arrays
+    from sonic.workloads.training.datasets import Arrays, Maker
     from sonic.workloads.training.loop import Progress
 
 INPUTS = ("pf_points", "pf_features", "pf_mask", "sv_points", "sv_features", "sv_mask")
@@ -48,32 +48,72 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[ParticleNet
     metrics : dict
         Numbers of jets, losses, areas under ROC curves on the test jets, overall and in bins of pT.
     """
-    blocks = plan(recipe.events, "tagger_share")
-    files = make_blocks(blocks, jets_of, recipe.seed, folder / "blocks", recipe.cores, progress)
-    parts = {
-        role: load([f for f, b in zip(files, blocks, strict=True) if b.role == role]) for role in ("train", "test")
-    }
-    jets, labels = parts["train"], torch.from_numpy(parts["train"]["label"].astype(np.int64))
+    config = ParticleNetConfig.scaled(recipe.width)
+    taught = teach(config, jets_of, "tagger_share", CLASSES, recipe, folder, progress)
+    metrics = taught.metrics | evaluate(taught.scores, taught.test)
+    return taught.network, metrics | texts(metrics)
+
+
+class Taught(NamedTuple):
+    """A network that was trained, on the CPU; its scores [N, classes] of the test's jets; numbers of the training."""
+
+    network: ParticleNet
+    scores: NDArray[np.float32]
+    test: Arrays
+    metrics: dict[str, Any]
+
+
+def teach(
+    config: ParticleNetConfig,
+    maker: Maker,
+    share: str,
+    classes: Sequence[str],
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress,
+    batch: int = 500,
+) -> Taught:
+    """Generate jets of a kind, and train a network to tell their classes.
+
+    Parameters
+    ----------
+    config : ParticleNetConfig
+    maker : callable
+        Takes the jets of events; see :func:`~sonic.workloads.training.datasets.make_blocks`.
+    share : str
+        Of processes, by which events are divided among them.
+    classes : sequence of str
+        Of ``label``.
+    recipe, folder, progress
+        As for :func:`train`.
+    batch : int
+        Test jets at a time.
+    """
+    fewest = config.neighbours + 1
+    blocks = plan(recipe.events, share)
+    files = make_blocks(blocks, maker, recipe.seed, folder / "blocks", recipe.cores, progress)
+    jets, test = by_role(blocks, files)
+    labels = torch.from_numpy(jets["label"].astype(np.int64))
 
     def loss_of(network: nn.Module, chosen: NDArray[np.int64]) -> Tensor:
-        logits = network(*batch_of(jets, chosen, recipe.device))
+        logits = network(*batch_of(jets, chosen, recipe.device, fewest))
         return functional.cross_entropy(logits, labels[chosen].to(recipe.device))
 
     with deterministic(recipe):
-        network = ParticleNet(ParticleNetConfig.scaled(recipe.width)).to(recipe.device)
+        network = ParticleNet(config).to(recipe.device)
         losses, seconds = fit(network, loss_of, len(labels), recipe, folder / "checkpoint.pt", progress)
-        scores = predict(network, parts["test"], recipe.device)
+        scores = predict(network, test, recipe.device, batch, fewest)
+    counts = np.bincount(jets["label"], minlength=len(classes)).tolist()
     metrics = {
-        "processes": mixture("tagger_share"),
+        "processes": mixture(share),
         "train_jets": len(labels),
         "test_jets": len(scores),
-        "train_jets_by_class": dict(zip(CLASSES, np.bincount(jets["label"], minlength=8).tolist(), strict=True)),
+        "train_jets_by_class": dict(zip(classes, counts, strict=True)),
         "losses": losses,
         "training_s": seconds,
-        "generation_core_s": float(sum(part["seconds"].sum() for part in parts.values())),
+        "generation_core_s": float(jets["seconds"].sum() + test["seconds"].sum()),
     }
-    metrics |= evaluate(scores, parts["test"])
-    return network.cpu(), metrics | texts(metrics)
+    return Taught(network.cpu(), scores, test, metrics)
 
 
 def texts(metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from sonic.workloads.figures import auc, roc
-from sonic.workloads.networks.particlenet import ParticleNet
 from sonic.workloads.networks.taggers import AK8
-from sonic.workloads.training.datasets import load, make_blocks, mixture, plan, wide_jets_of
-from sonic.workloads.training.loop import Recipe, deterministic, fit
-from sonic.workloads.training.particlenet import batch_of, predict
+from sonic.workloads.training.datasets import wide_jets_of
+from sonic.workloads.training.loop import Recipe
+from sonic.workloads.training.particlenet import teach
 from sonic.workloads.truth import WIDE_CLASSES, wide_discriminants
 
 if TYPE_CHECKING:
@@ -21,14 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
 
+    from sonic.workloads.networks.particlenet import ParticleNet
     from sonic.workloads.training.datasets import Arrays
     from sonic.workloads.training.loop import Progress
 
 # A quarter of the published width: minutes on a core instead of hours.
 DEFAULTS = Recipe(events=5_000, seed=1, epochs=8, batch=128, learning_rate=5e-3, width=0.25, device="auto", cores=0)
-_FEWEST = AK8.neighbours + 1
 _SIGNALS = {"top": "T", "w": "W", "z": "Z", "higgs": "H", "hbb": "Hbb"}
 _ALIKE_GEV = (300.0, 600.0)
 _LEPTONIC = ("Tbel", "Tbmu", "Tbta")
@@ -52,33 +48,11 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[ParticleNet
     metrics : dict
         Numbers of jets, losses, and how well the decays of heavy particles are told from quarks and gluons.
     """
-    blocks = plan(recipe.events, "wide_share")
-    files = make_blocks(blocks, wide_jets_of, recipe.seed, folder / "blocks", recipe.cores, progress)
-    parts = {
-        role: load([f for f, b in zip(files, blocks, strict=True) if b.role == role]) for role in ("train", "test")
-    }
-    jets, labels = parts["train"], torch.from_numpy(parts["train"]["label"].astype(np.int64))
-
-    def loss_of(network: nn.Module, chosen: NDArray[np.int64]) -> Tensor:
-        logits = network(*batch_of(jets, chosen, recipe.device, _FEWEST))
-        return functional.cross_entropy(logits, labels[chosen].to(recipe.device))
-
-    with deterministic(recipe):
-        network = ParticleNet(AK8.times(recipe.width)).to(recipe.device)
-        losses, seconds = fit(network, loss_of, len(labels), recipe, folder / "checkpoint.pt", progress)
-        scores = predict(network, parts["test"], recipe.device, batch=200, fewest=_FEWEST)
-    counts = np.bincount(jets["label"], minlength=len(WIDE_CLASSES)).tolist()
-    metrics = {
-        "processes": mixture("wide_share"),
-        "train_jets": len(labels),
-        "test_jets": len(scores),
-        "train_jets_by_class": dict(zip(WIDE_CLASSES, counts, strict=True)),
-        "losses": losses,
-        "training_s": seconds,
-        "generation_core_s": float(sum(part["seconds"].sum() for part in parts.values())),
-    }
-    metrics |= evaluate(scores, parts["test"])
-    return network.cpu(), metrics | texts(metrics)
+    taught = teach(
+        AK8.times(recipe.width), wide_jets_of, "wide_share", WIDE_CLASSES, recipe, folder, progress, batch=200
+    )
+    metrics = taught.metrics | evaluate(taught.scores, taught.test)
+    return taught.network, metrics | texts(metrics)
 
 
 def texts(metrics: Mapping[str, Any]) -> dict[str, str]:

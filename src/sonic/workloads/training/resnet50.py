@@ -17,7 +17,7 @@ from sonic.workloads.toptag.images import Constituents, constituents, images
 from sonic.workloads.toptag.sample import QCD, TOP
 from sonic.workloads.toptag.substructure import score, substructure
 from sonic.workloads.toptag.workflow import MAX_ETA, PT_GEV, truth
-from sonic.workloads.training.datasets import Block, load, make_blocks
+from sonic.workloads.training.datasets import Block, by_role, make_blocks
 from sonic.workloads.training.loop import Recipe, deterministic, fit
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[ResNet, dic
         raise ConfigError(f"resnet50 can be trained from width {_LEAST_WIDTH} on, got {recipe.width}")
     blocks = plan(recipe.events)
     files = make_blocks(blocks, jets_of, recipe.seed, folder / "blocks", recipe.cores, progress)
-    train_jets, test_jets = (
-        load([file for file, block in zip(files, blocks, strict=True) if block.role == role])
-        for role in ("train", "test")
-    )
+    train_jets, test_jets = by_role(blocks, files)
     starts = np.cumsum(train_jets["counts"]) - train_jets["counts"]
     labels = torch.from_numpy(CLASSES.index("qcd") - train_jets["label"].astype(np.int64))
 
