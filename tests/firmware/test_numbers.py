@@ -46,6 +46,8 @@ def test_it_cuts_rounds_wraps_and_saturates() -> None:
     assert Fixed(3, 2).quantise(values).tolist() == [0.0, -0.5, 1.5, 1.5, -2.0]
     assert Fixed(3, 2, rounding="RND", overflow="SAT").quantise(values).tolist() == [0.5, -0.5, 1.5, -2.0, 1.5]
     assert Fixed(3, 2, signed=False).quantise([4.0, -0.5]).tolist() == [0.0, 3.5]
+    assert Fixed(3, 3, rounding="RND").quantise([0.49999999999999994, 0.5, -0.5, -0.51]).tolist() == [0, 1, 0, -1]
+    assert Fixed(3, 4).quantise([-5e-324, 5e-324, -0.0]).tolist() == [-2.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("overflow", ["WRAP", "SAT"])

@@ -110,9 +110,15 @@ class Fixed:
         float64 array
             NaN where there was NaN or an infinity: firmware has no such thing.
         """
-        counts = np.asarray(values, np.float64) / self.step
+        given = np.asarray(values, np.float64)
+        counts = given / self.step
         with np.errstate(invalid="ignore"):
-            counts = np.floor(counts + 0.5) if self.rounding == "RND" else np.floor(counts)
+            below = np.floor(counts)
+            if self.rounding == "RND":
+                counts = below + (counts - below >= 0.5)  # to add a half first would round what is just under it
+            else:
+                # What is so small that the quotient is zero is below zero nevertheless.
+                counts = np.where((counts == 0) & (given < 0), -1.0, below)
             if self.overflow == "SAT":
                 bounded = np.clip(counts, self.lowest / self.step, self.highest / self.step)
                 counts = np.where(np.isinf(counts), np.nan, bounded)
