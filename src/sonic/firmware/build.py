@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
-import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.errors import ConfigError, DataError, OutputError, one_line
+from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware import bundle, da, hls, rtl, storage
-from sonic.firmware.library import Library, compile_project
+from sonic.firmware.library import Library, ToolError, compile_project
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.reference import evaluate
 from sonic.version import __version__
@@ -132,13 +131,8 @@ def build(
         raise ConfigError(f"route {route!r}: one of {', '.join(ROUTES)}")
     precision.check(network)
     target = Path(folder)
-    if target.exists():
-        raise OutputError(f"{target} is there already")
     said = progress or (lambda _: None)
-    work = target.with_name(f".{target.name}.part")
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir(parents=True)
+    with bundle.appearing(target) as work:
         storage.save(network, precision, work)
         versions, cost, library, formats = _route(network, precision, work, route, synthesis, said)
         document = {
@@ -153,11 +147,6 @@ def build(
         (work / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
         bundle.write_golden(network, precision, work)
         bundle.write_checksums(work)
-        work.rename(target)
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return load(target)
 
 
@@ -225,7 +214,5 @@ def _saying_what_remains() -> Iterator[None]:
     """Say which route needs no compiler where there is none."""
     try:
         yield
-    except ConfigError as error:
-        if "there is no" not in str(error):
-            raise
-        raise ConfigError(f"{error}; the route da4ml needs none") from None
+    except ToolError as error:
+        raise ToolError(f"{error}; the route da4ml needs none") from None

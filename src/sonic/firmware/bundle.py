@@ -6,6 +6,7 @@ file. numpy and the library are enough to use it.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -21,6 +22,8 @@ from sonic.errors import DataError, OutputError, one_line
 from sonic.firmware.reference import evaluate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from sonic.firmware.network import Network
@@ -124,25 +127,44 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path
         If the folder is there already, or cannot be written.
     """
     target = Path(folder)
+    with appearing(target) as work:
+        try:
+            with _opened(file) as tar:
+                tar.extractall(work, filter="data")
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+            raise DataError(f"{os.fspath(file)} holds no firmware: {one_line(error)}") from error
+        check(work)
+    return target
+
+
+@contextlib.contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes `target` in the end, and nothing if that fails.
+
+    Raises
+    ------
+    OutputError
+        If the target is there already, or cannot be written.
+    """
     if target.exists():
         raise OutputError(f"{target} is there already")
     work = target.with_name(f".{target.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
-        with tarfile.open(file) as tar:
-            tar.extractall(work, filter="data")
-        check(work)
+        yield work
         work.rename(target)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{os.fspath(file)} holds no firmware: {one_line(error)}") from error
     except OSError as error:
-        if not Path(file).is_file():
-            raise DataError(f"{os.fspath(file)}: {error.strerror}") from error
         raise OutputError(f"{target} could not be written: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return target
+
+
+def _opened(file: str | os.PathLike[str]) -> tarfile.TarFile:
+    try:
+        return tarfile.open(file)
+    except OSError as error:
+        raise DataError(f"{os.fspath(file)}: {error.strerror}") from error
 
 
 def _files(folder: Path) -> list[str]:

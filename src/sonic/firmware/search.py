@@ -132,27 +132,24 @@ def _reduce(
     progress: Callable[[str], None] | None,
 ) -> Point:
     """Take bits away, one at a time, until none can be spared."""
-    order = sorted(network.layers, key=lambda layer: -_multiplications(network, layer))
-    places = [(layer.name, part) for part in _PARTS for layer in order]
-    open_ = True
-    while open_:
-        open_ = False
+    products = {layer.name: _multiplications(network, layer) for layer in network.layers}
+    order = sorted(products, key=lambda name: -products[name])
+    places = [(name, part) for part in _PARTS for name in order if part == "result" or products[name]]
+    spared = True
+    while spared:
+        spared = False
         for name, part in places:
             types = best.precision.of(name)
             number: Fixed = getattr(types, part)
-            if number.total == 1 or (part != "result" and not _multiplications(network, _named(network, name))):
+            if number.total == 1:
                 continue
             fewer = replace(types, **{part: replace(number, total=number.total - 1)})
             tried = point(replace(best.precision, layers={**best.precision.layers, name: fewer}))
             if tried.error <= bound:
-                best, open_ = tried, True
+                best, spared = tried, True
                 if progress is not None:
                     progress(f"{best.bit_products:,} bit products, error {best.error:.3g}")
     return best
-
-
-def _named(network: Network, name: str) -> Layer:
-    return next(layer for layer in network.layers if layer.name == name)
 
 
 def _integer_bits(network: Network, rows: Floats) -> Mapping[str, tuple[int, bool]]:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sonic.firmware.build import Firmware
-    from sonic.firmware.network import Network
-    from sonic.firmware.precision import Precision
 
     Floats = NDArray[np.float64]
 
@@ -123,17 +121,12 @@ def verify(
     sets["golden"], kept = read_golden(firmware.folder)
     distance = np.abs(firmware.reference(first) - evaluate(firmware.network, None, first))
     now = Comparison("reference", "golden", kept.size, *_apart(firmware.reference(sets["golden"]), kept))
-    comparisons = (
-        now,
-        *(
-            _compare(firmware.network, firmware.precision, name, emulator, which, values, threads, progress)
-            for which, values in sets.items()
-            for name, emulator in emulators.items()
-        ),
-    )
+    comparisons = [now]
+    for which, values in sets.items():
+        comparisons += _compare(firmware, emulators, which, values, threads, progress)
     median, high, largest = np.quantile(distance, (0.5, 0.95, 1.0)) if distance.size else (0.0, 0.0, 0.0)
     outside = 1.0 - float(np.mean(number.holds(first))) if first.size else 0.0
-    return Report(comparisons, float(median), float(high), float(largest), outside, tuple(skipped))
+    return Report(tuple(comparisons), float(median), float(high), float(largest), outside, tuple(skipped))
 
 
 def to_markdown(report: Report, versions: Mapping[str, str], cost: Mapping[str, float]) -> str:
@@ -158,27 +151,31 @@ def to_markdown(report: Report, versions: Mapping[str, str], cost: Mapping[str, 
 
 
 def _compare(
-    network: Network,
-    precision: Precision,
-    name: str,
-    emulator: Callable[[ArrayLike, int], Floats],
+    firmware: Firmware,
+    emulators: Mapping[str, Callable[[ArrayLike, int], Floats]],
     which: str,
     values: Floats,
     threads: int,
     progress: Callable[[str, int, int], None] | None,
-) -> Comparison:
-    different = compared = 0
-    largest = 0.0
+) -> list[Comparison]:
+    """Compare each emulator with the reference, which is computed once for all."""
+    found = {name: Comparison(name, which, 0, 0, 0.0) for name in emulators}
     for start in range(0, len(values), _BLOCK):
-        rows = precision.input.quantise(values[start : start + _BLOCK])
-        expected = evaluate(network, precision, rows).reshape(len(rows), -1)
-        more, apart = _apart(emulator(rows.reshape(len(rows), -1), threads), expected)
-        different += more
-        compared += expected.size
-        largest = max(largest, apart)
-        if progress is not None:
-            progress(f"{name}, {which}", min(start + _BLOCK, len(values)), len(values))
-    return Comparison(name, which, compared, different, largest)
+        rows = firmware.precision.input.quantise(values[start : start + _BLOCK])
+        expected = firmware.reference(rows).reshape(len(rows), -1)
+        for name, emulator in emulators.items():
+            different, largest = _apart(emulator(rows.reshape(len(rows), -1), threads), expected)
+            so_far = found[name]
+            found[name] = Comparison(
+                name,
+                which,
+                so_far.compared + expected.size,
+                so_far.different + different,
+                max(so_far.largest, largest),
+            )
+            if progress is not None:
+                progress(f"{name}, {which}", min(start + _BLOCK, len(values)), len(values))
+    return list(found.values())
 
 
 def _apart(given: Floats, expected: Floats) -> tuple[int, float]:
