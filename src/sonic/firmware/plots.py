@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError
+from sonic.workloads.plots import panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,12 +20,9 @@ def cost_of_error(found: Found, bound: float) -> Figure:
     ConfigError
         If matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("pictures need matplotlib: pip install 'sonic-hep[plots]'") from None
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure = panels(1, 1)
+    figure.set_size_inches(6, 4)
+    (axes,) = figure.axes
     points = found.uniform
     axes.plot(
         [p.bit_products for p in points], [p.error for p in points], "o-", color="0.45", label="one fraction for all"
