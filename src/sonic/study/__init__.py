@@ -1,0 +1,1 @@
+"""What a deployment does under load, measured, fitted, simulated and planned."""

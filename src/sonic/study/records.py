@@ -1,0 +1,155 @@
+"""What was measured at one point of a study: the one record that all its tools write and read. Pure.
+
+A record is JSON, one document a measurement, with whatever is needed to understand it years later: settings, machine,
+versions. A time is in seconds, a size in bytes, a rate in 1/s, unless its name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Setting = bool | int | float | str
+Status = Literal["measured", "unstable", "failed", "interrupted"]
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A mean over repeats, and the interval that covers it with 95 % (Student's t); None after one repeat."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Latencies(msgspec.Struct, frozen=True, kw_only=True):
+    """How long requests took, from when they were due to their answer.
+
+    Parameters
+    ----------
+    count : int
+    mean_s, least_s, most_s : float
+    edges_s : tuple of float [bins + 1]
+        Bins of equal width in the logarithm; the first and the last take in what lies beyond.
+    counts : tuple of int [bins]
+    """
+
+    count: int
+    mean_s: float
+    least_s: float
+    most_s: float
+    edges_s: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server counted meanwhile: its statistics after, less those before.
+
+    Parameters
+    ----------
+    requests, failures, executions, rows : int
+        Rows as Triton's ``inference_count`` has them.
+    queue_s, input_s, infer_s, output_s : float
+        Mean over the requests.
+    cpu_s : float or None
+        Processor time of its process; None where it does not say.
+    gpu_use : float or None
+        Mean part of the time that its GPUs were busy, 0 to 1.
+    """
+
+    requests: int
+    failures: int
+    executions: int
+    rows: int
+    queue_s: float
+    input_s: float
+    infer_s: float
+    output_s: float
+    cpu_s: float | None = None
+    gpu_use: float | None = None
+
+    @property
+    def batch_rows(self) -> float:
+        """Rows of a mean execution."""
+        return self.rows / self.executions if self.executions else 0.0
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """One repeat: a stretch of time in which the load was stable.
+
+    Parameters
+    ----------
+    duration_s : float
+    requests, errors, rows : int
+        That ended in it.
+    bytes_sent, bytes_received : int
+        Of tensors.
+    client_cpu_s : float
+        Of all processes of the load generator.
+    late : int
+        Requests of an open loop that were sent more than a millisecond after they were due: counted from when they
+        were due nevertheless.
+    server : ServerWindow or None
+        None where it does not say.
+    """
+
+    duration_s: float
+    requests: int
+    errors: int
+    rows: int
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    client_cpu_s: float = 0.0
+    late: int = 0
+    server: ServerWindow | None = None
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it was measured."""
+
+    system: str
+    processor: str
+    cores: int
+    gpus: tuple[str, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="sonic_study"):
+    """One point.
+
+    Parameters
+    ----------
+    target : str
+        Model or workflow.
+    settings : dict of str to bool, int, float or str
+        All that makes this point another one than its neighbours: ``clients``, ``rate``, ``rows``, ``protocol``,
+        ``instances``, ``batch``, ``delay_us``, ``round_trip_ms``, ``bandwidth_mbps``, ``copies``, ``compression`` ...
+    status : {"measured", "unstable", "failed", "interrupted"}
+        Figures of one that never became stable are there, and not to be trusted.
+    reason : str
+        Why it is not measured.
+    started : str
+        ISO 8601, UTC.
+    throughput, row_rate : Estimate or None
+        Successful requests, and rows, a second. Of a workflow: chunks, and events.
+    latencies : Latencies or None
+        Over all windows.
+    windows : tuple of Window
+    machine : Machine
+    versions : dict of str to str
+        Of Sonic and Python, of the server, of what computes.
+    details : dict of str to float
+        Further figures of a target, e.g. seconds a module.
+    """
+
+    target: str
+    settings: dict[str, Setting]
+    status: Status
+    started: str
+    machine: Machine
+    versions: dict[str, str]
+    reason: str = ""
+    throughput: Estimate | None = None
+    row_rate: Estimate | None = None
+    latencies: Latencies | None = None
+    windows: tuple[Window, ...] = ()
+    details: dict[str, float] = {}

@@ -1,0 +1,48 @@
+"""A record is read as it was written."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window
+
+POINT = Record(
+    target="facile",
+    settings={"clients": 4, "protocol": "grpc", "delay_us": 0.5, "compression": False},
+    status="measured",
+    started="2026-01-01T00:00:00Z",
+    machine=Machine(system="Linux", processor="some", cores=2, gpus=("one",)),
+    versions={"sonic": "0"},
+    throughput=Estimate(100.0, 99.0, 101.0),
+    row_rate=Estimate(100.0),
+    latencies=Latencies(count=2, mean_s=0.1, least_s=0.05, most_s=0.15, edges_s=(0.01, 0.1, 1.0), counts=(1, 1)),
+    windows=(
+        Window(
+            duration_s=1.0,
+            requests=100,
+            errors=0,
+            rows=100,
+            server=ServerWindow(
+                requests=100, failures=0, executions=25, rows=100, queue_s=0.01, input_s=0.0, infer_s=0.02, output_s=0.0
+            ),
+        ),
+    ),
+)
+
+
+def test_it_is_read_as_it_was_written() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(POINT), type=Record) == POINT
+
+
+def test_what_is_no_record_is_refused() -> None:
+    for text in (b"{}", b'{"sonic_study": "plan"}', b"[]"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(text, type=Record)
+
+
+def test_the_batch_is_rows_by_execution_and_none_without_executions() -> None:
+    server = POINT.windows[0].server
+    assert server is not None
+    assert server.batch_rows == 4
+    assert msgspec.structs.replace(server, executions=0).batch_rows == 0
