@@ -27,7 +27,7 @@ def network() -> Network:
     return Network("small", "x", (4,), layers)
 
 
-def test_verilog_has_the_references_bits(network: Network, tmp_path: Path) -> None:
+def test_verilog_has_the_references_bits(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("da4ml")
     try:
         rtl._verilator()
@@ -36,7 +36,8 @@ def test_verilog_has_the_references_bits(network: Network, tmp_path: Path) -> No
     weights = Fixed(5, 2), Fixed(5, 2)
     saturating = {"first": Types(Fixed(9, 4, overflow="SAT"), *weights)}
     precision = Precision(Fixed(8, 4), Types(Fixed(9, 4), *weights), saturating)
-    made = build(network, precision, tmp_path / "small", route="da4ml-rtl")
+    monkeypatch.chdir(tmp_path)
+    made = build(network, precision, "small", route="da4ml-rtl")
     rows = np.random.default_rng(3).uniform(-40, 40, (300, 4))
     given = made.precision.input.quantise(rows)
     expected = made.reference(rows)

@@ -67,7 +67,7 @@ def compile_project(folder: Path, name: str) -> Path:
         If there is no Verilator or no compiler, or either fails; says what to install.
     """
     command, headers = _verilator()
-    top, made = f"{_module(name)}_wrapper", folder / "sim" / "obj_dir"
+    top, made = f"{_module(name)}_wrapper", Path("sim") / "obj_dir"
     done = subprocess.run(
         [command, "--cc", f"src/{top}.v", "--prefix", f"V{top}", "-Wno-fatal", "-Isrc", "-Isrc/static", "--Mdir", made],
         cwd=folder,
@@ -79,15 +79,15 @@ def compile_project(folder: Path, name: str) -> Path:
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("%Error")] or [str(done.returncode)]
         raise ConfigError(f"Verilator cannot have {top}.v: {errors[0]}")
-    sources = [path.relative_to(folder) for path in sorted(made.glob("*.cpp"))]
+    sources = [path.relative_to(folder) for path in sorted((folder / made).glob("*.cpp"))]
     sources += [
         Path("sim") / f"{top}_binder.cc",
         *(headers / f"{part}.cpp" for part in ("verilated", "verilated_threads")),
     ]
     library = folder / f"lib{name}_rtl.so"
-    includes = [made.relative_to(folder), Path("sim"), headers, headers / "vltstd"]
+    includes = [made, Path("sim"), headers, headers / "vltstd"]
     compile_library(folder, sources, includes, library.relative_to(folder), "-fopenmp")
-    shutil.rmtree(made)
+    shutil.rmtree(folder / made)
     return library
 
 
