@@ -12,7 +12,8 @@ import uproot
 from typer.testing import CliRunner
 
 from sonic.cli import app
-from sonic.cli.run import expand, replacing
+from sonic.cli._run_files import replacing
+from sonic.cli.run import expand
 from sonic.errors import OutputError
 
 TIMEOUT_S = 60.0
@@ -231,6 +232,11 @@ def test_ranges_of_entries(folder, entries, expected):
         (["mine.py", "-i", "a.root", "-o", "none/o.root"], "sonic: cannot write none/o.root: No such file"),
         (["mine.py", "-i", "a.root", "-o", "o.csv"], "sonic: cannot tell the format of o.csv"),
         (["mine.py", "-i", "a.root", "--mode", "x"], "sonic: mode 'x': expected service or direct"),
+        (
+            ["mine.py", "-i", "a.root", "--mode", "direct", "--record", "r"],
+            "sonic: --record keeps requests, and --mode",
+        ),
+        (["mine.py", "-i", "a.root", "--record", "a.root"], "sonic: --record a.root: the file is there already"),
         (["mine.py", "-i", "a.root", "--report", "none/r.json"], "sonic: cannot write none/r.json: there is no folder"),
         (
             ["mine.py", "-i", "a.root", "--report", "a.root"],

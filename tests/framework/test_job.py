@@ -22,6 +22,7 @@ from sonic.errors import ConfigError, DataError, ModelNotFound, ModuleError, Out
 from sonic.framework import Analyzer, Filter, Offload, Producer, Target, Workflow
 from sonic.framework.job import run
 from sonic.framework.sinks.base import Sink
+from sonic.protocol.recording import decode, spans
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.compare import differences
 
@@ -534,6 +535,18 @@ def test_every_route_gives_the_same_bits(events_file, tmp_path, models, server):
 
 
 @pytest.mark.parametrize("named_by", ["site", "settings", "site and settings"])
+def test_the_requests_of_a_job_are_kept(events_file, tmp_path, models, server, monkeypatch):
+    monkeypatch.setenv("SONIC_CLIENT_RECORD", str(tmp_path / "requests"))
+    source = events_file(50)
+    report = run(workflow_with(models), [source], servers=[server.grpc_url], fallback=False, chunk_size=7)
+    data = (tmp_path / "requests").read_bytes()
+    found, rest = spans(data)
+    kept = [decode(data[begin:end])[0] for begin, end in found]
+    assert rest == 0
+    assert len(kept) == report.modules[3].offload.requests == 8
+    assert sum(len(next(iter(request.inputs.values()))) for request in kept) == report.modules[3].offload.rows
+
+
 def test_servers_that_nobody_gave(events_file, tmp_path, models, server, monkeypatch, named_by):
     host, port = server.grpc_url.removeprefix("grpc://").split(":")
     nobody = "grpc://127.0.0.1:9"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from sonic.client.fallback import Fallback
     from sonic.framework.output import Progress, Target
-    from sonic.framework.report import Report
     from sonic.framework.workflow import Workflow
 
 
@@ -148,6 +146,9 @@ def run(
         bool, typer.Option("--restart", help="Note what is finished, and go on where an interrupted run ended.")
     ] = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep all requests in a file, for `sonic study replay`.")
+    ] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev or chrome://tracing.")
     ] = None,
@@ -177,13 +178,14 @@ def run(
     """
     from rich.console import Console
 
+    from sonic.cli._run_files import Extras, recording
     from sonic.framework.job import run as run_job
     from sonic.framework.workflow import load
 
     loaded = load(workflow, with_ or ())
-    extras = _Extras(report, trace, timeline, graph, others=[workflow, *inputs, *(output or [])])
+    extras = Extras(report, trace, timeline, graph, others=[workflow, *inputs, *(output or [])])
     extras.draw(loaded)
-    with _terminable(), _progress(Console(stderr=True), quiet=quiet) as progress:
+    with _terminable(), recording(record, mode), _progress(Console(stderr=True), quiet=quiet) as progress:
         result = run_job(
             loaded,
             inputs,
@@ -223,92 +225,6 @@ def _fallback(workflow: Workflow, folder: Path | None, how: str | None, without:
 
 
 run.command_class = ManyValues  # type: ignore[attr-defined]
-
-
-class _Extras:
-    """Files beside the output. What cannot be written is found out before the job, not after it."""
-
-    def __init__(
-        self,
-        report: Path | None,
-        trace: Path | None,
-        timeline: Path | None,
-        graph: Path | None,
-        *,
-        others: Sequence[str | Path],
-    ) -> None:
-        from sonic.errors import ConfigError
-
-        self._report, self._trace, self._timeline, self._graph = report, trace, timeline, graph
-        taken = [os.path.realpath(other) for other in others]
-        for path in (report, trace, timeline, graph):
-            if path is None:
-                continue
-            if not path.absolute().parent.is_dir():
-                raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
-            if path.is_dir():
-                raise ConfigError(f"cannot write {path}: it is a folder")
-            if os.path.realpath(path) in taken:
-                raise ConfigError(f"cannot write {path}: it is another file of this job")
-            if not path.is_char_device():  # /dev/null may be given twice
-                taken.append(os.path.realpath(path))
-        if timeline is not None:
-            try:
-                from sonic.framework.timeline import formats
-            except ImportError as error:
-                raise ConfigError(f"--timeline needs matplotlib: pip install 'sonic-hep[plots]' ({error})") from error
-            if timeline.suffix not in formats():
-                raise ConfigError(f"cannot write {timeline}: its name must end in one of {', '.join(formats())}")
-
-    def draw(self, workflow: Workflow) -> None:
-        """Draw the graph, if that was asked for."""
-        if self._graph is not None:
-            from sonic.framework.drawing import draw
-
-            with replacing(self._graph) as part:
-                part.write_text(draw(workflow, self._graph.suffix))
-
-    def write(self, result: Report) -> None:
-        """Write those that were asked for."""
-        from sonic.framework.trace import to_trace
-
-        if self._report is not None:
-            with replacing(self._report) as part:
-                part.write_bytes(result.to_json())
-        if self._trace is not None:
-            with replacing(self._trace) as part:
-                part.write_bytes(to_trace(result.records, result.workflow))
-        if self._timeline is not None:
-            from sonic.framework.timeline import timeline
-
-            drawn = timeline(result.records, title=result.workflow, subtitle=result.headline)
-            with replacing(self._timeline) as part:
-                drawn.savefig(part, format=self._timeline.suffix[1:])
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a file to write beside `path`, whose place it takes when it is whole. A link is followed.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written. Nothing is left of it then, and what was at `path` stays.
-    """
-    from sonic.errors import OutputError
-
-    target = Path(os.path.realpath(path))
-    whole = target.exists() and not target.is_file()  # /dev/null, a pipe
-    part = target if whole else target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-        if not whole:
-            part.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
-    finally:
-        if not whole:
-            part.unlink(missing_ok=True)
 
 
 def _targets(outputs: Sequence[Path], keep: Sequence[str], filter_output: Sequence[str]) -> list[Target]:

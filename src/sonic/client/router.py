@@ -15,6 +15,7 @@ from sonic.client.hedge import Hedge
 from sonic.client.journey import Journey
 from sonic.client.pool import Pool
 from sonic.client.promise import Promise, as_inference_error
+from sonic.client.recorder import Recorder
 from sonic.client.retry import Chain, summary
 from sonic.client.settings import ClientSettings
 from sonic.client.transport import WaitingTransport, memory_use
@@ -60,6 +61,7 @@ class Router:
         *,
         timer: Timer | None = None,
     ) -> None:
+        self._recorder = Recorder(settings.record, settings.record_max_bytes) if settings.record else None
         self.settings = settings
         self.timer: Timer = timer or Deadlines()
         self._transports = {transport.url: transport for transport in transports}
@@ -140,6 +142,8 @@ class Router:
         if self._closed:  # else the close finds it among the live
             promise.reject(Cancelled(f"request to model {request.model!r}: the client is closed"))
             return promise
+        if self._recorder is not None:
+            self._recorder.record(request)
         try:
             journey.go(here=here)
         except BaseException:
@@ -394,6 +398,8 @@ class Router:
             transport.close()
         if self._fallback is not None:
             self._fallback.close()
+        if self._recorder is not None:
+            self._recorder.close()
         self.timer.close()
         self._probes.close()
         self._workers.close()

@@ -75,6 +75,10 @@ class ClientSettings:
         Least size of a request and its answer together, in bytes, from which on that is quicker.
     shared_memory_max_bytes : int
         Most memory that is shared with one server, in bytes.
+    record : str or None
+        A file to which every request is added, for ``sonic study replay``; see :mod:`sonic.protocol.recording`.
+    record_max_bytes : int
+        Nothing is added to it beyond so many.
     fallback : Fallback or str or None
         For a client that is given none: a folder of models, or all that :class:`~sonic.client.fallback.Fallback` takes;
         in a file a table ``[sonic.fallback]``.
@@ -104,6 +108,8 @@ class ClientSettings:
     shared_memory: Literal["auto", "never", "always"] = "auto"
     shared_memory_min_bytes: int = 750_000
     shared_memory_max_bytes: int = 1 << 28
+    record: str | None = None
+    record_max_bytes: int = 1 << 30
     fallback: Fallback | str | None = None
 
     def __post_init__(self) -> None:
@@ -128,6 +134,7 @@ class ClientSettings:
         least, most = self.shared_memory_min_bytes, self.shared_memory_max_bytes
         _check("shared_memory_min_bytes", least >= 1, "at least 1", least)
         _check("shared_memory_max_bytes", most >= 1, "at least 1", most)
+        _check("record_max_bytes", self.record_max_bytes >= 1, "at least 1", self.record_max_bytes)
         _check("hedge_budget", 0 <= self.hedge_budget <= 1, "0 to 1", self.hedge_budget)
 
 

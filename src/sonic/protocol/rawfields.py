@@ -108,13 +108,13 @@ def spans(data: Buffer, number: int) -> list[tuple[int, int, int]]:
         if fields > MAX_FIELDS:
             raise InvalidRequest(f"a message has at most {MAX_FIELDS} fields, and this one has more")
         start = position
-        tag, position = _read_varint(view, position)
+        tag, position = read_varint(view, position)
         kind = tag & 7
         if kind == 2:
-            size, position = _read_varint(view, position)
+            size, position = read_varint(view, position)
             content, position = position, position + size
         elif kind == 0:
-            _, position = _read_varint(view, position)
+            _, position = read_varint(view, position)
         elif kind in (1, 5):
             position += 8 if kind == 1 else 4
         else:
@@ -136,7 +136,14 @@ def varint(value: int) -> bytes:
     return bytes(octets)
 
 
-def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
+def read_varint(view: memoryview, position: int) -> tuple[int, int]:
+    """Read such a number; return it and the place behind it.
+
+    Raises
+    ------
+    InvalidRequest
+        If there is none.
+    """
     value = shift = 0
     while position < len(view) and shift < 70:
         octet = view[position]
