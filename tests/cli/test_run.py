@@ -234,7 +234,7 @@ def test_ranges_of_entries(folder, entries, expected):
         (["mine.py", "-i", "a.root", "--mode", "x"], "sonic: mode 'x': expected service or direct"),
         (
             ["mine.py", "-i", "a.root", "--mode", "direct", "--record", "r"],
-            "sonic: --record keeps requests, and --mode",
+            "sonic: --record keeps requests, and",
         ),
         (["mine.py", "-i", "a.root", "--record", "a.root"], "sonic: --record a.root: the file is there already"),
         (["mine.py", "-i", "a.root", "--report", "none/r.json"], "sonic: cannot write none/r.json: there is no folder"),

@@ -534,7 +534,6 @@ def test_every_route_gives_the_same_bits(events_file, tmp_path, models, server):
     assert named_by == {"direct": "", "remote": "given", "fallback": "given", "own": "own"}
 
 
-@pytest.mark.parametrize("named_by", ["site", "settings", "site and settings"])
 def test_the_requests_of_a_job_are_kept(events_file, tmp_path, models, server, monkeypatch):
     monkeypatch.setenv("SONIC_CLIENT_RECORD", str(tmp_path / "requests"))
     source = events_file(50)
@@ -547,6 +546,7 @@ def test_the_requests_of_a_job_are_kept(events_file, tmp_path, models, server, m
     assert sum(len(next(iter(request.inputs.values()))) for request in kept) == report.modules[3].offload.rows
 
 
+@pytest.mark.parametrize("named_by", ["site", "settings", "site and settings"])
 def test_servers_that_nobody_gave(events_file, tmp_path, models, server, monkeypatch, named_by):
     host, port = server.grpc_url.removeprefix("grpc://").split(":")
     nobody = "grpc://127.0.0.1:9"
