@@ -41,8 +41,10 @@ CONFIG = 'backend: "fpga"\nmax_batch_size: 16384\n'
 def measure(repeats: int, console: Console) -> Iterator[Figure]:
     """Measure the routes one after the other."""
     network, precision = read(MODELS / "facile-fpga" / "1" / "model.onnx", "facile"), Precision()
-    rows = np.random.default_rng(1).normal(size=(ROWS, *network.shape)).astype(np.float32)
-    bits = precision.input.quantise(rows)
+    assert network.normalisation is not None
+    prepared = np.random.default_rng(1).normal(size=(ROWS, *network.shape))
+    rows = ((prepared - network.normalisation.shift) / network.normalisation.factor).astype(np.float32)
+    bits = precision.input.quantise(network.prepare(rows))
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         for route, writer in ROUTES.items():

@@ -29,12 +29,13 @@ def write(file: Path, nodes: list[Any], shape: list[Any], constants: dict[str, n
 
 def agree(file: Path, rows: int = 5) -> None:
     """Firmware's network gives in float64 what ONNX Runtime gives."""
-    network = read(file, "network")
-    x = np.random.default_rng(1).normal(size=(rows, *network.given_shape)).astype(np.float32)
-    (expected,) = ort.InferenceSession(file).run(None, {"x": x})
-    ours = evaluate(network, None, np.moveaxis(x, 1, -1) if network.transposed else x)
-    assert np.allclose(ours.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
-    assert network.names == ("x", "y")
+    for host in (True, False):
+        network = read(file, "network", host_normalisation=host)
+        x = np.random.default_rng(1).normal(size=(rows, *network.given_shape)).astype(np.float32)
+        (expected,) = ort.InferenceSession(file).run(None, {"x": x})
+        ours = evaluate(network, None, network.prepare(x))
+        assert np.allclose(ours.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
+        assert network.names == ("x", "y")
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -55,7 +56,41 @@ def test_products_and_normalisations(tmp_path: Path) -> None:
     weights = {"w1": normal(5, 4), "c1": normal(5), "w2": normal(5, 3), "c2": normal(3)}
     file = write(tmp_path / "m.onnx", nodes, [4], {**statistics, **variances, **weights})
     agree(file)
-    assert [type(layer).__name__ for layer in read(file).layers] == ["Dense", "Activation", "Dense"]
+    for host in (True, False):
+        network = read(file, host_normalisation=host)
+        assert [type(layer).__name__ for layer in network.layers] == ["Dense", "Activation", "Dense"]
+        assert (network.normalisation is not None) is host
+
+
+_FIRST = [helper.make_node("Add", ["x", "s"], ["a"]), helper.make_node("Mul", ["a", "f"], ["n"])]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape", "whether"),
+    [
+        ([*_FIRST, helper.make_node("MatMul", ["n", "w"], ["y"])], [4], True),
+        ([*_FIRST, helper.make_node("Relu", ["n"], ["r"]), helper.make_node("Add", ["r", "n"], ["y"])], [4], True),
+        (
+            [
+                helper.make_node("BatchNormalization", ["x", "g", "b", "m", "v"], ["n"]),
+                helper.make_node("Conv", ["n", "c"], ["i"], pads=[1, 0, 1, 0]),
+                helper.make_node("Flatten", ["i"], ["r"]),
+                helper.make_node("MatMul", ["r", "k"], ["y"]),
+            ],
+            [2, 3, 3],
+            True,
+        ),
+        ([*_FIRST, helper.make_node("Add", ["n", "x"], ["y"])], [4], False),  # the input is taken as it is, too
+        ([*_FIRST[:1], helper.make_node("Identity", ["a"], ["y"])], [4], False),  # nothing would be left
+    ],
+)
+def test_what_the_host_can_do(tmp_path: Path, nodes: list[Any], shape: list[int], whether: bool) -> None:
+    of_rows = {"f": normal(1, 4), "s": normal(4), "w": normal(4, 2)}
+    of_images = {name: normal(2) for name in ("g", "b", "m")} | {"v": abs(normal(2)) + 0.5}
+    of_images |= {"c": normal(2, 2, 1, 1), "k": normal(30, 2)}
+    file = write(tmp_path / "m.onnx", nodes, shape, of_rows if len(shape) == 1 else of_images)
+    assert (read(file).normalisation is not None) is whether
+    agree(file)
 
 
 @pytest.mark.parametrize("last", [False, True])

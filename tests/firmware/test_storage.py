@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from sonic.errors import DataError
+from sonic.firmware.network import Normalisation
 from sonic.firmware.reference import evaluate
 from sonic.firmware.storage import load, save
 
@@ -17,14 +19,17 @@ if TYPE_CHECKING:
 
 
 def test_what_is_written_is_read(cnn: Network, mlp: Network, mixed: Precision, tmp_path: Path) -> None:
-    for network in (cnn, mlp):
+    prepared = replace(mlp, name="prepared", normalisation=Normalisation(np.arange(6.0), np.full(6, 0.1)))
+    for network in (cnn, mlp, prepared):
         folder = tmp_path / network.name
-        precision = mixed if network is mlp else type(mixed)(mixed.input, mixed.default)
+        precision = type(mixed)(mixed.input, mixed.default) if network is cnn else mixed
         save(network, precision, folder)
         again, numbers = load(folder)
         assert (again.names, again.shapes, again.transposed) == (network.names, network.shapes, network.transposed)
         assert numbers == precision
         rows = np.random.default_rng(1).normal(size=(4, *network.shape))
+        raw = np.moveaxis(rows, -1, 1) if network.transposed else rows
+        assert np.array_equal(again.prepare(raw), network.prepare(raw))
         assert np.array_equal(evaluate(again, numbers, rows), evaluate(network, precision, rows))
 
 

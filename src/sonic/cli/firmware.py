@@ -12,6 +12,12 @@ from sonic.cli.models._place import networks
 if TYPE_CHECKING:
     import numpy as np
 
+    from sonic.firmware.network import Network
+
+HostNormalisation = Annotated[
+    bool, typer.Option(help="Leave to the host what normalises the input, where the network begins with that.")
+]
+
 firmware = typer.Typer(help="Firmware for FPGAs: build it of a network, and prove its bits.", no_args_is_help=True)
 
 
@@ -36,6 +42,7 @@ def build(
     strategy: Annotated[str, typer.Option(help="latency or resource")] = "latency",
     stream: Annotated[bool, typer.Option("--stream", help="Hand numbers on one by one, as large images need.")] = False,
     weights: Annotated[str, typer.Option(help="Of a network by its name: trained or random.")] = "trained",
+    host_normalisation: HostNormalisation = True,
 ) -> None:
     r"""Build firmware of a network, and an emulator that has its bits.
 
@@ -57,7 +64,7 @@ def build(
         raise ConfigError(f"--strategy is latency or resource, given {strategy!r}")
     told = precision.endswith(".json")
     numbers = read_precision(Path(precision)) if told else Precision.uniform(Fixed.parse(precision))
-    network = _network(model, weights)
+    network = _network(model, weights, host_normalisation=host_normalisation)
     synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)  # type: ignore[arg-type]
     console = Console(stderr=True)
     with console.status("reading") as status:
@@ -76,6 +83,7 @@ def search(
     to: Annotated[Path, typer.Option(metavar="FILE", help="Numbers to be written (.json), for `build --precision`.")],
     error: Annotated[float, typer.Option(help="Largest error: root mean square, over that of the outputs.")] = 0.01,
     weights: Annotated[str, typer.Option(help="Of a network by its name: trained or random.")] = "trained",
+    host_normalisation: HostNormalisation = True,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw error against cost (.png, .svg, .pdf).")
     ] = None,
@@ -90,8 +98,8 @@ def search(
     from sonic.firmware.plots import cost_of_error
     from sonic.firmware.storage import describe
 
-    network = _network(model, weights)
-    rows = _rows(data, network.shape)
+    network = _network(model, weights, host_normalisation=host_normalisation)
+    rows = _rows(data, network)
     with Console(stderr=True).status("reading") as status:
         found = searches.search(network, rows, error, progress=lambda what: status.update(what))
     try:
@@ -128,7 +136,7 @@ def verify(
     from sonic.firmware.verify import verify as verified
 
     found = load(folder)
-    given = None if data is None else _rows(data, found.network.shape)
+    given = None if data is None else _rows(data, found.network)
     with Progress(console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
@@ -178,19 +186,21 @@ def unpack(
     typer.echo(bundle.unpack(file, folder))
 
 
-def _network(model: str, weights: str) -> Any:
+def _network(model: str, weights: str, *, host_normalisation: bool) -> Network:
     import tempfile
 
     from sonic.firmware.fromonnx import read
     from sonic.workloads import zoo
 
     if model.endswith(".onnx"):
-        return read(model, Path(model).stem)
+        return read(model, Path(model).stem, host_normalisation=host_normalisation)
     with tempfile.TemporaryDirectory() as folder:
-        return read(zoo.build(model, folder, weights=weights) / "1" / "model.onnx", model)
+        file = zoo.build(model, folder, weights=weights) / "1" / "model.onnx"
+        return read(file, model, host_normalisation=host_normalisation)
 
 
-def _rows(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _rows(file: Path, network: Network) -> np.ndarray:
+    """Read rows as clients bring them, and return them as firmware takes them."""
     import numpy as np
 
     from sonic.errors import DataError
@@ -199,6 +209,7 @@ def _rows(file: Path, shape: tuple[int, ...]) -> np.ndarray:
         rows: np.ndarray = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} holds no array of numpy: {error}") from error
+    shape = network.given_shape
     if rows.shape[1:] != shape:
         raise DataError(f"{file}: rows of {list(shape)} are expected, given {list(rows.shape[1:])}")
-    return rows
+    return network.prepare(rows)

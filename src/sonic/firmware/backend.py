@@ -1,10 +1,10 @@
 """The backend ``fpga``: firmware's emulator as a model like any other.
 
-A version's folder is what ``sonic firmware build`` makes. Rows are computed one by one, so that requests may share
-executions as they like. ``parameters`` of config.pbtxt that count here: ``invalid``, what becomes of rows with NaN or
-infinities and of numbers outside of the input's type: ``count`` (the default: they are computed, which gives NaN for
-the first and wraps or saturates the second, as the type says, and the log says how many there were) or ``refuse``; and
-``threads``, on which an execution computes its rows: 1 unless given.
+A version's folder is what ``sonic firmware build`` makes. What the host does to rows before is done here. Rows are
+computed one by one, so that requests may share executions as they like. ``parameters`` of config.pbtxt that count here:
+``invalid``, what becomes of rows with NaN or infinities and of numbers outside of the input's type: ``count`` (the
+default: they are computed, which gives NaN for the first and wraps or saturates the second, as the type says, and the
+log says how many there were) or ``refuse``; and ``threads``, on which an execution computes its rows: 1 unless given.
 """
 
 from __future__ import annotations
@@ -138,9 +138,7 @@ class _Emulated(Instance):
     def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:  # noqa: ARG002
         given, made = self._network.names
         rows = inputs[given]
-        if self._network.transposed:
-            rows = np.moveaxis(rows, 1, -1)
-        flat = rows.reshape(len(rows), -1).astype(np.float64)
+        flat = self._network.prepare(rows).reshape(len(rows), self._network.inputs_per_row)
         bad = self._checks.look(flat)
         if bad.any():
             flat[bad] = 0.0

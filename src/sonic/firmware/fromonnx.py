@@ -22,6 +22,7 @@ from sonic.firmware.network import (
     Dense,
     Flatten,
     Network,
+    Normalisation,
     Pooling,
     Scale,
     Sum,
@@ -59,7 +60,7 @@ class _Tensor:
     places: NDArray[np.int64] | None = None
 
 
-def read(file: str | os.PathLike[str], name: str = "network") -> Network:
+def read(file: str | os.PathLike[str], name: str = "network", *, host_normalisation: bool = True) -> Network:
     """Read an ONNX model.
 
     Parameters
@@ -67,6 +68,8 @@ def read(file: str | os.PathLike[str], name: str = "network") -> Network:
     file : path
     name : str
         What its firmware is called.
+    host_normalisation : bool
+        Whether a normalisation of the input, where it begins with one, is left to the host.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def read(file: str | os.PathLike[str], name: str = "network") -> Network:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     uses = Counter(name for node in model.graph.node for name in node.input)
     uses.update(tensor.name for tensor in model.graph.output)
-    reader = _Reader(constants, uses)
+    reader = _Reader(constants, uses, host_normalisation=host_normalisation)
     given = [tensor for tensor in model.graph.input if tensor.name not in constants]
     if len(given) != 1 or len(model.graph.output) != 1:
         raise ConfigError(
@@ -108,7 +111,10 @@ def read(file: str | os.PathLike[str], name: str = "network") -> Network:
 
 
 class _Reader:
-    def __init__(self, constants: dict[str, NDArray[Any]], uses: Mapping[str, int]) -> None:
+    def __init__(
+        self, constants: dict[str, NDArray[Any]], uses: Mapping[str, int], *, host_normalisation: bool
+    ) -> None:
+        self._host_normalisation = host_normalisation
         self._constants = constants
         self._uses = uses
         self._tensors: dict[str, _Tensor] = {}
@@ -132,8 +138,11 @@ class _Reader:
             if layer.name in needed:
                 needed |= set(layer.inputs)
         layers = tuple(layer for layer in self._layers.values() if layer.name in needed)
+        host = None
+        if self._host_normalisation:
+            layers, host = _for_the_host(self._input, layers)
         return Network(
-            _identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output)
+            _identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output), host
         )
 
     def take(self, node: Any, attributes: dict[str, Any]) -> None:
@@ -303,7 +312,8 @@ class _Reader:
             ours[given.places] = weight
             weight = ours
         before = self._layers.get(given.layer)
-        if isinstance(before, Scale) and self._uses[node.input[0]] == 1:
+        left = self._host_normalisation and isinstance(before, Scale) and before.inputs == (self._input,)
+        if isinstance(before, Scale) and not left and self._uses[node.input[0]] == 1:
             bias = bias + before.shift @ weight
             weight = before.factor[:, None] * weight
             del self._layers[given.layer]
@@ -331,6 +341,12 @@ class _Reader:
         if isinstance(before, Dense | Convolution) and self._uses[name] == 1:
             folded = replace(before, weight=before.weight * factor, bias=before.bias * factor + shift)
             self._layers[before.name] = folded
+            self._tensors[node.output[0]] = given
+            return
+        if isinstance(before, Scale) and self._uses[name] == 1:
+            self._layers[before.name] = replace(
+                before, factor=before.factor * factor, shift=before.shift * factor + shift
+            )
             self._tensors[node.output[0]] = given
             return
         self._put(node, Scale(self._name(node), (given.layer,), factor, shift), given)
@@ -381,6 +397,20 @@ class _Reader:
         self._put(node, Flatten(self._name(node), (given.layer,)), given)
         flat = self._tensors[node.output[0]]
         self._tensors[node.output[0]] = replace(flat, places=None if kept else places)
+
+
+def _for_the_host(given: str, layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], Normalisation | None]:
+    """Take out the normalisation that layers begin with, if nothing else takes what it normalises."""
+    takers = [layer for layer in layers if given in layer.inputs]
+    first = takers[0]
+    if len(takers) > 1 or first is layers[-1] or not isinstance(first, Scale):
+        return layers, None
+    rest = [
+        replace(layer, inputs=tuple(given if name == first.name else name for name in layer.inputs))
+        for layer in layers
+        if layer is not first
+    ]
+    return tuple(rest), Normalisation(first.factor, first.shift)
 
 
 def _by_channel(numbers: Weights, shape: tuple[int, ...], axis: int, count: int) -> Weights:

@@ -15,6 +15,7 @@ from sonic.firmware.network import (
     Dense,
     Flatten,
     Network,
+    Normalisation,
     Pooling,
     Scale,
     Sum,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DOCUMENT = "network.json"
 WEIGHTS = "weights"
 _FORMAT = 1
+_NORMALISATION = tuple(each.name for each in fields(Normalisation))
 _KINDS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Activation, Convolution, Dense, Flatten, Pooling, Scale, Sum)
 }
@@ -49,6 +51,10 @@ def save(network: Network, precision: Precision, folder: Path) -> None:
             else:
                 described[each.name] = value
         layers.append(described)
+    if network.normalisation is not None:
+        for part in _NORMALISATION:
+            values = getattr(network.normalisation, part)
+            np.save(weights / f"{network.input}.{part}.npy", values, allow_pickle=False)
     document = {
         "format": _FORMAT,
         "name": network.name,
@@ -56,6 +62,7 @@ def save(network: Network, precision: Precision, folder: Path) -> None:
         "shape": network.shape,
         "transposed": network.transposed,
         "tensors": network.tensors,
+        "normalised": network.normalisation is not None,
         "layers": layers,
         "precision": describe(precision),
     }
@@ -105,6 +112,7 @@ def load(folder: Path) -> tuple[Network, Precision]:
             layers,
             document["transposed"],
             tuple(document["tensors"]),
+            _normalisation(folder / WEIGHTS, document["input"]) if document["normalised"] else None,
         )
         precision = _read_precision(document["precision"])
     except DataError:
@@ -131,6 +139,10 @@ def _layer(described: dict[str, Any], weights: Path) -> Layer:
         else:
             values[each.name] = np.load(weights / f"{described['name']}.{each.name}.npy", allow_pickle=False)
     return kind(**values)
+
+
+def _normalisation(weights: Path, name: str) -> Normalisation:
+    return Normalisation(*(np.load(weights / f"{name}.{part}.npy", allow_pickle=False) for part in _NORMALISATION))
 
 
 def _tuples(value: Any) -> Any:
