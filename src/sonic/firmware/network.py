@@ -7,11 +7,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sonic.errors import ConfigError
+from sonic.firmware.layers import (
+    Activation,
+    Concatenation,
+    Convolution,
+    Dense,
+    Difference,
+    Flatten,
+    Layer,
+    Pooling,
+    Product,
+    Recurrent,
+    Reshape,
+    Scale,
+    Softmax,
+    Sum,
+    output_shape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +37,26 @@ if TYPE_CHECKING:
 
     Weights = NDArray[np.float64]
     Shape = tuple[int, ...]
+
+__all__ = [
+    "Activation",
+    "Concatenation",
+    "Convolution",
+    "Dense",
+    "Difference",
+    "Flatten",
+    "Layer",
+    "Network",
+    "Normalisation",
+    "Pooling",
+    "Product",
+    "Recurrent",
+    "Reshape",
+    "Scale",
+    "Softmax",
+    "Sum",
+    "output_shape",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import DataError, one_line
-from sonic.firmware.network import (
-    Activation,
-    Convolution,
-    Dense,
-    Flatten,
-    Network,
-    Normalisation,
-    Pooling,
-    Scale,
-    Sum,
-)
+from sonic.firmware.layers import LAYERS
+from sonic.firmware.network import Network, Normalisation
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision, Types
 
@@ -32,9 +23,7 @@ DOCUMENT = "network.json"
 WEIGHTS = "weights"
 _FORMAT = 1
 _NORMALISATION = tuple(each.name for each in fields(Normalisation))
-_KINDS: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Activation, Convolution, Dense, Flatten, Pooling, Scale, Sum)
-}
+_KINDS = {kind.__name__: kind for kind in LAYERS}
 
 
 def save(network: Network, precision: Precision, folder: Path) -> None:
