@@ -28,7 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 from common import ROOT, Figure
 from sonic.client.fallback import ServeProcess
 from sonic.coffea import disconnect
-from sonic.testing.network import DelayProxy
+from sonic.study.conditions import Conditions, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
                 yield Figure.of(f"a call of {rows} rows, triton_wrapper's time / Sonic's", found, goal=1.0)
             host, port = server.grpc_url.removeprefix("grpc://").split(":")
             for rtt_s in ROUND_TRIPS_S:
-                with DelayProxy(host, int(port), round_trip_s=rtt_s) as line:
+                with Relay(host, int(port), Conditions(round_trip_ms=rtt_s * 1e3)) as line:
                     for case in CASES:
                         for _ in range(repeats):
                             theirs = _events_per_s(case, case.theirs, line.address, file)

@@ -22,7 +22,7 @@ from common import ROOT, Figure, run_job, sample
 from sonic.client.fallback import ServeProcess
 from sonic.framework import Offload, Producer, Workflow
 from sonic.framework.job import run
-from sonic.testing.network import DelayProxy
+from sonic.study.conditions import Conditions, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -126,7 +126,9 @@ def _compared(
     with ExitStack() as stack:
         server = stack.enter_context(ServeProcess([models]))
         host, port = server.grpc_url.removeprefix("grpc://").split(":")
-        lines = {rtt_s: stack.enter_context(DelayProxy(host, int(port), round_trip_s=rtt_s)) for rtt_s in tried}
+        lines = {
+            rtt_s: stack.enter_context(Relay(host, int(port), Conditions(round_trip_ms=rtt_s * 1e3))) for rtt_s in tried
+        }
         for number in range(repeats):
             # There and back, so that what changes on the machine in the meantime falls on none alone.
             for mode, streams, rtt_s in cases if number % 2 else cases[::-1]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BENCHMARKS = (
     "service_vs_direct",
     "round_trip",
+    "relay",
     "memory",
     "call_overhead",
     "load_aware",

@@ -1,0 +1,151 @@
+"""When a byte that is sent over a line arrives: delay, jitter, bandwidth, loss. Pure: time is an argument.
+
+A line is one direction. Its bandwidth is shared by all flows on it, first come first served; order is kept within a
+flow, as TCP keeps it, and not between flows.
+
+Loss is never seen by who uses TCP, only waited for, and so it is drawn as what one waits. Of what is sent, each
+segment of 1,448 bytes is lost with the given probability, and so are its repetitions. A segment that three others
+follow is missed by the receiver and repeated after one round trip (fast retransmit, RFC 5681), however many are missed
+at once (selective acknowledgement, RFC 2018); the last three are repeated by the sender's clock, after the round trip
+and 0.2 s, twice as long each time (RFC 6298, with Linux's least variance). All that comes later in the flow waits
+meanwhile. Repetitions take their part of the bandwidth. That a sender slows down after losses is not in this model:
+real long transfers over lossy lines are slower still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, expm1, inf, isfinite, log
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+
+if TYPE_CHECKING:
+    from random import Random
+
+SEGMENT_BYTES = 1448
+"""What a TCP segment carries over Ethernet, with time stamps."""
+
+LEAST_TIMEOUT_S = 0.2
+_TAIL_SEGMENTS = 3
+_MOST_LOSS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Of a network between clients and a server, the same both ways.
+
+    Parameters
+    ----------
+    round_trip_ms : float
+        Delay of the two directions together, besides what the real way between the two ends takes.
+    jitter_ms : float
+        The delay of a direction varies by as much, up and down, evenly distributed; at most half the round trip.
+    bandwidth_mbps : float
+        Millions of bits a second, in each direction, of all connections together; 0 is without limit.
+    loss : float
+        Part of the segments that is lost, in each direction: from 0 to 0.5.
+
+    Raises
+    ------
+    ConfigError
+        If a number makes no sense.
+    """
+
+    round_trip_ms: float = 0.0
+    jitter_ms: float = 0.0
+    bandwidth_mbps: float = 0.0
+    loss: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("round_trip_ms", "jitter_ms", "bandwidth_mbps", "loss"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} must be 0 or more, given {value}")
+        if self.jitter_ms > self.round_trip_ms / 2:
+            raise ConfigError(
+                f"jitter_ms must be at most half of round_trip_ms, {self.round_trip_ms / 2:g}, given {self.jitter_ms:g}"
+            )
+        if self.loss > _MOST_LOSS:
+            raise ConfigError(f"loss must be at most {_MOST_LOSS:g}, given {self.loss:g}")
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is as if there was no network."""
+        return not (self.round_trip_ms or self.jitter_ms or self.bandwidth_mbps or self.loss)
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Bandwidth of a direction; infinite without limit."""
+        return self.bandwidth_mbps * 1e6 / 8 or inf
+
+
+class Line:
+    """One direction of a network.
+
+    Parameters
+    ----------
+    conditions : Conditions
+    random : Random
+        What jitter and loss are drawn from.
+    """
+
+    def __init__(self, conditions: Conditions, random: Random) -> None:
+        self._conditions = conditions
+        self._random = random
+        # Repetitions, and repetitions of those, come on top of each byte.
+        self._s_per_byte = 1 / conditions.bytes_per_s / (1 - conditions.loss)
+        self._free_s = -inf
+
+    @property
+    def free_s(self) -> float:
+        """When the line has taken all that was sent so far."""
+        return self._free_s
+
+    def flow(self) -> Flow:
+        """Return a connection's way over this line."""
+        return Flow(self)
+
+    def _send(self, now_s: float, n_bytes: int) -> float:
+        """Put bytes on the line; return when the last of them arrives, if they need not wait for others of the flow."""
+        conditions = self._conditions
+        self._free_s = max(now_s, self._free_s) + n_bytes * self._s_per_byte
+        arrives_s = self._free_s + conditions.round_trip_ms / 2e3
+        if conditions.jitter_ms:
+            arrives_s += self._random.uniform(-1, 1) * conditions.jitter_ms / 1e3
+        if conditions.loss:
+            arrives_s += self._repetition_s(ceil(n_bytes / SEGMENT_BYTES))
+        return arrives_s
+
+    def _repetition_s(self, segments: int) -> float:
+        round_trip_s = self._conditions.round_trip_ms / 1e3
+        tail = self._most_losses(min(segments, _TAIL_SEGMENTS))
+        body = self._most_losses(segments - _TAIL_SEGMENTS) if segments > _TAIL_SEGMENTS else 0
+        return max(body * round_trip_s, (2.0**tail - 1) * (round_trip_s + LEAST_TIMEOUT_S))
+
+    def _most_losses(self, segments: int) -> int:
+        """Draw how often the unluckiest of some segments is lost: its distribution is (1 - loss^(k+1))^segments."""
+        if not segments:
+            return 0
+        drawn = 1 - self._random.random()  # above 0
+        lost = -expm1(log(drawn) / segments)
+        return int(log(lost) / log(self._conditions.loss)) if lost > 0 else 0
+
+
+class Flow:
+    """What one connection sends over a line; made by :meth:`Line.flow`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._last_s = -inf
+
+    def send(self, now_s: float, n_bytes: int) -> float:
+        """Send bytes at a time, not before earlier ones.
+
+        Returns
+        -------
+        float
+            When they arrive, in the same clock: not before what this flow sent earlier.
+        """
+        self._last_s = max(self._last_s, self._line._send(now_s, n_bytes))
+        return self._last_s
