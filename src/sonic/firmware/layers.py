@@ -81,6 +81,19 @@ class Pooling(Layer):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Upsampling(Layer):
+    """An image in which each number stands several times, beside and below itself.
+
+    Parameters
+    ----------
+    times : tuple of int
+        By dimension.
+    """
+
+    times: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Activation(Layer):
     """A function of each number.
 
@@ -195,6 +208,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Scale,
     Softmax,
     Sum,
+    Upsampling,
 )
 """All kinds."""
 GATES = {"gru": 3, "lstm": 4}
@@ -223,6 +237,10 @@ def output_shape(layer: Layer, given: list[Shape]) -> Shape:
         if len(first) != len(layer.size) + 1:
             raise _unlike(layer, f"{len(layer.size)} dimensions and channels", first)
         return (*_windows(layer, first[:-1], layer.size, layer.strides), first[-1])
+    if isinstance(layer, Upsampling):
+        if len(first) != len(layer.times) + 1:
+            raise _unlike(layer, f"{len(layer.times)} dimensions and channels", first)
+        return (*(n * times for n, times in zip(first[:-1], layer.times, strict=True)), first[-1])
     if isinstance(layer, Scale):
         if first[-1:] != layer.factor.shape or layer.factor.shape != layer.shift.shape:
             raise _unlike(layer, f"{len(layer.factor)} channels", first)

@@ -27,6 +27,7 @@ from sonic.firmware.layers import (
     Scale,
     Softmax,
     Sum,
+    Upsampling,
     output_shape,
 )
 
@@ -55,6 +56,7 @@ __all__ = [
     "Scale",
     "Softmax",
     "Sum",
+    "Upsampling",
     "output_shape",
 ]
 
