@@ -1,22 +1,24 @@
-"""The backend ``fpga``: firmware's emulator as a model like any other.
+"""The backend ``fpga``: firmware's emulator, or a card, as a model like any other.
 
 A version's folder is what ``sonic firmware build`` makes. What the host does to rows before is done here. Rows are
 computed one by one, so that requests may share executions as they like. ``parameters`` of config.pbtxt that count here:
 ``invalid``, what becomes of rows with NaN or infinities and of numbers outside of the input's type: ``count`` (the
 default: they are computed, which gives NaN for the first and wraps or saturates the second, as the type says, and the
-log says how many there were) or ``refuse``; and ``threads``, on which an execution computes its rows: 1 unless given.
+log says how many there were) or ``refuse``; ``threads``, on which an execution of the emulator computes its rows: 1
+unless given; and ``device``, with what :mod:`sonic.firmware.device.settings` reads beside it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from sonic.errors import InvalidRequest
 from sonic.firmware.build import DOCUMENT, load
+from sonic.firmware.device import settings
 from sonic.server.backends.base import Backend, choice_parameter, instance_count, int_parameter
 from sonic.server.completion import Signature
 from sonic.server.instances import Instance
@@ -26,29 +28,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sonic.firmware.build import Firmware
+    from sonic.firmware.device.card import Card
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.backends.base import LoadContext
 
 log = logging.getLogger("sonic.server")
 
-BLOCK_ROWS = 16_384
-"""Of a block that a card takes at once, in FaaST (arXiv:2010.08556)."""
-
 
 class FpgaBackend(Backend):
-    """One version of firmware, emulated."""
+    """One version of firmware, emulated or on a card."""
 
     platform: ClassVar[str] = "fpga_emulator"
     filename: ClassVar[str] = DOCUMENT
-    steady: ClassVar[bool] = True
 
     def __init__(self, context: LoadContext) -> None:
         self._firmware = firmware = load(context.folder)
-        self._emulate = firmware.emulator()
+        self._device = settings.read(context.config, firmware)
         refuses = choice_parameter(context.config, "invalid", ("count", "refuse")) == "refuse"
         self._checks = Checks(context.name, firmware, refuses=refuses)
         self._threads = min(max(int_parameter(context.config, "threads", 1), 1), context.cores)
         self._count = instance_count(context.config, context.cores, self._threads)
+        self._card = self._device.open(context, firmware)
+        self.steady = self._card is None
 
     @property
     def signature(self) -> Signature:
@@ -62,15 +63,21 @@ class FpgaBackend(Backend):
         )
 
     def amend(self, config: ModelConfig) -> None:
-        """Take batches as large as a card's block, where the owner says nothing."""
-        if not config.max_batch_size and not config.input and not config.output:
-            config.max_batch_size = BLOCK_ROWS
-            if config.WhichOneof("scheduling_choice") is None:
-                config.dynamic_batching.SetInParent()
+        """Say what device it is, and take batches as large as a card's block, where the owner says nothing."""
+        self._device.amend(config)
 
     def instances(self) -> Sequence[Instance]:
-        """Return as many as config.pbtxt asks for, or as the cores carry."""
-        return [_Emulated(self._firmware, self._emulate, self._checks, self._threads)] * self._count
+        """Return one for each block that a card has under way; or as many emulators as the cores carry."""
+        if self._card is not None:
+            card = self._card
+            return [_OnCard(self._firmware, card, self._device.timeout_s, self._checks) for _ in range(card.slots)]
+        emulate = self._firmware.emulator()
+        return [_Emulated(self._firmware, emulate, self._checks, self._threads)] * self._count
+
+    def close(self) -> None:
+        """Release the card."""
+        if self._card is not None:
+            self._card.close()
 
 
 class Checks:
@@ -145,3 +152,21 @@ class _Emulated(Instance):
         computed = self._emulate(flat, self._threads).astype(np.float32)
         computed[bad] = np.nan
         return {made: computed.reshape(len(rows), *self._network.shapes[self._network.output])}
+
+
+class _OnCard(_Emulated):
+    """Computes on a card, block by block."""
+
+    def __init__(self, firmware: Firmware, card: Card[Any], timeout_s: float, checks: Checks) -> None:
+        super().__init__(firmware, self._compute, checks, 1)
+        self._card = card
+        self._timeout_s = timeout_s
+
+    def _compute(self, rows: np.ndarray, threads: int) -> np.ndarray:  # noqa: ARG002 - a card has its own
+        card = self._card
+        answers = [
+            card.wait(card.enqueue(rows[first : first + card.block], self._timeout_s), self._timeout_s)
+            for first in range(0, max(len(rows), 1), card.block)
+        ]
+        self.parameters = settings.labels(answers)
+        return np.concatenate([answer.rows for answer in answers])

@@ -186,7 +186,7 @@ def _execute(
     for name in scattered:
         for output, part in zip(outputs, _scattered(plan, name, given, requests), strict=True):
             output[name] = part
-    replies = [Reply(each) for each in outputs]
+    replies = [Reply(each, instance.parameters) for each in outputs]
     return Execution(replies, merged_ns - start_ns, run_ns - merged_ns, perf_counter_ns() - run_ns)
 
 

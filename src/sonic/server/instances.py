@@ -43,9 +43,12 @@ class Instance(ABC):
     ----------
     gpu : int or None
         The device that it executes on; None: the CPU.
+    parameters : mapping of str to bool, int, float or str
+        What the responses to the last call say besides their outputs.
     """
 
     gpu: int | None = None
+    parameters: Mapping[str, Parameter] = MappingProxyType({})
 
     @abstractmethod
     def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:

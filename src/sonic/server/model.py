@@ -152,7 +152,7 @@ class ServedModel:
         warm_up(config, context.folder.parent, plan, instances, partial(backend.scheduler, self.spec))
         policy = policy_of(config, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
-        steady = backend_class.steady and all(instance.gpu is None for instance in instances)
+        steady = backend.steady and all(instance.gpu is None for instance in instances)
         short_s = 0.0 if not steady else _SHORT_S if available_cores() > 1 else _SHORT_ON_ONE_CORE_S
         self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(
             plan, policy, instances, short_s=short_s, budget=budget

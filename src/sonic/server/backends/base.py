@@ -138,12 +138,12 @@ class Backend(ABC):
         The model's file in its version folder; empty if it needs none.
     steady : bool
         Whether an execution takes about as long as those before, and never hangs: who must not be kept waiting, as a
-        thread that serves every connection, can then execute a short one itself.
+        thread that serves every connection, can then execute a short one itself. Looked at when it is loaded.
     """
 
     platform: ClassVar[str] = ""
     filename: ClassVar[str] = ""
-    steady: ClassVar[bool] = False
+    steady: bool = False
 
     @abstractmethod
     def __init__(self, context: LoadContext) -> None: ...

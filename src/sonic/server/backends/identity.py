@@ -20,7 +20,7 @@ class IdentityBackend(Backend):
     """Gives the n-th input back as the n-th output; config.pbtxt names both."""
 
     platform: ClassVar[str] = "identity"
-    steady: ClassVar[bool] = True
+    steady: bool = True
 
     def __init__(self, context: LoadContext) -> None:
         config = context.config

@@ -73,7 +73,7 @@ class OnnxBackend(Backend):
 
     platform: ClassVar[str] = "onnxruntime_onnx"
     filename: ClassVar[str] = "model.onnx"
-    steady: ClassVar[bool] = True
+    steady: bool = True
 
     def __init__(self, context: LoadContext) -> None:
         config = context.config
