@@ -32,7 +32,7 @@ def test_compiled_firmware_has_the_references_bits(built: Firmware, scale: float
     for threads in (1, 3):
         assert np.array_equal(emulate(given, threads), expected)
     assert emulate(given[:0], 4).shape == (0, 2)
-    assert {"sonic", "hls4ml"} == set(built.versions)
+    assert {"sonic", "hls4ml", "compiler"} == set(built.versions)
 
 
 def test_distributed_arithmetic_has_them_too(traced: Firmware) -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, DataError
 from sonic.firmware.precision import Precision
 from sonic.firmware.reference import evaluate
-from sonic.firmware.search import bit_products, search
+from sonic.firmware.search import Curve, bit_products, read_curve, search
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sonic.firmware.network import Network
     from sonic.firmware.search import Found
 
@@ -71,3 +75,15 @@ def test_the_numbers_hold_what_the_rows_have(cnn: Network) -> None:
 def test_what_cannot_be_searched(mlp: Network, rows: np.ndarray, bound: float, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         search(mlp, rows, bound)
+
+
+def test_its_curve_is_kept(found: Found, tmp_path: Path) -> None:
+    curve = Curve.of(found, 0.02)
+    assert curve.best == (found.best.bit_products, found.best.error)
+    file = tmp_path / "numbers.json"
+    file.write_text(json.dumps({"search": asdict(curve)}))
+    assert read_curve(file) == curve
+    file.write_text("{}")
+    for each in (file, tmp_path / "nothing.json"):
+        with pytest.raises(DataError, match="holds no search"):
+            read_curve(each)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sonic.firmware.verify import to_markdown, verify
+from sonic.errors import ConfigError
+from sonic.firmware.verify import verify
 
 if TYPE_CHECKING:
     from sonic.firmware.build import Firmware
@@ -22,12 +23,14 @@ def test_all_agree(built: Firmware) -> None:
     expected = {(name, rows) for name in ("hls4ml-quartus", "da4ml") for rows in sets} | {("reference", "golden")}
     assert {(each.emulator, each.rows) for each in report.comparisons} == expected
     assert [each.compared for each in report.comparisons][:3] == [128, 60, 60]
-    assert 0 < report.float_median <= report.float_95 <= report.float_largest
+    distance = report.distance
+    assert 0 < distance.median <= distance.high <= distance.largest
+    assert (distance.rows, sum(distance.counts)) == ("given", 60)
     assert report.outside == 0
-    assert ("da4ml, out of range", 40, 40) in seen
-    text = to_markdown(report, built.versions, built.cost)
-    assert "**yes**" in text
-    assert report.to_dict()["exact"] is True
+    assert ("rows out of range", 40, 40) in seen
+    assert [each.source for each in report.resources] == ["da4ml, estimated"]
+    assert {"hls4ml", "compiler"} <= set(report.built_with)
+    assert {"numpy", "da4ml"} <= set(report.verified_with)
 
 
 def test_a_bit_that_differs_is_seen(built: Firmware) -> None:
@@ -40,4 +43,22 @@ def test_a_bit_that_differs_is_seen(built: Firmware) -> None:
     wrong = [each for each in report.comparisons if each.different]
     assert {each.emulator for each in wrong} == {"hls4ml-quartus", "reference"}
     assert all(each.largest > 0 for each in wrong)
-    assert "**no**" in to_markdown(report, {}, {})
+
+
+def test_many_rows_come_in_blocks(built: Firmware, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonic.firmware.verify._BLOCK", 16)
+    seen: list[tuple[str, int, int]] = []
+    report = verify(built, random_rows=40, progress=lambda *what: seen.append(what))
+    assert report.exact
+    assert [done for what, done, _ in seen if what == "rows random"] == [16, 32, 40]
+    assert sum(report.distance.counts) == 80
+
+
+def test_what_cannot_be_synthesised_is_said(built: Firmware) -> None:
+    report = verify(built, random_rows=1, synthesise=True)
+    assert report.skipped[-1] == "yosys: the route hls4ml-quartus writes no Verilog, da4ml-rtl does"
+
+
+def test_rows_that_are_no_numbers(built: Firmware) -> None:
+    with pytest.raises(ConfigError, match="are finite"):
+        verify(built, np.full((2, 6), np.nan))

@@ -90,12 +90,14 @@ def search(
 ) -> None:
     """Search the fewest bits of each layer with which a network stays within an error."""
     import json
+    from dataclasses import asdict
 
     from rich.console import Console
 
     from sonic.errors import OutputError
     from sonic.firmware import search as searches
     from sonic.firmware.plots import cost_of_error
+    from sonic.firmware.search import Curve
     from sonic.firmware.storage import describe
 
     network = _network(model, weights, host_normalisation=host_normalisation)
@@ -103,9 +105,10 @@ def search(
     with Console(stderr=True).status("reading") as status:
         found = searches.search(network, rows, error, progress=lambda what: status.update(what))
     try:
-        to.write_text(json.dumps(describe(found.best.precision), indent=1) + "\n")
+        curve = Curve.of(found, error)
+        to.write_text(json.dumps(describe(found.best.precision) | {"search": asdict(curve)}, indent=1) + "\n")
         if plot is not None:
-            cost_of_error(found, error).savefig(plot)
+            cost_of_error(curve).savefig(plot)
     except OSError as failure:
         raise OutputError(f"{failure.filename} could not be written: {failure.strerror}") from failure
     for name, each in (("the same fraction", found.uniform[-1]), ("by layer", found.best)):
@@ -122,21 +125,39 @@ def verify(
     ] = 10_000,
     seed: Annotated[int, typer.Option(help="Of random rows.")] = 1,
     threads: Annotated[int, typer.Option(help="For the emulator.", min=1)] = 1,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report (.json or .md).")] = None,
+    synthesise: Annotated[
+        bool, typer.Option("--synthesise", help="Have yosys say what the Verilog of da4ml-rtl takes; some minutes.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report: .md with pictures beside it, or .json.")
+    ] = None,
+    numbers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of `search`: the report has its error against cost.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the distance from float (.png, .svg, .pdf).")
+    ] = None,
 ) -> None:
-    """Compare an emulator with the reference, bit for bit; exit code 1 if a bit differs."""
-    import json
+    r"""Compare an emulator with the reference, bit for bit; exit code 1 if a bit differs.
 
+    \b
+    Examples:
+      sonic firmware verify facile --data rows.npy --report report.md
+      sonic firmware verify facile --rows 1000000 --threads 2
+    """
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
+    from sonic.firmware import report as reports
     from sonic.firmware.build import load
-    from sonic.firmware.verify import to_markdown
+    from sonic.firmware.plots import distance_from_float
+    from sonic.firmware.search import read_curve
     from sonic.firmware.verify import verify as verified
 
     found = load(folder)
     given = None if data is None else _rows(data, found.network)
+    curve = None if numbers is None else read_curve(numbers)
     with Progress(console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
@@ -145,21 +166,30 @@ def verify(
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done)
 
-        result = verified(found, given, random_rows=rows, seed=seed, threads=threads, progress=progress)
+        result = verified(
+            found, given, random_rows=rows, seed=seed, threads=threads, synthesise=synthesise, progress=progress
+        )
+    console = Console()
     table = Table("emulator", "rows", "numbers", "different", "largest difference", box=None, pad_edge=False)
     for each in result.comparisons:
         table.add_row(each.emulator, each.rows, f"{each.compared:,}", f"{each.different:,}", f"{each.largest:g}")
-    Console().print(table)
-    typer.echo(
-        f"from float64: median {result.float_median:.3g}, 95 % {result.float_95:.3g}, "
-        f"largest {result.float_largest:.3g}"
-    )
+    console.print(table)
+    distance = result.distance
+    typer.echo(f"from float64: median {distance.median:.3g}, 95 % {distance.high:.3g}, largest {distance.largest:.3g}")
+    for line in distance.bars():
+        typer.echo(line)
+    if result.resources:
+        table = Table(*reports.resource_columns(), box=None, pad_edge=False)
+        for row in reports.resource_rows(result.resources):
+            table.add_row(*row)
+        console.print(table)
     for line in result.skipped:
-        typer.echo(f"not compared with {line}", err=True)
+        typer.echo(f"without {line}", err=True)
     typer.echo("exact" if result.exact else "not exact")
     if report is not None:
-        text = json.dumps(result.to_dict() | {"versions": found.versions, "cost": found.cost}, indent=1) + "\n"
-        report.write_text(to_markdown(result, found.versions, found.cost) if report.suffix == ".md" else text)
+        reports.write(result, report, curve)
+    if plot is not None:
+        reports.save(distance_from_float(distance), plot)
     if not result.exact:
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware import bundle, da, hls, rtl, storage
-from sonic.firmware.library import Library, ToolError, compile_project
+from sonic.firmware.library import Library, ToolError, compile_project, compiler_version
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.reference import evaluate
 from sonic.version import __version__
@@ -37,7 +37,8 @@ ROUTES: dict[str, Writer | None] = {
 }
 """By name, and hls4ml's writer for those that are its."""
 DOCUMENT = "firmware.json"
-_PROJECT = "project"
+PROJECT = "project"
+"""Folder of what synthesis takes, beneath that of the firmware."""
 _LOGIC = "logic.json"
 
 
@@ -89,6 +90,11 @@ class Firmware:
     def _by_reference(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:  # noqa: ARG002 - as the others
         given = np.asarray(rows, np.float64).reshape(-1, *self.network.shape)
         return self.reference(given).reshape(len(given), self.network.outputs_per_row)
+
+    @property
+    def verilog(self) -> str | None:
+        """Name of the whole one among its modules of Verilog; None if the route writes none."""
+        return rtl.top(self.network.name) if self.route == "da4ml-rtl" else None
 
     def reference(self, rows: ArrayLike) -> NDArray[np.float64]:
         """Return what numpy says of rows; see :func:`sonic.firmware.reference.evaluate`."""
@@ -187,7 +193,7 @@ def _route(
 ) -> tuple[dict[str, str], dict[str, float], str, list[str]]:
     """Go one way; returns versions, cost, the emulator's place in the folder, and formats if its bits have some."""
     writer = ROUTES[route]
-    project = work / _PROJECT
+    project = work / PROJECT
     chosen = synthesis or hls.Synthesis()
     if writer is None:
         said("da4ml")
@@ -199,14 +205,19 @@ def _route(
         said("Verilator and compiler")
         with _saying_what_remains():
             library = rtl.compile_project(project, network.name)
-        return da.versions(), cost, str(library.relative_to(work)), [str(number) for number in logic.formats()]
+        return (
+            da.versions() | rtl.versions() | compiler_version(),
+            cost,
+            str(library.relative_to(work)),
+            [str(number) for number in logic.formats()],
+        )
     said(f"hls4ml, for {writer}")
     versions = hls.write(network, precision, replace(chosen, writer=writer), project)
     said("compiler")
     sizes = network.inputs_per_row, network.outputs_per_row
     with _saying_what_remains():
         library = compile_project(project, network.name, writer, *sizes, stream=chosen.stream)
-    return versions, {}, str(library.relative_to(work)), []
+    return versions | compiler_version(), {}, str(library.relative_to(work)), []
 
 
 @contextlib.contextmanager

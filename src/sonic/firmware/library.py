@@ -95,6 +95,17 @@ def compiler() -> str:
     raise ToolError("there is no C++ compiler: install g++ (Debian: apt install g++), or name one by CXX")
 
 
+def compiler_version() -> dict[str, str]:
+    """Return what the C++ compiler says of itself; as :func:`compiler`."""
+    return {"compiler": first_line(compiler(), "--version")}
+
+
+def first_line(*command: str) -> str:
+    """Return the first line that a program prints."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return (done.stdout.splitlines() or [""])[0]
+
+
 def compile_library(
     folder: Path, sources: Sequence[Path], includes: Sequence[Path], library: Path, *flags: str
 ) -> None:

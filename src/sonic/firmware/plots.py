@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sonic.workloads.plots import panels
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from sonic.firmware.search import Found
+    from sonic.firmware.report import Distance
+    from sonic.firmware.search import Curve
 
 
-def cost_of_error(found: Found, bound: float) -> Figure:
+def cost_of_error(curve: Curve) -> Figure:
     """Draw the error against the cost: with one fraction for all layers, and by layer.
 
     Raises
@@ -20,26 +24,46 @@ def cost_of_error(found: Found, bound: float) -> Figure:
     ConfigError
         If matplotlib is missing.
     """
-    figure = panels(1, 1)
-    figure.set_size_inches(6, 4)
-    (axes,) = figure.axes
-    points = found.uniform
-    axes.plot(
-        [p.bit_products for p in points], [p.error for p in points], "o-", color="0.45", label="one fraction for all"
-    )
-    axes.plot([found.best.bit_products], [found.best.error], "D", color="#bd1f01", label="by layer")
-    axes.axhline(bound, linestyle="--", color="#3f90da", linewidth=1, label="largest error allowed")
-    for fraction, point in enumerate(points, 1):
-        axes.annotate(
-            str(fraction),
-            (point.bit_products, point.error),
-            (4, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color="0.45",
-        )
+    figure, axes = _one()
+    axes.plot(*zip(*curve.uniform, strict=True), "o-", color="0.45", label="one fraction for all")
+    axes.plot(*curve.best, "D", color="#bd1f01", label="by layer")
+    axes.axhline(curve.bound, linestyle="--", color="#3f90da", linewidth=1, label="largest error allowed")
+    for fraction, point in enumerate(curve.uniform, 1):
+        axes.annotate(str(fraction), point, (4, 4), textcoords="offset points", fontsize=8, color="0.45")
     axes.set_yscale("log")
     axes.set_xlabel("bits of one factor times bits of the other, over all multiplications")
     axes.set_ylabel("error / size of the outputs (rms)")
     axes.legend(frameon=False)
     return figure
+
+
+def distance_from_float(distance: Distance) -> Figure:
+    """Draw how far outputs in fixed point are from float64's.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is missing.
+    """
+    figure, axes = _one()
+    edges = np.asarray(distance.edges or (1.0,))
+    # What is below the first edge gets a bin as wide as the others.
+    lowest = edges[0] / (edges[1] / edges[0] if len(edges) > 1 else 2.0)
+    axes.stairs(np.asarray(distance.counts), np.concatenate(([lowest], edges)), fill=True, color="#3f90da", alpha=0.6)
+    for value, style, name in ((distance.median, "-", "median"), (distance.high, "--", "95 %")):
+        if value >= lowest:
+            axes.axvline(value, linestyle=style, color="#bd1f01", linewidth=1, label=f"{name}: {value:.3g}")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("distance of an output from float64's (the first bin has all that is smaller)")
+    axes.set_ylabel("outputs")
+    axes.set_title(f"rows: {distance.rows}", loc="right", fontsize=9)
+    if axes.lines:
+        axes.legend(frameon=False)
+    return figure
+
+
+def _one() -> tuple[Figure, Axes]:
+    figure = panels(1, 1)
+    figure.set_size_inches(6, 4)
+    return figure, figure.axes[0]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.library import COMPILE_S, ToolError, compile_library, function
+from sonic.firmware.library import COMPILE_S, ToolError, compile_library, first_line, function
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -67,9 +67,20 @@ def compile_project(folder: Path, name: str) -> Path:
         If there is no Verilator or no compiler, or either fails; says what to install.
     """
     command, headers = _verilator()
-    top, made = f"{_module(name)}_wrapper", Path("sim") / "obj_dir"
+    whole, made = top(name), Path("sim") / "obj_dir"
     done = subprocess.run(
-        [command, "--cc", f"src/{top}.v", "--prefix", f"V{top}", "-Wno-fatal", "-Isrc", "-Isrc/static", "--Mdir", made],
+        [
+            command,
+            "--cc",
+            f"src/{whole}.v",
+            "--prefix",
+            f"V{whole}",
+            "-Wno-fatal",
+            "-Isrc",
+            "-Isrc/static",
+            "--Mdir",
+            made,
+        ],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -78,10 +89,10 @@ def compile_project(folder: Path, name: str) -> Path:
     )
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("%Error")] or [str(done.returncode)]
-        raise ConfigError(f"Verilator cannot have {top}.v: {errors[0]}")
+        raise ConfigError(f"Verilator cannot have {whole}.v: {errors[0]}")
     sources = [path.relative_to(folder) for path in sorted((folder / made).glob("*.cpp"))]
     sources += [
-        Path("sim") / f"{top}_binder.cc",
+        Path("sim") / f"{whole}_binder.cc",
         *(headers / f"{part}.cpp" for part in ("verilated", "verilated_threads")),
     ]
     library = folder / f"lib{name}_rtl.so"
@@ -128,6 +139,16 @@ class RtlLibrary:
         span, lowest = 2**self._made.total, round(self._made.lowest / self._made.step)
         values: NDArray[np.float64] = ((results.astype(np.int64) - lowest) % span + lowest) * self._made.step
         return values
+
+
+def top(name: str) -> str:
+    """Return the name of the whole one among the modules of a network."""
+    return f"{_module(name)}_wrapper"
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Verilator; as :func:`compile_project`."""
+    return {"verilator": first_line(_verilator()[0], "--version")}
 
 
 def _module(name: str) -> str:

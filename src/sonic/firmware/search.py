@@ -1,4 +1,4 @@
-"""The fewest bits with which a network stays within an error, layer by layer. Pure.
+"""The fewest bits with which a network stays within an error, layer by layer.
 
 Integer bits follow from the numbers that rows of the workload and the weights have; results saturate, for what no row
 had.
@@ -8,13 +8,14 @@ multiplications are first, until no layer can spare one. Nothing is random.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from math import ceil, log2, prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware.network import Activation, Convolution, Dense, Scale
 from sonic.firmware.numbers import MAX_BITS, Fixed
 from sonic.firmware.precision import Precision, Types
@@ -22,6 +23,7 @@ from sonic.firmware.reference import evaluate, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -65,6 +67,48 @@ class Found:
 
     best: Point
     uniform: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Error against cost, as a search went: what is drawn of it, and kept beside the numbers that it found.
+
+    Parameters
+    ----------
+    bound : float
+        Largest error allowed.
+    uniform : tuple of (int, float)
+        Bit products and error with one fraction for all layers, from one bit on.
+    best : (int, float)
+        Of what was found.
+    """
+
+    bound: float
+    uniform: tuple[tuple[int, float], ...]
+    best: tuple[int, float]
+
+    @classmethod
+    def of(cls, found: Found, bound: float) -> Curve:
+        """Return that of a search."""
+        points = ((each.bit_products, each.error) for each in found.uniform)
+        return cls(bound, tuple(points), (found.best.bit_products, found.best.error))
+
+
+def read_curve(file: Path) -> Curve:
+    """Read what a search has written of itself beside its numbers.
+
+    Raises
+    ------
+    DataError
+        If there is none in the file.
+    """
+    try:
+        kept = json.loads(file.read_text())["search"]
+        points = tuple((int(cost), float(error)) for cost, error in kept["uniform"])
+        cost, error = kept["best"]
+        return Curve(float(kept["bound"]), points, (int(cost), float(error)))
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        raise DataError(f"{file} holds no search for numbers: {one_line(failure)}") from failure
 
 
 def search(network: Network, rows: ArrayLike, bound: float, progress: Callable[[str], None] | None = None) -> Found:
@@ -143,7 +187,8 @@ def _reduce(
             number: Fixed = getattr(types, part)
             if number.total == 1:
                 continue
-            fewer = replace(types, **{part: replace(number, total=number.total - 1)})
+            change: dict[str, Any] = {part: replace(number, total=number.total - 1)}
+            fewer = replace(types, **change)
             tried = point(replace(best.precision, layers={**best.precision.layers, name: fewer}))
             if tried.error <= bound:
                 best, spared = tried, True

@@ -2,83 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import platform
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware import da
+from sonic.firmware import da, resources, yosys
+from sonic.firmware.build import PROJECT
 from sonic.firmware.bundle import read_golden
 from sonic.firmware.reference import evaluate
+from sonic.firmware.report import Comparison, Distance, Report
+from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
     from sonic.firmware.build import Firmware
 
     Floats = NDArray[np.float64]
+    Blocks = Iterator[Floats]
+    Emulate = Callable[[ArrayLike, int], Floats]
+    Progress = Callable[[str, int, int], None]
 
 RANDOM_ROWS = 10_000
 _BLOCK = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One emulator on one set of rows.
-
-    Parameters
-    ----------
-    emulator : str
-    rows : str
-        Which: ``given``, ``random``, ``out of range``, or the ``golden`` ones that were kept when it was built.
-    compared : int
-        Numbers.
-    different : int
-        Of them, those whose bits are not the reference's.
-    largest : float
-        Difference among those.
-    """
-
-    emulator: str
-    rows: str
-    compared: int
-    different: int
-    largest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a verification found.
-
-    Parameters
-    ----------
-    comparisons : tuple of Comparison
-    float_median, float_95, float_largest : float
-        Distance of the firmware's outputs from those in float64, of the rows given or else of the random ones.
-    outside : float
-        Part of the numbers given that the input's type does not hold.
-    skipped : tuple of str
-        Emulators that could not be had, and why.
-    """
-
-    comparisons: tuple[Comparison, ...]
-    float_median: float
-    float_95: float
-    float_largest: float
-    outside: float
-    skipped: tuple[str, ...] = ()
-
-    @property
-    def exact(self) -> bool:
-        """Whether all bits are the same."""
-        return all(not each.different for each in self.comparisons)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
-        return asdict(self) | {"exact": self.exact}
+"""Rows at a time, so that a million need no room."""
 
 
 def verify(
@@ -88,7 +40,8 @@ def verify(
     random_rows: int = RANDOM_ROWS,
     seed: int = 1,
     threads: int = 1,
-    progress: Callable[[str, int, int], None] | None = None,
+    synthesise: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
     """Compare the reference, the emulator, and da4ml's logic where da4ml is installed.
 
@@ -101,68 +54,120 @@ def verify(
         Drawn evenly over what the input's type holds; as many again reach four times as far.
     seed : int
     threads : int
+    synthesise : bool
+        Whether yosys is to say what Verilog takes, where the route writes some.
     progress : callable of (what, done, total), optional
+
+    Raises
+    ------
+    ConfigError
+        If a number given is not finite.
+    DataError
+        If the emulator cannot be loaded, or a report of a synthesis cannot be read.
     """
-    random = np.random.default_rng(seed)
-    shape, number = firmware.network.shape, firmware.precision.input
-    sets: dict[str, Floats] = {}
-    if rows is not None:
-        sets["given"] = np.asarray(rows, np.float64)
-    sets["random"] = random.uniform(number.lowest, number.highest, (random_rows, *shape))
-    sets["out of range"] = 4 * random.uniform(number.lowest, number.highest, (random_rows, *shape))
-    emulators: dict[str, Callable[[ArrayLike, int], Floats]] = {firmware.route: firmware.emulator()}
+    given = None if rows is None else np.asarray(rows, np.float64)
+    if given is not None and not np.isfinite(given).all():
+        raise ConfigError("the rows to verify with are finite: firmware has no NaN")
+    emulators: dict[str, Emulate] = {firmware.route: firmware.emulator()}
     skipped: list[str] = []
+    taken = resources.of_reports(firmware.folder / PROJECT)
+    cost = firmware.cost
     if firmware.route != "da4ml":
         try:
-            emulators["da4ml"] = da.Logic(firmware.network, firmware.precision).predict
+            logic = da.Logic(firmware.network, firmware.precision)
         except ConfigError as error:
             skipped.append(f"da4ml: {error}")
-    first = next(iter(sets.values()))
-    sets["golden"], kept = read_golden(firmware.folder)
-    distance = np.abs(firmware.reference(first) - evaluate(firmware.network, None, first))
-    now = Comparison("reference", "golden", kept.size, *_apart(firmware.reference(sets["golden"]), kept))
-    comparisons = [now]
-    for which, values in sets.items():
-        comparisons += _compare(firmware, emulators, which, values, threads, progress)
-    median, high, largest = np.quantile(distance, (0.5, 0.95, 1.0)) if distance.size else (0.0, 0.0, 0.0)
-    outside = 1.0 - float(np.mean(number.holds(first))) if first.size else 0.0
-    return Report(tuple(comparisons), float(median), float(high), float(largest), outside, tuple(skipped))
-
-
-def to_markdown(report: Report, versions: Mapping[str, str], cost: Mapping[str, float]) -> str:
-    """Return a report for people to read."""
-    lines = ["| emulator | rows | numbers | different | largest difference |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {each.emulator} | {each.rows} | {each.compared:,} | {each.different:,} | {each.largest:g} |"
-        for each in report.comparisons
-    ]
-    lines += [
-        "",
-        f"All bits are those of the reference in numpy: **{'yes' if report.exact else 'no'}**.",
-        f"Distance from the network in float64: median {report.float_median:.3g}, 95 % {report.float_95:.3g}, "
-        f"largest {report.float_largest:.3g}.",
-        f"Of the numbers given {report.outside:.2%} are outside of the input's type.",
-    ]
-    lines += [f"Not compared with {line}." for line in report.skipped]
+        else:
+            emulators["da4ml"] = logic.predict
+            cost = cost or asdict(logic.cost)
     if cost:
-        lines.append("Estimated: " + ", ".join(f"{name} {value:,.0f}" for name, value in cost.items()) + ".")
-    lines.append("Versions: " + ", ".join(f"{name} {value}" for name, value in versions.items()) + ".")
-    return "\n".join(lines) + "\n"
+        taken.insert(0, resources.of_da4ml(cost))
+    if synthesise:
+        try:
+            taken.append(_synthesise(firmware, progress))
+        except ConfigError as error:
+            skipped.append(f"yosys: {error}")
+    golden, kept = read_golden(firmware.folder)
+    now = Comparison("reference", "golden", kept.size, *_apart(firmware.reference(golden), kept))
+    comparisons = [now]
+    sets = _sets(firmware, given, random_rows, seed)
+    sets["golden"] = (len(golden), _cut(golden))
+    first = next(iter(sets))
+    measured = _Measured(firmware)
+    for which, (total, blocks) in sets.items():
+        looked_at = measured.look(blocks) if which == first else blocks
+        comparisons += _compare(firmware, emulators, which, total, looked_at, threads, progress)
+    return Report(
+        firmware.network.name,
+        firmware.route,
+        tuple(comparisons),
+        Distance.of(first, measured.apart()),
+        measured.outside,
+        tuple(skipped),
+        tuple(taken),
+        firmware.versions,
+        _versions(),
+    )
+
+
+def _sets(firmware: Firmware, rows: Floats | None, random_rows: int, seed: int) -> dict[str, tuple[int, Blocks]]:
+    """Return how many rows there are of each kind, and what gives them block by block."""
+    number, shape = firmware.precision.input, firmware.network.shape
+
+    def drawn(reach: float, stream: int) -> Blocks:
+        random = np.random.default_rng((seed, stream))
+        for start in range(0, random_rows, _BLOCK):
+            count = min(_BLOCK, random_rows - start)
+            yield reach * random.uniform(number.lowest, number.highest, (count, *shape))
+
+    given = {} if rows is None else {"given": (len(rows), _cut(rows))}
+    return given | {"random": (random_rows, drawn(1.0, 0)), "out of range": (random_rows, drawn(4.0, 1))}
+
+
+def _cut(rows: Floats) -> Blocks:
+    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+
+
+class _Measured:
+    """Differences from float64 of rows that pass, and how many of their numbers the input's type does not hold."""
+
+    def __init__(self, firmware: Firmware) -> None:
+        self._firmware = firmware
+        self._apart: list[Floats] = []
+        self._numbers = self._outside = 0
+
+    def look(self, blocks: Blocks) -> Blocks:
+        for rows in blocks:
+            exact = evaluate(self._firmware.network, None, rows)
+            self._apart.append(self._firmware.reference(rows) - exact)
+            self._numbers += rows.size
+            self._outside += rows.size - int(np.count_nonzero(self._firmware.precision.input.holds(rows)))
+            yield rows
+
+    def apart(self) -> Floats:
+        return np.concatenate([each.reshape(-1) for each in self._apart]) if self._apart else np.empty(0)
+
+    @property
+    def outside(self) -> float:
+        return self._outside / max(self._numbers, 1)
 
 
 def _compare(
     firmware: Firmware,
-    emulators: Mapping[str, Callable[[ArrayLike, int], Floats]],
+    emulators: Mapping[str, Emulate],
     which: str,
-    values: Floats,
+    total: int,
+    blocks: Blocks,
     threads: int,
-    progress: Callable[[str, int, int], None] | None,
+    progress: Progress | None,
 ) -> list[Comparison]:
     """Compare each emulator with the reference, which is computed once for all."""
     found = {name: Comparison(name, which, 0, 0, 0.0) for name in emulators}
-    for start in range(0, len(values), _BLOCK):
-        rows = firmware.precision.input.quantise(values[start : start + _BLOCK])
+    done = 0
+    for values in blocks:
+        rows = firmware.precision.input.quantise(values)
         expected = firmware.reference(rows).reshape(len(rows), -1)
+        done += len(rows)
         for name, emulator in emulators.items():
             different, largest = _apart(emulator(rows.reshape(len(rows), -1), threads), expected)
             so_far = found[name]
@@ -173,8 +178,8 @@ def _compare(
                 so_far.different + different,
                 max(so_far.largest, largest),
             )
-            if progress is not None:
-                progress(f"{name}, {which}", min(start + _BLOCK, len(values)), len(values))
+        if progress is not None:
+            progress(f"rows {which}", done, total)
     return list(found.values())
 
 
@@ -182,3 +187,21 @@ def _apart(given: Floats, expected: Floats) -> tuple[int, float]:
     """How many numbers are not the same, and how far they are apart at most."""
     apart = np.abs(given - expected)
     return int(np.count_nonzero(given != expected)), float(apart.max(initial=0.0))
+
+
+def _synthesise(firmware: Firmware, progress: Progress | None) -> resources.Resources:
+    top = firmware.verilog
+    if top is None:
+        raise ConfigError(f"the route {firmware.route} writes no Verilog, da4ml-rtl does")
+    if progress is not None:
+        progress("yosys", 0, 1)
+    made = yosys.synthesise(firmware.folder / PROJECT, top)
+    if progress is not None:
+        progress("yosys", 1, 1)
+    return made
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what verifies."""
+    found = {"sonic": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    return found | (da.versions() if da.installed() else {})
