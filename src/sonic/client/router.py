@@ -50,7 +50,9 @@ class Router:
     fallback : Spare or None
     settings : ClientSettings
     timer : Timer, optional
-        Instead of real time: for tests.
+        Instead of real time: for tests and simulations.
+    random : random.Random, optional
+        What the jitter of pauses is drawn from.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Router:
         settings: ClientSettings = _DEFAULT,
         *,
         timer: Timer | None = None,
+        random: Random | None = None,
     ) -> None:
         self._recorder = Recorder(settings.record, settings.record_max_bytes) if settings.record else None
         self.settings = settings
@@ -76,7 +79,7 @@ class Router:
             preferred=settings.preferred,
             strict=settings.strict_preferred,
         )
-        self._random = Random()  # noqa: S311 - spreads retries, keeps no secret
+        self._random = random or Random()  # noqa: S311 - spreads retries, keeps no secret
         quantile = settings.hedge_quantile
         self._hedge = None if quantile is None else Hedge(quantile, settings.hedge_budget)
         self._heard_s: dict[str, float] = {}

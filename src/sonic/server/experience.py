@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from sonic.server.policies import BatchPolicy
 
+_MARGIN = 2.0
+"""A request is begun so many usual executions before its deadline, if others wait."""
+
 
 class Experience:
     """Durations by size, how far merging pays, and whether requests come together.
@@ -42,9 +45,9 @@ class Experience:
         self._merging = Merging() if policy.max_rows > 1 and not policy.max_delay_s else None
 
     @property
-    def usual_s(self) -> float:
-        """What an execution usually lasts; 0 before the first."""
-        return self._pace.usual_s
+    def needed_s(self) -> float:
+        """How long before its deadline a request is begun at the latest, if others wait; 0 before the first."""
+        return _MARGIN * self._pace.usual_s
 
     @property
     def clock(self) -> Callable[[], float]:

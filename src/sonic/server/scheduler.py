@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from sonic.server.job import Inline, Job
     from sonic.server.policies import BatchPolicy
 
-_MARGIN = 2.0
-"""A request is begun so many usual executions before its deadline, if others wait."""
-
 _FEW = 8
 """One in so many requests of the queue may have been cancelled without its noticing."""
 
@@ -305,7 +302,7 @@ class Scheduler:
     def _overdue(self, now_s: float) -> Sequence[Job]:
         running = [job for job in self._running if job.deadline_s <= now_s]
         self._running.difference_update(running)
-        needed_s = _MARGIN * self._experience.usual_s if self._idle else 0.0
+        needed_s = self._experience.needed_s if self._idle else 0.0
         return self._end([*self._batcher.expire(now_s, needed_s), *running])
 
     def _next_event_s(self) -> float:
