@@ -1,0 +1,93 @@
+"""The number of clients from which a server gives no more: what it means, and where measured points have it. Pure.
+
+Two definitions, both used for measured points and for models:
+
+- The *knee* is where two straight lines cross: throughput that grows with the clients as if each were alone, and the
+  plateau. It is the number of clients that keep the server busy without ever waiting for each other (Denning and Buzen,
+  The operational analysis of queueing network models, 1978), and what ProtoDUNE calls saturation (arXiv:2009.04509).
+- The *saturation point* is the smallest number of clients at which throughput reaches 95 % of its plateau. Since real
+  clients do wait for each other, it lies beyond the knee, or far beyond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
+PART = 0.95
+"""Of the plateau, which a saturated server reaches."""
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """Where measured throughput saturates.
+
+    Parameters
+    ----------
+    plateau : float
+        1/s: the mean over the points with at least 95 % of the largest throughput.
+    clients : float or None
+        The saturation point, between points by straight lines; None if throughput still grows at the last point.
+    low, high : float or None
+        Interval that covers it with 95 %: from the errors of the points, and never narrower than the two measured
+        points between which it lies, if throughput jumps between them.
+    knee : float
+        By the first point, which is taken to be lightly loaded: an upper limit on the speed of a client alone is what
+        the knee rests on.
+    """
+
+    plateau: float
+    clients: float | None
+    low: float | None
+    high: float | None
+    knee: float
+
+    def __str__(self) -> str:
+        if self.clients is None:
+            return "not reached"
+        if self.low is None or self.high is None:
+            return f"{self.clients:.3g}"
+        return f"{self.clients:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def measured(clients: FloatArray, throughput: FloatArray, error: FloatArray | None = None) -> Saturation:
+    """Return where throughput saturates.
+
+    Parameters
+    ----------
+    clients : float array [n]
+        Growing.
+    throughput : float array [n]
+    error : float array [n], optional
+        Standard errors, which give the interval, by 1,000 draws of normal numbers from a fixed seed.
+    """
+    plateau, at = _saturation(clients, throughput)
+    knee = plateau * float(clients[0] / throughput[0])
+    if at is None or error is None:
+        return Saturation(plateau, at, None, None, knee)
+    draws = np.random.default_rng(1).normal(throughput, error, (_DRAWS, len(throughput)))
+    # A draw that never saturates does so beyond the last point, where nothing was measured.
+    found = [(_saturation(clients, np.maximum(draw, 1e-9 * plateau))[1] or float(clients[-1])) for draw in draws]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Saturation(plateau, at, min(float(low), at), max(float(high), at), knee)
+
+
+def _saturation(clients: FloatArray, throughput: FloatArray) -> tuple[float, float | None]:
+    top = throughput >= PART * throughput.max()
+    plateau = float(throughput[top].mean())
+    wanted = PART * plateau
+    first = int(np.argmax(throughput >= wanted))
+    if first == len(clients) - 1:
+        return plateau, None
+    if first == 0:
+        return plateau, float(clients[0])
+    x, y = clients[first - 1 : first + 1], throughput[first - 1 : first + 1]
+    return plateau, float(x[0] + (wanted - y[0]) / (y[1] - y[0]) * (x[1] - x[0]))

@@ -1,0 +1,259 @@
+"""From records to the points of a picture or a fit: what goes along x, what up y, what tells series apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence  # noqa: TC003 - the table of quantities is made of them
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.errors import DataError
+from sonic.study.histogram import quantile
+from sonic.study.records import Estimate, ServerWindow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sonic.study.records import Record, Setting
+
+    FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that differ in x alone, by increasing x.
+
+    Parameters
+    ----------
+    label : str
+        What sets it apart from its neighbours.
+    x, y : float array [n]
+    low, high : float array [n]
+        Interval of y that covers with 95 %; nan where it is not known.
+    records : tuple of Record [n]
+    """
+
+    label: str
+    x: FloatArray
+    y: FloatArray
+    low: FloatArray
+    high: FloatArray
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a record says: the axis' label, and how to get it."""
+
+    label: str
+    of: Callable[[Record], Estimate | float | None]
+
+
+def server_window(record: Record) -> ServerWindow | None:
+    """Return what the server counted over all windows of a record, as one; None where it does not say."""
+    parts = [window.server for window in record.windows if window.server is not None and window.server.requests]
+    if not parts:
+        return None
+    requests = sum(each.requests for each in parts)
+
+    def mean(name: str) -> float:
+        return float(sum(getattr(each, name) * each.requests for each in parts)) / requests
+
+    cpu_s = [each.cpu_s for each in parts if each.cpu_s is not None]
+    gpu_use = [each.gpu_use for each in parts if each.gpu_use is not None]
+    return ServerWindow(
+        requests=requests,
+        failures=sum(each.failures for each in parts),
+        executions=sum(each.executions for each in parts),
+        rows=sum(each.rows for each in parts),
+        queue_s=mean("queue_s"),
+        input_s=mean("input_s"),
+        infer_s=mean("infer_s"),
+        output_s=mean("output_s"),
+        cpu_s=sum(cpu_s) if len(cpu_s) == len(parts) else None,
+        gpu_use=sum(gpu_use) / len(gpu_use) if gpu_use else None,
+    )
+
+
+PARTS = ("queue", "input", "infer", "output", "transfer")
+
+
+def parts_s(record: Record) -> dict[str, float] | None:
+    """Return what a mean request's time went to, in seconds by :data:`PARTS`.
+
+    Transfer is all that the server does not count: both ends' work on bytes, and the way between them.
+    """
+    server = server_window(record)
+    if server is None or record.latencies is None:
+        return None
+    inside = {name: float(getattr(server, f"{name}_s")) for name in PARTS[:-1]}
+    return inside | {"transfer": max(0.0, record.latencies.mean_s - sum(inside.values()))}
+
+
+def _mean(record: Record) -> float | None:
+    return 1e3 * record.latencies.mean_s if record.latencies else None
+
+
+def _latency(part: float) -> Callable[[Record], float | None]:
+    return lambda record: 1e3 * quantile(record.latencies, part) if record.latencies else None
+
+
+def _part(name: str) -> Callable[[Record], float | None]:
+    def of(record: Record) -> float | None:
+        parts = parts_s(record)
+        return None if parts is None else 1e3 * parts[name]
+
+    return of
+
+
+def _batch(record: Record) -> float | None:
+    server = server_window(record)
+    return None if server is None else server.batch_rows
+
+
+def _gpu_use(record: Record) -> float | None:
+    server = server_window(record)
+    return None if server is None else server.gpu_use
+
+
+def _client_cpu(record: Record) -> float | None:
+    requests = sum(window.requests for window in record.windows)
+    return 1e6 * sum(window.client_cpu_s for window in record.windows) / requests if requests else None
+
+
+def _server_cpu(record: Record) -> float | None:
+    server = server_window(record)
+    return None if server is None or server.cpu_s is None else 1e6 * server.cpu_s / server.requests
+
+
+def _each(record: Record) -> Estimate | None:
+    clients, all_of = record.settings.get("clients"), record.row_rate
+    if all_of is None or not isinstance(clients, int) or not clients:
+        return None
+    ends = [None if end is None else end / clients for end in (all_of.low, all_of.high)]
+    return Estimate(all_of.value / clients, *ends)
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "throughput": Quantity("throughput (requests/s)", lambda record: record.throughput),
+    "row_rate": Quantity("rows or events (1/s)", lambda record: record.row_rate),
+    "rate_per_client": Quantity("rows or events of each client (1/s)", _each),
+    "mean_ms": Quantity("mean latency (ms)", _mean),
+    "p50_ms": Quantity("median latency (ms)", _latency(0.5)),
+    "p90_ms": Quantity("90 % of the requests within (ms)", _latency(0.9)),
+    "p99_ms": Quantity("99 % of the requests within (ms)", _latency(0.99)),
+    **{f"{name}_ms": Quantity(f"{name}, mean (ms)", _part(name)) for name in PARTS},
+    "batch_rows": Quantity("rows of a mean execution", _batch),
+    "client_cpu_us": Quantity("client's processor time (us/request)", _client_cpu),
+    "server_cpu_us": Quantity("server's processor time (us/request)", _server_cpu),
+    "gpu_use": Quantity("part of the time that the GPU was busy", _gpu_use),
+}
+"""By name; besides, whatever stands among a record's settings or details."""
+
+_LABELS = {
+    "clients": "clients",
+    "rate": "rate that was due (1/s)",
+    "rows": "rows of a request",
+    "round_trip_ms": "round trip (ms)",
+    "bandwidth_mbps": "bandwidth (Mbit/s)",
+    "delay_us": "batching delay (us)",
+}
+
+
+def label(name: str) -> str:
+    """Return how an axis is called that shows that quantity, setting or detail."""
+    return QUANTITIES[name].label if name in QUANTITIES else _LABELS.get(name, name.replace("_", " "))
+
+
+def value(record: Record, name: str) -> Estimate | None:
+    """Return a quantity, a setting or a detail of a record; None where it has none that is a number."""
+    if name in QUANTITIES:
+        found: Estimate | Setting | None = QUANTITIES[name].of(record)
+    else:
+        found = record.settings.get(name, record.details.get(name))
+    if found is None or isinstance(found, Estimate):
+        return found
+    return None if isinstance(found, bool | str) else Estimate(float(found))
+
+
+def describe(record: Record) -> str:
+    """Name a record by its target and settings."""
+    return " ".join([record.target, *(f"{name}={each}" for name, each in record.settings.items())])
+
+
+def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """Part records into those that were measured, and a line each on those that are to be left out."""
+    good = [record for record in records if record.status == "measured"]
+    bad = [record for record in records if record.status != "measured"]
+    return good, [f"{describe(each)}: {each.status}" + (f", {each.reason}" if each.reason else "") for each in bad]
+
+
+def varying(records: Sequence[Record]) -> list[str]:
+    """Return the settings in which records differ."""
+    names = dict.fromkeys(name for record in records for name in record.settings)
+    return [name for name in names if len({record.settings.get(name) for record in records}) > 1]
+
+
+def series(records: Sequence[Record], x: str, y: str, by: Sequence[str] | None = None) -> list[Series]:
+    """Return the points of measured records, apart by target and by the settings that tell them apart.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Those that are not measured are left out: see :func:`usable`.
+    x, y : str
+        A setting, a detail, or of :data:`QUANTITIES`.
+    by : sequence of str, optional
+        Settings; by default all but x in which the records differ.
+
+    Raises
+    ------
+    DataError
+        If no record has x and y, or several of a series have the same x and differ in another setting.
+    """
+    good, _ = usable(records)
+    if not good:
+        raise DataError(f"none of {len(records)} records was measured to its end")
+    points = [(at, up, each) for each in good if (at := value(each, x)) and (up := value(each, y))]
+    if not points:
+        missing = next((name for name in (x, y) if not any(value(each, name) for each in good)), None)
+        there = ", ".join(dict.fromkeys(name for each in good for name in (*each.settings, *each.details)))
+        what = f"a number for {missing!r}" if missing else f"both {x!r} and {y!r}"
+        raise DataError(f"no record has {what}: they have {there}; and there are {', '.join(QUANTITIES)}")
+    chosen = [each for _, _, each in points]
+    names = [name for name in varying(chosen) if name != x] if by is None else list(by)
+    groups: dict[tuple[object, ...], dict[float, tuple[Estimate, Record]]] = {}
+    for at, up, each in points:
+        key = (each.target, *(each.settings.get(name) for name in names))
+        group = groups.setdefault(key, {})
+        other = group.get(at.value)
+        if other and (between := [name for name in varying([other[1], each]) if name != x]):
+            raise DataError(f"points at {x} = {at.value:g} differ in {', '.join(between)}: tell them apart by that")
+        if not other or other[1].started <= each.started:  # of the same point measured again, the last
+            group[at.value] = (up, each)
+    several = len({each.target for each in chosen}) > 1
+    return [_series(key, names, group, several) for key, group in groups.items()]
+
+
+def _series(
+    key: tuple[object, ...], names: Sequence[str], group: dict[float, tuple[Estimate, Record]], several: bool
+) -> Series:
+    target, *settings = key
+    words = [str(target)] * several + [_word(name, each) for name, each in zip(names, settings, strict=True)]
+    xs = sorted(group)
+    ups = [group[x][0] for x in xs]
+    return Series(
+        label=", ".join(word for word in words if word) or str(target),
+        x=np.array(xs, float),
+        y=np.array([up.value for up in ups], float),
+        low=np.array([np.nan if up.low is None else up.low for up in ups], float),
+        high=np.array([np.nan if up.high is None else up.high for up in ups], float),
+        records=tuple(group[x][1] for x in xs),
+    )
+
+
+def _word(name: str, setting: object) -> str:
+    if setting is None:
+        return ""
+    return str(setting) if isinstance(setting, str) else f"{name.replace('_', ' ')} {setting}"

@@ -1,0 +1,138 @@
+"""Fits find what points were made of, and say how well they do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sonic.errors import DataError
+from sonic.study.models.base import Points
+from sonic.study.models.fit import best, fit, models, points
+from sonic.study.models.queues import batching, queue
+from sonic.study.models.simple import amdahl, bounds, scalability
+from sonic.study.published import study
+from sonic.study.records import Estimate
+from sonic.study.series import series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.study.models.base import Model
+    from sonic.study.records import Record
+
+CLIENTS = np.array([1.0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
+MADE = [
+    (bounds(), [0.02, 0.002]),
+    (amdahl(), [100.0, 0.05]),
+    (scalability(), [100.0, 0.05, 0.001]),
+    (queue(), [0.02, 0.002]),
+    (queue(3), [0.02, 0.006]),
+    (batching(most=16), [0.01, 0.004, 0.0005]),
+]
+
+
+def noisy(model: Model, values: list[float], seed: int, part: float = 0.01) -> Points:
+    truth = model.predict(CLIENTS, np.array(values))
+    error = part * truth
+    return Points(CLIENTS, truth + np.random.default_rng(seed).normal(0, error), error)
+
+
+@pytest.mark.parametrize(("model", "values"), MADE, ids=lambda each: getattr(each, "name", ""))
+def test_a_fit_finds_the_parameters_within_their_errors(model: Model, values: list[float]) -> None:
+    pulls, chi2 = [], 0.0
+    for seed in range(8):
+        found = fit(model, noisy(model, values, seed))
+        pulls += [
+            (each.value - true) / each.error for each, true in zip(found.parameters.values(), values, strict=True)
+        ]
+        chi2 += found.chi2
+    assert np.abs(pulls).max() < 4
+    assert 0.4 < np.mean(np.square(pulls)) ** 0.5 < 1.7
+    assert 0.6 < chi2 / (8 * found.ndf) < 1.5
+
+
+@pytest.mark.parametrize(("model", "values"), MADE[:3], ids=lambda each: getattr(each, "name", ""))
+def test_the_best_of_several_is_what_the_points_were_made_of(model: Model, values: list[float]) -> None:
+    made = noisy(model, values, 1)
+    assert best([fit(each, made) for each, _ in MADE]).model.name == model.name
+
+
+def test_saturation_of_a_fit_is_that_of_the_truth_within_its_error() -> None:
+    model, values = queue(3), np.array([0.02, 0.006])
+    found = fit(model, noisy(model, values.tolist(), 3))
+    for given, truth in ((found.saturation, model.saturation(values)), (found.knee, model.knee(values))):
+        assert abs(given.value - truth) < 4 * given.error < 0.2 * truth
+
+
+def test_a_wrong_model_says_where_it_fails() -> None:
+    made = noisy(bounds(), [0.02, 0.002], 1)
+    found = fit(amdahl(), made)
+    assert found.chi2 / found.ndf > 20
+    assert abs(found.pulls[found.worst]) == np.abs(found.pulls).max() > 5
+    assert found.deviation > 0.05
+    # Its errors are those of points that scatter as much.
+    assert found.parameters["rate_per_s"].error > 3 * fit(bounds(), made).parameters["ideal_s"].error / 0.02**2
+
+
+def test_without_errors_chi2_says_nothing_and_parameters_are_found_nevertheless() -> None:
+    made = noisy(queue(), [0.02, 0.002], 1, 0.02)
+    found = fit(queue(), Points(made.clients, made.throughput))
+    assert not found.errors_known
+    assert found.chi2 == pytest.approx(found.ndf)
+    assert abs(found.parameters["service_s"].value - 0.002) < 4 * found.parameters["service_s"].error
+    assert best([found, fit(amdahl(), Points(made.clients, made.throughput))]) is found
+
+
+def test_few_points_are_not_enough_to_tell_models_apart() -> None:
+    made = noisy(queue(), [0.02, 0.002], 1)
+    few = Points(made.clients[::5], made.throughput[::5], made.error[::5])  # type: ignore[index]
+    assert fit(queue(), few).aicc == np.inf
+    with pytest.raises(DataError, match="usl has 3 parameters and needs more points than that, given 3"):
+        fit(scalability(), few)
+
+
+def test_a_parameter_at_its_limit_is_named() -> None:
+    made = noisy(amdahl(), [100.0, 0.05], 4)
+    found = fit(
+        scalability(), Points(made.clients, made.throughput / (1 + made.clients / 1e3) * (1 + made.clients / 500))
+    )
+    assert found.at_limit == ("coherency",)
+
+
+def test_the_published_scan_without_batching_gives_the_published_time_on_the_gpu() -> None:
+    protodune = study("protodune")
+    jobs, module_s = np.array(protodune.curve("4 GPUs, batching off").points).T
+    event_s = module_s + (1 - protodune.inputs["offloaded_part"]) * protodune.inputs["cpu_s"]
+    found = fit(bounds(), Points(jobs, jobs / event_s))
+    assert 4 * found.parameters["service_s"].value == pytest.approx(protodune.inputs["gpu_s_without_batching"], rel=0.2)
+
+
+def test_points_have_errors_from_their_intervals(make: Callable[..., Record]) -> None:
+    parts = {1: 0.04, 2: 0.0, 4: 0.08, 8: 0.001}
+    (of,) = series(
+        [make(100.0, part=part, settings={"clients": n}) for n, part in parts.items()], "clients", "throughput"
+    )
+    error = points(of).error
+    assert error is not None
+    t = 4.302652729911275  # Student's, of three repeats
+    # What is zero is not known and takes the median; what is small by chance half of it.
+    np.testing.assert_allclose(error, np.array([4, 4, 8, 2]) / t)
+    (of,) = series([make(1.0, throughput=Estimate(1.0))], "clients", "throughput")
+    assert points(of).error is None
+
+
+def test_points_without_clients_are_refused(make: Callable[..., Record]) -> None:
+    (of,) = series([make(1.0, settings={"clients": 0})], "clients", "throughput")
+    with pytest.raises(DataError, match="one client and a throughput above 0"):
+        points(of)
+
+
+def test_models_know_of_instances_and_measured_batches(make: Callable[..., Record]) -> None:
+    records = [make(100.0 * n, batch=min(n, 4), settings={"clients": n, "instances": 2}) for n in (1, 2, 4, 8)]
+    (of,) = series(records, "clients", "throughput")
+    by_name = {each.name: each for each in models(of)}
+    assert "2 equal instances" in by_name["mva"].text
+    values = np.array([0.001, 0.004, 0.001])
+    assert by_name["mva-batching"].capacity(values) == pytest.approx(4 / 0.008)

@@ -1,0 +1,52 @@
+"""Where throughput saturates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.study.saturation import PART, measured
+
+CLIENTS = np.array([1.0, 2, 4, 8, 16, 32])
+
+
+def test_straight_lines_cross_at_the_knee() -> None:
+    found = measured(CLIENTS, np.minimum(CLIENTS, 10.0) * 100)
+    assert found.plateau == 1000
+    assert found.knee == pytest.approx(10)
+    assert found.clients == pytest.approx(8 + (950 - 800) / (1000 - 800) * 8)  # by a line from 8 to 16 clients
+    assert (found.low, found.high) == (None, None)
+    assert str(found) == "14"
+
+
+def test_errors_give_an_interval_about_it() -> None:
+    throughput = np.minimum(CLIENTS, 10.0) * 100
+    loose, tight = (measured(CLIENTS, throughput, part * throughput) for part in (0.02, 0.005))
+    assert loose.low is not None
+    assert loose.high is not None
+    assert tight.low is not None
+    assert loose.low < tight.low < 14 < loose.high
+
+
+def test_what_still_grows_has_no_saturation() -> None:
+    found = measured(CLIENTS, CLIENTS * 100, CLIENTS)
+    assert found.clients is None
+    assert str(found) == "not reached"
+
+
+def test_one_point_and_a_server_that_one_client_saturates() -> None:
+    assert measured(CLIENTS[:1], np.array([5.0])).clients is None
+    assert measured(CLIENTS, np.full(6, 7.0)).clients == 1
+
+
+@given(st.floats(0.5, 40.0), st.floats(1e-3, 1e5))
+def test_it_does_not_depend_on_the_unit_and_lies_where_throughput_is_95_percent(knee: float, unit: float) -> None:
+    throughput = unit * np.minimum(CLIENTS, knee)
+    found = measured(CLIENTS, throughput)
+    if found.clients is None:
+        assert knee > 16
+    else:
+        at = float(np.interp(found.clients, CLIENTS, throughput))
+        assert at >= PART * found.plateau * (1 - 1e-9)
