@@ -40,6 +40,8 @@ nv_cpu_utilization 0.5
 nv_cpu_memory_total_bytes 100
 # TYPE nv_cpu_memory_used_bytes gauge
 nv_cpu_memory_used_bytes 30
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 12.5
 # TYPE process_open_fds gauge
 process_open_fds 3
 """
@@ -54,6 +56,7 @@ def test_an_answer_is_read() -> None:
     assert scrape.cpu_utilization == 0.5
     assert scrape.memory_bytes == (30, 100)
     assert scrape.gpu_utilization == {"GPU-1": 0.25}
+    assert scrape.process_cpu_s == 12.5
 
 
 def test_what_is_not_told_is_none() -> None:

@@ -65,6 +65,7 @@ class FakeNvml(SimpleNamespace):
             nvmlDeviceGetCount=lambda: 2,
             nvmlDeviceGetHandleByIndex=lambda index: index,
             nvmlDeviceGetUUID=lambda handle: [b"GPU-0", "GPU-1"][handle],
+            nvmlDeviceGetName=lambda handle: [b"A", "B"][handle],
             nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=80, used=8),
             nvmlDeviceGetUtilizationRates=lambda handle: SimpleNamespace(gpu=50 * handle),
             nvmlDeviceGetPowerUsage=lambda _: 70_500,
@@ -79,7 +80,10 @@ class FakeNvml(SimpleNamespace):
 
 def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-    assert Machine().gpus() == (Gpu("GPU-0", 0.0, 80, 8, 70.5, 300.0), Gpu("GPU-1", 0.5, 80, 8, 70.5, 300.0))
+    assert Machine().gpus() == (
+        Gpu("GPU-0", 0.0, 80, 8, 70.5, 300.0, name="A"),
+        Gpu("GPU-1", 0.5, 80, 8, 70.5, 300.0, name="B"),
+    )
 
 
 def test_without_a_driver_or_with_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ _COUNTERS = {
     "nv_inference_compute_output_duration_us": "compute_us",
 }
 _PENDING = "nv_inference_pending_request_count"
+_PROCESS_CPU = "process_cpu_seconds"
 
 
 @dataclass(slots=True)
@@ -57,12 +58,15 @@ class Scrape:
         Used, and in all.
     gpu_utilization : mapping of str to float
         From 0 to 1, by the GPU's uuid; without what stands for a host that has none.
+    process_cpu_s : float or None
+        Processor time of the server's process so far; None if it is not told.
     """
 
     models: Mapping[tuple[str, str], Counters]
     cpu_utilization: float | None = None
     memory_bytes: tuple[float, float] | None = None
     gpu_utilization: Mapping[str, float] | None = None
+    process_cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def read(text: str) -> Scrape:
                     setattr(row, field, getattr(row, field) + sample.value)
                 elif name == "nv_gpu_utilization" and not labels.get("gpu_uuid", "").startswith("CPU-"):
                     gpus[labels.get("gpu_uuid", "")] = sample.value
-                elif name.startswith("nv_cpu_"):
+                elif name.startswith("nv_cpu_") or name == _PROCESS_CPU:
                     single[name] = sample.value
     except ValueError as error:
         raise DataError(f"the answer is not in Prometheus' format: {str(error) or 'it cannot be read'}") from error
@@ -121,6 +125,7 @@ def read(text: str) -> Scrape:
         single.get("nv_cpu_utilization"),
         None if memory[0] is None or memory[1] is None else (memory[0], memory[1]),
         gpus,
+        single.get(_PROCESS_CPU),
     )
 
 

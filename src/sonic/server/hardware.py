@@ -30,6 +30,7 @@ class Gpu:
     power_limit_w: float | None = None
     energy_j: float | None = None
     """Since the driver was loaded."""
+    name: str = ""
 
 
 class Machine:
@@ -132,9 +133,15 @@ def _read_gpu(nvml: Any, index: int) -> Gpu:
     uuid, memory, rates = nvml.nvmlDeviceGetUUID(handle), ask("MemoryInfo"), ask("UtilizationRates")
     usage_mw, limit_mw, energy_mj = ask("PowerUsage"), ask("PowerManagementLimit"), ask("TotalEnergyConsumption")
     return Gpu(
-        uuid.decode() if isinstance(uuid, bytes) else uuid,
+        _text(uuid),
         rates.gpu / 100 if rates else 0.0,
         memory.total if memory else 0,
         memory.used if memory else 0,
         *(None if value is None else value / 1000 for value in (usage_mw, limit_mw, energy_mj)),
+        name=_text(ask("Name") or ""),
     )
+
+
+def _text(given: bytes | str) -> str:
+    """Of a library that gave bytes in older versions."""
+    return given.decode() if isinstance(given, bytes) else given

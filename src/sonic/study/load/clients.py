@@ -1,0 +1,106 @@
+"""The work of one process whose clients call a model."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+from sonic.study.load.engine import Engine
+from sonic.study.load.inputs import rows_of
+from sonic.study.load.lines import TransportLines, clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sonic.client.url import Address
+    from sonic.protocol.messages import InferRequest
+    from sonic.specs import ModelSpec
+    from sonic.study.load.crew import Orders
+    from sonic.study.load.inputs import Inputs
+    from sonic.study.load.lines import Lines
+    from sonic.study.load.settings import LoadSettings
+
+
+@dataclass(frozen=True)
+class Clients:
+    """A share of the clients, or of the rate.
+
+    Parameters
+    ----------
+    address : Address
+        The server's.
+    spec : ModelSpec
+    inputs : Inputs
+    settings : LoadSettings
+    part, parts : int
+        Which process this is, of how many.
+    """
+
+    address: Address
+    spec: ModelSpec
+    inputs: Inputs
+    settings: LoadSettings
+    part: int = 0
+    parts: int = 1
+
+    def prepare(self) -> RunningClients:
+        """Make the requests; see :class:`~sonic.study.load.crew.Work`."""
+        requests = list(self.inputs.requests(self.spec, self.settings.seed + self.part))
+        if not requests:
+            raise ConfigError(f"there is no request for {self.spec.name} in what is to be sent")
+        return RunningClients(self, requests)
+
+
+class RunningClients:
+    """Clients with their requests."""
+
+    def __init__(self, work: Clients, requests: Sequence[InferRequest]) -> None:
+        self._work = work
+        self._requests = requests
+
+    def run(self, orders: Orders) -> None:
+        """Send; see :class:`~sonic.study.load.crew.Runner`."""
+        work = self._work
+        sizes = [
+            (rows_of(request, work.spec), sum(array.nbytes for array in request.inputs.values()))
+            for request in self._requests
+        ]
+        loop = _new_loop()
+        lines = self._lines(loop)
+        engine = Engine(loop, lines, sizes, work.settings, work.part, work.parts)
+        next_s = orders.start_s
+
+        def cut() -> None:
+            nonlocal next_s
+            orders.report(engine.cut())
+            next_s += orders.slice_s
+            loop.call_later(max(0.0, next_s - clock()), cut)
+
+        def start() -> None:
+            nonlocal next_s
+            engine.start()
+            next_s += orders.slice_s
+            loop.call_later(max(0.0, next_s - clock()), cut)
+
+        loop.add_reader(orders.connection.fileno(), loop.stop)  # the parent says no more, but it can go
+        loop.call_later(max(0.0, next_s - clock()), start)
+        try:
+            loop.run_forever()
+        finally:
+            engine.stop()
+            lines.close()
+            loop.close()
+
+    def _lines(self, loop: asyncio.AbstractEventLoop) -> Lines:
+        work = self._work
+        return TransportLines(work.address, self._requests, loop, shared_memory=work.settings.shared_memory)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # where there is none, as on Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

@@ -1,0 +1,193 @@
+"""The processes of a load: started, begun at one moment, heard, and ended, whatever happens to them."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Protocol, Self
+
+from sonic.errors import ProcessLost, SonicError, one_line
+from sonic.study.load.lines import clock
+from sonic.study.load.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
+
+_START_S = 60.0
+_SILENCE_S = 20.0
+"""After which a process that should report has been lost."""
+
+_END_S = 3.0
+_AHEAD_S = 0.05
+"""From the word to begin until all begin: the word must have come."""
+
+
+class Work(Protocol):
+    """What one process does. It is pickled to it."""
+
+    def prepare(self) -> Runner:
+        """Make ready, in that process; nothing is sent yet.
+
+        Raises
+        ------
+        SonicError
+            If it cannot be done.
+        """
+
+
+class Runner(Protocol):
+    """Work that is ready."""
+
+    def run(self, orders: Orders) -> None:
+        """Do it from ``orders.start_s`` on and report slices, until ``orders.ended()``."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a process is told, and its way to tell its parent. The connection is readable once it is to end.
+
+    Parameters
+    ----------
+    connection : Connection
+    start_s : float
+        When to begin, by the clock of the machine.
+    slice_s : float
+        How often to report.
+    """
+
+    connection: Connection
+    start_s: float
+    slice_s: float
+
+    def ended(self) -> bool:
+        """Whether to end."""
+        return self.connection.poll()
+
+    def report(self, tally: Tally) -> None:
+        """Tell what was counted in the next slice."""
+        with suppress(OSError):  # the parent has gone, which ended() says
+            self.connection.send(tally)
+
+
+@dataclass(frozen=True)
+class _Failed:
+    reason: str
+
+
+class Crew:
+    """Processes that do work at the same time. They live between `with` and its end.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        Of one process each.
+    """
+
+    def __init__(self, works: Sequence[Work]) -> None:
+        self._works = works
+        self._context = get_context("spawn")  # a forked child would have the parent's threads' locks, and no threads
+        self._processes: list[SpawnProcess] = []
+        self._connections: list[Connection] = []
+
+    def __enter__(self) -> Self:
+        try:
+            for work in self._works:
+                self._start(work)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def slices(self, slice_s: float) -> Iterator[Tally]:
+        """Begin, and yield what all counted in each slice, without end.
+
+        Raises
+        ------
+        SonicError
+            If one cannot make ready; with its reason.
+        ProcessLost
+            If one dies, or no longer reports.
+        """
+        for connection in self._connections:
+            if not connection.poll(_START_S):
+                raise ProcessLost(f"{self._name(connection)} was not ready within {_START_S:g} s")
+            self._receive(connection)
+        start_s = clock() + _AHEAD_S
+        for connection in self._connections:
+            with suppress(OSError):  # it has ended, as will be heard
+                connection.send((start_s, slice_s))
+        heard: list[list[Tally]] = [[] for _ in self._connections]
+        while True:
+            ready = wait(self._connections, timeout=_SILENCE_S + slice_s)
+            if not ready:
+                raise ProcessLost(f"{self._name(self._connections[0])} was silent for {_SILENCE_S:g} s")
+            for connection, queue in zip(self._connections, heard, strict=True):
+                if connection in ready:
+                    queue.append(self._receive(connection))
+            while all(heard):
+                total = Tally()
+                for queue in heard:
+                    total.beside(queue.pop(0))
+                yield total
+
+    def _receive(self, connection: Connection) -> Tally:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError) as error:
+            process = self._processes[self._connections.index(connection)]
+            process.join(_END_S)
+            raise ProcessLost(f"{self._name(connection)} ended with status {process.exitcode}") from error
+        if isinstance(message, _Failed):
+            raise SonicError(message.reason)
+        assert isinstance(message, Tally)  # noqa: S101 - it says nothing else
+        return message
+
+    def _name(self, connection: Connection) -> str:
+        return f"process {self._connections.index(connection) + 1} of {len(self._works)} of the load"
+
+    def _start(self, work: Work) -> None:
+        here, there = self._context.Pipe()
+        process = self._context.Process(target=_main, args=(there, work), name="sonic-load")
+        # Until it can ignore Ctrl-C, which goes to all processes of a terminal, it does not get it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            there.close()
+        self._processes.append(process)
+        self._connections.append(here)
+
+    def _close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        until_s = clock() + _END_S
+        for process in self._processes:
+            process.join(max(0.0, until_s - clock()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+            process.close()
+
+
+def _main(connection: Connection, work: Work) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        runner = work.prepare()
+        connection.send(Tally())
+        start_s, slice_s = connection.recv()
+        runner.run(Orders(connection, start_s, slice_s))
+    except (EOFError, BrokenPipeError):  # the parent has gone
+        return
+    except Exception as error:  # noqa: BLE001 - told to the parent
+        with suppress(OSError):
+            connection.send(_Failed(one_line(error)))

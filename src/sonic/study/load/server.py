@@ -1,0 +1,193 @@
+"""What a server counts while there is load on it: its statistics and metrics, by difference."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from sonic.errors import DataError, InferenceError, Unavailable
+from sonic.monitor.endpoint import Endpoint
+from sonic.study.records import ServerWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from sonic.client.transport import Transport
+    from sonic.client.url import Address
+    from sonic.monitor.rates import Scrape
+    from sonic.protocol.messages import ModelStatistics
+
+_TIMEOUT_S = 5.0
+_NEAR = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Counters at one moment.
+
+    Parameters
+    ----------
+    models : tuple of ModelStatistics
+    cpu_s : float or None
+        Of its process.
+    """
+
+    models: tuple[ModelStatistics, ...]
+    cpu_s: float | None = None
+
+
+class ServerWatch:
+    """Looks at a server's counters. Context manager.
+
+    Its processor time is what its metrics say of its process (Sonic's do), or, for a server on this host, what the
+    system says of the process that listens there, if psutil is installed.
+
+    Parameters
+    ----------
+    transport : Transport
+        Not closed.
+    address : Address
+        Where that leads.
+    models : sequence of str
+        Whose counters are summed.
+    metrics : str
+        URL of the metrics, or of any port of the server; empty: next to its port, by habit.
+    """
+
+    def __init__(self, transport: Transport, address: Address, models: Sequence[str], metrics: str = "") -> None:
+        self._transport = transport
+        self._models = models
+        self._use: list[float] = []
+        self._local = address.scheme == "local"  # each process of the load is its own server then
+        self._endpoint = None if self._local else self._find(address, metrics)
+        self._process = None if self._local or self._endpoint is not None else _listener(address)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
+
+    def sample(self) -> Sample | None:
+        """Read the counters; None if the server does not give any."""
+        if self._local:
+            return None
+        try:
+            models = tuple(self._transport.statistics(name, timeout_s=_TIMEOUT_S) for name in self._models)
+        except InferenceError:
+            return None
+        cpu_s = None
+        if self._endpoint is not None:
+            scrape = self._scrape(self._endpoint)
+            cpu_s = None if scrape is None else scrape.process_cpu_s
+        elif self._process is not None:
+            cpu_s = _used_s(self._process)
+        return Sample(models, cpu_s)
+
+    def look(self) -> None:
+        """Read how busy the GPUs are, of which only the present is known: to be called now and then in a window."""
+        if self._endpoint is not None:
+            self._scrape(self._endpoint)
+
+    def window(self, before: Sample | None, after: Sample | None) -> ServerWindow | None:
+        """Return what was counted in between; None if it was not said, or the models were loaded anew meanwhile."""
+        use, self._use = self._use, []
+        if before is None or after is None:
+            return None
+        return window(before, after, sum(use) / len(use) if use else None)
+
+    def _scrape(self, endpoint: Endpoint) -> Scrape | None:
+        try:
+            scrape = endpoint.scrape()
+        except (Unavailable, DataError):
+            return None
+        if gpus := scrape.gpu_utilization:
+            self._use.append(sum(gpus.values()) / len(gpus))
+        return scrape
+
+    def _find(self, address: Address, metrics: str) -> Endpoint | None:
+        """Find the metrics, and make sure that they are this server's: some port next to its own may be another's."""
+        if not metrics and "unix" in address.scheme:
+            return None
+        url = metrics or f"{'https' if address.scheme == 'https' else address.scheme[:4]}://{address.where}"
+        endpoint = Endpoint(url, timeout_s=_TIMEOUT_S)
+        with suppress(InferenceError, DataError):
+            rows = {name: row.rows for (name, _), row in endpoint.scrape().models.items()}
+            told = [self._transport.statistics(name, timeout_s=_TIMEOUT_S).inference_count for name in self._models]
+            again = {name: row.rows for (name, _), row in endpoint.scrape().models.items()}
+            known = [rows.get(name, -1) for name in self._models]
+            if metrics or all(
+                low <= told <= again.get(n, -1) for n, low, told in zip(self._models, known, told, strict=True)
+            ):
+                return endpoint
+        endpoint.close()
+        return None
+
+
+def window(before: Sample, after: Sample, gpu_use: float | None = None) -> ServerWindow | None:
+    """Return the difference of two samples; None if a counter fell."""
+    totals: dict[str, int] = {}
+    for first, last in zip(before.models, after.models, strict=True):
+        change = {
+            "requests": last.success.count - first.success.count,
+            "failures": last.fail.count - first.fail.count,
+            "executions": last.execution_count - first.execution_count,
+            "rows": last.inference_count - first.inference_count,
+            "queue": last.queue.total_ns - first.queue.total_ns,
+            "input": last.compute_input.total_ns - first.compute_input.total_ns,
+            "infer": last.compute_infer.total_ns - first.compute_infer.total_ns,
+            "output": last.compute_output.total_ns - first.compute_output.total_ns,
+        }
+        if min(change.values()) < 0:
+            return None
+        totals = {name: totals.get(name, 0) + value for name, value in change.items()}
+    per_request = 1e-9 / max(totals["requests"], 1)
+    return ServerWindow(
+        requests=totals["requests"],
+        failures=totals["failures"],
+        executions=totals["executions"],
+        rows=totals["rows"],
+        queue_s=totals["queue"] * per_request,
+        input_s=totals["input"] * per_request,
+        infer_s=totals["infer"] * per_request,
+        output_s=totals["output"] * per_request,
+        cpu_s=None if before.cpu_s is None or after.cpu_s is None else after.cpu_s - before.cpu_s,
+        gpu_use=gpu_use,
+    )
+
+
+def _listener(address: Address) -> Any:
+    """Find the process that listens at an address of this host."""
+    host, _, port = address.where.rpartition(":")
+    unix = "unix" in address.scheme
+    if not unix and host not in _NEAR:
+        return None
+    try:
+        import psutil
+    except ImportError:
+        return None
+    with suppress(psutil.Error, OSError):
+        for each in psutil.net_connections("unix" if unix else "tcp"):
+            here = each.laddr == address.where if unix else each.laddr and each.laddr.port == int(port)
+            if here and each.pid and (unix or each.status == psutil.CONN_LISTEN):
+                return psutil.Process(each.pid)
+    return None
+
+
+def _used_s(process: Any) -> float | None:
+    """Processor time of a process and its children."""
+    import psutil
+
+    try:
+        total = 0.0
+        for each in (process, *process.children(recursive=True)):
+            times = each.cpu_times()
+            total += times.user + times.system
+        return total
+    except psutil.Error:
+        return None

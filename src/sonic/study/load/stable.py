@@ -1,0 +1,83 @@
+"""Whether windows agree, and what is said of repeats: mean and interval. Pure."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+from sonic.study.records import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sonic.study.load.tally import Tally
+
+COVERAGE = 0.95
+_ERRORS = 2.0
+"""So many standard errors are chance."""
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean of repeats and the interval that covers it with 95 %, by Student's t.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One at least; of one alone there is no interval.
+
+    Raises
+    ------
+    ConfigError
+        If SciPy is not installed.
+    """
+    mean = fmean(values)
+    if len(values) < 2:
+        return Estimate(mean)
+    half = _student(len(values) - 1) * stdev(values) / sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def disagreement(windows: Sequence[Tally], tolerance: float, *, random: bool = False) -> str:
+    """Say how windows differ; empty if they agree.
+
+    Their numbers of requests, and their mean latencies, are to lie within a part of their mean, beside what chance
+    does: a request that just missed a window's end, the scatter of a mean over few requests, and the number of
+    arrivals where these are random.
+
+    Parameters
+    ----------
+    windows : sequence of Tally
+        One after the other.
+    tolerance : float
+        That part.
+    random : bool
+        Whether arrivals are.
+    """
+    counts = [float(window.requests) for window in windows]
+    expected = fmean(counts)
+    if not expected:
+        return f"no request ended in {sum(window.duration_s for window in windows):.3g} s"
+    chance = [_ERRORS * sqrt(expected) if random else 1.0] * len(windows)
+    if said := _differ("throughput", counts, chance, tolerance):
+        return said
+    latencies = [window.latencies.mean_s for window in windows]
+    return _differ("latency", latencies, [_ERRORS * window.latencies.error_s for window in windows], tolerance)
+
+
+def _differ(what: str, values: Sequence[float], chance: Sequence[float], tolerance: float) -> str:
+    mean = fmean(values)
+    beyond = max(abs(value - mean) - by_chance for value, by_chance in zip(values, chance, strict=True)) / mean
+    if beyond <= tolerance:
+        return ""
+    return f"{what} of {len(values)} windows is up to {beyond:.0%} off their mean, expected {tolerance:.0%} at most"
+
+
+def _student(freedom: int) -> float:
+    """Return how many standard errors the interval reaches to each side."""
+    try:
+        from scipy.special import stdtrit
+    except ImportError as error:
+        raise ConfigError("an interval over repeats needs SciPy: pip install 'sonic-hep[study]'") from error
+    return float(stdtrit(freedom, (1 + COVERAGE) / 2))

@@ -1,0 +1,62 @@
+"""What was counted in a slice of time, by one process or by all. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Self
+
+from sonic.study.histogram import Histogram
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one process add up over time (:meth:`then`), and those of processes at the same time (:meth:`beside`).
+
+    Parameters
+    ----------
+    duration_s : float
+    requests, errors, late, rows, bytes_sent, bytes_received : int
+        As in :class:`~sonic.study.records.Window`.
+    cpu_s : float
+        Of the process.
+    latencies : Histogram
+        Of the requests that succeeded.
+    error : str
+        The first.
+    """
+
+    duration_s: float = 0.0
+    requests: int = 0
+    errors: int = 0
+    late: int = 0
+    rows: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    cpu_s: float = 0.0
+    latencies: Histogram = field(default_factory=Histogram)
+    error: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Successful requests a second."""
+        return self.requests / self.duration_s if self.duration_s else 0.0
+
+    def then(self, later: Tally) -> Self:
+        """Add what the same processes counted later."""
+        self.duration_s += later.duration_s
+        return self._add(later)
+
+    def beside(self, other: Tally) -> Self:
+        """Add what others counted at the same time."""
+        self.duration_s = max(self.duration_s, other.duration_s)
+        return self._add(other)
+
+    def _add(self, other: Tally) -> Self:
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.latencies += other.latencies
+        self.error = self.error or other.error
+        return self
+
+
+_SUMS = [each.name for each in fields(Tally) if each.name not in ("duration_s", "latencies", "error")]

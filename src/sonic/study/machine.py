@@ -1,0 +1,38 @@
+"""The machine that a study runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from sonic.study.records import Machine
+
+
+def this_machine(proc: Path = Path("/proc")) -> Machine:
+    """Return what there is to say of this machine.
+
+    Parameters
+    ----------
+    proc : Path
+        Where the kernel shows its state.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(system=platform.platform(), processor=_processor(proc), cores=cores, gpus=_gpus())
+
+
+def _processor(proc: Path) -> str:
+    try:
+        for line in (proc / "cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> tuple[str, ...]:
+    from sonic.server.hardware import Machine as Hardware
+
+    return tuple(gpu.name for gpu in Hardware().gpus())
