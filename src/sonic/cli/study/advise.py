@@ -1,0 +1,119 @@
+"""``sonic study advise``: a deployment for so many jobs, from what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sonic.study.advice.plan import Plan
+    from sonic.study.advice.reasons import Advice
+
+
+def advise(
+    direct: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="Of a job with `sonic run --mode direct --report REPORT`.")
+    ],
+    scans: Annotated[
+        list[Path] | None,
+        typer.Option("--scan", "-s", metavar="FILE", help="Records of the job's models (`sonic study scan`)."),
+    ] = None,
+    service: Annotated[
+        Path | None, typer.Option(metavar="REPORT", help="Of the same job with a server: what is left to it.")
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Prices and servers (TOML).", show_default="the machines of the scans"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Jobs that run at once.", min=1)] = 1000,
+    threads: Annotated[int, typer.Option(help="Threads of each.", min=1)] = 1,
+    goal: Annotated[str, typer.Option(metavar="cost|throughput", help="What decides what is offloaded.")] = "cost",
+    event_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds of a core for an event in the whole job.", show_default="as the report says"),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the plan as JSON.")] = None,
+) -> None:
+    r"""Plan a deployment: what to offload, to how many servers of which kind, and what that gains and costs.
+
+    \b
+    Examples:
+      sonic run miniaod -i events.root --mode direct --report direct.json
+      sonic study scan particlenet-ak4.toml --to scan.jsonl
+      sonic study advise direct.json --scan scan.jsonl --jobs 2500 --threads 4
+    """
+    from rich.console import Console
+
+    from sonic.cli._run_files import replacing
+    from sonic.study.advice.planning import plan_from_files, to_json
+
+    made, said = plan_from_files(
+        direct, scans or [], service=service, site=site, jobs=jobs, threads=threads, goal=goal, event_s=event_s
+    )
+    if json is not None:
+        with replacing(json) as part:
+            part.write_bytes(to_json(made, said))
+    console = Console()
+    console.print(_models(made))
+    console.print(_sums(made))
+    console.print(_reasons(said))
+
+
+def _table(*columns: str, **options: Any) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, **options)
+    for i, column in enumerate(columns):
+        table.add_column(column, no_wrap=not i)
+    return table
+
+
+def _models(made: Plan) -> Table:
+    money = made.site.currency
+    table = _table("model", "of the job", "rows an event", "where", f"cores ({money})", f"server ({money})")
+    for model in made.models:
+        offer = model.offer
+        table.add_row(
+            model.model,
+            f"{model.saved_s / made.job.event_s:.1%}",
+            f"{model.rows_per_event:.3g}",
+            offer.kind if model.offload and offer else "in the job",
+            f"{model.cores_cost:.3g}",
+            f"{model.server_cost:.3g}" if offer else "not measured",
+        )
+    table.caption = "cost of a million events: of the cores it takes in the job, of the part of a server it takes else"
+    table.caption_justify = "left"
+    return table
+
+
+def _sums(made: Plan) -> Table:
+    money = made.site.currency
+    table = _table("", "in the job", "planned", "")
+    table.add_row(
+        "events/s", f"{made.events_per_s_before:,.1f}", f"{made.events_per_s:,.1f}", f"{100 * made.gain:+.1f} %"
+    )
+    table.add_row(
+        f"{money} for a million events",
+        f"{made.cost_before:.2f}",
+        f"{made.cost:.2f}",
+        f"{100 * (made.cost / made.cost_before - 1):+.1f} %" if made.cost_before else "",
+    )
+    for fleet in made.fleets:
+        table.add_row(f"servers: {fleet.kind}", "0", str(fleet.servers))
+    table.add_row("network, Gbit/s", "0", f"{made.network_gbps:.3g}")
+    table.add_row(f"streams of a job with {made.threads} threads", str(made.threads), str(made.streams))
+    return table
+
+
+def _reasons(said: list[Advice]) -> Table:
+    table = _table("about", "do", "because", show_lines=False)
+    last = ""
+    for advice in said:
+        table.add_row("" if advice.subject == last else advice.subject, advice.choice, advice.reason)
+        last = advice.subject
+    return table

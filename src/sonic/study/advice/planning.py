@@ -1,0 +1,88 @@
+"""From the files of a job and of scans to a plan, and to a document of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sonic.errors import ConfigError, DataError, one_line
+from sonic.study import storage
+from sonic.study.advice import job as jobs_of
+from sonic.study.advice import site as sites
+from sonic.study.advice.offers import offers, stated
+from sonic.study.advice.plan import plan
+from sonic.study.advice.reasons import reasons
+from sonic.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sonic.study.advice.plan import Plan
+    from sonic.study.advice.reasons import Advice
+
+
+def plan_from_files(
+    direct: Path,
+    scans: Sequence[Path],
+    *,
+    service: Path | None = None,
+    site: Path | None = None,
+    jobs: int,
+    threads: int = 1,
+    goal: str = "cost",
+    event_s: float | None = None,
+) -> tuple[Plan, list[Advice]]:
+    """Plan a deployment.
+
+    Parameters
+    ----------
+    direct, service : path
+        Reports of a job, see :func:`sonic.study.advice.job.from_reports`.
+    scans : sequence of path
+        Records of its models.
+    site : path, optional
+        See :class:`sonic.study.advice.site.Site`; else the servers are the machines of the scans.
+    jobs, threads, goal
+        See :func:`sonic.study.advice.plan.plan`.
+    event_s : float, optional
+        Of one core for an event in the whole job.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If a file cannot be read or the figures make no sense, or nothing says what a server can do.
+    """
+    job = jobs_of.from_reports(_report(direct), None if service is None else _report(service), event_s=event_s)
+    records = [record for path in scans for record in storage.read(path)]
+    given = sites.read(site) if site is not None else None
+    where = given if given is not None and given.servers else sites.of_machines(records, given)
+    found = sorted([*offers(records), *stated(where)], key=lambda offer: -offer.rows_per_s)
+    if not found:
+        raise ConfigError("nothing says what a server can do: give scans of the models, or rates in the site's file")
+    if goal not in ("cost", "throughput"):
+        raise ConfigError(f"goal {goal!r}: expected cost or throughput")
+    made = plan(job, found, where, jobs=jobs, threads=threads, goal=goal)  # type: ignore[arg-type]
+    return made, reasons(made, found)
+
+
+def to_json(made: Plan, said: Sequence[Advice]) -> bytes:
+    """Write a plan, with its reasons, as a document."""
+    document = asdict(made) | {
+        "gain": made.gain,
+        "network_gbps": made.network_gbps,
+        "advice": [asdict(advice) for advice in said],
+        "versions": {"sonic": __version__},
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _report(path: Path) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read the report {path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path} is no report: {one_line(error)}") from error

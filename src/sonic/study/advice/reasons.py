@@ -1,0 +1,179 @@
+"""Why a plan is as it is: each choice with its reason and the figure that it rests on. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sonic.study.advice.offers import gain_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sonic.study.advice.offers import Offer
+    from sonic.study.advice.plan import Fleet, ModelPlan, Plan
+
+_SATURATED = 0.3
+"""Part of its time at the server that a request waits, from which on the server is taken to be saturated."""
+_ALIKE = 1.05
+_TOGETHER = 1.5
+"""Executions with so many times the rows of a request are said to have several requests."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One sentence of a plan.
+
+    Parameters
+    ----------
+    subject : str
+        A model, a kind of server, or what else it is about.
+    choice : str
+        What to do.
+    reason : str
+        Why, with its figure.
+    """
+
+    subject: str
+    choice: str
+    reason: str
+
+
+def reasons(plan: Plan, offers: Sequence[Offer]) -> list[Advice]:
+    """Say why.
+
+    Parameters
+    ----------
+    plan : Plan
+    offers : sequence of Offer
+        Those that it was made from.
+    """
+    found: list[Advice] = []
+    for model in plan.models:
+        found += _model(plan, model, offers)
+    for fleet in plan.fleets:
+        found += _fleet(plan, fleet)
+    return [*found, *_jobs(plan)]
+
+
+def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Advice]:
+    name, offer, money = model.model, model.offer, plan.site.currency
+    part = model.saved_s / plan.job.event_s
+    if offer is None:
+        yield Advice(name, "leave it in the job", "no measurement of it on any kind of server that the site has")
+        return
+    if not model.offload:
+        yield Advice(
+            name,
+            "leave it in the job",
+            f"it takes {part:.1%} of the job: {model.cores_cost:.2f} {money} of cores for a million events, "
+            f"{model.server_cost:.2f} of {offer.kind}",
+        )
+        return
+    yield Advice(
+        name,
+        f"offload it to {offer.kind}",
+        f"it takes {part:.1%} of the job: {model.cores_cost:.2f} {money} of cores for a million events, "
+        f"{model.server_cost:.2f} of a server that computes {offer.rows_per_s:,.0f} rows/s",
+    )
+    for setting in sorted(offer.settings):
+        gain = gain_of(setting, offers, offer)
+        if gain is None:
+            continue
+        value, other, times = gain
+        worth = f"{times:.2f} times the rows/s of {other}" if times > _ALIKE else f"no slower than {other}"
+        yield Advice(name, f"{setting} = {value}", worth)
+    yield from _batches(plan, model, offer)
+    if not offer.measured:
+        yield Advice(name, "measure it", "its rate is what the site's file says")
+    elif offer.random:
+        yield Advice(
+            name,
+            "confirm with requests of real jobs (`sonic run --record`, `sonic study replay`)",
+            "it was measured with random input, which has other shapes and finds other branches",
+        )
+    if offer.queue_part is not None and offer.queue_part < _SATURATED:
+        yield Advice(
+            name,
+            "scan more clients",
+            f"requests waited {offer.queue_part:.0%} of their time at the server, so it can do more than was seen",
+        )
+
+
+def _batches(plan: Plan, model: ModelPlan, offer: Offer) -> Iterator[Advice]:
+    asked = model.rows_per_event * plan.job.chunk_size
+    yield Advice(
+        model.model,
+        f"ask for all {model.rows_per_event:.3g} rows of an event, and all events of a chunk, in one request",
+        f"{asked:,.0f} rows a request in chunks of {plan.job.chunk_size:.0f} events",
+    )
+    rows, clients = offer.settings.get("rows"), offer.clients
+    if offer.batch_rows is None or not isinstance(rows, int) or not isinstance(clients, int) or clients < 2:
+        return
+    if offer.batch_rows >= _TOGETHER * rows:
+        yield Advice(
+            model.model,
+            "batch dynamically",
+            f"executions had {offer.batch_rows:,.0f} rows of requests with {rows}, with {clients} clients",
+        )
+    else:
+        yield Advice(
+            model.model,
+            "let requests go together if it pays: pad them to one shape, or leave batching away",
+            f"executions had {offer.batch_rows:,.0f} rows of requests with {rows}, though {clients} clients asked",
+        )
+
+
+def _fleet(plan: Plan, fleet: Fleet) -> Iterator[Advice]:
+    filled = sum(fleet.shares.values())
+    spare = plan.site.spare
+    yield Advice(
+        fleet.kind,
+        f"{fleet.servers} servers",
+        f"the jobs fill {filled:.2f} of them, planned with {plan.site.use:.0%} of their capacity"
+        + (f", and {spare} to spare: servers fail" if spare else ", and none to spare")
+        + ("; the network sets their number" if fleet.limited_by == "network" else ""),
+    )
+    if len(fleet.shares) > 1:
+        shares = ", ".join(f"{model} {share:.2f}" for model, share in fleet.shares.items())
+        yield Advice(
+            fleet.kind,
+            "all models on every server" if fleet.together else "one model a server",
+            f"{shares}: " + ("apart they need more servers" if fleet.together else "apart they need no more servers"),
+        )
+    line = plan.site.servers[fleet.kind].network_gbps
+    each = fleet.network_gbps / fleet.servers
+    largest = max(
+        (model for model in plan.models if model.model in fleet.shares), key=lambda model: model.bytes_per_event
+    )
+    yield Advice(
+        fleet.kind,
+        f"{fleet.network_gbps:.3g} Gbit/s of network",
+        f"{each:.2g} Gbit/s a server of {line:g}; most of it is {largest.model}, "
+        f"{largest.bytes_per_event / 1e6:.3g} MB an event",
+    )
+    if fleet.servers > 1:
+        yield Advice(fleet.kind, "one address for all", "the client takes the quickest, and goes on when one fails")
+
+
+def _jobs(plan: Plan) -> Iterator[Advice]:
+    threads = plan.threads
+    if not plan.fleets:
+        yield Advice("jobs", "everything in the job", "nothing that could be offloaded is cheaper elsewhere")
+        return
+    yield Advice(
+        "jobs",
+        f"{plan.streams} streams for {threads} threads, asynchronous modules",
+        f"at {plan.site.round_trip_ms:g} ms threads have other chunks while some wait, so that distance costs nothing",
+    )
+    yield Advice(
+        "jobs",
+        f"fall back to models in the job: {threads} instances, one thread each, in shared memory",
+        f"without servers the jobs then do {1 / (1 + plan.gain):.0%} of what they do with them, and none fails",
+    )
+    if not plan.job.host_known:
+        yield Advice(
+            "jobs",
+            "give a report with a server too",
+            "what making and sending of requests leaves to the job is taken to be nothing, and the gain too high",
+        )

@@ -1,0 +1,118 @@
+"""What a site has, and what it pays: read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sonic.errors import ConfigError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from sonic.study.records import Record
+
+
+KIND = "server_kind"
+"""The setting of a record that names the kind of server."""
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One kind of server.
+
+    Parameters
+    ----------
+    hour : float
+        What an hour of it costs, in the currency of the site.
+    network_gbps : float
+        Of its network, in 10^9 bits/s.
+    rows_per_s : dict of str to float
+        What one is known to compute of a model, where no scan of it is given.
+    """
+
+    hour: float
+    network_gbps: float = 10.0
+    rows_per_s: dict[str, float] = {}
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A site.
+
+    Parameters
+    ----------
+    core_hour : float
+        What an hour of one core costs.
+    servers : dict of str to Kind
+        By name; records say by their setting ``server_kind`` which one they were measured on.
+    use : float
+        Part of a server's capacity that is planned with, 0 to 1: queues grow without bounds near 1.
+    spare : int
+        Servers more than are needed, for those that fail.
+    round_trip_ms : float
+        Between jobs and servers.
+    currency : str
+    """
+
+    core_hour: float = 0.04
+    servers: dict[str, Kind] = {}
+    use: float = 0.7
+    spare: int = 1
+    round_trip_ms: float = 1.0
+    currency: str = "EUR"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.use <= 1:
+            raise ConfigError(f"use is above 0 and at most 1, given {self.use}")
+        for name, value in (
+            ("core_hour", self.core_hour),
+            ("spare", self.spare),
+            ("round_trip_ms", self.round_trip_ms),
+        ):
+            if value < 0:
+                raise ConfigError(f"{name} is 0 or more, given {value}")
+        for name, kind in self.servers.items():
+            if kind.hour < 0 or kind.network_gbps <= 0 or any(rate <= 0 for rate in kind.rows_per_s.values()):
+                raise ConfigError(f"server {name!r}: hour is 0 or more, network_gbps and rates above 0")
+
+
+def read(path: Path) -> Site:
+    """Read a site's file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or says what makes no sense.
+    """
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), Site)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path} describes no site: {one_line(error)}") from error
+
+
+def of_machines(records: Iterable[Record], site: Site | None = None) -> Site:
+    """Return a site whose servers are the machines that were measured, each as dear as its cores.
+
+    Raises
+    ------
+    ConfigError
+        If one has a GPU: what that costs, a file has to say.
+    """
+    site = site or Site()
+    kinds: dict[str, Kind] = {}
+    for record in records:
+        kind = kind_of(record)
+        if record.machine.gpus:
+            raise ConfigError(f"what does an hour of {kind!r} cost? give a site's file with [servers.{kind!r}]")
+        kinds[kind] = Kind(hour=record.machine.cores * site.core_hour)
+    return msgspec.structs.replace(site, servers=kinds)
+
+
+def kind_of(record: Record) -> str:
+    """Name the kind of server that a record is of: its setting ``server_kind``, or else the machine."""
+    machine = record.machine
+    return str(record.settings.get(KIND) or ", ".join(machine.gpus) or f"{machine.cores} cores of {machine.processor}")

@@ -1,0 +1,123 @@
+"""Enough servers, not more than needed, and only for what is cheaper there."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic.errors import ConfigError
+from sonic.study.advice.job import Job, Offload
+from sonic.study.advice.offers import Offer, stated
+from sonic.study.advice.plan import plan
+from sonic.study.advice.reasons import reasons
+from sonic.study.advice.site import Kind, Site
+from sonic.study.published import PUBLISHED
+
+TAGGER = Offload("tag", "tagger", cpu_s=0.4, host_s=0.02, rows=10, bytes_sent=1e6, bytes_received=1e3)
+FIT = Offload("fit", "fit", cpu_s=0.1, host_s=0.0, rows=1, bytes_sent=100, bytes_received=100)
+JOB = Job("w", event_s=1.0, chunk_size=10, offloads=(TAGGER, FIT))
+SITE = Site(core_hour=0.05, spare=0, use=0.8, servers={"gpu": Kind(hour=1.0), "cpu": Kind(hour=0.1)})
+FAST = Offer("tagger", "gpu", rows_per_s=8000.0, busy_latency_s=0.05)
+SLOW = Offer("tagger", "cpu", rows_per_s=200.0, busy_latency_s=0.05)
+DEAR = Offer("fit", "gpu", rows_per_s=2.0)
+
+
+def test_the_cheaper_kind_is_taken_and_what_is_dearer_there_stays() -> None:
+    made = plan(JOB, [FAST, SLOW, DEAR], SITE, jobs=100, threads=4)
+    tagger, fit = made.models
+    assert tagger.offload
+    assert tagger.offer is FAST
+    assert not fit.offload
+    assert fit.server_cost > fit.cores_cost
+    assert made.events_per_s_before == 400
+    assert made.events_per_s == pytest.approx(400 / 0.62)
+    assert made.gain == pytest.approx(1 / 0.62 - 1)
+    (fleet,) = made.fleets
+    assert (fleet.kind, fleet.limited_by) == ("gpu", "compute")
+    assert fleet.servers == ceil(4000 / 0.62 / 8000 / 0.8)
+    assert made.cost < made.cost_before
+    # Of one core: 0.62 s of a chunk's event, and it waits 0.051 s for ten.
+    assert made.streams == 4 + 1
+
+
+def test_for_throughput_everything_goes_that_saves_anything() -> None:
+    made = plan(JOB, [FAST, DEAR], SITE, jobs=100, threads=4, goal="throughput")
+    assert [model.offload for model in made.models] == [True, True]
+    assert made.events_per_s == pytest.approx(400 / 0.52)
+    (fleet,) = made.fleets
+    assert fleet.shares["fit"] == pytest.approx(400 / 0.52 / 2.0)
+
+
+def test_the_network_can_set_the_number() -> None:
+    narrow = Site(spare=0, servers={"gpu": Kind(hour=0.01, network_gbps=0.1)})
+    (fleet,) = plan(JOB, [FAST], narrow, jobs=100).fleets
+    assert fleet.limited_by == "network"
+    assert fleet.servers == ceil(fleet.network_gbps / 0.07)
+
+
+def test_nothing_measured_nothing_offloaded() -> None:
+    made = plan(JOB, [], SITE, jobs=1)
+    assert made.fleets == ()
+    assert made.gain == 0
+    assert made.cost == made.cost_before
+    assert {advice.choice for advice in reasons(made, [])} == {"leave it in the job", "everything in the job"}
+
+
+def test_a_spare_server_is_one_more() -> None:
+    counts = [
+        plan(JOB, [FAST], Site(servers=SITE.servers, spare=spare), jobs=100).fleets[0].servers for spare in (0, 2)
+    ]
+    assert counts[1] == counts[0] + 2
+
+
+@given(
+    jobs=st.integers(1, 10_000),
+    rate=st.floats(0.1, 1e6),
+    rows=st.floats(0.01, 1e3),
+    hour=st.floats(0, 100),
+    use=st.floats(0.05, 1),
+)
+def test_servers_are_enough_and_one_less_is_not(jobs, rate, rows, hour, use) -> None:
+    job = Job("w", 1.0, 10, (Offload("m", "model", 0.5, 0.1, rows, 0.0, 0.0),))
+    site = Site(core_hour=0.05, use=use, spare=0, servers={"k": Kind(hour=hour)})
+    made = plan(job, [Offer("model", "k", rate)], site, jobs=jobs)
+    if not made.fleets:
+        assert made.models[0].server_cost >= made.models[0].cores_cost
+        return
+    (fleet,) = made.fleets
+    demand = made.events_per_s * rows
+    assert fleet.servers * rate * use >= demand * (1 - 1e-9)
+    assert (fleet.servers - 1) * rate * use <= demand * (1 + 1e-9)
+    assert made.gain > 0
+
+
+@pytest.mark.parametrize("options", [{"jobs": 0}, {"jobs": 1, "threads": 0}, {"jobs": 1, "goal": "speed"}])
+def test_what_makes_no_sense(options) -> None:
+    with pytest.raises(ConfigError, match=r"expected cost or throughput|1 or more"):
+        plan(JOB, [FAST], SITE, **options)
+
+
+def test_the_published_deployment_of_miniaod() -> None:
+    """2,455 jobs of 4 threads used 102 T4 GPUs; their saturation points fill 71, which 70 % of use makes 102."""
+    study = PUBLISHED["miniaod-ak4"]
+    rate = study.inputs["cpu_events_per_s"]
+    saturation = {
+        model: study.figures[f"{name}_jobs_per_gpu"]
+        for model, name in (
+            ("ak4", "particlenet_ak4"),
+            ("ak8", "particlenet_ak8"),
+            ("deepmet", "deepmet"),
+            ("deeptau", "deeptau"),
+        )
+    }
+    offloads = tuple(Offload(model, model, 0.02, 0.0, 1.0, 0.0, 0.0) for model in saturation)
+    # Events with nothing else to do, so that a job's rate is the one at which saturation was measured.
+    job = Job("miniaod", 4 / rate + 0.08, 1, offloads)
+    kind = Kind(hour=0.35, rows_per_s={model: jobs * rate for model, jobs in saturation.items()})
+    site = Site(servers={"T4": kind}, use=0.7, spare=0)
+    (fleet,) = plan(job, stated(site), site, jobs=2455, threads=4, goal="throughput").fleets
+    assert sum(fleet.shares.values()) == pytest.approx(71.0, abs=0.1)
+    assert fleet.servers == 102

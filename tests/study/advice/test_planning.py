@@ -1,0 +1,59 @@
+"""From files to a plan, by the command."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from sonic.cli import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OFFLOAD = {"model": "tagger", "rows": 40, "bytes_sent": 4000, "bytes_received": 400}
+MODULES = [{"name": "reader", "cpu_s": 2.0, "offload": None}, {"name": "tag", "cpu_s": 3.0, "offload": OFFLOAD}]
+REPORT = {"workflow": "w", "mode": "direct", "events": 10, "chunk_size": 5, "modules": MODULES}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "direct.json").write_text(json.dumps(REPORT))
+    (tmp_path / "site.toml").write_text("[servers.T4]\nhour = 0.35\nrows_per_s = {tagger = 1000}\n")
+    return tmp_path
+
+
+def advise(*arguments: str):
+    return CliRunner().invoke(app, ["study", "advise", *arguments], env={"COLUMNS": "160"})
+
+
+def test_a_plan(folder: Path) -> None:
+    done = advise("direct.json", "--site", "site.toml", "--jobs", "100", "--threads", "2", "--json", "plan.json")
+    assert done.exit_code == 0, done.output
+    assert "offload it to T4" in done.output
+    assert "+150.0 %" in done.output
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["gain"] == pytest.approx(1.5)
+    # 200 threads at 0.2 s and 4 rows an event fill 4 servers, which are planned with 70 % of their capacity; one to spare.
+    assert plan["fleets"][0]["servers"] == 6 + 1
+    assert plan["advice"][0]["subject"] == "tagger"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("none.json", "--site", "site.toml"), "cannot read the report none.json"),
+        (("site.toml", "--site", "site.toml"), "site.toml is no report"),
+        (("direct.json",), "nothing says what a server can do"),
+        (("direct.json", "--site", "site.toml", "--goal", "fame"), "goal 'fame': expected cost or throughput"),
+        (("direct.json", "--scan", "none.jsonl"), "none.jsonl"),
+    ],
+)
+def test_files_that_make_no_sense(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = advise(*arguments)
+    assert done.exit_code == 1
+    assert says in done.output
+    assert done.output.count("\n") == 1
