@@ -37,7 +37,7 @@ def test_a_plan(folder: Path) -> None:
     assert "+150.0 %" in done.output
     plan = json.loads((folder / "plan.json").read_text())
     assert plan["gain"] == pytest.approx(1.5)
-    # 200 threads at 0.2 s and 4 rows an event fill 4 servers, which are planned with 70 % of their capacity; one to spare.
+    # 200 threads at 0.2 s and 4 rows an event fill 4 servers, planned with 70 % of their capacity; one to spare.
     assert plan["fleets"][0]["servers"] == 6 + 1
     assert plan["advice"][0]["subject"] == "tagger"
 
