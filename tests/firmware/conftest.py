@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sonic.firmware.build import build
-from sonic.firmware.network import Activation, Convolution, Dense, Flatten, Network, Pooling, Scale, Sum
+from sonic.firmware.network import Activation, Convolution, Dense, Flatten, Network, Pooling, Scale, Sum, Upsampling
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision, Types
 
@@ -59,7 +59,8 @@ def cnn() -> Network:
             Activation("cut", ("edges",), "relu"),
             convolution("again", "cut", (3, 3), 3, 1),
             Sum("both", ("cut", "again")),
-            Pooling("largest", ("both",), "max", (2, 2), (2, 2)),
+            Upsampling("wide", ("both",), (1, 2)),
+            Pooling("largest", ("wide",), "max", (2, 4), (2, 4)),
             Pooling("mean", ("largest",), "average", (2, 1), (1, 1)),
             Flatten("row", ("mean",)),
             Dense("last", ("row",), random.normal(size=(12, 2)) / 3, np.zeros(2)),

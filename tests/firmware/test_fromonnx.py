@@ -8,6 +8,7 @@ import pytest
 
 from sonic.errors import ConfigError, DataError
 from sonic.firmware.fromonnx import read
+from sonic.firmware.network import Upsampling
 from sonic.firmware.reference import evaluate
 
 if TYPE_CHECKING:
@@ -116,6 +117,49 @@ def test_images_with_channels_first_and_last(tmp_path: Path, last: bool) -> None
     agree(write(tmp_path / "m.onnx", nodes, [6, 7, 2] if last else [2, 6, 7], constants))
 
 
+@pytest.mark.parametrize("kind", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_padding_that_has_a_name(tmp_path: Path, kind: str) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], auto_pad=kind, strides=[2, 1]),
+        helper.make_node("MaxPool", ["c"], ["p"], auto_pad="VALID", kernel_shape=[2, 2]),
+        helper.make_node("GlobalMaxPool", ["p"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["y"]),
+    ]
+    agree(write(tmp_path / "m.onnx", nodes, [2, 7, 8], {"w": normal(3, 2, 4, 3)}))
+
+
+def test_images_that_become_larger(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+        # Numbers that stand five times beside each other, as PyTorch writes that, and before a normalisation.
+        helper.make_node("Unsqueeze", ["t", "last"], ["u"]),
+        helper.make_node("Expand", ["u", "times"], ["e"]),
+        helper.make_node("Reshape", ["e", "shape"], ["wide"]),
+        helper.make_node("BatchNormalization", ["wide", "s", "b", "m", "v"], ["n"]),
+        helper.make_node("Conv", ["n", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Resize", ["c", "", "scales"], ["r"], coordinate_transformation_mode="asymmetric",
+                         nearest_mode="floor"),
+        helper.make_node("Resize", ["r", "", "", "sizes"], ["r2"]),
+        helper.make_node("Flatten", ["r2"], ["f"]),
+        helper.make_node("Gemm", ["f", "k"], ["g"]),
+        # Zero times the input, which is there for NaN alone.
+        helper.make_node("Mul", ["x", "zero"], ["z"]),
+        helper.make_node("Reshape", ["z", "row"], ["zr"]),
+        helper.make_node("ReduceSum", ["zr", "one"], ["zs"], keepdims=1),
+        helper.make_node("Add", ["g", "zs"], ["y"]),
+    ]  # fmt: skip
+    constants = {
+        "last": np.array([4]), "times": np.array([1, 1, 1, 1, 5]), "shape": np.array([-1, 2, 3, 10]),
+        "w": normal(2, 2, 3, 3), "scales": np.array([1, 1, 2, 1], np.float32), "sizes": np.array([1, 2, 6, 20]),
+        "k": normal(240, 2), "zero": np.float32(0), "row": np.array([-1, 12]), "one": np.array([1]),
+        **{name: normal(2) for name in "sbm"}, "v": abs(normal(2)) + 0.5,
+    }  # fmt: skip
+    file = write(tmp_path / "m.onnx", nodes, [3, 2, 2], constants)
+    agree(file, rows=1)  # which is what `sizes` has
+    assert [layer.times for layer in read(file).layers if isinstance(layer, Upsampling)] == [(1, 5), (2, 1), (1, 2)]
+    assert read(file).normalisation is not None  # before the image becomes larger, which is the same
+
+
 def test_one_dimension_means_and_branches(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1]),
@@ -155,12 +199,17 @@ def test_what_others_need_is_not_changed(tmp_path: Path) -> None:
             [helper.make_node("Reshape", ["x", "odd"], ["y"])],
             r"flattens, and reshapes to nothing else, given \[-1, 2, 2\]",
         ),
+        ([helper.make_node("Unsqueeze", ["x", "zero"], ["y"])], "new dimensions only as a last one"),
+        ([helper.make_node("Expand", ["x", "odd"], ["y"])], "repeats numbers only in a new last dimension"),
+        ([helper.make_node("Resize", ["x", "", "w"], ["y"], mode="linear")], "does not interpolate"),
         ([helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], "its first input is transposed"),
         ([helper.make_node("Relu", ["x"], ["z"])], "output 'y' is not computed from the input"),
     ],
 )
 def test_what_firmware_cannot_have(tmp_path: Path, nodes: list[Any], says: str) -> None:
-    file = write(tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([-1, 2, 2])})
+    file = write(
+        tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([-1, 2, 2]), "zero": np.array([0])}
+    )
     with pytest.raises(ConfigError, match=says):
         read(file)
 

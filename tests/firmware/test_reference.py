@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
-from sonic.firmware.network import Dense, Network
+from sonic.firmware.network import Dense, Network, Upsampling
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision
 from sonic.firmware.reference import evaluate, trace
@@ -51,3 +51,11 @@ def test_each_layer_can_be_looked_at(mlp: Network, mixed: Precision) -> None:
 def test_rows_of_another_shape(mlp: Network) -> None:
     with pytest.raises(ConfigError, match=r"takes rows of \[6\], given \[3, 5\]"):
         evaluate(mlp, Precision(), np.zeros((3, 5)))
+
+
+def test_an_image_becomes_larger() -> None:
+    network = Network("n", "x", (2, 2, 1), (Upsampling("u", ("x",), (1, 3)),))
+    image = evaluate(network, Precision.uniform(Fixed(6, 4)), [[[[1.3], [2]], [[3], [4]]]])
+    assert image[0, :, :, 0].tolist() == [[1.25, 1.25, 1.25, 2, 2, 2], [3, 3, 3, 4, 4, 4]]
+    with pytest.raises(ConfigError, match=r"'u' takes 2 dimensions and channels, given \[4, 1\]"):
+        Network("n", "x", (4, 1), network.layers)

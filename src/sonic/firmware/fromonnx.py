@@ -7,9 +7,8 @@ behind a flattened image are put into the other order, and a network whose input
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +21,12 @@ from sonic.firmware.network import (
     Dense,
     Flatten,
     Network,
-    Normalisation,
     Pooling,
     Scale,
     Sum,
+    Upsampling,
 )
+from sonic.firmware.onnxparts import Tensor, by_channel, for_the_host, identifier, pads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,26 +38,7 @@ if TYPE_CHECKING:
     Weights = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    """What ONNX calls by one name.
-
-    Parameters
-    ----------
-    layer : str
-        Which gives it.
-    shape : tuple of int
-        As in ONNX, without the batch.
-    order : tuple of int
-        Where each of ONNX's dimensions is in ours.
-    places : int array or None
-        Of a flattened image: where each of ONNX's numbers is in ours.
-    """
-
-    layer: str
-    shape: tuple[int, ...]
-    order: tuple[int, ...]
-    places: NDArray[np.int64] | None = None
+_KEEP_ZEROS = ("Flatten", "ReduceSum", "Reshape", "Transpose")
 
 
 def read(file: str | os.PathLike[str], name: str = "network", *, host_normalisation: bool = True) -> Network:
@@ -117,15 +98,17 @@ class _Reader:
         self._host_normalisation = host_normalisation
         self._constants = constants
         self._uses = uses
-        self._tensors: dict[str, _Tensor] = {}
+        self._tensors: dict[str, Tensor] = {}
         self._layers: dict[str, Layer] = {}
         self._given_name = self._input = ""
         self._shape: tuple[int, ...] = ()
         self._transposed = False
+        self._zeros: set[str] = set()
+        self._repeated: dict[str, tuple[str, int]] = {}
 
     def begin(self, name: str, shape: tuple[int, ...]) -> None:
-        self._given_name, self._input, self._shape = name, _identifier(name), shape
-        self._tensors[name] = _Tensor(self._input, shape, tuple(range(len(shape))))
+        self._given_name, self._input, self._shape = name, identifier(name), shape
+        self._tensors[name] = Tensor(self._input, shape, tuple(range(len(shape))))
 
     def network(self, output: str, name: str) -> Network:
         last = self._tensors.get(output)
@@ -140,13 +123,16 @@ class _Reader:
         layers = tuple(layer for layer in self._layers.values() if layer.name in needed)
         host = None
         if self._host_normalisation:
-            layers, host = _for_the_host(self._input, layers)
+            layers, host = for_the_host(self._input, layers)
         return Network(
-            _identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output), host
+            identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output), host
         )
 
     def take(self, node: Any, attributes: dict[str, Any]) -> None:
         """Take the next node."""
+        if node.op_type in _KEEP_ZEROS and node.input[0] in self._zeros:
+            self._zeros.add(node.output[0])
+            return
         known: Callable[[Any, dict[str, Any]], None] | None = getattr(self, f"_on_{node.op_type.lower()}", None)
         if known is None:
             raise ConfigError(f"node {node.name or node.output[0]!r}: firmware knows no operator {node.op_type}")
@@ -182,7 +168,11 @@ class _Reader:
         self._dense(node, weight, np.zeros(weight.shape[1]))
 
     def _on_add(self, node: Any, _: dict[str, Any]) -> None:
-        names = list(node.input)
+        # A network may add zero times its input, for NaN to stay NaN: whoever calls firmware sees to that.
+        names = [name for name in node.input if name not in self._zeros]
+        if len(names) == 1:
+            self._tensors[node.output[0]] = self._given(names[0])
+            return
         constants = [name for name in names if name in self._constants]
         if not constants:
             first, second = (self._given(name) for name in names)
@@ -198,7 +188,11 @@ class _Reader:
         if len(constants) != 1:
             raise ConfigError("it multiplies two tensors that are computed")
         (name,) = (name for name in node.input if name not in self._constants)
-        self._scale(node, name, self._constant(constants[0]), None)
+        factor = self._constant(constants[0])
+        if not factor.any():
+            self._zeros.add(node.output[0])
+            return
+        self._scale(node, name, factor, None)
 
     def _on_batchnormalization(self, node: Any, attributes: dict[str, Any]) -> None:
         scale, shift, mean, variance = (self._constant(name) for name in node.input[1:5])
@@ -216,18 +210,16 @@ class _Reader:
         size = weight.shape[2:]
         if attributes.get("group", 1) != 1 or any(d != 1 for d in attributes.get("dilations", ())):
             raise ConfigError("firmware has no groups and no dilations")
-        if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-            raise ConfigError(f"padding {attributes['auto_pad'].decode()} is to be given in numbers")
         given = self._image(node.input[0], len(size))
+        strides = tuple(attributes.get("strides", [1] * len(size)))
         bias = self._constant(node.input[2]) if len(node.input) > 2 else np.zeros(len(weight))
-        pads = attributes.get("pads", [0] * 2 * len(size))
         layer = Convolution(
             self._name(node),
             (given.layer,),
             np.moveaxis(weight, (0, 1), (-1, -2)).copy(),
             bias,
-            tuple(attributes.get("strides", [1] * len(size))),
-            tuple(zip(pads[: len(size)], pads[len(size) :], strict=True)),
+            strides,
+            pads(attributes, given.shape[1:], size, strides),
         )
         self._put(node, layer, given)
 
@@ -248,8 +240,42 @@ class _Reader:
             raise ConfigError("it does not keep the batch")
         self._flatten(node, self._given(node.input[0]))
 
+    def _on_resize(self, node: Any, attributes: dict[str, Any]) -> None:
+        where = attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
+        nearest = attributes.get("nearest_mode", b"round_prefer_floor").decode()
+        same = (where, nearest) == ("asymmetric", "floor") or (where, nearest[:5]) == ("half_pixel", "round")
+        given = self._given(node.input[0])
+        if attributes.get("mode", b"nearest") != b"nearest" or not same or len(node.input) < 3:
+            raise ConfigError("firmware repeats numbers, and does not interpolate")
+        if len(node.input) > 3 and node.input[3]:
+            times = self._constant(node.input[3])[1:] / np.array(given.shape)
+        else:
+            times = self._constant(node.input[2])[1:]
+        self._upsample(node, node.input[0], times)
+
+    def _on_unsqueeze(self, node: Any, _: dict[str, Any]) -> None:
+        given = self._given(node.input[0])
+        if list(self._constant(node.input[1])) not in ([-1], [len(given.shape) + 1]):
+            raise ConfigError("firmware has new dimensions only as a last one, to repeat numbers in it")
+        self._repeated[node.output[0]] = node.input[0], 1
+
+    def _on_expand(self, node: Any, _: dict[str, Any]) -> None:
+        name, _times = self._repeated.get(node.input[0], ("", 0))
+        sizes = [int(n) for n in self._constant(node.input[1])]
+        if not name or any(n not in (1, here) for n, here in zip(sizes[1:-1], self._given(name).shape, strict=False)):
+            raise ConfigError("firmware repeats numbers only in a new last dimension")
+        self._repeated[node.output[0]] = name, sizes[-1]
+
     def _on_reshape(self, node: Any, _: dict[str, Any]) -> None:
-        given, sizes = self._given(node.input[0]), [int(n) for n in self._constant(node.input[1])]
+        sizes = [int(n) for n in self._constant(node.input[1])]
+        if node.input[0] in self._repeated:
+            name, times = self._repeated[node.input[0]]
+            *others, last = self._given(name).shape
+            if sizes[1:] != [*others, last * times]:
+                raise ConfigError(f"numbers that are repeated stay in their dimension, given {sizes}")
+            self._upsample(node, name, np.array([*(1 for _ in others), times], np.float64))
+            return
+        given = self._given(node.input[0])
         if len(sizes) == 2 and sizes[1] in (-1, prod(given.shape)):
             self._flatten(node, given)
         elif tuple(sizes[1:]) == given.shape:
@@ -268,7 +294,7 @@ class _Reader:
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
-    def _given(self, name: str) -> _Tensor:
+    def _given(self, name: str) -> Tensor:
         if name not in self._tensors:
             raise ConfigError(f"{name!r} is a constant, where firmware needs what is computed")
         return self._tensors[name]
@@ -279,12 +305,12 @@ class _Reader:
         return self._constants[name].astype(np.float64)
 
     def _name(self, node: Any) -> str:
-        base = name = _identifier(node.name or f"{node.op_type}_{len(self._layers)}")
+        base = name = identifier(node.name or f"{node.op_type}_{len(self._layers)}")
         while name in self._layers or name == self._input:
             name = f"{base}_{len(self._layers)}"
         return name
 
-    def _put(self, node: Any, layer: Layer, like: _Tensor) -> None:
+    def _put(self, node: Any, layer: Layer, like: Tensor) -> None:
         """Add a layer whose output has its dimensions where `like` has them."""
         from sonic.firmware.network import output_shape
 
@@ -292,7 +318,7 @@ class _Reader:
         self._layers[layer.name] = layer
         kept = len(shape) == len(like.order)
         order = like.order if kept else tuple(range(len(shape)))
-        self._tensors[node.output[0]] = _Tensor(
+        self._tensors[node.output[0]] = Tensor(
             layer.name, tuple(shape[place] for place in order), order, like.places if kept else None
         )
 
@@ -332,8 +358,8 @@ class _Reader:
                 raise ConfigError("its channels are not those of the firmware")
             given, axis = self._channels_last(given), 0
         count = given.shape[axis]
-        factor = _by_channel(np.ones(1) if factor is None else factor, given.shape, axis, count)
-        shift = _by_channel(np.zeros(1) if shift is None else shift, given.shape, axis, count)
+        factor = by_channel(np.ones(1) if factor is None else factor, given.shape, axis, count)
+        shift = by_channel(np.zeros(1) if shift is None else shift, given.shape, axis, count)
         if given.places is not None:
             back = np.argsort(given.places)
             factor, shift = factor[back], shift[back]
@@ -357,13 +383,20 @@ class _Reader:
 
     def _pool(self, node: Any, attributes: dict[str, Any], kind: Any) -> None:
         size = tuple(int(n) for n in attributes["kernel_shape"])
-        if any(attributes.get("pads", ())) or attributes.get("ceil_mode", 0):
-            raise ConfigError("firmware pools no padding")
         given = self._image(node.input[0], len(size))
         strides = tuple(attributes.get("strides", [1] * len(size)))
+        if attributes.get("ceil_mode", 0) or any(map(any, pads(attributes, given.shape[1:], size, strides))):
+            raise ConfigError("firmware pools no padding")
         self._put(node, Pooling(self._name(node), (given.layer,), kind, size, strides), given)
 
-    def _image(self, name: str, dimensions: int) -> _Tensor:
+    def _upsample(self, node: Any, name: str, times: Weights) -> None:
+        """Repeat numbers so many times in each of ONNX's dimensions."""
+        given = self._image(name, len(times) - 1)
+        if times[0] != 1 or (times < 1).any() or (times != np.floor(times)).any():
+            raise ConfigError(f"an image becomes larger by whole numbers, and not by channels, given {list(times)}")
+        self._put(node, Upsampling(self._name(node), (given.layer,), tuple(int(n) for n in times[1:])), given)
+
+    def _image(self, name: str, dimensions: int) -> Tensor:
         """Return an image whose channels are first in ONNX, and last in ours."""
         given = self._given(name)
         if len(given.shape) != dimensions + 1:
@@ -375,7 +408,7 @@ class _Reader:
             return self._channels_last(given)
         raise ConfigError("its image was transposed on the way")
 
-    def _channels_last(self, given: _Tensor) -> _Tensor:
+    def _channels_last(self, given: Tensor) -> Tensor:
         """Take the input with its channels last."""
         if self._layers or self._transposed:
             raise ConfigError("the input is used in two orders")
@@ -387,7 +420,7 @@ class _Reader:
                 self._tensors[name] = moved
         return moved
 
-    def _flatten(self, node: Any, given: _Tensor) -> None:
+    def _flatten(self, node: Any, given: Tensor) -> None:
         if len(given.shape) == 1:
             self._tensors[node.output[0]] = given
             return
@@ -397,32 +430,3 @@ class _Reader:
         self._put(node, Flatten(self._name(node), (given.layer,)), given)
         flat = self._tensors[node.output[0]]
         self._tensors[node.output[0]] = replace(flat, places=None if kept else places)
-
-
-def _for_the_host(given: str, layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], Normalisation | None]:
-    """Take out the normalisation that layers begin with, if nothing else takes what it normalises."""
-    takers = [layer for layer in layers if given in layer.inputs]
-    first = takers[0]
-    if len(takers) > 1 or first is layers[-1] or not isinstance(first, Scale):
-        return layers, None
-    rest = [
-        replace(layer, inputs=tuple(given if name == first.name else name for name in layer.inputs))
-        for layer in layers
-        if layer is not first
-    ]
-    return tuple(rest), Normalisation(first.factor, first.shift)
-
-
-def _by_channel(numbers: Weights, shape: tuple[int, ...], axis: int, count: int) -> Weights:
-    """Return a number for each channel, of one for all, one for each, or what broadcasts to that."""
-    if numbers.size == 1:
-        return np.full(count, numbers.reshape(-1)[0])
-    if numbers.size == count and (numbers.ndim == 1 or numbers.shape[numbers.ndim - len(shape) + axis] == count):
-        return numbers.reshape(count)
-    raise ConfigError(f"it has a number for each element, {list(numbers.shape)}, and firmware one for each channel")
-
-
-def _identifier(name: str) -> str:
-    """Return a name that C takes."""
-    made = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "node"
-    return made if not made[0].isdigit() and made != "input" else f"n_{made}"

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from sonic.errors import ConfigError, one_line
+from sonic.firmware.layers import MOVES
 from sonic.firmware.network import (
     Activation,
     Convolution,
@@ -22,6 +23,7 @@ from sonic.firmware.network import (
     Pooling,
     Scale,
     Sum,
+    Upsampling,
 )
 
 if TYPE_CHECKING:
@@ -195,6 +197,13 @@ def _described(layer: Layer, types: Types, given: tuple[int, ...], made: tuple[i
             "n_in": n_in,
             "n_filt": given[-1] if len(given) > 1 else -1,
         }
+    if isinstance(layer, Upsampling):
+        return (
+            _sizes("in", given)
+            | _sizes("out", made)
+            | ({} if len(layer.times) == 2 else {"in_height": 1, "out_height": 1})
+            | {"class_name": "Resize", "n_chan": made[-1], "algorithm": "nearest", "data_format": "channels_last"}
+        )
     if isinstance(layer, Flatten):
         return {"class_name": "Reshape", "target_shape": list(made)}
     if isinstance(layer, Sum):
@@ -257,6 +266,8 @@ def configuration(network: Network, precision: Precision, synthesis: Synthesis, 
 
 
 def _numbers(layer: Layer, types: Types) -> dict[str, str]:
+    if isinstance(layer, MOVES):
+        return {"result": "auto"}
     result = {"result": str(types.result)}
     if isinstance(layer, Dense | Convolution):
         return result | {"weight": str(types.weight), "bias": str(types.bias), "accum": "auto"}

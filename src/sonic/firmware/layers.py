@@ -211,6 +211,8 @@ LAYERS: tuple[type[Layer], ...] = (
     Upsampling,
 )
 """All kinds."""
+MOVES = (Flatten, Reshape, Upsampling)
+"""Kinds that give the numbers that they are given, of the same type."""
 GATES = {"gru": 3, "lstm": 4}
 """Of each cell."""
 

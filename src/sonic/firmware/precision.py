@@ -7,6 +7,7 @@ from math import ceil, log2, prod
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
+from sonic.firmware.layers import MOVES
 from sonic.firmware.network import Convolution, Dense, Pooling, Scale
 from sonic.firmware.numbers import Fixed
 
@@ -63,6 +64,14 @@ class Precision:
         """Return the numbers of a layer."""
         return self.layers.get(layer, self.default)
 
+    def numbers(self, network: Network) -> dict[str, Fixed]:
+        """Return the type of the input and of what each layer gives; those that only move numbers have no own."""
+        found = {network.input: self.input}
+        for layer in network.layers:
+            moves = isinstance(layer, MOVES)
+            found[layer.name] = found[layer.inputs[0]] if moves else self.of(layer.name).result
+        return found
+
     def check(self, network: Network) -> None:
         """Check that it names layers that there are, and that every sum is exact in the reference.
 
@@ -74,7 +83,7 @@ class Precision:
         names = {layer.name for layer in network.layers}
         if unknown := sorted(set(self.layers) - names):
             raise ConfigError(f"a precision is given for {unknown[0]!r}: the layers are {', '.join(sorted(names))}")
-        numbers = {network.input: self.input} | {layer.name: self.of(layer.name).result for layer in network.layers}
+        numbers = self.numbers(network)
         for layer in network.layers:
             given = numbers[layer.inputs[0]]
             if isinstance(layer, Pooling) and layer.kind == "average" and (count := prod(layer.size)) & (count - 1):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.network import Activation, Convolution, Dense, Flatten, Pooling, Scale, Sum
+from sonic.firmware.network import Activation, Convolution, Dense, Flatten, Pooling, Scale, Sum, Upsampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,6 +81,8 @@ def trace(network: Network, precision: Precision | None, rows: Any, cast: Cast |
 
 def _layer(layer: Layer, precision: Precision | None, inputs: list[Any], cast: Cast) -> Any:
     first = inputs[0]
+    if isinstance(layer, Upsampling):
+        return _repeated(first, layer.times)
     if isinstance(layer, Flatten):
         return first.reshape(first.shape[0], prod(first.shape[1:]))
     types = None if precision is None else precision.of(layer.name)
@@ -111,6 +113,13 @@ def _layer(layer: Layer, precision: Precision | None, inputs: list[Any], cast: C
 
 def _as_it_is(values: ArrayLike) -> Floats:
     return np.asarray(values, np.float64)
+
+
+def _repeated(images: Any, times: tuple[int, ...]) -> Any:
+    """Return images [N, *positions, channels] in which each number stands several times."""
+    for axis, count in enumerate(times, 1):
+        images = images[(slice(None),) * axis + (np.repeat(np.arange(images.shape[axis]), count),)]
+    return images
 
 
 def _windows(images: Any, size: tuple[int, ...], strides: tuple[int, ...]) -> Any:

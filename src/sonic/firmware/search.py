@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
+from sonic.firmware.layers import MOVES
 from sonic.firmware.network import Activation, Convolution, Dense, Scale
 from sonic.firmware.numbers import MAX_BITS, Fixed
 from sonic.firmware.precision import Precision, Types
@@ -159,9 +160,7 @@ def search(network: Network, rows: ArrayLike, bound: float, progress: Callable[[
 
 def bit_products(network: Network, precision: Precision) -> int:
     """Return the bits of one factor times those of the other, over all multiplications of a row."""
-    numbers = {network.input: precision.input} | {
-        layer.name: precision.of(layer.name).result for layer in network.layers
-    }
+    numbers = precision.numbers(network)
     return sum(
         _multiplications(network, layer) * precision.of(layer.name).weight.total * numbers[layer.inputs[0]].total
         for layer in network.layers
@@ -178,7 +177,10 @@ def _reduce(
     """Take bits away, one at a time, until none can be spared."""
     products = {layer.name: _multiplications(network, layer) for layer in network.layers}
     order = sorted(products, key=lambda name: -products[name])
-    places = [(name, part) for part in _PARTS for name in order if part == "result" or products[name]]
+    moves = {layer.name for layer in network.layers if isinstance(layer, MOVES)}
+    places = [
+        (name, part) for part in _PARTS for name in order if name not in moves and (part == "result" or products[name])
+    ]
     spared = True
     while spared:
         spared = False
@@ -231,6 +233,7 @@ def _precision(network: Network, integers: Mapping[str, tuple[int, bool]], fract
     layers = {
         layer.name: Types(number(layer.name, result=True), number(f"{layer.name}.weight"), number(f"{layer.name}.bias"))
         for layer in network.layers
+        if not isinstance(layer, MOVES)
     }
     return Precision(number(network.input, result=True), Types(), layers)
 

@@ -1,0 +1,93 @@
+"""What reading ONNX models needs of names, padding, channels, and the order of numbers. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import ConfigError
+from sonic.firmware.layers import Scale, Upsampling
+from sonic.firmware.network import Normalisation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from sonic.firmware.layers import Layer
+
+    Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """What ONNX calls by one name.
+
+    Parameters
+    ----------
+    layer : str
+        Which gives it.
+    shape : tuple of int
+        As in ONNX, without the batch.
+    order : tuple of int
+        Where each of ONNX's dimensions is in ours.
+    places : int array or None
+        Of a flattened image: where each of ONNX's numbers is in ours.
+    """
+
+    layer: str
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    places: NDArray[np.int64] | None = None
+
+
+def for_the_host(given: str, layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], Normalisation | None]:
+    """Take out the normalisation that layers begin with, if nothing else takes what it normalises."""
+    before, first = given, _only(layers, given)
+    while isinstance(first, Upsampling):  # before which it might be as well
+        before, first = first.name, _only(layers, first.name)
+    if not isinstance(first, Scale) or first is layers[-1]:
+        return layers, None
+    rest = [
+        replace(layer, inputs=tuple(before if name == first.name else name for name in layer.inputs))
+        for layer in layers
+        if layer is not first
+    ]
+    return tuple(rest), Normalisation(first.factor, first.shift)
+
+
+def _only(layers: tuple[Layer, ...], name: str) -> Layer | None:
+    """Return the layer that takes what is given by this name, if it is the only one."""
+    takers = [layer for layer in layers if name in layer.inputs]
+    return takers[0] if len(takers) == 1 else None
+
+
+def pads(
+    attributes: Mapping[str, Any], sizes: tuple[int, ...], window: tuple[int, ...], strides: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """Return zeros before and after, by dimension."""
+    kind = attributes.get("auto_pad", b"NOTSET").decode()
+    if kind.startswith("SAME"):
+        totals = [max((-(-n // s) - 1) * s + w - n, 0) for n, w, s in zip(sizes, window, strides, strict=True)]
+        smaller = [(n // 2, n - n // 2) for n in totals]
+        return tuple(smaller if kind == "SAME_UPPER" else [(after, before) for before, after in smaller])
+    given = attributes.get("pads", [0] * 2 * len(window)) if kind == "NOTSET" else [0] * 2 * len(window)
+    return tuple(zip(given[: len(window)], given[len(window) :], strict=True))
+
+
+def by_channel(numbers: Weights, shape: tuple[int, ...], axis: int, count: int) -> Weights:
+    """Return a number for each channel, of one for all, one for each, or what broadcasts to that."""
+    if numbers.size == 1:
+        return np.full(count, numbers.reshape(-1)[0])
+    if numbers.size == count and (numbers.ndim == 1 or numbers.shape[numbers.ndim - len(shape) + axis] == count):
+        return numbers.reshape(count)
+    raise ConfigError(f"it has a number for each element, {list(numbers.shape)}, and firmware one for each channel")
+
+
+def identifier(name: str) -> str:
+    """Return a name that C takes."""
+    made = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "node"
+    return made if not made[0].isdigit() and made != "input" else f"n_{made}"
