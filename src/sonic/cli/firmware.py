@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sonic.cli import serve as serve_verb
+from sonic.cli._options import with_options_of
 from sonic.cli.models._place import networks
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def build(
     weights: Annotated[str, typer.Option(help="Of a network by its name: trained or random.")] = "trained",
     host_normalisation: HostNormalisation = True,
 ) -> None:
-    r"""Build firmware of a network, and an emulator that has its bits.
+    """Build firmware of a network, and an emulator that has its bits.
 
     \b
     Examples:
@@ -138,7 +140,7 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="Draw the distance from float (.png, .svg, .pdf).")
     ] = None,
 ) -> None:
-    r"""Compare an emulator with the reference, bit for bit; exit code 1 if a bit differs.
+    """Compare an emulator with the reference, bit for bit; exit code 1 if a bit differs.
 
     \b
     Examples:
@@ -214,6 +216,35 @@ def unpack(
     from sonic.firmware import bundle
 
     typer.echo(bundle.unpack(file, folder))
+
+
+@firmware.command()
+@with_options_of(serve_verb.serve, without="repositories")
+def serve(
+    places: Annotated[
+        list[Path], typer.Argument(metavar="FIRMWARE...", help="Folders of `build`, and bundles of `pack`.")
+    ],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of the backend fpga, as invalid=refuse or threads=2; repeatable."),
+    ] = None,
+    **options: Any,
+) -> None:
+    """Serve firmware, each as a model by its network's name, as `sonic serve` would.
+
+    \b
+    Examples:
+      sonic firmware serve facile
+      sonic firmware serve facile.tar.gz jets.tar.gz --grpc-port 0 --parameter threads=2
+    """
+    from sonic.firmware.serving import repository
+
+    pairs = [each.partition("=") for each in parameter or ()]
+    for key, found, _ in pairs:
+        if not key or not found:
+            raise typer.BadParameter(f"KEY=VALUE, given {key!r}", param_hint="--parameter")
+    with repository(places, {key: value for key, _, value in pairs}) as folder:
+        serve_verb.serve([str(folder)], **options)
 
 
 def _network(model: str, weights: str, *, host_normalisation: bool) -> Network:
