@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +11,6 @@ from sonic.cli import app
 from sonic.firmware.build import build as build_firmware
 from sonic.firmware.network import Activation, Dense, Network
 from sonic.firmware.precision import Precision
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RUN = CliRunner()
 
@@ -69,7 +66,9 @@ def test_search_finds_numbers_to_build_with(tmp_path: Path) -> None:
     assert RUN.invoke(app, ["firmware", "pack", str(tmp_path / "made"), str(packed)]).exit_code == 0
     result = RUN.invoke(app, ["firmware", "unpack", str(packed), str(tmp_path / "again")])
     assert result.exit_code == 0, result.output
-    assert RUN.invoke(app, ["firmware", "verify", str(tmp_path / "again"), "--rows", "5"]).exit_code == 0
+    options = ["--rows", "5", "--numbers", str(numbers), "--report", str(tmp_path / "r.md")]
+    assert RUN.invoke(app, ["firmware", "verify", str(tmp_path / "again"), *options]).exit_code == 0
+    assert "(r-cost.png)" in (tmp_path / "r.md").read_text()
 
 
 def test_verify_reports(folder: Path, tmp_path: Path) -> None:
@@ -83,6 +82,31 @@ def test_verify_reports(folder: Path, tmp_path: Path) -> None:
     assert json.loads(report.read_text())["exact"] is True
 
 
+def test_report_has_pictures(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    options = ["--rows", "9", "--report", str(tmp_path / "r.md"), "--plot", str(tmp_path / "distance.png")]
+    result = RUN.invoke(app, ["firmware", "verify", str(folder), *options])
+    assert result.exit_code == 0, result.output
+    assert "da4ml, estimated" in result.output
+    assert "█" in result.output
+    assert (tmp_path / "r-distance.png").read_bytes() == (tmp_path / "distance.png").read_bytes()
+
+
+def test_serve_is_one_word(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    models: list[str] = []
+
+    def serve(repositories: list[str], **options: object) -> None:
+        given.update(options)
+        models.extend(each.name for each in Path(repositories[0]).glob("*") if (each / "1").is_dir())
+
+    monkeypatch.setattr("sonic.cli.serve.serve", serve)
+    result = RUN.invoke(app, ["firmware", "serve", str(folder), "--grpc-port", "0", "--drain-s", "2.5"])
+    assert result.exit_code == 0, result.output
+    assert models == ["n"]
+    assert (given["grpc_port"], given["http_port"], given["drain_s"]) == (0, 8000, 2.5)
+
+
 def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.npy"
     np.save(wrong, np.ones((4, 5)))
@@ -90,6 +114,8 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
         (["verify", str(tmp_path)], "holds no firmware"),
         (["verify", str(folder), "--data", str(wrong)], "rows of [3] are expected, given [5]"),
         (["verify", str(folder), "--data", str(tmp_path / "nothing.npy")], "holds no array"),
+        (["verify", str(folder), "--numbers", str(tmp_path / "nothing.json")], "holds no search"),
+        (["serve", str(tmp_path)], "holds no firmware"),
         (["build", "nothing", "--to", str(tmp_path / "a")], "no network 'nothing'"),
         (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--precision", "float"], "no fixed-point type"),
         (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--strategy", "fast"], "latency or resource"),
