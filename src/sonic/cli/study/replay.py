@@ -1,0 +1,115 @@
+"""``sonic study replay``: recorded requests, sent again."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sonic.study.records import Record
+
+
+def replay(
+    recording: Annotated[Path, typer.Argument(metavar="FILE", help="Of `sonic run --record FILE`.")],
+    server: Annotated[
+        str, typer.Option(metavar="URL", help="Where to send it.", show_default="nowhere: say what is in it")
+    ] = "",
+    speed: Annotated[float, typer.Option(help="So many times quicker than it was recorded.")] = 1.0,
+    rate: Annotated[float | None, typer.Option(help="Requests a second instead.", show_default="as recorded")] = None,
+    clients: Annotated[
+        int | None, typer.Option(help="As fast as so many clients can instead.", show_default="as recorded")
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Go through it so many times.")] = 1,
+    timeout_s: Annotated[float, typer.Option(help="Seconds after which a request has failed.")] = 30.0,
+    compare: Annotated[
+        str, typer.Option(metavar="URL", help="Another server, whose answers are compared bit for bit.")
+    ] = "",
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Add records to a file of JSON lines.")] = None,
+) -> None:
+    r"""Send recorded requests again: as they came, at another pace, or to two servers whose answers are compared.
+
+    Ends with 1 if a request failed, or an answer differed.
+
+    \b
+    Examples:
+      sonic run miniaod -i events.root --record requests
+      sonic study replay requests --server grpc://gpu01:8001 --speed 10
+      sonic study replay requests --server grpc://new:8001 --compare grpc://old:8001
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from sonic.study import storage
+    from sonic.study.recording import Recording
+    from sonic.study.replay import Pace
+    from sonic.study.replay import replay as play
+
+    read = Recording(recording)
+    console = Console()
+    if not server:
+        models = ", ".join(f"{count:,} to {model}" for model, count in sorted(read.models.items()))
+        console.print(f"{len(read):,} requests in {read.due_s[-1]:.3g} s, {read.n_bytes / 1e6:,.1f} MB: {models}")
+        return
+    pace = Pace(speed=speed, rate=rate, clients=clients, repeats=repeat, timeout_s=timeout_s)
+    columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=len(read) * repeat)
+        records = play(read, server, pace, compare=compare, progress=lambda sent, _: bar.update(task, completed=sent))
+    if json is not None:
+        for record in records:
+            storage.append(record, json)
+    _show(records, console)
+    if any(_bad(record) for record in records):
+        raise typer.Exit(1)
+
+
+def _bad(record: Record) -> bool:
+    errors = sum(window.errors for window in record.windows)
+    return record.status != "measured" or errors > 0 or record.details.get("different", 0) > 0
+
+
+def _show(records: list[Record], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from sonic.study.histogram import quantile
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for column in (
+        "requests",
+        "failed",
+        "late",
+        "requests/s",
+        "p50 (ms)",
+        "p99 (ms)",
+        "queue (ms)",
+        "batch",
+        "other bits",
+    ):
+        table.add_column(column, justify="right")
+    for record in records:
+        window = record.windows[0] if record.windows else None
+        served = window.server if window else None
+        latencies = record.latencies
+        compared = record.details.get("compared")
+        table.add_row(
+            record.target,
+            f"{window.requests:,}" if window else "0",
+            f"{window.errors:,}" if window else "",
+            f"{window.late:,}" if window else "",
+            f"{record.throughput.value:,.1f}" if record.throughput else "",
+            f"{1e3 * quantile(latencies, 0.5):.3g}" if latencies else "",
+            f"{1e3 * quantile(latencies, 0.99):.3g}" if latencies else "",
+            f"{1e3 * served.queue_s:.3g}" if served else "",
+            f"{served.batch_rows:.3g}" if served else "",
+            f"{record.details['different']:.0f} of {compared:.0f}" if compared is not None else "",
+        )
+    console.print(table)
+    for record in records:
+        if record.reason:
+            console.print(f"{record.target}: {record.reason}", markup=False)

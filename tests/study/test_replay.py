@@ -1,0 +1,146 @@
+"""Recorded requests go where they are sent, when they are due, and answers with other bits are found."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from sonic.cli import app
+from sonic.errors import ConfigError
+from sonic.protocol.messages import InferRequest
+from sonic.protocol.recording import encode
+from sonic.study.recording import Recording
+from sonic.study.replay import Pace, replay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODEL = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            x = pb_utils.get_input_tensor_by_name(request, "x").as_numpy()
+            if (x < 0).any():
+                raise ValueError("below zero")
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", FACTOR * x)]))
+        return answers
+"""
+CONFIG = """
+backend: "python"
+max_batch_size: 8
+input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 2 ] }
+"""
+MS = 10**6
+
+
+def models(folder: Path, factor: float) -> str:
+    for name in ("first", "second"):
+        (folder / name / "1").mkdir(parents=True)
+        (folder / name / "config.pbtxt").write_text(CONFIG)
+        (folder / name / "1" / "model.py").write_text(MODEL.replace("FACTOR", f"np.float32({factor})"))
+    return f"local:{folder}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return models(tmp_path_factory.mktemp("doubling"), 2)
+
+
+def recorded(path: Path, *, bad: bool = False) -> Recording:
+    parts = []
+    for i in range(6):
+        x = np.full((i % 2 + 1, 2), -1 if bad else i, np.float32)
+        parts.append(encode(InferRequest("second" if i % 3 == 2 else "first", {"x": x}, id=str(i)), 1 + i * MS))
+    path.write_bytes(b"".join(parts))
+    return Recording(path)
+
+
+@pytest.mark.parametrize("pace", [Pace(), Pace(rate=2000.0, repeats=2), Pace(clients=2)])
+def test_every_request_ends_in_its_answer(tmp_path: Path, server: str, pace: Pace) -> None:
+    told = []
+    records = replay(recorded(tmp_path / "r"), server, pace, progress=lambda *at: told.append(at))
+    assert {record.target: record.windows[0].requests for record in records} == {
+        "first": 4 * pace.repeats,
+        "second": 2 * pace.repeats,
+    }
+    assert {record.status for record in records} == {"measured"}
+    assert sum(record.windows[0].rows for record in records) == 9 * pace.repeats
+    assert sum(record.windows[0].bytes_received for record in records) == 9 * 8 * pace.repeats
+    assert told[-1] == (6 * pace.repeats, 6 * pace.repeats)
+    for record in records:
+        assert record.latencies is not None
+        assert record.latencies.count == record.windows[0].requests
+        assert record.windows[0].duration_s > 0
+
+
+def test_answers_with_other_bits_are_found(tmp_path: Path, server: str) -> None:
+    others = models(tmp_path / "tripling", 3)
+    recording = recorded(tmp_path / "r")
+    for other, different in ((server, [0, 0]), (others, [3, 2])):  # 0 times 2 is 0 times 3
+        records = replay(recording, server, Pace(clients=3), compare=other)
+        assert [record.details["compared"] for record in records] == [4, 2]
+        assert [record.details["different"] for record in records] == different
+
+
+def test_requests_that_fail_are_counted_and_said(tmp_path: Path, server: str) -> None:
+    records = replay(recorded(tmp_path / "r", bad=True), server, Pace(speed=100))
+    assert [(record.status, record.windows[0].errors) for record in records] == [("failed", 4), ("failed", 2)]
+    assert "below zero" in records[0].reason
+
+
+def test_no_server(tmp_path: Path) -> None:
+    records = replay(recorded(tmp_path / "r"), "grpc://127.0.0.1:9", Pace(timeout_s=1))
+    assert {(record.status, record.throughput) for record in records} == {("failed", None)}
+    assert "takes no requests" in records[0].reason
+
+
+@given(
+    st.lists(st.floats(0, 1e3), min_size=1, max_size=20).map(sorted),
+    st.integers(1, 4),
+    st.floats(0.01, 100),
+)
+def test_the_recorded_distances_scaled(sent_s: list[float], repeats: int, speed: float) -> None:
+    recorded_s = np.array(sent_s) - sent_s[0]
+    due_s = Pace(speed=speed, repeats=repeats).due_s(recorded_s)
+    assert due_s is not None
+    assert len(due_s) == repeats * len(recorded_s)
+    np.testing.assert_allclose(due_s[: len(recorded_s)] * speed, recorded_s, atol=1e-12)
+    assert (np.diff(due_s) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"rate": 1.0, "clients": 1}, {"speed": 0.0}, {"rate": -1.0}, {"clients": 0}, {"repeats": 0}]
+)
+def test_a_pace_that_makes_no_sense(options: dict) -> None:
+    with pytest.raises(ConfigError):
+        Pace(**options)
+
+
+def test_the_command(tmp_path: Path, server: str) -> None:
+    run = CliRunner()
+    recorded(tmp_path / "r")
+    said = run.invoke(app, ["study", "replay", str(tmp_path / "r")])
+    assert "6 requests in 0.005 s" in said.output
+    assert "4 to first, 2 to second" in said.output
+    options = ["--server", server, "--compare", server, "--json", str(tmp_path / "out.jsonl")]
+    done = run.invoke(app, ["study", "replay", str(tmp_path / "r"), *options], env={"COLUMNS": "150"})
+    assert done.exit_code == 0, done.output
+    assert "0 of 4" in done.output
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["target"] for line in lines] == ["first", "second"]
+    recorded(tmp_path / "r", bad=True)
+    failed = run.invoke(app, ["study", "replay", str(tmp_path / "r"), "--server", server], env={"COLUMNS": "150"})
+    assert failed.exit_code == 1
+    assert "below zero" in failed.output
