@@ -8,7 +8,8 @@ import pytest
 
 from sonic.errors import ConfigError, DataError
 from sonic.firmware.fromonnx import read
-from sonic.firmware.network import Upsampling
+from sonic.firmware.network import Pooling, Upsampling
+from sonic.firmware.precision import Precision
 from sonic.firmware.reference import evaluate
 
 if TYPE_CHECKING:
@@ -172,6 +173,20 @@ def test_one_dimension_means_and_branches(tmp_path: Path) -> None:
     ]
     constants = {"w": normal(3, 2, 3), "w2": normal(3, 3, 3), "shape": np.array([-1, 3]), "w3": normal(3, 2)}
     agree(write(tmp_path / "m.onnx", nodes, [2, 8], constants))
+
+
+def test_a_mean_that_fixed_point_has_not(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("GlobalAveragePool", ["c"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["f"]),
+        helper.make_node("Gemm", ["f", "k"], ["y"]),
+    ]
+    file = write(tmp_path / "m.onnx", nodes, [2, 3, 5], {"w": normal(3, 2, 1, 1), "k": normal(3, 2)})
+    agree(file)
+    network = read(file)
+    assert not [layer for layer in network.layers if isinstance(layer, Pooling)]
+    Precision().check(network)
 
 
 def test_what_others_need_is_not_changed(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from sonic.firmware.network import (
     Sum,
     Upsampling,
 )
-from sonic.firmware.onnxparts import Tensor, by_channel, for_the_host, identifier, pads
+from sonic.firmware.onnxparts import Tensor, by_channel, for_the_host, identifier, pads, without_means
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,9 +124,10 @@ class _Reader:
         host = None
         if self._host_normalisation:
             layers, host = for_the_host(self._input, layers)
-        return Network(
+        made = Network(
             identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output), host
         )
+        return without_means(made)
 
     def take(self, node: Any, attributes: dict[str, Any]) -> None:
         """Take the next node."""
