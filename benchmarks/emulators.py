@@ -21,10 +21,11 @@ import numpy as np
 import sonic
 from common import Figure
 from sonic.client.fallback import ServeProcess
-from sonic.firmware import hls
+from sonic.firmware import layerlist
 from sonic.firmware.build import ROUTES, build
 from sonic.firmware.fromonnx import read
 from sonic.firmware.precision import Precision
+from sonic.firmware.synthesis import Synthesis
 from sonic.workloads import MODELS
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sonic.firmware.network import Network
+    from sonic.firmware.synthesis import Writer
 
 ROWS = 16_384
 CONFIG = 'backend: "fpga"\nmax_batch_size: 16384\n'
@@ -78,13 +80,13 @@ def _rate(call: Callable[[], Any], seconds: float = 1.0) -> float:
     return calls * ROWS / passed_s
 
 
-def _own_predict(network: Network, precision: Precision, writer: hls.Writer, folder: Path) -> Callable[[Any], Any]:
+def _own_predict(network: Network, precision: Precision, writer: Writer, folder: Path) -> Callable[[Any], Any]:
     from hls4ml.model.graph import ModelGraph
 
-    synthesis = hls.Synthesis(writer=writer)
+    synthesis = Synthesis(writer=writer)
     with contextlib.redirect_stdout(io.StringIO()):
         model = ModelGraph.from_layer_list(
-            hls.configuration(network, precision, synthesis, folder), hls.layer_list(network, precision)
+            layerlist.configuration(network, precision, synthesis, folder), layerlist.layer_list(network, precision)
         )
         model.compile()
     return lambda rows: model.predict(np.ascontiguousarray(rows))

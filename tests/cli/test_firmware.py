@@ -118,7 +118,7 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
         (["serve", str(tmp_path)], "holds no firmware"),
         (["build", "nothing", "--to", str(tmp_path / "a")], "no network 'nothing'"),
         (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--precision", "float"], "no fixed-point type"),
-        (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--strategy", "fast"], "latency or resource"),
+        (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--strategy", "fast"], "latency, resource, da"),
     ):
         result = RUN.invoke(app, ["firmware", *arguments])
         assert result.exit_code == 1

@@ -10,9 +10,10 @@ import pytest
 from sonic.errors import ConfigError, DataError, OutputError
 from sonic.firmware.build import DOCUMENT, build, load
 from sonic.firmware.bundle import write_checksums
-from sonic.firmware.hls import Synthesis, write
+from sonic.firmware.hls import write
 from sonic.firmware.network import Network, Pooling
 from sonic.firmware.precision import Precision
+from sonic.firmware.synthesis import Synthesis
 
 if TYPE_CHECKING:
     from pathlib import Path

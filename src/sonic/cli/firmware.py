@@ -29,6 +29,12 @@ def _routes() -> list[str]:
     return list(ROUTES)
 
 
+def _strategies() -> list[str]:
+    from sonic.firmware.synthesis import STRATEGIES
+
+    return list(STRATEGIES)
+
+
 @firmware.command()
 def build(
     model: Annotated[
@@ -41,7 +47,9 @@ def build(
         str, typer.Option(metavar="TYPE|FILE", help="Of all numbers, or a file that `search` has written.")
     ] = "ap_fixed<16,6>",
     reuse: Annotated[int, typer.Option(help="Multiplications of each multiplier for a row.", min=1)] = 1,
-    strategy: Annotated[str, typer.Option(help="latency or resource")] = "latency",
+    strategy: Annotated[
+        str, typer.Option(help="Of products, by hls4ml: latency, resource, or da.", autocompletion=_strategies)
+    ] = "latency",
     stream: Annotated[bool, typer.Option("--stream", help="Hand numbers on one by one, as large images need.")] = False,
     weights: Annotated[str, typer.Option(help="Of a network by its name: trained or random.")] = "trained",
     host_normalisation: HostNormalisation = True,
@@ -57,17 +65,17 @@ def build(
 
     from sonic.errors import ConfigError
     from sonic.firmware import build as firmware_build
-    from sonic.firmware.hls import Synthesis
     from sonic.firmware.numbers import Fixed
     from sonic.firmware.precision import Precision
     from sonic.firmware.storage import read_precision
+    from sonic.firmware.synthesis import STRATEGIES, Synthesis
 
-    if strategy not in ("latency", "resource"):
-        raise ConfigError(f"--strategy is latency or resource, given {strategy!r}")
+    if strategy not in STRATEGIES:
+        raise ConfigError(f"--strategy is one of {', '.join(STRATEGIES)}, given {strategy!r}")
     told = precision.endswith(".json")
     numbers = read_precision(Path(precision)) if told else Precision.uniform(Fixed.parse(precision))
     network = _network(model, weights, host_normalisation=host_normalisation)
-    synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)  # type: ignore[arg-type]
+    synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)
     console = Console(stderr=True)
     with console.status("reading") as status:
         made = firmware_build.build(

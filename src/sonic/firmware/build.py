@@ -16,6 +16,7 @@ from sonic.firmware import bundle, da, hls, rtl, storage
 from sonic.firmware.library import Library, ToolError, compile_project, compiler_version
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.reference import evaluate
+from sonic.firmware.synthesis import Synthesis
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sonic.firmware.hls import Synthesis, Writer
     from sonic.firmware.network import Network
     from sonic.firmware.precision import Precision
+    from sonic.firmware.synthesis import Writer
 
 ROUTES: dict[str, Writer | None] = {
     "hls4ml-vitis": "Vitis",
@@ -194,7 +195,7 @@ def _route(
     """Go one way; returns versions, cost, the emulator's place in the folder, and formats if its bits have some."""
     writer = ROUTES[route]
     project = work / PROJECT
-    chosen = synthesis or hls.Synthesis()
+    chosen = synthesis or Synthesis()
     if writer is None:
         said("da4ml")
         logic = da.Logic(network, precision)

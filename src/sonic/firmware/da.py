@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, one_line
+from sonic.firmware.layers import Recurrent
 from sonic.firmware.numbers import Fixed
-from sonic.firmware.reference import trace
+from sonic.firmware.reference import Arithmetic, trace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,10 +64,13 @@ class Logic:
             given = FixedVariableArrayInput((1, *network.shape))
         except ImportError:
             raise ConfigError("this needs da4ml: pip install 'sonic-hep[firmware]'") from None
+        for layer in network.layers:
+            if isinstance(layer, Recurrent):
+                raise ConfigError(f"layer {layer.name!r}: da4ml has no recurrent networks; hls4ml-vitis has")
         self._outputs = network.outputs_per_row
         entrance = replace(precision, input=replace(precision.input, rounding="TRN", overflow="WRAP"))
         try:
-            made = trace(network, entrance, given, _cast)[network.output]
+            made = trace(network, entrance, given, _SYMBOLS)[network.output]
             self._logic = comb_trace(given, made)
         except Exception as error:
             raise ConfigError(f"da4ml cannot have network {network.name!r}: {one_line(error)}") from error
@@ -130,3 +134,6 @@ def _widest(kifs: Any) -> Fixed:
 def _cast(number: Fixed, values: Any) -> Any:
     integer = number.integer - number.signed
     return values.quantize(int(number.signed), integer, number.fraction, number.overflow, number.rounding)
+
+
+_SYMBOLS = Arithmetic(_cast, lambda function, values: values.apply(function))

@@ -26,16 +26,34 @@ _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-gnu-unique", "-w", "-pt
 
 BATCH = """// Rows in a batch, on several threads, through the bridge that is written beside the firmware.
 #include "{name}_bridge.cpp"
+#include <mutex>
 #include <thread>
 #include <vector>
 
+namespace {{
+void compute(double *x, double *y) {{ {call} }}
+
+bool first_call() {{
+    std::vector<double> x({inputs}), y({outputs});
+    compute(x.data(), y.data());
+    return true;
+}}
+
+// Streams keep parts of an image in what is static.
+constexpr bool alone = {stream};
+std::mutex computing;
+}} // namespace
+
 extern "C" void sonic_batch(double *x, double *y, long rows, long threads) {{
-    auto part = [=](long first, long last) {{
-        for (long row = first; row < last; row++) {{
-            {call}
-        }}
-    }};
+    // Tables are static, and filled by the first call: by one thread, before there are others.
+    static const bool filled = first_call();
+    std::unique_lock<std::mutex> lock(computing, std::defer_lock);
+    if (alone) lock.lock();
+    if (alone || threads < 1) threads = 1;
     if (threads > rows) threads = rows;
+    auto part = [=](long first, long last) {{
+        for (long row = first; row < last; row++) compute(x + row * {inputs}, y + row * {outputs});
+    }};
     std::vector<std::thread> others;
     for (long i = 1; i < threads; i++) others.emplace_back(part, rows * i / threads, rows * (i + 1) / threads);
     part(0, threads > 1 ? rows / threads : rows);
@@ -169,11 +187,8 @@ def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: 
     ConfigError
         As :func:`compile_library`.
     """
-    given = f"x + row * {inputs}, y + row * {outputs}"
-    call = f"{name}_double({given});"
-    if writer == "Quartus":
-        call = f"unsigned short in, out; {name}_double({given}, in, out);"
-    code = BATCH.format(name=name, call=call)
+    call = f"unsigned short in, out; {name}_double(x, y, in, out);" if writer == "Quartus" else f"{name}_double(x, y);"
+    code = BATCH.format(name=name, call=call, inputs=inputs, outputs=outputs, stream=str(stream).lower())
     if writer == "Vitis" and not stream:
         code += CONTRACT.format(name=name, inputs=inputs, outputs=outputs)
     (folder / "sonic_batch.cpp").write_text(code)

@@ -131,3 +131,31 @@ class Fixed:
         """Whether numbers are finite and within its range; wrapped or cut to it they would be others."""
         given = np.asarray(values, np.float64)
         return (given >= self.lowest) & (given <= self.highest)
+
+
+DEFAULT = Fixed(16, 6)
+"""As hls4ml has it unless told otherwise."""
+TABLE_SIZE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The numbers of one layer.
+
+    Parameters
+    ----------
+    result : Fixed
+        What it gives; sums before are exact.
+    weight, bias : Fixed
+        Of a layer that has some.
+    table : Fixed
+        Of a layer that looks functions up.
+    table_size : int
+        Entries of its tables; a power of two.
+    """
+
+    result: Fixed = DEFAULT
+    weight: Fixed = DEFAULT
+    bias: Fixed = DEFAULT
+    table: Fixed = DEFAULT
+    table_size: int = TABLE_SIZE

@@ -6,27 +6,63 @@ no order of additions matters.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.network import Activation, Convolution, Dense, Flatten, Pooling, Scale, Sum, Upsampling
+from sonic.firmware.layers import (
+    Activation,
+    Concatenation,
+    Convolution,
+    Dense,
+    Difference,
+    Flatten,
+    Pooling,
+    Product,
+    Recurrent,
+    Reshape,
+    Scale,
+    Softmax,
+    Sum,
+    Upsampling,
+)
+from sonic.firmware.recurrent import run
+from sonic.firmware.tables import REACH, exact, exponentials, looked_up, reciprocals, softmax_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sonic.firmware.network import Layer, Network
-    from sonic.firmware.numbers import Fixed
+    from sonic.firmware.layers import Layer
+    from sonic.firmware.network import Network
+    from sonic.firmware.numbers import Fixed, Types
     from sonic.firmware.precision import Precision
 
     Floats = NDArray[np.float64]
 
-    Cast = Callable[[Fixed, Any], Any]
-    """Makes of exact numbers those of a type."""
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """What is done to numbers besides sums and products; to symbols it is done otherwise.
+
+    Parameters
+    ----------
+    cast : callable of Fixed, array -> array
+        Makes of exact numbers those of a type.
+    apply : callable of function, array -> array
+        Applies a function of float64 arrays to each number; what it gives is cast next.
+    """
+
+    cast: Callable[[Fixed, Any], Any] = lambda number, values: number.quantise(values)
+    apply: Callable[[Callable[[Floats], Floats], Any], Any] = lambda function, values: function(values)
+
+
+NUMBERS = Arithmetic()
+"""Of numpy's arrays."""
 
 
 def evaluate(network: Network, precision: Precision | None, rows: ArrayLike) -> Floats:
@@ -56,7 +92,9 @@ def evaluate(network: Network, precision: Precision | None, rows: ArrayLike) -> 
     return result
 
 
-def trace(network: Network, precision: Precision | None, rows: Any, cast: Cast | None = None) -> Mapping[str, Any]:
+def trace(
+    network: Network, precision: Precision | None, rows: Any, arithmetic: Arithmetic = NUMBERS
+) -> Mapping[str, Any]:
     """Return what the input and each layer give, by name.
 
     Parameters
@@ -66,49 +104,90 @@ def trace(network: Network, precision: Precision | None, rows: Any, cast: Cast |
         As for :func:`evaluate`.
     rows : array [N, *network.shape]
         Of numbers, or of whatever numpy's functions take.
-    cast : callable, optional
-        As rows of something else need it; :meth:`~sonic.firmware.numbers.Fixed.quantise` unless given.
+    arithmetic : Arithmetic
+        As rows of something else need it.
     """
-    cast = cast or (lambda number, values: number.quantise(values))
+    numbers: Mapping[str, Fixed] = {}
     if precision is not None:
         precision.check(network)
-        rows = cast(precision.input, rows)
+        rows = arithmetic.cast(precision.input, rows)
+        numbers = precision.numbers(network)
     values: dict[str, Any] = {network.input: rows}
     for layer in network.layers:
-        values[layer.name] = _layer(layer, precision, [values[name] for name in layer.inputs], cast)
+        given = [values[name] for name in layer.inputs]
+        if isinstance(layer, Flatten | Reshape):
+            values[layer.name] = given[0].reshape(given[0].shape[0], *network.shapes[layer.name])
+        elif isinstance(layer, Upsampling):
+            values[layer.name] = _repeated(given[0], layer.times)
+        elif precision is None:
+            values[layer.name] = _floating(layer, given)
+        else:
+            values[layer.name] = _fixed(layer, precision.of(layer.name), numbers[layer.inputs[0]], given, arithmetic)
     return values
 
 
-def _layer(layer: Layer, precision: Precision | None, inputs: list[Any], cast: Cast) -> Any:
-    first = inputs[0]
-    if isinstance(layer, Upsampling):
-        return _repeated(first, layer.times)
-    if isinstance(layer, Flatten):
-        return first.reshape(first.shape[0], prod(first.shape[1:]))
-    types = None if precision is None else precision.of(layer.name)
-    weight = _as_it_is if types is None else types.weight.quantise
-    bias = _as_it_is if types is None else types.bias.quantise
+def _floating(layer: Layer, given: list[Any]) -> Any:
+    if isinstance(layer, Softmax):
+        powers = np.exp(given[0] - np.max(given[0], axis=-1, keepdims=True))
+        return powers / np.sum(powers, axis=-1, keepdims=True)
+    if isinstance(layer, Recurrent):
+        return run(layer, given[0], None)
+    if isinstance(layer, Activation) and layer.kind in REACH:
+        return exact(layer.kind, given[0])
+    return _exactly(layer, given, _as_it_is, _as_it_is)
+
+
+def _fixed(layer: Layer, types: Types, number: Fixed, given: list[Any], arithmetic: Arithmetic) -> Any:
+    """Compute a layer; `number` is the type of its first input."""
+    if isinstance(layer, Softmax):
+        return _softmax(types, given[0], arithmetic)
+    if isinstance(layer, Recurrent):
+        return run(layer, given[0], types, number)
+    if isinstance(layer, Activation) and layer.kind in REACH:
+        made = arithmetic.apply(looked_up(layer.kind, types.table, types.table_size), given[0])
+    else:
+        made = _exactly(layer, given, types.weight.quantise, types.bias.quantise)
+    return arithmetic.cast(types.result, made)
+
+
+def _softmax(types: Types, given: Any, arithmetic: Arithmetic) -> Any:
+    """Do as hls4ml's ``softmax_stable`` does."""
+    table, size = types.table, types.table_size
+    below, whole, address = softmax_types(table, size, given.shape[-1])
+    apart = arithmetic.cast(below, np.max(given, axis=-1, keepdims=True) - given)
+    powers = arithmetic.cast(whole, arithmetic.apply(exponentials(table, size), apart))
+    total = arithmetic.cast(address, np.sum(powers, axis=-1, keepdims=True))
+    inverse = arithmetic.cast(table, arithmetic.apply(reciprocals(table, size, address), total))
+    return arithmetic.cast(types.result, powers * inverse)
+
+
+def _exactly(layer: Layer, given: list[Any], weight: Any, bias: Any) -> Any:
+    """Compute a layer of sums and products, with weights and biases made of theirs."""
+    first = given[0]
     if isinstance(layer, Dense):
-        exact = first @ weight(layer.weight) + bias(layer.bias)
-    elif isinstance(layer, Convolution):
+        return first @ weight(layer.weight) + bias(layer.bias)
+    if isinstance(layer, Convolution):
         padded = np.pad(first, ((0, 0), *layer.pads, (0, 0)))
         windows = _windows(padded, layer.weight.shape[:-2], layer.strides)
         taken = weight(layer.weight).reshape(-1, layer.weight.shape[-1])
-        exact = windows.reshape(*windows.shape[:-2], len(taken)) @ taken
-        exact = exact + bias(layer.bias)
-    elif isinstance(layer, Pooling):
+        return windows.reshape(*windows.shape[:-2], len(taken)) @ taken + bias(layer.bias)
+    if isinstance(layer, Pooling):
         windows = _windows(first, layer.size, layer.strides)
-        exact = np.max(windows, axis=-2) if layer.kind == "max" else np.sum(windows, axis=-2) * (1 / prod(layer.size))
-    elif isinstance(layer, Activation):
+        return np.max(windows, axis=-2) if layer.kind == "max" else np.sum(windows, axis=-2) * (1 / prod(layer.size))
+    if isinstance(layer, Activation):
         below = first * float(weight(layer.slope)) if layer.kind == "leaky_relu" else first * 0.0
-        exact = np.where(first > 0, first, below)
-    elif isinstance(layer, Scale):
-        exact = first * weight(layer.factor) + bias(layer.shift)
-    elif isinstance(layer, Sum):
-        exact = first + inputs[1]
-    else:
-        raise ConfigError(f"layer {layer.name!r}: {type(layer).__name__} has no meaning in fixed point")
-    return exact if types is None else cast(types.result, exact)
+        return np.where(first > 0, first, below)
+    if isinstance(layer, Scale):
+        return first * weight(layer.factor) + bias(layer.shift)
+    if isinstance(layer, Sum):
+        return first + given[1]
+    if isinstance(layer, Difference):
+        return first - given[1]
+    if isinstance(layer, Product):
+        return first * given[1]
+    if isinstance(layer, Concatenation):
+        return np.concatenate(given, axis=-1)
+    raise ConfigError(f"layer {layer.name!r}: {type(layer).__name__} has no meaning in fixed point")
 
 
 def _as_it_is(values: ArrayLike) -> Floats:

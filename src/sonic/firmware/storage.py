@@ -143,4 +143,5 @@ def _types(types: Types) -> dict[str, str]:
 
 
 def _read_types(described: dict[str, str]) -> Types:
-    return Types(**{name: Fixed.parse(text) for name, text in described.items()})
+    numbers: dict[str, Any] = {name: Fixed.parse(text) for name, text in described.items() if name != "table_size"}
+    return Types(**numbers, table_size=int(described["table_size"]))
