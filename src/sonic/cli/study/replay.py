@@ -80,23 +80,15 @@ def _show(records: list[Record], console: Console) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
-    for column in (
-        "requests",
-        "failed",
-        "late",
-        "requests/s",
-        "p50 (ms)",
-        "p99 (ms)",
-        "queue (ms)",
-        "batch",
-        "other bits",
-    ):
-        table.add_column(column, justify="right")
+    compared = any("compared" in record.details for record in records)
+    for column in ("done", "failed", "late", "1/s", "p50 ms", "p99 ms", "queue ms", "batch"):
+        table.add_column(column, justify="right", no_wrap=True)
+    if compared:
+        table.add_column("other bits", justify="right", no_wrap=True)
     for record in records:
         window = record.windows[0] if record.windows else None
         served = window.server if window else None
         latencies = record.latencies
-        compared = record.details.get("compared")
         table.add_row(
             record.target,
             f"{window.requests:,}" if window else "0",
@@ -107,7 +99,7 @@ def _show(records: list[Record], console: Console) -> None:
             f"{1e3 * quantile(latencies, 0.99):.3g}" if latencies else "",
             f"{1e3 * served.queue_s:.3g}" if served else "",
             f"{served.batch_rows:.3g}" if served else "",
-            f"{record.details['different']:.0f} of {compared:.0f}" if compared is not None else "",
+            *([f"{record.details['different']:.0f} of {record.details['compared']:.0f}"] if compared else []),
         )
     console.print(table)
     for record in records:
