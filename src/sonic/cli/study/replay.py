@@ -78,7 +78,7 @@ def _show(records: list[Record], console: Console) -> None:
 
     from sonic.study.histogram import quantile
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     table.add_column("model", no_wrap=True)
     compared = any("compared" in record.details for record in records)
     for column in ("done", "failed", "late", "1/s", "p50 ms", "p99 ms", "queue ms", "batch"):
