@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError
 from sonic.study.load.engine import Engine
+from sonic.study.load.grpclines import GrpcLines
+from sonic.study.load.httplines import HttpLines
 from sonic.study.load.inputs import rows_of
 from sonic.study.load.lines import TransportLines, clock
 
@@ -84,6 +86,13 @@ class RunningClients:
             next_s += orders.slice_s
             loop.call_later(max(0.0, next_s - clock()), cut)
 
+        broken: list[BaseException] = []
+
+        def stop_at(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            broken.append(context.get("exception") or RuntimeError(context["message"]))
+            loop.stop()
+
+        loop.set_exception_handler(stop_at)
         loop.add_reader(orders.connection.fileno(), loop.stop)  # the parent says no more, but it can go
         loop.call_later(max(0.0, next_s - clock()), start)
         try:
@@ -92,10 +101,17 @@ class RunningClients:
             engine.stop()
             lines.close()
             loop.close()
+        if broken:
+            raise broken[0]
 
     def _lines(self, loop: asyncio.AbstractEventLoop) -> Lines:
-        work = self._work
-        return TransportLines(work.address, self._requests, loop, shared_memory=work.settings.shared_memory)
+        address, settings = self._work.address, self._work.settings
+        if not settings.shared_memory and "compression" not in dict(address.options):
+            if address.scheme in ("http", "http+unix"):
+                return HttpLines(address, self._requests, loop)
+            if address.scheme in ("grpc", "grpc+unix"):
+                return GrpcLines(address, self._requests, loop)
+        return TransportLines(address, self._requests, loop, settings)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

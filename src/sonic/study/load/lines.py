@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
+from sonic.client.http import HttpTransport
 from sonic.client.promise import failure_of
 from sonic.client.settings import ClientSettings
 from sonic.client.sharedmemory import share
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from sonic.client.transport import Transport
     from sonic.client.url import Address
     from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.study.load.settings import LoadSettings
 
     Done = Callable[[str, int, float], None]
+
+MOST_THREADS = 128
+"""Where each request of an open loop takes one."""
 
 clock = time.monotonic
 """Of all processes on this machine."""
@@ -57,8 +63,7 @@ class TransportLines:
     address : Address
     requests : sequence of InferRequest
     loop : asyncio.AbstractEventLoop
-    shared_memory : bool
-        Whether large tensors go through shared memory.
+    settings : LoadSettings
     """
 
     def __init__(
@@ -66,15 +71,20 @@ class TransportLines:
         address: Address,
         requests: Sequence[InferRequest],
         loop: asyncio.AbstractEventLoop,
-        *,
-        shared_memory: bool = False,
+        settings: LoadSettings,
     ) -> None:
-        settings = ClientSettings(shared_memory="auto" if shared_memory else "never")
-        self._transport = share(connect(address), address, settings)
+        threads = settings.clients if settings.rate is None else MOST_THREADS
+        if address.scheme.startswith("http"):  # a thread each request
+            options = dict(address.options)
+            transport: Transport = HttpTransport(address.where, threads=threads, scheme=address.scheme, **options)
+        else:
+            transport = connect(address)
+        memory = ClientSettings(shared_memory="auto" if settings.shared_memory else "never")
+        self._transport = share(transport, address, memory)
         self._requests = requests
         self._loop = loop
         # A model in this very process is executed by who calls it: each client must be a thread then.
-        self._threads = ThreadPoolExecutor(_MOST_THREADS) if address.scheme == "local" else None
+        self._threads = ThreadPoolExecutor(threads) if address.scheme == "local" else None
 
     def line(self) -> Line:
         """Return another line."""
@@ -97,9 +107,6 @@ class TransportLines:
         self._transport.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-_MOST_THREADS = 256
 
 
 class _TransportLine:

@@ -67,6 +67,7 @@ def measure(
     settings: LoadSettings | None = None,
     *,
     inputs: Inputs | None = None,
+    copies: Sequence[str] = (),
     metrics: str = "",
     progress: Callable[[Glance], None] | None = None,
 ) -> Record:
@@ -81,6 +82,8 @@ def measure(
     settings : LoadSettings, optional
     inputs : Inputs, optional
         What is sent; by default random tensors with the rows and shapes of the settings.
+    copies : sequence of str
+        Names under which the same model is served besides, if `inputs` has requests for them, too.
     metrics : str
         URL of the server's metrics, where they are not next to its port.
     progress : callable, optional
@@ -111,7 +114,7 @@ def measure(
             transport = connect(address)
             stack.callback(transport.close)
             spec = transport.model_spec(target, timeout_s=settings.timeout_s)
-            watch = stack.enter_context(ServerWatch(transport, address, [target], metrics))
+            watch = stack.enter_context(ServerWatch(transport, address, [target, *copies], metrics))
             sent = inputs or RandomInputs(settings.rows, settings.shapes)
             parts = processes_of(settings)
             works = [Clients(address, spec, sent, settings, part, parts) for part in range(parts)]
@@ -211,8 +214,8 @@ class _Point:
     def figures(self) -> dict[str, Any]:
         """Return the fields of a record that come from the last windows."""
         tallies, windows = self._tallies[-self._settings.repeats :], self._windows[-self._settings.repeats :]
-        if not tallies:
-            return {}
+        if not sum(tally.requests for tally in tallies):
+            return {"windows": tuple(windows)}
         latencies = Histogram()
         for tally in tallies:
             latencies += tally.latencies

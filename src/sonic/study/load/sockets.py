@@ -1,0 +1,125 @@
+"""Lines over sockets of their own, which send bytes that were encoded once: a fifth of what a whole client costs.
+
+Each line is a connection, as each client of a server in production is. What an answer holds is not decoded: that it is
+one, that it is whole, and how many bytes of tensors are in it, is read off what surrounds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from sonic.client.secure import Credentials
+from sonic.study.load.lines import clock
+
+if TYPE_CHECKING:
+    from sonic.client.url import Address
+    from sonic.study.load.lines import Done
+
+
+class SocketLines:
+    """What the lines of a process to one server share.
+
+    Parameters
+    ----------
+    address : Address
+    loop : asyncio.AbstractEventLoop
+    """
+
+    def __init__(self, address: Address, loop: asyncio.AbstractEventLoop) -> None:
+        self.url = address.server
+        self.unix = address.scheme.endswith("+unix")
+        self.authority = "localhost" if self.unix else address.where
+        self.authorization = Credentials(token_file=dict(address.options).get("token_file")).authorization()
+        self._where = address.where
+        self._loop = loop
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.BaseTransport] = set()
+
+    def connect(self, line: SocketLine) -> None:
+        """Connect a line; it is told."""
+        task = self._loop.create_task(self._connect(line))
+        self._connecting.add(task)  # or it might be collected
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, line: SocketLine) -> None:
+        try:
+            if self.unix:
+                transport, _ = await self._loop.create_unix_connection(lambda: line, self._where)
+            else:
+                host, _, port = self._where.rpartition(":")
+                transport, _ = await self._loop.create_connection(lambda: line, host.strip("[]"), int(port))
+        except OSError as error:
+            line.end(f"{self.url}: no connection: {error.strerror or error}")
+            return
+        self._open.add(transport)
+
+    def lost(self, transport: asyncio.BaseTransport) -> None:
+        """Forget a connection."""
+        self._open.discard(transport)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for task in self._connecting:
+            task.cancel()
+        for transport in self._open:
+            transport.close()
+
+
+class SocketLine(asyncio.Protocol):
+    """A connection that is made when it is needed: see :class:`~sonic.study.load.lines.Line`.
+
+    A subclass writes requests, and calls :meth:`end` when it has read an answer.
+    """
+
+    def __init__(self, lines: SocketLines) -> None:
+        self._lines = lines
+        self._transport: asyncio.Transport | None = None
+        self._done: Done | None = None
+        self._number = 0
+
+    def send(self, number: int, done: Done) -> None:
+        """Send a request."""
+        self._done, self._number = done, number
+        if self._transport is None or self._transport.is_closing():
+            self._lines.connect(self)
+        else:
+            self.write(self._transport, number)
+
+    def give_up(self, reason: str) -> None:
+        """End the request, and the connection on which its answer may still come."""
+        if self._transport is not None:
+            self._transport.abort()
+        self.end(reason)
+
+    def write(self, transport: asyncio.Transport, number: int) -> None:
+        """Write a request."""
+        raise NotImplementedError
+
+    def opened(self, transport: asyncio.Transport) -> None:
+        """Begin a new connection."""
+        raise NotImplementedError
+
+    def end(self, error: str, received: int = 0) -> None:
+        """Tell the end of the request that is under way, if there is one."""
+        done, self._done = self._done, None
+        if done is not None:
+            done(error, received, clock())
+
+    def fail(self, reason: str) -> None:
+        """End the request and the connection, since what the server sends makes no sense."""
+        self.give_up(f"{self._lines.url}: {reason}")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send what waited for it."""
+        self._transport = stream = cast("asyncio.Transport", transport)
+        self.opened(stream)
+        if self._done is not None:
+            self.write(stream, self._number)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the request, whose answer cannot come."""
+        if self._transport is not None:
+            self._lines.lost(self._transport)
+        self._transport = None
+        self.end(f"{self._lines.url}: the connection was lost{f': {error}' if error else ''}")
