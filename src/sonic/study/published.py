@@ -132,8 +132,8 @@ PUBLISHED: dict[str, Study] = {
             "particlenet_cpu_s": 0.0621,
             "deepmet_cpu_s": 0.0132,
             "deeptau_cpu_s": 0.0211,
-            "particlenet_input_mb": 0.33,
-            "deepmet_input_mb": 0.05,
+            "particlenet_input_mb": 0.05,
+            "deepmet_input_mb": 0.33,
             "deeptau_input_mb": 1.18,
         },
         figures={
