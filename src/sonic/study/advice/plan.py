@@ -60,6 +60,10 @@ class ModelPlan:
     cores_cost: float
     server_cost: float
 
+    def break_even(self, hour: float) -> float:
+        """Return what an hour of a server may cost for it to pay, if it costs `hour` now."""
+        return hour * self.cores_cost / self.server_cost if self.server_cost else float("inf")
+
 
 @dataclass(frozen=True)
 class Fleet:

@@ -62,20 +62,15 @@ def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Ad
     if offer is None:
         yield Advice(name, "leave it in the job", "no measurement of it on any kind of server that the site has")
         return
-    if not model.offload:
-        yield Advice(
-            name,
-            "leave it in the job",
-            f"it takes {part:.1%} of the job: {model.cores_cost:.2f} {money} of cores for a million events, "
-            f"{model.server_cost:.2f} of {offer.kind}",
-        )
-        return
     yield Advice(
         name,
-        f"offload it to {offer.kind}",
-        f"it takes {part:.1%} of the job: {model.cores_cost:.2f} {money} of cores for a million events, "
-        f"{model.server_cost:.2f} of a server that computes {offer.rows_per_s:,.0f} rows/s",
+        f"offload it to {offer.kind}" if model.offload else "leave it in the job",
+        f"it takes {part:.1%} of the job, {model.cores_cost:.3g} {money} of cores for a million events, or "
+        f"{model.server_cost:.3g} of {offer.kind} with {offer.rows_per_s:,.0f} rows/s: worth it below "
+        f"{model.break_even(plan.site.servers[offer.kind].hour):.2g} {money} an hour",
     )
+    if not model.offload:
+        return
     for setting in sorted(offer.settings):
         gain = gain_of(setting, offers, offer)
         if gain is None:
