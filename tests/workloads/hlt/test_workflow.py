@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -11,8 +11,11 @@ pytest.importorskip("fastjet")
 
 import sonic
 from sonic.errors import ConfigError
+from sonic.firmware.numbers import Fixed
+from sonic.firmware.precision import Precision
 from sonic.framework.workflow import load
 from sonic.testing.compare import differences
+from sonic.workloads import MODELS
 from sonic.workloads.hlt.workflow import workflow
 
 if TYPE_CHECKING:
@@ -52,6 +55,40 @@ def test_the_fit_is_the_same_in_the_job_and_served(hlt_bad_file: Path, tmp_path:
     assert_same_bits("pulse_fit", hlt_bad_file, tmp_path, hlt_server)
     sonic.run(workflow(hcal="fit"), [hlt_bad_file], tmp_path / "fit.root", mode="direct", threads=1, keep=KEEP)
     assert differences(tmp_path / "pulse_fit-direct.root", tmp_path / "fit.root") == []
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models with firmware of FACILE, under the network's name."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("da4ml")
+    from sonic.firmware.build import build
+    from sonic.firmware.fromonnx import read
+
+    network = read(MODELS / "facile-fpga" / "1" / "model.onnx", "facile")
+    folder: Path = tmp_path_factory.mktemp("firmware")
+    build(network, Precision.uniform(Fixed(18, 9, rounding="RND")), folder / "facile-fpga" / "1", route="da4ml")
+    return folder
+
+
+def test_firmware_in_place_of_the_network(hlt_file: Path, tmp_path: Path, firmware: Path) -> None:
+    """Firmware is another server, and no other job; in the job's own process it has the same bits."""
+    job = workflow(hcal="facile-fpga")
+    once: dict[str, Any] = {"threads": 1, "entries": (0, 1), "keep": KEEP}
+    outputs = {name: tmp_path / f"{name}.root" for name in ("network", "remote", "local")}
+    sonic.run(job, [hlt_file], outputs["network"], mode="direct", **once)
+    with sonic.serve(firmware, cores=1) as server:  # which has none of the job's other models
+        report = sonic.run(job, [hlt_file], outputs["remote"], servers=[server.grpc_url], **once)
+    sonic.run(job, [hlt_file], outputs["local"], servers=[f"local:{firmware}"], **once)
+    assert differences(outputs["remote"], outputs["local"]) == []
+    assert report.summaries["energy_performance"]["jet pT found / true, median"] == pytest.approx(1.0, abs=0.2)
+    energies = []
+    for name in ("network", "remote"):
+        with uproot.open(outputs[name]) as file:
+            energies.append(ak.flatten(file["Events"]["Digi_energy"].array()).to_numpy())
+    apart = np.abs(energies[1] - energies[0])
+    assert 0 < np.median(apart) < 0.02
+    assert (apart < 0.3 + 0.01 * energies[0]).all()
 
 
 def test_bad_events_go_through(hlt_bad_file: Path, tmp_path: Path) -> None:
