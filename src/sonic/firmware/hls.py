@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 
 _OF_THIS_RUN = ("build_lib.sh", "hls4ml_config.yml")
 """Files with a random stamp and a path of this machine, which nothing here needs."""
+_LSTM = "nnet::dense<{}, {}, typename CONFIG_T::mult_config{}>"
+_MENDED = {
+    "nnet_activation.h": {
+        "inline float sigmoid_fcn_float(float": "inline double sigmoid_fcn_float(double",
+        "inline float exp_fcn_float(float": "inline double exp_fcn_float(double",
+        "= tanh(in_val)": "= std::tanh(double(in_val))",
+    },
+    "nnet_recurrent.h": {
+        _LSTM.format("data_T", "res_T", 1): _LSTM.format("data_T", "typename CONFIG_T::accum_t", 1),
+        _LSTM.format("data_T", "res_T", 2): _LSTM.format("res_T", "typename CONFIG_T::accum_t", 2),
+    },
+}
 
 
 def write(network: Network, precision: Precision, synthesis: Synthesis, folder: Path) -> dict[str, str]:
@@ -65,6 +77,8 @@ def write(network: Network, precision: Precision, synthesis: Synthesis, folder: 
             model.write()
         for name in _OF_THIS_RUN:
             (folder / name).unlink(missing_ok=True)
+        if any(map(looks_up, network.layers)):
+            _mend(folder / "firmware" / "nnet_utils")
         if synthesis.writer == "Catapult":
             _with_weights(folder / "firmware", network.name)
     except Exception as error:
@@ -81,10 +95,23 @@ def _check(network: Network, synthesis: Synthesis) -> None:
         if writer == "Quartus" and isinstance(layer, Pooling) and layer.kind == "average":
             raise ConfigError(f"layer {layer.name!r}: Quartus rounds means towards zero, and its bits would be others")
         if writer != "Vitis" and looks_up(layer):
-            ways = {"Quartus": "has tables of one side of zero", "Catapult": "has lines in place of tables"}
-            raise ConfigError(
-                f"layer {layer.name!r}: {writer} {ways[writer]}, and its bits would be others; Vitis' agree"
-            )
+            ways = {"Quartus": "has tables of one side of zero", "Catapult": "has lines in place of tables"}[writer]
+            raise ConfigError(f"layer {layer.name!r}: {writer} {ways}, and its bits would be others: take hls4ml-vitis")
+
+
+def _mend(utilities: Path) -> None:
+    """Change a few lines of hls4ml's headers.
+
+    Tables are computed in float64: float32's functions differ from one C library to the next. And LSTMs whose state is
+    not static name their types as the others do: as they are, all of them would have to be the same.
+    """
+    for name, changes in _MENDED.items():
+        text = (utilities / name).read_text()
+        for old, new in changes.items():
+            if old not in text:
+                raise ConfigError(f"{name} of hls4ml {version('hls4ml')} is not known here")
+            text = text.replace(old, new)
+        (utilities / name).write_text(text)
 
 
 def _with_weights(firmware: Path, name: str) -> None:

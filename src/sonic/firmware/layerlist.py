@@ -150,19 +150,28 @@ def _weights(layer: Dense | Convolution, types: Types) -> dict[str, Any]:
 
 
 def _recurrent(layer: Recurrent, types: Types, given: tuple[int, ...]) -> dict[str, Any]:
-    return {
+    described = {
         "class_name": layer.cell.upper(),
+        "n_in": given[1],
         "n_out": layer.states,
         "n_timesteps": given[0],
         "activation": "tanh",
         "recurrent_activation": "sigmoid",
         "return_sequences": layer.every_step,
+        "return_state": False,
+        "pass_initial_states": False,
+        "direction": "forward",
+        "time_major": False,
+        # Static states would be shared by all threads.
+        "static": False,
+    }
+    if layer.cell == "lstm":
+        described["pytorch"] = True  # with a second bias
+    return described | {
         "weight_data": _amid(types.weight, layer.weight),
         "recurrent_weight_data": _amid(types.weight, layer.recurrent),
         "bias_data": _amid(types.bias, layer.bias),
         "recurrent_bias_data": _amid(types.bias, layer.recurrent_bias),
-        # Static states would be shared by all threads.
-        "static": False,
     }
 
 

@@ -7,10 +7,22 @@ from math import ceil, log2, prod
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
-from sonic.firmware.layers import MOVES, Activation, Convolution, Dense, Pooling, Product, Recurrent, Scale, Softmax
+from sonic.firmware.layers import (
+    MOVES,
+    Activation,
+    Convolution,
+    Dense,
+    Pooling,
+    Product,
+    Recurrent,
+    Scale,
+    Softmax,
+    Trees,
+)
 from sonic.firmware.numbers import DEFAULT, Types
 from sonic.firmware.recurrent import accumulator
 from sonic.firmware.tables import REACH, softmax_types
+from sonic.firmware.trees import most
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Precision", "Types", "looks_up"]
 
 _TABLE_SIZES = 16, 65536
-_TABLE_FRACTION = 20
-"""Entries are computed in float32, which has 24 bits; with fewer, its last one hardly ever counts."""
 _ADDRESS_BITS = 31
 """Before entries beyond a table's ends are bounded to it."""
 _EXACT_BITS = 53
@@ -98,10 +108,6 @@ def _check_table(layer: Layer, given: Fixed, types: Types, count: int) -> None:
     size, table = types.table_size, types.table
     if not least <= size <= most or size & (size - 1):
         raise ConfigError(f"layer {layer.name!r}: a table has a power of 2 from {least} to {most}, given {size}")
-    if table.fraction > _TABLE_FRACTION:
-        raise ConfigError(
-            f"layer {layer.name!r}: a table has {_TABLE_FRACTION} bits behind the point at most, given {table}"
-        )
     if isinstance(layer, Softmax):
         if table.highest < 1:
             raise ConfigError(f"layer {layer.name!r}: the table of a softmax holds 1, which {table} does not")
@@ -117,6 +123,8 @@ def _sum_bits(layer: Layer, given: list[Fixed], types: Types) -> int:
     first = given[0]
     if isinstance(layer, Pooling):
         return first.total + ceil(log2(prod(layer.size)))
+    if isinstance(layer, Trees):
+        return types.bias.total + ceil(log2(most(layer) + 1))
     if isinstance(layer, Product):
         return first.total + given[1].total
     if isinstance(layer, Softmax):

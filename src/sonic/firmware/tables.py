@@ -1,6 +1,9 @@
-"""Functions that firmware looks up in tables: the very numbers of hls4ml's, and which of them is taken. Pure.
+"""Functions that firmware looks up in tables: hls4ml's tables, and which entry is taken. Pure.
 
-Source: hls4ml 1.3, ``nnet_activation.h`` of its Vivado and Vitis writers, which computes entries in float32.
+Entries are computed in float64, for float32's functions differ in the last bit from one C library to the next
+(:func:`sonic.firmware.hls.write` has hls4ml's sources do the same).
+
+Source: hls4ml 1.3, ``nnet_activation.h`` of its Vivado and Vitis writers.
 """
 
 from __future__ import annotations
@@ -50,12 +53,7 @@ def entries(kind: str, number: Fixed, size: int) -> Floats:
     float64 array [size]
         At equal steps from minus the reach on.
     """
-    at = (np.arange(size) / size * 2 - 1) * REACH[kind]
-    if kind == "tanh":
-        return number.quantise(np.tanh(at).astype(np.float32))
-    return number.quantise(
-        (1.0 / (np.float32(1) + np.exp(-at).astype(np.float32)).astype(np.float64)).astype(np.float32)
-    )
+    return number.quantise(exact(kind, (np.arange(size) / size * 2 - 1) * REACH[kind]))
 
 
 def looked_up(kind: str, number: Fixed, size: int) -> Function:
@@ -104,12 +102,12 @@ def softmax_types(number: Fixed, size: int, count: int) -> tuple[Fixed, Fixed, F
 def exponentials(number: Fixed, size: int) -> Function:
     """Return exp(-x) by its table, for x of the first of :func:`softmax_types`."""
     per_unit = size / 2.0**_SOFTMAX_REACH_BITS
-    table = number.quantise(np.exp(-np.arange(size) / per_unit).astype(np.float32))
+    table = number.quantise(np.exp(-np.arange(size) / per_unit))
     return lambda values: _take(table, values * per_unit)
 
 
 def reciprocals(number: Fixed, size: int, address: Fixed) -> Function:
-    """Return 1/x by its table, for x of the last of :func:`softmax_types`."""
+    """Return 1/x by its table, of quotients in float32, for x of the last of :func:`softmax_types`."""
     at = (np.arange(size) * address.step).astype(np.float32)
     at[0] = at[1]  # no sum is zero
     table = number.quantise(np.float32(1) / at)
