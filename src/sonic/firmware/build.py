@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
-from sonic.firmware import bundle, da, hls, rtl, storage
+from sonic.firmware import bundle, conifer, da, hls, rtl, storage
 from sonic.firmware.library import Library, ToolError, compile_project, compiler_version
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.reference import evaluate
@@ -35,6 +35,7 @@ ROUTES: dict[str, Writer | None] = {
     "hls4ml-catapult": "Catapult",
     "da4ml": None,
     "da4ml-rtl": None,
+    "conifer": None,
 }
 """By name, and hls4ml's writer for those that are its."""
 DOCUMENT = "firmware.json"
@@ -196,6 +197,14 @@ def _route(
     writer = ROUTES[route]
     project = work / PROJECT
     chosen = synthesis or Synthesis()
+    sizes = network.inputs_per_row, network.outputs_per_row
+    if route == "conifer":
+        said("conifer")
+        versions = conifer.write(network, precision, chosen, project)
+        said("compiler")
+        with _saying_what_remains():
+            library = conifer.compile_project(project, network.name, *sizes)
+        return versions | compiler_version(), {}, str(library.relative_to(work)), []
     if writer is None:
         said("da4ml")
         logic = da.Logic(network, precision)
@@ -215,7 +224,6 @@ def _route(
     said(f"hls4ml, for {writer}")
     versions = hls.write(network, precision, replace(chosen, writer=writer), project)
     said("compiler")
-    sizes = network.inputs_per_row, network.outputs_per_row
     with _saying_what_remains():
         library = compile_project(project, network.name, writer, *sizes, stream=chosen.stream)
     return versions | compiler_version(), {}, str(library.relative_to(work)), []

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Weights = NDArray[np.float64]
+    Places = NDArray[np.int64]
     Shape = tuple[int, ...]
 
 
@@ -194,6 +195,41 @@ class Recurrent(Layer):
         return len(self.recurrent)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Trees(Layer):
+    """Decision trees, each of which adds the value of the leaf that a row comes to.
+
+    Its thresholds are of the type of weights; its leaves, and what they are added to, of that of biases.
+
+    Parameters
+    ----------
+    feature : int64 array [nodes]
+        That a node looks at; -1: it is a leaf.
+    threshold : float64 array [nodes]
+        A row goes to the left if its feature is not above it.
+    left, right : int64 array [nodes]
+        Nodes that follow.
+    value : float64 array [nodes]
+        Of leaves.
+    roots, outputs : int64 array [trees]
+        Where each tree begins, and to which output it adds.
+    start : float64 array [outputs]
+        What the sums begin with.
+    strict : bool
+        Whether a row goes to the left only if its feature is below the threshold.
+    """
+
+    feature: Places
+    threshold: Weights
+    left: Places
+    right: Places
+    value: Weights
+    roots: Places
+    outputs: Places
+    start: Weights
+    strict: bool = False
+
+
 LAYERS: tuple[type[Layer], ...] = (
     Activation,
     Concatenation,
@@ -208,6 +244,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Scale,
     Softmax,
     Sum,
+    Trees,
     Upsampling,
 )
 """All kinds."""
@@ -263,6 +300,10 @@ def output_shape(layer: Layer, given: list[Shape]) -> Shape:
         raise _unlike(layer, "numbers in a row", first)
     if isinstance(layer, Recurrent):
         return _recurrent_shape(layer, first)
+    if isinstance(layer, Trees):
+        if len(first) != 1 or first[0] <= layer.feature.max(initial=-1):
+            raise _unlike(layer, f"at least {layer.feature.max(initial=-1) + 1} numbers in a row", first)
+        return layer.start.shape
     return first
 
 

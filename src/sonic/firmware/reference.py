@@ -27,10 +27,12 @@ from sonic.firmware.layers import (
     Scale,
     Softmax,
     Sum,
+    Trees,
     Upsampling,
 )
 from sonic.firmware.recurrent import run
 from sonic.firmware.tables import REACH, exact, exponentials, looked_up, reciprocals, softmax_types
+from sonic.firmware.trees import scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -187,6 +189,8 @@ def _exactly(layer: Layer, given: list[Any], weight: Any, bias: Any) -> Any:
         return first * given[1]
     if isinstance(layer, Concatenation):
         return np.concatenate(given, axis=-1)
+    if isinstance(layer, Trees):
+        return scores(layer, weight(layer.threshold), bias(layer.value), bias(layer.start), first)
     raise ConfigError(f"layer {layer.name!r}: {type(layer).__name__} has no meaning in fixed point")
 
 
