@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 
 from typing import TYPE_CHECKING
 
-from sonic.firmware.plots import cost_of_error, distance_from_float
+from sonic.firmware.plots import cost_of_error
 
 if TYPE_CHECKING:
     from sonic.firmware.network import Network
@@ -27,10 +27,9 @@ def test_error_is_drawn_against_cost(mlp: Network) -> None:
 
 def test_distance_is_drawn_as_counted() -> None:
     distance = Distance.of("given", np.random.default_rng(1).normal(size=500))
-    (axes,) = distance_from_float(distance).axes
+    (axes,) = distance.picture().axes
     (steps,) = axes.patches
     values, edges, _ = steps.get_data()
     assert values.tolist() == list(distance.counts)
     assert np.allclose(edges[1:], distance.edges)
     assert [line.get_label() for line in axes.lines] == [f"median: {distance.median:.3g}", f"95 %: {distance.high:.3g}"]
-    distance_from_float(Distance.of("given", [0.0]))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.errors import ConfigError, OutputError
-from sonic.firmware import plots
 from sonic.firmware.report import Comparison, Distance, Report, save, to_markdown, write
 from sonic.firmware.resources import Resources
 from sonic.firmware.search import Curve
@@ -68,9 +68,16 @@ def test_pictures_are_beside_markdown(tmp_path: Path) -> None:
     for picture in files[1:]:
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert f"({picture.name})" in text
-    figure = plots.distance_from_float(report().distance)
+    figure = report().distance.picture()
     with pytest.raises(OutputError, match=r"x\.nothing could not be written"):
         save(figure, tmp_path / "x.nothing")
+
+
+def test_no_distance_is_no_picture(tmp_path: Path) -> None:
+    none = replace(report(), distance=Distance.of("given", [0.0, 0.0]))
+    assert write(none, tmp_path / "r.md") == [tmp_path / "r.md"]
+    with pytest.raises(ConfigError, match="no distance to draw: all 2 outputs"):
+        none.distance.picture()
 
 
 def test_without_matplotlib_there_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

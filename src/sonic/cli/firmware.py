@@ -161,7 +161,6 @@ def verify(
 
     from sonic.firmware import report as reports
     from sonic.firmware.build import load
-    from sonic.firmware.plots import distance_from_float
     from sonic.firmware.search import read_curve
     from sonic.firmware.verify import verify as verified
 
@@ -199,7 +198,7 @@ def verify(
     if report is not None:
         reports.write(result, report, curve)
     if plot is not None:
-        reports.save(distance_from_float(distance), plot)
+        reports.save(distance.picture(), plot)
     if not result.exact:
         raise typer.Exit(1)
 

@@ -9,10 +9,11 @@ import numpy as np
 from sonic.workloads.plots import panels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from sonic.firmware.report import Distance
     from sonic.firmware.search import Curve
 
 
@@ -37,8 +38,19 @@ def cost_of_error(curve: Curve) -> Figure:
     return figure
 
 
-def distance_from_float(distance: Distance) -> Figure:
+def distances(edges: Sequence[float], counts: Sequence[int], marks: Mapping[str, float], rows: str) -> Figure:
     """Draw how far outputs in fixed point are from float64's.
+
+    Parameters
+    ----------
+    edges : sequence of float
+        Of bins, in equal factors; the first bin has all that is below the first edge.
+    counts : sequence of int
+        As many.
+    marks : mapping of str to float
+        Distances to mark.
+    rows : str
+        Which.
 
     Raises
     ------
@@ -46,18 +58,16 @@ def distance_from_float(distance: Distance) -> Figure:
         If matplotlib is missing.
     """
     figure, axes = _one()
-    edges = np.asarray(distance.edges or (1.0,))
-    # What is below the first edge gets a bin as wide as the others.
-    lowest = edges[0] / (edges[1] / edges[0] if len(edges) > 1 else 2.0)
-    axes.stairs(np.asarray(distance.counts), np.concatenate(([lowest], edges)), fill=True, color="#3f90da", alpha=0.6)
-    for value, style, name in ((distance.median, "-", "median"), (distance.high, "--", "95 %")):
+    lowest = edges[0] ** 2 / edges[1]
+    axes.stairs(np.asarray(counts), np.array([lowest, *edges]), fill=True, color="#3f90da", alpha=0.6)
+    for style, (name, value) in zip(("-", "--", ":"), marks.items(), strict=False):
         if value >= lowest:
             axes.axvline(value, linestyle=style, color="#bd1f01", linewidth=1, label=f"{name}: {value:.3g}")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("distance of an output from float64's (the first bin has all that is smaller)")
     axes.set_ylabel("outputs")
-    axes.set_title(f"rows: {distance.rows}", loc="right", fontsize=9)
+    axes.set_title(f"rows: {rows}", loc="right", fontsize=9)
     if axes.lines:
         axes.legend(frameon=False)
     return figure

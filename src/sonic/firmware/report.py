@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, OutputError, one_line
+from sonic.firmware import plots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,6 +95,18 @@ class Distance:
         return cls(
             rows, float(median), float(high), float(largest), tuple(edges.tolist()), tuple(map(int, counts.tolist()))
         )
+
+    def picture(self) -> Figure:
+        """Draw the histogram.
+
+        Raises
+        ------
+        ConfigError
+            If matplotlib is missing, or there is no distance.
+        """
+        if not self.edges:
+            raise ConfigError(f"there is no distance to draw: all {self.counts[0]:,} outputs are float64's")
+        return plots.distances(self.edges, self.counts, {"median": self.median, "95 %": self.high}, self.rows)
 
     def bars(self) -> list[str]:
         """Return the histogram as lines of text, a factor of two each."""
@@ -181,10 +194,8 @@ def write(report: Report, file: Path, curve: Curve | None = None) -> list[Path]:
 
 
 def _draw(report: Report, file: Path, curve: Curve | None) -> dict[str, Path]:
-    from sonic.firmware import plots
-
     try:
-        figures = {"distance": plots.distance_from_float(report.distance)} if report.distance.edges else {}
+        figures = {"distance": report.distance.picture()} if report.distance.edges else {}
         if curve is not None:
             figures["cost"] = plots.cost_of_error(curve)
     except ConfigError:  # no matplotlib
