@@ -1,0 +1,125 @@
+"""``sonic study simulate``: a deployment on virtual time."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.progress import TaskID
+    from rich.table import Table
+
+    from sonic.study.records import Record
+    from sonic.study.simulation.run import Beside
+
+
+def _names(incomplete: str) -> list[str]:
+    from sonic.study.simulation.examples import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def simulate(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SPEC...", help="Files (TOML), or names of specs that ship.", autocompletion=_names),
+    ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option("--over", "-o", metavar="NAME=V,V,...", help="Another axis of the grid: clients=1,2,4,8."),
+    ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead of a spec: records of a model and its server on this host."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the records: JSON lines, or Parquet.")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Each with another seed.", show_default="the spec's")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The first.", show_default="the spec's")] = None,
+) -> None:
+    r"""Simulate a deployment on virtual time: batcher, pool, retries and graph as they ship, servers made of figures.
+
+    \b
+    Examples:
+      sonic study simulate deployment.toml
+      sonic study simulate deployment.toml --over jobs=100,200 --over servers.speed=1,2 --to simulated.jsonl
+      sonic study simulate --measured scan.jsonl --over clients=1,2,4,8,16,32,64
+      sonic study simulate miniaod-ak4     # a paper's scan, beside its points
+      sonic study simulate protodune
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TimeRemainingColumn
+
+    from sonic.errors import ConfigError
+    from sonic.study import storage
+    from sonic.study.simulation.examples import find
+    from sonic.study.simulation.run import beside_measured, beside_published, like, load, replaced, simulate
+    from sonic.study.simulation.specfile import axis
+
+    if bool(specs) == (measured is not None):
+        raise ConfigError("give a SPEC, or --measured FILE: one of the two")
+    axes = dict(axis(text) for text in over or ())
+    known = storage.read(measured) if measured is not None else []
+    scans = [load(path, axes) for name in specs or () for path in find(name)] if specs else [like(known, axes)]
+    console, records = _console(), []
+    for points in scans:
+        scan = []
+        columns = [*Progress.get_default_columns()[:-1], TimeRemainingColumn()]
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(points[0][1].target, total=len(points))
+            for number, (settings, spec) in enumerate(points):
+
+                def tell(part: float, task: TaskID = task, done: int = number) -> None:
+                    progress.update(task, completed=done + part)
+
+                scan.append(simulate(replaced(spec, repeats=repeats, seed=seed), settings, tell))
+        records += scan
+        if to is not None:  # also what is done, should the rest be interrupted
+            storage.write(records, to)
+        console.print(_table(scan))
+        compared = beside_published(scan, points[0][1]) or beside_measured(scan, known)
+        if compared:
+            console.print(_comparison(compared, "measured" if known else "published"))
+    speed = sum(each.details["events"] for each in records) / sum(each.details["took_s"] for each in records)
+    console.print(f"{speed:,.0f} events of the simulation a second")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=120)  # a file has room
+
+
+def _plain_table(*columns: str, **options: Any) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, **options)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _table(scan: Sequence[Record]) -> Table:
+    from sonic.study.simulation.tables import COLUMNS, row, varied
+
+    names = varied(scan)
+    columns = {name: cell for name, cell in COLUMNS.items() if any(cell(record) for record in scan)}
+    table = _plain_table(*names, *columns, title=scan[0].target, title_justify="left")
+    for record in scan:
+        table.add_row(*row(record, names), *(cell(record) for cell in columns.values()))
+    return table
+
+
+def _comparison(compared: Sequence[Beside], there: str) -> Table:
+    table = _plain_table("", "", there, "simulated", "deviation")
+    for each in compared:
+        table.add_row(each.what, each.at, f"{each.there:.4g}", f"{each.here:.4g}", f"{each.deviation:+.1%}")
+    return table

@@ -1,0 +1,117 @@
+"""Who sends requests on virtual time, apart from jobs: a closed loop, and an open one. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sonic.client.promise import failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from random import Random
+    from typing import Any
+
+    from sonic.errors import InferenceError
+    from sonic.study.simulation.client import Request, VirtualRouter
+    from sonic.study.simulation.clock import Clock
+
+    # What is told of each request that has ended: rows, when it was sent, how it ended.
+    Tell = Callable[[int, float, InferenceError | None], object]
+
+
+class ClosedLoop:
+    """A client that has so many requests under way, and sends the next one when one has ended.
+
+    Parameters
+    ----------
+    clock : Clock
+    router : VirtualRouter
+    request : Request
+    tell : callable
+    in_flight : int
+    think_s : float
+        Between an answer and the next request, on average; distributed exponentially.
+    timeout_s : float or None
+        Deadline of a request.
+    requests : int or None
+        After so many it ends; None: never.
+    random : random.Random
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        router: VirtualRouter,
+        request: Request,
+        tell: Tell,
+        random: Random,
+        *,
+        in_flight: int = 1,
+        think_s: float = 0.0,
+        timeout_s: float | None = None,
+        requests: int | None = None,
+    ) -> None:
+        self._clock = clock
+        self._router = router
+        self._request = request
+        self._tell = tell
+        self._random = random
+        self._think_s = think_s
+        self._timeout_s = timeout_s
+        self._left = requests
+        for _ in range(in_flight):
+            self._think()
+
+    def _think(self) -> None:
+        self._clock.after(self._random.expovariate(1 / self._think_s) if self._think_s else 0.0, self._send)
+
+    def _send(self) -> None:
+        if self._left is not None:
+            if not self._left:
+                return
+            self._left -= 1
+        sent_s = self._clock.now_s()
+        until_s = None if self._timeout_s is None else sent_s + self._timeout_s
+        self._router.infer(self._request, until_s).add_done_callback(lambda future: self._ended(sent_s, future))
+
+    def _ended(self, sent_s: float, future: Future[Any]) -> None:
+        self._tell(self._request.rows, sent_s, failure_of(future))
+        if self._think_s:
+            self._think()
+        else:
+            self._send()
+
+
+def arrive(
+    clock: Clock,
+    router: VirtualRouter,
+    request: Request,
+    tell: Tell,
+    random: Random,
+    *,
+    rate: float,
+    constant: bool = False,
+    timeout_s: float | None = None,
+) -> None:
+    """Send requests at a rate, whatever becomes of those before.
+
+    Parameters
+    ----------
+    rate : float
+        Requests a second.
+    constant : bool
+        Whether they are sent in equal steps; else their number is Poisson's.
+    timeout_s : float or None
+        Deadline of a request.
+    """
+
+    def send() -> None:
+        clock.after(1 / rate if constant else random.expovariate(rate), send)
+        sent_s = clock.now_s()
+        until_s = None if timeout_s is None else sent_s + timeout_s
+        router.infer(request, until_s).add_done_callback(
+            lambda future: tell(request.rows, sent_s, failure_of(future)) and None
+        )
+
+    clock.after(1 / rate if constant else random.expovariate(rate), send)

@@ -1,0 +1,188 @@
+"""One model's queue and instances on virtual time: drives the server's own batcher, as its scheduler does. Pure."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from sonic.errors import DeadlineExceeded, Unavailable
+from sonic.server.batcher import Batcher
+from sonic.server.experience import Experience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from sonic.client.deadline import Deadline
+    from sonic.errors import InferenceError
+    from sonic.server.policies import BatchPolicy
+    from sonic.study.simulation.clock import Clock
+    from sonic.study.simulation.processor import Processor, Task
+    from sonic.study.simulation.service import Service
+
+    Answer = Callable[[InferenceError | None], object]
+
+
+class Waiting:
+    """A request at a server."""
+
+    __slots__ = ("answer", "arrived_s", "rows")
+
+    def __init__(self, rows: int, answer: Answer, arrived_s: float) -> None:
+        self.rows = rows
+        self.answer = answer
+        self.arrived_s = arrived_s
+
+
+class Counts:
+    """What a model has done, as the server's own statistics count it; times summed over requests, but `busy_s`."""
+
+    __slots__ = ("busy_s", "executions", "failures", "infer_s", "queue_s", "requests", "rows")
+
+    def __init__(self) -> None:
+        self.requests = self.failures = self.executions = self.rows = 0
+        self.queue_s = self.infer_s = self.busy_s = 0.0
+
+
+class ModelQueue:
+    """What stands between requests and the instances of one model.
+
+    A request that finds an idle instance goes at once, and what waits goes when an instance becomes idle, as the
+    policy has it. How many rows are worth an execution is learnt as the server learns it.
+
+    Parameters
+    ----------
+    clock : Clock
+    policy : BatchPolicy
+    service : Service
+    processor : Processor
+        That its instances run on.
+    instances : int
+    threads : float
+        That an execution has.
+    speed : float
+        By which service times are divided.
+    learns : bool
+        Whether it learns how many rows are worth an execution, as Sonic's scheduler does, and Triton's does not.
+    random : random.Random
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        policy: BatchPolicy,
+        service: Service,
+        processor: Processor,
+        random: Random,
+        *,
+        instances: int = 1,
+        threads: float = 1.0,
+        speed: float = 1.0,
+        learns: bool = True,
+    ) -> None:
+        self.counts = Counts()
+        self._clock = clock
+        self._batcher: Batcher[Waiting] = Batcher(policy)
+        self._experience = Experience(policy, 0.0)
+        self._service = service
+        self._processor = processor
+        self._random = random
+        self._instances = self._idle = instances
+        self._threads = threads
+        self._speed = speed
+        self._learns = learns
+        self._running: dict[Task, list[Waiting]] = {}
+        self._alarm: Deadline | None = None
+        self._alarm_s = inf
+
+    def __len__(self) -> int:
+        """Return the number of requests that wait or are executed."""
+        return len(self._batcher) + sum(map(len, self._running.values()))
+
+    def submit(self, rows: int, answer: Answer, timeout_s: float | None = None) -> None:
+        """Take a request; `answer` is called once, with None or with what it ended in."""
+        now_s = self._clock.now_s()
+        batcher, queue = self._batcher, self._batcher.policy.queue
+        if not batcher.room():
+            self.counts.failures += 1
+            answer(Unavailable(f"{queue.max_size} requests wait already, no more are taken"))
+            return
+        job = Waiting(rows, answer, now_s)
+        limit_s, deadline_s = queue.limit_s(timeout_s), inf
+        if timeout_s is not None and not (queue.delays and queue.allow_override):
+            deadline_s = now_s + timeout_s
+        if self._idle and batcher.passes(rows) and min(deadline_s - now_s, limit_s) > 0:
+            self._begin([job], now_s)
+            return
+        batcher.add(job, rows, now_s=now_s, deadline_s=deadline_s, limit_s=limit_s)
+        if self._idle:
+            self._go_on()
+        elif min(deadline_s, now_s + limit_s) < self._alarm_s:
+            self._watch()
+
+    def clear(self) -> None:
+        """Forget all that waits or is executed, as a server does that dies: nobody is answered."""
+        lost = len(self._batcher.clear())
+        for task, batch in self._running.items():
+            self._processor.stop(task)
+            lost += len(batch)
+        self._running.clear()
+        self._idle = self._instances
+        self.counts.failures += lost
+        self._watch()
+
+    def _go_on(self) -> None:
+        now_s = self._clock.now_s()
+        needed_s = self._experience.needed_s if self._idle else 0.0
+        overdue = self._batcher.expire(now_s, needed_s)
+        while self._idle and (batch := self._batcher.take(now_s)):
+            self._begin(batch, now_s)
+        self._watch()
+        self.counts.failures += len(overdue)
+        for job in overdue:
+            job.answer(DeadlineExceeded("the deadline, or what the queue policy allows, came before the result"))
+
+    def _watch(self) -> None:
+        at_s = self._batcher.next_deadline_s()
+        if self._idle:
+            at_s = min(at_s, self._batcher.next_ready_s())
+        if at_s == self._alarm_s:
+            return
+        if self._alarm is not None:
+            self._alarm.withdraw()
+        self._alarm, self._alarm_s = None, at_s
+        if at_s < inf:
+            self._alarm = self._clock.set(at_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm, self._alarm_s = None, inf
+        self._go_on()
+
+    def _begin(self, batch: list[Waiting], now_s: float) -> None:
+        self._idle -= 1
+        rows = 0
+        for job in batch:
+            rows += job.rows
+        lasts_s = self._service.draw_s(rows, self._random) / self._speed
+        task = self._processor.run(lasts_s, lambda: self._ended(task, rows, now_s, lasts_s), self._threads)
+        self._running[task] = batch
+
+    def _ended(self, task: Task, rows: int, began_s: float, busy_s: float) -> None:
+        batch = self._running.pop(task)
+        now_s = self._clock.now_s()
+        self._idle += 1
+        self._experience.learn(1, rows, now_s - began_s, busy_s)
+        if self._learns:
+            self._batcher.most_rows = self._experience.most_rows
+        counts = self.counts
+        counts.executions += 1
+        counts.rows += rows
+        counts.busy_s += now_s - began_s
+        for job in batch:
+            counts.requests += 1
+            counts.queue_s += began_s - job.arrived_s
+            counts.infer_s += now_s - began_s
+        if len(self._batcher):
+            self._go_on()
+        for job in batch:
+            job.answer(None)

@@ -1,0 +1,261 @@
+"""A spec simulated, and what is recorded of it: as of a measurement, with ``simulated`` among its settings."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from math import isclose
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from sonic.errors import ConfigError, DataError
+from sonic.study.histogram import Histogram
+from sonic.study.load.stable import estimate
+from sonic.study.machine import this_machine
+from sonic.study.published import study
+from sonic.study.records import Record, Window
+from sonic.study.simulation.calibration import calibrate
+from sonic.study.simulation.deployment import Deployment
+from sonic.study.simulation.specfile import parse, unfold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from sonic.study.records import Setting
+    from sonic.study.simulation.spec import Spec
+
+
+def load(path: Path, over: Mapping[str, tuple[Setting, ...]] | None = None) -> list[tuple[dict[str, Setting], Spec]]:
+    """Read a spec from a file; see :func:`~sonic.study.simulation.specfile.parse`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    ConfigError
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    return parse(text, str(path), over)
+
+
+def replaced(spec: Spec, *, repeats: int | None = None, seed: int | None = None) -> Spec:
+    """Return a spec with other repeats, or another seed; None leaves it as it is."""
+    given = {name: value for name, value in (("repeats", repeats), ("seed", seed)) if value is not None}
+    return structs.replace(spec, **given)
+
+
+def simulate(
+    spec: Spec, settings: Mapping[str, Setting] | None = None, progress: Callable[[float], object] | None = None
+) -> Record:
+    """Simulate a deployment, as often as its spec says, and record it.
+
+    Parameters
+    ----------
+    spec : Spec
+    settings : mapping, optional
+        What makes this point another one than its neighbours.
+    progress : callable, optional
+        Told now and then which part is done, 0 to 1.
+
+    Returns
+    -------
+    Record
+        Of clients and arrivals ``throughput`` counts requests and ``row_rate`` rows; of jobs, chunks and events.
+        Latencies are of requests. In ``details``: ``module_s.NAME`` (from when a module could begin to its end),
+        ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``),
+        and how fast the simulation was: ``events_per_s`` of its own.
+    """
+    started, began_s = datetime.now(UTC), perf_counter()
+    histogram = Histogram()
+    windows: list[Window] = []
+    details: list[dict[str, float]] = []
+    rates: list[tuple[float, float]] = []
+    events = 0
+    tell: Callable[[float], object] = progress or (lambda part: None)  # noqa: ARG005
+    for repeat in range(spec.repeats):
+        run = Deployment(spec, spec.seed + repeat)
+        run.run(partial(_part_of, tell, repeat, spec.repeats))
+        histogram.add(run.observed.latencies_s)
+        windows.append(_window(spec, run))
+        details.append(_details(spec, run))
+        rates.append(_rates(spec, run))
+        events += run.clock.events
+    took_s = perf_counter() - began_s
+    means = {
+        name: sum(each[name] for each in details) / len(details)
+        for name in details[0]
+        if all(name in each for each in details)
+    }
+    throughputs, row_rates = zip(*rates, strict=True)
+    return Record(
+        target=spec.target,
+        settings={**_settings(spec), **(settings or {}), "simulated": True},
+        status="measured",
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        machine=this_machine(),
+        versions={"sonic": version("sonic-hep"), "python": platform.python_version(), "simpy": version("simpy")},
+        throughput=estimate(throughputs),
+        row_rate=estimate(row_rates),
+        latencies=histogram.latencies(),
+        windows=tuple(windows),
+        details=means | {"events": float(events), "events_per_s": events / took_s, "took_s": took_s},
+    )
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What was simulated, beside what was measured or published.
+
+    Parameters
+    ----------
+    what : str
+        ``"throughput"`` ...
+    at : str
+        ``"clients=4"``.
+    there, here : float
+        Measured or published, and simulated.
+    """
+
+    what: str
+    at: str
+    there: float
+    here: float
+
+    @property
+    def deviation(self) -> float:
+        """Part by which the simulation is above."""
+        return self.here / self.there - 1
+
+
+def beside_published(records: Sequence[Record], spec: Spec) -> list[Beside]:
+    """Compare a scan with the points of the paper that its spec names; nothing if it names none.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such scan, or what it has on its axes is not simulated.
+    """
+    if spec.published is None:
+        return []
+    curve = study(spec.published.study).curve(spec.published.curve)
+    found = []
+    for x, y in curve.points:
+        for record in records:
+            here = record.settings.get(curve.x)
+            if isinstance(here, int | float) and isclose(here, x):
+                if curve.y not in record.details:
+                    raise ConfigError(f"{curve.name} is of {curve.y}; a simulation has {', '.join(record.details)}")
+                found.append(Beside(curve.y, f"{curve.x}={x:g}", y, record.details[curve.y]))
+    return found
+
+
+def beside_measured(records: Sequence[Record], measured: Sequence[Record]) -> list[Beside]:
+    """Compare throughput and mean latency with measurements for as many clients."""
+    found = []
+    for record in records:
+        clients = record.settings.get("clients")
+        for other in measured:
+            if other.settings.get("clients") != clients or other.throughput is None or record.throughput is None:
+                continue
+            found.append(Beside("requests/s", f"clients={clients}", other.throughput.value, record.throughput.value))
+            if other.latencies is not None and record.latencies is not None:
+                there_s, here_s = other.latencies.mean_s, record.latencies.mean_s
+                found.append(Beside("mean latency, s", f"clients={clients}", there_s, here_s))
+    return found
+
+
+def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) -> list[tuple[dict[str, Setting], Spec]]:
+    """Describe the deployment that was measured, by its first and its last point.
+
+    Parameters
+    ----------
+    measured : sequence of Record
+        Of one model, differing in ``clients`` alone. What they say of ``instances``, ``batch`` and ``delay_us`` holds.
+    over : mapping
+        The grid; by default the clients that were measured.
+
+    Raises
+    ------
+    DataError
+        If they do not do; see :func:`~sonic.study.simulation.calibration.calibrate`.
+    ConfigError
+    """
+    first = measured[0] if measured else None
+    calibration = calibrate(measured)
+    assert first is not None  # noqa: S101 - else there was nothing to calibrate with
+    own = {name: first.settings[name] for name in ("instances", "batch", "delay_us") if name in first.settings}
+    tree = calibration.tree(first.target, first.machine.cores, **own)  # type: ignore[arg-type]
+    clients = tuple(sorted({record.settings.get("clients", 1) for record in measured}, key=float))
+    return unfold(tree, f"as {first.target} was measured", over or {"clients": clients})
+
+
+def _part_of(tell: Callable[[float], object], repeat: int, repeats: int, part: float) -> None:
+    tell((repeat + part) / repeats)
+
+
+def _settings(spec: Spec) -> dict[str, Setting]:
+    found: dict[str, Setting] = {"seed": spec.seed, "servers": sum(each.count for each in spec.servers)}
+    if spec.jobs is not None:
+        found |= {"jobs": spec.jobs.number, "threads": spec.jobs.threads, "mode": spec.jobs.mode}
+    elif spec.clients is not None:
+        found |= {"clients": spec.clients.number, "rows": spec.clients.rows}
+    elif spec.arrivals is not None:
+        found |= {"rate": spec.arrivals.rate, "rows": spec.arrivals.rows}
+    if (trip_ms := spec.servers[0].network.round_trip_ms) > 0:
+        found["round_trip_ms"] = trip_ms
+    return found
+
+
+def _window(spec: Spec, run: Deployment) -> Window:
+    seen = run.observed
+    _, model = spec.model(next(iter(spec.models)))
+    single = len(spec.models) == 1
+    return Window(
+        duration_s=spec.window_s,
+        requests=seen.requests,
+        errors=seen.errors,
+        rows=seen.rows,
+        bytes_sent=round(seen.rows * model.row_bytes) if single else 0,
+        bytes_received=round(seen.rows * model.answer_row_bytes) if single else 0,
+        client_cpu_s=spec.client.overhead_s * (seen.requests + seen.errors),
+        server=run.server_window(),
+    )
+
+
+def _rates(spec: Spec, run: Deployment) -> tuple[float, float]:
+    seen = run.observed
+    if spec.jobs is None:
+        return seen.requests / spec.window_s, seen.rows / spec.window_s
+    return seen.chunks / spec.window_s, seen.chunks * spec.jobs.chunk_events / spec.window_s
+
+
+def _details(spec: Spec, run: Deployment) -> dict[str, float]:
+    seen = run.observed
+    details: dict[str, float] = {}
+    if spec.jobs is not None:
+        details["lost"] = float(seen.lost)
+        details["events_per_s_per_job"] = _rates(spec, run)[1] / spec.jobs.number
+        if seen.chunk_s:
+            details["chunk_s"] = sum(seen.chunk_s) / len(seen.chunk_s)
+        times = {name: total_s / count for name, (total_s, count) in seen.modules_s.items()}
+        details |= {f"module_s.{name}": time_s for name, time_s in times.items()}
+        offloads = [module.name for module in spec.jobs.modules if module.model]
+        if len(offloads) == 1 and offloads[0] in times:
+            details["module_s"] = times[offloads[0]]
+    after = [number for at_s, number, _ in run.history if at_s >= spec.warmup_s]
+    if after:
+        details |= {
+            "servers_mean": sum(after) / len(after),
+            "servers_most": float(max(after)),
+            "servers_least": float(min(after)),
+        }
+    return details

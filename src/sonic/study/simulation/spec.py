@@ -1,0 +1,399 @@
+"""A simulation as it is described: models, servers, and who asks them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Literal
+
+import msgspec
+
+from sonic.client.settings import ClientSettings
+from sonic.errors import ConfigError
+from sonic.framework.graph import Graph, Node, similar
+from sonic.server.policies import BatchPolicy, QueuePolicy
+from sonic.study.conditions.line import Conditions
+from sonic.study.records import Setting  # noqa: TC001 - msgspec reads annotations
+from sonic.study.simulation.balancing import Policy  # noqa: TC001
+from sonic.study.simulation.job import Mode  # noqa: TC001
+from sonic.study.simulation.scaling import Scaling  # noqa: TC001
+from sonic.study.simulation.service import Service  # noqa: TC001
+
+
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model as it is served.
+
+    Parameters
+    ----------
+    service : Service
+        What an execution takes.
+    fallback : Service or None
+        What it takes on a core of the client, which falls back to it; None: it does not.
+    max_rows : int
+        Of a batch; 0: requests go alone.
+    preferred_rows : tuple of int
+    delay_us : float
+        How long a request waits for company while an instance is idle.
+    max_queue : int
+        Requests that may wait; 0: no bound.
+    queue_timeout_s : float
+        How long; 0: no bound.
+    instances : int
+        Of each server.
+    threads : float
+        Cores of its server that an execution uses; 0: it uses an accelerator.
+    learns : bool
+        Whether the server learns how many rows are worth an execution: Sonic's does, Triton does not.
+    row_bytes, answer_row_bytes : float
+        Of a request and of its answer, by rows.
+    """
+
+    service: Service
+    fallback: Service | None = None
+    max_rows: int = 0
+    preferred_rows: tuple[int, ...] = ()
+    delay_us: float = 0.0
+    max_queue: int = 1024
+    queue_timeout_s: float = 0.0
+    instances: int = 1
+    threads: float = 0.0
+    learns: bool = True
+    row_bytes: float = 0.0
+    answer_row_bytes: float = 0.0
+
+    def policy(self) -> BatchPolicy:
+        """Return how its requests wait and go together."""
+        queue = QueuePolicy(timeout_s=self.queue_timeout_s or float("inf"), max_size=self.max_queue)
+        return BatchPolicy(self.max_rows, self.preferred_rows, self.delay_us / 1e6, queue)
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Between clients and servers; see :class:`~sonic.study.conditions.line.Conditions`."""
+
+    round_trip_ms: float = 0.0
+    jitter_ms: float = 0.0
+    bandwidth_mbps: float = 0.0
+    loss: float = 0.0
+
+    def conditions(self) -> Conditions:
+        """Return it as the lines take it."""
+        return Conditions(self.round_trip_ms, self.jitter_ms, self.bandwidth_mbps, self.loss)
+
+
+class FailureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How servers fail.
+
+    Parameters
+    ----------
+    mtbf_s, mttr_s : float
+        Mean times from start to failure, and from that to the next start, distributed exponentially; 0: they do not.
+    at : tuple of (float, float)
+        Besides: at what time, and for how long.
+    hangs : bool
+        Whether clients hear nothing, instead of that the server is not there.
+    """
+
+    mtbf_s: float = 0.0
+    mttr_s: float = 60.0
+    at: tuple[tuple[float, float], ...] = ()
+    hangs: bool = False
+
+
+class ServerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Servers that are alike.
+
+    Parameters
+    ----------
+    count : int
+    speed : float
+        By which service times are divided.
+    models : tuple of str
+        That it has; empty: all.
+    accelerators : float
+        Executions without `threads` share so many.
+    cores : float or None
+        Of its machine; None: enough.
+    with_clients : bool
+        Whether it shares the machine of the clients.
+    overhead_s : float
+        Processor time of its front end for a request.
+    network : NetworkSpec
+        Between all clients and all of these servers.
+    failures : FailureSpec
+    """
+
+    count: int = 1
+    speed: float = 1.0
+    models: tuple[str, ...] = ()
+    accelerators: float = 1.0
+    cores: float | None = None
+    with_clients: bool = False
+    overhead_s: float = 0.0
+    network: NetworkSpec = NetworkSpec()
+    failures: FailureSpec = FailureSpec()
+
+
+class BalancerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One address for all servers. Without it each client has them all, and chooses by its own pool.
+
+    Parameters
+    ----------
+    policy : {"round_robin", "random", "least_requests"}
+    notice_s : float
+        For how long a server is still sent to after its death.
+    """
+
+    policy: Policy = "round_robin"
+    notice_s: float = 1.0
+
+
+class ClientSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is alike for all who ask.
+
+    Parameters
+    ----------
+    settings : dict
+        Of :class:`~sonic.client.settings.ClientSettings`.
+    overhead_s : float
+        Processor time of a client for a request.
+    cores : float or None
+        Of the machine that clients share; None: enough. A job has its own, as many as threads.
+    timeout_s : float or None
+        Deadline of a request.
+    network : NetworkSpec
+        Each client's own end of the network.
+    """
+
+    settings: dict[str, Any] = {}
+    overhead_s: float = 0.0
+    cores: float | None = None
+    timeout_s: float | None = None
+    network: NetworkSpec = NetworkSpec()
+
+
+class ClientsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A closed loop: clients that wait for their answers.
+
+    Parameters
+    ----------
+    number : int
+    model : str
+        May be left out if there is one alone.
+    rows : int
+    in_flight : int
+        Requests that each has under way.
+    think_s : float
+        Between an answer and the next request.
+    processes : int
+        That they are spread over; each sends and receives in one thread.
+    """
+
+    number: int = 1
+    model: str = ""
+    rows: int = 1
+    in_flight: int = 1
+    think_s: float = 0.0
+    processes: int = 1
+
+
+class ArrivalsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An open loop.
+
+    Parameters
+    ----------
+    rate : float
+        Requests a second.
+    model, rows
+        As of clients.
+    constant : bool
+        Whether they come in equal steps; else their number is Poisson's.
+    """
+
+    rate: float
+    model: str = ""
+    rows: int = 1
+    constant: bool = False
+
+
+class ModuleSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A module of a workflow.
+
+    Parameters
+    ----------
+    name : str
+    cpu_s : float
+        Processor time of an event; of an offload, if it is computed in the job.
+    scatter : float
+        Of that, from chunk to chunk: the standard deviation of the logarithm.
+    consumes, produces : tuple of str
+    model : str
+        That it is offloaded to; empty: it is none.
+    rows : float
+        Of a request, by event.
+    requests : int
+        For a chunk, one after another.
+    acquire_s, produce_s : float
+        Processor time of an event before and after the request.
+    mode : {"async", "sync", "pseudo_async"}
+    """
+
+    name: str
+    cpu_s: float = 0.0
+    scatter: float = 0.0
+    consumes: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
+    model: str = ""
+    rows: float = 1.0
+    requests: int = 1
+    acquire_s: float = 0.0
+    produce_s: float = 0.0
+    mode: Mode = "async"
+
+
+class JobsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs that run a workflow.
+
+    Parameters
+    ----------
+    modules : tuple of ModuleSpec
+    number : int
+    threads : int
+    streams : int or None
+        None: as many as threads.
+    chunk_events : int
+    speed : float
+        By which processor times are divided.
+    read_s, write_s : float
+        Processor time of an event.
+    mode : {"service", "direct"}
+        Whether offloads ask, or compute in the job.
+    stagger_s : float
+        In which the jobs begin, at times that are drawn.
+    """
+
+    modules: tuple[ModuleSpec, ...]
+    number: int = 1
+    threads: int = 1
+    streams: int | None = None
+    chunk_events: int = 1
+    speed: float = 1.0
+    read_s: float = 0.0
+    write_s: float = 0.0
+    mode: Literal["service", "direct"] = "service"
+    stagger_s: float = 0.0
+
+    def graph(self) -> Graph:
+        """Return the workflow's graph."""
+        return Graph([Node(each.name, each.consumes, (), each.produces) for each in self.modules])
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The scan of a paper that this one stands beside; see :mod:`sonic.study.published`."""
+
+    study: str
+    curve: str
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A deployment, and how long it is simulated.
+
+    Parameters
+    ----------
+    target : str
+        Its name, for the record.
+    about : str
+        Where its figures are from, and what is assumed.
+    models : dict of str to ModelSpec
+    servers : tuple of ServerSpec
+    client, balancer, scaling
+    clients, arrivals, jobs
+        Who asks: one of them.
+    window_s, warmup_s : float
+        What is measured, and what passes before.
+    repeats, seed : int
+        Each with the next seed.
+    grid : dict of str to tuple
+    published : Published or None
+    """
+
+    target: str
+    about: str = ""
+    models: dict[str, ModelSpec]
+    servers: tuple[ServerSpec, ...]
+    client: ClientSpec = ClientSpec()
+    balancer: BalancerSpec | None = None
+    scaling: Scaling | None = None
+    clients: ClientsSpec | None = None
+    arrivals: ArrivalsSpec | None = None
+    jobs: JobsSpec | None = None
+    window_s: float = 60.0
+    warmup_s: float = 10.0
+    repeats: int = 3
+    seed: int = 1
+    grid: dict[str, tuple[Setting, ...]] = {}
+    published: Published | None = None
+
+    def __post_init__(self) -> None:
+        if sum(each is not None for each in (self.clients, self.arrivals, self.jobs)) != 1:
+            raise ConfigError("a simulation has one of the tables clients, arrivals and jobs")
+        if not self.models or not self.servers:
+            raise ConfigError("a simulation needs a model and a server: tables [models.NAME] and [[servers]]")
+        if self.scaling and (self.balancer is None or len(self.servers) != 1):
+            raise ConfigError(
+                "scaling needs one table [[servers]], and a [balancer] through which clients find what is added"
+            )
+        counts = {"window_s": self.window_s, "repeats": self.repeats}
+        counts |= {f"{name}.instances": model.instances for name, model in self.models.items()}
+        counts |= {"servers.count": min(each.count for each in self.servers)}
+        counts |= {"servers.speed": min(each.speed for each in self.servers)}
+        if self.jobs is not None:
+            counts |= {
+                f"jobs.{name}": getattr(self.jobs, name) for name in ("number", "threads", "chunk_events", "speed")
+            }
+            self.jobs.graph()
+        if self.clients is not None:
+            counts |= {
+                f"clients.{name}": getattr(self.clients, name) for name in ("number", "rows", "in_flight", "processes")
+            }
+        if self.arrivals is not None:
+            counts |= {"arrivals.rate": self.arrivals.rate}
+        for name, value in counts.items():
+            if not value > 0:
+                raise ConfigError(f"{name} is above 0, given {value:g}")
+        asked = [each.model for each in (self.jobs.modules if self.jobs else ()) if each.model]
+        for name in [*asked, *(name for server in self.servers for name in server.models)]:
+            self.model(name)
+        who = self.clients or self.arrivals
+        if who is not None:
+            self.model(who.model)
+        self.client_settings()
+
+    def model(self, name: str) -> tuple[str, ModelSpec]:
+        """Return a model by its name; the only one if that is empty.
+
+        Raises
+        ------
+        ConfigError
+        """
+        if not name and len(self.models) == 1:
+            return next(iter(self.models.items()))
+        if name not in self.models:
+            raise ConfigError(
+                f"no model {name!r}: there are {', '.join(self.models)}{similar(name, list(self.models))}"
+            )
+        return name, self.models[name]
+
+    def client_settings(self) -> ClientSettings:
+        """Return how clients treat servers.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown, or makes no sense.
+        ValidationError
+            If one is of another type.
+        """
+        known = [field.name for field in fields(ClientSettings)]
+        for name in self.client.settings:
+            if name not in known:
+                raise ConfigError(f"client.settings: no setting {name!r}{similar(name, known)}")
+        return msgspec.convert(self.client.settings, ClientSettings)

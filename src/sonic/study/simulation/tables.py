@@ -1,0 +1,65 @@
+"""What is shown of simulated records. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sonic.study.histogram import quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sonic.study.records import Estimate, Record, ServerWindow
+
+_ALWAYS = ("clients", "jobs", "rate")
+
+
+def varied(records: Sequence[Record]) -> list[str]:
+    """Return the settings that differ among records, and how many ask."""
+    names = dict.fromkeys(name for record in records for name in record.settings)
+    return [name for name in names if name in _ALWAYS or len({record.settings.get(name) for record in records}) > 1]
+
+
+def row(record: Record, names: Sequence[str]) -> list[str]:
+    """Return these settings as text."""
+    return [f"{value:g}" if isinstance(value := record.settings.get(name, ""), float) else str(value) for name in names]
+
+
+def _estimate(value: Estimate | None) -> str:
+    if value is None:
+        return ""
+    error = "" if value.high is None else f" ± {value.high - value.value:.2g}"
+    return f"{value.value:.5g}{error}"
+
+
+def _latency(record: Record, part: float | None) -> str:
+    if record.latencies is None:
+        return ""
+    latency_s = record.latencies.mean_s if part is None else quantile(record.latencies, part)
+    return f"{1e3 * latency_s:.4g}"
+
+
+def _server(record: Record, what: Callable[[ServerWindow], float | None]) -> str:
+    values = [what(window.server) for window in record.windows if window.server is not None]
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.3g}" if known else ""
+
+
+def _detail(name: str) -> Callable[[Record], str]:
+    return lambda record: f"{record.details[name]:.4g}" if name in record.details else ""
+
+
+COLUMNS: dict[str, Callable[[Record], str]] = {
+    "requests/s": lambda record: "" if "jobs" in record.settings else _estimate(record.throughput),
+    "events/s": lambda record: _estimate(record.row_rate) if "jobs" in record.settings else "",
+    "of a job": _detail("events_per_s_per_job"),
+    "module, s": _detail("module_s"),
+    "latency, ms": lambda record: _latency(record, None),
+    "p99, ms": lambda record: _latency(record, 0.99),
+    "queue, ms": lambda record: _server(record, lambda server: 1e3 * server.queue_s),
+    "rows a batch": lambda record: _server(record, lambda server: server.batch_rows),
+    "GPU use": lambda record: _server(record, lambda server: server.gpu_use),
+    "servers": _detail("servers_mean"),
+    "failed": lambda record: str(errors) if (errors := sum(window.errors for window in record.windows)) else "",
+}
+"""By heading, what is shown of a record; nothing where it has none."""
