@@ -35,13 +35,14 @@ class Saturation:
     plateau : float
         1/s: the mean over the points with at least 95 % of the largest throughput.
     clients : float or None
-        The saturation point, between points by straight lines; None if throughput still grows at the last point.
+        The saturation point; None if throughput still grows at the last point. Between two points the time from one
+        request of a client to its next, clients over throughput, goes along a straight line: it is constant far below
+        the knee and straight far beyond. About the knee it is convex, so that the saturation point comes out late: by
+        less than the distance to the point below.
     low, high : float or None
-        Interval that covers it with 95 %: from the errors of the points, and never narrower than the two measured
-        points between which it lies, if throughput jumps between them.
+        Interval that covers it with 95 %, as far as the errors of the points go.
     knee : float
-        By the first point, which is taken to be lightly loaded: an upper limit on the speed of a client alone is what
-        the knee rests on.
+        By the first point, which is taken for lightly loaded.
     """
 
     plateau: float
@@ -89,5 +90,7 @@ def _saturation(clients: FloatArray, throughput: FloatArray) -> tuple[float, flo
         return plateau, None
     if first == 0:
         return plateau, float(clients[0])
-    x, y = clients[first - 1 : first + 1], throughput[first - 1 : first + 1]
-    return plateau, float(x[0] + (wanted - y[0]) / (y[1] - y[0]) * (x[1] - x[0]))
+    x, cycle = clients[first - 1 : first + 1], (clients / throughput)[first - 1 : first + 1]
+    slope = (cycle[1] - cycle[0]) / (x[1] - x[0])
+    # Where n / (cycle[0] + slope (n - x[0])) is what is wanted.
+    return plateau, float(wanted * (cycle[0] - slope * x[0]) / (1 - wanted * slope))

@@ -151,6 +151,9 @@ QUANTITIES: dict[str, Quantity] = {
 }
 """By name; besides, whatever stands among a record's settings or details."""
 
+INCIDENTAL = frozenset({"processes"})
+"""Settings that follow from others, and tell no series apart."""
+
 _LABELS = {
     "clients": "clients",
     "rate": "rate that was due (1/s)",
@@ -190,9 +193,37 @@ def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
 
 
 def varying(records: Sequence[Record]) -> list[str]:
-    """Return the settings in which records differ."""
-    names = dict.fromkeys(name for record in records for name in record.settings)
+    """Return the settings in which records differ, but for :data:`INCIDENTAL`."""
+    names = dict.fromkeys(name for record in records for name in record.settings if name not in INCIDENTAL)
     return [name for name in names if len({record.settings.get(name) for record in records}) > 1]
+
+
+def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
+    """Return the records that meet all conditions, each ``NAME=VALUE`` of a setting or of the target.
+
+    Raises
+    ------
+    DataError
+        If a condition is no such, or no record meets all.
+    """
+    kept = list(records)
+    for condition in conditions:
+        name, equals, wanted = condition.partition("=")
+        if not equals:
+            raise DataError(f"a condition is NAME=VALUE, given {condition!r}")
+        kept = [each for each in kept if _is(each.target if name == "target" else each.settings.get(name), wanted)]
+    if not kept:
+        raise DataError(f"none of {len(records)} records has {' and '.join(conditions) or 'anything'}")
+    return kept
+
+
+def _is(setting: Setting | None, wanted: str) -> bool:
+    if isinstance(setting, bool | str) or setting is None:
+        return str(setting).lower() == wanted.lower()
+    try:
+        return float(wanted) == setting
+    except ValueError:
+        return False
 
 
 def series(records: Sequence[Record], x: str, y: str, by: Sequence[str] | None = None) -> list[Series]:
@@ -240,7 +271,7 @@ def _series(
     key: tuple[object, ...], names: Sequence[str], group: dict[float, tuple[Estimate, Record]], several: bool
 ) -> Series:
     target, *settings = key
-    words = [str(target)] * several + [_word(name, each) for name, each in zip(names, settings, strict=True)]
+    words = [str(target)] * several + [word(name, each) for name, each in zip(names, settings, strict=True)]
     xs = sorted(group)
     ups = [group[x][0] for x in xs]
     return Series(
@@ -253,7 +284,10 @@ def _series(
     )
 
 
-def _word(name: str, setting: object) -> str:
+def word(name: str, setting: object) -> str:
+    """Return how a setting is told in a legend: ``grpc``, ``rows 100``, ``batching on``; nothing for None."""
     if setting is None:
         return ""
+    if isinstance(setting, bool):
+        return f"{name.replace('_', ' ')} {'on' if setting else 'off'}"
     return str(setting) if isinstance(setting, str) else f"{name.replace('_', ' ')} {setting}"

@@ -36,9 +36,6 @@ class Value:
     value: float
     error: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.4g} +- {self.error:.2g}"
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -83,6 +80,11 @@ class Fitted:
         """What was measured less what is predicted, over the error [n]."""
         assert self.points.error is not None  # noqa: S101 - a fit has given them one
         return (self.points.throughput - self.predicted) / self.points.error
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What the parameters mean."""
+        return {each.name: each.text for each in self.model.parameters}
 
     @property
     def worst(self) -> int:

@@ -1,0 +1,32 @@
+"""The records that a verb is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sonic.study.records import Record
+
+
+def read(files: Sequence[Path], conditions: Sequence[str]) -> list[Record]:
+    """Read files of records, keep those that meet the conditions, and say which were not measured."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from sonic.study import storage
+    from sonic.study.series import usable, where
+
+    records = where([record for file in files for record in storage.read(file)], conditions)
+    for line in usable(records)[1]:
+        Console(stderr=True).print(f"left out: {escape(line)}", highlight=False)
+    return records
+
+
+def names() -> list[str]:
+    """Return what can be drawn beside the settings and the details of records."""
+    from sonic.study.series import QUANTITIES
+
+    return list(QUANTITIES)

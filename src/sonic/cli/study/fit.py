@@ -1,0 +1,63 @@
+"""``sonic study fit``: capacity models against what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads annotations
+from typing import Annotated
+
+import typer
+
+
+def _models() -> list[str]:
+    from sonic.study.models.compare import MODELS
+
+    return list(MODELS)
+
+
+def fit(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Records of a study, .jsonl or .parquet.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="By default all; may be given again.", autocompletion=_models)
+    ] = None,
+    y: Annotated[str, typer.Option(help="throughput or row_rate, against clients.")] = "throughput",
+    by: Annotated[list[str] | None, typer.Option(metavar="SETTING", help="What tells series apart.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only points that have it.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the curves (.png, .svg, .pdf).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+) -> None:
+    r"""Fit capacity models: how many clients a server takes, which model says so best, and where it fails.
+
+    \b
+    Examples:
+      sonic study fit facile.jsonl --plot fits.png
+      sonic study fit facile.jsonl --where protocol=grpc --model mva --model usl --json
+    """
+    from json import dumps
+
+    from rich.console import Console
+    from rich.markup import escape
+
+    from sonic.cli.study._records import read
+    from sonic.errors import ConfigError
+    from sonic.study.models.compare import MODELS, as_json, compare
+    from sonic.study.tables import fitted, parameters, shown, verdict
+
+    if y not in ("throughput", "row_rate"):
+        raise ConfigError(f"--y is throughput or row_rate, given {y!r}")
+    compared = compare(read(files, where or []), y, by, model or MODELS)
+    if plot is not None:
+        from sonic.study.plots.write import save_fits
+
+        save_fits(compared, plot, y)
+    if json:
+        typer.echo(dumps([as_json(each) for each in compared], indent=1))
+        return
+    console = Console(highlight=False)
+    for each in compared:
+        console.print(f"[bold]{escape(each.series.label)}[/bold]")
+        console.print(shown(fitted(each.fits)))
+        console.print(shown(parameters(each.fits)))
+        for line in (*verdict(each.fits, each.measured), *each.refused):
+            console.print(escape(line))
+    if plot is not None:
+        typer.echo(plot)

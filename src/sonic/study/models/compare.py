@@ -1,0 +1,131 @@
+"""Capacity models against the records of a study: each series by itself, all models, and what to think of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.errors import ConfigError, DataError
+from sonic.study import saturation
+from sonic.study.models.fit import fit, models, points
+from sonic.study.series import series
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from sonic.study.models.fit import Fitted, Value
+    from sonic.study.records import Record
+    from sonic.study.saturation import Saturation
+    from sonic.study.series import Series
+
+MODELS = ("protodune", "amdahl", "usl", "mva", "mva-instances", "mva-batching")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of the models on one series.
+
+    Parameters
+    ----------
+    series : Series
+        Throughput by clients.
+    measured : Saturation
+    fits : tuple of Fitted
+        The best first.
+    refused : tuple of str
+        Of each model that could not be fitted, why.
+    """
+
+    series: Series
+    measured: Saturation
+    fits: tuple[Fitted, ...]
+    refused: tuple[str, ...] = ()
+
+
+def compare(
+    records: Sequence[Record], y: str = "throughput", by: Sequence[str] | None = None, names: Sequence[str] = MODELS
+) -> list[Comparison]:
+    """Fit models to all series of throughput by clients.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Those that are not measured are left out.
+    y : str
+        ``throughput`` or ``row_rate``.
+    by : sequence of str, optional
+        Settings that tell series apart; by default all in which the records differ.
+    names : sequence of str
+        Of :data:`MODELS`.
+
+    Raises
+    ------
+    DataError
+        If there is no series, or none of the models can be fitted to one of them.
+    ConfigError
+        If a model is not known, or SciPy or iminuit are missing.
+    """
+    for name in names:
+        if name not in MODELS:
+            raise ConfigError(f"no model {name!r}: there are {', '.join(MODELS)}")
+    return [_compared(each, names) for each in series(records, "clients", y, by)]
+
+
+def as_json(each: Comparison) -> dict[str, Any]:
+    """Return a comparison as JSON takes it: infinite and unknown numbers are null."""
+    return {
+        "series": each.series.label,
+        "clients": each.series.x.tolist(),
+        "throughput": each.series.y.tolist(),
+        "measured": {
+            name: _finite(getattr(each.measured, name)) for name in ("plateau", "clients", "low", "high", "knee")
+        },
+        "fits": [_fit_as_json(one) for one in each.fits],
+        "refused": list(each.refused),
+    }
+
+
+def _compared(of: Series, names: Sequence[str]) -> Comparison:
+    to = points(of)
+    fits: list[Fitted] = []
+    refused: list[str] = []
+    for model in models(of):
+        if model.name not in names:
+            continue
+        try:
+            fits.append(fit(model, to))
+        except DataError as error:
+            refused.append(str(error))
+    if not fits:
+        raise DataError(f"{of.label}: no fit: {'; '.join(refused)}")
+    fits.sort(key=lambda each: (each.aicc, each.chi2 / each.ndf, each.deviation))
+    return Comparison(of, saturation.measured(to.clients, to.throughput, to.error), tuple(fits), tuple(refused))
+
+
+def _fit_as_json(one: Fitted) -> dict[str, Any]:
+    return {
+        "model": one.model.name,
+        "source": one.model.source,
+        "parameters": {name: _value(each) for name, each in one.parameters.items()},
+        "at_limit": list(one.at_limit),
+        "chi2": one.chi2 if one.errors_known else None,
+        "ndf": one.ndf,
+        "aicc": _finite(one.aicc),
+        "deviation": one.deviation,
+        "capacity": _value(one.capacity),
+        "saturation": _value(one.saturation),
+        "knee": _value(one.knee),
+        "predicted": one.predicted.tolist(),
+        "pulls": one.pulls.tolist(),
+    }
+
+
+def _value(of: Value) -> dict[str, float | None]:
+    return {"value": _finite(of.value), "error": _finite(of.error)}
+
+
+def _finite(number: float | None) -> float | None:
+    return float(number) if number is not None and np.isfinite(number) else None

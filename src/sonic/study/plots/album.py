@@ -1,0 +1,263 @@
+"""All pictures that records are good for: by the settings in which they differ, and by what they say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.errors import DataError
+from sonic.study import saturation
+from sonic.study.models.fit import points
+from sonic.study.plots.curves import latency, lines, modules, ratios
+from sonic.study.plots.shares import breakdown, heat_map, histogram
+from sonic.study.plots.style import MOST_SERIES
+from sonic.study.series import describe, label, series, usable, value, varying, word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from sonic.study.published import Study
+    from sonic.study.records import Record
+    from sonic.study.series import Series
+
+    FloatArray = NDArray[np.float64]
+
+_JOBS = {"jobs": "clients"}
+_QUANTITIES = {"events_per_s_per_job": "rate_per_client", "events_per_s": "row_rate"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure of an album.
+
+    Parameters
+    ----------
+    name : str
+        For a file: letters, digits and dashes.
+    caption : str
+    figure : Figure
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+def picture(
+    records: Sequence[Record], x: str, y: str, by: Sequence[str] | None = None, beside: Study | None = None
+) -> Picture:
+    """Draw one quantity against a setting; of throughput against clients, the saturation too.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib, mplhep or SciPy are missing.
+    DataError
+        If the records do not have it, or there are more series than can be told apart.
+    """
+    drawn = series(records, x, y, by)
+    marked = [_saturation(each) for each in drawn] if (x, y) == ("clients", "throughput") else []
+    targets = " and ".join(dict.fromkeys(record.target for record in records))
+    figure = lines(drawn, x, y, saturations=marked, beside=scans(beside, x, y), title=targets)
+    said = [f"{targets}: {label(y)} against {label(x)}"]
+    for each, found in zip(drawn, marked, strict=False):
+        if found is not None:
+            which = f"{each.label}: " if len(drawn) > 1 else ""
+            said.append(f"{which}plateau {found.plateau:.4g}/s, 95 % of it at {found} clients")
+    return Picture(_name(targets, y, x), "; ".join(said), figure)
+
+
+def scans(study: Study | None, x: str, y: str) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return those published scans that have these axes, by their names."""
+    if study is None:
+        return {}
+    found = {}
+    for curve in study.curves:
+        if _JOBS.get(curve.x, curve.x) == x and _QUANTITIES.get(curve.y, curve.y) == y:
+            xs, ys = np.array(curve.points, float).T
+            found[f"{curve.name} ({study.source})"] = (xs, ys)
+    return found
+
+
+def album(records: Sequence[Record], beside: Study | None = None) -> tuple[list[Picture], list[str]]:
+    """Draw all that records hold.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Those that are not measured are left out.
+    beside : Study, optional
+        What was published, to be drawn where it has the same axes.
+
+    Returns
+    -------
+    list of Picture
+    list of str
+        A line each on what could not be drawn, and why.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib, mplhep or SciPy are missing.
+    """
+    good, _ = usable(records)
+    pictures: list[Picture] = []
+    left_out: list[str] = []
+    for target in dict.fromkeys(record.target for record in good):
+        mine = [record for record in good if record.target == target]
+        for drawing in _drawings(mine, beside):
+            try:
+                pictures.append(drawing())
+            except DataError as error:
+                left_out.append(f"{target}: {error}")
+    return pictures, list(dict.fromkeys(left_out))
+
+
+def _drawings(records: Sequence[Record], beside: Study | None) -> Iterator[Callable[[], Picture]]:
+    axes = [name for name in varying(records) if len(_numbers(records, name)) > 1]
+    others = [name for name in varying(records) if name not in axes]
+    for x in axes:
+        for y in _quantities(records):
+            yield partial(picture, records, x, y, None, beside)
+        yield partial(_latency, records, x)
+        if base := _base(records, x):
+            yield partial(_ratios, records, x, base)
+        if _module_names(records):
+            yield partial(_modules, records, x, scans(beside, x, "module_s"))
+    first = next(iter(axes + others), "clients")
+    fixed = _largest_group(records, first)
+    yield partial(_breakdown, fixed, first)
+    yield partial(_histogram, fixed)
+    for x, y in combinations(axes, 2):
+        group = _largest_group(records, x, y)
+        if all(len(_numbers(group, name)) > 1 for name in (x, y)):
+            yield partial(_map, group, x, y)
+
+
+def _saturation(of: Series) -> saturation.Saturation | None:
+    if len(of.x) < 3:
+        return None
+    made = points(of)
+    return saturation.measured(made.clients, made.throughput, made.error)
+
+
+def _quantities(records: Sequence[Record]) -> list[str]:
+    names = ["throughput"]
+    if len({record.settings.get("rows") for record in records}) > 1 or _module_names(records):
+        names.append("row_rate")
+    return names + [name for name in ("batch_rows", "server_cpu_us", "gpu_use") if _numbers(records, name)]
+
+
+def _latency(records: Sequence[Record], x: str) -> Picture:
+    target = records[0].target
+    middle, tail = (series(records, x, name) for name in ("p50_ms", "p99_ms"))
+    if len(middle) > MOST_SERIES:
+        raise DataError(f"{len(middle)} series of latencies cannot be told apart, {MOST_SERIES} can: choose some")
+    caption = f"{target}: latency within which half and 99 % of the requests are, against {label(x)}"
+    return Picture(_name(target, "latency", x), caption, latency(middle, tail, x, title=target))
+
+
+def _base(records: Sequence[Record], x: str) -> str:
+    """Return a setting of two words or switches, of which one can be divided by the other; empty if there is none."""
+    names = [name for name in varying(records) if name != x]
+    values = {record.settings.get(name) for name in names for record in records}
+    return names[0] if len(names) == 1 and len(values) == 2 and not _numbers(records, names[0]) else ""
+
+
+def _ratios(records: Sequence[Record], x: str, name: str) -> Picture:
+    target = records[0].target
+    drawn = series(records, x, "throughput")
+    # What is off, or on the CPU, is what the other is compared with.
+    base = next((each for each in drawn if each.records[0].settings.get(name) in (False, "cpu", "none")), drawn[0])
+    caption = f"{target}: throughput over that of {base.label}, against {label(x)}"
+    return Picture(_name(target, "ratio", name, x), caption, ratios(drawn, base, x, "throughput", title=target))
+
+
+def _modules(records: Sequence[Record], x: str, beside: Mapping[str, tuple[FloatArray, FloatArray]]) -> Picture:
+    group = _largest_group(records, x)
+    target = group[0].target
+    names = _module_names(group)[:MOST_SERIES]
+    caption = f"{target}: time of each module in an event, against {label(x)}"
+    figure = modules(group, names, x, beside=beside, title=target)
+    return Picture(_name(target, "modules", x), caption, figure)
+
+
+def _breakdown(records: Sequence[Record], x: str) -> Picture:
+    target = records[0].target
+    figure = breakdown(records, x, title=_what_holds(records, x))
+    return Picture(
+        _name(target, "breakdown", x), f"{_what_holds(records, x)}: what a mean request's time goes to", figure
+    )
+
+
+def _histogram(records: Sequence[Record]) -> Picture:
+    target = records[0].target
+    having = [record for record in records if record.latencies is not None]
+    if not having:
+        raise DataError("no record has latencies")
+    # Of many, those spread evenly over the order in which they come.
+    chosen = [having[i] for i in np.unique(np.linspace(0, len(having) - 1, 5).astype(int))]
+    names = varying(chosen)
+    spread = {
+        ", ".join(word(name, record.settings.get(name)) for name in names) or target: record.latencies
+        for record in chosen
+        if record.latencies is not None
+    }
+    return Picture(_name(target, "histogram"), f"{target}: how latencies are spread", histogram(spread, title=target))
+
+
+def _map(records: Sequence[Record], x: str, y: str) -> Picture:
+    title = _what_holds(records, x, y)
+    name = _name(title, "map", x, y)
+    return Picture(
+        name, f"{title}: throughput over {label(x)} and {label(y)}", heat_map(records, x, y, "throughput", title=title)
+    )
+
+
+def _largest_group(records: Sequence[Record], *free: str) -> list[Record]:
+    """Return the most records that differ in the free settings alone; of equally many, those that come first."""
+    names = [name for name in varying(records) if name not in free]
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault(tuple(record.settings.get(name) for name in names), []).append(record)
+    group = _latest(max(groups.values(), key=len))
+    return sorted(group, key=lambda record: [each.value for name in free if (each := value(record, name))])
+
+
+def _latest(records: Sequence[Record]) -> list[Record]:
+    """Of records with the same settings, keep the last."""
+    found: dict[str, Record] = {}
+    for record in sorted(records, key=lambda each: each.started):
+        found[describe(record)] = record
+    return list(found.values())
+
+
+def _what_holds(records: Sequence[Record], *free: str) -> str:
+    first = records[0]
+    same = [name for name in first.settings if name in _TOLD and name not in free and name not in varying(records)]
+    return ", ".join([first.target, *(word(name, first.settings[name]) for name in same)])
+
+
+_TOLD = ("clients", "rate", "rows", "protocol", "batching", "instances", "batch", "round_trip_ms")
+
+
+def _numbers(records: Sequence[Record], name: str) -> set[float]:
+    return {found.value for record in records if (found := value(record, name))}
+
+
+def _module_names(records: Sequence[Record]) -> list[str]:
+    """Return the details that are seconds of a module, those that take longest first."""
+    names = dict.fromkeys(name for record in records for name in record.details if name.endswith("_s"))
+    return sorted(names, key=lambda name: -max(record.details.get(name, 0.0) for record in records))
+
+
+def _name(*words: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")

@@ -1,0 +1,236 @@
+"""Lines: throughput with its saturation and its fits, latency, ratios, time a module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.errors import DataError
+from sonic.study.models.compare import MODELS
+from sonic.study.plots.style import COLOURS, MARKERS, MOST_SERIES, panels, span, styled
+from sonic.study.series import label, series, value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from sonic.study.models.compare import Comparison
+    from sonic.study.records import Record
+    from sonic.study.saturation import Saturation
+    from sonic.study.series import Series
+
+    FloatArray = NDArray[np.float64]
+
+_GREY = "0.35"
+_STYLES = ("-", "--", "-.", ":")
+
+
+@styled
+def lines(
+    drawn: Sequence[Series],
+    x: str,
+    y: str,
+    *,
+    saturations: Sequence[Saturation | None] = (),
+    beside: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw a quantity, series by series, with bars for the intervals.
+
+    Parameters
+    ----------
+    drawn : sequence of Series
+        Ten at most.
+    x, y : str
+        What they are: names of :func:`sonic.study.series.label`.
+    saturations : sequence of Saturation or None
+        Of the series, in their order: marked by a line down, with a band for the interval.
+    beside : mapping of str to (x [n], y [n])
+        Points of others, e.g. published ones.
+    title : str
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib or mplhep are missing.
+    DataError
+        If there are more series than can be told apart.
+    """
+    if len(drawn) > MOST_SERIES:
+        raise DataError(f"{len(drawn)} series of {y} cannot be told apart, {MOST_SERIES} can: choose some of them")
+    figure, (axes,) = panels()
+    for i, each in enumerate(drawn):
+        _points(axes, each, COLOURS[i], f"{MARKERS[i]}-", each.label if len(drawn) > 1 else "measured")
+    for i, found in enumerate(saturations):
+        if found is not None:
+            _mark(axes, found, COLOURS[i], alone=len(drawn) == 1)
+    for marker, (name, (xs, ys)) in zip(MARKERS, (beside or {}).items(), strict=False):
+        axes.plot(xs, ys, marker, color=_GREY, markerfacecolor="none", linestyle=":", linewidth=1, label=name)
+    every_x = [*np.concatenate([each.x for each in drawn]), *(v for xs, _ in (beside or {}).values() for v in xs)]
+    every_y = [*np.concatenate([each.y for each in drawn]), *(v for _, ys in (beside or {}).values() for v in ys)]
+    span(axes, every_x)
+    if min(every_y) > 0 and max(every_y) > 30 * min(every_y) and y.endswith(("_s", "_ms", "_us")):
+        span(axes, every_y, axis="y")
+    elif min(every_y) >= 0:
+        axes.set_ylim(0, None)
+    axes.set(xlabel=label(x), ylabel=label(y), title=title)
+    _legend(axes)
+    return figure
+
+
+@styled
+def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
+    """Draw models through the points that they were fitted to, a panel for each series, best first.
+
+    The saturation point is that of the points, marked by a line down and in the title.
+
+    Parameters
+    ----------
+    compared : sequence of Comparison
+    y : str
+    """
+    columns = min(len(compared), 2)
+    figure, axes_of = panels(columns, -(-len(compared) // columns))
+    for axes, each in zip(axes_of, compared, strict=False):
+        _points(axes, each.series, "black", "o", "measured")
+        fine = np.geomspace(each.series.x[0], each.series.x[-1], 200)
+        for one in each.fits:
+            i = MODELS.index(one.model.name)
+            axes.plot(fine, one.predict(fine), _STYLES[i % len(_STYLES)], color=COLOURS[i], label=one.model.name)
+        _mark(axes, each.measured, "0.5", alone=False)
+        span(axes, each.series.x.tolist())
+        axes.set_ylim(0, None)
+        title = f"{each.series.label}: 95 % at {each.measured} clients"
+        axes.set(xlabel=label("clients"), ylabel=label(y), title=title)
+        _legend(axes)
+    for axes in axes_of[len(compared) :]:
+        axes.set_visible(False)
+    return figure
+
+
+@styled
+def latency(middle: Sequence[Series], tail: Sequence[Series], x: str, *, title: str = "") -> Figure:
+    """Draw the latency that half of the requests keep below, and 99 % of them: solid and dashed.
+
+    Parameters
+    ----------
+    middle, tail : sequence of Series
+        The same series, of ``p50_ms`` and of ``p99_ms``.
+    x : str
+    title : str
+    """
+    figure, (axes,) = panels()
+    for colour, marker, half, most in zip(COLOURS, MARKERS, middle, tail, strict=False):
+        axes.plot(half.x, half.y, f"{marker}-", color=colour, label=half.label if len(middle) > 1 else "half within")
+        axes.plot(
+            most.x,
+            most.y,
+            f"{marker}--",
+            color=colour,
+            markerfacecolor="white",
+            label=None if len(middle) > 1 else "99 % within",
+        )
+    span(axes, np.concatenate([each.x for each in middle]).tolist())
+    span(axes, np.concatenate([each.y for each in (*middle, *tail)]).tolist(), axis="y")
+    dashed = " (dashed: 99 % within)" if len(middle) > 1 else ""
+    axes.set(xlabel=label(x), ylabel=f"latency (ms){dashed}", title=title)
+    _legend(axes)
+    return figure
+
+
+@styled
+def ratios(drawn: Sequence[Series], base: Series, x: str, y: str, *, title: str = "") -> Figure:
+    """Draw series over one of them, at the x that both have: a GPU over a CPU, say.
+
+    Parameters
+    ----------
+    drawn : sequence of Series
+    base : Series
+        The others are divided by it; not drawn itself.
+    x, y : str
+    title : str
+
+    Raises
+    ------
+    DataError
+        If no series shares an x with the base.
+    """
+    figure, (axes,) = panels()
+    seen = []
+    for colour, marker, each in zip(COLOURS, MARKERS, drawn, strict=False):
+        common, mine, its = np.intersect1d(each.x, base.x, return_indices=True)
+        if each is base or not len(common):
+            continue
+        ratio = each.y[mine] / base.y[its]
+        # Both intervals, added in quadrature.
+        relative = [(one.high - one.low)[at] / 2 / one.y[at] for one, at in ((each, mine), (base, its))]
+        bars = np.nan_to_num(ratio * np.hypot(*relative))
+        axes.errorbar(common, ratio, bars, fmt=f"{marker}-", color=colour, label=each.label, capsize=2)
+        seen += common.tolist()
+    if not seen:
+        raise DataError(f"no series has {x} in common with {base.label}")
+    axes.axhline(1.0, color=_GREY, linewidth=1, linestyle=":")
+    span(axes, seen)
+    axes.set_ylim(0, None)
+    axes.set(xlabel=label(x), ylabel=f"{label(y).split(' (')[0]}, over {base.label}", title=title)
+    _legend(axes)
+    return figure
+
+
+@styled
+def modules(
+    records: Sequence[Record],
+    names: Sequence[str],
+    x: str,
+    *,
+    beside: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the time of modules, in seconds an event, against the number of jobs.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        That differ in x alone.
+    names : sequence of str
+        Of the modules, among the records' details.
+    x : str
+    beside : mapping of str to (x [n], y [n])
+        Points of others.
+    title : str
+    """
+    figure, (axes,) = panels()
+    for colour, marker, name in zip(COLOURS, MARKERS, names, strict=False):
+        (each,) = series([record for record in records if value(record, name)], x, name, by=[])
+        axes.plot(each.x, each.y, f"{marker}-", color=colour, label=name.removesuffix("_s"))
+        span(axes, each.x.tolist())
+    for marker, (name, (xs, ys)) in zip(MARKERS, (beside or {}).items(), strict=False):
+        axes.plot(xs, ys, f"{marker}:", color=_GREY, markerfacecolor="none", label=name)
+    axes.set_yscale("log")
+    axes.set(xlabel=label(x), ylabel="time of an event (s)", title=title)
+    _legend(axes)
+    return figure
+
+
+def _points(axes: Axes, each: Series, colour: str, style: str, name: str) -> None:
+    # What was measured once has no interval.
+    bars = np.nan_to_num(np.stack([each.y - each.low, each.high - each.y]))
+    axes.errorbar(each.x, each.y, bars, fmt=style, color=colour, label=name, capsize=2, elinewidth=1)
+
+
+def _mark(axes: Axes, found: Saturation, colour: str, *, alone: bool) -> None:
+    if found.clients is None:
+        return
+    if found.low is not None and found.high is not None:
+        axes.axvspan(found.low, found.high, color=colour, alpha=0.12, linewidth=0)
+    name = f"95 % of the plateau: {found} clients" if alone else None
+    axes.axvline(found.clients, color=colour, linestyle="--", linewidth=1, label=name)
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")

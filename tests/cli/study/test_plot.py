@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("mplhep")
+pytest.importorskip("iminuit")
+
+from sonic.cli import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = CliRunner()
+
+
+def test_all_that_the_records_hold_and_a_page(scan: Path) -> None:
+    to, html = scan.parent / "pictures", scan.parent / "r.html"
+    result = RUN.invoke(app, ["study", "plot", str(scan), "--to", str(to), "--html", str(html)])
+    assert result.exit_code == 0, result.output
+    assert "left out: facile clients=99: failed, the server died" in " ".join(result.output.split())
+    assert sorted(file.name for file in to.iterdir()) == [
+        "facile-ratio-protocol-clients.png",
+        "facile-throughput-clients.png",
+    ]
+    assert (to / "facile-throughput-clients.png").read_bytes().startswith(b"\x89PNG")
+    assert "protodune fits best" in html.read_text()
+
+
+def test_one_picture_of_some_points(scan: Path) -> None:
+    options = ["--x", "clients", "--where", "protocol=grpc", "--by", "protocol", "--format", "svg"]
+    result = RUN.invoke(app, ["study", "plot", str(scan), "--to", str(scan.parent), *options])
+    assert result.exit_code == 0, result.output
+    assert "<svg" in (scan.parent / "facile-throughput-clients.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "say where to: --to DIR"),
+        (["--to", "."], "no record has a number for 'rows'"),
+        (["--to", ".", "--format", "gif"], "png, svg, pdf, given 'gif'"),
+        (["--to", ".", "--where", "protocol=smoke"], "none of 15 records has protocol=smoke"),
+        (["--to", ".", "--where", "protocol"], "a condition is NAME=VALUE, given 'protocol'"),
+        (["--to", ".", "--published", "dune"], "nothing published by the name 'dune'"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_a_line(scan: Path, options: list[str], said: str) -> None:
+    if options == ["--to", "."]:
+        options = ["--to", ".", "--x", "rows"]
+    result = RUN.invoke(app, ["study", "plot", str(scan), *options])
+    assert result.exit_code != 0
+    assert said in str(result.exception or "") + " ".join(result.output.split())
+
+
+def test_series_are_told_apart_only_in_one_picture(scan: Path) -> None:
+    result = RUN.invoke(app, ["study", "plot", str(scan), "--to", str(scan.parent), "--by", "protocol"])
+    assert result.exit_code != 0
+    assert "say --x too" in str(result.exception or "") + " ".join(result.output.split())

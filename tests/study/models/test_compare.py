@@ -1,0 +1,64 @@
+"""All models on all series of a study."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+pytest.importorskip("iminuit")
+
+from sonic.errors import ConfigError, DataError
+from sonic.study.models.compare import MODELS, as_json, compare
+from sonic.study.models.fit import models
+from sonic.study.models.queues import queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.study.records import Record
+
+CLIENTS = np.array([1.0, 2, 4, 8, 12, 16, 24, 32])
+
+
+@pytest.fixture
+def records(make: Callable[..., Record]) -> list[Record]:
+    rates = queue().predict(CLIENTS, np.array([0.02, 0.002]))
+    return [make(rate, settings={"clients": int(n)}) for n, rate in zip(CLIENTS, rates, strict=True)]
+
+
+def test_the_model_that_made_them_is_best_and_predicts_the_saturation(records: list[Record]) -> None:
+    (found,) = compare([*records, records[0].__class__(**{**_fields(records[0]), "status": "unstable"})])
+    assert found.fits[0].model.name == "mva"
+    assert sorted(each.model.name for each in found.fits) == sorted(MODELS)
+    assert found.measured.clients == pytest.approx(found.fits[0].saturation.value, rel=0.1)
+
+
+def test_names_are_those_of_the_models(records: list[Record]) -> None:
+    (found,) = compare(records, names=["amdahl"])
+    assert [each.model.name for each in found.fits] == ["amdahl"]
+    assert {each.name for each in models(found.series)} == set(MODELS)
+    with pytest.raises(ConfigError, match="no model 'ammdahl': there are protodune, amdahl"):
+        compare(records, names=["ammdahl"])
+
+
+def test_few_points_leave_what_can_be_fitted(records: list[Record]) -> None:
+    (found,) = compare(records[:3])
+    assert {each.model.name for each in found.fits} == {"protodune", "amdahl", "mva"}
+    assert "usl has 3 parameters and needs more points than that, given 3" in found.refused
+    with pytest.raises(DataError, match="facile: no fit: protodune has 2 parameters"):
+        compare(records[:1])
+
+
+def test_json_has_no_infinite_numbers(records: list[Record]) -> None:
+    (found,) = compare(records[:3])
+    told = json.loads(json.dumps(as_json(found), allow_nan=False))
+    assert told["clients"] == [1, 2, 4]
+    assert told["fits"][0]["aicc"] is None
+    assert told["measured"]["clients"] is None
+
+
+def _fields(record: Record) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__struct_fields__}

@@ -1,0 +1,85 @@
+"""What records are good for is drawn, and what is not is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("mplhep")
+pytest.importorskip("scipy")
+
+from sonic.errors import DataError
+from sonic.study.plots.album import album, picture, scans
+from sonic.study.published import study
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.study.records import Record
+
+
+def scan(make: Callable[..., Record], **axes: tuple[object, ...]) -> list[Record]:
+    """Make a grid over `axes` and 1 to 8 clients."""
+    grid: list[dict[str, object]] = [{"clients": n} for n in (1, 2, 4, 8)]
+    for name, values in axes.items():
+        grid = [{**point, name: each} for point in grid for each in values]
+    return [make(100.0 * min(4, int(str(point["clients"]))), settings=point) for point in grid]
+
+
+def test_a_scan_over_clients_and_a_switch(make: Callable[..., Record]) -> None:
+    records = scan(make, batching=(False, True))
+    bad = make(1.0, status="failed", settings={"clients": 64})
+    pictures, left_out = album([*records, bad])
+    assert [each.name for each in pictures] == [
+        "facile-throughput-clients",
+        "facile-batch-rows-clients",
+        "facile-server-cpu-us-clients",
+        "facile-latency-clients",
+        "facile-ratio-batching-clients",
+        "facile-breakdown-clients",
+        "facile-histogram",
+    ]
+    assert left_out == []
+    assert "batching on: plateau 400/s, 95 % of it at 3.8" in pictures[0].caption
+    assert pictures[4].figure.axes[0].get_ylabel() == "throughput, over batching off"
+
+
+def test_two_numbers_make_a_map_and_each_is_an_axis(make: Callable[..., Record]) -> None:
+    names = [each.name for each in album(scan(make, round_trip_ms=(0.0, 10.0)))[0]]
+    assert "facile-throughput-round-trip-ms" in names
+    assert "facile-rows-10-map-clients-round-trip-ms" in names
+
+
+def test_a_point_alone_has_parts_and_a_histogram(make: Callable[..., Record]) -> None:
+    assert [each.name for each in album([make(1.0)])[0]] == ["facile-breakdown-clients", "facile-histogram"]
+    pictures, left_out = album([make(1.0, latencies=None, windows=())])
+    assert pictures == []
+    assert left_out == [
+        "facile: no record says what its server counted: there is nothing to break down",
+        "facile: no record has latencies",
+    ]
+    assert album([]) == ([], [])
+
+
+def test_what_has_too_many_series_is_said(make: Callable[..., Record]) -> None:
+    pictures, left_out = album(scan(make, batch=tuple(range(1, 13))))
+    assert "facile: 12 series of throughput cannot be told apart, 10 can: choose some of them" in left_out
+    assert "facile-throughput-batch" in [each.name for each in pictures]  # four clients can
+
+
+def test_jobs_have_their_modules_and_published_points(make: Callable[..., Record]) -> None:
+    protodune = study("protodune")
+    jobs = [make(1.0 * n, settings={"clients": n}, details={"hits_s": 2.0}) for n in (1, 2)]
+    by_name = {each.name: each for each in album(jobs, protodune)[0]}
+    legend = by_name["facile-modules-clients"].figure.axes[0].get_legend()
+    assert "4 GPUs, batching on (arXiv:2009.04509)" in [text.get_text() for text in legend.get_texts()]
+    assert scans(study("miniaod-ak4"), "clients", "rate_per_client").keys() == {"AK4 (arXiv:2402.15366)"}
+    assert scans(protodune, "clients", "throughput") == scans(None, "clients", "throughput") == {}
+
+
+def test_one_picture_of_ones_choice(make: Callable[..., Record]) -> None:
+    found = picture(scan(make, protocol=("grpc", "http")), "clients", "queue_ms", ["protocol"])
+    assert found.figure.axes[0].get_ylabel() == "queue, mean (ms)"
+    with pytest.raises(DataError, match="no record has a number for 'temperature'"):
+        picture([make(1.0)], "clients", "temperature")

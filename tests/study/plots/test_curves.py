@@ -1,0 +1,104 @@
+"""Lines, by what is on the axes: labels, scales, points, marks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mplhep")
+
+from sonic.errors import DataError
+from sonic.study.models.compare import compare
+from sonic.study.plots.curves import fits, latency, lines, modules, ratios
+from sonic.study.saturation import Saturation
+from sonic.study.series import series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+    from sonic.study.records import Record
+
+CLIENTS = (1, 2, 4, 8, 16)
+
+
+@pytest.fixture
+def scan(make: Callable[..., Record]) -> list[Record]:
+    made = []
+    for protocol, most in (("grpc", 900.0), ("http", 600.0)):
+        for n in CLIENTS:
+            rate = min(100.0 * n, most)
+            made.append(make(rate, queue_s=n / rate, settings={"clients": n, "protocol": protocol}))
+    return made
+
+
+def legend(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_throughput_has_its_series_bars_marks_and_what_others_have(scan: list[Record]) -> None:
+    drawn = series(scan, "clients", "throughput")
+    marks = [Saturation(900, 9.0, 8.5, 9.5, 9.0), None]
+    beside = {"theirs": (np.array([1.0, 32.0]), np.array([50.0, 700.0]))}
+    (axes,) = lines(drawn, "clients", "throughput", saturations=marks, beside=beside, title="t").axes
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("clients", "throughput (requests/s)", "t")
+    assert sorted(legend(axes)) == ["grpc", "http", "theirs"]
+    assert axes.get_xscale() == "log"
+    assert axes.get_ylim()[0] == 0
+    assert [bars.lines[0].get_ydata().tolist() for bars in axes.containers] == [  # type: ignore[attr-defined]
+        [min(100.0 * n, most) for n in CLIENTS] for most in (900, 600)
+    ]
+    assert axes.lines[-2].get_xdata() == [9.0, 9.0]  # the mark
+    assert len(axes.patches) == 1  # and its band
+
+
+def test_one_series_says_where_it_saturates(scan: list[Record]) -> None:
+    drawn = series(scan[:5], "clients", "throughput")
+    (axes,) = lines(drawn, "clients", "throughput", saturations=[Saturation(900, 9.0, 8.5, 9.5, 9.0)]).axes
+    assert legend(axes) == ["95 % of the plateau: 9 (8.5 to 9.5) clients", "measured"]
+
+
+def test_more_series_than_colours_are_refused(make: Callable[..., Record]) -> None:
+    drawn = series([make(1.0, settings={"batch": n}) for n in range(11)], "clients", "throughput")
+    with pytest.raises(DataError, match="11 series of throughput cannot be told apart, 10 can"):
+        lines(drawn, "clients", "throughput")
+
+
+def test_latency_is_solid_for_half_and_dashed_for_nearly_all(scan: list[Record]) -> None:
+    middle, tail = (series(scan, "clients", name) for name in ("p50_ms", "p99_ms"))
+    (axes,) = latency(middle, tail, "clients").axes
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"] * 2
+    assert legend(axes) == ["grpc", "http"]
+    (axes,) = latency(middle[:1], tail[:1], "clients").axes
+    assert legend(axes) == ["half within", "99 % within"]
+
+
+def test_ratios_are_taken_where_both_have_points(scan: list[Record]) -> None:
+    grpc, http = series(scan[:8], "clients", "throughput")
+    (axes,) = ratios([grpc, http], http, "clients", "throughput").axes
+    assert axes.get_ylabel() == "throughput, over http"
+    ((line, _, _),) = (bars for bars in axes.containers)
+    np.testing.assert_allclose(line.get_xdata(), [1, 2, 4])
+    np.testing.assert_allclose(line.get_ydata(), [1, 1, 1])
+    with pytest.raises(DataError, match="no series has clients in common with http"):
+        ratios([http], http, "clients", "throughput")
+
+
+def test_modules_are_drawn_by_name_beside_what_was_published(make: Callable[..., Record]) -> None:
+    jobs = [make(1.0, settings={"clients": n}, details={"hits_s": 1.0 * n, "io_s": 0.5}) for n in (1, 8)]
+    beside = {"theirs": (np.array([4.0]), np.array([3.0]))}
+    (axes,) = modules(jobs, ["hits_s", "io_s"], "clients", beside=beside).axes
+    assert legend(axes) == ["hits", "io", "theirs"]
+    assert axes.get_yscale() == "log"
+
+
+def test_fits_have_a_panel_for_each_series(scan: list[Record]) -> None:
+    pytest.importorskip("iminuit")
+    figure = fits(compare(scan, names=["protodune", "amdahl"]))
+    left, right = figure.axes
+    assert left.get_title().startswith("grpc: 95 % at ")
+    assert right.get_title().startswith("http: 95 % at ")
+    assert legend(left) == ["protodune", "amdahl", "measured"]

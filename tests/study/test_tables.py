@@ -1,0 +1,72 @@
+"""Tables, and what is said of fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+pytest.importorskip("iminuit")
+
+from sonic.study import saturation
+from sonic.study.models.base import Points
+from sonic.study.models.fit import Value, fit
+from sonic.study.models.simple import amdahl, bounds, scalability
+from sonic.study.tables import finite, fitted, measured, parameters, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.study.records import Record
+
+CLIENTS = np.array([1.0, 2, 4, 8, 16, 32])
+RATE = np.minimum(CLIENTS, 10.0) * 50
+
+
+def test_points_have_their_settings_figures_and_status(make: Callable[..., Record]) -> None:
+    (heads, rows), shared = measured([make(100.0), make(200.0, status="unstable", settings={"clients": 2})])
+    assert shared == {"rows": "10"}
+    assert heads[:3] == ["clients", "requests/s", "rows/s"]
+    assert rows[0][:3] == ["1", "100 +- 4", "1000"]
+    assert rows[1][0] == "2"
+    assert rows[1][-1] == "unstable"
+    (heads, rows), _ = measured([make(1.0), make(1.0, target="tagger")])
+    assert [heads[0], rows[1][0]] == ["target", "tagger"]
+
+
+def test_numbers_have_the_digits_that_their_errors_leave() -> None:
+    assert finite(Value(12.3456, 0.0234)) == "12.346 +- 0.023"
+    assert finite(Value(1234.5, 67.8)) == "1234 +- 68"
+    assert finite(Value(np.inf, np.nan)) == "none"
+    assert finite(Value(3.0, 1e9)) == "3"
+
+
+def test_parameters_have_units() -> None:
+    rows = parameters([fit(bounds(), Points(CLIENTS, RATE, 0.01 * RATE))])[1]
+    assert [row[0] for row in rows] == ["protodune", ""]
+    assert rows[0][1].startswith("ideal 20.00 +- 0.1")
+    assert rows[0][1].endswith(" ms")
+    rows = parameters([fit(amdahl(), Points(CLIENTS, RATE, 0.01 * RATE))])[1]
+    assert rows[0][1].endswith(" /s")
+
+
+def test_the_verdict_is_honest() -> None:
+    at = saturation.measured(CLIENTS, RATE)
+    known, unknown = Points(CLIENTS, RATE, 0.01 * RATE), Points(CLIENTS, RATE * (1 + 0.01 * np.cos(CLIENTS)))
+    said = verdict([fit(bounds(), known), fit(amdahl(), known)], at)
+    assert said[0].startswith("protodune fits best: clients are as fast as if alone")
+    assert said[-1].startswith("95 % of the plateau: at 13.2 clients as measured, 9.5")
+    assert len(said) == 2
+    assert "none describes the points within their errors" in verdict([fit(amdahl(), known)], at)[1]
+    assert "the points have no errors" in verdict([fit(bounds(), unknown)], at)[1]
+    few = Points(CLIENTS[:4], RATE[:4], 0.01 * RATE[:4])
+    assert "4 points are too few to tell models apart" in verdict([fit(scalability(), few)], at)[0]
+
+
+def test_a_row_for_each_fit_says_where_it_fails_most() -> None:
+    known = Points(CLIENTS, RATE, 0.01 * RATE)
+    heads, rows = fitted([fit(bounds(), known), fit(amdahl(), known)])
+    assert heads == ["model", "chi2/ndf", "AICc", "off", "saturation", "knee", "worst"]
+    assert rows[1][-1].split(" at ")[1] in {"1", "2", "4", "8", "16", "32"}
+    assert rows[1][-1][0] in "+-"
