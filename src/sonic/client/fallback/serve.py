@@ -33,6 +33,8 @@ class ServeProcess:
         More options of ``sonic serve``.
     files : sequence of int
         Numbers of open files that it gets, for options that name them as ``/dev/fd/N``.
+    prefix : sequence of str
+        Words before the command, of one that runs it in its own place.
     start_timeout_s : float
         How long loading may take.
     stop : Event, optional
@@ -53,12 +55,13 @@ class ServeProcess:
         cores: int | None = None,
         options: Sequence[str] = (),
         files: Sequence[int] = (),
+        prefix: Sequence[str] = (),
         start_timeout_s: float = 300.0,
         stop: Event | None = None,
     ) -> None:
         with tempfile.TemporaryDirectory(prefix="sonic-serve-") as folder:
             ports = Path(folder) / "ports.json"
-            command = [sys.executable, "-m", "sonic", "serve", *(os.fspath(folder) for folder in repositories)]
+            command = [*prefix, sys.executable, "-m", "sonic", "serve", *(os.fspath(folder) for folder in repositories)]
             for kind in ("grpc", "http", "metrics"):
                 command += [f"--{kind}-port", "0"]
             command += ["--watch-stdin", "--ports-file", str(ports)]

@@ -240,7 +240,10 @@ class _Pipe(asyncio.BufferedProtocol):
 
     def _end(self, target: asyncio.Transport) -> None:
         self._ended = True
-        target.write_eof()
+        try:
+            target.write_eof()
+        except OSError:  # it has gone, which asyncio is yet to notice
+            self.abort()
         if self.other._ended and self._transport is not None:
             for end in (target, self._transport):
                 end.close()  # once all is written

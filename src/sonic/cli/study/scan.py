@@ -1,0 +1,156 @@
+"""``sonic study scan``: a grid of loads, servers and networks, measured point by point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sonic.study.records import Record
+    from sonic.study.scan.plan import Plan
+    from sonic.study.scan.run import Standing
+    from sonic.study.scan.spec import Spec
+
+
+_AGAIN = ("failed", "unstable", "measured", "all")
+
+
+def _ready(incomplete: str) -> list[str]:
+    from sonic.study.scan.files import ready
+
+    return [name for name in ready() if name.startswith(incomplete)]
+
+
+def _statuses(incomplete: str) -> list[str]:
+    return [status for status in _AGAIN if status.startswith(incomplete)]
+
+
+def scan(
+    spec: Annotated[
+        str,
+        typer.Argument(metavar="SPEC", help="A file, or a scan that comes with Sonic.", autocompletion=_ready),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Records: .jsonl or .parquet.", show_default="SPEC's name with .jsonl"),
+    ] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="|".join(_AGAIN),
+            help="Measure such points again, too; repeatable.",
+            autocompletion=_statuses,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the points and how long they take, and measure none.")
+    ] = False,
+) -> None:
+    r"""Measure all points of a grid: clients, batches, instances, protocols, networks, backends ...
+
+    Each is recorded as soon as it is there. A scan that was interrupted goes on where it was when it is called again.
+    Ends with 1 if a point failed.
+
+    \b
+    Examples:
+      sonic study scan facile --dry-run
+      sonic study scan facile --to facile.jsonl
+      sonic study scan mine.toml --again failed --again unstable
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from sonic.study.scan.files import read
+    from sonic.study.scan.measuring import LoadMeasurement
+    from sonic.study.scan.plan import read_again
+    from sonic.study.scan.run import prepare
+    from sonic.study.scan.run import scan as run
+
+    wanted, file = read(spec)
+    path = to or Path(f"{file.stem}.jsonl")
+    statuses = read_again(again or ())
+    todo = prepare(wanted, path, statuses)
+    console, notes = Console(), Console(stderr=True)
+    if dry_run:
+        _show_plan(wanted, todo, console)
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
+    with Progress(*columns, console=notes, transient=True) as bar:
+        task = bar.add_task("", total=len(wanted.points), completed=len(todo.done), left="")
+
+        def progress(news: Standing) -> None:
+            if news.record is not None:
+                notes.print(_line(news.record, wanted), highlight=False, soft_wrap=True)
+            now = "" if news.point is None else str(news.point)
+            bar.update(task, completed=news.done, left=f"{_duration(news.left_s)} left", description=now)
+
+        measure = LoadMeasurement(file.parent)
+        summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
+    console.print(_table(summary.records, wanted))
+    if summary.interrupted:
+        notes.print(f"{len(summary.records)} of {len(wanted.points)} points are in {path}; the same command goes on")
+        raise KeyboardInterrupt
+    typer.echo(path)
+    if any(record.status == "failed" for record in summary.records):
+        raise typer.Exit(1)
+
+
+def _line(record: Record, spec: Spec) -> str:
+    """Write a point that has just been measured as one line."""
+    from sonic.study.histogram import quantile
+
+    said = " ".join([record.target, *(f"{name}={record.settings[name]}" for name in spec.varied)])
+    if record.throughput is None or record.latencies is None:
+        return f"{said}: {record.status}: {record.reason}"
+    line = f"{said}: {record.throughput.value:,.1f}/s, p50 {1e3 * quantile(record.latencies, 0.5):.3g} ms"
+    return line if record.status == "measured" else f"{line}, {record.status}: {record.reason}"
+
+
+def _table(records: list[Record], spec: Spec) -> Table:
+    from rich.table import Table
+
+    from sonic.study.histogram import quantile
+
+    names = [name for name in spec.varied if any(name in record.settings for record in records)]
+    table = Table(box=None, pad_edge=False)
+    figures = ("requests/s", "rows/s", "p50 (ms)", "p99 (ms)", "rows executed")
+    for column in (*(["target"] if len(spec.targets) > 1 else []), *names, *figures):
+        # Numbers are never cut; names may take several lines.
+        table.add_column(column.replace("_", "\n").replace(" ", "\n"), justify="right", no_wrap=True)
+    if any(record.status != "measured" for record in records):
+        table.add_column("")
+    for record in records:
+        row = [record.target] if len(spec.targets) > 1 else []
+        row += [str(record.settings.get(name, "")) for name in names]
+        if record.throughput is None or record.row_rate is None or record.latencies is None:
+            row += [""] * len(figures)
+        else:
+            row += [f"{record.throughput.value:,.1f}", f"{record.row_rate.value:,.0f}"]
+            row += [f"{1e3 * quantile(record.latencies, part):.3g}" for part in (0.5, 0.99)]
+            servers = [window.server for window in record.windows if window.server is not None]
+            executions = sum(server.executions for server in servers)
+            row.append(f"{sum(server.rows for server in servers) / executions:.3g}" if executions else "")
+        table.add_row(*row, *([] if record.status == "measured" else [f"{record.status}: {record.reason}"]))
+    return table
+
+
+def _show_plan(spec: Spec, todo: Plan, console: Console) -> None:
+    from sonic.study.scan.run import expected_s
+
+    for point in todo.points:
+        console.print(str(point), highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(todo.points)} of {len(spec.points)} points to be measured, "
+        f"{_duration(expected_s(todo.points, spec))} if all are stable at once"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,189 @@
+"""The models that a server of a scan serves: networks of the zoo, or a user's, with other configurations."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError, OutputError
+from sonic.framework.graph import similar
+from sonic.protocol.modelconfig import write
+from sonic.protocol.modelfolder import CONFIG_NAME, read_config
+from sonic.protocol.proto.model_config_pb2 import ModelInstanceGroup
+from sonic.server.folders import model_folders
+from sonic.workloads import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
+    from sonic.study.records import Setting
+
+_KINDS = {"cpu": ModelInstanceGroup.KIND_CPU, "gpu": ModelInstanceGroup.KIND_GPU}
+_FORMATS = {"onnxruntime": "onnx", "pytorch": "torchscript", "python": "onnx"}
+
+_MODEL_PY = """
+from pathlib import Path
+
+import onnxruntime
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        file = str(Path(__file__).with_name("model.onnx"))
+        self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self.inputs = [tensor.name for tensor in self.session.get_inputs()]
+        self.outputs = [tensor.name for tensor in self.session.get_outputs()]
+
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse(self.answer(request)) for request in requests]
+
+    def answer(self, request):
+        inputs = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs}
+        arrays = self.session.run(self.outputs, inputs)
+        return [pb_utils.Tensor(name, array) for name, array in zip(self.outputs, arrays)]
+"""
+
+
+def build(folder: Path, target: str, settings: Mapping[str, Setting], base: Path) -> tuple[str, ...]:
+    """Fill a folder with a model as the settings want it, and its copies.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty.
+    target : str
+        A model in the folder that ``models`` names, or a network of the zoo.
+    settings : mapping of str to Setting
+        Those of :data:`~sonic.study.scan.settings.KNOWN` that concern the server.
+    base : Path
+        What ``models`` is relative to.
+
+    Returns
+    -------
+    tuple of str
+        Names of the copies, the model itself first.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model, or a setting does not go with it.
+    OutputError
+        If the folder cannot be written.
+    """
+    try:
+        if is_workflow(target):
+            _link_all(folder, Path(base, str(settings.get("models", MODELS))))
+        elif "models" in settings:
+            _link(folder, Path(base, str(settings["models"])), target, settings)
+        else:
+            _from_zoo(folder, target, settings)
+        for path in sorted(folder.iterdir()):
+            config = read_config(path)
+            if not config.HasField("ensemble_scheduling"):
+                change(config, settings)
+                _rewrite(path, config)
+        return _copy(folder, target, int(settings.get("copies", 1)))
+    except OSError as error:
+        raise OutputError(f"the models of a scan could not be written to {folder}: {error}") from error
+
+
+def is_workflow(target: str) -> bool:
+    """Whether a target is a workflow: its server serves all the models that there are."""
+    return bool(entry_points(group="sonic.workflows", name=target))
+
+
+def change(config: ModelConfig, settings: Mapping[str, Setting]) -> None:
+    """Change a model's configuration as settings want it; what they do not mention stays.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    settings : mapping of str to Setting
+        Of these ``instances``, ``kind``, ``batching``, ``batch``, ``preferred`` and ``delay_us``.
+    """
+    if "instances" in settings or "kind" in settings:
+        count = max([1, *(group.count for group in config.instance_group)])
+        del config.instance_group[:]
+        kind = _KINDS[str(settings["kind"])] if "kind" in settings else ModelInstanceGroup.KIND_AUTO
+        config.instance_group.add(count=int(settings.get("instances", count)), kind=kind)
+    if "batch" in settings:
+        config.max_batch_size = int(settings["batch"])
+        kept = [rows for rows in config.dynamic_batching.preferred_batch_size if rows <= config.max_batch_size]
+        if kept != list(config.dynamic_batching.preferred_batch_size):
+            config.dynamic_batching.preferred_batch_size[:] = kept
+    if settings.get("batching") is False:
+        config.ClearField("dynamic_batching")
+        return
+    if settings.get("batching"):
+        config.dynamic_batching.SetInParent()
+    if "delay_us" in settings:
+        config.dynamic_batching.max_queue_delay_microseconds = int(settings["delay_us"])
+    if "preferred" in settings:
+        config.dynamic_batching.preferred_batch_size[:] = [int(part) for part in str(settings["preferred"]).split(",")]
+
+
+def _from_zoo(folder: Path, target: str, settings: Mapping[str, Setting]) -> None:
+    from sonic.workloads import zoo
+
+    backend = str(settings.get("backend", "onnxruntime"))
+    made = zoo.build(
+        target,
+        folder,
+        weights=str(settings.get("weights", "trained")),
+        width=float(settings.get("width", 1.0)),
+        format=_FORMATS[backend],
+    )
+    if backend == "python":
+        config = read_config(made)
+        if config.HasField("ensemble_scheduling"):
+            raise ConfigError(f'{target} is an ensemble: backend = "python" is for single networks')
+        config.platform, config.backend = "", "python"
+        _rewrite(made, config)
+        (made / "1" / "model.py").write_text(_MODEL_PY)
+
+
+def _link(folder: Path, repository: Path, target: str, settings: Mapping[str, Setting]) -> None:
+    for name in ("backend", "weights", "width"):
+        if name in settings:
+            raise ConfigError(f"{name} is for networks of the zoo, but models is {repository}")
+    there = {path.name: path for path in model_folders(repository)}
+    if target not in there:
+        raise ConfigError(f"{repository} has no model {target}{similar(target, there)}")
+    _link_one(folder, there[target])
+    for step in read_config(there[target]).ensemble_scheduling.step:
+        if step.model_name in there and not (folder / step.model_name).exists():
+            _link_one(folder, there[step.model_name])
+
+
+def _link_all(folder: Path, repository: Path) -> None:
+    for path in model_folders(repository):
+        _link_one(folder, path)
+
+
+def _link_one(folder: Path, model: Path, name: str = "") -> None:
+    """Make a folder for a model whose files are the given one's; a model can have gigabytes of them."""
+    made = folder / (name or model.name)
+    made.mkdir()
+    for path in model.iterdir():
+        (made / path.name).symlink_to(path.resolve())
+
+
+def _rewrite(model: Path, config: ModelConfig) -> None:
+    file = model / CONFIG_NAME
+    file.unlink(missing_ok=True)  # it may be a link
+    file.write_text(write(config))
+
+
+def _copy(folder: Path, target: str, copies: int) -> tuple[str, ...]:
+    names = (target, *(f"{target}-{number}" for number in range(2, copies + 1)))
+    for name in names[1:]:
+        _link_one(folder, folder / target, name)
+        config = read_config(folder / target)
+        config.name = name
+        _rewrite(folder / name, config)
+    return names

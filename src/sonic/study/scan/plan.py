@@ -1,0 +1,120 @@
+"""Which points are still to be measured, and how long that takes. Pure: versions, times and records are arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, get_args
+
+from sonic.errors import ConfigError
+from sonic.study.scan.settings import told
+from sonic.study.scan.spec import server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+
+    from sonic.study.records import Record, Setting
+    from sonic.study.scan.spec import Point, Spec
+
+Again = Literal["failed", "unstable", "measured", "all"]
+
+_SERVER_START_S = 4.0
+_POINT_START_S = 1.5
+_LEAST_AGREEING = 3
+
+
+def read_again(words: Iterable[str]) -> frozenset[str]:
+    """Read which points are to be measured again, though there is a record of them.
+
+    Raises
+    ------
+    ConfigError
+        If a word is none of :data:`Again`.
+    """
+    chosen = set(words)
+    for word in chosen:
+        if word not in get_args(Again):
+            raise ConfigError(f"--again is one of {', '.join(get_args(Again))}, given {word}")
+    return frozenset(("failed", "unstable", "measured") if "all" in chosen else chosen)
+
+
+def identity(target: str, settings: Mapping[str, Setting], server: Setting | None) -> Hashable:
+    """Return what tells a point from others: what is measured, with what is not a default, on which server."""
+    return target, tuple(sorted(told(settings).items())), server or ""
+
+
+def identity_of(record: Record) -> Hashable:
+    """Return that of a record."""
+    return identity(record.target, record.settings, record.settings.get("server"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left of a scan.
+
+    Parameters
+    ----------
+    points : tuple of Point
+        To be measured, in this order.
+    done : tuple of Record
+        Of the scan's other points.
+    kept : tuple of Record
+        All records that there are, whether of this scan or not, without those that were interrupted.
+    """
+
+    points: tuple[Point, ...]
+    done: tuple[Record, ...] = ()
+    kept: tuple[Record, ...] = field(default=(), repr=False)
+
+
+def plan(
+    spec: Spec, records: Sequence[Record], versions: Mapping[str, str], again: Collection[str] = frozenset()
+) -> Plan:
+    """Compare a scan with what there is of it.
+
+    A record stands for a point if target, settings and server are the same, and the versions that both know.
+
+    Parameters
+    ----------
+    spec : Spec
+    records : sequence of Record
+        In the order in which they were written: of two of one point, the later counts.
+    versions : mapping of str to str
+        Of what would measure now.
+    again : collection of str
+        Statuses, as :func:`read_again` gives them. Points that were interrupted are measured again in any case.
+    """
+    there: dict[Hashable, Record] = {}
+    for record in records:
+        if record.status != "interrupted" and _agree(record.versions, versions):
+            there[identity_of(record)] = record
+    points, done = [], []
+    for point in spec.points:
+        found = there.get(identity(point.target, point.settings, spec.server))
+        if found is None or found.status in again:
+            points.append(point)
+        else:
+            done.append(found)
+    return Plan(tuple(points), tuple(done), tuple(record for record in records if record.status != "interrupted"))
+
+
+def estimated_s(points: Sequence[Point], spec: Spec, *, warmup_s: float, window_s: float, repeats: int) -> float:
+    """Guess how long points take that are stable at once, in seconds.
+
+    Parameters
+    ----------
+    points : sequence of Point
+    spec : Spec
+    warmup_s, window_s, repeats : float, float, int
+        Where `spec` says nothing.
+    """
+    said = spec.measure
+    windows = max(int(said.get("repeats", repeats)), _LEAST_AGREEING)
+    point_s = _POINT_START_S + float(said.get("warmup_s", warmup_s)) + windows * float(said.get("window_s", window_s))
+    starts = sum(server_of(one) != server_of(other) for one, other in pairwise(points))
+    servers = starts + 1 if points and spec.server is None else 0
+    return len(points) * point_s + servers * _SERVER_START_S
+
+
+def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    return all(one[name] == other[name] for name in one.keys() & other.keys())

@@ -1,0 +1,292 @@
+"""A scan: point by point, each recorded as soon as it is there, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from sonic.errors import SonicError, one_line
+from sonic.study import storage
+from sonic.study.conditions.netem import namespace
+from sonic.study.load.settings import LoadSettings
+from sonic.study.machine import this_machine
+from sonic.study.records import Record
+from sonic.study.scan.deployment import Elsewhere, OwnServer
+from sonic.study.scan.plan import estimated_s, identity_of, plan
+from sonic.study.scan.settings import conditions_of
+from sonic.study.scan.spec import server_of
+from sonic.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Sequence
+    from pathlib import Path
+
+    from sonic.study.records import Status
+    from sonic.study.scan.deployment import Deployment, Place
+    from sonic.study.scan.plan import Plan
+    from sonic.study.scan.spec import Point, Spec
+
+_RECENT = 12
+"""Points whose mean says how long the rest takes."""
+
+
+class Measurement(Protocol):
+    """What measures one point."""
+
+    def __call__(self, point: Point, spec: Spec, place: Place) -> Record:
+        """Measure.
+
+        Raises
+        ------
+        SonicError
+            If it cannot be measured at all.
+        """
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a scan stands.
+
+    Parameters
+    ----------
+    done, total : int
+        Points, those of earlier runs included.
+    left_s : float
+        Guessed.
+    point : Point or None
+        That is measured now; None at the end.
+    record : Record or None
+        That has just been made.
+    """
+
+    done: int
+    total: int
+    left_s: float
+    point: Point | None = None
+    record: Record | None = None
+
+
+@dataclass
+class Summary:
+    """What came of a scan.
+
+    Parameters
+    ----------
+    records : list of Record
+        Of all of its points, of which there are records.
+    interrupted : bool
+        Whether it ended before its end.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what measures here, and of what its own servers compute with."""
+    return {"sonic": __version__, "python": sys.version.split()[0], "onnxruntime": version("onnxruntime")}
+
+
+def prepare(spec: Spec, path: Path, again: Collection[str] = frozenset()) -> Plan:
+    """Compare a scan with the file of its records.
+
+    Raises
+    ------
+    DataError
+        If the file is there, and cannot be read.
+    """
+    return plan(spec, storage.read(path) if path.exists() else [], versions(), again)
+
+
+def expected_s(points: Sequence[Point], spec: Spec) -> float:
+    """Guess how long points take, in seconds."""
+    usual = LoadSettings()
+    return estimated_s(points, spec, warmup_s=usual.warmup_s, window_s=usual.window_s, repeats=usual.repeats)
+
+
+def scan(
+    spec: Spec,
+    path: Path,
+    *,
+    base: Path,
+    again: Collection[str] = frozenset(),
+    measure: Measurement,
+    deploy: Callable[[Point], Deployment] | None = None,
+    progress: Callable[[Standing], None] | None = None,
+) -> Summary:
+    """Measure all points of a specification of which there is no record yet.
+
+    A point that fails is recorded with the reason, and the rest goes on, on a new server. Ctrl-C ends the scan after a
+    record of that, too.
+
+    Parameters
+    ----------
+    spec : Spec
+    path : Path
+        Of the records, JSON lines or Parquet. Those that are there stay, but for those of points that are measured
+        again, and for interrupted ones.
+    base : Path
+        What folders in the specification are relative to.
+    again : collection of str
+        Statuses; see :func:`sonic.study.scan.plan.plan`.
+    measure : Measurement
+    deploy : callable, optional
+        Makes the server that a point wants; by default one of the scan's own, or the specification's.
+    progress : callable, optional
+
+    Raises
+    ------
+    SonicError
+        If the records cannot be read or written, or the kernel's network emulation is wanted and cannot be had.
+    """
+    todo = prepare(spec, path, again)
+    for point in todo.points:
+        if point.settings.get("conditions") == "netem":
+            with namespace(conditions_of(point.settings)):
+                break
+    file = _File(path, todo.kept)
+    summary = Summary(list(todo.done))
+    pace = _Pace(spec, todo.points)
+
+    def tell(point: Point | None, record: Record | None = None) -> None:
+        if progress is not None:
+            total = len(spec.points)
+            progress(Standing(len(summary.records), total, pace.left_s(), point, record))
+
+    with _Servers(spec, base, deploy) as servers:
+        for point in todo.points:
+            tell(point)
+            record = _measured(point, spec, servers, measure)
+            file.add(record)
+            pace.ended()
+            if record.status == "interrupted":
+                summary.interrupted = True
+                break
+            summary.records.append(record)
+            tell(point, record)
+    tell(None)
+    return summary
+
+
+def _measured(point: Point, spec: Spec, servers: _Servers, measure: Measurement) -> Record:
+    """Measure a point; whatever goes wrong becomes a record of it."""
+    started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    def ended(status: Status, reason: str) -> Record:
+        return Record(
+            target=point.target,
+            settings=point.settings,
+            status=status,
+            reason=reason,
+            started=started,
+            machine=this_machine(),
+            versions=versions(),
+        )
+
+    try:
+        server = servers.of(point)
+        with server.place(point) as place:
+            record = measure(point, spec, place)
+        if record.status == "failed":
+            record = msgspec.structs.replace(record, reason=_with(record.reason, servers.discard()))
+    except SonicError as error:
+        record = ended("failed", _with(one_line(error), servers.discard()))
+    except KeyboardInterrupt:
+        record = ended("interrupted", "by Ctrl-C")
+    where = {} if spec.server is None else {"server": spec.server}
+    return msgspec.structs.replace(
+        record, settings=record.settings | point.settings | where, versions=versions() | record.versions
+    )
+
+
+def _with(reason: str, obituary: str) -> str:
+    return f"{reason}; {obituary}" if obituary and obituary not in reason else reason
+
+
+class _Servers:
+    """The one server that is up, exchanged for another when a point wants that. Context manager."""
+
+    def __init__(self, spec: Spec, base: Path, deploy: Callable[[Point], Deployment] | None) -> None:
+        url = spec.server
+        self._deploy = deploy or ((lambda _: Elsewhere(url)) if url else (lambda point: OwnServer(point, base)))
+        self._stack = ExitStack()
+        self._server: Deployment | None = None
+        self._key: Hashable = None
+
+    def __enter__(self) -> _Servers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def of(self, point: Point) -> Deployment:
+        """Return the server for a point."""
+        key = server_of(point)
+        if self._server is None or key != self._key:
+            self._close()
+            self._server, self._key = self._stack.enter_context(self._deploy(point)), key
+        return self._server
+
+    def discard(self) -> str:
+        """Give up a server on which a point failed, lest the next one do; return what became of it."""
+        said = "" if self._server is None else self._server.obituary()
+        self._close()
+        return said
+
+    def _close(self) -> None:
+        self._server = None
+        self._stack.close()
+
+
+class _File:
+    """The records on disk, which are whole whenever this ends."""
+
+    def __init__(self, path: Path, kept: Sequence[Record]) -> None:
+        self._path = path
+        self._records = list(kept)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kept:
+            storage.write(kept, path)  # without those that were interrupted
+
+    def add(self, record: Record) -> None:
+        """Add one, in place of an earlier one of the same point."""
+        there = len(self._records)
+        self._records = [each for each in self._records if identity_of(each) != identity_of(record)]
+        self._records.append(record)
+        if len(self._records) == there + 1 and self._path.suffix != ".parquet":
+            storage.append(record, self._path)
+        else:
+            storage.write(self._records, self._path)
+
+
+class _Pace:
+    """How long the rest takes: as guessed, corrected by how right the guess was for the last points."""
+
+    def __init__(self, spec: Spec, points: Sequence[Point]) -> None:
+        self._spec = spec
+        self._points = points
+        self._ended = 0
+        self._since_s = time.monotonic()
+        self._took: deque[tuple[float, float]] = deque(maxlen=_RECENT)
+
+    def ended(self) -> None:
+        """Note that a point has been measured."""
+        now_s = time.monotonic()
+        left = self._points[self._ended :]
+        guessed_s = expected_s(left, self._spec) - expected_s(left[1:], self._spec)
+        self._took.append((now_s - self._since_s, guessed_s))
+        self._since_s = now_s
+        self._ended += 1
+
+    def left_s(self) -> float:
+        """Guess how long the rest takes."""
+        factor = sum(took for took, _ in self._took) / sum(guess for _, guess in self._took) if self._took else 1.0
+        return factor * expected_s(self._points[self._ended :], self._spec)

@@ -1,0 +1,295 @@
+"""SPEC.toml: what is scanned. Read, checked, and unfolded into points. Pure.
+
+::
+
+    target = "particlenet-ak4"          # a model or a workflow
+    server = "grpc://host:8001"         # left out: the scan starts servers of its own
+
+    [fixed]                             # settings that all points share: sonic.study.scan.settings
+    rows = 10
+
+    [grid]                              # every combination of these
+    clients = [1, 2, 4, 8]
+    round_trip_ms = [0, 10, 60]
+
+    [[zip]]                             # of these the first with the first, the second with the second ...
+    batching = [false, true]
+    delay_us = [0, 100]
+
+    [measure]                           # how each point is measured: sonic.study.load.settings
+    window_s = 2.0
+    repeats = 3
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from sonic.errors import ConfigError, shown
+from sonic.framework.graph import similar
+from sonic.study.scan.settings import KINDS, KNOWN, checked, concerning, conditions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterable, Mapping
+
+    from sonic.study.records import Setting
+
+MOST_POINTS = 100_000
+
+_TABLES = ("target", "about", "server", "fixed", "grid", "zip", "measure")
+_MEASURE: dict[str, type] = {
+    "warmup_s": float,
+    "window_s": float,
+    "repeats": int,
+    "windows": int,
+    "processes": int,
+    "timeout_s": float,
+    "tolerance": float,
+    "seed": int,
+    "shapes": dict,
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is measured at once.
+
+    Parameters
+    ----------
+    target : str
+    settings : dict of str to Setting
+        All that was said.
+    """
+
+    target: str
+    settings: dict[str, Setting]
+
+    def __str__(self) -> str:
+        return " ".join([self.target, *(f"{name}={_text(value)}" for name, value in self.settings.items())])
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A scan; made by :func:`parse`.
+
+    Parameters
+    ----------
+    targets : tuple of str
+        Models or workflows.
+    points : tuple of Point
+        In the order in which they are measured: one server after the other, and on each one network after the other.
+    varied : tuple of str
+        Names of the settings that differ between points.
+    server : str or None
+        URL; None: servers of its own.
+    about : str
+        What it is for.
+    measure : dict
+        ``warmup_s``, ``window_s``, ``repeats``, ``windows``, ``processes``, ``timeout_s``, ``tolerance``, ``seed``,
+        and ``shapes``, as far as they were given.
+    """
+
+    targets: tuple[str, ...]
+    points: tuple[Point, ...]
+    varied: tuple[str, ...]
+    server: str | None = None
+    about: str = ""
+    measure: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(text: str, where: str = "SPEC.toml") -> Spec:
+    """Read a specification.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    where : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    ConfigError
+        With the first thing that is wrong.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    _check_names(document, _TABLES, where, "key")
+    targets = _targets(document.get("target"), where)
+    server = document.get("server")
+    if server is not None and not isinstance(server, str):
+        raise ConfigError(
+            f"{where}: server is the URL of one; what concerns the scan's own goes into [fixed] or [grid]"
+        )
+    fixed = {
+        name: checked(name, value, f"{where}, [fixed]") for name, value in _table(document, "fixed", where).items()
+    }
+    axes = [*_zipped(document, where), *_grid(document, where)]
+    _check_once(fixed, axes, where)
+    count = len(targets)
+    for axis in axes:
+        count *= len(axis)
+    if count > MOST_POINTS:
+        raise ConfigError(f"{where}: a scan has at most {MOST_POINTS:,} points, given {count:,}")
+    order = {name: number for number, name in enumerate(KNOWN)}
+    points = []
+    for target in targets:
+        for chosen in product(*axes):
+            settings = dict(fixed)
+            for each in chosen:
+                settings |= each
+            _check_together(settings, server, where)
+            points.append(Point(target, dict(sorted(settings.items(), key=lambda item: order[item[0]]))))
+    return Spec(
+        targets,
+        tuple(_grouped(points)),
+        tuple(name for name in KNOWN if any(name in value for axis in axes for value in axis)),
+        server,
+        str(document.get("about", "")),
+        _measure(document, where),
+    )
+
+
+def server_of(point: Point) -> Hashable:
+    """Return what makes another server necessary than another point's.
+
+    A network of the kernel's belongs to the server, which is started in it.
+    """
+    concerns = concerning(point.settings, "server")
+    if point.settings.get("conditions") == "netem":
+        concerns |= concerning(point.settings, "network")
+    return point.target, tuple(sorted(concerns.items()))
+
+
+def _targets(given: object, where: str) -> tuple[str, ...]:
+    targets = given if isinstance(given, list) else [given]
+    if not targets or not all(isinstance(target, str) and target for target in targets):
+        raise ConfigError(
+            f"{where}: target is the name of a model or workflow, or a list of them, given {shown(given)}"
+        )
+    return tuple(targets)
+
+
+def _grid(document: Mapping[str, Any], where: str) -> list[list[dict[str, Setting]]]:
+    found = []
+    for name, values in _table(document, "grid", where).items():
+        found.append([{name: value} for value in _values(name, values, f"{where}, [grid]")])
+    return found
+
+
+def _zipped(document: Mapping[str, Any], where: str) -> list[list[dict[str, Setting]]]:
+    tables = document.get("zip", [])
+    if isinstance(tables, dict):
+        tables = [tables]
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{where}: zip is a table, or several: [[zip]]")
+    found = []
+    for table in tables:
+        columns = {name: _values(name, values, f"{where}, [[zip]]") for name, values in table.items()}
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise ConfigError(f"{where}, [[zip]]: as many values of each are expected, given: {said}")
+        found.append([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    return [axis for axis in found if axis]
+
+
+def _values(name: str, values: object, where: str) -> list[Setting]:
+    if not isinstance(values, list) or not values:
+        checked(name, values, where) if name not in KNOWN else None
+        raise ConfigError(f"{where}: {name} is a list of values, given {shown(values)}")
+    found = [checked(name, value, where) for value in values]
+    if len(set(found)) < len(found) and where.endswith("[grid]"):
+        raise ConfigError(f"{where}: {name} has a value twice: {shown(values)}")
+    return found
+
+
+def _check_once(fixed: Collection[str], axes: Iterable[list[dict[str, Setting]]], where: str) -> None:
+    seen = set(fixed)
+    for axis in axes:
+        for name in axis[0]:
+            if name in seen:
+                raise ConfigError(f"{where}: {name} is set twice")
+            seen.add(name)
+
+
+def _check_together(settings: Mapping[str, Setting], server: str | None, where: str) -> None:
+    """Refuse what cannot be, before an hour has been spent on the rest."""
+    try:
+        conditions_of(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    network = concerning(settings, "network")
+    protocol = settings.get("protocol", "grpc")
+    if server is not None:
+        own = [*concerning(settings, "server"), *(["protocol"] if "protocol" in settings else [])]
+        if own:
+            raise ConfigError(f"{where}: {own[0]} is for servers that the scan starts, but server is {server}")
+        if settings.get("conditions") == "netem":
+            raise ConfigError(
+                f'{where}: conditions = "netem" is for servers that the scan starts, but server is {server}'
+            )
+    if network and protocol not in ("grpc", "http"):
+        raise ConfigError(f"{where}: {next(iter(network))} needs a network, but protocol is {protocol}")
+    if settings.get("compression", "none") != "none" and protocol == "local":
+        raise ConfigError(f"{where}: compression is for what goes over a wire, but protocol is local")
+    if "rate" in settings and "clients" in settings:
+        raise ConfigError(f"{where}: rate is of an open loop and clients of a closed one: set one of them")
+    if settings.get("batching") is False and (settings.get("delay_us") or "preferred" in settings):
+        raise ConfigError(f"{where}: batching is false, but delay_us or preferred is set; pair them in [[zip]]")
+    if settings.get("backend", "onnxruntime") == "pytorch" and settings.get("weights", "trained") != "random":
+        raise ConfigError(f'{where}: backend = "pytorch" needs weights = "random": trained ones ship as ONNX')
+
+
+def _grouped(points: list[Point]) -> list[Point]:
+    """Sort such that servers, and networks before them, are changed seldom; otherwise as they came."""
+    servers: dict[Hashable, int] = {}
+    networks: dict[Hashable, int] = {}
+
+    def key(point: Point) -> tuple[int, int]:
+        server = server_of(point)
+        network = (server, *concerning(point.settings, "network", "client").items())
+        return servers.setdefault(server, len(servers)), networks.setdefault(network, len(networks))
+
+    return sorted(points, key=key)
+
+
+def _measure(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    table = _table(document, "measure", where)
+    _check_names(table, _MEASURE, f"{where}, [measure]", "setting")
+    for name, value in table.items():
+        kind = _MEASURE[name]
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ConfigError(f"{where}, [measure]: {name} is {KINDS[kind]}, given {shown(value)}")
+    if "shapes" in table:
+        table["shapes"] = {name: _shape(name, shape, where) for name, shape in table["shapes"].items()}
+    return table
+
+
+def _shape(name: str, shape: object, where: str) -> tuple[int, ...]:
+    if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
+        raise ConfigError(f"{where}, [measure]: the shape of {name} is a list of whole numbers, given {shown(shape)}")
+    return tuple(shape)
+
+
+def _table(document: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: {name} is a table, [{name}], given {shown(table)}")
+    return dict(table)
+
+
+def _check_names(table: Iterable[str], known: Collection[str], where: str, what: str) -> None:
+    for name in table:
+        if name not in known:
+            hint = similar(name, known) or (f"; {name} goes into [fixed] or [grid]" if name in KNOWN else "")
+            raise ConfigError(f"{where}: there is no {what} {name}{hint}")
+
+
+def _text(value: Setting) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from sonic.errors import ConfigError, SonicError, Unavailable
+from sonic.study import storage
+from sonic.study.records import Estimate, Machine, Record
+from sonic.study.scan.deployment import Place
+from sonic.study.scan.run import prepare, scan
+from sonic.study.scan.spec import parse, server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sonic.study.scan.run import Standing, Summary
+    from sonic.study.scan.spec import Point, Spec
+
+SPEC = parse('target = "m"\n[grid]\ninstances = [1, 2]\nclients = [1, 2, 4]')
+
+
+class Servers:
+    """Notes which were started; can have one fail to start, or die."""
+
+    def __init__(self) -> None:
+        self.started: list[object] = []
+        self.up = 0
+        self.obituary = ""
+        self.refuses: Callable[[Point], bool] = lambda _: False
+
+    def __call__(self, point: Point) -> _Server:
+        return _Server(self, point)
+
+
+class _Server:
+    def __init__(self, servers: Servers, point: Point) -> None:
+        self._servers, self._point = servers, point
+
+    def __enter__(self) -> Self:
+        if self._servers.refuses(self._point):
+            raise Unavailable("sonic serve ended with status 1 before it was ready: no such device")
+        self._servers.started.append(dict(server_of(self._point)[1]).get("instances"))  # type: ignore[index]
+        self._servers.up += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._servers.up -= 1
+
+    @contextmanager
+    def place(self, point: Point) -> Iterator[Place]:
+        yield Place("grpc://fake:1", names=(point.target,))
+
+    def obituary(self) -> str:
+        said, self._servers.obituary = self._servers.obituary, ""
+        return said
+
+
+class Load:
+    """Measures as it is told: by clients and instances, a status or an error."""
+
+    def __init__(self, **outcomes: object) -> None:
+        self.outcomes = outcomes
+        self.measured: list[str] = []
+
+    def __call__(self, point: Point, spec: Spec, place: Place) -> Record:
+        assert place.url == "grpc://fake:1"
+        name = "i{instances}c{clients}".format(**point.settings)
+        self.measured.append(name)
+        outcome = self.outcomes.get(name, "measured")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return Record(
+            target=point.target,
+            settings={"clients": point.settings["clients"], "protocol": "grpc", "processes": 1},
+            status=outcome,  # type: ignore[arg-type]
+            reason="" if outcome == "measured" else f"{outcome} it was",
+            started="2026-01-01T00:00:00Z",
+            machine=Machine(system="", processor="", cores=2),
+            versions={"server": "9"},
+            throughput=Estimate(100.0),
+        )
+
+
+ALL = [f"i{instances}c{clients}" for instances in (1, 2) for clients in (1, 2, 4)]
+
+
+def _scan(path: Path, load: Load, servers: Servers | None = None, spec: Spec = SPEC, **options: object) -> Summary:
+    servers = servers or Servers()
+    try:
+        return scan(spec, path, base=path.parent, measure=load, deploy=servers, **options)  # type: ignore[arg-type]
+    finally:
+        assert servers.up == 0
+
+
+def test_every_point_is_recorded_and_servers_change_seldom(tmp_path: Path) -> None:
+    servers, load = Servers(), Load()
+    summary = _scan(tmp_path / "a.jsonl", load, servers)
+    assert (load.measured, servers.started) == (ALL, [1, 2])
+    assert storage.read(tmp_path / "a.jsonl") == summary.records
+    record = summary.records[0]
+    assert record.settings == {"clients": 1, "protocol": "grpc", "processes": 1, "instances": 1}
+    assert record.versions["server"] == "9"
+    assert "onnxruntime" in record.versions
+
+
+def test_what_is_recorded_is_not_measured_again(tmp_path: Path) -> None:
+    _scan(tmp_path / "a.jsonl", Load())
+    again = Load()
+    assert len(_scan(tmp_path / "a.jsonl", again).records) == 6
+    assert again.measured == []
+    more = parse('target = "m"\n[grid]\ninstances = [1, 2]\nclients = [1, 2, 4, 8]')
+    assert len(_scan(tmp_path / "a.jsonl", again, spec=more).records) == 8
+    assert again.measured == ["i1c8", "i2c8"]
+
+
+def test_ctrl_c_is_recorded_and_the_scan_goes_on_later(tmp_path: Path) -> None:
+    summary = _scan(tmp_path / "a.jsonl", Load(i1c4=KeyboardInterrupt()))
+    assert summary.interrupted
+    assert [record.status for record in storage.read(tmp_path / "a.jsonl")] == ["measured", "measured", "interrupted"]
+    rest = Load()
+    _scan(tmp_path / "a.jsonl", rest)
+    assert rest.measured == ALL[2:]
+    assert [record.status for record in storage.read(tmp_path / "a.jsonl")] == ["measured"] * 6
+
+
+def test_an_interruption_that_the_load_records_ends_the_scan_as_well(tmp_path: Path) -> None:
+    load = Load(i1c2="interrupted")
+    assert _scan(tmp_path / "a.jsonl", load).interrupted
+    assert load.measured == ALL[:2]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sonic.study.scan.run import scan
+from test_run import SPEC, Load, Servers
+
+class Fatal(Load):
+    def __call__(self, point, spec, place):
+        if len(self.measured) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(point, spec, place)
+
+scan(SPEC, Path(sys.argv[1]), base=Path(), measure=Fatal(), deploy=Servers())
+"""
+
+
+def test_after_a_kill_the_scan_goes_on(tmp_path: Path) -> None:
+    path, here = tmp_path / "a.jsonl", Path(__file__).parent
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=here, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with path.open("ab") as file:
+        file.write(b'{"sonic_study":"point","tar')  # a line that was not whole yet
+    rest = Load()
+    _scan(path, rest)
+    assert rest.measured == ALL[3:]
+    assert len(storage.read(path)) == 6
+
+
+def test_a_server_that_dies_is_recorded_with_its_last_words_and_replaced(tmp_path: Path) -> None:
+    servers = Servers()
+    servers.obituary = "sonic serve was ended by SIGKILL: out of memory"
+    load = Load(i1c2="failed")
+    records = _scan(tmp_path / "a.jsonl", load, servers).records
+    assert load.measured == ALL
+    assert servers.started == [1, 1, 2]
+    assert [record.status for record in records] == ["measured", "failed", *["measured"] * 4]
+    assert records[1].reason == "failed it was; sonic serve was ended by SIGKILL: out of memory"
+
+
+def test_a_server_that_does_not_start_costs_its_points_alone(tmp_path: Path) -> None:
+    servers, load = Servers(), Load()
+    servers.refuses = lambda point: point.settings["instances"] == 1
+    records = _scan(tmp_path / "a.jsonl", load, servers).records
+    assert [record.status for record in records] == ["failed"] * 3 + ["measured"] * 3
+    assert "no such device" in records[0].reason
+    assert records[0].settings == {"clients": 1, "instances": 1}
+
+
+@pytest.mark.parametrize("error", [ConfigError("more rows than the model takes"), SonicError("no")])
+def test_a_point_that_cannot_be_measured_is_recorded(tmp_path: Path, error: Exception) -> None:
+    records = _scan(tmp_path / "a.jsonl", Load(i2c1=error)).records
+    assert [record.status for record in records] == ["measured"] * 3 + ["failed"] + ["measured"] * 2
+    assert records[3].reason == str(error)
+
+
+def test_the_failed_and_the_unstable_are_measured_again_if_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    _scan(path, Load(i1c1="failed", i2c2="unstable"))
+    assert [record.status for record in _scan(path, Load()).records].count("failed") == 1
+    first, second = Load(), Load()
+    _scan(path, first, again={"failed"})
+    _scan(path, second, again={"unstable"})
+    assert (first.measured, second.measured) == (["i1c1"], ["i2c2"])
+    assert [record.status for record in storage.read(path)] == ["measured"] * 6
+
+
+def test_a_mistake_in_the_program_is_not_hidden(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _scan(tmp_path / "a.jsonl", Load(i1c2=ZeroDivisionError()))
+    assert len(storage.read(tmp_path / "a.jsonl")) == 1
+
+
+def test_other_records_in_the_file_stay(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    _scan(path, Load(), spec=parse('target = "m"\n[fixed]\ninstances = 7\nclients = 7'))
+    _scan(path, Load(i1c1=KeyboardInterrupt()))
+    _scan(path, Load())
+    assert [record.settings["instances"] for record in storage.read(path)] == [7, 1, 1, 1, 2, 2, 2]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "new" / "a.parquet"
+    _scan(path, Load(i1c4=KeyboardInterrupt()))
+    rest = Load()
+    _scan(path, rest)
+    assert rest.measured == ALL[2:]
+    assert len(storage.read(path)) == 6
+
+
+def test_progress_says_what_is_done_and_what_is_left(tmp_path: Path) -> None:
+    news: list[Standing] = []
+    _scan(tmp_path / "a.jsonl", Load(), progress=news.append)
+    assert [each.done for each in news] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    assert {each.total for each in news} == {6}
+    assert news[0].left_s > 6  # three windows each
+    assert news[-1].left_s == 0
+    assert str(news[2].point) == "m clients=2 instances=1"
+    assert news[1].record is not None
+
+
+def test_a_server_of_somebody_s_is_named_in_its_records(tmp_path: Path) -> None:
+    spec = parse('target = "m"\nserver = "grpc://gpu01:8001"\n[grid]\nclients = [1, 2]')
+
+    def load(point: Point, spec: Spec, place: Place) -> Record:
+        assert place.url == "grpc://gpu01:8001"
+        return Record(
+            target="m",
+            settings=dict(point.settings),
+            status="measured",
+            started="2026-01-01T00:00:00Z",
+            machine=Machine(system="", processor="", cores=2),
+            versions={},
+        )
+
+    records = scan(spec, tmp_path / "a.jsonl", base=tmp_path, measure=load).records
+    assert [record.settings for record in records] == [
+        {"clients": clients, "server": "grpc://gpu01:8001"} for clients in (1, 2)
+    ]
+    assert not prepare(spec, tmp_path / "a.jsonl").points
+
+
+def test_netem_that_cannot_be_had_is_said_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    load = Load()
+    with pytest.raises(SonicError, match="netem cannot be had here"):
+        _scan(tmp_path / "a.jsonl", load, spec=parse('target = "m"\n[fixed]\nconditions = "netem"'))
+    assert load.measured == []
+
+
+def test_a_file_that_holds_something_else(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("no record\n")
+    with pytest.raises(SonicError, match="line 1 is not a record"):
+        prepare(SPEC, tmp_path / "a.jsonl")
