@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError
@@ -12,9 +15,10 @@ from sonic.study.load.grpclines import GrpcLines
 from sonic.study.load.httplines import HttpLines
 from sonic.study.load.inputs import rows_of
 from sonic.study.load.lines import TransportLines, clock
+from sonic.study.load.schedule import due_times_s
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sonic.client.url import Address
     from sonic.protocol.messages import InferRequest
@@ -69,9 +73,15 @@ class RunningClients:
             (rows_of(request, work.spec), sum(array.nbytes for array in request.inputs.values()))
             for request in self._requests
         ]
+        stack = ExitStack()
         loop = _new_loop()
+        stack.callback(loop.close)
         lines = self._lines(loop)
-        engine = Engine(loop, lines, sizes, work.settings, work.part, work.parts)
+        stack.callback(lines.close)
+        settings, ended = work.settings, Event()
+        own = settings.clients // work.parts + (work.part < settings.clients % work.parts)
+        engine = Engine(loop, lines, sizes, settings, own if settings.rate is None else 0)
+        stack.callback(engine.stop)
         next_s = orders.start_s
 
         def cut() -> None:
@@ -83,6 +93,14 @@ class RunningClients:
         def start() -> None:
             nonlocal next_s
             engine.start()
+            if settings.rate is not None:
+                due_s = due_times_s(
+                    settings.rate, settings.arrivals, part=work.part, parts=work.parts, seed=settings.seed
+                )
+                pacer = Thread(target=_pace, args=(loop, engine.due, due_s, ended), name="sonic-pace")
+                pacer.start()
+                stack.callback(pacer.join)
+                stack.callback(ended.set)
             next_s += orders.slice_s
             loop.call_later(max(0.0, next_s - clock()), cut)
 
@@ -95,12 +113,8 @@ class RunningClients:
         loop.set_exception_handler(stop_at)
         loop.add_reader(orders.connection.fileno(), loop.stop)  # the parent says no more, but it can go
         loop.call_later(max(0.0, next_s - clock()), start)
-        try:
+        with stack:
             loop.run_forever()
-        finally:
-            engine.stop()
-            lines.close()
-            loop.close()
         if broken:
             raise broken[0]
 
@@ -112,6 +126,20 @@ class RunningClients:
             if address.scheme in ("grpc", "grpc+unix"):
                 return GrpcLines(address, self._requests, loop)
         return TransportLines(address, self._requests, loop, settings)
+
+
+def _pace(loop: asyncio.AbstractEventLoop, send: Callable[[float], None], due_s: Iterator[float], ended: Event) -> None:
+    """Have requests sent when they are due. It takes a thread, since the loop's own timers go by milliseconds."""
+    start_s = clock()
+    for offset_s in due_s:
+        while not ended.is_set() and (left_s := start_s + offset_s - clock()) > 0:
+            time.sleep(min(left_s, _LOOK_S))
+        if ended.is_set():
+            return
+        loop.call_soon_threadsafe(send, start_s + offset_s)
+
+
+_LOOK_S = 0.2
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

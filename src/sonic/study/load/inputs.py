@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from sonic.errors import ConfigError, DataError, one_line
 from sonic.protocol.messages import InferRequest
 from sonic.specs import DType
+from sonic.study.recording import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,6 +140,39 @@ class FileInputs:
             raise DataError(f"{self.path} has {total} rows, expected {self.rows} or more")
         for start in range(0, total - self.rows + 1, self.rows):
             yield _request(spec, {name: array[start : start + self.rows] for name, array in inputs.items()})
+
+
+@dataclass(frozen=True)
+class RecordedInputs:
+    """What a client recorded, as far as it went to the model; see :mod:`sonic.study.recording`.
+
+    Parameters
+    ----------
+    path : str
+    """
+
+    path: str
+
+    def requests(self, spec: ModelSpec, seed: int) -> Iterator[InferRequest]:
+        """Yield requests, from another one on in each process; see :class:`Inputs`.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, or has no request to the model.
+        """
+        recording = Recording(self.path)
+        if spec.name not in recording.models:
+            raise DataError(f"{self.path} has no request to {spec.name}: it has some to {', '.join(recording.models)}")
+        left_bytes = _MEMORY_BYTES
+        for number in range(len(recording)):
+            request = recording[(number + seed) % len(recording)]
+            if request.model != spec.name:
+                continue
+            yield replace(request, timeout_s=None)
+            left_bytes -= sum(array.nbytes for array in request.inputs.values())
+            if left_bytes <= 0:
+                return
 
 
 def rows_of(request: InferRequest, spec: ModelSpec) -> int:

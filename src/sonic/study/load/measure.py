@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from sonic.client.url import connect, parse_server
-from sonic.errors import SonicError
+from sonic.errors import ConfigError, SonicError
 from sonic.study.histogram import Histogram
 from sonic.study.load.clients import Clients
 from sonic.study.load.crew import Crew
 from sonic.study.load.inputs import RandomInputs
-from sonic.study.load.server import ServerWatch
+from sonic.study.load.jobs import Job, JobWork
+from sonic.study.load.server import ServerWatch, identity
 from sonic.study.load.settings import LoadSettings
 from sonic.study.load.stable import disagreement, estimate
 from sonic.study.load.tally import Tally
@@ -62,7 +63,7 @@ class Glance:
 
 
 def measure(
-    target: str,
+    target: str | Job,
     server: str,
     settings: LoadSettings | None = None,
     *,
@@ -71,19 +72,19 @@ def measure(
     metrics: str = "",
     progress: Callable[[Glance], None] | None = None,
 ) -> Record:
-    """Put a load on a model of a server, and return what was measured.
+    """Put a load on a server, and return what was measured.
 
     Parameters
     ----------
-    target : str
-        The model.
+    target : str or Job
+        A model; or a workflow, of which as many jobs as there are clients run over its events, each in a process.
     server : str
         URL of the server. It gives the protocol, and compression too: ``grpc://gpu01:8001?compression=gzip``.
     settings : LoadSettings, optional
     inputs : Inputs, optional
-        What is sent; by default random tensors with the rows and shapes of the settings.
+        What is sent; by default random tensors with the rows and shapes of the settings. A job sends its own.
     copies : sequence of str
-        Names under which the same model is served besides, if `inputs` has requests for them, too.
+        Further models whose counters on the server count: copies of the target to which `inputs` sends requests too.
     metrics : str
         URL of the server's metrics, where they are not next to its port.
     progress : callable, optional
@@ -92,10 +93,10 @@ def measure(
     Returns
     -------
     Record
-        ``measured`` if as many windows in a row as are wanted agree, and their figures are those of these windows;
+        ``measured`` if as many windows in a row as are wanted agree, and its figures are those of these windows;
         ``unstable`` if they never do. ``failed`` if the server cannot be reached, has no such model, no request of a
         window succeeds, or the server or a process of the load dies; ``interrupted`` by Ctrl-C. What was measured
-        until then is in it.
+        until then is in it. `reason` also says if some requests failed.
 
     Raises
     ------
@@ -104,20 +105,33 @@ def measure(
     """
     settings = settings or LoadSettings()
     address = parse_server(server)
+    if isinstance(target, Job) and (settings.rate is not None or settings.think_s):
+        raise ConfigError(f"jobs of {target.workflow} are a closed loop without a pause: leave out rate and think_s")
+    estimate([0.0, 0.0])  # what is missing for it is said now
     point = _Point(settings, progress)
-    started = datetime.now(UTC)
+    versions = {"sonic": __version__, "python": sys.version.split()[0]}
+    started, name = datetime.now(UTC), target.workflow if isinstance(target, Job) else target
     status: Status = "measured"
     reason = ""
-    estimate([0.0, 0.0])  # what is missing for it is said now
     try:
         with ExitStack() as stack:
             transport = connect(address)
             stack.callback(transport.close)
-            spec = transport.model_spec(target, timeout_s=settings.timeout_s)
-            watch = stack.enter_context(ServerWatch(transport, address, [target, *copies], metrics))
-            sent = inputs or RandomInputs(settings.rows, settings.shapes)
-            parts = processes_of(settings)
-            works = [Clients(address, spec, sent, settings, part, parts) for part in range(parts)]
+            works: list[Work]
+            if isinstance(target, Job):
+                workflow = target.load()
+                name = workflow.name
+                models = list(dict.fromkeys(module.model for module in workflow.offloads()))
+                works = [JobWork(target, server, settings.timeout_s)] * settings.clients
+            else:
+                models = [target, *copies]
+                spec = transport.model_spec(target, timeout_s=settings.timeout_s)
+                versions["platform"] = spec.platform
+                sent = inputs or RandomInputs(settings.rows, settings.shapes)
+                parts = processes_of(settings)
+                works = [Clients(address, spec, sent, settings, part, parts) for part in range(parts)]
+            versions["server"] = identity(address)
+            watch = stack.enter_context(ServerWatch(transport, address, models, metrics))
             reason = point.run(works, watch)
             status = "unstable" if reason else "measured"
     except SonicError as error:
@@ -125,13 +139,13 @@ def measure(
     except KeyboardInterrupt:
         status, reason = "interrupted", "by Ctrl-C"
     record = Record(
-        target=target,
-        settings=_settings(settings, address),
+        target=name,
+        settings=_settings(target, settings, address),
         status=status,
-        reason=reason,
+        reason="; ".join(filter(None, (reason, point.errors if status != "failed" else ""))),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         machine=this_machine(),
-        versions=_versions(),
+        versions={name: told for name, told in versions.items() if told},
     )
     return structs.replace(record, **point.figures())
 
@@ -165,18 +179,19 @@ class _Point:
         settings, trouble = self._settings, ""
         with Crew(works) as crew:
             warmup = ceil(settings.warmup_s / self._slice_s)
-            before, tally = self._sample(watch, warmup == 0), Tally()
+            before, tally = watch.sample(), Tally()
             for number, recent in enumerate(crew.slices(self._slice_s), 1 - warmup):
                 if self._progress is not None:
                     phase = "measuring" if number > 0 else "warming up"
                     self._progress(Glance(phase, len(self._tallies), recent, trouble))
                 if number <= 0:
-                    before = self._sample(watch, number == 0)
+                    before = watch.sample() if number == 0 else None
                     continue
                 tally.then(recent)
                 if number % self._slices:
+                    watch.look()
                     continue
-                after = self._sample(watch, wanted=True)
+                after = watch.sample()
                 self._end_window(tally, watch, before, after)
                 before, tally = after, Tally()
                 if len(self._tallies) < settings.agreeing:
@@ -189,13 +204,19 @@ class _Point:
             raise SonicError(trouble)
         return trouble
 
-    @staticmethod
-    def _sample(watch: ServerWatch, wanted: bool) -> Sample | None:
-        return watch.sample() if wanted else None
+    @property
+    def errors(self) -> str:
+        """What became of requests that failed; empty if none did."""
+        tallies = self._tallies[-self._settings.repeats :]
+        errors = sum(tally.errors for tally in tallies)
+        if not errors:
+            return ""
+        first = next(tally.error for tally in tallies if tally.errors)
+        return f"{errors} of {errors + sum(tally.requests for tally in tallies)} requests failed, the first: {first}"
 
     def _end_window(self, tally: Tally, watch: ServerWatch, before: Sample | None, after: Sample | None) -> None:
         if tally.errors and not tally.requests:
-            raise SonicError(f"all of {tally.errors} requests failed, the first with: {tally.error}")
+            raise SonicError(f"all of {tally.errors} requests failed, the first: {tally.error}")
         self._tallies.append(tally)
         self._windows.append(
             Window(
@@ -216,31 +237,32 @@ class _Point:
         tallies, windows = self._tallies[-self._settings.repeats :], self._windows[-self._settings.repeats :]
         if not sum(tally.requests for tally in tallies):
             return {"windows": tuple(windows)}
-        latencies = Histogram()
+        latencies, seconds = Histogram(), Counter[str]()
         for tally in tallies:
             latencies += tally.latencies
+            seconds.update(tally.seconds)
+        events = seconds.pop("events", 0.0)
         return {
             "throughput": estimate([tally.rate for tally in tallies]),
             "row_rate": estimate([tally.rows / tally.duration_s for tally in tallies]),
             "latencies": latencies.latencies(),
             "windows": tuple(windows),
+            "details": {name: total / events for name, total in sorted(seconds.items())} if events else {},
         }
 
 
-def _settings(settings: LoadSettings, address: Address) -> dict[str, Setting]:
+def _settings(target: str | Job, settings: LoadSettings, address: Address) -> dict[str, Setting]:
     said: dict[str, Setting] = {"clients": settings.clients}
     if settings.rate is not None:
         said = {"rate": settings.rate, "arrivals": settings.arrivals}
-    elif settings.think_s:
+    if settings.think_s:
         said["think_s"] = settings.think_s
+    if isinstance(target, Job):
+        said |= {"threads": target.threads}
+        said |= {name: given for name in ("streams", "chunk_size") if (given := getattr(target, name)) is not None}
+    else:
+        said |= {"rows": settings.rows, "shared_memory": settings.shared_memory, "processes": processes_of(settings)}
     return said | {
-        "rows": settings.rows,
         "protocol": address.scheme,
         "compression": dict(address.options).get("compression", "none"),
-        "shared_memory": settings.shared_memory,
-        "processes": processes_of(settings),
     }
-
-
-def _versions() -> dict[str, str]:
-    return {"sonic": __version__, "python": sys.version.split()[0], "grpcio": version("grpcio")}

@@ -6,8 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import grpc
+import httpx
+
+from sonic.client.grpc import OPTIONS
 from sonic.errors import DataError, InferenceError, Unavailable
 from sonic.monitor.endpoint import Endpoint
+from sonic.protocol import http_codec
+from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from sonic.study.records import ServerWindow
 
 if TYPE_CHECKING:
@@ -60,6 +67,7 @@ class ServerWatch:
         self._transport = transport
         self._models = models
         self._use: list[float] = []
+        self._has_gpus = False
         self._local = address.scheme == "local"  # each process of the load is its own server then
         self._endpoint = None if self._local else self._find(address, metrics)
         self._process = None if self._local or self._endpoint is not None else _listener(address)
@@ -91,7 +99,7 @@ class ServerWatch:
 
     def look(self) -> None:
         """Read how busy the GPUs are, of which only the present is known: to be called now and then in a window."""
-        if self._endpoint is not None:
+        if self._endpoint is not None and self._has_gpus:
             self._scrape(self._endpoint)
 
     def window(self, before: Sample | None, after: Sample | None) -> ServerWindow | None:
@@ -107,6 +115,7 @@ class ServerWatch:
         except (Unavailable, DataError):
             return None
         if gpus := scrape.gpu_utilization:
+            self._has_gpus = True
             self._use.append(sum(gpus.values()) / len(gpus))
         return scrape
 
@@ -127,6 +136,26 @@ class ServerWatch:
                 return endpoint
         endpoint.close()
         return None
+
+
+def identity(address: Address) -> str:
+    """Return name and version of a server, such as ``sonic 0.1``; empty if it does not say."""
+    try:
+        if address.scheme in ("grpc", "grpc+unix"):
+            where = f"unix:{address.where}" if address.scheme == "grpc+unix" else address.where
+            with grpc.insecure_channel(where, options=OPTIONS) as channel:
+                stub = GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
+                told = stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=_TIMEOUT_S)
+        elif address.scheme in ("http", "http+unix"):
+            socket = address.where if address.scheme == "http+unix" else None
+            with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=_TIMEOUT_S) as client:
+                answer = client.get(f"http://{'localhost' if socket else address.where}/v2")
+                told = http_codec.server_info_from_wire(answer.content)
+        else:
+            return ""
+    except (grpc.RpcError, httpx.HTTPError, InferenceError):
+        return ""
+    return f"{told.name} {told.version}".strip()
 
 
 def window(before: Sample, after: Sample, gpu_use: float | None = None) -> ServerWindow | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from sonic.errors import ConfigError
 
@@ -11,6 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Arrivals = Literal["poisson", "constant"]
+
+
+def arrivals_of(text: str) -> Arrivals:
+    """Read how requests follow each other.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of the ways.
+    """
+    for known in get_args(Arrivals):
+        if text == known:
+            return cast("Arrivals", text)
+    raise ConfigError(f"arrivals are {' or '.join(get_args(Arrivals))}; given {text}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +98,7 @@ class LoadSettings:
         for name in ("think_s", "warmup_s"):
             if not 0 <= getattr(self, name) < 1e9:
                 raise ConfigError(f"{name} is zero or more; given {getattr(self, name):g}")
-        if self.arrivals not in get_args(Arrivals):
-            raise ConfigError(f"arrivals are {' or '.join(get_args(Arrivals))}; given {self.arrivals}")
+        arrivals_of(self.arrivals)
         if self.windows is not None and self.windows < self.agreeing:
             raise ConfigError(f"windows is {self.agreeing} or more, as so many must agree; given {self.windows}")
 

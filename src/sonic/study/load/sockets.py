@@ -59,9 +59,10 @@ class SocketLines:
         self._open.discard(transport)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. The loop must have stopped."""
         for task in self._connecting:
             task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*self._connecting, return_exceptions=True))
         for transport in self._open:
             transport.close()
 

@@ -68,6 +68,8 @@ def disagreement(windows: Sequence[Tally], tolerance: float, *, random: bool = F
 
 def _differ(what: str, values: Sequence[float], chance: Sequence[float], tolerance: float) -> str:
     mean = fmean(values)
+    if not mean:  # of a job there is no latency
+        return ""
     beyond = max(abs(value - mean) - by_chance for value, by_chance in zip(values, chance, strict=True)) / mean
     if beyond <= tolerance:
         return ""

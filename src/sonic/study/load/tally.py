@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Self
 
@@ -23,6 +24,8 @@ class Tally:
         Of the requests that succeeded.
     error : str
         The first.
+    seconds : Counter of str
+        Of jobs that ended: see :func:`sonic.study.load.jobs.seconds_of`.
     """
 
     duration_s: float = 0.0
@@ -35,6 +38,7 @@ class Tally:
     cpu_s: float = 0.0
     latencies: Histogram = field(default_factory=Histogram)
     error: str = ""
+    seconds: Counter[str] = field(default_factory=Counter)
 
     @property
     def rate(self) -> float:
@@ -56,7 +60,8 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.latencies += other.latencies
         self.error = self.error or other.error
+        self.seconds.update(other.seconds)
         return self
 
 
-_SUMS = [each.name for each in fields(Tally) if each.name not in ("duration_s", "latencies", "error")]
+_SUMS = [each.name for each in fields(Tally) if each.name not in ("duration_s", "latencies", "error", "seconds")]

@@ -1,0 +1,111 @@
+"""What ``sonic study load`` shows while it measures, and at its end."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from sonic.study.load.measure import Glance
+    from sonic.study.records import Estimate, Record, ServerWindow
+
+_DETAILS = {"cpu_s": "CPU of the jobs"}
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+
+
+@contextmanager
+def live(console: Console, load: str) -> Iterator[Callable[[Glance], None] | None]:
+    """Keep a line with the figures of the moment, on a terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status(f"{load}: starting") as line:
+        yield lambda glance: line.update(f"{load}: {_now(glance)}")
+
+
+def _now(glance: Glance) -> Text:
+    from sonic.study.histogram import quantile
+
+    recent, words = glance.recent, [glance.phase, f"{glance.recent.rate:,.0f}/s"]
+    if latencies := recent.latencies.latencies():
+        words += [f"{name} {_ms(quantile(latencies, _QUANTILES[name]))}" for name in ("p50", "p99")]
+    if recent.errors:
+        words.append(f"{recent.errors} failed: {recent.error}")
+    elif glance.windows:
+        words.append(f"window {glance.windows + 1}{f', not yet stable: {glance.trouble}' if glance.trouble else ''}")
+    return Text(", ".join(words), no_wrap=True, overflow="ellipsis")
+
+
+def show(record: Record, console: Console) -> None:
+    """Print what was measured."""
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in record.settings.items())
+    console.print(f"[bold]{record.target}[/bold] {record.status}: {said}", highlight=False, soft_wrap=True)
+    if record.reason:
+        console.print(record.reason, markup=False, highlight=False, soft_wrap=True)
+    if record.throughput is not None:
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        for name, text in _rows(record):
+            table.add_row(name, text)
+        console.print(table, highlight=False)
+
+
+def _rows(record: Record) -> Iterator[tuple[str, str]]:
+    from sonic.study.histogram import quantile
+
+    windows, job = record.windows, "threads" in record.settings
+    yield ("chunks/s" if job else "requests/s"), _estimate(record.throughput)
+    yield ("events/s" if job else "rows/s"), _estimate(record.row_rate)
+    if latencies := record.latencies:
+        yield "latency", f"mean {_ms(latencies.mean_s)}, largest {_ms(latencies.most_s)}"
+        yield "", ", ".join(f"{name} {_ms(quantile(latencies, part))}" for name, part in _QUANTILES.items())
+    for name, seconds in record.details.items():
+        yield _DETAILS.get(name) or name.replace("module_s.", "module "), f"{_ms(seconds)} an event"
+    requests, duration_s = sum(window.requests for window in windows), sum(window.duration_s for window in windows)
+    servers = [window.server for window in windows if window.server is not None]
+    if servers:
+        yield "in the server", _means(servers, "queue", "infer")
+        yield "", _means(servers, "input", "output")
+    rows = sum(window.rows for window in windows) / requests
+    executions = sum(server.executions for server in servers)
+    by_server = f", {sum(server.rows for server in servers) / executions:.3g} an execution" if executions else ""
+    yield ("events" if job else "rows"), f"{rows:.3g} a {'chunk' if job else 'request'}{by_server}"
+    client_s = sum(window.client_cpu_s for window in windows)
+    yield "CPU of the load", f"{_ms(client_s / requests)} a request, {client_s / duration_s:.0%} of a core"
+    if servers and all(server.cpu_s is not None for server in servers):
+        server_s = sum(server.cpu_s or 0.0 for server in servers)
+        yield "CPU of the server", f"{_ms(server_s / requests)} a request, {server_s / duration_s:.0%} of a core"
+    use = [server.gpu_use for server in servers if server.gpu_use is not None]
+    if use:
+        yield "GPUs of the server", f"busy {sum(use) / len(use):.0%} of the time"
+    sent, received = (sum(getattr(w, f"bytes_{way}") for w in windows) for way in ("sent", "received"))
+    if sent or received:
+        yield "tensors", f"{sent / duration_s / 1e6:.3g} MB/s sent, {received / duration_s / 1e6:.3g} MB/s received"
+    if late := sum(window.late for window in windows):
+        yield "late", f"{late} of {requests} were sent more than a millisecond late by the load generator itself"
+
+
+def _means(servers: list[ServerWindow], *parts: str) -> str:
+    requests = max(sum(server.requests for server in servers), 1)
+    totals = {part: sum(getattr(each, f"{part}_s") * each.requests for each in servers) for part in parts}
+    return ", ".join(f"{part} {_ms(total / requests)}" for part, total in totals.items())
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:,.4g}"
+    half = (estimate.high - estimate.low) / 2
+    places = 0 if estimate.value >= 100 else 2
+    return f"{estimate.value:,.{places}f} ± {half:,.{places}f}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
