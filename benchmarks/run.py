@@ -31,6 +31,7 @@ BENCHMARKS = (
     "hlt_path",
     "miniaod_shares",
     "emulators",
+    "card",
 )
 
 
