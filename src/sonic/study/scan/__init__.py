@@ -1,0 +1,1 @@
+"""Scans: grids of loads, servers and networks, measured point by point."""
