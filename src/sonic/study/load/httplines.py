@@ -91,7 +91,7 @@ class _HttpLine(SocketLine):
         self._body = bytearray()
         self._body_bytes = 0
         self._headers: dict[bytes, bytes] = {}
-        self._whole = self._keep = False
+        self._whole, self._keep = 0, False
 
     def _parse(self, data: bytes) -> None:
         """Read an answer that begins otherwise than the last."""
@@ -104,7 +104,9 @@ class _HttpLine(SocketLine):
         except httptools.HttpParserError as error:
             self.fail(f"what came is no HTTP: {error}")
             return
-        if self._whole:
+        if self._whole > 1:
+            self.fail("more was answered than asked")
+        elif self._whole:
             self._answered(self._parser.get_status_code(), self._keep)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -116,7 +118,7 @@ class _HttpLine(SocketLine):
             self._body += body[:_ERROR_BYTES]
 
     def on_message_complete(self) -> None:
-        self._whole = True
+        self._whole += 1
         assert self._parser is not None  # noqa: S101 - it is who calls
         self._keep = self._parser.should_keep_alive()  # which it no longer knows later
 

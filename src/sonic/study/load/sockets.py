@@ -60,11 +60,15 @@ class SocketLines:
 
     def close(self) -> None:
         """Close all connections. The loop must have stopped."""
+        self._loop.run_until_complete(self._end())
+
+    async def _end(self) -> None:
         for task in self._connecting:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._connecting, return_exceptions=True))
+        await asyncio.gather(*self._connecting, return_exceptions=True)
         for transport in self._open:
             transport.close()
+        await asyncio.sleep(0)  # in which they are
 
 
 class SocketLine(asyncio.Protocol):
