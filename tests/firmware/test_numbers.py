@@ -61,3 +61,10 @@ def test_what_is_not_finite_is_no_number(overflow: str) -> None:
 def test_what_is_no_type(text: str) -> None:
     with pytest.raises(ConfigError):
         Fixed.parse(text)
+
+
+def test_symmetric_saturation_has_no_number_without_its_negative() -> None:
+    number = Fixed.parse("fixed<4,2,RND,SAT_SYM>")
+    assert str(number) == "ap_fixed<4,2,AP_RND,AP_SAT_SYM>"
+    assert number.quantise([-5.0, -2.0, -1.75, 1.9]).tolist() == [-1.75, -1.75, -1.75, 1.75]
+    assert (number.lowest, number.highest) == (-1.75, 1.75)

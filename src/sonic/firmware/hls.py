@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
 from sonic.firmware.layerlist import configuration, layer_list
-from sonic.firmware.layers import Pooling
+from sonic.firmware.layers import Pooling, Quantiser
 from sonic.firmware.precision import looks_up
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def _check(network: Network, synthesis: Synthesis) -> None:
     for layer in network.layers:
         if writer == "Quartus" and isinstance(layer, Pooling) and layer.kind == "average":
             raise ConfigError(f"layer {layer.name!r}: Quartus rounds means towards zero, and its bits would be others")
+        if isinstance(layer, Quantiser) and (writer != "Vitis" or synthesis.stream):
+            raise ConfigError(f"layer {layer.name!r}: numbers with types of their own are for Vitis, without a stream")
         if writer != "Vitis" and looks_up(layer):
             ways = {"Quartus": "has tables of one side of zero", "Catapult": "has lines in place of tables"}[writer]
             raise ConfigError(f"layer {layer.name!r}: {writer} {ways}, and its bits would be others: take hls4ml-vitis")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sonic.errors import ConfigError
 from sonic.firmware.layers import (
     Activation,
@@ -14,6 +16,7 @@ from sonic.firmware.layers import (
     Flatten,
     Pooling,
     Product,
+    Quantiser,
     Recurrent,
     Reshape,
     Scale,
@@ -28,7 +31,6 @@ from sonic.firmware.tables import softmax_types
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from sonic.firmware.layers import Layer
@@ -142,6 +144,16 @@ def _described(layer: Layer, types: Types, given: tuple[int, ...], made: tuple[i
         }
     if isinstance(layer, Recurrent):
         return _recurrent(layer, types, given)
+    if isinstance(layer, Quantiser):
+        parts = (np.broadcast_to(part, made)[None] for part in (layer.signed, layer.total, layer.integer))
+        return {
+            "class_name": "FixedPointQuantizer",
+            "mask_kbi": tuple(parts),
+            "RND": layer.rounding,
+            "SAT": layer.overflow,
+            "overrides": None,
+            "fusible": False,
+        }
     raise ConfigError(f"layer {layer.name!r}: hls4ml is given no {type(layer).__name__}")
 
 
@@ -223,7 +235,12 @@ def configuration(network: Network, precision: Precision, synthesis: Synthesis, 
         "ClockUncertainty": "12.5%",
         "IOType": "io_stream" if synthesis.stream else "io_parallel",
         "HLSConfig": {
-            "Model": {"Precision": str(precision.default.result), "ReuseFactor": synthesis.reuse, "Strategy": others},
+            "Model": {
+                "Precision": str(precision.default.result),
+                "ReuseFactor": synthesis.reuse,
+                "Strategy": others,
+                "BitExact": False,  # which would choose numbers of its own where there is a quantiser
+            },
             "LayerName": layers,
         },
         # Weights in text would be read from this folder when the library is used.

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sonic.firmware.numbers import Overflow, Rounding
+
     Weights = NDArray[np.float64]
     Places = NDArray[np.int64]
     Shape = tuple[int, ...]
@@ -230,6 +232,25 @@ class Trees(Layer):
     strict: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantiser(Layer):
+    """The same numbers in types of their own, as a training that looked for them has found them.
+
+    Parameters
+    ----------
+    signed, total, integer : int64 array
+        Of each number's type, of a shape that broadcasts to the input's; of no bits: it is zero.
+    rounding, overflow : str
+        As of :class:`~sonic.firmware.numbers.Fixed`.
+    """
+
+    signed: Places
+    total: Places
+    integer: Places
+    rounding: Rounding
+    overflow: Overflow
+
+
 LAYERS: tuple[type[Layer], ...] = (
     Activation,
     Concatenation,
@@ -239,6 +260,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Flatten,
     Pooling,
     Product,
+    Quantiser,
     Recurrent,
     Reshape,
     Scale,

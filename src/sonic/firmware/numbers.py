@@ -1,6 +1,6 @@
 """Numbers of fixed point, as FPGAs compute with them. Pure.
 
-Specification: ``ap_fixed`` and ``ap_ufixed`` of AMD's Vitis HLS (UG1399), of which two ways to round and two to
+Specification: ``ap_fixed`` and ``ap_ufixed`` of AMD's Vitis HLS (UG1399), of which two ways to round and three to
 overflow are known here.
 """
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 Rounding = Literal["TRN", "RND"]
-Overflow = Literal["WRAP", "SAT"]
+Overflow = Literal["WRAP", "SAT", "SAT_SYM"]
 
 MAX_BITS = 32
 """Of a number: products of two such and their sums are to be exact in float64, which holds 53."""
 
-_TEXT = re.compile(r"(?:ap_)?(u?)fixed<(\d+),(-?\d+)(?:,(?:AP_)?(TRN|RND))?(?:,(?:AP_)?(WRAP|SAT))?>")
+_TEXT = re.compile(r"(?:ap_)?(u?)fixed<(\d+),(-?\d+)(?:,(?:AP_)?(TRN|RND))?(?:,(?:AP_)?(WRAP|SAT_SYM|SAT))?>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,9 @@ class Fixed:
     rounding : {"TRN", "RND"}
         What becomes of what is smaller than the last bit: cut off, towards minus infinity; or to the nearest, and from
         the middle towards plus infinity.
-    overflow : {"WRAP", "SAT"}
-        What becomes of what is too large: wrapped around, or the largest or smallest that there is.
+    overflow : {"WRAP", "SAT", "SAT_SYM"}
+        What becomes of what is too large: wrapped around, or the largest or smallest that there is; the last has no
+        smallest number whose negative there is not.
 
     Raises
     ------
@@ -91,7 +92,9 @@ class Fixed:
     @property
     def lowest(self) -> float:
         """Smallest of them."""
-        return -(2.0 ** (self.integer - 1)) if self.signed else 0.0
+        if not self.signed:
+            return 0.0
+        return -self.highest if self.overflow == "SAT_SYM" else -(2.0 ** (self.integer - 1))
 
     @property
     def highest(self) -> float:
@@ -119,7 +122,7 @@ class Fixed:
             else:
                 # What is so small that the quotient is zero is below zero nevertheless.
                 counts = np.where((counts == 0) & (given < 0), -1.0, below)
-            if self.overflow == "SAT":
+            if self.overflow != "WRAP":
                 bounded = np.clip(counts, self.lowest / self.step, self.highest / self.step)
                 counts = np.where(np.isinf(counts), np.nan, bounded)
             else:

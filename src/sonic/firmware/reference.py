@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError
+from sonic.firmware import quantiser
 from sonic.firmware.layers import (
     Activation,
     Concatenation,
@@ -22,6 +23,7 @@ from sonic.firmware.layers import (
     Flatten,
     Pooling,
     Product,
+    Quantiser,
     Recurrent,
     Reshape,
     Scale,
@@ -134,6 +136,8 @@ def _floating(layer: Layer, given: list[Any]) -> Any:
         return powers / np.sum(powers, axis=-1, keepdims=True)
     if isinstance(layer, Recurrent):
         return run(layer, given[0], None)
+    if isinstance(layer, Quantiser):
+        return given[0]
     if isinstance(layer, Activation) and layer.kind in REACH:
         return exact(layer.kind, given[0])
     return _exactly(layer, given, _as_it_is, _as_it_is)
@@ -143,6 +147,8 @@ def _fixed(layer: Layer, types: Types, number: Fixed, given: list[Any], arithmet
     """Compute a layer; `number` is the type of its first input."""
     if isinstance(layer, Softmax):
         return _softmax(types, given[0], arithmetic)
+    if isinstance(layer, Quantiser):
+        return arithmetic.cast(types.result, quantiser.cast(layer, arithmetic.cast, given[0]))
     if isinstance(layer, Recurrent):
         return run(layer, given[0], types, number)
     if isinstance(layer, Activation) and layer.kind in REACH:

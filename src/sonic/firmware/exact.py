@@ -1,0 +1,151 @@
+"""The numbers of a network whose training has chosen them: what it leaves open is wide enough to be exact. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, frexp, log2, prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sonic.errors import ConfigError
+from sonic.firmware.layers import (
+    MOVES,
+    Activation,
+    Concatenation,
+    Convolution,
+    Dense,
+    Difference,
+    Pooling,
+    Quantiser,
+    Scale,
+    Sum,
+)
+from sonic.firmware.numbers import DEFAULT, MAX_BITS, Fixed
+from sonic.firmware.precision import Precision, Types
+from sonic.firmware.quantiser import only, types
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sonic.firmware.layers import Layer
+    from sonic.firmware.network import Network
+
+    Weights = NDArray[np.float64]
+
+_ZERO = Fixed(1, 1)
+
+
+def exactly(network: Network) -> tuple[Network, Precision]:
+    """Return a network and numbers with which only its quantisers round.
+
+    Quantisers with one type are gone in what is returned: it is the type of the input, or of what the layer before
+    gives.
+
+    Raises
+    ------
+    ConfigError
+        If a weight is no number of fixed point, a sum needs more than 32 bits, or there is a layer that is never exact.
+    """
+    kept: dict[str, Layer] = {}
+    numbers: dict[str, Fixed] = {}
+    given = DEFAULT
+    called: dict[str, str] = {network.input: network.input}
+    chosen: dict[str, Types] = {}
+    takers = {name: sum(layer.inputs.count(name) for layer in network.layers) for name in network.shapes}
+    numbers[network.input] = DEFAULT
+    for layer in network.layers:
+        before = called[layer.inputs[0]]
+        if isinstance(layer, Quantiser):
+            number = only(layer, network.shapes[layer.name])
+            sole = takers[layer.inputs[0]] == 1 and not isinstance(kept.get(before), (*MOVES, Quantiser))
+            if number is not None and sole:
+                called[layer.name] = before
+                numbers[before] = number
+                if before == network.input:
+                    given = number
+                else:
+                    chosen[before] = replace(chosen[before], result=number)
+                continue
+        taken = replace(layer, inputs=tuple(called[name] for name in layer.inputs))
+        called[layer.name] = layer.name
+        kept[layer.name] = taken
+        if isinstance(layer, MOVES):
+            numbers[layer.name] = numbers[before]
+            continue
+        chosen[layer.name] = _types(taken, network, [numbers[name] for name in taken.inputs])
+        numbers[layer.name] = chosen[layer.name].result
+    return replace(network, layers=tuple(kept.values())), Precision(given, Types(), chosen)
+
+
+def holding(values: Weights, where: str) -> Fixed:
+    """Return the narrowest type that has all numbers.
+
+    Raises
+    ------
+    ConfigError
+        If none of 32 bits has; with where they are.
+    """
+    fraction = max((_fraction(value) for value in np.unique(values).tolist() if value), default=0)
+    try:
+        return _spanning(float(values.min(initial=0.0)), float(values.max(initial=0.0)), fraction)
+    except ConfigError:
+        raise ConfigError(
+            f"{where}: no number of fixed point with {MAX_BITS} bits: quantise with scales that are powers of 2"
+        ) from None
+
+
+def _fraction(value: float) -> int:
+    """Bits behind the point that a number has."""
+    mantissa, exponent = frexp(value)
+    whole = int(mantissa * 2**53)
+    return 53 - exponent - ((whole & -whole).bit_length() - 1)
+
+
+def _spanning(low: float, high: float, fraction: int) -> Fixed:
+    """Return the narrowest type with so many bits behind the point that reaches from one number to another."""
+    signed = low < 0
+    reach = max(-low, high + 2.0**-fraction)
+    integer = ceil(log2(reach)) + signed
+    return Fixed(max(integer + fraction, 1), integer if integer + fraction >= 1 else 1 - fraction, signed)
+
+
+def _types(layer: Layer, network: Network, given: list[Fixed]) -> Types:
+    """Return numbers with which a layer rounds nothing."""
+    first = given[0]
+    low, high, fraction = first.lowest, first.highest, first.fraction
+    weight = bias = _ZERO
+    if isinstance(layer, Quantiser):
+        ranges = [number or _ZERO for number, _ in types(layer, network.shapes[layer.name])]
+        low, high = min(each.lowest for each in ranges), max(each.highest for each in ranges)
+        fraction = max(each.fraction for each in ranges)
+    elif isinstance(layer, Dense | Convolution | Scale):
+        values, shift = (layer.factor, layer.shift) if isinstance(layer, Scale) else (layer.weight, layer.bias)
+        weight, bias = holding(values, f"weights of {layer.name!r}"), holding(shift, f"biases of {layer.name!r}")
+        flat = values[None] if isinstance(layer, Scale) else values.reshape(-1, values.shape[-1])
+        if isinstance(layer, Convolution) and any(map(any, layer.pads)):
+            low, high = min(low, 0.0), max(high, 0.0)
+        ends = np.minimum(flat * low, flat * high).sum(0) + shift, np.maximum(flat * low, flat * high).sum(0) + shift
+        low, high = float(ends[0].min()), float(ends[1].max())
+        fraction = max(first.fraction + weight.fraction, bias.fraction)
+    elif isinstance(layer, Activation) and layer.kind == "relu":
+        low = 0.0
+    elif isinstance(layer, Activation) and layer.kind == "leaky_relu":
+        weight = holding(np.array([layer.slope]), f"slope of {layer.name!r}")
+        low, fraction = low * layer.slope, first.fraction + max(weight.fraction, 0)
+    elif isinstance(layer, Pooling):
+        fraction += ceil(log2(prod(layer.size))) if layer.kind == "average" else 0
+    elif isinstance(layer, Sum | Difference | Concatenation):
+        second = given[1]
+        fraction = max(fraction, second.fraction)
+        if isinstance(layer, Concatenation):
+            low, high = min(low, second.lowest), max(high, second.highest)
+        else:
+            turned = (-second.highest, -second.lowest) if isinstance(layer, Difference) else None
+            low, high = (a + b for a, b in zip((low, high), turned or (second.lowest, second.highest), strict=True))
+    else:
+        raise ConfigError(f"layer {layer.name!r}: {type(layer).__name__} is never exact: give a precision")
+    try:
+        return Types(_spanning(low, high, fraction), weight, bias)
+    except ConfigError as error:
+        raise ConfigError(f"layer {layer.name!r}: its results need more than {MAX_BITS} bits: {error}") from None
