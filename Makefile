@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 
-.PHONY: demo test check fuzz bench bench-workloads bench-server bench-peers soak faults gallery tables docs docs-serve proto train wheel format clean help
+.PHONY: demo test check fuzz bench bench-workloads bench-server bench-peers soak faults study gallery tables docs docs-serve proto train wheel format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -94,6 +94,16 @@ soak: $(VENV)/.dev       ## a server under load, hazards and overload, and its e
 faults: $(VENV)/.dev     ## a job of 10,000 chunks whose servers are killed, one every second; FAULTS='--chunks 1000' and the like
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.faults --json build/faults.json $(FAULTS)
+
+# Each goes on where it was; remove build/study to begin anew.
+STUDY ?= distance facile particlenet-ak4 emtrackmichel
+study: $(VENV)/.dev      ## scans of networks over 1 to 64 clients, drawn, in build/study; STUDY=facile for one of them
+	@mkdir -p build/study
+	for name in $(STUDY); do \
+	  $(BIN)/sonic study scan $$name --to build/study/$$name.jsonl && \
+	  $(BIN)/sonic study plot build/study/$$name.jsonl --to build/study/$$name --html build/study/$$name.html \
+	    --spec src/sonic/study/scan/specs/$$name.toml || exit 1; \
+	done
 
 gallery: $(VENV)/.dev    ## draw the pictures of the documentation again; GALLERY=hcal for a room, GALLERY=hcal-fits for one
 	PYTHONPATH=tools $(BIN)/python -m gallery $(GALLERY)

@@ -79,13 +79,18 @@ def scan(
     if dry_run:
         _show_plan(wanted, todo, console)
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}", markup=False),
+    )
     with Progress(*columns, console=notes, transient=True) as bar:
         task = bar.add_task("", total=len(wanted.points), completed=len(todo.done), left="")
 
         def progress(news: Standing) -> None:
             if news.record is not None:
-                notes.print(_line(news.record, wanted), highlight=False, soft_wrap=True)
+                notes.print(_line(news.record, wanted), markup=False, highlight=False, soft_wrap=True)
             now = "" if news.point is None else str(news.point)
             bar.update(task, completed=news.done, left=f"{_duration(news.left_s)} left", description=now)
 
@@ -112,6 +117,7 @@ def _line(record: Record, spec: Spec) -> str:
 
 
 def _table(records: list[Record], spec: Spec) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     from sonic.study.histogram import quantile
@@ -126,7 +132,7 @@ def _table(records: list[Record], spec: Spec) -> Table:
         table.add_column("")
     for record in records:
         row = [record.target] if len(spec.targets) > 1 else []
-        row += [str(record.settings.get(name, "")) for name in names]
+        row += [escape(str(record.settings.get(name, ""))) for name in names]
         if record.throughput is None or record.row_rate is None or record.latencies is None:
             row += [""] * len(figures)
         else:
@@ -135,7 +141,7 @@ def _table(records: list[Record], spec: Spec) -> Table:
             servers = [window.server for window in record.windows if window.server is not None]
             executions = sum(server.executions for server in servers)
             row.append(f"{sum(server.rows for server in servers) / executions:.3g}" if executions else "")
-        table.add_row(*row, *([] if record.status == "measured" else [f"{record.status}: {record.reason}"]))
+        table.add_row(*row, *([] if record.status == "measured" else [escape(f"{record.status}: {record.reason}")]))
     return table
 
 
@@ -143,7 +149,7 @@ def _show_plan(spec: Spec, todo: Plan, console: Console) -> None:
     from sonic.study.scan.run import expected_s
 
     for point in todo.points:
-        console.print(str(point), highlight=False, soft_wrap=True)
+        console.print(str(point), markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{len(todo.points)} of {len(spec.points)} points to be measured, "
         f"{_duration(expected_s(todo.points, spec))} if all are stable at once"

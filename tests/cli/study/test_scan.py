@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from sonic.cli import app
+from sonic.study import storage
+from sonic.study.records import Estimate, Latencies, Machine, Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.study.scan.deployment import Place
+    from sonic.study.scan.spec import Point, Spec
+
+RUN = CliRunner()
+SPEC = """
+target = "m"
+server = "grpc://gpu01:8001"
+[grid]
+clients = [1, 2, 4]
+rows = [1, 10]
+"""
+TENS = Latencies(count=10, mean_s=0.01, least_s=0.01, most_s=0.01, edges_s=(0.005, 0.01, 0.02), counts=(5, 5))
+
+
+class Load:
+    """In place of the load generator: each point has 100 requests a second, or what it is told."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[object, object] = {}
+
+    def __call__(self, point: Point, spec: Spec, place: Place) -> Record:
+        outcome = self.outcomes.get(point.settings["clients"], "measured")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return Record(
+            target=point.target,
+            settings=dict(point.settings),
+            status="measured",
+            started="2026-01-01T00:00:00Z",
+            machine=Machine(system="", processor="", cores=2),
+            versions={},
+            throughput=Estimate(100.0),
+            row_rate=Estimate(1000.0),
+            latencies=TENS,
+        )
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    made = Load()
+    monkeypatch.setattr("sonic.study.scan.measuring.LoadMeasurement", lambda *_: made)
+    (tmp_path / "mine.toml").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def test_a_scan_prints_a_table_and_writes_records(load: Load, tmp_path: Path) -> None:
+    result = RUN.invoke(app, ["study", "scan", "mine.toml"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("1,000") == 6
+    assert result.stdout.splitlines()[-1] == "mine.jsonl"
+    assert "m clients=4 rows=10: 100.0/s, p50 10 ms" in result.stderr
+    assert len(storage.read(tmp_path / "mine.jsonl")) == 6
+
+
+def test_a_dry_run_measures_nothing(load: Load, tmp_path: Path) -> None:
+    result = RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "m clients=1 rows=1"
+    assert "6 of 6 points to be measured, 51 s if all are stable at once" in result.stdout
+    assert not (tmp_path / "mine.jsonl").exists()
+
+
+def test_a_point_that_failed_is_said_and_ends_with_1(load: Load) -> None:
+    from sonic.errors import Unavailable
+
+    load.outcomes[2] = Unavailable("shape [1,2] killed it")
+    result = RUN.invoke(app, ["study", "scan", "mine.toml", "--to", "a.jsonl"])
+    assert result.exit_code == 1, result.output
+    assert result.stdout.count("failed: shape [1,2] killed it") == 2
+    load.outcomes.clear()
+    assert RUN.invoke(app, ["study", "scan", "mine.toml", "--to", "a.jsonl"]).exit_code == 1
+    assert RUN.invoke(app, ["study", "scan", "mine.toml", "--to", "a.jsonl", "--again", "failed"]).exit_code == 0
+
+
+def test_ctrl_c_says_how_far_it_is(load: Load) -> None:
+    load.outcomes[2] = KeyboardInterrupt()
+    result = RUN.invoke(app, ["study", "scan", "mine.toml"])
+    assert result.exit_code == 130
+    assert "2 of 6 points are in mine.jsonl; the same command goes on" in result.stderr
+    assert "4 of 6 points to be measured" in RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nosuch"], "cannot read nosuch: No such file or directory"),
+        (["mine.toml", "--again", "broken"], "--again is one of failed, unstable, measured, all, given broken"),
+        (["mine.toml", "--to", "mine.toml"], "mine.toml, line 1 is not a record of a study"),
+    ],
+)
+def test_a_wrong_command_line(load: Load, words: list[str], says: str) -> None:
+    result = RUN.invoke(app, ["study", "scan", *words])
+    assert result.exit_code != 0
+    assert says in result.stderr
