@@ -61,6 +61,12 @@ def test_odd_names_are_escaped(folder: Any, serve: Any) -> None:
     assert ("nv_inference_count", r"a\"b\\c", "1") in read(serve(folder))[0]
 
 
+def test_what_executes_a_model_is_told(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    text = httpx.get(serve(folder).metrics_url).text
+    assert 'sonic_model_info{model="a",version="1",platform="onnxruntime_onnx"} 1\n' in text
+
+
 def test_nothing_else_is_there(folder: Any, serve: Any) -> None:
     folder.onnx("a")
     assert httpx.get(serve(folder).metrics_url.removesuffix("metrics")).status_code == 404

@@ -91,6 +91,9 @@ class Metrics:
         for model in models:
             labels = _labels(model.spec.name, model.spec.version)
             yield f"nv_inference_pending_request_count{labels} {model.pending}\n"
+        yield from _head("sonic_model_info", "1 for each model that is loaded, with what executes it", "gauge")
+        for model in models:
+            yield f"sonic_model_info{_labels(model.spec.name, model.spec.version, platform=model.spec.platform)} 1\n"
         yield from self._gpus()
         yield from self._cpu()
 
@@ -123,7 +126,12 @@ def _head(name: str, text: str, kind: str) -> Iterator[str]:
     yield f"# TYPE {name} {kind}\n"
 
 
-def _labels(model: str, version: str) -> str:
+def _labels(model: str, version: str, **more: str) -> str:
+    pairs = {"model": model, "version": version, **more}
+    return f"{{{','.join(f'{key}={_quoted(value)}' for key, value in pairs.items())}}}"
+
+
+def _quoted(value: str) -> str:
     # A model is named by its folder, which may hold what the format wants escaped.
-    model = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'{{model="{model}",version="{version}"}}'
+    value = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{value}"'

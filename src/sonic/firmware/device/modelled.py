@@ -106,7 +106,7 @@ class ModelledCard(Card[_Block]):
 
     def close(self) -> None:
         """Say how it went."""
-        if self.late:
+        if self.late and not _is_power_of_ten(self.late):
             self._say()
 
     def _note(self, late_s: float) -> None:
