@@ -34,7 +34,9 @@ def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cannot read nosuch: No such file .* the scans emtrackmichel, facile"):
+    with pytest.raises(
+        ConfigError, match=r"cannot read nosuch: No such file .* the scans distance, emtrackmichel, facile"
+    ):
         read("nosuch")
     (tmp_path / "latin.toml").write_bytes(b"about = '\xe9'")
     with pytest.raises(ConfigError, match="it is not UTF-8"):

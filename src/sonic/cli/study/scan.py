@@ -79,12 +79,8 @@ def scan(
     if dry_run:
         _show_plan(wanted, todo, console)
         return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-        TextColumn("{task.description}", markup=False),
-    )
+    name = TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), name)
     with Progress(*columns, console=notes, transient=True) as bar:
         task = bar.add_task("", total=len(wanted.points), completed=len(todo.done), left="")
 
@@ -97,6 +93,9 @@ def scan(
         measure = LoadMeasurement(file.parent)
         summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
     console.print(_table(summary.records, wanted))
+    for record in summary.records:
+        if record.status != "measured":
+            console.print(_line(record, wanted), markup=False, highlight=False, soft_wrap=True)
     if summary.interrupted:
         notes.print(f"{len(summary.records)} of {len(wanted.points)} points are in {path}; the same command goes on")
         raise KeyboardInterrupt
@@ -140,8 +139,8 @@ def _table(records: list[Record], spec: Spec) -> Table:
             row += [f"{1e3 * quantile(record.latencies, part):.3g}" for part in (0.5, 0.99)]
             servers = [window.server for window in record.windows if window.server is not None]
             executions = sum(server.executions for server in servers)
-            row.append(f"{sum(server.rows for server in servers) / executions:.3g}" if executions else "")
-        table.add_row(*row, *([] if record.status == "measured" else [escape(f"{record.status}: {record.reason}")]))
+            row.append(f"{sum(server.rows for server in servers) / executions:,.1f}" if executions else "")
+        table.add_row(*row, *([] if record.status == "measured" else [record.status]))
     return table
 
 
