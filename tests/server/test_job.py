@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import as_completed, wait
 from math import inf
 
 import numpy as np
 import pytest
 
-from sonic.errors import Cancelled, Unavailable
+from sonic.errors import Cancelled, ModelFailed, Unavailable
 from sonic.protocol.messages import InferResponse
 from sonic.server.counters import Counters
 from sonic.server.execution import Execution
 from sonic.server.instances import Reply
-from sonic.server.job import NEVER_S, Job, Result
+from sonic.server.job import NEVER_S, Ended, Job, Result
 from sonic.server.policies import QueuePolicy
 
 Y = np.ones((2, 1), np.float32)
@@ -84,3 +86,30 @@ def test_nobody_is_told_of_an_execution_that_was_none() -> None:
     made.future.set_running_or_notify_cancel()
     made.deliver(Result.of_reply(made, Reply({"y": Y})))
     assert made.future.result(0).outputs["y"] is Y
+
+
+def test_what_ended_at_once_is_a_future_like_any_other() -> None:
+    good, bad = Ended(InferResponse("m", "1", {})), Ended(None, ModelFailed("it failed"))
+    assert good.result(0).model == "m"
+    assert good.exception(0) is None
+    with pytest.raises(ModelFailed, match="it failed"):
+        bad.result(0)
+    assert isinstance(bad.exception(0), ModelFailed)
+    for future in (good, bad):
+        assert future.done()
+        assert not future.cancel()
+        assert not future.running()
+        assert not future.cancelled()
+        told: list[object] = []
+        future.add_done_callback(told.append)
+        assert told == [future]
+        assert "finished" in repr(future)
+    assert wait([good, bad], 0).done == {good, bad}
+    assert set(as_completed([good, bad], 0)) == {good, bad}
+
+    async def both() -> object:
+        return await asyncio.gather(asyncio.wrap_future(good), asyncio.wrap_future(bad), return_exceptions=True)
+
+    first, second = asyncio.run(both())
+    assert first is good.result()
+    assert isinstance(second, ModelFailed)

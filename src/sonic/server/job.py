@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,35 @@ class JobFuture(Future["InferResponse"]):
         return done
 
 
+class Ended(JobFuture):
+    """The future of a request that ended before anybody could ask for it. It has no lock until something wants one.
+
+    Parameters
+    ----------
+    response : InferResponse or None
+    error : SonicError or None
+        What it ended in instead.
+    """
+
+    def __init__(self, response: InferResponse | None, error: SonicError | None = None) -> None:
+        # Not Future's own: the condition that it makes costs more than the rest of it.
+        self._state = "FINISHED"
+        self._result, self._exception = response, error
+        self._waiters = []
+
+    @cached_property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        return threading.Condition()
+
+    def done(self) -> bool:
+        """Whether it has ended: always."""
+        return True
+
+    def result(self, timeout: float | None = None) -> InferResponse:
+        """Return the response, or raise the error."""
+        return super().result(timeout) if self._result is None else self._result
+
+
 class Job:
     """One request.
 
@@ -81,10 +111,10 @@ class Job:
     """
 
     __slots__ = (
+        "_future",
         "arrived_s",
         "deadline_s",
         "ended",
-        "future",
         "held_bytes",
         "id",
         "inputs",
@@ -129,7 +159,7 @@ class Job:
         self.shape = shape
         self.timeout_s = timeout_s
         self.respond = respond
-        self.future = JobFuture()
+        self._future: JobFuture | None = None
         self.arrived_s = 0.0
         self.deadline_s = inf
         self.limit_s = inf  # how long its queue policy lets it wait
@@ -138,6 +168,17 @@ class Job:
         # Both guarded by the scheduler's lock.
         self.result: Result | None = None  # there, but not yet its turn
         self.ended = False  # then the future is or is just being set
+
+    @property
+    def future(self) -> JobFuture:
+        """Made when it is first asked for: by who brings the request, before another thread can end it."""
+        if self._future is None:
+            self._future = JobFuture()
+        return self._future
+
+    def wait(self, on_cancel: Callable[[], None]) -> None:
+        """Note that it may have to wait, and what to call if it is given up meanwhile."""
+        self.future.on_cancel = on_cancel
 
     def arrive(self, now_s: float, policy: QueuePolicy) -> None:
         """Set until when it may wait, by its own timeout and the policy of its queue."""
@@ -149,10 +190,16 @@ class Job:
         if self.timeout_s is not None and self.timeout_s < NEVER_S and not (policy.delays and policy.allow_override):
             self.deadline_s = now_s + self.timeout_s
 
+    def begin(self) -> bool:
+        """Note that it is executed now; False if it was cancelled."""
+        return self._future is None or self._future.set_running_or_notify_cancel()
+
     def fail(self, error: SonicError) -> None:
         """End it in an error, unless it was cancelled."""
+        if self._future is None:
+            self._future = Ended(None, error)
         # While it waited it could be; once it runs it cannot.
-        if self.future.running() or self.future.set_running_or_notify_cancel():
+        elif self.future.running() or self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
     def refuse(self, label: str, now_s: float) -> None:
@@ -173,7 +220,11 @@ class Job:
             self.observe(result.outcome)
         reply = result.outcome.replies[self.position]
         wanted = {name: reply.outputs[name] for name in self.wanted}
-        self.future.set_result(self.respond(Reply(wanted, reply.parameters)))
+        response = self.respond(Reply(wanted, reply.parameters))
+        if self._future is None:
+            self._future = Ended(response)
+        else:
+            self._future.set_result(response)
 
     def count(self, result: Result | None, counters: Counters, now_s: float) -> None:
         """Count it as ended: with its part of a result, or without one. Its future is the caller's to set.

@@ -85,6 +85,7 @@ class Scheduler:
         self._given_up = 0  # since those were last taken out of the queue
         self._work = threading.Condition(self._lock)
         self._quiet = threading.Condition(self._lock)
+        self._draining = 0
         self._threads: list[threading.Thread] = []
         self._busy: set[threading.Thread] = set()
         self._waiting = 0
@@ -131,7 +132,6 @@ class Scheduler:
         overdue: Sequence[Job] = ()
         level = self._batcher.policy.level(job.priority)
         queue = self._batcher.policy.queue_of(level)
-        job.future.on_cancel = self._give_up
         with self._lock:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
@@ -152,6 +152,8 @@ class Scheduler:
             self._accepted += 1
             if self._order is not None:
                 self._order.append(job)
+            if not alone or self._order is not None:
+                job.wait(self._give_up)
             if alone:
                 batch = self._begin([job])
             else:
@@ -203,7 +205,11 @@ class Scheduler:
     def drain(self, timeout_s: float) -> bool:
         """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
         with self._lock:
-            return self._quiet.wait_for(lambda: not self._accepted, timeout_s)
+            self._draining += 1
+            try:
+                return self._quiet.wait_for(lambda: not self._accepted, timeout_s)
+            finally:
+                self._draining -= 1
 
     def close(self) -> bool:
         """Take no more requests, and end those that have not: in Unavailable.
@@ -257,7 +263,7 @@ class Scheduler:
 
     def _begin(self, jobs: list[Job]) -> list[Job]:
         """Mark jobs as running; return them but for those that were cancelled, which end."""
-        batch = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+        batch = [job for job in jobs if job.begin()]
         if len(batch) < len(jobs):
             self._end([job for job in jobs if job not in batch])
         return batch
@@ -296,7 +302,7 @@ class Scheduler:
             if job.held_bytes:
                 self._budget.give(job.held_bytes)
         self._accepted -= len(jobs)
-        if jobs and not self._accepted:
+        if self._draining and not self._accepted:
             self._quiet.notify_all()
 
     def _overdue(self, now_s: float) -> Sequence[Job]:
