@@ -209,12 +209,7 @@ def test_what_others_need_is_not_changed(tmp_path: Path) -> None:
     [
         ([helper.make_node("Sin", ["x"], ["y"], name="wave")], "node 'wave': firmware knows no operator Sin"),
         ([helper.make_node("MatMul", ["x", "x"], ["y"], name="p")], r"node 'p' \(MatMul\): 'x' is computed"),
-        ([helper.make_node("Mul", ["x", "x"], ["y"])], "multiplies two tensors that are computed"),
-        (
-            [helper.make_node("Reshape", ["x", "odd"], ["y"])],
-            r"flattens, and reshapes to nothing else, given \[-1, 2, 2\]",
-        ),
-        ([helper.make_node("Unsqueeze", ["x", "zero"], ["y"])], "new dimensions only as a last one"),
+        ([helper.make_node("Reshape", ["x", "odd"], ["y"])], r"does not keep the batch, of \[4\] by \[2, 3\]"),
         ([helper.make_node("Expand", ["x", "odd"], ["y"])], "repeats numbers only in a new last dimension"),
         ([helper.make_node("Resize", ["x", "", "w"], ["y"], mode="linear")], "does not interpolate"),
         ([helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], "its first input is transposed"),
@@ -222,9 +217,7 @@ def test_what_others_need_is_not_changed(tmp_path: Path) -> None:
     ],
 )
 def test_what_firmware_cannot_have(tmp_path: Path, nodes: list[Any], says: str) -> None:
-    file = write(
-        tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([-1, 2, 2]), "zero": np.array([0])}
-    )
+    file = write(tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([-1, 2, 3])})
     with pytest.raises(ConfigError, match=says):
         read(file)
 

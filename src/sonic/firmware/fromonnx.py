@@ -15,30 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError
-from sonic.firmware.network import (
-    Activation,
+from sonic.firmware.layers import (
+    Concatenation,
     Convolution,
-    Dense,
-    Flatten,
-    Network,
-    Pooling,
-    Scale,
+    Difference,
+    Product,
+    Softmax,
     Sum,
-    Upsampling,
 )
-from sonic.firmware.onnxparts import Tensor, by_channel, for_the_host, identifier, pads, without_means
+from sonic.firmware.onnxparts import pads, sizes_with_batch
+from sonic.firmware.onnxrecurrent import RecurrentReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
-
-    from sonic.firmware.network import Layer
-
-    Weights = NDArray[np.float64]
-
-
-_KEEP_ZEROS = ("Flatten", "ReduceSum", "Reshape", "Transpose")
+    from sonic.firmware.network import Network
+    from sonic.firmware.onnxparts import Tensor
 
 
 def read(file: str | os.PathLike[str], name: str = "network", *, host_normalisation: bool = True) -> Network:
@@ -74,9 +64,9 @@ def read(file: str | os.PathLike[str], name: str = "network", *, host_normalisat
     except Exception as error:
         raise DataError(f"{os.fspath(file)} is no ONNX model: {error}") from error
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    uses = Counter(name for node in model.graph.node for name in node.input)
+    uses = Counter(name for node in model.graph.node if node.op_type != "Shape" for name in node.input)
     uses.update(tensor.name for tensor in model.graph.output)
-    reader = _Reader(constants, uses, host_normalisation=host_normalisation)
+    reader = _Operators(constants, uses, host_normalisation=host_normalisation)
     given = [tensor for tensor in model.graph.input if tensor.name not in constants]
     if len(given) != 1 or len(model.graph.output) != 1:
         raise ConfigError(
@@ -91,59 +81,7 @@ def read(file: str | os.PathLike[str], name: str = "network", *, host_normalisat
     return reader.network(model.graph.output[0].name, name)
 
 
-class _Reader:
-    def __init__(
-        self, constants: dict[str, NDArray[Any]], uses: Mapping[str, int], *, host_normalisation: bool
-    ) -> None:
-        self._host_normalisation = host_normalisation
-        self._constants = constants
-        self._uses = uses
-        self._tensors: dict[str, Tensor] = {}
-        self._layers: dict[str, Layer] = {}
-        self._given_name = self._input = ""
-        self._shape: tuple[int, ...] = ()
-        self._transposed = False
-        self._zeros: set[str] = set()
-        self._repeated: dict[str, tuple[str, int]] = {}
-
-    def begin(self, name: str, shape: tuple[int, ...]) -> None:
-        self._given_name, self._input, self._shape = name, identifier(name), shape
-        self._tensors[name] = Tensor(self._input, shape, tuple(range(len(shape))))
-
-    def network(self, output: str, name: str) -> Network:
-        last = self._tensors.get(output)
-        if last is None or last.layer == self._input:
-            raise ConfigError(f"output {output!r} is not computed from the input")
-        if last.places is not None or last.order != tuple(range(len(last.order))):
-            raise ConfigError(f"output {output!r} is an image with its channels first, which firmware gives last")
-        needed = {last.layer}
-        for layer in reversed(self._layers.values()):
-            if layer.name in needed:
-                needed |= set(layer.inputs)
-        layers = tuple(layer for layer in self._layers.values() if layer.name in needed)
-        host = None
-        if self._host_normalisation:
-            layers, host = for_the_host(self._input, layers)
-        made = Network(
-            identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output), host
-        )
-        return without_means(made)
-
-    def take(self, node: Any, attributes: dict[str, Any]) -> None:
-        """Take the next node."""
-        if node.op_type in _KEEP_ZEROS and node.input[0] in self._zeros:
-            self._zeros.add(node.output[0])
-            return
-        known: Callable[[Any, dict[str, Any]], None] | None = getattr(self, f"_on_{node.op_type.lower()}", None)
-        if known is None:
-            raise ConfigError(f"node {node.name or node.output[0]!r}: firmware knows no operator {node.op_type}")
-        try:
-            known(node, attributes)
-        except ConfigError as error:
-            raise ConfigError(f"node {node.name or node.output[0]!r} ({node.op_type}): {error}") from None
-
-    # ---- operators --------------------------------------------------------------------------------------------------
-
+class _Operators(RecurrentReader):
     def _on_constant(self, node: Any, attributes: dict[str, Any]) -> None:
         from onnx import numpy_helper
 
@@ -176,18 +114,25 @@ class _Reader:
             return
         constants = [name for name in names if name in self._constants]
         if not constants:
-            first, second = (self._given(name) for name in names)
-            if (first.shape, first.order) != (second.shape, second.order):
-                raise ConfigError(f"it adds shapes {list(first.shape)} and {list(second.shape)}")
-            self._put(node, Sum(self._name(node), (first.layer, second.layer)), first)
+            self._merge(node, Sum)
             return
         (name,) = (name for name in names if name not in self._constants)
         self._scale(node, name, None, self._constant(constants[0]))
 
+    def _on_sub(self, node: Any, _: dict[str, Any]) -> None:
+        first, second = node.input
+        if second in self._constants:
+            self._scale(node, first, None, -self._constant(second))
+        elif first in self._constants:
+            self._scale(node, second, -np.ones(1), self._constant(first))
+        else:
+            self._merge(node, Difference)
+
     def _on_mul(self, node: Any, _: dict[str, Any]) -> None:
         constants = [name for name in node.input if name in self._constants]
-        if len(constants) != 1:
-            raise ConfigError("it multiplies two tensors that are computed")
+        if not constants:
+            self._merge(node, Product)
+            return
         (name,) = (name for name in node.input if name not in self._constants)
         factor = self._constant(constants[0])
         if not factor.any():
@@ -195,13 +140,43 @@ class _Reader:
             return
         self._scale(node, name, factor, None)
 
+    def _on_div(self, node: Any, _: dict[str, Any]) -> None:
+        self._scale(node, node.input[0], 1 / self._constant(node.input[1]), None)
+
+    def _on_concat(self, node: Any, attributes: dict[str, Any]) -> None:
+        parts = [self._given(name) for name in node.input]
+        first = parts[0]
+        axis = attributes["axis"] % (len(first.shape) + 1) - 1
+        if axis < 0 or any(part.order != first.order for part in parts) or first.order[axis] != len(first.order) - 1:
+            raise ConfigError("firmware joins channels, and nothing else")
+        for part in parts[1:]:
+            layer = Concatenation(self._name(node), (first.layer, part.layer))
+            places = None
+            if first.places is not None or part.places is not None:
+                ours = [np.arange(each.shape[0]) if each.places is None else each.places for each in (first, part)]
+                places = np.concatenate([ours[0], ours[1] + first.shape[0]])
+            self._put(node, layer, replace(first, places=places))
+            first = self._tensors[node.output[0]]
+
     def _on_batchnormalization(self, node: Any, attributes: dict[str, Any]) -> None:
         scale, shift, mean, variance = (self._constant(name) for name in node.input[1:5])
         factor = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
         self._scale(node, node.input[0], factor, shift - mean * factor, channel=0)
 
     def _on_relu(self, node: Any, _: dict[str, Any]) -> None:
-        self._elementwise(node, "relu", 0.0)
+        self._elementwise(node, "relu")
+
+    def _on_sigmoid(self, node: Any, _: dict[str, Any]) -> None:
+        self._elementwise(node, "sigmoid")
+
+    def _on_tanh(self, node: Any, _: dict[str, Any]) -> None:
+        self._elementwise(node, "tanh")
+
+    def _on_softmax(self, node: Any, attributes: dict[str, Any]) -> None:
+        given = self._given(node.input[0])
+        if len(given.shape) != 1 or attributes.get("axis", -1) not in (-1, 1):
+            raise ConfigError(f"firmware takes a softmax of a row of numbers, given shape {list(given.shape)}")
+        self._put(node, Softmax(self._name(node), (given.layer,)), given)
 
     def _on_leakyrelu(self, node: Any, attributes: dict[str, Any]) -> None:
         self._elementwise(node, "leaky_relu", attributes.get("alpha", 0.01))
@@ -236,10 +211,28 @@ class _Reader:
     def _on_globalaveragepool(self, node: Any, _: dict[str, Any]) -> None:
         self._pool(node, {"kernel_shape": self._given(node.input[0]).shape[1:]}, "average")
 
+    def _on_reducemax(self, node: Any, attributes: dict[str, Any]) -> None:
+        self._reduce(node, attributes, "max")
+
+    def _on_reducemean(self, node: Any, attributes: dict[str, Any]) -> None:
+        self._reduce(node, attributes, "average")
+
+    def _reduce(self, node: Any, attributes: dict[str, Any], kind: Any) -> None:
+        """Pool the whole of an image."""
+        given = self._anyhow(node.input[0])
+        axes = self._constant(node.input[1]) if len(node.input) > 1 else np.array(attributes.get("axes", ()))
+        dimensions = len(given.shape) + 1
+        if sorted(int(axis) % dimensions for axis in axes) != list(range(2, dimensions)):
+            raise ConfigError(f"firmware reduces all dimensions of an image but its channels, given {axes.tolist()}")
+        self._pool(node, {"kernel_shape": given.shape[1:]}, kind)
+        if not attributes.get("keepdims", 1):
+            self._shaped(node, self._anyhow(node.output[0]), given.shape[:1])
+
     def _on_flatten(self, node: Any, attributes: dict[str, Any]) -> None:
+        given = self._anyhow(node.input[0])
         if attributes.get("axis", 1) != 1:
             raise ConfigError("it does not keep the batch")
-        self._flatten(node, self._given(node.input[0]))
+        self._shaped(node, given, (prod(given.shape),))
 
     def _on_resize(self, node: Any, attributes: dict[str, Any]) -> None:
         where = attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
@@ -255,10 +248,27 @@ class _Reader:
         self._upsample(node, node.input[0], times)
 
     def _on_unsqueeze(self, node: Any, _: dict[str, Any]) -> None:
-        given = self._given(node.input[0])
-        if list(self._constant(node.input[1])) not in ([-1], [len(given.shape) + 1]):
-            raise ConfigError("firmware has new dimensions only as a last one, to repeat numbers in it")
-        self._repeated[node.output[0]] = node.input[0], 1
+        given = self._anyhow(node.input[0])
+        axes = [int(n) for n in self._constant(node.input[1])]
+        if axes in ([-1], [len(given.shape) + 1]) and not given.batch:
+            self._repeated[node.output[0]] = node.input[0], 1
+        sizes = sizes_with_batch(given)
+        for axis in sorted(axis % (len(sizes) + len(axes)) for axis in axes):
+            sizes.insert(axis, 1)
+        self._sized(node, given, sizes)
+
+    def _on_squeeze(self, node: Any, _: dict[str, Any]) -> None:
+        given = self._anyhow(node.input[0])
+        sizes = sizes_with_batch(given)
+        named = node.input[1:] and node.input[1]
+        axes = (
+            {int(n) % len(sizes) for n in self._constant(named)}
+            if named
+            else {i for i, n in enumerate(sizes) if n == 1}
+        )
+        if any(sizes[axis] != 1 for axis in axes):
+            raise ConfigError(f"dimensions {sorted(axes)} are not all of size 1")
+        self._sized(node, given, [size for axis, size in enumerate(sizes) if axis not in axes])
 
     def _on_expand(self, node: Any, _: dict[str, Any]) -> None:
         name, _times = self._repeated.get(node.input[0], ("", 0))
@@ -276,158 +286,48 @@ class _Reader:
                 raise ConfigError(f"numbers that are repeated stay in their dimension, given {sizes}")
             self._upsample(node, name, np.array([*(1 for _ in others), times], np.float64))
             return
-        given = self._given(node.input[0])
-        if len(sizes) == 2 and sizes[1] in (-1, prod(given.shape)):
-            self._flatten(node, given)
-        elif tuple(sizes[1:]) == given.shape:
-            self._tensors[node.output[0]] = given
-        else:
-            raise ConfigError(f"firmware flattens, and reshapes to nothing else, given {sizes}")
+        given = self._anyhow(node.input[0])
+        batch = _batch_among(sizes, given)
+        sizes = [*sizes[:batch], *sizes[batch + 1 :]]
+        shape = [given.shape[at] if size == 0 else size for at, size in enumerate(sizes)]
+        if -1 in shape:
+            shape[shape.index(-1)] = prod(given.shape) // -prod(shape)
+        if prod(shape) != prod(given.shape):
+            raise ConfigError(f"it does not keep the batch, of {list(given.shape)} by {shape}")
+        self._shaped(node, given, tuple(shape), batch)
 
     def _on_transpose(self, node: Any, attributes: dict[str, Any]) -> None:
-        given, order = self._given(node.input[0]), attributes["perm"]
-        if order[0] != 0 or given.places is not None:
-            raise ConfigError(f"it does not keep the batch, or numbers in a row: {list(order)}")
-        moved = [axis - 1 for axis in order[1:]]
+        given = self._anyhow(node.input[0])
+        axes: list[int | None] = list(range(len(given.shape)))
+        axes.insert(given.batch, None)
+        moved = [axes[axis] for axis in attributes["perm"]]
+        kept = [axis for axis in moved if axis is not None]
+        if given.places is not None:
+            raise ConfigError(f"it transposes numbers in a row: {list(attributes['perm'])}")
         self._tensors[node.output[0]] = replace(
-            given, shape=tuple(given.shape[axis] for axis in moved), order=tuple(given.order[axis] for axis in moved)
+            given,
+            shape=tuple(given.shape[axis] for axis in kept),
+            order=tuple(given.order[axis] for axis in kept),
+            batch=moved.index(None),
         )
+
+    def _on_shape(self, node: Any, attributes: dict[str, Any]) -> None:
+        # One row stands for all of them: who reshapes by this keeps the batch.
+        sizes = [1 if size is None else size for size in sizes_with_batch(self._anyhow(node.input[0]))]
+        self._constants[node.output[0]] = np.array(sizes[attributes.get("start", 0) : attributes.get("end")])
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
-    def _given(self, name: str) -> Tensor:
-        if name not in self._tensors:
-            raise ConfigError(f"{name!r} is a constant, where firmware needs what is computed")
-        return self._tensors[name]
+    def _merge(self, node: Any, kind: type[Sum | Difference | Product]) -> None:
+        first, second = (self._given(name) for name in node.input)
+        same = first.places is second.places or np.array_equal(first.places, second.places)  # type: ignore[arg-type]
+        if (first.shape, first.order) != (second.shape, second.order) or not same:
+            raise ConfigError(f"its tensors are of shapes {list(first.shape)} and {list(second.shape)}")
+        self._put(node, kind(self._name(node), (first.layer, second.layer)), first)
 
-    def _constant(self, name: str) -> Weights:
-        if name not in self._constants:
-            raise ConfigError(f"{name!r} is computed, where firmware needs a constant")
-        return self._constants[name].astype(np.float64)
 
-    def _name(self, node: Any) -> str:
-        base = name = identifier(node.name or f"{node.op_type}_{len(self._layers)}")
-        while name in self._layers or name == self._input:
-            name = f"{base}_{len(self._layers)}"
-        return name
-
-    def _put(self, node: Any, layer: Layer, like: Tensor) -> None:
-        """Add a layer whose output has its dimensions where `like` has them."""
-        from sonic.firmware.network import output_shape
-
-        shape = output_shape(layer, [self._ours(name) for name in layer.inputs])
-        self._layers[layer.name] = layer
-        kept = len(shape) == len(like.order)
-        order = like.order if kept else tuple(range(len(shape)))
-        self._tensors[node.output[0]] = Tensor(
-            layer.name, tuple(shape[place] for place in order), order, like.places if kept else None
-        )
-
-    def _ours(self, layer: str) -> tuple[int, ...]:
-        found = next(tensor for tensor in reversed(self._tensors.values()) if tensor.layer == layer)
-        sizes = [0] * len(found.shape)
-        for size, place in zip(found.shape, found.order, strict=True):
-            sizes[place] = size
-        return tuple(sizes)
-
-    def _dense(self, node: Any, weight: Weights, bias: Weights) -> None:
-        given = self._given(node.input[0])
-        if len(given.shape) != 1:
-            raise ConfigError(f"firmware multiplies rows of numbers, given shape {list(given.shape)}")
-        if given.places is not None:
-            ours = np.empty_like(weight)
-            ours[given.places] = weight
-            weight = ours
-        before = self._layers.get(given.layer)
-        left = self._host_normalisation and isinstance(before, Scale) and before.inputs == (self._input,)
-        if isinstance(before, Scale) and not left and self._uses[node.input[0]] == 1:
-            bias = bias + before.shift @ weight
-            weight = before.factor[:, None] * weight
-            del self._layers[given.layer]
-            given = replace(given, layer=before.inputs[0])
-        layer = Dense(self._name(node), (given.layer,), weight, np.broadcast_to(bias, weight.shape[1:]).copy())
-        self._put(node, layer, replace(given, places=None))
-
-    def _scale(
-        self, node: Any, name: str, factor: Weights | None, shift: Weights | None, channel: int | None = None
-    ) -> None:
-        """Multiply and add numbers for each channel; in the product or convolution before, if nothing else needs it."""
-        given = self._given(name)
-        axis = given.order.index(len(given.order) - 1)  # of ours the last
-        if channel is not None and channel != axis:
-            if given.layer != self._input or channel or len(given.shape) == 1:
-                raise ConfigError("its channels are not those of the firmware")
-            given, axis = self._channels_last(given), 0
-        count = given.shape[axis]
-        factor = by_channel(np.ones(1) if factor is None else factor, given.shape, axis, count)
-        shift = by_channel(np.zeros(1) if shift is None else shift, given.shape, axis, count)
-        if given.places is not None:
-            back = np.argsort(given.places)
-            factor, shift = factor[back], shift[back]
-        before = self._layers.get(given.layer)
-        if isinstance(before, Dense | Convolution) and self._uses[name] == 1:
-            folded = replace(before, weight=before.weight * factor, bias=before.bias * factor + shift)
-            self._layers[before.name] = folded
-            self._tensors[node.output[0]] = given
-            return
-        if isinstance(before, Scale) and self._uses[name] == 1:
-            self._layers[before.name] = replace(
-                before, factor=before.factor * factor, shift=before.shift * factor + shift
-            )
-            self._tensors[node.output[0]] = given
-            return
-        self._put(node, Scale(self._name(node), (given.layer,), factor, shift), given)
-
-    def _elementwise(self, node: Any, kind: Any, slope: float) -> None:
-        given = self._given(node.input[0])
-        self._put(node, Activation(self._name(node), (given.layer,), kind, slope), given)
-
-    def _pool(self, node: Any, attributes: dict[str, Any], kind: Any) -> None:
-        size = tuple(int(n) for n in attributes["kernel_shape"])
-        given = self._image(node.input[0], len(size))
-        strides = tuple(attributes.get("strides", [1] * len(size)))
-        if attributes.get("ceil_mode", 0) or any(map(any, pads(attributes, given.shape[1:], size, strides))):
-            raise ConfigError("firmware pools no padding")
-        self._put(node, Pooling(self._name(node), (given.layer,), kind, size, strides), given)
-
-    def _upsample(self, node: Any, name: str, times: Weights) -> None:
-        """Repeat numbers so many times in each of ONNX's dimensions."""
-        given = self._image(name, len(times) - 1)
-        if times[0] != 1 or (times < 1).any() or (times != np.floor(times)).any():
-            raise ConfigError(f"an image becomes larger by whole numbers, and not by channels, given {list(times)}")
-        self._put(node, Upsampling(self._name(node), (given.layer,), tuple(int(n) for n in times[1:])), given)
-
-    def _image(self, name: str, dimensions: int) -> Tensor:
-        """Return an image whose channels are first in ONNX, and last in ours."""
-        given = self._given(name)
-        if len(given.shape) != dimensions + 1:
-            raise ConfigError(f"it takes {dimensions} dimensions and channels, given shape {list(given.shape)}")
-        last_first = (dimensions, *range(dimensions))
-        if given.order == last_first:
-            return given
-        if given.layer == self._input and given.order == tuple(range(dimensions + 1)):
-            return self._channels_last(given)
-        raise ConfigError("its image was transposed on the way")
-
-    def _channels_last(self, given: Tensor) -> Tensor:
-        """Take the input with its channels last."""
-        if self._layers or self._transposed:
-            raise ConfigError("the input is used in two orders")
-        self._transposed = True
-        self._shape = (*given.shape[1:], given.shape[0])
-        moved = replace(given, order=(len(given.shape) - 1, *range(len(given.shape) - 1)))
-        for name, tensor in self._tensors.items():
-            if tensor.layer == self._input:
-                self._tensors[name] = moved
-        return moved
-
-    def _flatten(self, node: Any, given: Tensor) -> None:
-        if len(given.shape) == 1:
-            self._tensors[node.output[0]] = given
-            return
-        ours = np.arange(prod(given.shape)).reshape(self._ours(given.layer))
-        places = np.transpose(ours, given.order).reshape(-1)
-        kept = bool((places == np.arange(len(places))).all())
-        self._put(node, Flatten(self._name(node), (given.layer,)), given)
-        flat = self._tensors[node.output[0]]
-        self._tensors[node.output[0]] = replace(flat, places=None if kept else places)
+def _batch_among(sizes: list[int], given: Tensor) -> int:
+    """Return which of ONNX's new sizes is the batch's: behind as many of more than 1 as before."""
+    before = sum(size != 1 for size in given.shape[: given.batch])
+    behind = (at for at in range(len(sizes)) if sum(size != 1 for size in sizes[:at]) == before)
+    return next(behind, 0) if given.batch else 0

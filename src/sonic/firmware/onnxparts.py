@@ -35,15 +35,25 @@ class Tensor:
     shape : tuple of int
         As in ONNX, without the batch.
     order : tuple of int
-        Where each of ONNX's dimensions is in ours.
+        Where each of ONNX's dimensions is in ours; -1 for one of size 1 that ours has not.
     places : int array or None
         Of a flattened image: where each of ONNX's numbers is in ours.
+    batch : int
+        Where ONNX has the batch.
     """
 
     layer: str
     shape: tuple[int, ...]
     order: tuple[int, ...]
     places: NDArray[np.int64] | None = None
+    batch: int = 0
+
+
+def sizes_with_batch(given: Tensor) -> list[int | None]:
+    """Return ONNX's sizes, with None for the batch."""
+    sizes: list[int | None] = list(given.shape)
+    sizes.insert(given.batch, None)
+    return sizes
 
 
 def for_the_host(given: str, layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], Normalisation | None]:

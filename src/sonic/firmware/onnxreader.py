@@ -1,0 +1,308 @@
+"""Layers and tensors while an ONNX model is read: what its operators share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import ConfigError
+from sonic.firmware.layers import (
+    Activation,
+    Convolution,
+    Dense,
+    Flatten,
+    Pooling,
+    Reshape,
+    Scale,
+    Upsampling,
+    output_shape,
+)
+from sonic.firmware.network import Network
+from sonic.firmware.onnxparts import Tensor, by_channel, for_the_host, identifier, pads, without_means
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from sonic.firmware.layers import Layer
+
+    Weights = NDArray[np.float64]
+
+_KNOWN_DOMAINS = ("", "ai.onnx")
+_KEEP_ZEROS = ("Flatten", "ReduceSum", "Reshape", "Transpose")
+
+
+class Reader:
+    """Reads a model node by node; what each operator is, a subclass says in ``_on_`` and its name.
+
+    Parameters
+    ----------
+    constants : dict of str to array
+        By name.
+    uses : mapping of str to int
+        How often each tensor is taken.
+    host_normalisation : bool
+    """
+
+    def __init__(
+        self, constants: dict[str, NDArray[Any]], uses: Mapping[str, int], *, host_normalisation: bool
+    ) -> None:
+        self._host_normalisation = host_normalisation
+        self._constants = constants
+        self._uses = uses
+        self._tensors: dict[str, Tensor] = {}
+        self._layers: dict[str, Layer] = {}
+        self._given_name = self._input = ""
+        self._shape: tuple[int, ...] = ()
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._transposed = False
+        self._zeros: set[str] = set()
+        self._repeated: dict[str, tuple[str, int]] = {}
+
+    def begin(self, name: str, shape: tuple[int, ...]) -> None:
+        """Take the input, without its batch."""
+        self._given_name, self._input, self._shape = name, identifier(name), shape
+        self._shapes[self._input] = shape
+        self._tensors[name] = Tensor(self._input, shape, tuple(range(len(shape))))
+
+    def network(self, output: str, name: str) -> Network:
+        """Return what was read."""
+        last = self._tensors.get(output)
+        if last is None or last.layer == self._input:
+            raise ConfigError(f"output {output!r} is not computed from the input")
+        last = self._settled(output, last)
+        if last.places is not None or last.batch or last.order != tuple(range(len(last.order))):
+            raise ConfigError(f"output {output!r} is an image with its channels first, which firmware gives last")
+        needed = {last.layer}
+        for layer in reversed(self._layers.values()):
+            if layer.name in needed:
+                needed |= set(layer.inputs)
+        layers = tuple(layer for layer in self._layers.values() if layer.name in needed)
+        host = None
+        if self._host_normalisation:
+            layers, host = for_the_host(self._input, layers)
+        made = Network(
+            identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output), host
+        )
+        return without_means(made)
+
+    def take(self, node: Any, attributes: dict[str, Any]) -> None:
+        """Take the next node."""
+        if node.domain in _KNOWN_DOMAINS and node.input and all(n in self._constants for n in node.input if n):
+            self._fold(node)
+            return
+        if node.op_type in _KEEP_ZEROS and node.input[0] in self._zeros:
+            self._zeros.add(node.output[0])
+            return
+        known: Callable[[Any, dict[str, Any]], None] | None = getattr(self, f"_on_{node.op_type.lower()}", None)
+        if known is None:
+            raise ConfigError(f"node {node.name or node.output[0]!r}: firmware knows no operator {node.op_type}")
+        try:
+            known(node, attributes)
+        except ConfigError as error:
+            raise ConfigError(f"node {node.name or node.output[0]!r} ({node.op_type}): {error}") from None
+
+    # ---- parts ------------------------------------------------------------------------------------------------------
+
+    def _fold(self, node: Any) -> None:
+        """Compute constants of constants."""
+        from onnx.reference import ReferenceEvaluator
+
+        given = {name: self._constants[name] for name in node.input if name}
+        made = ReferenceEvaluator(node).run(None, given)
+        self._constants.update((name, np.asarray(value)) for name, value in zip(node.output, made, strict=True) if name)
+
+    def _anyhow(self, name: str) -> Tensor:
+        """Return what is computed, wherever its batch is."""
+        if name not in self._tensors:
+            raise ConfigError(f"{name!r} is a constant, where firmware needs what is computed")
+        return self._tensors[name]
+
+    def _given(self, name: str) -> Tensor:
+        """Return what is computed, with the same dimensions in ours."""
+        given = self._settled(name, self._anyhow(name))
+        if given.batch:
+            raise ConfigError(f"the batch is not the first dimension of {name!r}")
+        return given
+
+    def _settled(self, name: str, given: Tensor) -> Tensor:
+        """Give a layer's output the dimensions of size 1 that ONNX has, and no others."""
+        if sorted(given.order) == list(range(len(self._shapes[given.layer]))):
+            return given
+        places = [place for place, size in zip(given.order, given.shape, strict=True) if size != 1]
+        if places != sorted(places):
+            raise ConfigError(f"dimensions of {name!r} are transposed and taken away")
+        order = tuple(range(len(given.shape)))
+        settled = self._reshape(given, given.shape, order)
+        self._tensors[name] = settled
+        return settled
+
+    def _reshape(self, given: Tensor, shape: tuple[int, ...], order: tuple[int, ...]) -> Tensor:
+        """Add a layer that gives the same numbers in the shape of ours that ONNX's dimensions are to have in it."""
+        ours = [0] * len(shape)
+        for size, place in zip(shape, order, strict=True):
+            ours[place] = size
+        name = self._free(f"{given.layer}_as_{'x'.join(map(str, ours))}")
+        layer = Flatten(name, (given.layer,)) if len(ours) == 1 else Reshape(name, (given.layer,), tuple(ours))
+        self._layers[layer.name], self._shapes[layer.name] = layer, tuple(ours)
+        return Tensor(layer.name, shape, order, None, given.batch)
+
+    def _constant(self, name: str) -> Weights:
+        if name not in self._constants:
+            raise ConfigError(f"{name!r} is computed, where firmware needs a constant")
+        return self._constants[name].astype(np.float64)
+
+    def _name(self, node: Any) -> str:
+        return self._free(identifier(node.name or f"{node.op_type}_{len(self._layers)}"))
+
+    def _free(self, base: str) -> str:
+        name = base
+        while name in self._layers or name == self._input:
+            name = f"{base}_{len(self._layers)}"
+        return name
+
+    def _put(self, node: Any, layer: Layer, like: Tensor) -> None:
+        """Add a layer whose output has its dimensions where `like` has them."""
+        shape = output_shape(layer, [self._shapes[name] for name in layer.inputs])
+        self._layers[layer.name], self._shapes[layer.name] = layer, shape
+        kept = len(shape) == len(like.order)
+        order = like.order if kept else tuple(range(len(shape)))
+        self._tensors[node.output[0]] = Tensor(
+            layer.name, tuple(shape[place] for place in order), order, like.places if kept else None
+        )
+
+    def _dense(self, node: Any, weight: Weights, bias: Weights) -> None:
+        given = self._given(node.input[0])
+        if len(given.shape) != 1:
+            raise ConfigError(f"firmware multiplies rows of numbers, given shape {list(given.shape)}")
+        if given.places is not None:
+            ours = np.empty_like(weight)
+            ours[given.places] = weight
+            weight = ours
+        before = self._layers.get(given.layer)
+        left = self._host_normalisation and isinstance(before, Scale) and before.inputs == (self._input,)
+        if isinstance(before, Scale) and not left and self._uses[node.input[0]] == 1:
+            bias = bias + before.shift @ weight
+            weight = before.factor[:, None] * weight
+            del self._layers[given.layer]
+            given = replace(given, layer=before.inputs[0])
+        layer = Dense(self._name(node), (given.layer,), weight, np.broadcast_to(bias, weight.shape[1:]).copy())
+        self._put(node, layer, replace(given, places=None))
+
+    def _scale(
+        self, node: Any, name: str, factor: Weights | None, shift: Weights | None, channel: int | None = None
+    ) -> None:
+        """Multiply and add numbers for each channel; in the product or convolution before, if nothing else needs it."""
+        given = self._given(name)
+        axis = given.order.index(len(given.order) - 1)  # of ours the last
+        if channel is not None and channel != axis:
+            if given.layer != self._input or channel or len(given.shape) == 1:
+                raise ConfigError("its channels are not those of the firmware")
+            given, axis = self._channels_last(given), 0
+        count = given.shape[axis]
+        factor = by_channel(np.ones(1) if factor is None else factor, given.shape, axis, count)
+        shift = by_channel(np.zeros(1) if shift is None else shift, given.shape, axis, count)
+        if given.places is not None:
+            back = np.argsort(given.places)
+            factor, shift = factor[back], shift[back]
+        before = self._layers.get(given.layer)
+        if isinstance(before, Dense | Convolution) and self._uses[name] == 1:
+            folded = replace(before, weight=before.weight * factor, bias=before.bias * factor + shift)
+            self._layers[before.name] = folded
+            self._tensors[node.output[0]] = given
+            return
+        if isinstance(before, Scale) and self._uses[name] == 1:
+            self._layers[before.name] = replace(
+                before, factor=before.factor * factor, shift=before.shift * factor + shift
+            )
+            self._tensors[node.output[0]] = given
+            return
+        self._put(node, Scale(self._name(node), (given.layer,), factor, shift), given)
+
+    def _elementwise(self, node: Any, kind: Any, slope: float = 0.0) -> None:
+        given = self._given(node.input[0])
+        self._put(node, Activation(self._name(node), (given.layer,), kind, slope), given)
+
+    def _pool(self, node: Any, attributes: dict[str, Any], kind: Any) -> None:
+        size = tuple(int(n) for n in attributes["kernel_shape"])
+        given = self._image(node.input[0], len(size))
+        strides = tuple(attributes.get("strides", [1] * len(size)))
+        if attributes.get("ceil_mode", 0) or any(map(any, pads(attributes, given.shape[1:], size, strides))):
+            raise ConfigError("firmware pools no padding")
+        self._put(node, Pooling(self._name(node), (given.layer,), kind, size, strides), given)
+
+    def _upsample(self, node: Any, name: str, times: Weights) -> None:
+        """Repeat numbers so many times in each of ONNX's dimensions."""
+        given = self._image(name, len(times) - 1)
+        if times[0] != 1 or (times < 1).any() or (times != np.floor(times)).any():
+            raise ConfigError(f"an image becomes larger by whole numbers, and not by channels, given {list(times)}")
+        self._put(node, Upsampling(self._name(node), (given.layer,), tuple(int(n) for n in times[1:])), given)
+
+    def _image(self, name: str, dimensions: int) -> Tensor:
+        """Return an image whose channels are first in ONNX, and last in ours."""
+        given = self._anyhow(name)
+        if len(given.shape) != dimensions + 1 or given.batch:
+            raise ConfigError(f"it takes {dimensions} dimensions and channels, given shape {list(given.shape)}")
+        last_first = (dimensions, *range(dimensions))
+        if given.order == last_first:
+            return given
+        if given.layer == self._input and given.order == tuple(range(dimensions + 1)):
+            return self._channels_last(given)
+        pairs = zip((*given.order[1:], given.order[0]), (*given.shape[1:], given.shape[0]), strict=True)
+        places = [place for place, size in pairs if size != 1]
+        if places != sorted(places) or given.places is not None:
+            raise ConfigError("its image was transposed on the way")
+        moved = self._reshape(given, given.shape, last_first)
+        self._tensors[name] = moved
+        return moved
+
+    def _channels_last(self, given: Tensor) -> Tensor:
+        """Take the input with its channels last."""
+        if self._layers or self._transposed:
+            raise ConfigError("the input is used in two orders")
+        self._transposed = True
+        self._shape = self._shapes[self._input] = (*given.shape[1:], given.shape[0])
+        moved = replace(given, order=(len(given.shape) - 1, *range(len(given.shape) - 1)))
+        for name, tensor in self._tensors.items():
+            if tensor.layer == self._input:
+                self._tensors[name] = moved
+        return moved
+
+    def _shaped(self, node: Any, given: Tensor, shape: tuple[int, ...], batch: int = 0) -> None:
+        """Give what is computed another shape of ONNX's."""
+        moved = [(size, place) for size, place in zip(given.shape, given.order, strict=True) if size != 1]
+        if [size for size in shape if size != 1] == [size for size, _ in moved] and given.places is None:
+            rest = iter(moved)
+            order = tuple(-1 if size == 1 else next(rest)[1] for size in shape)
+            self._tensors[node.output[0]] = Tensor(given.layer, shape, order, None, batch)
+        elif batch or given.batch:
+            raise ConfigError("it does not keep the batch")
+        elif len(shape) == 1:
+            self._flatten(node, given)
+        else:
+            places = [place for _, place in moved]
+            if given.places is not None or places != sorted(places):
+                raise ConfigError(
+                    f"an image with its channels first is flattened, and reshaped to nothing else: {shape}"
+                )
+            self._tensors[node.output[0]] = self._reshape(given, shape, tuple(range(len(shape))))
+
+    def _sized(self, node: Any, given: Tensor, sizes: list[int | None]) -> None:
+        self._shaped(node, given, tuple(size for size in sizes if size is not None), sizes.index(None))
+
+    def _flatten(self, node: Any, given: Tensor) -> None:
+        if len(given.shape) == 1:
+            self._tensors[node.output[0]] = given
+            return
+        ours = np.arange(prod(given.shape)).reshape(self._shapes[given.layer])
+        kept = [place for place in given.order if place >= 0]
+        places = np.transpose(ours.reshape([ours.shape[place] for place in sorted(kept)]), np.argsort(np.argsort(kept)))
+        places = places.reshape(-1)
+        whole = bool((places == np.arange(len(places))).all())
+        self._put(node, Flatten(self._name(node), (given.layer,)), replace(given, order=(0,) * len(given.order)))
+        flat = self._tensors[node.output[0]]
+        self._tensors[node.output[0]] = replace(flat, places=None if whole else places)
