@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.layers import Dense, Flatten, Pooling, Scale, Upsampling
+from sonic.firmware.layers import Convolution, Dense, Flatten, Pooling, Scale, Upsampling
 from sonic.firmware.network import Normalisation
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ def for_the_host(given: str, layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ..
 
 
 def without_means(network: Network) -> Network:
-    """Take means of whole images into the products behind them, where fixed point has none.
+    """Make products of means that fixed point has not.
 
-    A ninth is no number of fixed point. The same product of all nine, with a ninth of its weights, can be had.
+    A ninth is no number of fixed point. A product behind the mean of a whole image can be had of all nine, with a ninth
+    of its weights; any other mean becomes a convolution by a ninth, rounded as weights are.
     """
     layers = network.layers
     for mean in layers:
@@ -88,7 +89,14 @@ def without_means(network: Network) -> Network:
         weight = np.tile(product.weight / count, (count, 1))
         changed = {flat: replace(flat, inputs=mean.inputs), product: replace(product, weight=weight)}
         layers = tuple(changed.get(layer, layer) for layer in layers if layer is not mean)
-    return replace(network, layers=layers)
+    return replace(network, layers=tuple(_without_mean(layer, network.shapes[layer.name][-1]) for layer in layers))
+
+
+def _without_mean(layer: Layer, channels: int) -> Layer:
+    if not isinstance(layer, Pooling) or layer.kind != "average" or not (count := prod(layer.size)) & (count - 1):
+        return layer
+    weight = np.broadcast_to(np.eye(channels) / count, (*layer.size, channels, channels)).copy()
+    return Convolution(layer.name, layer.inputs, weight, np.zeros(channels), layer.strides, ((0, 0),) * len(layer.size))
 
 
 def _only(layers: tuple[Layer, ...], name: str) -> Layer | None:
