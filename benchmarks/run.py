@@ -32,6 +32,7 @@ BENCHMARKS = (
     "miniaod_shares",
     "emulators",
     "card",
+    "facile_firmware",
 )
 
 

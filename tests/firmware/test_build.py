@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from sonic.firmware.build import DOCUMENT, build, load
 from sonic.firmware.bundle import write_checksums
 from sonic.firmware.hls import write
 from sonic.firmware.network import Network, Pooling
+from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision
 from sonic.firmware.synthesis import Synthesis
 
@@ -40,6 +42,14 @@ def test_distributed_arithmetic_has_them_too(traced: Firmware) -> None:
     given = traced.precision.input.quantise(rows(traced, 200))
     assert np.array_equal(load(traced.folder).emulator()(given, 1), traced.reference(given))
     assert traced.cost["luts"] > 100
+
+
+def test_numbers_become_those_of_the_inputs_type_first(mlp: Network, mixed: Precision, tmp_path: Path) -> None:
+    pytest.importorskip("da4ml")
+    precision = replace(mixed, input=Fixed(8, 4, rounding="RND", overflow="SAT"))
+    made = build(mlp, precision, tmp_path / "n", route="da4ml")
+    wide = rows(made, 200, 30.0)
+    assert np.array_equal(made.emulator()(wide, 1), made.reference(wide))
 
 
 def test_the_emulator_takes_rows_of_one_size(built: Firmware) -> None:

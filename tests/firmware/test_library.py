@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.firmware.build import build
 from sonic.firmware.library import compile_library, compiler, load
+from sonic.firmware.network import Normalisation
 
 if TYPE_CHECKING:
     from sonic.firmware.network import Network
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 # A program as CMS's, which knows the emulator's file, its numbers, and the contract.
 PROGRAM = """
 #include "defines.h"
+#include <algorithm>
 #include <any>
 #include <cstdio>
 #include <dlfcn.h>
@@ -39,11 +42,14 @@ int main(int, char **arguments) {
     auto create = (hls4mlEmulator::Model * (*)()) dlsym(library, "create_model");
     auto destroy = (void (*)(hls4mlEmulator::Model *))dlsym(library, "destroy_model");
     hls4mlEmulator::Model *model = create();
-    double value;
+    auto prepare = (void (*)(const double *, double *, long))dlsym(library, "sonic_prepare");
+    double raw[6], prepared[6];
     input_t row[6];
     result_t scores[2];
     while (true) {
-        for (auto &number : row) { if (std::scanf("%lf", &value) != 1) { destroy(model); return 0; } number = value; }
+        for (auto &number : raw) if (std::scanf("%lf", &number) != 1) { destroy(model); return 0; }
+        prepare(raw, prepared, 1);
+        std::copy(prepared, prepared + 6, row);
         model->prepare_input(&row[0]);
         model->predict();
         model->read_result(&scores[0]);
@@ -57,19 +63,22 @@ def test_a_trigger_opens_an_emulator(mlp: Network, mixed: Precision, tmp_path: P
     pytest.importorskip("hls4ml")
     if shutil.which("g++") is None:
         pytest.skip("there is no compiler")
-    made = build(mlp, mixed, tmp_path / "mlp", route="hls4ml-vitis")
+    random = np.random.default_rng(1)
+    network = replace(mlp, normalisation=Normalisation(random.normal(size=6), random.normal(size=6)))
+    made = build(network, mixed, tmp_path / "mlp", route="hls4ml-vitis")
     assert made.library is not None
     firmware = made.folder / "project" / "firmware"
     (tmp_path / "program.cpp").write_text(PROGRAM)
     program = tmp_path / "program"
     command = [compiler(), "-std=c++17", "-w", f"-I{firmware}", f"-I{firmware / 'ap_types'}", "program.cpp"]
     subprocess.run([*command, "-o", str(program), "-ldl"], cwd=tmp_path, check=True)
-    rows = np.random.default_rng(1).normal(size=(50, 6)) * 10
+    rows = random.normal(size=(50, 6)) * 10
     text = "\n".join(" ".join(map(repr, row)) for row in rows.tolist())
     done = subprocess.run([program, made.library], input=text, capture_output=True, text=True, check=True)
     scores = np.array([line.split() for line in done.stdout.splitlines()], float)
-    assert np.array_equal(scores, made.reference(rows))
-    assert np.array_equal(made.emulator()(made.precision.input.quantise(rows), 2), scores)
+    prepared = network.prepare(rows)
+    assert np.array_equal(scores, made.reference(prepared))
+    assert np.array_equal(made.emulator()(prepared, 2), scores)
 
 
 def test_what_does_not_compile(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sonic.firmware.precision import Precision
     from sonic.firmware.synthesis import Writer
 
+    Emulate = Callable[[ArrayLike, int], NDArray[np.float64]]
+
 ROUTES: dict[str, Writer | None] = {
     "hls4ml-vitis": "Vitis",
     "hls4ml-quartus": "Quartus",
@@ -73,8 +75,10 @@ class Firmware:
     cost: dict[str, float]
     formats: tuple[Fixed, Fixed] | None = None
 
-    def emulator(self) -> Callable[[ArrayLike, int], NDArray[np.float64]]:
+    def emulator(self) -> Emulate:
         """Return what computes rows [N, numbers of a row] on so many threads, with the bits of the firmware.
+
+        Rows are prepared and finite; what the input's type does not hold becomes what it makes of it.
 
         Raises
         ------
@@ -83,11 +87,17 @@ class Firmware:
         """
         sizes = self.network.inputs_per_row, self.network.outputs_per_row
         if self.library is not None and self.formats is not None:
-            return rtl.RtlLibrary(self.library, *self.formats, *sizes).predict
+            return self._quantised(rtl.RtlLibrary(self.library, *self.formats, *sizes).predict)
         if self.library is not None:
             return Library(self.library, *sizes).predict
         # The reference has the same bits.
-        return da.Logic(self.network, self.precision).predict if da.installed() else self._by_reference
+        if not da.installed():
+            return self._by_reference
+        return self._quantised(da.Logic(self.network, self.precision).predict)
+
+    def _quantised(self, predict: Emulate) -> Emulate:
+        """Give an emulator numbers of the input's type, which it takes for granted."""
+        return lambda rows, threads: predict(self.precision.input.quantise(rows), threads)
 
     def _by_reference(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:  # noqa: ARG002 - as the others
         given = np.asarray(rows, np.float64).reshape(-1, *self.network.shape)
@@ -225,7 +235,7 @@ def _route(
     versions = hls.write(network, precision, replace(chosen, writer=writer), project)
     said("compiler")
     with _saying_what_remains():
-        library = compile_project(project, network.name, writer, *sizes, stream=chosen.stream)
+        library = compile_project(project, network, writer, stream=chosen.stream)
     return versions | compiler_version(), {}, str(library.relative_to(work)), []
 
 

@@ -16,13 +16,15 @@ import numpy as np
 from sonic.errors import ConfigError, DataError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from sonic.firmware.network import Network
+
 COMPILE_S = 1800.0
 """How long a compiler may take."""
-_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-gnu-unique", "-w", "-pthread")
+_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-gnu-unique", "-w", "-pthread", "-ffp-contract=off")
 
 BATCH = """// Rows in a batch, on several threads, through the bridge that is written beside the firmware.
 #include "{name}_bridge.cpp"
@@ -58,6 +60,14 @@ extern "C" void sonic_batch(double *x, double *y, long rows, long threads) {{
     for (long i = 1; i < threads; i++) others.emplace_back(part, rows * i / threads, rows * (i + 1) / threads);
     part(0, threads > 1 ? rows / threads : rows);
     for (auto &other : others) other.join();
+}}
+"""
+
+PREPARE = """
+// What the host does before: one product and one sum a number, each rounded to nearest. Channels are last.
+extern "C" void sonic_prepare(const double *raw, double *prepared, long rows) {{
+    static const double factor[] = {{{factors}}}, shift[] = {{{shifts}}};
+    for (long i = 0; i < rows * {inputs}; i++) prepared[i] = raw[i] * factor[i % {channels}] + shift[i % {channels}];
 }}
 """
 
@@ -161,19 +171,18 @@ def compile_library(
         raise ConfigError(f"{library.name} could not be compiled: {errors[0] if errors else done.returncode}")
 
 
-def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: int, *, stream: bool = False) -> Path:
-    """Compile what hls4ml has written to a library with ``sonic_batch``; with Vitis' numbers, CMS's contract as well.
+def compile_project(folder: Path, network: Network, writer: str, *, stream: bool = False) -> Path:
+    """Compile what hls4ml has written to a library with ``sonic_batch`` and ``sonic_prepare``.
+
+    With Vitis' numbers it has CMS's contract as well.
 
     Parameters
     ----------
     folder : Path
         Of the project.
-    name : str
-        Of the network.
+    network : Network
     writer : str
         hls4ml's backend.
-    inputs, outputs : int
-        Numbers of a row.
     stream : bool
         Whether the firmware takes them one by one.
 
@@ -187,8 +196,16 @@ def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: 
     ConfigError
         As :func:`compile_library`.
     """
+    name, inputs, outputs = network.name, network.inputs_per_row, network.outputs_per_row
     call = f"unsigned short in, out; {name}_double(x, y, in, out);" if writer == "Quartus" else f"{name}_double(x, y);"
     code = BATCH.format(name=name, call=call, inputs=inputs, outputs=outputs, stream=str(stream).lower())
+    host = network.normalisation
+    code += PREPARE.format(
+        factors=_constants([1.0] if host is None else host.factor),
+        shifts=_constants([0.0] if host is None else host.shift),
+        inputs=inputs,
+        channels=1 if host is None else len(host.factor),
+    )
     if writer == "Vitis" and not stream:
         code += CONTRACT.format(name=name, inputs=inputs, outputs=outputs)
     (folder / "sonic_batch.cpp").write_text(code)
@@ -198,6 +215,11 @@ def compile_project(folder: Path, name: str, writer: str, inputs: int, outputs: 
     sources = [Path("sonic_batch.cpp"), firmware / f"{name}.cpp"]
     compile_library(folder, sources, [Path(), firmware, *types], library)
     return folder / library
+
+
+def _constants(values: Iterable[float]) -> str:
+    """Write numbers with all their bits."""
+    return ", ".join(float(value).hex() for value in values)
 
 
 def load(file: Path) -> ctypes.CDLL:
