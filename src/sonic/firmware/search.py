@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
-from sonic.firmware.layers import MOVES
+from sonic.firmware.layers import MOVES, Recurrent
 from sonic.firmware.network import Activation, Convolution, Dense, Scale
 from sonic.firmware.numbers import MAX_BITS, Fixed
 from sonic.firmware.precision import Precision, Types
@@ -209,6 +209,11 @@ def _integer_bits(network: Network, rows: Floats) -> Mapping[str, tuple[int, boo
             bits[f"{layer.name}.weight"], bits[f"{layer.name}.bias"] = _bits_for(layer.factor), _bits_for(layer.shift)
         elif isinstance(layer, Activation):
             bits[f"{layer.name}.weight"] = _bits_for(np.array([layer.slope]))
+        elif isinstance(layer, Recurrent):
+            bits[f"{layer.name}.weight"] = _bits_for(np.concatenate([layer.weight, layer.recurrent]))
+            bits[f"{layer.name}.bias"] = _bits_for(np.stack([layer.bias, layer.recurrent_bias]))
+            # What it remembers is a result as well, and is not seen; an LSTM's is beyond 1.
+            bits[layer.name] = _bits_for(np.array([-4.0 if layer.cell == "lstm" else -1.0]))
     return bits
 
 
@@ -230,8 +235,11 @@ def _precision(network: Network, integers: Mapping[str, tuple[int, bool]], fract
             return Fixed(min(total + 1, MAX_BITS), integer + 1, signed, "RND", "SAT")
         return Fixed(total, integer, signed, "RND", "SAT")
 
+    table = Fixed(fraction + 2, 2, rounding="RND", overflow="SAT")
     layers = {
-        layer.name: Types(number(layer.name, result=True), number(f"{layer.name}.weight"), number(f"{layer.name}.bias"))
+        layer.name: Types(
+            number(layer.name, result=True), number(f"{layer.name}.weight"), number(f"{layer.name}.bias"), table
+        )
         for layer in network.layers
         if not isinstance(layer, MOVES)
     }
@@ -244,4 +252,6 @@ def _multiplications(network: Network, layer: Layer) -> int:
         return layer.weight.size
     if isinstance(layer, Convolution):
         return layer.weight.size * prod(made[:-1])
+    if isinstance(layer, Recurrent):
+        return (layer.weight.size + layer.recurrent.size) * network.shapes[layer.inputs[0]][0]
     return prod(made) if isinstance(layer, Scale) else 0
