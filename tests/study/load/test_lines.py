@@ -12,8 +12,8 @@ from sonic.protocol.messages import InferRequest
 from sonic.study.load.grpclines import GrpcLines, frame
 from sonic.study.load.httplines import HttpLines
 from sonic.study.load.inputs import RandomInputs
-from sonic.study.load.lines import TransportLines
 from sonic.study.load.settings import LoadSettings
+from sonic.study.load.transportlines import TransportLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

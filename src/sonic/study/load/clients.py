@@ -14,7 +14,7 @@ from sonic.study.load.engine import Engine
 from sonic.study.load.grpclines import GrpcLines
 from sonic.study.load.httplines import HttpLines
 from sonic.study.load.inputs import rows_of
-from sonic.study.load.lines import TransportLines, clock
+from sonic.study.load.lines import clock
 from sonic.study.load.schedule import due_times_s
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ class RunningClients:
                 return HttpLines(address, self._requests, loop)
             if address.scheme in ("grpc", "grpc+unix"):
                 return GrpcLines(address, self._requests, loop)
+        from sonic.study.load.transportlines import TransportLines  # here, since most need no client
+
         return TransportLines(address, self._requests, loop, settings)
 
 

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import sonic
+from sonic.client.url import connect, parse_server
+from sonic.errors import Unavailable
+from sonic.protocol.messages import Duration, ModelStatistics
+from sonic.study.load.server import Sample, ServerWatch, identity, window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.server.app import Server
+
+BEFORE = ModelStatistics("m", "1", 10, 5, success=Duration(8, 800), queue=Duration(8, 80))
+AFTER = ModelStatistics(
+    "m",
+    "1",
+    34,
+    9,
+    success=Duration(12, 2000),
+    fail=Duration(1, 5),
+    queue=Duration(12, 80 + 4 * 10**9),
+    compute_input=Duration(12, 10**9),
+    compute_infer=Duration(12, 8 * 10**9),
+    compute_output=Duration(12, 2 * 10**9),
+)
+
+
+def test_a_window_is_the_difference_of_two_samples() -> None:
+    found = window(Sample((BEFORE,), 1.0), Sample((AFTER,), 3.5), 0.25)
+    assert found is not None
+    assert (found.requests, found.failures, found.executions, found.rows) == (4, 1, 4, 24)
+    assert (found.queue_s, found.input_s, found.infer_s, found.output_s) == (1.0, 0.25, 2.0, 0.5)
+    assert (found.cpu_s, found.gpu_use, found.batch_rows) == (2.5, 0.25, 6.0)
+
+
+def test_several_models_are_summed() -> None:
+    found = window(Sample((BEFORE, BEFORE)), Sample((AFTER, BEFORE)))
+    assert found is not None
+    assert (found.requests, found.rows, found.queue_s, found.cpu_s) == (4, 24, 1.0, None)
+
+
+def test_of_a_model_that_was_loaded_anew_nothing_is_known() -> None:
+    assert window(Sample((AFTER,)), Sample((BEFORE,))) is None
+
+
+def test_no_request_is_no_division() -> None:
+    found = window(Sample((BEFORE,)), Sample((BEFORE,)))
+    assert found is not None
+    assert (found.queue_s, found.batch_rows) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+def test_a_real_server(server: Server, kind: str) -> None:
+    address = parse_server(f"{kind}://127.0.0.1:{getattr(server, f'{kind}_port')}")
+    transport = connect(address)
+    with ServerWatch(transport, address, ["echo"], f"http://127.0.0.1:{server.metrics_port}/metrics") as watch:
+        before = watch.sample()
+        model = sonic.Model(f"{server.grpc_url}/echo")
+        for _ in range(3):
+            model(x=np.zeros((2, 16), np.float32))
+        model.close()
+        watch.look()
+        found = watch.window(before, watch.sample())
+    transport.close()
+    assert found is not None
+    assert (found.requests, found.rows) == (3, 6)
+    assert found.cpu_s is not None
+    assert found.cpu_s >= 0
+    assert identity(address).startswith("sonic ")
+
+
+def test_without_metrics_the_process_that_listens_is_looked_at(
+    server: Server, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("psutil")
+    for url in (f"grpc://127.0.0.1:{server.grpc_port}", f"grpc+unix:{repository.parent}/grpc.sock"):
+        address = parse_server(url)
+        transport = connect(address)
+        with ServerWatch(transport, address, ["echo"]) as watch:
+            sample = watch.sample()
+        assert sample is not None
+        assert sample.cpu_s is not None
+        assert sample.cpu_s > 0
+        monkeypatch.setitem(sys.modules, "psutil", None)
+        with ServerWatch(transport, address, ["echo"]) as watch:
+            sample = watch.sample()
+        monkeypatch.undo()
+        transport.close()
+        assert sample is not None
+        assert sample.cpu_s is None
+
+
+def test_metrics_of_another_server_are_not_taken(server: Server, repository: Path) -> None:
+    # Its metrics are where one would look for those of the first, and have other counts.
+    with sonic.serve(repository, http_port=None) as other:
+        address = replace(parse_server(server.grpc_url), where=f"127.0.0.1:{other.metrics_port - 1}")
+        transport = connect(parse_server(server.grpc_url))
+        transport.submit(next(_requests())).result()
+        with ServerWatch(transport, address, ["echo"]) as watch:
+            sample = watch.sample()
+        transport.close()
+    assert sample is not None
+    assert sample.cpu_s is None
+
+
+def _requests():  # type: ignore[no-untyped-def]
+    from sonic.protocol.messages import InferRequest
+
+    yield InferRequest("echo", {"x": np.zeros((1, 16), np.float32)})
+
+
+def test_a_server_that_says_nothing() -> None:
+    class Silent:
+        def statistics(self, *_: object, **__: object) -> ModelStatistics:
+            raise Unavailable("gone")
+
+    address = parse_server("grpc://127.0.0.1:1")
+    with ServerWatch(Silent(), address, ["m"]) as watch:  # type: ignore[arg-type]
+        assert watch.sample() is None
+        assert watch.window(None, None) is None
+    assert identity(address) == ""
