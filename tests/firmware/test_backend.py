@@ -8,7 +8,9 @@ import pytest
 
 import sonic
 from sonic.errors import InvalidRequest
-from sonic.firmware.backend import Checks
+from sonic.firmware.backend import Checks, FpgaBackend
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.server.backends.base import LoadContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +56,15 @@ def test_the_job_itself_has_them_as_well(models: Path, built: Firmware) -> None:
     x = np.random.default_rng(2).normal(size=(5, 6)).astype(np.float32)
     with sonic.Model(f"local:{models}/compiled") as model:
         assert np.array_equal(model(features=x)["scores"], built.reference(x).astype(np.float32))
+
+
+def test_an_event_loop_executes_an_emulator_itself_and_waits_for_no_card(built: Firmware) -> None:
+    for device, steady in (("emulator", True), ("modelled", False)):
+        config = ModelConfig()
+        config.parameters["device"].string_value = device
+        backend = FpgaBackend(LoadContext("m", "1", built.folder, config, cores=2))
+        assert backend.steady is steady
+        backend.close()
 
 
 def test_rows_that_are_no_numbers(url: str) -> None:

@@ -57,6 +57,13 @@ def test_requests_are_merged_and_parted() -> None:
         np.testing.assert_array_equal(reply.outputs["y"], 2 * inputs["x"])
 
 
+def test_responses_say_what_the_instance_does() -> None:
+    instance = Function()
+    instance.parameters = {"modelled": True}
+    done = execute(instance, plan(), [request(1), request(2)], [1, 2], ["y"])
+    assert [reply.parameters for reply in done.replies] == [{"modelled": True}] * 2
+
+
 def test_too_few_rows_are_repeated() -> None:
     instance = Function()
     done = execute(instance, plan(rows=Rows(least=2)), [request(1, 7)], [1], ["y"])

@@ -26,7 +26,7 @@ cards = st.builds(
     row_bytes_in=st.integers(1, 4096),
     row_bytes_out=st.integers(1, 512),
 )
-gaps = st.lists(st.just(0.0) | st.floats(0, 0.01), min_size=1, max_size=40)
+gaps = st.lists(st.just(0.0) | st.floats(0, 0.01), min_size=1, max_size=20)
 NEAR_S = 1e-9
 
 
@@ -103,7 +103,7 @@ def test_nothing_waits_for_what_is_idle(card: CardModel, gaps_s: list[float]) ->
             assert full or before[-1].sent_s + card.stages[0].busy_s >= each.sent_s - NEAR_S
 
 
-@given(cards, gaps, st.integers(0, 39), st.floats(0, 0.1))
+@given(cards, gaps, st.integers(0, 19), st.floats(0, 0.1))
 def test_what_comes_later_is_done_later(card: CardModel, gaps_s: list[float], which: int, by_s: float) -> None:
     passed = passages(card, gaps_s)
     assert all(a.done_s <= b.done_s for a, b in pairwise(passed))
@@ -128,6 +128,7 @@ def test_under_load_a_card_does_what_its_narrowest_part_allows(card: CardModel) 
     rate = (len(late) - 1) / (late[-1].done_s - late[0].done_s)
     assert rate <= min(card.bounds.values()) * (1 + 1 / (n // 2 // card.slots))
     assert n / passed[-1].done_s == pytest.approx(min(card.bounds.values()), rel=0.3)
+    assert card.sustained_s >= card.block_s * (1 - 1e-9)
 
 
 def test_a_clock_that_goes_back_counts_as_one_that_stands() -> None:

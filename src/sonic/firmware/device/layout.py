@@ -46,7 +46,7 @@ class Layout:
     @classmethod
     def of(cls, network: Network, precision: Precision, block: int) -> Layout:
         """Return that of a network's rows."""
-        made = precision.of(network.output).result
+        made = precision.numbers(network)[network.output]
         return cls(block, network.inputs_per_row, network.outputs_per_row, precision.input, made)
 
     @property

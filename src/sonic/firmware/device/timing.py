@@ -121,6 +121,14 @@ class CardModel:
         rates = {stage.name: stage.servers / stage.busy_s for stage in self.stages}
         return rates | {"buffers": self.slots / self.block_s}
 
+    @property
+    def sustained_s(self) -> float:
+        """How long a block keeps its buffer under full load: `block_s`, or more if something else is narrower.
+
+        For models of queues, as so many equal servers as there are `slots`.
+        """
+        return self.slots / min(self.bounds.values())
+
     def service_time_s(self, rows: int) -> float:
         """How long rows take that an idle card is given at once: all of their blocks, the last one padded."""
         timeline = Timeline(self)
