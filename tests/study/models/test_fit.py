@@ -109,6 +109,14 @@ def test_the_published_scan_without_batching_gives_the_published_time_on_the_gpu
     assert 4 * found.parameters["service_s"].value == pytest.approx(protodune.inputs["gpu_s_without_batching"], rel=0.2)
 
 
+def test_the_published_jobs_saturate_where_the_paper_says() -> None:
+    miniaod = study("miniaod-ak4")
+    jobs, each = np.array(miniaod.curve("AK4").points).T
+    found = fit(bounds(), Points(jobs, jobs * each))
+    assert found.saturation.value == pytest.approx(miniaod.figures["particlenet_ak4_jobs_per_gpu"], rel=0.03)
+    assert 0 < found.saturation.error < 10
+
+
 def test_points_have_errors_from_their_intervals(make: Callable[..., Record]) -> None:
     parts = {1: 0.04, 2: 0.0, 4: 0.08, 8: 0.001}
     (of,) = series(

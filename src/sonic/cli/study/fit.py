@@ -25,7 +25,7 @@ def fit(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the curves (.png, .svg, .pdf).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
 ) -> None:
-    r"""Fit capacity models: how many clients a server takes, which model says so best, and where it fails.
+    """Fit capacity models: how many clients a server takes, which model says so best, and where it fails.
 
     \b
     Examples:

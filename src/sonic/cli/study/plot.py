@@ -33,7 +33,7 @@ def plot(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Of the page; by default what was measured.")] = None,
 ) -> None:
-    r"""Draw what was measured: all that the records hold, or one quantity against one setting.
+    """Draw what was measured: all that the records hold, or one quantity against one setting.
 
     \b
     Examples:

@@ -87,6 +87,8 @@ class Model:
         values [k] -> the largest throughput that any number of clients gets, 1/s; infinite if there is none.
     alone : callable
         values [k] -> what one client gets that never waits for another, 1/s.
+    smooth : bool
+        Whether throughput has slopes everywhere.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Model:
     start: Callable[[Points], list[float]]
     capacity: Callable[[FloatArray], float]
     alone: Callable[[FloatArray], float]
+    smooth: bool = True
 
     def predict(self, clients: FloatArray, values: FloatArray) -> FloatArray:
         """Return throughput, 1/s [n]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ _LEAST_OF_MEDIAN = 0.5
 """Few repeats may agree by chance: no point counts as better known than this part of the median relative error."""
 _RELATIVE_ERROR = 0.05
 """Where no errors are known, to begin with; chi2 then gives them their size."""
+_DRAWS = 40
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,9 @@ def models(series: Series) -> list[Model]:
 def fit(model: Model, to: Points) -> Fitted:
     """Fit a model by least squares.
 
+    Errors are by the curvature of chi2. Where a model has a kink that means nothing: there they are by fits to points
+    that are drawn anew.
+
     Raises
     ------
     DataError
@@ -153,49 +158,37 @@ def fit(model: Model, to: Points) -> Fitted:
     ConfigError
         If iminuit is missing.
     """
-    try:
-        from iminuit import Minuit
-    except ImportError:
-        raise ConfigError("fits need iminuit: pip install 'sonic-hep[study]'") from None
     names, count = [each.name for each in model.parameters], len(to.clients)
     if count <= len(names):
         raise DataError(f"{model.name} has {len(names)} parameters and needs more points than that, given {count}")
     error = to.error if to.error is not None else _RELATIVE_ERROR * to.throughput
-
-    def chi2(*values: float) -> float:
-        return float((((to.throughput - model.predict(to.clients, np.array(values))) / error) ** 2).sum())
-
-    minuit = Minuit(chi2, *model.start(to), name=names)
-    minuit.errordef = Minuit.LEAST_SQUARES
-    minuit.limits = [(each.low, each.high if np.isfinite(each.high) else None) for each in model.parameters]
-    minuit.strategy = 2
-    minuit.migrad(ncall=5000)
-    if not minuit.valid:
-        minuit.simplex(ncall=5000).migrad(ncall=5000)  # a kink may stop what follows gradients
-    found = float(minuit.fval)
-    if not np.isfinite(found):
+    found = _minimum(model, to.clients, to.throughput, error, model.start(to))
+    if not np.isfinite(found.chi2):
         raise DataError(f"{model.name}: no fit to {count} points")
-    minuit.hesse()
-    values = np.array(minuit.values)
-    ndf = count - len(names)
-    scale = found / ndf if to.error is None else max(1.0, found / ndf)
-    covariance = np.diag(np.square(minuit.errors)) if minuit.covariance is None else np.array(minuit.covariance)
-    errors = np.sqrt(scale * np.diag(covariance))
-    if to.error is None:
-        error, found = error * np.sqrt(scale), found / scale
-
-    def derived(what: Callable[[FloatArray], float]) -> Value:
-        return Value(what(values), _propagated(what, values, scale * covariance))
-
+    values, ndf = found.values, count - len(names)
+    scale = found.chi2 / ndf if to.error is None else max(1.0, found.chi2 / ndf)
+    predicted = model.predict(to.clients, values)
+    if model.smooth:
+        covariance = scale * found.covariance
+        derived = partial(_propagated, values=values, covariance=covariance)
+    else:
+        draws = np.random.default_rng(1).normal(predicted, np.sqrt(scale) * error, (_DRAWS, count))
+        sample = np.array([_minimum(model, to.clients, each, error, values, quick=True).values for each in draws])
+        covariance = np.atleast_2d(np.cov(sample.T))
+        derived = partial(_spread, values=values, sample=sample)
+    errors = np.sqrt(np.diag(covariance))
+    known = to.error is not None
+    chi2 = found.chi2 if known else float(ndf)
     return Fitted(
         model=model,
-        points=Points(to.clients, to.throughput, error),
+        points=Points(to.clients, to.throughput, error if known else np.sqrt(scale) * error),
         parameters={name: Value(float(v), float(e)) for name, v, e in zip(names, values, errors, strict=True)},
-        chi2=found,
+        chi2=chi2,
         ndf=ndf,
-        aicc=_aicc(found if to.error is not None else count * np.log(scale * ndf / count), len(names), count, to),
-        errors_known=to.error is not None,
-        predicted=model.predict(to.clients, values),
+        # Where the size of the errors is not known, it is one parameter more.
+        aicc=_aicc(chi2, len(names), count) if known else _aicc(_unknown(found.chi2, count), len(names) + 1, count),
+        errors_known=known,
+        predicted=predicted,
         capacity=derived(model.capacity),
         knee=derived(model.knee),
         saturation=derived(model.saturation),
@@ -208,9 +201,51 @@ def best(fits: Sequence[Fitted]) -> Fitted:
     return min(fits, key=lambda each: (each.aicc, each.chi2 / each.ndf, each.deviation))
 
 
-def _aicc(misfit: float, parameters: int, count: int, to: Points) -> float:
-    k = parameters + (to.error is None)  # the size of the errors is one more
+@dataclass(frozen=True)
+class _Minimum:
+    values: FloatArray
+    chi2: float
+    covariance: FloatArray
+
+
+def _minimum(
+    model: Model,
+    clients: FloatArray,
+    throughput: FloatArray,
+    error: FloatArray,
+    start: Sequence[float] | FloatArray,
+    *,
+    quick: bool = False,
+) -> _Minimum:
+    """Minimise chi2; quickly means without errors."""
+    try:
+        from iminuit import Minuit
+    except ImportError:
+        raise ConfigError("fits need iminuit: pip install 'sonic-hep[study]'") from None
+
+    def chi2(values: FloatArray) -> float:
+        return float((((throughput - model.predict(clients, values)) / error) ** 2).sum())
+
+    minuit = Minuit(chi2, np.asarray(start, float), name=[each.name for each in model.parameters])
+    minuit.errordef = Minuit.LEAST_SQUARES
+    minuit.limits = [(each.low, each.high if np.isfinite(each.high) else None) for each in model.parameters]
+    minuit.strategy = 1 if quick else 2
+    minuit.migrad(ncall=5000)
+    if not minuit.valid:
+        minuit.simplex(ncall=5000).migrad(ncall=5000)  # a kink may stop what follows gradients
+    if not quick:
+        minuit.hesse()
+    covariance = np.diag(np.square(minuit.errors)) if minuit.covariance is None else np.array(minuit.covariance)
+    return _Minimum(np.array(minuit.values), float(minuit.fval), covariance)
+
+
+def _aicc(misfit: float, k: int, count: int) -> float:
     return misfit + 2 * k + 2 * k * (k + 1) / (count - k - 1) if count > k + 1 else float(np.inf)
+
+
+def _unknown(chi2: float, count: int) -> float:
+    """Return twice the logarithm of the likelihood, negative, with the size of the errors that makes it largest."""
+    return float(count * np.log(chi2 / count))
 
 
 def _ends(parameter: Parameter, at: float) -> bool:
@@ -219,16 +254,21 @@ def _ends(parameter: Parameter, at: float) -> bool:
     return bool(at - low < 1e-6 * span or high - at < 1e-6 * span)
 
 
-def _propagated(what: Callable[[FloatArray], float], values: FloatArray, covariance: FloatArray) -> float:
-    """Return the standard error of a function of parameters, by its slopes."""
+def _propagated(what: Callable[[FloatArray], float], values: FloatArray, covariance: FloatArray) -> Value:
+    """Return a function of parameters, and its error by its slopes."""
     if not np.isfinite(what(values)):
-        return float(np.nan)
+        return Value(what(values), float(np.nan))
     slopes = np.zeros(len(values))
     for i, variance in enumerate(np.diag(covariance)):
         step = np.zeros(len(values))
         step[i] = min(0.1 * float(np.sqrt(variance)), 0.01 * abs(values[i])) or 1e-9
         slopes[i] = (what(values + step) - what(values - step)) / (2 * step[i])
-    return float(np.sqrt(max(float(slopes @ covariance @ slopes), 0.0)))
+    return Value(what(values), float(np.sqrt(max(float(slopes @ covariance @ slopes), 0.0))))
+
+
+def _spread(what: Callable[[FloatArray], float], values: FloatArray, sample: FloatArray) -> Value:
+    """Return a function of parameters, and its error by fits to points drawn anew."""
+    return Value(what(values), float(np.std([what(each) for each in sample], ddof=1)))
 
 
 def _batches(series: Series) -> Callable[[FloatArray], FloatArray] | None:

@@ -34,6 +34,7 @@ def bounds() -> Model:
         start=lambda points: [points.cycle_s, 1.0 / points.most],
         capacity=lambda values: 1.0 / values[1],
         alone=lambda values: 1.0 / values[0],
+        smooth=False,
     )
 
 

@@ -83,6 +83,45 @@ def lines(
 
 
 @styled
+def over(
+    points: Mapping[str, tuple[FloatArray, FloatArray]],
+    curves: Mapping[str, tuple[FloatArray, FloatArray]],
+    x: str,
+    y: str,
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw what a model or a simulation says over points, measured or published: what has the same name in one colour.
+
+    Parameters
+    ----------
+    points, curves : mapping of str to (x [n], y [n])
+        Ten names at most.
+    x, y : str
+        As for :func:`sonic.study.series.label`.
+    title : str
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib or mplhep are missing.
+    """
+    figure, (axes,) = panels()
+    names = list(dict.fromkeys([*points, *curves]))
+    for colour, marker, name in zip(COLOURS, MARKERS, names, strict=False):
+        if name in points:
+            axes.plot(*points[name], marker, color=colour, label=name)
+        if name in curves:
+            axes.plot(*curves[name], "-", color=colour, label=None if name in points else name, zorder=1)
+    values = [value for xs, _ in points.values() for value in xs]
+    span(axes, values)
+    axes.set_ylim(0, None)
+    axes.set(xlabel=label(x), ylabel=label(y), title=title)
+    _legend(axes)
+    return figure
+
+
+@styled
 def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
     """Draw models through the points that they were fitted to, a panel for each series, best first.
 
@@ -92,6 +131,7 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
     ----------
     compared : sequence of Comparison
     y : str
+        As for :func:`sonic.study.series.label`.
     """
     columns = min(len(compared), 2)
     figure, axes_of = panels(columns, -(-len(compared) // columns))
@@ -104,7 +144,8 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
         _mark(axes, each.measured, "0.5", alone=False)
         span(axes, each.series.x.tolist())
         axes.set_ylim(0, None)
-        title = f"{each.series.label}: 95 % at {each.measured} clients"
+        at = f"95 % at {each.measured} clients" if each.measured.clients else "not saturated"
+        title = f"{each.series.label}: {at}"
         axes.set(xlabel=label("clients"), ylabel=label(y), title=title)
         _legend(axes)
     for axes in axes_of[len(compared) :]:
