@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sonic.study.scan.spec import Spec
 
 
+_WIDTH = 200
+"""At most, of the table: figures are not cut, whatever the terminal."""
+
 _AGAIN = ("failed", "unstable", "measured", "all")
 
 
@@ -92,7 +95,7 @@ def scan(
 
         measure = LoadMeasurement(file.parent)
         summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
-    console.print(_table(summary.records, wanted))
+    Console(width=_WIDTH).print(_table(summary.records, wanted))
     for record in summary.records:
         if record.status != "measured":
             console.print(_line(record, wanted), markup=False, highlight=False, soft_wrap=True)
@@ -125,7 +128,6 @@ def _table(records: list[Record], spec: Spec) -> Table:
     table = Table(box=None, pad_edge=False)
     figures = ("requests/s", "rows/s", "p50 (ms)", "p99 (ms)", "rows executed")
     for column in (*(["target"] if len(spec.targets) > 1 else []), *names, *figures):
-        # Numbers are never cut; names may take several lines.
         table.add_column(column.replace("_", "\n").replace(" ", "\n"), justify="right", no_wrap=True)
     if any(record.status != "measured" for record in records):
         table.add_column("")

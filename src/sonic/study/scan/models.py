@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +87,7 @@ def build(folder: Path, target: str, settings: Mapping[str, Setting], base: Path
             config = read_config(path)
             if not config.HasField("ensemble_scheduling"):
                 change(config, settings)
-                _rewrite(path, config)
+                (path / CONFIG_NAME).write_text(write(config))
         return _copy(folder, target, int(settings.get("copies", 1)))
     except OSError as error:
         raise OutputError(f"the models of a scan could not be written to {folder}: {error}") from error
@@ -143,7 +144,7 @@ def _from_zoo(folder: Path, target: str, settings: Mapping[str, Setting]) -> Non
         if config.HasField("ensemble_scheduling"):
             raise ConfigError(f'{target} is an ensemble: backend = "python" is for single networks')
         config.platform, config.backend = "", "python"
-        _rewrite(made, config)
+        (made / CONFIG_NAME).write_text(write(config))
         (made / "1" / "model.py").write_text(_MODEL_PY)
 
 
@@ -166,17 +167,14 @@ def _link_all(folder: Path, repository: Path) -> None:
 
 
 def _link_one(folder: Path, model: Path, name: str = "") -> None:
-    """Make a folder for a model whose files are the given one's; a model can have gigabytes of them."""
+    """Make a folder for a model whose versions are the given one's; they can have gigabytes."""
     made = folder / (name or model.name)
     made.mkdir()
     for path in model.iterdir():
-        (made / path.name).symlink_to(path.resolve())
-
-
-def _rewrite(model: Path, config: ModelConfig) -> None:
-    file = model / CONFIG_NAME
-    file.unlink(missing_ok=True)  # it may be a link
-    file.write_text(write(config))
+        if path.is_dir():
+            (made / path.name).symlink_to(path.resolve())
+        else:  # labels and the like must lie in the model's folder
+            shutil.copyfile(path, made / path.name)
 
 
 def _copy(folder: Path, target: str, copies: int) -> tuple[str, ...]:
@@ -185,5 +183,5 @@ def _copy(folder: Path, target: str, copies: int) -> tuple[str, ...]:
         _link_one(folder, folder / target, name)
         config = read_config(folder / target)
         config.name = name
-        _rewrite(folder / name, config)
+        (folder / name / CONFIG_NAME).write_text(write(config))
     return names
