@@ -74,6 +74,13 @@ def test_details_and_figures_of_the_server_are_quantities_too(make: Callable[...
     assert label("some_thing") == "some thing"
 
 
+def test_no_limit_of_the_bandwidth_is_no_number(make: Callable[..., Record]) -> None:
+    records = [make(1.0 * n, settings={"bandwidth_mbps": 100.0 * n}) for n in (0, 1, 2)]
+    (of,) = series(records, "bandwidth_mbps", "throughput")
+    np.testing.assert_array_equal(of.x, [100, 200])
+    assert series(records, "clients", "throughput")[0].label == "any bandwidth"
+
+
 def test_parts_add_up_to_the_latency(make: Callable[..., Record]) -> None:
     record = make(100.0)
     parts = parts_s(record)

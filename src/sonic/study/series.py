@@ -177,6 +177,8 @@ def value(record: Record, name: str) -> Estimate | None:
         found = record.settings.get(name, record.details.get(name))
     if found is None or isinstance(found, Estimate):
         return found
+    if name == "bandwidth_mbps" and not found:
+        return None  # no limit, which is no number on an axis
     return None if isinstance(found, bool | str) else Estimate(float(found))
 
 
@@ -288,6 +290,8 @@ def word(name: str, setting: object) -> str:
     """Return how a setting is told in a legend: ``grpc``, ``rows 100``, ``batching on``; nothing for None."""
     if setting is None:
         return ""
+    if name == "bandwidth_mbps" and not setting:
+        return "any bandwidth"
     if isinstance(setting, bool):
         return f"{name.replace('_', ' ')} {'on' if setting else 'off'}"
     return str(setting) if isinstance(setting, str) else f"{name.replace('_', ' ')} {setting}"

@@ -14,11 +14,10 @@ from sonic.errors import ConfigError, DataError
 from sonic.study.models.compare import MODELS, as_json, compare
 from sonic.study.models.fit import models
 from sonic.study.models.queues import queue
+from sonic.study.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sonic.study.records import Record
 
 CLIENTS = np.array([1.0, 2, 4, 8, 12, 16, 24, 32])
 
@@ -30,7 +29,7 @@ def records(make: Callable[..., Record]) -> list[Record]:
 
 
 def test_the_model_that_made_them_is_best_and_predicts_the_saturation(records: list[Record]) -> None:
-    (found,) = compare([*records, records[0].__class__(**{**_fields(records[0]), "status": "unstable"})])
+    (found,) = compare([*records, Record(**{**_fields(records[0]), "status": "unstable"})])
     assert found.fits[0].model.name == "mva"
     assert sorted(each.model.name for each in found.fits) == sorted(MODELS)
     assert found.measured.clients == pytest.approx(found.fits[0].saturation.value, rel=0.1)
@@ -50,6 +49,11 @@ def test_few_points_leave_what_can_be_fitted(records: list[Record]) -> None:
     assert "usl has 3 parameters and needs more points than that, given 3" in found.refused
     with pytest.raises(DataError, match="facile: no fit: protodune has 2 parameters"):
         compare(records[:1])
+
+
+def test_simulated_jobs_stand_for_clients(make: Callable[..., Record]) -> None:
+    made = [Record(**{**_fields(make(50.0 * min(n, 5))), "settings": {"jobs": n}}) for n in (1, 2, 4, 8, 16)]
+    assert compare(made, names=["protodune"])[0].fits[0].knee.value == pytest.approx(5, rel=0.01)
 
 
 def test_json_has_no_infinite_numbers(records: list[Record]) -> None:

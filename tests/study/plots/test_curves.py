@@ -88,9 +88,9 @@ def test_ratios_are_taken_where_both_have_points(scan: list[Record]) -> None:
 
 
 def test_modules_are_drawn_by_name_beside_what_was_published(make: Callable[..., Record]) -> None:
-    jobs = [make(1.0, settings={"clients": n}, details={"hits_s": 1.0 * n, "io_s": 0.5}) for n in (1, 8)]
+    jobs = [make(1.0, settings={"clients": n}, details={"module_s.hits": 1.0 * n, "module_s.io": 0.5}) for n in (1, 8)]
     beside = {"theirs": (np.array([4.0]), np.array([3.0]))}
-    (axes,) = modules(jobs, ["hits_s", "io_s"], "clients", beside=beside).axes
+    (axes,) = modules(jobs, ["module_s.hits", "module_s.io"], "clients", beside=beside).axes
     assert legend(axes) == ["hits", "io", "theirs"]
     assert axes.get_yscale() == "log"
 

@@ -48,7 +48,7 @@ class Comparison:
 def compare(
     records: Sequence[Record], y: str = "throughput", by: Sequence[str] | None = None, names: Sequence[str] = MODELS
 ) -> list[Comparison]:
-    """Fit models to all series of throughput by clients.
+    """Fit models to all series of throughput by clients, or by jobs where these are simulated.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ def compare(
     for name in names:
         if name not in MODELS:
             raise ConfigError(f"no model {name!r}: there are {', '.join(MODELS)}")
-    return [_compared(each, names) for each in series(records, "clients", y, by)]
+    x = "jobs" if all("clients" not in record.settings for record in records) else "clients"
+    return [_compared(each, names) for each in series(records, x, y, by)]
 
 
 def as_json(each: Comparison) -> dict[str, Any]:

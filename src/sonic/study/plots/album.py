@@ -16,7 +16,7 @@ from sonic.study.models.fit import points
 from sonic.study.plots.curves import latency, lines, modules, ratios
 from sonic.study.plots.shares import breakdown, heat_map, histogram
 from sonic.study.plots.style import MOST_SERIES
-from sonic.study.series import describe, label, series, usable, value, varying, word
+from sonic.study.series import describe, label, parts_s, series, usable, value, varying, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-_JOBS = {"jobs": "clients"}
-_QUANTITIES = {"events_per_s_per_job": "rate_per_client", "events_per_s": "row_rate"}
+_SAME = {"jobs": "clients", "events_per_s_per_job": "rate_per_client", "events_per_s": "row_rate"}
+"""What papers call by another name."""
+_MODULE = "module_s."
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def scans(study: Study | None, x: str, y: str) -> dict[str, tuple[FloatArray, Fl
         return {}
     found = {}
     for curve in study.curves:
-        if _JOBS.get(curve.x, curve.x) == x and _QUANTITIES.get(curve.y, curve.y) == y:
+        if x in (curve.x, _SAME.get(curve.x)) and y in (curve.y, _SAME.get(curve.y)):
             xs, ys = np.array(curve.points, float).T
             found[f"{curve.name} ({study.source})"] = (xs, ys)
     return found
@@ -125,17 +126,20 @@ def _drawings(records: Sequence[Record], beside: Study | None) -> Iterator[Calla
     axes = [name for name in varying(records) if len(_numbers(records, name)) > 1]
     others = [name for name in varying(records) if name not in axes]
     for x in axes:
-        for y in _quantities(records):
+        for y in _quantities(records, x, beside):
             yield partial(picture, records, x, y, None, beside)
-        yield partial(_latency, records, x)
+        if any(record.latencies for record in records):
+            yield partial(_latency, records, x)
         if base := _base(records, x):
             yield partial(_ratios, records, x, base)
         if _module_names(records):
             yield partial(_modules, records, x, scans(beside, x, "module_s"))
     first = next(iter(axes + others), "clients")
     fixed = _largest_group(records, first)
-    yield partial(_breakdown, fixed, first)
-    yield partial(_histogram, fixed)
+    if any(parts_s(record) for record in fixed):
+        yield partial(_breakdown, fixed, first)
+    if any(record.latencies for record in fixed):
+        yield partial(_histogram, fixed)
     for x, y in combinations(axes, 2):
         group = _largest_group(records, x, y)
         if all(len(_numbers(group, name)) > 1 for name in (x, y)):
@@ -149,11 +153,14 @@ def _saturation(of: Series) -> saturation.Saturation | None:
     return saturation.measured(made.clients, made.throughput, made.error)
 
 
-def _quantities(records: Sequence[Record]) -> list[str]:
+def _quantities(records: Sequence[Record], x: str, beside: Study | None) -> list[str]:
     names = ["throughput"]
     if len({record.settings.get("rows") for record in records}) > 1 or _module_names(records):
         names.append("row_rate")
-    return names + [name for name in ("batch_rows", "server_cpu_us", "gpu_use") if _numbers(records, name)]
+    names += [name for name in ("batch_rows", "server_cpu_us", "gpu_use") if _numbers(records, name)]
+    others = [] if beside is None else [name for curve in beside.curves for name in (curve.y, _SAME.get(curve.y, ""))]
+    there = [name for name in others if scans(beside, x, name) and _numbers(records, name)]
+    return list(dict.fromkeys(names + there))
 
 
 def _latency(records: Sequence[Record], x: str) -> Picture:
@@ -201,8 +208,6 @@ def _breakdown(records: Sequence[Record], x: str) -> Picture:
 def _histogram(records: Sequence[Record]) -> Picture:
     target = records[0].target
     having = [record for record in records if record.latencies is not None]
-    if not having:
-        raise DataError("no record has latencies")
     # Of many, those spread evenly over the order in which they come.
     chosen = [having[i] for i in np.unique(np.linspace(0, len(having) - 1, 5).astype(int))]
     names = varying(chosen)
@@ -254,8 +259,8 @@ def _numbers(records: Sequence[Record], name: str) -> set[float]:
 
 
 def _module_names(records: Sequence[Record]) -> list[str]:
-    """Return the details that are seconds of a module, those that take longest first."""
-    names = dict.fromkeys(name for record in records for name in record.details if name.endswith("_s"))
+    """Return the details that are seconds of a module for an event, those that take longest first."""
+    names = dict.fromkeys(name for record in records for name in record.details if name.startswith(_MODULE))
     return sorted(names, key=lambda name: -max(record.details.get(name, 0.0) for record in records))
 
 

@@ -247,7 +247,7 @@ def modules(
     figure, (axes,) = panels()
     for colour, marker, name in zip(COLOURS, MARKERS, names, strict=False):
         (each,) = series([record for record in records if value(record, name)], x, name, by=[])
-        axes.plot(each.x, each.y, f"{marker}-", color=colour, label=name.removesuffix("_s"))
+        axes.plot(each.x, each.y, f"{marker}-", color=colour, label=name.partition(".")[2] or name)
         span(axes, each.x.tolist())
     for marker, (name, (xs, ys)) in zip(MARKERS, (beside or {}).items(), strict=False):
         axes.plot(xs, ys, f"{marker}:", color=_GREY, markerfacecolor="none", label=name)
