@@ -148,4 +148,7 @@ def _types(layer: Layer, network: Network, given: list[Fixed]) -> Types:
     try:
         return Types(_spanning(low, high, fraction), weight, bias)
     except ConfigError as error:
-        raise ConfigError(f"layer {layer.name!r}: its results need more than {MAX_BITS} bits: {error}") from None
+        raise ConfigError(
+            f"layer {layer.name!r}: its results need more than {MAX_BITS} bits ({error}): quantise with fewer bits, "
+            "and scales that are powers of 2"
+        ) from None

@@ -24,7 +24,7 @@ from sonic.firmware.layers import (
     Sum,
 )
 from sonic.firmware.onnxparts import pads, sizes_with_batch
-from sonic.firmware.onnxrecurrent import RecurrentReader
+from sonic.firmware.onnxquant import QuantReader
 
 if TYPE_CHECKING:
     from sonic.firmware.network import Network
@@ -81,7 +81,7 @@ def read(file: str | os.PathLike[str], name: str = "network", *, host_normalisat
     return reader.network(model.graph.output[0].name, name)
 
 
-class _Operators(RecurrentReader):
+class _Operators(QuantReader):
     def _on_constant(self, node: Any, attributes: dict[str, Any]) -> None:
         from onnx import numpy_helper
 

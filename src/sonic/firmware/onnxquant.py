@@ -1,0 +1,117 @@
+"""QONNX's operators (arXiv:2206.07527), as Brevitas and QKeras export them: numbers with the bits of a training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.errors import ConfigError
+from sonic.firmware.layers import Quantiser
+from sonic.firmware.onnxrecurrent import RecurrentReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from sonic.firmware.network import Network
+    from sonic.firmware.onnxparts import Tensor
+
+    Weights = NDArray[np.float64]
+
+_ROUNDINGS = {"ROUND": "RND", "HALF_EVEN": "RND", "HALF_UP": "RND", "FLOOR": "TRN"}
+"""In firmware a half is rounded up, whereas QONNX's ROUND takes it to the even neighbour, HALF_UP away from zero."""
+_OF_CONSTANTS: dict[str, Callable[[Weights], Weights]] = {
+    "ROUND": np.round,
+    "HALF_EVEN": np.round,
+    "HALF_UP": lambda x: np.sign(x) * np.floor(np.abs(x) + 0.5),
+    "HALF_DOWN": lambda x: np.sign(x) * np.ceil(np.abs(x) - 0.5),
+    "CEIL": np.ceil,
+    "FLOOR": np.floor,
+    "UP": lambda x: np.sign(x) * np.ceil(np.abs(x)),
+    "DOWN": np.trunc,
+}
+
+
+class QuantReader(RecurrentReader):
+    """A reader that knows quantisers: of constants, and of what is computed if scales are powers of two."""
+
+    _entrance: Quantiser | None = None
+    """Of the input: it stands first in the end, when the order of the input's dimensions is known."""
+
+    def network(self, output: str, name: str) -> Network:
+        """Return what was read."""
+        first = self._entrance
+        if first is not None:
+            behind = {
+                each.name: replace(
+                    each, inputs=tuple(first.name if given == self._input else given for given in each.inputs)
+                )
+                for each in self._layers.values()
+            }
+            self._layers = {first.name: first, **behind}
+            self._shapes[first.name] = self._shapes[self._input]
+        return super().network(output, name)
+
+    def _on_quant(self, node: Any, attributes: dict[str, Any]) -> None:
+        scale, zero, bits = (self._constant(name) for name in node.input[1:4])
+        signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 1))
+        rounding = attributes.get("rounding_mode", b"ROUND").decode().upper()
+        if rounding not in _OF_CONSTANTS:
+            raise ConfigError(f"rounding {rounding} is not known")
+        if node.input[0] in self._constants:
+            values = self._constant(node.input[0]) / scale + zero
+            low, high = _ends(bits, signed, narrow)
+            whole = _OF_CONSTANTS[rounding](np.clip(values, low, high))
+            if signed and (bits == 1).all():
+                whole = np.where(values >= 0, 1.0, -1.0)
+            self._constants[node.output[0]] = (whole - zero) * scale
+            return
+        if zero.any() or rounding not in _ROUNDINGS or (narrow and not signed) or (signed and (bits < 2).any()):
+            raise ConfigError(
+                f"firmware rounds by {', '.join(_ROUNDINGS)} about zero, with all numbers of a type, given {rounding}, "
+                f"zero points {np.unique(zero).tolist()} and {np.unique(bits).tolist()} bits"
+            )
+        given = self._given(node.input[0])
+        fraction = -np.log2(scale)
+        if (fraction != np.rint(fraction)).any():
+            raise ConfigError(f"firmware's scales are powers of 2, given {np.unique(scale).tolist()[0]:g}")
+        total, fraction = (_in_our_order(part, given) for part in (bits, fraction))
+        layer = Quantiser(
+            self._name(node),
+            (given.layer,),
+            np.array(int(signed)),
+            total,
+            total - fraction,
+            _ROUNDINGS[rounding],  # type: ignore[arg-type]
+            "SAT_SYM" if narrow else "SAT",
+        )
+        if given.layer == self._input and total.ndim == 0 and self._uses[node.input[0]] == 1:
+            self._entrance = layer
+            self._tensors[node.output[0]] = given
+        else:
+            self._put(node, layer, given)
+
+    _on_intquant = _on_quant
+
+    def _on_bipolarquant(self, node: Any, _: dict[str, Any]) -> None:
+        values, scale = (self._constant(name) for name in node.input[:2])
+        self._constants[node.output[0]] = np.where(values >= 0, scale, -scale)
+
+
+def _ends(bits: Weights, signed: bool, narrow: bool) -> tuple[Weights, Weights]:
+    """Return the smallest and the largest integer."""
+    if not signed:
+        return np.zeros_like(bits), 2.0**bits - 1 - narrow
+    return -(2.0 ** (bits - 1)) + narrow, 2.0 ** (bits - 1) - 1
+
+
+def _in_our_order(numbers: Weights, given: Tensor) -> NDArray[np.int64]:
+    """Return whole numbers, one for all or what broadcasts to ONNX's shape with the batch, as ours."""
+    if numbers.size == 1:
+        return numbers.reshape(()).astype(np.int64)
+    if given.places is not None or numbers.ndim != len(given.shape) + 1 or numbers.shape[0] != 1:
+        raise ConfigError(f"it has scales of shape {list(numbers.shape)}, where firmware needs one, or one a channel")
+    return np.transpose(np.broadcast_to(numbers[0], given.shape), np.argsort(given.order)).astype(np.int64)
