@@ -59,9 +59,10 @@ def show(record: Record, console: Console) -> None:
 def _rows(record: Record) -> Iterator[tuple[str, str]]:
     from sonic.study.histogram import quantile
 
-    windows, job = record.windows, "threads" in record.settings
-    yield ("chunks/s" if job else "requests/s"), _estimate(record.throughput)
-    yield ("events/s" if job else "rows/s"), _estimate(record.row_rate)
+    windows = record.windows
+    one, row = ("chunk", "event") if "threads" in record.settings else ("request", "row")
+    yield f"{one}s/s", _estimate(record.throughput)
+    yield f"{row}s/s", _estimate(record.row_rate)
     if latencies := record.latencies:
         yield "latency", f"mean {_ms(latencies.mean_s)}, largest {_ms(latencies.most_s)}"
         yield "", ", ".join(f"{name} {_ms(quantile(latencies, part))}" for name, part in _QUANTILES.items())
@@ -75,12 +76,12 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     rows = sum(window.rows for window in windows) / requests
     executions = sum(server.executions for server in servers)
     by_server = f", {sum(server.rows for server in servers) / executions:.3g} an execution" if executions else ""
-    yield ("events" if job else "rows"), f"{rows:.3g} a {'chunk' if job else 'request'}{by_server}"
+    yield f"{row}s", f"{rows:.3g} a {one}{by_server}"
     client_s = sum(window.client_cpu_s for window in windows)
-    yield "CPU of the load", f"{_ms(client_s / requests)} a request, {client_s / duration_s:.0%} of a core"
+    yield "CPU of the load", f"{_ms(client_s / requests)} a {one}, {client_s / duration_s:.0%} of a core"
     if servers and all(server.cpu_s is not None for server in servers):
         server_s = sum(server.cpu_s or 0.0 for server in servers)
-        yield "CPU of the server", f"{_ms(server_s / requests)} a request, {server_s / duration_s:.0%} of a core"
+        yield "CPU of the server", f"{_ms(server_s / requests)} a {one}, {server_s / duration_s:.0%} of a core"
     use = [server.gpu_use for server in servers if server.gpu_use is not None]
     if use:
         yield "GPUs of the server", f"busy {sum(use) / len(use):.0%} of the time"

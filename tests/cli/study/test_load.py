@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+import sonic
+from sonic.cli import app
+from sonic.cli.study._load_table import show
+from sonic.study.histogram import Histogram
+from sonic.study.records import Estimate, Machine, Record, ServerWindow, Window
+from sonic.study.storage import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def invoke(*words: object):  # type: ignore[no-untyped-def]
+    return CliRunner().invoke(app, ["study", "load", *map(str, words)])
+
+
+def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
+    @sonic.service(inputs={"x": "FP32[-1,4]"}, outputs={"y": "FP32[-1,4]"}, max_batch=8)
+    def double(x):  # type: ignore[no-untyped-def]
+        return 2 * x
+
+    file = tmp_path / "points.jsonl"
+    with sonic.serve(double) as server:
+        words = ["--server", server.grpc_url, "--rows", 3, "--json", file]
+        quick = ["--warmup-s", 0, "--window-s", 0.1, "--tolerance", 10]
+        done = invoke("double", *words, *quick)
+        assert done.exit_code == 0, done.output
+        refused = invoke("double", *words, "--rows", 9)
+    assert "double measured: clients 1, rows 3" in done.output
+    for line in ("requests/s", "p99.9", "in the server", "3 a request, 3 an execution", "CPU of the load"):
+        assert line in done.output
+    assert refused.exit_code == 1
+    assert refused.stderr == "sonic: model double takes 8 rows at most; given 9\n"
+    assert [record.status for record in read(file)] == ["measured", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["m", "--server", "what"], 1, "'what' is not a URL of a server"),
+        (["m", "--server", "grpc://127.0.0.1:1"], 1, "Connection refused"),
+        (["m", "--clients", 0], 1, "clients is 1 or more; given 0"),
+        (["m", "--arrivals", "never"], 1, "arrivals are poisson or constant; given never"),
+        (["m", "--shape", "1,2"], 2, "expected NAME:1,3, got '1,2'"),
+        (["m", "--shape", "x:1,two"], 2, "expected NAME:1,3, got 'x:1,two'"),
+        (["m", "--json", "/no/such/folder/f"], 1, "cannot write /no/such/folder/f: there is no folder"),
+        (["w.py"], 1, "w.py is a workflow: give files with its events by --input"),
+        (["no_such_workflow", "--input", "x.root"], 1, "no workflow 'no_such_workflow'"),
+    ],
+)
+def test_what_makes_no_sense(words: list[object], code: int, said: str) -> None:
+    done = invoke(*words)
+    assert done.exit_code == code
+    assert said in done.stderr.replace("\n", " ")
+
+
+def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    histogram = Histogram()
+    histogram.add([0.001] * 99 + [0.5])
+    served = ServerWindow(
+        requests=100, failures=0, executions=25, rows=400, queue_s=0.002, input_s=0.0, infer_s=0.003, output_s=0.0,
+        cpu_s=0.5, gpu_use=0.4,
+    )  # fmt: skip
+    window = Window(
+        duration_s=2.0, requests=100, errors=3, rows=400, bytes_sent=4_000_000, client_cpu_s=0.1, late=7, server=served
+    )
+    record = Record(
+        target="m",
+        settings={"rate": 50.0, "rows": 4},
+        status="unstable",
+        reason="it grew",
+        started="",
+        machine=Machine(system="", processor="", cores=1),
+        versions={},
+        throughput=Estimate(50.0, 49.0, 51.0),
+        row_rate=Estimate(200.0),
+        latencies=histogram.latencies(),
+        windows=(window,),
+        details={"module_s.fit": 0.25},
+    )
+    show(record, Console(width=120))
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in (
+        "m unstable: rate 50.0, rows 4 it grew requests/s 50.00 ± 1.00",
+        "mean 5.99 ms, largest 500 ms",
+        "p99.9 500 ms",
+        "module fit 250 ms an event",
+        "queue 2 ms, infer 3 ms",
+        "4 a request, 16 an execution",
+        "1 ms a request, 5% of a core",
+        "5 ms a request, 25% of a core",
+        "busy 40% of the time",
+        "2 MB/s sent",
+        "7 of 100 were sent more than a millisecond late",
+    ):
+        assert text in shown
