@@ -30,6 +30,8 @@ class Calibration:
     ----------
     execution_s, row_s : float
         An execution, and each of its rows besides.
+    handover_s : float
+        Between two executions of an instance, where others wait.
     client_s, front_s : float
         Processor time of a request in the client, and in the server besides its execution.
     rest_s : float
@@ -40,6 +42,7 @@ class Calibration:
 
     execution_s: float
     row_s: float
+    handover_s: float
     client_s: float
     front_s: float
     rest_s: float
@@ -64,6 +67,7 @@ class Calibration:
             "instances": instances,
             "max_rows": batch,
             "delay_us": delay_us,
+            "handover_s": self.handover_s,
             "threads": 1,
         }
         server = {
@@ -107,10 +111,11 @@ def calibrate(records: Sequence[Record]) -> Calibration:
     else:
         row_s = 0.0
         front_s = max(0.0, many.server_s - few.execution_s / few.merged)
-    rest_s = few.latency_s - few.client_s - front_s - few.execution_s
+    rest_s = few.latency_s - many.client_s - front_s - few.execution_s
     return Calibration(
         execution_s=few.execution_s - row_s * few.batch,
         row_s=row_s,
+        handover_s=many.handover_s,
         client_s=many.client_s,
         front_s=front_s,
         rest_s=max(0.0, rest_s),
@@ -139,5 +144,9 @@ class _Point:
         self.execution_s = (
             sum((each.input_s + each.infer_s + each.output_s) * each.requests for each in servers) / served
         )
+        # Where requests always wait: of an instance's time, what no execution takes.
+        taken_s = float(record.settings.get("instances", 1)) * sum(window.duration_s for window in windows) / executions
+        queue_s = sum(each.queue_s * each.requests for each in servers) / served
+        self.handover_s = max(0.0, taken_s - self.execution_s) if queue_s > self.execution_s else 0.0
         self.batch = sum(each.rows for each in servers) / executions
         self.merged = served / executions

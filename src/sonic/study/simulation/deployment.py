@@ -129,6 +129,7 @@ class Deployment:
                 instances=model.instances,
                 threads=model.threads or 1.0,
                 speed=spec.speed,
+                handover_s=model.handover_s,
                 learns=model.learns,
             )
         self._queues += models.values()
@@ -178,12 +179,23 @@ class Deployment:
             clients = spec.clients
             request = self._request(clients.model, clients.rows)
             threads = [Thread(self._machine) for _ in range(clients.processes)]
-            for number in range(clients.number):
-                router = self._router(Cable(self.clock, cable, self._random), threads[number % clients.processes])
-                ClosedLoop(
-                    self.clock, router, request, self.observed.request, self._random,
-                    in_flight=clients.in_flight, think_s=clients.think_s, timeout_s=spec.client.timeout_s,
-                )  # fmt: skip
+            number = 0
+            for count, from_s, until_s in ((clients.number, 0.0, inf), *clients.phases):
+                for _ in range(count):
+                    thread = threads[number % clients.processes]
+                    number += 1
+                    ClosedLoop(
+                        self.clock,
+                        self._router(Cable(self.clock, cable, self._random), thread),
+                        request,
+                        self.observed.request,
+                        self._random,
+                        in_flight=clients.in_flight,
+                        think_s=clients.think_s,
+                        timeout_s=spec.client.timeout_s,
+                        from_s=from_s,
+                        until_s=until_s,
+                    )
         elif spec.arrivals is not None:
             coming = spec.arrivals
             request = self._request(coming.model, coming.rows)

@@ -212,7 +212,7 @@ class Job:
         self._told.chunk(flight.began_s, flight.error)
         self._write_on()
         self._read_on()
-        if self._left == 0 and self._written == self._begun:
+        if self._left == 0 and not self._reading and self._written == self._begun:
             self._ended()
         self._leave()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.client.promise import failure_of
@@ -34,8 +35,8 @@ class ClosedLoop:
         Between an answer and the next request, on average; distributed exponentially.
     timeout_s : float or None
         Deadline of a request.
-    requests : int or None
-        After so many it ends; None: never.
+    from_s, until_s : float
+        When it begins, and when it sends no more.
     random : random.Random
     """
 
@@ -50,7 +51,8 @@ class ClosedLoop:
         in_flight: int = 1,
         think_s: float = 0.0,
         timeout_s: float | None = None,
-        requests: int | None = None,
+        from_s: float = 0.0,
+        until_s: float = inf,
     ) -> None:
         self._clock = clock
         self._router = router
@@ -59,19 +61,17 @@ class ClosedLoop:
         self._random = random
         self._think_s = think_s
         self._timeout_s = timeout_s
-        self._left = requests
+        self._until_s = until_s
         for _ in range(in_flight):
-            self._think()
+            clock.after(from_s, self._think)
 
     def _think(self) -> None:
         self._clock.after(self._random.expovariate(1 / self._think_s) if self._think_s else 0.0, self._send)
 
     def _send(self) -> None:
-        if self._left is not None:
-            if not self._left:
-                return
-            self._left -= 1
         sent_s = self._clock.now_s()
+        if sent_s >= self._until_s:
+            return
         until_s = None if self._timeout_s is None else sent_s + self._timeout_s
         self._router.infer(self._request, until_s).add_done_callback(lambda future: self._ended(sent_s, future))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,8 @@ class ModelQueue:
         That an execution has.
     speed : float
         By which service times are divided.
+    handover_s : float
+        From the end of an execution until its instance can begin the next.
     learns : bool
         Whether it learns how many rows are worth an execution, as Sonic's scheduler does, and Triton's does not.
     random : random.Random
@@ -78,6 +81,7 @@ class ModelQueue:
         instances: int = 1,
         threads: float = 1.0,
         speed: float = 1.0,
+        handover_s: float = 0.0,
         learns: bool = True,
     ) -> None:
         self.counts = Counts()
@@ -90,7 +94,9 @@ class ModelQueue:
         self._instances = self._idle = instances
         self._threads = threads
         self._speed = speed
+        self._handover_s = handover_s
         self._learns = learns
+        self._lives = 0
         self._running: dict[Task, list[Waiting]] = {}
         self._alarm: Deadline | None = None
         self._alarm_s = inf
@@ -128,6 +134,7 @@ class ModelQueue:
             lost += len(batch)
         self._running.clear()
         self._idle = self._instances
+        self._lives += 1
         self.counts.failures += lost
         self._watch()
 
@@ -170,7 +177,6 @@ class ModelQueue:
     def _ended(self, task: Task, rows: int, began_s: float, busy_s: float) -> None:
         batch = self._running.pop(task)
         now_s = self._clock.now_s()
-        self._idle += 1
         self._experience.learn(1, rows, now_s - began_s, busy_s)
         if self._learns:
             self._batcher.most_rows = self._experience.most_rows
@@ -182,7 +188,15 @@ class ModelQueue:
             counts.requests += 1
             counts.queue_s += began_s - job.arrived_s
             counts.infer_s += now_s - began_s
-        if len(self._batcher):
-            self._go_on()
+        if self._handover_s:
+            self._clock.after(self._handover_s, partial(self._free, self._lives))
+        else:
+            self._free(self._lives)
         for job in batch:
             job.answer(None)
+
+    def _free(self, life: int) -> None:
+        if life == self._lives:
+            self._idle += 1
+            if len(self._batcher):
+                self._go_on()

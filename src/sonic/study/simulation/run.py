@@ -71,8 +71,8 @@ def simulate(
     Record
         Of clients and arrivals ``throughput`` counts requests and ``row_rate`` rows; of jobs, chunks and events.
         Latencies are of requests. In ``details``: ``module_s.NAME`` (from when a module could begin to its end),
-        ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``),
-        and how fast the simulation was: ``events_per_s`` of its own.
+        ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``, and
+        ``servers_from_s.300`` for as many from then on), and how fast the simulation was: ``events_per_s`` of its own.
     """
     started, began_s = datetime.now(UTC), perf_counter()
     histogram = Histogram()
@@ -251,6 +251,10 @@ def _details(spec: Spec, run: Deployment) -> dict[str, float]:
         offloads = [module.name for module in spec.jobs.modules if module.model]
         if len(offloads) == 1 and offloads[0] in times:
             details["module_s"] = times[offloads[0]]
+    before = spec.servers[0].count
+    for at_s, number, _ in run.history:
+        if number != before:
+            details[f"servers_from_s.{at_s:g}"] = before = number
     after = [number for at_s, number, _ in run.history if at_s >= spec.warmup_s]
     if after:
         details |= {

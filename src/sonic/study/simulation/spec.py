@@ -41,6 +41,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Of each server.
     threads : float
         Cores of its server that an execution uses; 0: it uses an accelerator.
+    handover_s : float
+        From the end of an execution until its instance can begin the next.
     learns : bool
         Whether the server learns how many rows are worth an execution: Sonic's does, Triton does not.
     row_bytes, answer_row_bytes : float
@@ -56,6 +58,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     queue_timeout_s: float = 0.0
     instances: int = 1
     threads: float = 0.0
+    handover_s: float = 0.0
     learns: bool = True
     row_bytes: float = 0.0
     answer_row_bytes: float = 0.0
@@ -185,6 +188,8 @@ class ClientsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Between an answer and the next request.
     processes : int
         That they are spread over; each sends and receives in one thread.
+    phases : tuple of (int, float, float)
+        More clients, from a time until another.
     """
 
     number: int = 1
@@ -193,6 +198,7 @@ class ClientsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     in_flight: int = 1
     think_s: float = 0.0
     processes: int = 1
+    phases: tuple[tuple[int, float, float], ...] = ()
 
 
 class ArrivalsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

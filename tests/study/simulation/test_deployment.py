@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sonic.errors import ConfigError
+from sonic.study.simulation.deployment import Deployment
+from sonic.study.simulation.specfile import unfold
+
+MODEL: dict[str, Any] = {"service": {"execution_s": 0.01}}
+
+
+def run(seed: int = 1, **changes: Any) -> Deployment:
+    tree = {"target": "t", "models": {"m": MODEL}, "servers": [{}], "window_s": 10.0, "warmup_s": 1.0} | changes
+    ((_, spec),) = unfold(tree, "test")
+    deployment = Deployment(spec, seed)
+    deployment.run()
+    return deployment
+
+
+def rate(deployment: Deployment) -> float:
+    return deployment.observed.requests / deployment.spec.window_s
+
+
+def test_the_same_seed_gives_the_same_to_the_last_bit() -> None:
+    changes = {
+        "models": {"m": {"service": {"execution_s": 0.01, "scatter": 0.3}, "max_rows": 4}},
+        "servers": [{"count": 3, "failures": {"mtbf_s": 2.0, "mttr_s": 1.0}}],
+        "clients": {"number": 12, "think_s": 0.01},
+    }
+    first, again, other = run(**changes), run(**changes), run(seed=2, **changes)
+    assert first.observed.latencies_s == again.observed.latencies_s
+    assert first.observed.latencies_s != other.observed.latencies_s
+
+
+def test_a_change_of_the_policy_changes_what_comes_of_it_as_with_the_server() -> None:
+    clients = {"number": 8}
+    alone = run(clients=clients)
+    together = run(models={"m": MODEL | {"max_rows": 8}}, clients=clients)
+    waiting = run(models={"m": MODEL | {"max_rows": 8, "delay_us": 5000}}, clients={"number": 1})
+    assert rate(alone) == pytest.approx(100, rel=0.02)
+    assert rate(together) > 3.5 * rate(alone)
+    assert together.server_window().batch_rows == pytest.approx(4, rel=0.2)  # half of them wait while half are executed
+    assert rate(waiting) == pytest.approx(1 / 0.015, rel=0.02)
+
+
+def test_every_request_ends_once_whatever_dies() -> None:
+    deployment = run(
+        servers=[{"count": 3, "failures": {"mtbf_s": 0.5, "mttr_s": 0.3}}],
+        clients={"number": 20, "think_s": 0.01},
+        client={"timeout_s": 1.0, "settings": {"backoff_s": 0.02, "rest_s": 0.1}},
+    )
+    counts = [queue.counts for server in deployment.servers for queue in server.models.values()]
+    assert sum(count.failures for count in counts) > 20
+    sent = deployment.observed.ended
+    deployment.clock.run(30.0)
+    assert deployment.observed.ended > sent  # it went on
+    assert all(len(server) <= 20 for server in deployment.servers)
+
+
+def test_retries_hide_a_server_that_dies_from_its_clients() -> None:
+    given = {"servers": [{}, {"failures": {"at": [(3.0, 4.0)]}}], "clients": {"number": 8}}
+    kept = run(**given, client={"settings": {"rest_s": 0.1, "breaker_max_rest_s": 0.1}})
+    assert kept.observed.errors == 0
+    assert rate(kept) == pytest.approx(160, rel=0.05)  # the other one alone for four of ten seconds
+    lonely = run(**given, client={"settings": {"chain": []}})
+    assert lonely.observed.errors > 0
+
+
+def test_clients_notice_a_server_that_hangs() -> None:
+    given = {"servers": [{}, {"failures": {"at": [(2.0, 100.0)], "hangs": True}}], "clients": {"number": 4}}
+    deployment = run(**given, client={"settings": {"silence_s": 0.5}})
+    assert deployment.observed.errors == 0
+    assert max(deployment.observed.latencies_s) == pytest.approx(1.0, abs=0.2)
+    assert rate(deployment) > 95
+
+
+def test_the_fallback_computes_when_no_server_is_there() -> None:
+    given = {"servers": [{"failures": {"at": [(0.0, 100.0)]}}], "clients": {"number": 2}, "client": {"cores": 1}}
+    deployment = run(models={"m": MODEL | {"fallback": {"execution_s": 0.1}}}, **given)
+    assert deployment.observed.errors == 0
+    assert rate(deployment) == pytest.approx(10, rel=0.05)
+
+
+def test_load_goes_where_it_is_served() -> None:
+    servers = [{"count": 3}, {"speed": 0.1}]
+    clients = {"number": 1, "in_flight": 32}
+    pool = rate(run(servers=servers, clients=clients))
+    turns = rate(run(servers=servers, clients=clients, balancer={"policy": "round_robin"}))
+    fewest = rate(run(servers=servers, clients=clients, balancer={"policy": "least_requests"}))
+    assert pool > 290
+    assert turns < 50
+    assert turns < fewest < pool
+
+
+def test_distance_and_bandwidth() -> None:
+    far = run(servers=[{"network": {"round_trip_ms": 90}}], clients={})
+    assert rate(far) == pytest.approx(10, rel=0.02)
+    model = MODEL | {"row_bytes": 10_000}
+    narrow = run(models={"m": model}, servers=[{"network": {"bandwidth_mbps": 1}}], clients={"number": 4})
+    assert rate(narrow) == pytest.approx(12.5, rel=0.02)
+    own = run(models={"m": model}, client={"network": {"bandwidth_mbps": 1}}, clients={"number": 4})
+    assert rate(own) == pytest.approx(4 / 0.0951, rel=0.1)
+
+
+def test_clients_and_server_share_the_cores_of_their_machine() -> None:
+    model = {"m": MODEL | {"threads": 1, "instances": 2}}
+    client = {"overhead_s": 0.01, "cores": 1}
+    apart = run(models=model, servers=[{"cores": 1}], client=client, clients={"number": 8})
+    together = run(
+        models=model, servers=[{"with_clients": True, "overhead_s": 0.01}], client=client, clients={"number": 8}
+    )
+    assert rate(apart) == pytest.approx(100, rel=0.03)
+    assert rate(together) == pytest.approx(100 / 3, rel=0.03)
+
+
+def test_servers_are_added_under_load_and_removed_after_it() -> None:
+    scaling = {
+        "threshold_ms": 20,
+        "most": 5,
+        "poll_s": 5,
+        "window_s": 5,
+        "start_s": 5,
+        "up_stable_s": 0,
+        "down_stable_s": 0,
+    }
+    scaling |= {"up_period_s": 5, "down_period_s": 5}
+    clients = {"number": 1, "phases": [(14, 10.0, 60.0)]}
+    deployment = run(balancer={}, scaling=scaling, clients=clients, window_s=100.0)
+    numbers = [number for _, number, _ in deployment.history]
+    assert numbers[0] == numbers[-1] == 1
+    assert 3 <= max(numbers) <= 5
+    assert deployment.observed.errors == 0
+
+
+def test_jobs_gain_what_they_offload() -> None:
+    modules = [
+        {"name": "tagger", "cpu_s": 0.1, "model": "m"},
+        {"name": "rest", "cpu_s": 0.4},
+    ]
+    direct = run(jobs={"threads": 2, "modules": modules, "mode": "direct"}, window_s=20.0)
+    service = run(jobs={"threads": 2, "modules": modules}, window_s=20.0)
+    assert direct.observed.chunks / 20 == pytest.approx(4, rel=0.03)
+    assert service.observed.chunks / 20 == pytest.approx(5, rel=0.03)
+    assert service.observed.requests == pytest.approx(100, abs=10)
+
+
+def test_a_module_of_many_requests_sends_them_one_after_another() -> None:
+    modules = [{"name": "tagger", "model": "m", "rows": 50, "requests": 10, "mode": "sync"}]
+    deployment = run(models={"m": {"service": {"row_s": 0.01}}}, jobs={"modules": modules}, window_s=20.0)
+    total_s, count = deployment.observed.modules_s["tagger"]
+    assert total_s / count == pytest.approx(0.5)
+    assert deployment.observed.rows == pytest.approx(50 * count, rel=0.05)
+
+
+def test_a_request_that_fails_spoils_its_chunk() -> None:
+    modules = [{"name": "tagger", "model": "m"}, {"name": "rest", "cpu_s": 0.1}]
+    deployment = run(
+        servers=[{"failures": {"at": [(0.0, 5.0)]}}], jobs={"modules": modules}, client={"settings": {"chain": []}}
+    )
+    assert deployment.observed.lost > 10
+    assert deployment.observed.chunks > 10
+
+
+def test_servers_behind_a_balancer_are_in_one_place() -> None:
+    with pytest.raises(ConfigError, match="in one place"):
+        run(servers=[{}, {"network": {"round_trip_ms": 1}}], balancer={}, clients={})

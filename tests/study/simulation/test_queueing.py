@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sonic.errors import DeadlineExceeded, Unavailable
+from sonic.server.policies import BatchPolicy, QueuePolicy
+from sonic.study.simulation.clock import Clock
+from sonic.study.simulation.processor import Processor
+from sonic.study.simulation.queueing import ModelQueue
+from sonic.study.simulation.service import Service
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sonic.errors import InferenceError
+
+
+class Bench:
+    """A queue, and when each request ended, and how."""
+
+    def __init__(self, policy: BatchPolicy, service: Service, cores: float = 8, **settings: Any) -> None:
+        self.clock = Clock()
+        self.queue = ModelQueue(self.clock, policy, service, Processor(self.clock, cores), Random(1), **settings)
+        self.ends: dict[str, tuple[float, InferenceError | None]] = {}
+
+    def at(self, at_s: float, name: str, rows: int = 1, timeout_s: float | None = None) -> None:
+        def answer(error: InferenceError | None) -> None:
+            assert name not in self.ends
+            self.ends[name] = self.clock.now_s(), error
+
+        self.clock.after(at_s, lambda: self.queue.submit(rows, answer, timeout_s))
+
+    def ended(self) -> dict[str, float]:
+        self.clock.run()
+        assert all(error is None for _, error in self.ends.values())
+        return {name: at_s for name, (at_s, _) in self.ends.items()}
+
+
+def test_without_batching_one_goes_after_another() -> None:
+    bench = Bench(BatchPolicy(), Service(execution_s=1.0))
+    for name in "abc":
+        bench.at(0.0, name)
+    assert bench.ended() == {"a": 1.0, "b": 2.0, "c": 3.0}
+    counts = bench.queue.counts
+    assert (counts.requests, counts.executions, counts.queue_s, counts.infer_s) == (3, 3, 3.0, 3.0)
+
+
+def test_what_gathers_while_the_instance_is_busy_goes_together() -> None:
+    bench = Bench(BatchPolicy(max_rows=8), Service(execution_s=1.0))
+    for at_s, name in ((0.0, "a"), (0.1, "b"), (0.2, "c")):
+        bench.at(at_s, name)
+    assert bench.ended() == {"a": 1.0, "b": 2.0, "c": 2.0}
+
+
+def test_a_batch_has_no_more_rows_than_the_policy_lets() -> None:
+    bench = Bench(BatchPolicy(max_rows=4), Service(execution_s=1.0))
+    for name in "abcd":
+        bench.at(0.0, name, rows=2)
+    assert bench.ended() == {"a": 1.0, "b": 2.0, "c": 2.0, "d": 3.0}
+
+
+def test_an_idle_instance_waits_for_company_if_the_policy_says_so() -> None:
+    bench = Bench(BatchPolicy(max_rows=8, max_delay_s=0.5, preferred_rows=(2,)), Service(execution_s=1.0))
+    for at_s, name in ((0.0, "a"), (2.0, "b"), (2.2, "c")):
+        bench.at(at_s, name)
+    assert bench.ended() == pytest.approx({"a": 1.5, "b": 3.2, "c": 3.2})
+
+
+def test_instances_run_side_by_side_and_share_what_they_run_on() -> None:
+    bench = Bench(BatchPolicy(), Service(execution_s=1.0), instances=2)
+    for name in "abc":
+        bench.at(0.0, name)
+    assert bench.ended() == {"a": 1.0, "b": 1.0, "c": 2.0}
+    bench = Bench(BatchPolicy(), Service(execution_s=1.0), cores=1, instances=2)
+    for name in "ab":
+        bench.at(0.0, name)
+    assert bench.ended() == {"a": 2.0, "b": 2.0}
+
+
+def test_an_instance_takes_time_between_executions() -> None:
+    bench = Bench(BatchPolicy(), Service(execution_s=1.0), handover_s=0.5, speed=2.0)
+    for name in "ab":
+        bench.at(0.0, name)
+    assert bench.ended() == {"a": 0.5, "b": 1.5}
+
+
+def test_a_full_queue_refuses() -> None:
+    bench = Bench(BatchPolicy(queue=QueuePolicy(max_size=1)), Service(execution_s=1.0))
+    for name in "abc":
+        bench.at(0.0, name)
+    bench.clock.run()
+    assert isinstance(bench.ends["c"][1], Unavailable)
+    assert (bench.ends["b"], bench.queue.counts.failures) == ((2.0, None), 1)
+
+
+def test_what_waits_longer_than_it_may_ends_then() -> None:
+    bench = Bench(BatchPolicy(queue=QueuePolicy(timeout_s=0.7)), Service(execution_s=1.0))
+    bench.at(0.0, "a")
+    bench.at(0.1, "b")
+    bench.at(0.1, "c", timeout_s=0.3)  # which its policy does not let it say, but its deadline holds
+    bench.clock.run()
+    assert {name: at_s for name, (at_s, _) in bench.ends.items()} == pytest.approx({"a": 1.0, "b": 0.8, "c": 0.4})
+    assert isinstance(bench.ends["b"][1], DeadlineExceeded)
+
+
+def test_what_is_forgotten_is_not_answered_and_the_next_finds_it_idle() -> None:
+    bench = Bench(BatchPolicy(), Service(execution_s=1.0), handover_s=0.1)
+    for name in "ab":
+        bench.at(0.0, name)
+    bench.clock.after(0.5, bench.queue.clear)
+    bench.at(0.6, "c")
+    assert bench.ended() == pytest.approx({"c": 1.6})
+    assert (bench.queue.counts.failures, len(bench.queue)) == (2, 0)
+
+
+def test_it_learns_how_many_rows_are_worth_an_execution() -> None:
+    costly = Service(table={"1": 1.0, "2": 2.0, "4": 8.0, "8": 32.0})
+
+    def largest(*, learns: bool) -> float:
+        bench = Bench(BatchPolicy(max_rows=8), costly, learns=learns)
+        for number in range(600):
+            bench.at(0.8 * number, str(number))
+        bench.clock.run()
+        return bench.queue.counts.rows / bench.queue.counts.executions
+
+    assert largest(learns=True) < 2 < largest(learns=False)
