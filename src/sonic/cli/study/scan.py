@@ -111,11 +111,12 @@ def _line(record: Record, spec: Spec) -> str:
     """Write a point that has just been measured as one line."""
     from sonic.study.histogram import quantile
 
-    said = " ".join([record.target, *(f"{name}={record.settings[name]}" for name in spec.varied)])
-    if record.throughput is None or record.latencies is None:
-        return f"{said}: {record.status}: {record.reason}"
-    line = f"{said}: {record.throughput.value:,.1f}/s, p50 {1e3 * quantile(record.latencies, 0.5):.3g} ms"
-    return line if record.status == "measured" else f"{line}, {record.status}: {record.reason}"
+    line = " ".join([record.target, *(f"{name}={record.settings[name]}" for name in spec.varied)]) + ":"
+    if record.throughput is not None:
+        line += f" {record.throughput.value:,.1f}/s"
+    if record.latencies is not None:
+        line += f" p50 {_ms(quantile(record.latencies, 0.5))} ms"
+    return " ".join([line, *([] if record.status == "measured" else [f"{record.status}:"]), record.reason]).rstrip()
 
 
 def _table(records: list[Record], spec: Spec) -> Table:
@@ -134,16 +135,18 @@ def _table(records: list[Record], spec: Spec) -> Table:
     for record in records:
         row = [record.target] if len(spec.targets) > 1 else []
         row += [escape(str(record.settings.get(name, ""))) for name in names]
-        if record.throughput is None or record.row_rate is None or record.latencies is None:
-            row += [""] * len(figures)
-        else:
-            row += [f"{record.throughput.value:,.1f}", f"{record.row_rate.value:,.0f}"]
-            row += [f"{1e3 * quantile(record.latencies, part):.3g}" for part in (0.5, 0.99)]
-            servers = [window.server for window in record.windows if window.server is not None]
-            executions = sum(server.executions for server in servers)
-            row.append(f"{sum(server.rows for server in servers) / executions:,.1f}" if executions else "")
+        row += ["" if each is None else f"{each.value:,.1f}" for each in (record.throughput, record.row_rate)]
+        latencies = record.latencies
+        row += ["" if latencies is None else _ms(quantile(latencies, part)) for part in (0.5, 0.99)]
+        servers = [window.server for window in record.windows if window.server is not None]
+        executions = sum(server.executions for server in servers)
+        row.append(f"{sum(server.rows for server in servers) / executions:,.1f}" if executions else "")
         table.add_row(*row, *([] if record.status == "measured" else [record.status]))
     return table
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:,.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.3g}"
 
 
 def _show_plan(spec: Spec, todo: Plan, console: Console) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError
-from sonic.study.load.inputs import FileInputs, RandomInputs
+from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job
 from sonic.study.load.measure import measure
 from sonic.study.load.settings import LoadSettings
@@ -56,7 +56,8 @@ class LoadMeasurement:
             raise ConfigError(f"{next(iter(of_job))} is for workflows, and {point.target} is a model")
         inputs: Inputs = RandomInputs(load.rows, load.shapes)
         if file != "random":
-            inputs = FileInputs(str(self._base / file), load.rows if "rows" in point.settings else None)
+            path, rows = str(self._base / file), load.rows if "rows" in point.settings else None
+            inputs = FileInputs(path, rows) if path.endswith(".npz") else RecordedInputs(path)
         if len(place.names) > 1:
             inputs = Copies(inputs, place.names)
         return measure(

@@ -50,7 +50,7 @@ KNOWN: dict[str, Known] = {
     "arrivals": Known("load", str, "of an open loop", "poisson", ("poisson", "constant")),
     "rows": Known("load", int, "of a request", 1, least=1),
     "think_s": Known("load", float, "pause of a client after an answer, in seconds", 0.0),
-    "input": Known("load", str, "random, or a file: of tensors (.npz), or of a workflow's events", "random"),
+    "input": Known("load", str, "random, or a file: tensors (.npz), recorded requests, a workflow's events", "random"),
     "chunk_size": Known("load", int, "of a workflow: events in a chunk", least=1),
     "threads": Known("load", int, "of each job of a workflow", 1, least=1),
     "streams": Known("load", int, "of each job of a workflow: chunks in flight", least=1),
