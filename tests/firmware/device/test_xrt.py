@@ -115,6 +115,26 @@ def test_a_block_that_fails(card: FakeCard, xclbin: Path) -> None:
     assert xrt.wait(xrt.enqueue(np.ones((1, 3)), 1.0), 1.0).rows.tolist() == [[1.0, 2.0]]
 
 
+def test_a_card_that_cannot_be_asked_has_not_answered(
+    card: FakeCard, xclbin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xrt = opened(card, xclbin, units=1, buffers=1)
+
+    def gone(_: object) -> None:
+        raise RuntimeError("device is offline")
+
+    handle = xrt.enqueue(np.ones((1, 3)), 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["pyxrt"].run, "state", gone)
+        with pytest.raises(Unavailable, match="has not answered in 1 s"):
+            xrt.wait(handle, 1.0)
+        with pytest.raises(Unavailable, match="no compute unit answers"):
+            xrt.enqueue(np.ones((1, 3)), 1.0)
+    for _ in range(3):
+        handle.run.state()  # it is back, and ends what it had
+    xrt.enqueue(np.ones((1, 3)), 1.0)
+
+
 @pytest.mark.parametrize(("where", "says"), [("write", "did not take a block: "), ("read", "failed: ")])
 def test_transfers_that_fail(
     card: FakeCard, xclbin: Path, monkeypatch: pytest.MonkeyPatch, where: str, says: str

@@ -133,7 +133,7 @@ class XrtCard(Card[_Slot]):
         slot = self._take(timeout_s)
         try:
             slot.start(packed, len(rows))
-        except RuntimeError as error:
+        except Exception as error:  # whatever it is, the buffers are free again
             self._give(slot)
             raise Unavailable(self._text(slot, f"did not take a block: {one_line(error)}")) from error
         return slot
@@ -196,7 +196,11 @@ class XrtCard(Card[_Slot]):
         return True
 
     def _ended(self, slot: _Slot) -> bool:
-        return slot.run.state() in self._end_states
+        try:
+            return slot.run.state() in self._end_states
+        except RuntimeError as error:  # a card that cannot be asked has not answered
+            log.debug("%s", self._text(slot, one_line(error)))
+            return False
 
     def _text(self, slot: _Slot, what: str) -> str:
         return f"model {self._name!r}: compute unit {slot.unit} {what}"
