@@ -92,6 +92,11 @@ def _check(network: Network, synthesis: Synthesis) -> None:
     if synthesis.strategy == "da" and (writer != "Vitis" or synthesis.reuse != 1):
         raise ConfigError(f"strategy da is for Vitis without reuse, given {writer} and a reuse of {synthesis.reuse}")
     for layer in network.layers:
+        if synthesis.stream and isinstance(layer, Pooling) and layer.size != layer.strides:
+            raise ConfigError(
+                f"layer {layer.name!r}: streams pool windows side by side, given {list(layer.size)} in steps of "
+                f"{list(layer.strides)}"
+            )
         if writer == "Quartus" and isinstance(layer, Pooling) and layer.kind == "average":
             raise ConfigError(f"layer {layer.name!r}: Quartus rounds means towards zero, and its bits would be others")
         if isinstance(layer, Quantiser) and (writer != "Vitis" or synthesis.stream):

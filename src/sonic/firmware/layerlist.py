@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sonic.firmware.synthesis import Strategy, Synthesis
 
 _PARTS = {"Vitis": "xcvu9p-flga2104-2L-e", "Quartus": "Arria10", "Catapult": "xcvu9p-flga2104-2L-e"}
-_STRATEGIES = {"latency": "Latency", "resource": "Resource", "da": "distributed_arithmetic"}
+_STRATEGIES = {"latency": "latency", "resource": "resource", "da": "distributed_arithmetic"}
 _MERGES: dict[type[Layer], str] = {Sum: "add", Difference: "subtract", Product: "multiply"}
 
 
@@ -90,6 +90,8 @@ def _described(layer: Layer, types: Types, given: tuple[int, ...], made: tuple[i
         )
     if isinstance(layer, Pooling):
         sizes = _sizes("in", given) | _sizes("out", made) | _axes("pool", layer.size) | _axes("stride", layer.strides)
+        if len(layer.size) == 1:
+            sizes = {"n_in": given[0], "n_out": made[0]} | sizes
         kind = {"max": "Max", "average": "Average"}[layer.kind]
         return (
             sizes
@@ -213,7 +215,7 @@ def _pads(pads: tuple[tuple[int, int], ...]) -> dict[str, int]:
 def configuration(network: Network, precision: Precision, synthesis: Synthesis, folder: Path) -> dict[str, Any]:
     """Return hls4ml's configuration of a project."""
     strategy = _STRATEGIES[synthesis.strategy]
-    others = "Latency" if synthesis.strategy == "da" else strategy
+    others = "latency" if synthesis.strategy == "da" else strategy
     layers: dict[str, Any] = {network.input: {"Precision": {"result": str(precision.input)}}}
     numbers = precision.numbers(network)
     for layer in network.layers:

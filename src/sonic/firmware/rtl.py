@@ -26,6 +26,24 @@ if TYPE_CHECKING:
 _STAGE_ADDERS = 5
 """Adders one behind the other between two registers: about what a clock of 5 ns allows."""
 _MAX_BITS = 32
+_SIMULATED = Path("sim") / "static"
+_CASE = """if (MEM_FILE == "{name}") begin
+      localparam [BW_OUT-1:0] rom [0:(1<<BW_IN)-1] = '{{{numbers}}};
+      assign out = rom[in];
+    end"""
+_TABLES = """module lookup_table #(
+    parameter BW_IN = 8,
+    parameter BW_OUT = 8,
+    parameter MEM_FILE = ""
+) (
+    input [BW_IN-1:0] in,
+    output [BW_OUT-1:0] out
+);
+  generate
+    {cases}
+  endgenerate
+endmodule
+"""
 
 
 def write(logic: Logic, name: str, folder: Path, clock_ns: float = 5.0) -> dict[str, float]:
@@ -67,6 +85,7 @@ def compile_project(folder: Path, name: str) -> Path:
         If there is no Verilator or no compiler, or either fails; says what to install.
     """
     command, headers = _verilator()
+    _put_tables_in(folder)
     whole, made = top(name), Path("sim") / "obj_dir"
     done = subprocess.run(
         [
@@ -76,6 +95,7 @@ def compile_project(folder: Path, name: str) -> Path:
             "--prefix",
             f"V{whole}",
             "-Wno-fatal",
+            f"-I{_SIMULATED}",
             "-Isrc",
             "-Isrc/static",
             "--Mdir",
@@ -139,6 +159,20 @@ class RtlLibrary:
         span, lowest = 2**self._made.total, round(self._made.lowest / self._made.step)
         values: NDArray[np.float64] = ((results.astype(np.int64) - lowest) % span + lowest) * self._made.step
         return values
+
+
+def _put_tables_in(folder: Path) -> None:
+    """Write the module of tables with their contents, for a simulation that has no files to read when it runs."""
+    files = sorted((folder / "src" / "memfiles").glob("*.mem"))
+    if files:
+        cases = " else ".join(_CASE.format(name=file.name, numbers=", ".join(_entries(file))) for file in files)
+        (folder / _SIMULATED).mkdir(exist_ok=True)
+        (folder / _SIMULATED / "lookup_table.v").write_text(_TABLES.format(cases=cases))
+
+
+def _entries(file: Path) -> list[str]:
+    """Return a table's entries as Verilog's numbers; those that are never looked up have no value, and become 0."""
+    return [f"'h{0 if 'x' in line.lower() else line}" for line in file.read_text().split()]
 
 
 def top(name: str) -> str:
