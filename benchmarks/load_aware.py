@@ -10,33 +10,34 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import cycle, repeat
 from pathlib import Path
 from random import Random
 from threading import Semaphore
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 import sonic
 from common import Figure
-from sonic.client.pool import Pool
-from sonic.testing.loadsim import RoundRobin, simulate
+from sonic.study.simulation.run import simulate
+from sonic.study.simulation.specfile import unfold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from rich.console import Console
 
     from sonic.client.model import Client
-    from sonic.testing.loadsim import Chooser
 
 FAST_S, SLOW_S = 0.010, 0.100
 SERVERS = {"a": FAST_S, "b": FAST_S, "c": FAST_S, "d": SLOW_S}
 IN_FLIGHT = (4, 16, 64)
 SPELL_S = 3.0
-SIMULATED = 5000
+SIMULATED_S = 20.0
 GOAL = 0.9
 _INPUT = np.zeros((1, 1), np.float32)
 
@@ -60,43 +61,45 @@ class TritonPythonModel:
 """
 
 
-class Knowing:
-    """The server that will be done first, by true speeds and by what all clients together have sent there."""
+class Chooser(Protocol):
+    """Names the server of each request."""
 
-    def __init__(self, service_s: Mapping[str, float], outstanding: dict[str, int]) -> None:
-        self._service_s = service_s
-        self._outstanding = outstanding
-
-    def choose(self, now_s: float) -> str | None:  # noqa: ARG002 - as the port has it
+    def choose(self) -> str:
         """Name it."""
-        return min(self._service_s, key=lambda server: (self._outstanding[server] + 1) * self._service_s[server])
 
-    def sent(self, server: str) -> int:
-        """Count it."""
+    def ended(self, server: str) -> None:
+        """Take note that one ended."""
+
+
+class Knowing:
+    """The server that will be done first, by true speeds and by what has been sent there."""
+
+    def __init__(self, service_s: Mapping[str, float]) -> None:
+        self._service_s = service_s
+        self._outstanding = dict.fromkeys(service_s, 0)
+
+    def choose(self) -> str:
+        """Name it, and count what is sent to it."""
+        server = min(self._service_s, key=lambda server: (self._outstanding[server] + 1) * self._service_s[server])
         self._outstanding[server] += 1
-        return 1
+        return server
 
-    def done(self, server: str, now_s: float, *, failed: bool | None, took_s: float | None, among: int) -> None:  # noqa: ARG002
+    def ended(self, server: str) -> None:
         """Count it no more."""
         self._outstanding[server] -= 1
 
 
-class AtRandom:
-    """Any server, whatever it does."""
+class Drawn:
+    """Servers as an iterator gives them, whatever they do."""
 
-    def __init__(self, servers: Sequence[str], random: Random) -> None:
+    def __init__(self, servers: Iterator[str]) -> None:
         self._servers = servers
-        self._random = random
 
-    def choose(self, now_s: float) -> str | None:  # noqa: ARG002 - as the port has it
-        """Name one."""
-        return self._random.choice(self._servers)
+    def choose(self) -> str:
+        """Name the next one."""
+        return next(self._servers)
 
-    def sent(self, server: str) -> int:  # noqa: ARG002
-        """Take no notice."""
-        return 1
-
-    def done(self, server: str, now_s: float, *, failed: bool | None, took_s: float | None, among: int) -> None:
+    def ended(self, server: str) -> None:
         """Take no notice."""
 
 
@@ -114,34 +117,30 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
                 yield from _simulated(clients, in_flight, delay_s, repeats, drawn=drawn)
 
 
-def _served(
-    client: Client, alone: Sequence[Client], in_flight: int, repeats: int, console: Console
-) -> Iterator[Figure]:
+def _served(client: Client, alone: list[Client], in_flight: int, repeats: int, console: Console) -> Iterator[Figure]:
     models = dict(zip(SERVERS, (client.model("m") for client in alone), strict=True))
     together = client.model("m")
 
     def by(chooser: Chooser) -> Callable[[], Future[Any]]:
         def send() -> Future[Any]:
-            server = chooser.choose(0.0)
-            assert server is not None
-            chooser.sent(server)
+            server = chooser.choose()
             future = models[server].submit(x=_INPUT)
-            future.add_done_callback(lambda _: chooser.done(server, 0.0, failed=False, took_s=None, among=1))
+            future.add_done_callback(lambda _: chooser.ended(server))
             return future
 
         return send
 
     ways = {
         "Sonic": lambda: together.submit(x=_INPUT),
-        "round robin": by(RoundRobin(list(SERVERS))),
-        "random": by(AtRandom(list(SERVERS), Random(5))),
+        "round robin": by(Drawn(cycle(SERVERS))),
+        "random": by(Drawn(iter(partial(Random(5).choice, list(SERVERS)), None))),
     }
     for model in (*models.values(), together):
         _ = model.spec
     ratios: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
-        busy = sum(_rate(by(AtRandom([server], Random(0))), 4) for server in SERVERS)
-        best = min(busy, _rate(by(Knowing(SERVERS, dict.fromkeys(SERVERS, 0))), in_flight))
+        busy = sum(_rate(by(Drawn(repeat(server))), 4) for server in SERVERS)
+        best = min(busy, _rate(by(Knowing(SERVERS)), in_flight))
         told = []
         for name, way in ways.items():
             rate = _rate(way, in_flight)
@@ -178,33 +177,36 @@ def _rate(send: Callable[[], Future[Any]], in_flight: int) -> float:
 
 
 def _simulated(clients: int, in_flight: int, delay_s: float, repeats: int, *, drawn: bool) -> Iterator[Figure]:
-    capacity = sum(1 / service_s for service_s in SERVERS.values())
-    busy_s = clients * SIMULATED / capacity
-    names = list(SERVERS)
+    fast, network = sum(took_s == FAST_S for took_s in SERVERS.values()), {"round_trip_ms": 1e3 * delay_s}
+    distribution = "exponential" if drawn else "lognormal"
+    tree = {
+        "target": "one of four ten times slower",
+        "models": {"m": {"service": {"execution_s": FAST_S, "distribution": distribution}, "max_queue": 0}},
+        "servers": [{"count": fast, "network": network}, {"speed": FAST_S / SLOW_S, "network": network}],
+        "clients": {"number": clients, "in_flight": in_flight},
+        "window_s": SIMULATED_S,
+        "repeats": 1,
+    }
 
-    def took_s(make: Callable[[int], Chooser]) -> list[float]:
-        return [
-            simulate(
-                [make(100 * seed + number) for number in range(clients)],
-                SERVERS,
-                SIMULATED,
-                in_flight,
-                delay_s=delay_s,
-                random=Random(seed) if drawn else None,
-            ).took_s
-            for seed in range(repeats)
-        ]
+    def rates(policy: str | None) -> list[float]:
+        balanced = tree | ({} if policy is None else {"balancer": {"policy": policy}})
+        found = []
+        for seed in range(repeats):
+            ((settings, spec),) = unfold(balanced | {"seed": seed}, "load_aware")
+            throughput = simulate(spec, settings).throughput
+            assert throughput is not None
+            found.append(throughput.value)
+        return found
 
-    outstanding = dict.fromkeys(SERVERS, 0)  # of which nothing is left at the end of a simulation
-    best_s = [max(busy_s, took) for took in took_s(lambda _: Knowing(SERVERS, outstanding))]
+    best = rates("shortest_delay")
 
-    def ratios(make: Callable[[int], Chooser]) -> list[float]:
-        return [best / took for best, took in zip(best_s, took_s(make), strict=True)]
+    def ratios(policy: str | None) -> list[float]:
+        return [rate / most for rate, most in zip(rates(policy), best, strict=True)]
 
     what = f"{clients} x {in_flight} in flight, {delay_s * 1000:.0f} ms away, times {'drawn' if drawn else 'fixed'}"
-    yield Figure.of(f"simulated, {what}: Sonic / best", ratios(lambda _: Pool(names)), goal=GOAL)
-    yield Figure.of(f"simulated, {what}: round robin / best", ratios(lambda _: RoundRobin(names)))
-    yield Figure.of(f"simulated, {what}: random / best", ratios(lambda seed: AtRandom(names, Random(seed))))
+    yield Figure.of(f"simulated, {what}: Sonic / best", ratios(None), goal=GOAL)
+    yield Figure.of(f"simulated, {what}: round robin / best", ratios("round_robin"))
+    yield Figure.of(f"simulated, {what}: random / best", ratios("random"))
 
 
 @contextmanager

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.client.pool import Pool, ServerState
 from sonic.errors import ConfigError
-from sonic.testing.loadsim import RoundRobin, simulate
 
 
 def test_the_fewest_outstanding() -> None:
@@ -173,23 +170,6 @@ def test_strictly_preferred_servers_are_the_only_ones() -> None:
     assert Pool("ab", strict=True).choose(0) == "a"
     with pytest.raises(ConfigError, match="preferred server x is none of a, b"):
         Pool("ab", preferred="x")
-
-
-SLOW = {"a": 0.01, "b": 0.01, "c": 0.01, "d": 0.1}
-
-
-@pytest.mark.parametrize("random", [None, 1, 2])
-@pytest.mark.parametrize(("clients", "in_flight", "delay_s"), [(1, 8, 0.0), (1, 32, 0.0), (1, 32, 0.05), (4, 32, 0.05)])
-def test_one_of_four_servers_ten_times_slower(clients: int, in_flight: int, delay_s: float, random: int | None) -> None:
-    requests = 2000
-    best_s = clients * requests / sum(1 / service_s for service_s in SLOW.values())
-
-    def ratio(choosers: list[Pool] | list[RoundRobin]) -> float:
-        draws = None if random is None else Random(random)
-        return simulate(choosers, SLOW, requests, in_flight, delay_s=delay_s, random=draws).took_s / best_s
-
-    assert ratio([Pool("abcd") for _ in range(clients)]) < 1.1
-    assert ratio([RoundRobin("abcd") for _ in range(clients)]) > 5
 
 
 @given(

@@ -83,13 +83,26 @@ def test_the_fallback_computes_when_no_server_is_there() -> None:
     assert rate(deployment) == pytest.approx(10, rel=0.05)
 
 
+@pytest.mark.parametrize("distribution", ["lognormal", "exponential"])
+@pytest.mark.parametrize(("number", "in_flight", "round_trip_ms"), [(1, 8, 0), (1, 32, 50), (4, 32, 50)])
+def test_a_pool_finds_out_who_is_slow(number: int, in_flight: int, round_trip_ms: float, distribution: str) -> None:
+    network = {"round_trip_ms": round_trip_ms}
+    deployment = run(
+        models={"m": {"service": {"execution_s": 0.01, "distribution": distribution}, "max_queue": 0}},
+        servers=[{"count": 3, "network": network}, {"speed": 0.1, "network": network}],
+        clients={"number": number, "in_flight": in_flight},
+    )
+    assert rate(deployment) > 310 / 1.1
+
+
 def test_load_goes_where_it_is_served() -> None:
     servers = [{"count": 3}, {"speed": 0.1}]
     clients = {"number": 1, "in_flight": 32}
     pool = rate(run(servers=servers, clients=clients))
     turns = rate(run(servers=servers, clients=clients, balancer={"policy": "round_robin"}))
     fewest = rate(run(servers=servers, clients=clients, balancer={"policy": "least_requests"}))
-    assert pool > 290
+    best = rate(run(servers=servers, clients=clients, balancer={"policy": "shortest_delay"}))
+    assert pool > 0.95 * best > 290
     assert turns < 50
     assert turns < fewest < pool
 

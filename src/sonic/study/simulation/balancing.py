@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sonic.study.simulation.queueing import Answer
     from sonic.study.simulation.server import Server
 
-Policy = Literal["round_robin", "random", "least_requests"]
+Policy = Literal["round_robin", "random", "least_requests", "shortest_delay"]
 
 
 class Balancer:
@@ -26,8 +26,9 @@ class Balancer:
     clock : Clock
     servers : list of Server
         The owner may add to it and remove from it.
-    policy : {"round_robin", "random", "least_requests"}
-        The last is Envoy's ``LEAST_REQUEST``: of two at random, the one that has fewer.
+    policy : {"round_robin", "random", "least_requests", "shortest_delay"}
+        The third is Envoy's ``LEAST_REQUEST``: of two at random, the one that has fewer. The last knows how fast each
+        is, and which will be done first: what can be had at best.
     notice_s : float
         For how long after its death a server is still sent to.
     random : random.Random
@@ -54,6 +55,8 @@ class Balancer:
         if self._policy == "round_robin":
             self._next += 1
             return servers[self._next % len(servers)]
+        if self._policy == "shortest_delay":
+            return min(servers, key=lambda server: (len(server) + 1) / server.speed)
         chosen = servers[int(self._random.random() * len(servers))]
         if self._policy == "least_requests":
             other = servers[int(self._random.random() * len(servers))]

@@ -133,7 +133,7 @@ class Deployment:
                 learns=model.learns,
             )
         self._queues += models.values()
-        server = Server(self.clock, f"server-{len(self.servers)}", models, site, host, spec.overhead_s)
+        server = Server(self.clock, f"server-{len(self.servers)}", models, site, host, spec.overhead_s, spec.speed)
         self.servers.append(server)
         failures = spec.failures
         for at_s, for_s in failures.at:

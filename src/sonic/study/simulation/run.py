@@ -71,8 +71,8 @@ def simulate(
     Record
         Of clients and arrivals ``throughput`` counts requests and ``row_rate`` rows; of jobs, chunks and events.
         Latencies are of requests. In ``details``: ``module_s.NAME`` (from when a module could begin to its end),
-        ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``, and
-        ``servers_from_s.300`` for as many from then on), and how fast the simulation was: ``events_per_s`` of its own.
+        ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``;
+        ``servers_from_s.300``, as many from then on), and how fast the simulation was: ``events_per_s`` of its own.
     """
     started, began_s = datetime.now(UTC), perf_counter()
     histogram = Histogram()

@@ -34,6 +34,8 @@ class Server:
         That its front end runs on.
     overhead_s : float
         Of the front end for a request, half before its execution and half after.
+    speed : float
+        Of its models, for a balancer that knows it.
 
     Attributes
     ----------
@@ -49,10 +51,12 @@ class Server:
         site: Site,
         processor: Processor,
         overhead_s: float = 0.0,
+        speed: float = 1.0,
     ) -> None:
         self.name = name
         self.models = models
         self.site = site
+        self.speed = speed
         self.up = True
         self.hangs = False
         self._clock = clock

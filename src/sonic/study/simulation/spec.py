@@ -140,7 +140,8 @@ class BalancerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Parameters
     ----------
-    policy : {"round_robin", "random", "least_requests"}
+    policy : {"round_robin", "random", "least_requests", "shortest_delay"}
+        See :class:`~sonic.study.simulation.balancing.Balancer`.
     notice_s : float
         For how long a server is still sent to after its death.
     """

@@ -1,0 +1,142 @@
+"""Throughput and latency that a simulation predicts, beside those measured on this machine, for 1 to 64 clients.
+
+A model whose executions are so many products of matrices, and a network, are served and put under load. What a request
+costs is taken from the first point and the last alone; the others are predicted. The figures are the largest
+deviations over all points, of which the goal is 10 %.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from common import Figure
+from sonic.client.fallback import ServeProcess
+from sonic.protocol.modelconfig import write
+from sonic.protocol.modelfolder import CONFIG_NAME, read_config
+from sonic.study.load.measure import measure as measure_load
+from sonic.study.load.settings import LoadSettings
+from sonic.study.simulation.run import beside_measured, like, replaced, simulate
+from sonic.workloads import zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from sonic.study.records import Record, Setting
+
+CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+GOAL = 0.10
+WINDOW_S = 2.0
+
+_BUSY_CONFIG = """
+    backend: "python"
+    max_batch_size: {batch}
+    input {{ name: "x" data_type: TYPE_FP32 dims: [ 16 ] }}
+    output {{ name: "y" data_type: TYPE_FP32 dims: [ 16 ] }}
+    instance_group {{ count: {instances} }}
+    {batching}
+"""
+_BUSY_MODEL = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+MATRIX = np.random.default_rng(0).normal(size=(256, 256))
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        inputs = [pb_utils.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
+        for _ in range(6 + sum(len(x) for x in inputs)):  # outside of the interpreter's lock
+            MATRIX @ MATRIX
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("y", x)]) for x in inputs]
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model as it is served."""
+
+    model: str
+    instances: int = 1
+    batch: int = 0
+
+    def __str__(self) -> str:
+        batching = f"batches of up to {self.batch}" if self.batch else "no batching"
+        return f"{self.model}, {self.instances} instance{'s' * (self.instances > 1)}, {batching}"
+
+
+CASES = (
+    Case("busy"),
+    Case("busy", batch=16),
+    Case("busy", instances=2),
+    Case("busy", instances=2, batch=16),
+    Case("particlenet-ak4"),
+    Case("particlenet-ak4", batch=500),
+    Case("particlenet-ak4", instances=2),
+)
+
+
+def measure(repeats: int, console: Console) -> Iterator[Figure]:
+    """Yield the largest deviation of each case."""
+    for case in CASES:
+        records = _measured(case, repeats, console)
+        simulated = [
+            simulate(replaced(spec, repeats=1), settings) for settings, spec in like(records, {"clients": CLIENTS})
+        ]
+        worst: dict[str, float] = {}
+        for each in beside_measured(simulated, records):
+            console.print(
+                f"  {each.at}: {each.what} {each.there:.4g}, simulated {each.here:.4g}, {each.deviation:+.1%}"
+            )
+            worst[each.what] = max(worst.get(each.what, 0.0), abs(each.deviation))
+        for what, deviation in worst.items():
+            yield Figure(f"{case}: {what}", deviation, deviation, deviation, GOAL, at_most=True)
+
+
+def _measured(case: Case, repeats: int, console: Console) -> list[Record]:
+    records = []
+    with _server(case) as server:
+        own: dict[str, Setting] = {"instances": case.instances, "batch": case.batch}
+        for clients in CLIENTS:
+            settings = LoadSettings(clients=clients, processes=1, window_s=WINDOW_S, repeats=repeats)
+            record = measure_load(case.model, server.grpc_url, settings, metrics=server.metrics_url)
+            if record.throughput is None:
+                raise RuntimeError(f"{case}, {clients} clients: {record.reason}")
+            if record.status != "measured":
+                console.print(f"[red]{case}, {clients} clients: {record.status}, {record.reason}[/red]")
+            records.append(structs.replace(record, status="measured", settings=record.settings | own))
+    console.print(str(case))
+    return records
+
+
+@contextmanager
+def _server(case: Case) -> Iterator[ServeProcess]:
+    with tempfile.TemporaryDirectory(prefix="sonic-bench-") as name:
+        folder = Path(name)
+        if case.model == "busy":
+            (folder / "busy" / "1").mkdir(parents=True)
+            (folder / "busy" / "1" / "model.py").write_text(_BUSY_MODEL)
+            batching = "dynamic_batching {}" if case.batch else ""
+            text = _BUSY_CONFIG.format(batch=case.batch or 1, instances=case.instances, batching=batching)
+            (folder / "busy" / CONFIG_NAME).write_text(text)
+        else:
+            model = zoo.build(case.model, folder)
+            config = read_config(model)
+            config.instance_group.add(count=case.instances)
+            if not case.batch:
+                config.ClearField("dynamic_batching")
+            (model / CONFIG_NAME).write_text(write(config))
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the matrices' products: an execution is one thread
+        server = ServeProcess([folder])
+        try:
+            yield server
+        finally:
+            server.close(drain_s=0)
