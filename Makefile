@@ -68,7 +68,7 @@ fuzz: $(VENV)/.fuzz      ## every reader of bytes, and a live server; FUZZ_SECON
 	PYTHONPATH=tools $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 bench: $(VENV)/.dev      ## the figures: ratios within one run; BENCH=name for one of them
-	$(BIN)/python benchmarks/run.py $(BENCH)
+	PYTHONPATH=. $(BIN)/python benchmarks/run.py $(BENCH)
 
 bench-workloads: $(VENV)/.dev ## each workload direct, as a service, and the ordinary algorithm; BENCH=name for one of them
 	@mkdir -p build

@@ -31,6 +31,8 @@ BENCHMARKS = (
     "hlt_path",
     "miniaod_shares",
     "emulators",
+    "simulation",
+    "load_generator",
     "card",
     "facile_firmware",
 )

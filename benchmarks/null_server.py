@@ -1,0 +1,111 @@
+"""A server that does nothing but answer: any request for inference, over HTTP/1.1 or gRPC, with the same bytes.
+
+A load generator comes near its own limit with it. Prints its port.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+import uvloop
+
+from sonic.protocol import grpc_codec, http_codec
+from sonic.protocol.form import ALL_BINARY
+from sonic.protocol.messages import InferResponse
+from sonic.study.load.grpclines import frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DATA, _HEADERS, _SETTINGS, _WINDOW = 0, 1, 4, 8
+_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
+_LARGEST = (1 << 31) - 1
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+ANSWER = InferResponse("echo", "1", {"y": np.zeros((1, 16), np.float32)})
+
+
+class Http(asyncio.Protocol):
+    """Answers every request, of which all are as long as the first."""
+
+    def __init__(self) -> None:
+        parts, header_length = http_codec.response_to_wire(ANSWER, ALL_BINARY)
+        body = b"".join(parts)
+        head = f"HTTP/1.1 200 OK\r\n{http_codec.HEADER_LENGTH}: {header_length}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._answer = head.encode() + body
+        self._length = 0
+        self._got = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep it."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is whole."""
+        if not self._length:
+            head, _, _ = data.partition(b"\r\n\r\n")
+            (length,) = (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            self._length = len(head) + 4 + int(length[15:])
+        self._got += len(data)
+        while self._got >= self._length:
+            self._got -= self._length
+            self._transport.write(self._answer)
+
+
+class Grpc(asyncio.Protocol):
+    """Answers every stream when its last frame has come."""
+
+    def __init__(self) -> None:
+        message = grpc_codec.response_to_wire(ANSWER)
+        body = b"\0" + len(message).to_bytes(4, "big") + message
+        parts = (
+            frame(_HEADERS, _END_HEADERS, 0, b"\x88\x0f\x10\x10application/grpc"),  # :status 200, content-type
+            frame(_DATA, 0, 0, body),
+            frame(_HEADERS, _END_HEADERS | _END_STREAM, 0, b"\x00\x0bgrpc-status\x010"),
+        )
+        (self._a, a), (self._b, b), (self._c, self._d) = ((part[:5], part[9:]) for part in parts)
+        self._between = a + self._b, b + self._c
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say that there is room for whatever may come."""
+        self._transport = transport
+        settings = frame(_SETTINGS, 0, 0, b"\x00\x04" + _LARGEST.to_bytes(4, "big"))
+        transport.write(settings + frame(_WINDOW, 0, 0, (_LARGEST - 65_535).to_bytes(4, "big")))
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is whole."""
+        data = self._rest + data
+        at = len(_PREFACE) if data.startswith(_PREFACE) else 0
+        while len(data) - at >= 9:
+            stop = at + 9 + int.from_bytes(data[at : at + 3], "big")
+            if stop > len(data):
+                break
+            kind, flags = data[at + 3], data[at + 4]
+            if kind == _DATA and flags & _END_STREAM:
+                stream = data[at + 5 : at + 9]
+                answer = stream.join((self._a, *self._between, self._d))
+                self._transport.write(answer)
+            elif kind == _SETTINGS and not flags & _ACK:
+                self._transport.write(frame(_SETTINGS, _ACK, 0))
+            at = stop
+        self._rest = data[at:]
+
+
+async def _serve(protocol: Callable[[], asyncio.Protocol]) -> None:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["http", "grpc"])
+    uvloop.run(_serve(Http if parser.parse_args().kind == "http" else Grpc))
+
+
+if __name__ == "__main__":
+    main()
