@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError, DataError
+from sonic.firmware.layers import Quantiser, Trees
+from sonic.firmware.network import Network
 from sonic.firmware.precision import Precision
 from sonic.firmware.reference import evaluate
 from sonic.firmware.search import Curve, bit_products, read_curve, search
@@ -15,7 +17,6 @@ from sonic.firmware.search import Curve, bit_products, read_curve, search
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sonic.firmware.network import Network
     from sonic.firmware.search import Found
 
 
@@ -87,3 +88,12 @@ def test_its_curve_is_kept(found: Found, tmp_path: Path) -> None:
     for each in (file, tmp_path / "nothing.json"):
         with pytest.raises(DataError, match="holds no search"):
             read_curve(each)
+
+
+def test_what_has_no_bits_to_spare() -> None:
+    one, none = np.ones(1, np.int64), np.full(1, -1)
+    quantiser = Quantiser("q", ("x",), one, one, one, "RND", "SAT")
+    trees = Trees("t", ("x",), none, np.zeros(1), none, none, np.ones(1), one - 1, one - 1, np.zeros(1))
+    for layer, says in ((quantiser, "a training has chosen"), (trees, "decision trees have none")):
+        with pytest.raises(ConfigError, match=says):
+            search(Network("n", "x", (1,), (layer,)), np.ones((3, 1)), 0.1)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sonic.firmware.network import Network
+    from sonic.firmware.precision import Precision
 
 HostNormalisation = Annotated[
     bool, typer.Option(help="Leave to the host what normalises the input, where the network begins with that.")
@@ -39,13 +40,22 @@ def _strategies() -> list[str]:
 def build(
     model: Annotated[
         str,
-        typer.Argument(help="An ONNX file, or a network as `sonic models list` names it.", autocompletion=networks),
+        typer.Argument(
+            help="A file (.onnx, also QONNX; .keras of HGQ2; .json of XGBoost), or a network as `sonic models list` "
+            "names it.",
+            autocompletion=networks,
+        ),
     ],
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="To be made.")],
     backend: Annotated[str, typer.Option(help="What writes it.", autocompletion=_routes)] = "hls4ml-vitis",
     precision: Annotated[
-        str, typer.Option(metavar="TYPE|FILE", help="Of all numbers, or a file that `search` has written.")
-    ] = "ap_fixed<16,6>",
+        str | None,
+        typer.Option(
+            metavar="TYPE|FILE",
+            help="Of all numbers, or a file that `search` has written; by default those that a training has chosen, "
+            "else ap_fixed<16,6>.",
+        ),
+    ] = None,
     reuse: Annotated[int, typer.Option(help="Multiplications of each multiplier for a row.", min=1)] = 1,
     strategy: Annotated[
         str, typer.Option(help="Of products, by hls4ml: latency, resource, or da.", autocompletion=_strategies)
@@ -60,21 +70,21 @@ def build(
     Examples:
       sonic firmware build facile-fpga --to facile --weights random
       sonic firmware build tagger.onnx --to tagger --backend da4ml --precision 'fixed<12,4,RND,SAT>'
+      sonic firmware build trees.json --to trees --backend conifer
     """
     from rich.console import Console
 
     from sonic.errors import ConfigError
     from sonic.firmware import build as firmware_build
-    from sonic.firmware.numbers import Fixed
+    from sonic.firmware import fronts
     from sonic.firmware.precision import Precision
-    from sonic.firmware.storage import read_precision
     from sonic.firmware.synthesis import STRATEGIES, Synthesis
 
     if strategy not in STRATEGIES:
         raise ConfigError(f"--strategy is one of {', '.join(STRATEGIES)}, given {strategy!r}")
-    told = precision.endswith(".json")
-    numbers = read_precision(Path(precision)) if told else Precision.uniform(Fixed.parse(precision))
-    network = _network(model, weights, host_normalisation=host_normalisation)
+    told = None if precision is None else fronts.numbers(precision)
+    network, found = _network(model, weights, host_normalisation=host_normalisation)
+    numbers = told or found or Precision()
     synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)
     console = Console(stderr=True)
     with console.status("reading") as status:
@@ -110,7 +120,7 @@ def search(
     from sonic.firmware.search import Curve
     from sonic.firmware.storage import describe
 
-    network = _network(model, weights, host_normalisation=host_normalisation)
+    network, _ = _network(model, weights, host_normalisation=host_normalisation)
     rows = _rows(data, network)
     with Console(stderr=True).status("reading") as status:
         found = searches.search(network, rows, error, progress=lambda what: status.update(what))
@@ -254,13 +264,13 @@ def serve(
         serve_verb.serve([str(folder)], **options)
 
 
-def _network(model: str, weights: str, *, host_normalisation: bool) -> Network:
+def _network(model: str, weights: str, *, host_normalisation: bool) -> tuple[Network, Precision | None]:
     import tempfile
 
-    from sonic.firmware.fromonnx import read
+    from sonic.firmware.fronts import SUFFIXES, read
     from sonic.workloads import zoo
 
-    if model.endswith(".onnx"):
+    if model.endswith(SUFFIXES):
         return read(model, Path(model).stem, host_normalisation=host_normalisation)
     with tempfile.TemporaryDirectory() as folder:
         file = zoo.build(model, folder, weights=weights) / "1" / "model.onnx"

@@ -59,7 +59,9 @@ def read(file: str | os.PathLike[str], name: str = "network") -> tuple[Network, 
 def of_model(model: Any, name: str = "network") -> tuple[Network, Precision]:
     """Return the network and the numbers of a model; as :func:`read`."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ConfigError(f"firmware has one input and one output, {name} {len(model.inputs)} and {len(model.outputs)}")
+        raise ConfigError(
+            f"firmware has one input and one output, {name!r} has {len(model.inputs)} and {len(model.outputs)}"
+        )
     (given,), (made,) = model.inputs, model.outputs
     reader = _Reader(given)
     for layer in model.layers:

@@ -54,23 +54,33 @@ def read(file: str | os.PathLike[str], name: str = "network", *, host_normalisat
         If it has an operator, or a use of one, that firmware cannot have here, with node and operator; or the extra
         ``firmware`` is missing.
     """
+    return of_model(opened(file), name, host_normalisation=host_normalisation)
+
+
+def opened(file: str | os.PathLike[str]) -> Any:
+    """Return an ONNX model; as :func:`read`."""
     try:
         import onnx
-        from onnx import numpy_helper, shape_inference
     except ImportError:
         raise ConfigError("this needs onnx: pip install 'sonic-hep[firmware]'") from None
     try:
-        model = shape_inference.infer_shapes(onnx.load(os.fspath(file)))
+        return onnx.shape_inference.infer_shapes(onnx.load(os.fspath(file)))
     except Exception as error:
         raise DataError(f"{os.fspath(file)} is no ONNX model: {error}") from error
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def of_model(model: Any, name: str = "network", *, host_normalisation: bool = True) -> Network:
+    """Return the network of a model that was opened; as :func:`read`."""
+    import onnx
+
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     uses = Counter(name for node in model.graph.node if node.op_type != "Shape" for name in node.input)
     uses.update(tensor.name for tensor in model.graph.output)
     reader = _Operators(constants, uses, host_normalisation=host_normalisation)
     given = [tensor for tensor in model.graph.input if tensor.name not in constants]
     if len(given) != 1 or len(model.graph.output) != 1:
         raise ConfigError(
-            f"firmware has one input and one output, {os.fspath(file)} has {len(given)} and {len(model.graph.output)}"
+            f"firmware has one input and one output, {name!r} has {len(given)} and {len(model.graph.output)}"
         )
     sizes = tuple(dim.dim_value for dim in given[0].type.tensor_type.shape.dim[1:])
     if not sizes or not all(sizes):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
-from sonic.firmware.layers import MOVES, Recurrent
+from sonic.firmware.layers import MOVES, Quantiser, Recurrent, Trees
 from sonic.firmware.network import Activation, Convolution, Dense, Scale
 from sonic.firmware.numbers import MAX_BITS, Fixed
 from sonic.firmware.precision import Precision, Types
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_FRACTION = 16
 _PARTS = ("weight", "result", "bias")
+_SPARE = {Quantiser: "a training has chosen these numbers", Trees: "decision trees have none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,13 @@ def search(network: Network, rows: ArrayLike, bound: float, progress: Callable[[
     Raises
     ------
     ConfigError
-        If there are no finite rows, or 16 bits behind the point are not enough.
+        If there are no finite rows, 16 bits behind the point are not enough, or there are decision trees or numbers
+        that a training has chosen.
     """
     given = np.asarray(rows, np.float64)
+    for layer in network.layers:
+        if isinstance(layer, Quantiser | Trees):
+            raise ConfigError(f"layer {layer.name!r}: a search takes bits from products, and {_SPARE[type(layer)]}")
     if not 0 < bound < 1:
         raise ConfigError(f"the largest error is between 0 and 1, given {bound:g}")
     if not given.size or not np.isfinite(given).all():

@@ -1,0 +1,70 @@
+"""A file as a network, whatever it is of: by its suffix, and of ONNX by what is in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError
+from sonic.firmware import fromhgq, fromonnx, fromtrees
+from sonic.firmware.exact import exactly
+from sonic.firmware.layers import Quantiser
+from sonic.firmware.numbers import Fixed
+from sonic.firmware.precision import Precision
+from sonic.firmware.storage import read_precision
+
+if TYPE_CHECKING:
+    from sonic.firmware.network import Network
+
+SUFFIXES = (".onnx", ".keras", ".json")
+
+
+def numbers(text: str) -> Precision:
+    """Return numbers by the name of a type for all of them, or by a file, ``.json``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such type.
+    DataError
+        If the file holds no numbers.
+    """
+    return read_precision(Path(text)) if text.endswith(".json") else Precision.uniform(Fixed.parse(text))
+
+
+def read(
+    file: str | os.PathLike[str], name: str, *, host_normalisation: bool = True
+) -> tuple[Network, Precision | None]:
+    """Read a network, and its numbers where a training has chosen them.
+
+    Parameters
+    ----------
+    file : path
+        ONNX, QONNX, and trees in ONNX (``.onnx``); Keras with HGQ2's layers (``.keras``); XGBoost (``.json``).
+    name : str
+        What its firmware is called.
+    host_normalisation : bool
+        As of :func:`sonic.firmware.fromonnx.read`.
+
+    Raises
+    ------
+    DataError
+        If the file holds no such thing.
+    ConfigError
+        If firmware cannot have it here, or a package is missing.
+    """
+    suffix = Path(file).suffix
+    if suffix == ".json":
+        return fromtrees.read_xgboost(file, name), None
+    if suffix == ".keras":
+        return fromhgq.read(file, name)
+    if suffix != ".onnx":
+        raise ConfigError(f"{os.fspath(file)}: expected a file that ends in {', '.join(SUFFIXES)}")
+    model = fromonnx.opened(file)
+    if fromtrees.is_trees(model):
+        return fromtrees.of_onnx(model, name), None
+    network = fromonnx.of_model(model, name, host_normalisation=host_normalisation)
+    if any(isinstance(layer, Quantiser) for layer in network.layers):
+        return exactly(network)
+    return network, None
