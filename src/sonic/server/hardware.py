@@ -131,15 +131,21 @@ def _read_gpu(nvml: Any, index: int) -> Gpu:
             return None
 
     uuid, memory, rates = nvml.nvmlDeviceGetUUID(handle), ask("MemoryInfo"), ask("UtilizationRates")
-    usage_mw, limit_mw, energy_mj = ask("PowerUsage"), ask("PowerManagementLimit"), ask("TotalEnergyConsumption")
     return Gpu(
         _text(uuid),
         rates.gpu / 100 if rates else 0.0,
         memory.total if memory else 0,
         memory.used if memory else 0,
-        *(None if value is None else value / 1000 for value in (usage_mw, limit_mw, energy_mj)),
+        power_usage_w=_milli(ask("PowerUsage")),
+        power_limit_w=_milli(ask("PowerManagementLimit")),
+        energy_j=_milli(ask("TotalEnergyConsumption")),
         name=_text(ask("Name") or ""),
     )
+
+
+def _milli(given: int | None) -> float | None:
+    """Turn thousandths into the unit itself."""
+    return None if given is None else given / 1000
 
 
 def _text(given: bytes | str) -> str:
