@@ -101,8 +101,19 @@ def test_a_server_of_somebody_s_that_cannot_get_one(tmp_path: Path) -> None:
         Elsewhere("gpu01")
 
 
-def test_a_server_that_is_killed_has_an_obituary(base: Path) -> None:
-    with OwnServer(_point(), base) as server, server.place(_point()) as place:
+def _netem() -> bool:
+    try:
+        with namespace(Conditions()):
+            return True
+    except Unsupported:
+        return False
+
+
+def test_a_server_in_a_namespace_that_is_killed_has_an_obituary(base: Path) -> None:
+    """In the host's own where no others can be made."""
+    point = _point(conditions="netem") if _netem() else _point()
+    with OwnServer(point, base) as server, server.place(point) as place:
+        assert ("//10.203." in place.url) == ("//10.203." in place.metrics) == ("conditions" in point.settings)
         assert _asked(place.url) == [1, 2]
         assert server._server is not None
         os.kill(server._server.pid, signal.SIGKILL)
@@ -113,21 +124,4 @@ def test_a_server_that_is_killed_has_an_obituary(base: Path) -> None:
 def test_for_what_runs_in_its_clients_no_server_is_started(base: Path) -> None:
     with OwnServer(_point(protocol="local"), base) as server, server.place(_point(protocol="local")) as place:
         assert server._server is None
-        assert _asked(place.url) == [1, 2]
-
-
-def _netem() -> bool:
-    try:
-        with namespace(Conditions()):
-            return True
-    except Unsupported:
-        return False
-
-
-@pytest.mark.skipif(not _netem(), reason="no right to make network namespaces here")
-def test_a_server_in_a_namespace(base: Path) -> None:
-    point = _point(conditions="netem")
-    with OwnServer(point, base) as server, server.place(point) as place:
-        assert "//10.203." in place.url
-        assert "//10.203." in place.metrics
         assert _asked(place.url) == [1, 2]

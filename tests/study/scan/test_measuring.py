@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -8,7 +8,9 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.protocol import modelconfig
 from sonic.study import storage
-from sonic.study.load.inputs import RandomInputs
+from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
+from sonic.study.load.jobs import Job
+from sonic.study.scan import measuring
 from sonic.study.scan.deployment import Place
 from sonic.study.scan.measuring import Copies, LoadMeasurement
 from sonic.study.scan.run import scan
@@ -16,6 +18,8 @@ from sonic.study.scan.spec import Point, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sonic.study.load.settings import LoadSettings
 
 CONFIG = """
 backend: "identity"
@@ -80,8 +84,40 @@ def test_settings_that_do_not_go_with_the_target(base: Path, target: str, settin
         LoadMeasurement(base)(Point(target, dict(settings)), spec, Place("grpc://127.0.0.1:1"))
 
 
-def test_inputs_from_a_file(base: Path) -> None:
-    spec, place = parse('target = "m"'), Place(f"local:{base / 'models'}")
-    record = LoadMeasurement(base)(Point("m", {"input": "gone.npz"}), spec, place)
-    assert record.status == "failed"
-    assert "gone.npz" in record.reason
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the load generator was asked for: target, load and inputs."""
+    found: list[tuple[Any, ...]] = []
+
+    def measure(target: Any, url: str, load: LoadSettings, **options: Any) -> None:
+        found.append((target, load, options.get("inputs")))
+
+    monkeypatch.setattr(measuring, "measure", measure)
+    return found
+
+
+def test_what_the_load_generator_is_asked_for(base: Path, asked: list[tuple[Any, ...]]) -> None:
+    spec = parse('target = "m"\n[measure]\nrepeats = 5\nshapes.x = [1, 2]')
+    for settings in (
+        {"clients": 3, "rows": 2},
+        {"input": "a.npz", "rows": 2},
+        {"input": "a.npz"},
+        {"input": "recorded"},
+    ):
+        LoadMeasurement(base)(Point("m", dict(settings)), spec, Place("grpc://a:1"))
+    assert [inputs for _, _, inputs in asked] == [
+        RandomInputs(2, {"x": (1, 2)}),
+        FileInputs(str(base / "a.npz"), 2),
+        FileInputs(str(base / "a.npz"), None),
+        RecordedInputs(str(base / "recorded")),
+    ]
+    load = asked[0][1]
+    assert (load.clients, load.rows, load.repeats) == (3, 2, 5)
+
+
+def test_the_jobs_of_a_workflow(base: Path, asked: list[tuple[Any, ...]]) -> None:
+    point = Point("miniaod", {"clients": 2, "input": "events.root", "chunk_size": 5, "threads": 2})
+    LoadMeasurement(base)(point, parse('target = "miniaod"'), Place("grpc://a:1"))
+    ((job, load, _),) = asked
+    assert job == Job("miniaod", (str(base / "events.root"),), chunk_size=5, threads=2)
+    assert load.clients == 2
