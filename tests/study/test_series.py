@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sonic.errors import DataError
 from sonic.study.records import Estimate
-from sonic.study.series import label, parts_s, series, server_window, usable, value
+from sonic.study.series import label, parts_s, series, server_window, usable, value, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,12 @@ def test_details_and_figures_of_the_server_are_quantities_too(make: Callable[...
     assert value(record, "gpu_use") is None
     assert label("round_trip_ms") == "round trip (ms)"
     assert label("some_thing") == "some thing"
+
+
+def test_a_setting_is_told_with_its_unit(make: Callable[..., Record]) -> None:
+    told = {"round_trip_ms": 1.0, "bandwidth_mbps": 100, "protocol": "grpc", "batching": False, "rows": 8, "x": None}
+    said = ["round trip 1 ms", "bandwidth 100 Mbit/s", "grpc", "batching off", "rows 8", ""]
+    assert [word(*each) for each in told.items()] == said
 
 
 def test_no_limit_of_the_bandwidth_is_no_number(make: Callable[..., Record]) -> None:

@@ -164,6 +164,9 @@ _LABELS = {
 }
 
 
+_UNITS = {"s": "s", "ms": "ms", "us": "us", "mbps": "Mbit/s"}
+
+
 def label(name: str) -> str:
     """Return how an axis is called that shows that quantity, setting or detail."""
     return QUANTITIES[name].label if name in QUANTITIES else _LABELS.get(name, name.replace("_", " "))
@@ -287,11 +290,17 @@ def _series(
 
 
 def word(name: str, setting: object) -> str:
-    """Return how a setting is told in a legend: ``grpc``, ``rows 100``, ``batching on``; nothing for None."""
+    """Return how a setting is told in a legend: ``grpc``, ``round trip 10 ms``, ``batching on``; nothing for None."""
     if setting is None:
         return ""
     if name == "bandwidth_mbps" and not setting:
         return "any bandwidth"
     if isinstance(setting, bool):
         return f"{name.replace('_', ' ')} {'on' if setting else 'off'}"
-    return str(setting) if isinstance(setting, str) else f"{name.replace('_', ' ')} {setting}"
+    if isinstance(setting, str):
+        return setting
+    stem, _, unit = name.rpartition("_")
+    words, ending = (stem, f" {_UNITS[unit]}") if unit in _UNITS else (name, "")
+    return (
+        f"{words.replace('_', ' ')} {setting:g}{ending}" if isinstance(setting, int | float) else f"{words} {setting}"
+    )

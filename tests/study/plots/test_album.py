@@ -42,7 +42,7 @@ def test_a_scan_over_clients_and_a_switch(make: Callable[..., Record]) -> None:
     ]
     assert left_out == []
     assert "batching on: plateau 400/s, 95 % of it at 3.8" in pictures[0].caption
-    assert pictures[4].figure.axes[0].get_ylabel() == "throughput, over batching off"
+    assert pictures[4].figure.axes[0].get_title() == "facile: batching on over batching off"
 
 
 def test_two_numbers_make_a_map_and_each_is_an_axis(make: Callable[..., Record]) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _SAME = {"jobs": "clients", "events_per_s_per_job": "rate_per_client", "events_per_s": "row_rate"}
 """What papers call by another name."""
 _MODULE = "module_s."
+_PLAIN = (False, "cpu", "none", None)
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,15 @@ def picture(
         If the records do not have it, or there are more series than can be told apart.
     """
     drawn = series(records, x, y, by)
-    marked = [_saturation(each) for each in drawn] if (x, y) == ("clients", "throughput") else []
+    fit_for_it = x in ("clients", "jobs") and y in ("throughput", "row_rate")
+    marked = [_saturation(each) for each in drawn] if fit_for_it else []
     targets = " and ".join(dict.fromkeys(record.target for record in records))
     figure = lines(drawn, x, y, saturations=marked, beside=scans(beside, x, y), title=targets)
     said = [f"{targets}: {label(y)} against {label(x)}"]
     for each, found in zip(drawn, marked, strict=False):
         if found is not None:
             which = f"{each.label}: " if len(drawn) > 1 else ""
-            said.append(f"{which}plateau {found.plateau:.4g}/s, 95 % of it at {found} clients")
+            said.append(f"{which}plateau {found.plateau:.4g}/s, 95 % of it at {found} {x}")
     return Picture(_name(targets, y, x), "; ".join(said), figure)
 
 
@@ -130,8 +132,9 @@ def _drawings(records: Sequence[Record], beside: Study | None) -> Iterator[Calla
             yield partial(picture, records, x, y, None, beside)
         if any(record.latencies for record in records):
             yield partial(_latency, records, x)
-        if base := _base(records, x):
-            yield partial(_ratios, records, x, base)
+        for name in others:
+            if len({record.settings.get(name) for record in records}) == 2:
+                yield partial(_ratios, records, x, name)
         if _module_names(records):
             yield partial(_modules, records, x, scans(beside, x, "module_s"))
     first = next(iter(axes + others), "clients")
@@ -172,20 +175,23 @@ def _latency(records: Sequence[Record], x: str) -> Picture:
     return Picture(_name(target, "latency", x), caption, latency(middle, tail, x, title=target))
 
 
-def _base(records: Sequence[Record], x: str) -> str:
-    """Return a setting of two words or switches, of which one can be divided by the other; empty if there is none."""
-    names = [name for name in varying(records) if name != x]
-    values = {record.settings.get(name) for name in names for record in records}
-    return names[0] if len(names) == 1 and len(values) == 2 and not _numbers(records, names[0]) else ""
-
-
 def _ratios(records: Sequence[Record], x: str, name: str) -> Picture:
+    """Draw what one of two words or switches gains over the other, all else the same."""
     target = records[0].target
-    drawn = series(records, x, "throughput")
     # What is off, or on the CPU, is what the other is compared with.
-    base = next((each for each in drawn if each.records[0].settings.get(name) in (False, "cpu", "none")), drawn[0])
-    caption = f"{target}: throughput over that of {base.label}, against {label(x)}"
-    return Picture(_name(target, "ratio", name, x), caption, ratios(drawn, base, x, "throughput", title=target))
+    plain, other = sorted(
+        dict.fromkeys(record.settings.get(name) for record in records), key=lambda each: each not in _PLAIN
+    )
+    below, above = (
+        series([r for r in records if r.settings.get(name) == each], x, "throughput") for each in (plain, other)
+    )
+    by_label = {each.label: each for each in below}
+    pairs = [(each, by_label[each.label]) for each in above if each.label in by_label]
+    if len(pairs) > MOST_SERIES:
+        raise DataError(f"{len(pairs)} ratios cannot be told apart, {MOST_SERIES} can: choose some of them")
+    what = f"{target}: {word(name, other) or 'other'} over {word(name, plain) or 'plain'}"
+    figure = ratios(pairs, x, "throughput / throughput", title=what)
+    return Picture(_name(target, "ratio", name, x), f"{what}, in throughput, against {label(x)}", figure)
 
 
 def _modules(records: Sequence[Record], x: str, beside: Mapping[str, tuple[FloatArray, FloatArray]]) -> Picture:

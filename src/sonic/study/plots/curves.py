@@ -8,7 +8,7 @@ import numpy as np
 
 from sonic.errors import DataError
 from sonic.study.models.compare import MODELS
-from sonic.study.plots.style import COLOURS, MARKERS, MOST_SERIES, panels, span, styled
+from sonic.study.plots.style import COLOURS, MARKERS, MOST_SERIES, legend, panels, settings_axis, span, styled
 from sonic.study.series import label, series, value
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 _GREY = "0.35"
+_MOST_MARKED = 4
 _STYLES = ("-", "--", "-.", ":")
 
 
@@ -48,7 +49,8 @@ def lines(
     x, y : str
         What they are: names of :func:`sonic.study.series.label`.
     saturations : sequence of Saturation or None
-        Of the series, in their order: marked by a line down, with a band for the interval.
+        Of the series, in their order: marked by a line down, with a band for the interval; of four series at most,
+        which can be told apart.
     beside : mapping of str to (x [n], y [n])
         Points of others, e.g. published ones.
     title : str
@@ -64,21 +66,21 @@ def lines(
         raise DataError(f"{len(drawn)} series of {y} cannot be told apart, {MOST_SERIES} can: choose some of them")
     figure, (axes,) = panels()
     for i, each in enumerate(drawn):
-        _points(axes, each, COLOURS[i], f"{MARKERS[i]}-", each.label if len(drawn) > 1 else "measured")
+        _points(axes, each, COLOURS[i], f"{MARKERS[i]}-", each.label if len(drawn) > 1 else _kind(each))
     for i, found in enumerate(saturations):
-        if found is not None:
-            _mark(axes, found, COLOURS[i], alone=len(drawn) == 1)
+        if found is not None and len(drawn) <= _MOST_MARKED:
+            _mark(axes, found, COLOURS[i], f"95 % of the plateau: {found} {x}" if len(drawn) == 1 else None)
     for marker, (name, (xs, ys)) in zip(MARKERS, (beside or {}).items(), strict=False):
         axes.plot(xs, ys, marker, color=_GREY, markerfacecolor="none", linestyle=":", linewidth=1, label=name)
     every_x = [*np.concatenate([each.x for each in drawn]), *(v for xs, _ in (beside or {}).values() for v in xs)]
     every_y = [*np.concatenate([each.y for each in drawn]), *(v for _, ys in (beside or {}).values() for v in ys)]
-    span(axes, every_x)
+    settings_axis(axes, every_x)
     if min(every_y) > 0 and max(every_y) > 30 * min(every_y) and y.endswith(("_s", "_ms", "_us")):
-        span(axes, every_y, axis="y")
+        span(axes.yaxis, every_y)
     elif min(every_y) >= 0:
         axes.set_ylim(0, None)
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -114,10 +116,10 @@ def over(
         if name in curves:
             axes.plot(*curves[name], "-", color=colour, label=None if name in points else name, zorder=1)
     values = [value for xs, _ in points.values() for value in xs]
-    span(axes, values)
+    settings_axis(axes, values)
     axes.set_ylim(0, None)
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -136,18 +138,18 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
     columns = min(len(compared), 2)
     figure, axes_of = panels(columns, -(-len(compared) // columns))
     for axes, each in zip(axes_of, compared, strict=False):
-        _points(axes, each.series, "black", "o", "measured")
+        _points(axes, each.series, "black", "o", _kind(each.series))
         fine = np.geomspace(each.series.x[0], each.series.x[-1], 200)
         for one in each.fits:
             i = MODELS.index(one.model.name)
             axes.plot(fine, one.predict(fine), _STYLES[i % len(_STYLES)], color=COLOURS[i], label=one.model.name)
-        _mark(axes, each.measured, "0.5", alone=False)
-        span(axes, each.series.x.tolist())
+        _mark(axes, each.measured, "0.5")
+        settings_axis(axes, each.series.x.tolist())
         axes.set_ylim(0, None)
         at = f"95 % at {each.measured} clients" if each.measured.clients else "not saturated"
         title = f"{each.series.label}: {at}"
         axes.set(xlabel=label("clients"), ylabel=label(y), title=title)
-        _legend(axes)
+        legend(axes)
     for axes in axes_of[len(compared) :]:
         axes.set_visible(False)
     return figure
@@ -175,50 +177,50 @@ def latency(middle: Sequence[Series], tail: Sequence[Series], x: str, *, title: 
             markerfacecolor="white",
             label=None if len(middle) > 1 else "99 % within",
         )
-    span(axes, np.concatenate([each.x for each in middle]).tolist())
-    span(axes, np.concatenate([each.y for each in (*middle, *tail)]).tolist(), axis="y")
+    settings_axis(axes, np.concatenate([each.x for each in middle]).tolist())
+    span(axes.yaxis, np.concatenate([each.y for each in (*middle, *tail)]).tolist())
     dashed = " (dashed: 99 % within)" if len(middle) > 1 else ""
     axes.set(xlabel=label(x), ylabel=f"latency (ms){dashed}", title=title)
-    _legend(axes)
+    legend(axes)
     return figure
 
 
 @styled
-def ratios(drawn: Sequence[Series], base: Series, x: str, y: str, *, title: str = "") -> Figure:
-    """Draw series over one of them, at the x that both have: a GPU over a CPU, say.
+def ratios(pairs: Sequence[tuple[Series, Series]], x: str, what: str, *, title: str = "") -> Figure:
+    """Draw series over others, at the x that both have: a GPU over a CPU, say.
 
     Parameters
     ----------
-    drawn : sequence of Series
-    base : Series
-        The others are divided by it; not drawn itself.
-    x, y : str
+    pairs : sequence of (Series, Series)
+        Each over the other; ten at most.
+    x : str
+    what : str
+        What the ratio is called.
     title : str
 
     Raises
     ------
     DataError
-        If no series shares an x with the base.
+        If no pair shares an x.
     """
     figure, (axes,) = panels()
-    seen = []
-    for colour, marker, each in zip(COLOURS, MARKERS, drawn, strict=False):
-        common, mine, its = np.intersect1d(each.x, base.x, return_indices=True)
-        if each is base or not len(common):
-            continue
-        ratio = each.y[mine] / base.y[its]
+    seen: list[float] = []
+    for colour, marker, (over_it, base) in zip(COLOURS, MARKERS, pairs, strict=False):
+        common, mine, its = np.intersect1d(over_it.x, base.x, return_indices=True)
+        ratio = over_it.y[mine] / base.y[its]
         # Both intervals, added in quadrature.
-        relative = [(one.high - one.low)[at] / 2 / one.y[at] for one, at in ((each, mine), (base, its))]
+        relative = [(one.high - one.low)[at] / 2 / one.y[at] for one, at in ((over_it, mine), (base, its))]
         bars = np.nan_to_num(ratio * np.hypot(*relative))
-        axes.errorbar(common, ratio, bars, fmt=f"{marker}-", color=colour, label=each.label, capsize=2)
+        axes.errorbar(common, ratio, bars, fmt=f"{marker}-", color=colour, label=over_it.label, capsize=2)
         seen += common.tolist()
     if not seen:
-        raise DataError(f"no series has {x} in common with {base.label}")
+        raise DataError(f"no two series have {x} in common")
     axes.axhline(1.0, color=_GREY, linewidth=1, linestyle=":")
-    span(axes, seen)
+    settings_axis(axes, seen)
     axes.set_ylim(0, None)
-    axes.set(xlabel=label(x), ylabel=f"{label(y).split(' (')[0]}, over {base.label}", title=title)
-    _legend(axes)
+    axes.set(xlabel=label(x), ylabel=what, title=title)
+    if len(pairs) > 1:
+        legend(axes)
     return figure
 
 
@@ -245,16 +247,24 @@ def modules(
     title : str
     """
     figure, (axes,) = panels()
+    drawn: list[tuple[FloatArray, FloatArray]] = []
     for colour, marker, name in zip(COLOURS, MARKERS, names, strict=False):
         (each,) = series([record for record in records if value(record, name)], x, name, by=[])
         axes.plot(each.x, each.y, f"{marker}-", color=colour, label=name.partition(".")[2] or name)
-        span(axes, each.x.tolist())
+        drawn.append((each.x, each.y))
     for marker, (name, (xs, ys)) in zip(MARKERS, (beside or {}).items(), strict=False):
         axes.plot(xs, ys, f"{marker}:", color=_GREY, markerfacecolor="none", label=name)
-    axes.set_yscale("log")
+        drawn.append((xs, ys))
+    settings_axis(axes, np.concatenate([xs for xs, _ in drawn]).tolist())
+    if not span(axes.yaxis, np.concatenate([ys for _, ys in drawn]).tolist()):
+        axes.set_ylim(0, None)
     axes.set(xlabel=label(x), ylabel="time of an event (s)", title=title)
-    _legend(axes)
+    legend(axes)
     return figure
+
+
+def _kind(each: Series) -> str:
+    return "simulated" if any(record.settings.get("simulated") for record in each.records) else "measured"
 
 
 def _points(axes: Axes, each: Series, colour: str, style: str, name: str) -> None:
@@ -263,15 +273,9 @@ def _points(axes: Axes, each: Series, colour: str, style: str, name: str) -> Non
     axes.errorbar(each.x, each.y, bars, fmt=style, color=colour, label=name, capsize=2, elinewidth=1)
 
 
-def _mark(axes: Axes, found: Saturation, colour: str, *, alone: bool) -> None:
+def _mark(axes: Axes, found: Saturation, colour: str, name: str | None = None) -> None:
     if found.clients is None:
         return
     if found.low is not None and found.high is not None:
         axes.axvspan(found.low, found.high, color=colour, alpha=0.12, linewidth=0)
-    name = f"95 % of the plateau: {found} clients" if alone else None
     axes.axvline(found.clients, color=colour, linestyle="--", linewidth=1, label=name)
-
-
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")

@@ -8,7 +8,7 @@ import numpy as np
 
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
-from sonic.study.plots.style import COLOURS, MOST_SERIES, panels, span, styled
+from sonic.study.plots.style import COLOURS, MOST_SERIES, legend, panels, span, styled
 from sonic.study.series import PARTS, label, parts_s, value
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def histogram(latencies: Mapping[str, Latencies], *, title: str = "") -> Figure:
         for part, style in ((0.5, "-"), (0.99, "--")):
             at = 1e3 * quantile(each, part)
             axes.axvline(at, ymax=0.06, color=colour, linestyle=style, linewidth=1.5)
-    span(axes, [1e3 * each for one in latencies.values() for each in (one.least_s, one.most_s)], base=10)
+    span(axes.xaxis, [1e3 * each for one in latencies.values() for each in (one.least_s, one.most_s)], 2)
     axes.set_ylim(0, None)
     axes.set(xlabel="latency (ms); below: half, 99 % within", ylabel="part of the requests", title=title)
-    axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
+    legend(axes)
     return figure
 
 
@@ -88,8 +88,7 @@ def breakdown(records: Sequence[Record], x: str, *, title: str = "") -> Figure:
     axes.tick_params(axis="x", which="both", length=0)
     axes.set(xlabel=label(x), ylabel="mean time of a request (ms)", title=title)
     axes.set_ylim(0, 1.05 * bottom.max())
-    handles, names = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], names[::-1], loc="upper left", frameon=True, framealpha=0.85, edgecolor="none")
+    legend(axes, upwards=True)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
+from math import frexp
 from typing import TYPE_CHECKING, ParamSpec
 
 from sonic.errors import ConfigError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
@@ -20,6 +22,7 @@ COLOURS = ("#3f90da", "#e76300", "#832db6", "#94a4a2", "#bd1f01", "#b9ac70", "#a
 """Petroff's ten (arXiv:2107.02270), told apart by those who see fewer colours, too."""
 MARKERS = "osD^v<>PXh"
 MOST_SERIES = len(COLOURS)
+_MOST_WITHIN = 7
 _SMALL: dict[str, Any] = {
     "figure.figsize": (5.6, 4.2),
     "figure.constrained_layout.use": True,
@@ -69,26 +72,57 @@ def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def span(axes: Axes, values: Sequence[float], *, axis: str = "x", base: int = 2) -> None:
-    """Make an axis logarithmic if its values are positive and go over a factor of 8 at least, with plain numbers.
+def settings_axis(axes: Axes, values: Sequence[float]) -> None:
+    """Scale the x axis for settings: by powers of 2 where they were mostly chosen so, else as :func:`span` has it."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    Along x, powers of 2 are marked by default, since that is how clients and rows are mostly chosen.
-    """
+    different = sorted(set(values))
+    least, most = different[0], different[-1]
+    if least > 0 and 8 * least <= most <= 2048 * least and sum(map(_power_of_2, different)) >= len(different) / 2:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(LogLocator(2, numticks=12))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    else:
+        span(axes.xaxis, different, 30)
+
+
+def span(axis: Axis, values: Sequence[float], factor: float = 8) -> bool:
+    """Make an axis logarithmic, with plain numbers, if its values are positive and go over that factor at least."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     least, most = min(values), max(values)
-    if least <= 0 or most < 8 * least:
-        return
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+    if least <= 0 or most < factor * least:
+        return False
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+    if most < 1e5 * least:
+        axis.set_major_locator(LogLocator(10, (1, 2, 5) if most < 1000 * least else (1,)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    return True
 
-    which = axes.xaxis if axis == "x" else axes.yaxis
-    set_scale = axes.set_xscale if axis == "x" else axes.set_yscale
-    if axis == "y" or most > 2048 * least:
-        base = 10
-    set_scale("log", base=base)
-    if base == 2:
-        which.set_major_locator(LogLocator(2, numticks=12))
-        which.set_minor_locator(NullLocator())
-        which.set_major_formatter(StrMethodFormatter("{x:g}"))
-    elif most < 1000 * least:
-        which.set_major_locator(LogLocator(10, (1, 2, 5)))
-        which.set_major_formatter(StrMethodFormatter("{x:g}"))
-        which.set_minor_formatter(NullFormatter())
+
+def legend(axes: Axes, *, upwards: bool = False) -> None:
+    """Tell what is what: within the axes, or to the right of them where it would hide too much.
+
+    Parameters
+    ----------
+    axes : Axes
+    upwards : bool
+        Whether what was drawn first is told last, as of bars that are stacked; to the right, then.
+    """
+    handles, names = axes.get_legend_handles_labels()
+    if not names:
+        return
+    if len(names) <= _MOST_WITHIN and not upwards:
+        axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - axes of ours have one
+    figure.set_figwidth(figure.get_figwidth() + 0.5 + 0.075 * max(map(len, names)))
+    order = slice(None, None, -1 if upwards else 1)
+    figure.legend(handles[order], names[order], loc="outside right upper")
+
+
+def _power_of_2(number: float) -> bool:
+    return frexp(number)[0] == 0.5
