@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sonic
-from sonic.errors import InvalidRequest
+from sonic.errors import ConfigError, InvalidRequest
 from sonic.firmware.backend import Checks, FpgaBackend
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.backends.base import LoadContext
@@ -83,6 +83,15 @@ def test_they_are_counted(built: Firmware) -> None:
     for _ in range(2):
         assert checks.look(x).tolist() == [False, True, False, False]
     assert (checks.invalid, checks.outside) == (2, 4)
+
+
+def test_what_is_not_what_it_was_is_not_served(built: Firmware, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path / "compiled" / "1")
+    assert built.library is not None
+    library = tmp_path / "compiled" / "1" / built.library.relative_to(built.folder)
+    library.write_bytes(library.read_bytes()[:-1])
+    with pytest.raises(ConfigError, match="is not what it was when the firmware was built"):
+        sonic.serve(tmp_path)
 
 
 def test_they_can_be_refused(url: str) -> None:

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sonic.errors import DataError, OutputError
 from sonic.firmware.build import build, load
 from sonic.firmware.bundle import CHECKSUMS, check, pack, read_golden, unpack
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sonic.firmware.build import Firmware
 
 
@@ -65,6 +68,12 @@ def test_files_that_hold_none(built: Firmware, tmp_path: Path) -> None:
     for file in (cut, tmp_path / "text.tar.gz"):
         with pytest.raises(DataError, match="holds no firmware"):
             unpack(file, tmp_path / "a")
+    outside = tmp_path / "outside.tar.gz"
+    with tarfile.open(outside, "w:gz") as tar:
+        tar.add(tmp_path / "text.tar.gz", "../evil")
+    with pytest.raises(DataError, match="holds no firmware"):
+        unpack(outside, tmp_path / "a")
+    assert not (tmp_path.parent / "evil").exists()
     with pytest.raises(DataError, match="No such file"):
         unpack(tmp_path / "nothing.tar.gz", tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -72,3 +81,27 @@ def test_files_that_hold_none(built: Firmware, tmp_path: Path) -> None:
         unpack(packed, tmp_path)
     with pytest.raises(OutputError, match="could not be written"):
         pack(built.folder, tmp_path / "no" / "such.tar.gz")
+
+
+@settings(max_examples=20)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_bit_that_is_another_is_seen(traced: Firmware, place: float, bit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        packed = pack(traced.folder, Path(folder) / "cnn.tar.gz")
+        content = bytearray(packed.read_bytes())
+        content[int(place * len(content))] ^= 1 << bit
+        packed.write_bytes(content)
+        try:
+            unpack(packed, Path(folder) / "cnn")
+        except DataError:
+            assert not (Path(folder) / "cnn").exists()
+        else:  # of what says nothing about the content, as the hour
+            check(Path(folder) / "cnn")
+
+
+def test_checksums_that_are_no_text(traced: Firmware, tmp_path: Path) -> None:
+    folder = tmp_path / "cnn"
+    shutil.copytree(traced.folder, folder)
+    (folder / CHECKSUMS).write_bytes(b"\xff")
+    with pytest.raises(DataError, match="SHA256SUMS is not what it was"):
+        check(folder)

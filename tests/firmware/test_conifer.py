@@ -77,6 +77,21 @@ def test_what_conifer_cannot_have(forest: Network, mlp: Network, tmp_path: Path)
             conifer.write(network, precision, Synthesis(), tmp_path / "forest")
 
 
+def test_without_a_compiler(forest: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("conifer")
+    pytest.importorskip("hls4ml")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ConfigError, match=r"install g\+\+ .*; the route da4ml needs none"):
+        build(forest, NUMBERS, tmp_path / "forest", route="conifer")
+
+
+def test_hls4ml_has_no_trees(forest: Network, tmp_path: Path) -> None:
+    pytest.importorskip("hls4ml")
+    with pytest.raises(ConfigError, match="take conifer, da4ml or da4ml-rtl"):
+        build(forest, NUMBERS, tmp_path / "forest", route="hls4ml-vitis")
+
+
 def test_without_conifer(forest: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "conifer", None)
     with pytest.raises(ConfigError, match=r"pip install 'sonic-hep\[firmware,bdt\]'"):

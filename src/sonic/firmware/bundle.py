@@ -80,6 +80,8 @@ def check(folder: Path) -> None:
         lines = (folder / CHECKSUMS).read_text().splitlines()
     except OSError as error:
         raise DataError(f"{folder} holds no firmware: {error.strerror}: {CHECKSUMS}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{folder}: {CHECKSUMS} is not what it was when the firmware was built") from error
     for line in lines:
         digest, _, name = line.partition("  ")
         if not (folder / name).is_file():

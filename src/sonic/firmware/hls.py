@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
 from sonic.firmware.layerlist import configuration, layer_list
-from sonic.firmware.layers import Pooling, Quantiser
+from sonic.firmware.layers import Pooling, Quantiser, Trees
 from sonic.firmware.precision import looks_up
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def _check(network: Network, synthesis: Synthesis) -> None:
     if synthesis.strategy == "da" and (writer != "Vitis" or synthesis.reuse != 1):
         raise ConfigError(f"strategy da is for Vitis without reuse, given {writer} and a reuse of {synthesis.reuse}")
     for layer in network.layers:
+        if isinstance(layer, Trees):
+            raise ConfigError(f"layer {layer.name!r}: hls4ml has no decision trees: take conifer, da4ml or da4ml-rtl")
         if synthesis.stream and isinstance(layer, Pooling) and layer.size != layer.strides:
             raise ConfigError(
                 f"layer {layer.name!r}: streams pool windows side by side, given {list(layer.size)} in steps of "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.library import COMPILE_S, ToolError, compile_library, first_line, function
+from sonic.firmware.library import COMPILE_S, ToolError, compile_library, compiler, first_line, function
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -84,6 +84,7 @@ def compile_project(folder: Path, name: str) -> Path:
     ConfigError
         If there is no Verilator or no compiler, or either fails; says what to install.
     """
+    compiler()  # that there is none is told before Verilator's minutes
     command, headers = _verilator()
     _put_tables_in(folder)
     whole, made = top(name), Path("sim") / "obj_dir"
