@@ -84,8 +84,8 @@ def compile_project(folder: Path, name: str) -> Path:
     ConfigError
         If there is no Verilator or no compiler, or either fails; says what to install.
     """
-    compiler()  # that there is none is told before Verilator's minutes
     command, headers = _verilator()
+    compiler()  # that there is none is told before Verilator's minutes
     _put_tables_in(folder)
     whole, made = top(name), Path("sim") / "obj_dir"
     done = subprocess.run(
