@@ -99,6 +99,6 @@ def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         "5 ms a request, 25% of a core",
         "busy 40% of the time",
         "2 MB/s sent",
-        "7 of 100 were sent more than a millisecond late",
+        "7 requests were sent more than a millisecond after they were due",
     ):
         assert text in shown

@@ -104,14 +104,20 @@ class RunningClients:
             next_s += orders.slice_s
             loop.call_later(max(0.0, next_s - clock()), cut)
 
+        parent = orders.connection.fileno()
+
+        def end() -> None:
+            loop.remove_reader(parent)  # or it would stop the loop again, which still has to close connections
+            loop.stop()
+
         broken: list[BaseException] = []
 
         def stop_at(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             broken.append(context.get("exception") or RuntimeError(context["message"]))
-            loop.stop()
+            end()
 
         loop.set_exception_handler(stop_at)
-        loop.add_reader(orders.connection.fileno(), loop.stop)  # the parent says no more, but it can go
+        loop.add_reader(parent, end)  # which says no more, but can go
         loop.call_later(max(0.0, next_s - clock()), start)
         with stack:
             loop.run_forever()

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -18,7 +19,7 @@ from sonic.errors import ConfigError, SonicError
 from sonic.study.histogram import Histogram
 from sonic.study.load.clients import Clients
 from sonic.study.load.crew import Crew
-from sonic.study.load.inputs import RandomInputs
+from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job, JobWork
 from sonic.study.load.server import ServerWatch, identity
 from sonic.study.load.settings import LoadSettings
@@ -140,7 +141,7 @@ def measure(
         status, reason = "interrupted", "by Ctrl-C"
     record = Record(
         target=name,
-        settings=_settings(target, settings, address),
+        settings=_settings(target, settings, address, inputs),
         status=status,
         reason="; ".join(filter(None, (reason, point.errors if status != "failed" else ""))),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -251,7 +252,7 @@ class _Point:
         }
 
 
-def _settings(target: str | Job, settings: LoadSettings, address: Address) -> dict[str, Setting]:
+def _settings(target: str | Job, settings: LoadSettings, address: Address, inputs: Inputs | None) -> dict[str, Setting]:
     said: dict[str, Setting] = {"clients": settings.clients}
     if settings.rate is not None:
         said = {"rate": settings.rate, "arrivals": settings.arrivals}
@@ -261,7 +262,11 @@ def _settings(target: str | Job, settings: LoadSettings, address: Address) -> di
         said |= {"threads": target.threads}
         said |= {name: given for name in ("streams", "chunk_size") if (given := getattr(target, name)) is not None}
     else:
-        said |= {"rows": settings.rows, "shared_memory": settings.shared_memory, "processes": processes_of(settings)}
+        if isinstance(inputs, FileInputs | RecordedInputs):
+            said["input"] = Path(inputs.path).name
+        else:
+            said["rows"] = settings.rows
+        said |= {"shared_memory": settings.shared_memory, "processes": processes_of(settings)}
     return said | {
         "protocol": address.scheme,
         "compression": dict(address.options).get("compression", "none"),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import ModelStatistics
 
 _TIMEOUT_S = 5.0
+_METRICS_TIMEOUT_S = 2.0
+"""Where they may be is tried, and a firewall lets one wait."""
+
 _NEAR = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -70,7 +73,8 @@ class ServerWatch:
         self._has_gpus = False
         self._local = address.scheme == "local"  # each process of the load is its own server then
         self._endpoint = None if self._local else self._find(address, metrics)
-        self._process = None if self._local or self._endpoint is not None else _listener(address)
+        # Where metrics are named, what listens at the address may be a relay.
+        self._process = None if self._local or self._endpoint is not None or metrics else _listener(address)
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +128,7 @@ class ServerWatch:
         if not metrics and "unix" in address.scheme:
             return None
         url = metrics or f"{'https' if address.scheme == 'https' else address.scheme[:4]}://{address.where}"
-        endpoint = Endpoint(url, timeout_s=_TIMEOUT_S)
+        endpoint = Endpoint(url, timeout_s=_METRICS_TIMEOUT_S)
         with suppress(InferenceError, DataError):
             rows = {name: row.rows for (name, _), row in endpoint.scrape().models.items()}
             told = [self._transport.statistics(name, timeout_s=_TIMEOUT_S).inference_count for name in self._models]
