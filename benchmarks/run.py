@@ -35,6 +35,7 @@ BENCHMARKS = (
     "load_generator",
     "card",
     "facile_firmware",
+    "large_firmware",
 )
 
 

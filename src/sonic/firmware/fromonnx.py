@@ -18,15 +18,17 @@ from sonic.errors import ConfigError, DataError
 from sonic.firmware.layers import (
     Concatenation,
     Convolution,
+    Dense,
     Difference,
     Product,
     Softmax,
     Sum,
 )
-from sonic.firmware.onnxparts import pads, sizes_with_batch
+from sonic.firmware.onnxparts import pads, row_normalisation, sizes_with_batch
 from sonic.firmware.onnxquant import QuantReader
 
 if TYPE_CHECKING:
+    from sonic.firmware.layers import Layer
     from sonic.firmware.network import Network
     from sonic.firmware.onnxparts import Tensor
 
@@ -187,6 +189,29 @@ class _Operators(QuantReader):
         if len(given.shape) != 1 or attributes.get("axis", -1) not in (-1, 1):
             raise ConfigError(f"firmware takes a softmax of a row of numbers, given shape {list(given.shape)}")
         self._put(node, Softmax(self._name(node), (given.layer,)), given)
+
+    def _on_layernormalization(self, node: Any, attributes: dict[str, Any]) -> None:
+        given = self._given(node.input[0])
+        if len(given.shape) != 1 or given.places is not None or attributes.get("axis", -1) not in (-1, 1):
+            raise ConfigError(f"firmware normalises rows of numbers, given shape {list(given.shape)}")
+        count = given.shape[0]
+        before = self._layers.get(given.layer)
+        if isinstance(before, Dense) and self._uses[node.input[0]] == 1:  # which can give them without their mean
+            weight, bias = before.weight - before.weight.mean(axis=1, keepdims=True), before.bias - before.bias.mean()
+            self._layers[before.name] = replace(before, weight=weight, bias=bias)
+        else:
+            before = Dense(self._name(node), (given.layer,), np.eye(count) - 1 / count, np.zeros(count))
+            self._put_between(node, before, given)
+        scale = self._constant(node.input[1])
+        shift = self._constant(node.input[2]) if len(node.input) > 2 else np.zeros(count)
+        name, epsilon = self._name(node), attributes.get("epsilon", 1e-5)
+        for layer in row_normalisation(name, before.name, scale, shift, epsilon):
+            self._put_between(node, layer, given)
+
+    def _put_between(self, node: Any, layer: Layer, like: Tensor) -> None:
+        """Add a layer that ONNX has no name for, as one of several that a node becomes."""
+        self._put(node, layer, like)
+        self._tensors[f"{node.output[0]}:{layer.name}"] = self._tensors[node.output[0]]
 
     def _on_leakyrelu(self, node: Any, attributes: dict[str, Any]) -> None:
         self._elementwise(node, "leaky_relu", attributes.get("alpha", 0.01))

@@ -113,6 +113,22 @@ class Activation(Layer):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class InverseRoot(Layer):
+    """One over the root of a mean, of the sum that it is given; a normalisation of each row has one.
+
+    Parameters
+    ----------
+    count : int
+        Numbers in the sum.
+    epsilon : float
+        Added to the mean.
+    """
+
+    count: int
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scale(Layer):
     """A factor and a shift for each channel: a normalisation that no other layer could take in.
 
@@ -258,6 +274,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Dense,
     Difference,
     Flatten,
+    InverseRoot,
     Pooling,
     Product,
     Quantiser,

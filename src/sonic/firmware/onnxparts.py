@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.layers import Convolution, Dense, Flatten, Pooling, Scale, Upsampling
+from sonic.firmware.layers import Convolution, Dense, Flatten, InverseRoot, Pooling, Product, Scale, Upsampling
 from sonic.firmware.network import Normalisation
 
 if TYPE_CHECKING:
@@ -97,6 +97,22 @@ def _without_mean(layer: Layer, channels: int) -> Layer:
         return layer
     weight = np.broadcast_to(np.eye(channels) / count, (*layer.size, channels, channels)).copy()
     return Convolution(layer.name, layer.inputs, weight, np.zeros(channels), layer.strides, ((0, 0),) * len(layer.size))
+
+
+def row_normalisation(name: str, centred: str, scale: Weights, shift: Weights, epsilon: float) -> tuple[Layer, ...]:
+    """Return the layers that normalise each row of numbers (LayerNormalization), whose mean was taken off before.
+
+    Their squares are summed, what one over the root of that is stands in a table, and each is multiplied with it.
+    """
+    ones = np.ones((len(scale), 1))
+    return (
+        Product(f"{name}_square", (centred, centred)),
+        Dense(f"{name}_sum", (f"{name}_square",), ones, np.zeros(1)),
+        InverseRoot(f"{name}_root", (f"{name}_sum",), len(scale), epsilon),
+        Dense(f"{name}_each", (f"{name}_root",), ones.T, np.zeros(len(scale))),
+        Product(f"{name}_norm", (centred, f"{name}_each")),
+        Scale(f"{name}_out", (f"{name}_norm",), scale, shift),
+    )
 
 
 def _only(layers: tuple[Layer, ...], name: str) -> Layer | None:

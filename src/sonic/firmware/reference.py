@@ -21,6 +21,7 @@ from sonic.firmware.layers import (
     Dense,
     Difference,
     Flatten,
+    InverseRoot,
     Pooling,
     Product,
     Quantiser,
@@ -33,7 +34,7 @@ from sonic.firmware.layers import (
     Upsampling,
 )
 from sonic.firmware.recurrent import run
-from sonic.firmware.tables import REACH, exact, exponentials, looked_up, reciprocals, softmax_types
+from sonic.firmware.tables import REACH, exact, exponentials, inverse_root, looked_up, reciprocals, softmax_types
 from sonic.firmware.trees import scores
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def _floating(layer: Layer, given: list[Any]) -> Any:
         return run(layer, given[0], None)
     if isinstance(layer, Quantiser):
         return given[0]
+    if isinstance(layer, InverseRoot):
+        return inverse_root(layer.count, layer.epsilon)(given[0])
     if isinstance(layer, Activation) and layer.kind in REACH:
         return exact(layer.kind, given[0])
     return _exactly(layer, given, _as_it_is, _as_it_is)
@@ -153,6 +156,8 @@ def _fixed(layer: Layer, types: Types, number: Fixed, given: list[Any], arithmet
         return run(layer, given[0], types, number)
     if isinstance(layer, Activation) and layer.kind in REACH:
         made = arithmetic.apply(looked_up(layer.kind, types.table, types.table_size), given[0])
+    elif isinstance(layer, InverseRoot):
+        made = arithmetic.apply(inverse_root(layer.count, layer.epsilon), given[0])
     else:
         made = _exactly(layer, given, types.weight.quantise, types.bias.quantise)
     return arithmetic.cast(types.result, made)

@@ -37,6 +37,11 @@ def exact(kind: str, values: ArrayLike) -> Floats:
         return 1.0 / (1.0 + np.exp(-given))
 
 
+def inverse_root(count: int, epsilon: float) -> Function:
+    """Return 1/sqrt(x/count + epsilon), of which there is an entry for each x that there is."""
+    return lambda values: 1.0 / np.sqrt(np.maximum(values, 0.0) / count + epsilon)
+
+
 def entries(kind: str, number: Fixed, size: int) -> Floats:
     """Return a table.
 
