@@ -38,6 +38,9 @@ def simulate(
         typer.Option(metavar="FILE", help="Instead of a spec: records of a model and its server on this host."),
     ] = None,
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the records: JSON lines, or Parquet.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw a paper's scans over its points (.png, .svg, .pdf).")
+    ] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Each with another seed.", show_default="the spec's")
     ] = None,
@@ -64,11 +67,15 @@ def simulate(
 
     if bool(specs) == (measured is not None):
         raise ConfigError("give a SPEC, or --measured FILE: one of the two")
+    if plot is not None:
+        from sonic.study.plots.write import checked
+
+        checked(plot)
     axes = dict(axis(text) for text in over or ())
     known = storage.read(measured) if measured is not None else []
-    scans = [load(path, axes) for name in specs or () for path in find(name)] if specs else [like(known, axes)]
-    console, records = _console(), []
-    for points in scans:
+    deployments = [load(path, axes) for name in specs or () for path in find(name)] if specs else [like(known, axes)]
+    console, records, drawn = _console(), [], []
+    for points in deployments:
         scan = []
         columns = [*Progress.get_default_columns()[:-1], TimeRemainingColumn()]
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -84,8 +91,14 @@ def simulate(
             storage.write(records, to)
         console.print(_table(scan))
         compared = beside_published(scan, points[0][1]) or beside_measured(scan, known)
+        drawn.append((points[0][1], scan))
         if compared:
             console.print(_comparison(compared, "measured" if known else "published"))
+    if plot is not None:
+        from sonic.study.plots.write import save_figure
+        from sonic.study.simulation.pictures import over_published
+
+        save_figure(over_published(drawn), plot)
     speed = sum(each.details["events"] for each in records) / sum(each.details["took_s"] for each in records)
     console.print(f"{speed:,.0f} events of the simulation a second")
 

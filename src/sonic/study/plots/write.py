@@ -45,7 +45,13 @@ def save(pictures: Sequence[Picture], folder: Path, kind: str = "png") -> list[P
 
 
 def save_fits(compared: Sequence[Comparison], file: Path, y: str) -> None:
-    """Draw fits into a file, in the format that its name ends in.
+    """Draw fits into a file; see :func:`save_figure`."""
+    checked(file)  # before it is drawn
+    save_figure(fits(compared, y), file)
+
+
+def save_figure(figure: Figure, file: Path) -> None:
+    """Write a picture to a file, in the format that its name ends in.
 
     Raises
     ------
@@ -54,10 +60,20 @@ def save_fits(compared: Sequence[Comparison], file: Path, y: str) -> None:
     ConfigError
         If its name ends in none of :data:`FORMATS`.
     """
+    checked(file)
+    with _writing(file):
+        figure.savefig(file, dpi=_DPI)
+
+
+def checked(file: Path) -> None:
+    """See that a picture can be called so.
+
+    Raises
+    ------
+    ConfigError
+    """
     if file.suffix[1:] not in FORMATS:
         raise ConfigError(f"{file} ends in none of {', '.join(f'.{each}' for each in FORMATS)}")
-    with _writing(file):
-        fits(compared, y).savefig(file, dpi=_DPI)
 
 
 def save_report(
