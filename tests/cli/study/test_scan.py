@@ -70,7 +70,7 @@ def test_a_scan_prints_a_table_and_writes_records(load: Load, tmp_path: Path) ->
 def test_a_dry_run_measures_nothing(load: Load, tmp_path: Path) -> None:
     result = RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[0] == "m clients=1 rows=1"
+    assert result.stdout.splitlines()[0] == "m clients=1 rows=1 protocol=grpc"
     assert "6 of 6 points to be measured, 51 s if all are stable at once" in result.stdout
     assert not (tmp_path / "mine.jsonl").exists()
 

@@ -62,9 +62,10 @@ def test_other_targets_servers_and_versions_are_other_points() -> None:
 
 
 def test_on_a_server_of_somebody_s_its_url_belongs_to_the_point() -> None:
-    spec = parse('target = "m"\nserver = "grpc://a:8001"')
-    assert not plan(spec, [_record(server="grpc://a:8001")], HERE).points
-    assert plan(spec, [_record()], HERE).points
+    spec = parse('target = "m"\nserver = "http://a:8000?compression=gzip"')
+    record = _record(server="http://a:8000?compression=gzip", protocol="http", compression="gzip")
+    assert not plan(spec, [record], HERE).points
+    assert plan(spec, [_record(protocol="http", compression="gzip")], HERE).points
 
 
 @pytest.mark.parametrize("status", ["failed", "unstable", "measured"])

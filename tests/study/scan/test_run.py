@@ -193,7 +193,9 @@ def test_a_point_that_cannot_be_measured_is_recorded(tmp_path: Path, error: Exce
 def test_the_failed_and_the_unstable_are_measured_again_if_wanted(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     _scan(path, Load(i1c1="failed", i2c2="unstable"))
-    assert [record.status for record in _scan(path, Load()).records].count("failed") == 1
+    records = _scan(path, Load()).records
+    assert [record.status for record in records].count("failed") == 1
+    assert [record.settings["clients"] for record in records] == [1, 2, 4] * 2
     first, second = Load(), Load()
     _scan(path, first, again={"failed"})
     _scan(path, second, again={"unstable"})
@@ -252,7 +254,7 @@ def test_a_server_of_somebody_s_is_named_in_its_records(tmp_path: Path) -> None:
 
     records = scan(spec, tmp_path / "a.jsonl", base=tmp_path, measure=load).records
     assert [record.settings for record in records] == [
-        {"clients": clients, "server": "grpc://gpu01:8001"} for clients in (1, 2)
+        {"clients": clients, "protocol": "grpc", "server": "grpc://gpu01:8001"} for clients in (1, 2)
     ]
     assert not prepare(spec, tmp_path / "a.jsonl").points
 

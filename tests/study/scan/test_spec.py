@@ -36,7 +36,7 @@ def test_without_axes_there_is_one_point() -> None:
     spec = parse(
         'target = "m"\nserver = "grpc://gpu01:8001"\nabout = "One."\n[measure]\nrepeats = 5\nshapes = {x = [1, 3]}'
     )
-    assert [str(point) for point in spec.points] == ["m"]
+    assert [str(point) for point in spec.points] == ["m protocol=grpc"]
     assert (spec.server, spec.about) == ("grpc://gpu01:8001", "One.")
     assert spec.measure == {"repeats": 5, "shapes": {"x": (1, 3)}}
     assert spec.varied == ()
@@ -99,6 +99,13 @@ def test_points_read_as_they_are_written() -> None:
         ('target = "m"\n[measure]\nwindow_s = "1"', "window_s is a number, given '1'"),
         ('target = "m"\n[measure.shapes]\nx = [-1]', r"the shape of x is a list of whole numbers, given \[-1\]"),
         ('target = "m"\n[measure]\nclients = 1', r"there is no setting clients; clients goes into \[fixed\]"),
+        ('target = "m"\nserver = "gpu01"', "'gpu01' is not a URL of a server"),
+        ('target = "m"\nserver = "http://a"\n[fixed]\nprotocol = "grpc"', "protocol is set twice"),
+        (
+            'target = "m"\nserver = "http://a?compression=gzip"\n[grid]\ncompression = ["none"]',
+            "compression is set twice",
+        ),
+        ('target = "m"\nserver = "grpcs://a"\n[fixed]\nloss = 0.1', "loss needs a network, but protocol is grpcs"),
         ('target = "m"\n[fixed]\njitter_ms = 1', "jitter_ms must be at most half of round_trip_ms"),
         ('target = "m"\n[fixed]\nprotocol = "local"\nloss = 0.1', "loss needs a network, but protocol is local"),
         ('target = "m"\n[fixed]\nprotocol = "local"\ncompression = "gzip"', "compression is for what goes over a wire"),

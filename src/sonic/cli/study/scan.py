@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from sonic.study.load.measure import Glance
     from sonic.study.records import Record
     from sonic.study.scan.plan import Plan
     from sonic.study.scan.run import Standing
@@ -91,9 +92,13 @@ def scan(
             if news.record is not None:
                 notes.print(_line(news.record, wanted), markup=False, highlight=False, soft_wrap=True)
             now = "" if news.point is None else str(news.point)
-            bar.update(task, completed=news.done, left=f"{_duration(news.left_s)} left", description=now)
+            bar.update(task, completed=news.done, left=f"{_duration(news.left_s)} left", point=now, description=now)
 
-        measure = LoadMeasurement(file.parent)
+        def glance(news: Glance) -> None:
+            (shown,) = bar.tasks
+            bar.update(task, description=f"{shown.fields['point']}: {news.phase}, {news.recent.rate:,.0f}/s")
+
+        measure = LoadMeasurement(file.parent, glance)
         summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
     Console(width=_WIDTH).print(_table(summary.records, wanted))
     for record in summary.records:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sonic.client.fallback import ServeProcess
 from sonic.client.url import parse_server
-from sonic.errors import ConfigError
 from sonic.study.conditions import Relay
 from sonic.study.conditions.netem import namespace
 from sonic.study.scan import models
-from sonic.study.scan.settings import concerning, conditions_of
+from sonic.study.scan.settings import conditions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,15 +91,12 @@ class Elsewhere:
     @contextmanager
     def place(self, point: Point) -> Iterator[Place]:
         """Put a network before it; see :class:`Deployment`."""
-        address = self._address
-        shaped = concerning(point.settings, "network")
+        where, url, metrics = self._address.where, self._address.server, ""
         with ExitStack() as stack:
-            url = address.server
             if not conditions_of(point.settings).plain:
-                if address.scheme not in ("grpc", "http"):
-                    raise ConfigError(f"{next(iter(shaped))} is for a server at grpc: or http:, given {url}")
-                url = url.replace(address.where, _relayed(stack, address.where, point.settings))
-            yield Place(_compressed(url, point.settings), names=(point.target,))
+                url = url.replace(where, _relayed(stack, where, point.settings))
+                metrics = f"http://{where}"
+            yield Place(_compressed(url, point.settings), metrics, (point.target,))
 
     def obituary(self) -> str:
         """Say nothing; see :class:`Deployment`."""
@@ -193,4 +189,6 @@ def _relayed(stack: ExitStack, where: str, settings: Mapping[str, Setting]) -> s
 
 def _compressed(url: str, settings: Mapping[str, Setting]) -> str:
     compression = settings.get("compression", "none")
-    return url if compression == "none" else f"{url}{'&' if '?' in url else '?'}compression={compression}"
+    if compression == "none" or "compression=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}compression={compression}"

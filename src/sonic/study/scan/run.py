@@ -20,7 +20,7 @@ from sonic.study.load.settings import LoadSettings
 from sonic.study.machine import this_machine
 from sonic.study.records import Record
 from sonic.study.scan.deployment import Elsewhere, OwnServer
-from sonic.study.scan.plan import estimated_s, identity_of, plan
+from sonic.study.scan.plan import estimated_s, identity, identity_of, plan
 from sonic.study.scan.settings import conditions_of
 from sonic.study.scan.spec import server_of
 from sonic.version import __version__
@@ -81,7 +81,7 @@ class Summary:
     Parameters
     ----------
     records : list of Record
-        Of all of its points, of which there are records.
+        Of all of its points of which there are records, in their order.
     interrupted : bool
         Whether it ended before its end.
     """
@@ -173,6 +173,8 @@ def scan(
             summary.records.append(record)
             tell(point, record)
     tell(None)
+    order = {identity(point.target, point.settings, spec.server): number for number, point in enumerate(spec.points)}
+    summary.records.sort(key=lambda record: order[identity_of(record)])
     return summary
 
 
@@ -203,7 +205,10 @@ def _measured(point: Point, spec: Spec, servers: _Servers, measure: Measurement)
         record = ended("interrupted", "by Ctrl-C")
     where = {} if spec.server is None else {"server": spec.server}
     return msgspec.structs.replace(
-        record, settings=record.settings | point.settings | where, versions=versions() | record.versions
+        record,
+        target=point.target,  # a workflow in a file has a name of its own
+        settings=record.settings | point.settings | where,
+        versions=versions() | record.versions,
     )
 
 

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from sonic.client.url import parse_server
 from sonic.errors import ConfigError, shown
 from sonic.framework.graph import similar
 from sonic.study.scan.settings import KINDS, KNOWN, checked, concerning, conditions_of
@@ -126,11 +127,12 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
         raise ConfigError(
             f"{where}: server is the URL of one; what concerns the scan's own goes into [fixed] or [grid]"
         )
+    said = _said_by(server, where)
     fixed = {
         name: checked(name, value, f"{where}, [fixed]") for name, value in _table(document, "fixed", where).items()
     }
     axes = [*_zipped(document, where), *_grid(document, where)]
-    _check_once(fixed, axes, where)
+    _check_once([said, fixed, *(axis[0] for axis in axes)], where)
     count = len(targets)
     for axis in axes:
         count *= len(axis)
@@ -140,7 +142,7 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
     points = []
     for target in targets:
         for chosen in product(*axes):
-            settings = dict(fixed)
+            settings = said | fixed
             for each in chosen:
                 settings |= each
             _check_together(settings, server, where)
@@ -209,10 +211,21 @@ def _values(name: str, values: object, where: str) -> list[Setting]:
     return found
 
 
-def _check_once(fixed: Collection[str], axes: Iterable[list[dict[str, Setting]]], where: str) -> None:
-    seen = set(fixed)
-    for axis in axes:
-        for name in axis[0]:
+def _said_by(server: str | None, where: str) -> dict[str, Setting]:
+    """Return the settings that the URL of a server has."""
+    if server is None:
+        return {}
+    try:
+        address = parse_server(server)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return {"protocol": address.scheme, **{name: value for name, value in address.options if name == "compression"}}
+
+
+def _check_once(settings: Iterable[Collection[str]], where: str) -> None:
+    seen: set[str] = set()
+    for names in settings:
+        for name in names:
             if name in seen:
                 raise ConfigError(f"{where}: {name} is set twice")
             seen.add(name)
@@ -227,9 +240,8 @@ def _check_together(settings: Mapping[str, Setting], server: str | None, where: 
     network = concerning(settings, "network")
     protocol = settings.get("protocol", "grpc")
     if server is not None:
-        own = [*concerning(settings, "server"), *(["protocol"] if "protocol" in settings else [])]
-        if own:
-            raise ConfigError(f"{where}: {own[0]} is for servers that the scan starts, but server is {server}")
+        if own := concerning(settings, "server"):
+            raise ConfigError(f"{where}: {next(iter(own))} is for servers that the scan starts, but server is {server}")
         if settings.get("conditions") == "netem":
             raise ConfigError(
                 f'{where}: conditions = "netem" is for servers that the scan starts, but server is {server}'
