@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from matplotlib.figure import Figure
+
     from sonic.study.models.compare import Comparison
     from sonic.study.records import Record
 
