@@ -149,6 +149,8 @@ CASES = {
         (SETTINGS + frame(1, 5, 1, b"\xff\xff\xff\xff"), "headers that cannot be read"),
         (SETTINGS + frame(1, 5, 1, b"\x00\x0bgrpc-status\x0214\x00\x0cgrpc-message\x07full%21"), "full!"),
         (SETTINGS + frame(1, 5, 1, b"\x8d"), "HTTP status 404"),
+        (frame(4, 0, 0, b"\x00"), "what came is no HTTP/2"),
+        (SETTINGS + frame(0, 8, 1), "what came is no HTTP/2"),
         (
             SETTINGS + RESPONSE + frame(0, 0, 1, b"\0\0\0\0\x01\xff") + frame(1, 5, 1, b"\x00\x0bgrpc-status\x010"),
             "read",

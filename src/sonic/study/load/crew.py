@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-_START_S = 60.0
+_START_S, _START_EACH_S = 60.0, 10.0
+"""For all to be ready: what they import, on few cores."""
+
 _SILENCE_S = 20.0
 """After which a process that should report has been lost."""
 
@@ -44,12 +46,12 @@ class Runner(Protocol):
     """Work that is ready."""
 
     def run(self, orders: Orders) -> None:
-        """Do it from ``orders.start_s`` on and report slices, until ``orders.ended()``."""
+        """Do it from ``orders.start_s`` on and report slices, until the connection is readable: the parent has gone."""
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What a process is told, and its way to tell its parent. The connection is readable once it is to end.
+    """What a process is told, and its way to tell its parent.
 
     Parameters
     ----------
@@ -64,13 +66,9 @@ class Orders:
     start_s: float
     slice_s: float
 
-    def ended(self) -> bool:
-        """Whether to end."""
-        return self.connection.poll()
-
     def report(self, tally: Tally) -> None:
         """Tell what was counted in the next slice."""
-        with suppress(OSError):  # the parent has gone, which ended() says
+        with suppress(OSError):  # the parent has gone
             self.connection.send(tally)
 
 
@@ -117,8 +115,8 @@ class Crew:
             If one dies, or no longer reports.
         """
         for connection in self._connections:
-            if not connection.poll(_START_S):
-                raise ProcessLost(f"{self._name(connection)} was not ready within {_START_S:g} s")
+            if not connection.poll(_START_S + _START_EACH_S * len(self._works)):
+                raise ProcessLost(f"{self._name(connection)} did not become ready")
             self._receive(connection)
         start_s = clock() + _AHEAD_S
         for connection in self._connections:

@@ -59,7 +59,7 @@ class Engine:
         self._clients = [_Client(self, lines.line(), clock) for _ in range(clients)]
         self._free: list[_Client] = []
         self._waiting: deque[float] = deque()
-        self._ended = False
+        self._stopped = False
         self._tally, self._latencies_s = Tally(), list[float]()
         self._cut_s, self._cpu_s = clock(), time.process_time()
 
@@ -82,11 +82,11 @@ class Engine:
 
     def stop(self) -> None:
         """Send nothing more."""
-        self._ended = True
+        self._stopped = True
 
     def due(self, due_s: float) -> None:
         """Send a request of an open loop, as soon as there is a way for it; its latency counts from when it was due."""
-        if self._ended:
+        if self._stopped:
             return
         if not self._free and len(self._clients) < MOST_UNDER_WAY:
             self._clients.append(_Client(self, self._lines.line(), self._clock))
@@ -119,7 +119,7 @@ class Engine:
             tally.bytes_sent += sent
             tally.bytes_received += received
             self._latencies_s.append(at_s - client.due_s)
-        if self._ended:
+        if self._stopped:
             return
         if self._settings.rate is not None:
             if self._waiting:
@@ -139,7 +139,7 @@ class Engine:
         for client in self._clients:
             if client.sent_s is not None and now_s - client.sent_s > timeout_s:
                 client.line.give_up(f"no answer within {timeout_s:g} s")
-        if not self._ended:
+        if not self._stopped:
             self._loop.call_later(min(timeout_s / 4, 1.0), self._sweep)
 
 

@@ -6,6 +6,7 @@ decoded once. Sources: RFC 9113 (frames, flow control), RFC 7541, gRPC over HTTP
 
 from __future__ import annotations
 
+import struct
 from struct import Struct
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -165,7 +166,16 @@ class _GrpcLine(SocketLine):
     def data_received(self, data: bytes) -> None:
         transport = self._transport
         assert transport is not None  # noqa: S101 - it is what brought them
-        data = self._rest + data if self._rest else data
+        try:
+            ended = self._read(transport, self._rest + data if self._rest else data)
+        except (IndexError, struct.error):  # shorter than their kind is
+            self.fail("what came is no HTTP/2")
+            return
+        if ended:
+            self._answered(transport)
+
+    def _read(self, transport: asyncio.Transport, data: bytes) -> bool:
+        """Read frames; return whether the answer has ended."""
         at, end = 0, len(data)
         ended = False
         while end - at >= 9:
@@ -182,8 +192,7 @@ class _GrpcLine(SocketLine):
             else:
                 ended = self._control(transport, kind, flags, stream, payload) or ended
         self._rest = data[at:]
-        if ended:
-            self._answered(transport)
+        return ended
 
     def _take(self, payload: bytes, flags: int) -> bool:
         """Take a part of the message; return whether the answer ends with it, as it must not."""
@@ -239,6 +248,8 @@ class _GrpcLine(SocketLine):
             return True
         elif kind == _GOAWAY:
             self._going = True
+            if self._done is None:
+                transport.close()
         return False
 
     def _answered(self, transport: asyncio.Transport) -> None:

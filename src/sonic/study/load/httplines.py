@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferRequest
 
 _ERROR_BYTES = 4096
+_HEADER_LENGTH = http_codec.HEADER_LENGTH.lower().encode()
 
 
 class HttpLines(SocketLines):

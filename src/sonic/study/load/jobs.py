@@ -88,7 +88,7 @@ class JobWork:
     timeout_s: float
 
     def prepare(self) -> RunningJob:
-        """Load the workflow and connect."""
+        """Load the workflow."""
         return RunningJob(self, self.job.load())
 
 

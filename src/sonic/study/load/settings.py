@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from sonic.errors import ConfigError
@@ -111,8 +111,3 @@ class LoadSettings:
     def most_windows(self) -> int:
         """After which it is given up."""
         return self.windows or 4 * self.agreeing
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Return what can be set."""
-        return tuple(each.name for each in fields(cls))
