@@ -56,8 +56,9 @@ def test_the_verdict_is_honest() -> None:
     known, unknown = Points(CLIENTS, RATE, 0.01 * RATE), Points(CLIENTS, RATE * (1 + 0.01 * np.cos(CLIENTS)))
     said = verdict([fit(bounds(), known), fit(amdahl(), known)], at)
     assert said[0].startswith("protodune fits best: clients are as fast as if alone")
-    assert said[-1].startswith("95 % of the plateau: at 13.2 clients as measured, 9.5")
-    assert len(said) == 2
+    assert said[1].startswith("plateau: 500/s by the points, 500.")
+    assert said[2].startswith("95 % of it: at 13.2 clients by the points, 9.5")
+    assert len(said) == 3
     assert "none describes the points within their errors" in verdict([fit(amdahl(), known)], at)[1]
     assert "the points have no errors" in verdict([fit(bounds(), unknown)], at)[1]
     few = Points(CLIENTS[:4], RATE[:4], 0.01 * RATE[:4])

@@ -128,7 +128,7 @@ def _server_cpu(record: Record) -> float | None:
 
 
 def _each(record: Record) -> Estimate | None:
-    clients, all_of = record.settings.get("clients"), record.row_rate
+    clients, all_of = record.settings.get("clients", record.settings.get("jobs")), record.row_rate
     if all_of is None or not isinstance(clients, int) or not clients:
         return None
     ends = [None if end is None else end / clients for end in (all_of.low, all_of.high)]
@@ -301,6 +301,5 @@ def word(name: str, setting: object) -> str:
         return setting
     stem, _, unit = name.rpartition("_")
     words, ending = (stem, f" {_UNITS[unit]}") if unit in _UNITS else (name, "")
-    return (
-        f"{words.replace('_', ' ')} {setting:g}{ending}" if isinstance(setting, int | float) else f"{words} {setting}"
-    )
+    told = f"{setting:g}" if isinstance(setting, int | float) else str(setting)
+    return f"{words.replace('_', ' ')} {told}{ending}"

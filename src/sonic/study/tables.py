@@ -106,8 +106,9 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
             f"none describes the points within their errors: the best has chi2/ndf {first.chi2 / first.ndf:.3g} "
             f"and is {first.deviation:.1%} off"
         )
-    predicted = finite(first.saturation)
-    lines.append(f"95 % of the plateau: at {found} clients as measured, {predicted} by {first.model.name}")
+    name = first.model.name
+    lines.append(f"plateau: {found.plateau:.4g}/s by the points, {finite(first.capacity)} by {name}")
+    lines.append(f"95 % of it: at {found} clients by the points, {finite(first.saturation)} by {name}")
     return lines
 
 

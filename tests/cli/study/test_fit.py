@@ -19,7 +19,8 @@ RUN = CliRunner()
 
 def test_models_are_compared_series_by_series(scan: Path) -> None:
     picture = scan.parent / "fits.png"
-    result = RUN.invoke(app, ["study", "fit", str(scan), "--plot", str(picture)])
+    models = ["--model", "protodune", "--model", "amdahl"]
+    result = RUN.invoke(app, ["study", "fit", str(scan), "--plot", str(picture), *models])
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
     assert said.count("protodune fits best") == 2

@@ -44,7 +44,9 @@ def fit(
 
     if y not in ("throughput", "row_rate"):
         raise ConfigError(f"--y is throughput or row_rate, given {y!r}")
-    compared = compare(read(files, where or []), y, by, model or MODELS)
+    records = read(files, where or [])
+    with Console(stderr=True).status("fitting"):
+        compared = compare(records, y, by, model or MODELS)
     if plot is not None:
         from sonic.study.plots.write import save_fits
 
