@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 import sonic
 from sonic.cli import app
 from sonic.cli.study._load_table import show
+from sonic.cli.study.load import _targets
 from sonic.study.histogram import Histogram
 from sonic.study.records import Estimate, Machine, Record, ServerWindow, Window
 from sonic.study.storage import read
@@ -32,12 +34,15 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
         done = invoke("double", *words, *quick)
         assert done.exit_code == 0, done.output
         refused = invoke("double", *words, "--rows", 9)
+        known = _targets(SimpleNamespace(params={"server": server.grpc_url}), "dou")  # type: ignore[arg-type]
     assert "double measured: clients 1, rows 3" in done.output
     for line in ("requests/s", "p99.9", "in the server", "3 a request, 3 an execution", "CPU of the load"):
         assert line in done.output
     assert refused.exit_code == 1
     assert refused.stderr == "sonic: model double takes 8 rows at most; given 9\n"
     assert [record.status for record in read(file)] == ["measured", "failed"]
+    assert known == ["double"]
+    assert "miniaod" in _targets(SimpleNamespace(params={"server": "grpc://127.0.0.1:1"}), "mini")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
