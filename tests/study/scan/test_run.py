@@ -73,6 +73,8 @@ class Load:
         name = "i{instances}c{clients}".format(**point.settings)
         self.measured.append(name)
         outcome = self.outcomes.get(name, "measured")
+        if callable(outcome):
+            outcome = outcome()
         if isinstance(outcome, BaseException):
             raise outcome
         return Record(
@@ -165,13 +167,29 @@ def test_after_a_kill_the_scan_goes_on(tmp_path: Path) -> None:
 
 def test_a_server_that_dies_is_recorded_with_its_last_words_and_replaced(tmp_path: Path) -> None:
     servers = Servers()
-    servers.obituary = "sonic serve was ended by SIGKILL: out of memory"
-    load = Load(i1c2="failed")
+
+    def dies() -> str:
+        servers.obituary = "sonic serve was ended by SIGKILL: out of memory"
+        return "failed"
+
+    load = Load(i1c2=dies)
     records = _scan(tmp_path / "a.jsonl", load, servers).records
     assert load.measured == ALL
     assert servers.started == [1, 1, 2]
     assert [record.status for record in records] == ["measured", "failed", *["measured"] * 4]
     assert records[1].reason == "failed it was; sonic serve was ended by SIGKILL: out of memory"
+
+
+def test_a_server_that_died_after_a_point_is_not_asked_for_the_next(tmp_path: Path) -> None:
+    servers = Servers()
+
+    def dies_late() -> str:
+        servers.obituary = "sonic serve ended with status 0"
+        return "measured"
+
+    records = _scan(tmp_path / "a.jsonl", Load(i1c2=dies_late), servers).records
+    assert servers.started == [1, 1, 2]
+    assert [record.status for record in records] == ["measured"] * 6
 
 
 def test_a_server_that_does_not_start_costs_its_points_alone(tmp_path: Path) -> None:

@@ -233,9 +233,9 @@ class _Servers:
         self._close()
 
     def of(self, point: Point) -> Deployment:
-        """Return the server for a point."""
+        """Return the server for a point: the one that is up, if it is such a one, and lives."""
         key = server_of(point)
-        if self._server is None or key != self._key:
+        if self._server is None or key != self._key or self._server.obituary():
             self._close()
             self._server, self._key = self._stack.enter_context(self._deploy(point)), key
         return self._server
