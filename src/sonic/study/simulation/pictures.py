@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from sonic.study.records import Record
     from sonic.study.simulation.spec import Spec
+
+    FloatArray = NDArray[np.float64]
 
 _LABELS = {
     "jobs": "jobs",
@@ -38,23 +41,26 @@ def over_published(scans: Sequence[tuple[Spec, Sequence[Record]]]) -> Figure:
     ConfigError
         If they are not, or name none; if matplotlib or mplhep are missing.
     """
-    points, curves, axes = {}, {}, set()
+    points: dict[str, tuple[FloatArray, FloatArray]] = {}
+    curves: dict[str, tuple[FloatArray, FloatArray]] = {}
+    axes = set()
     for spec, records in scans:
         if spec.published is None:
             raise ConfigError(f"{spec.target}: its spec names no published scan to be drawn over")
         curve = study(spec.published.study).curve(spec.published.curve)
         axes.add((spec.published.study, curve.x, curve.y))
         drawn = sorted((float(record.settings[curve.x]), record.details[curve.y]) for record in records)
-        points[curve.name], curves[curve.name] = np.array(curve.points, float).T, np.array(drawn).T
+        points[curve.name], curves[curve.name] = _columns(curve.points), _columns(drawn)
     if len(axes) != 1:
         raise ConfigError(f"scans of {len(axes)} papers or quantities are drawn one by one")
     ((name, x, y),) = axes
     paper = study(name)
     title = f"{paper.source}: published (points), simulated (lines)"
-    return over(
-        {name: (xs, ys) for name, (xs, ys) in points.items()},
-        {name: (xs, ys) for name, (xs, ys) in curves.items()},
-        _LABELS.get(x, x),
-        _LABELS.get(y, y),
-        title=title,
-    )
+    figure = over(points, curves, _LABELS.get(x, x), _LABELS.get(y, y), title=title)
+    figure.axes[0].set_ylim(0, 1.15 * max(values.max() for _, values in (*points.values(), *curves.values())))
+    return figure
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
+    xs, ys = zip(*points, strict=True)
+    return np.array(xs, np.float64), np.array(ys, np.float64)

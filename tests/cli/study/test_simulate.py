@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("simpy")
+pytest.importorskip("mplhep")
+
+from sonic.cli import app
+from sonic.study import storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = CliRunner()
+SPEC = """
+target = "two jobs"
+window_s = 5
+warmup_s = 1
+repeats = 1
+models.m.service = {execution_s = 1e-4}
+servers = [{}]
+jobs.modules = [{name = "tagger", cpu_s = 0.1, model = "m"}, {name = "rest", cpu_s = 0.25}]
+published = {study = "miniaod-ak4", curve = "AK4"}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.toml"
+    path.write_text(SPEC)
+    return path
+
+
+def test_a_scan_is_shown_beside_its_paper_written_and_drawn(spec: Path, tmp_path: Path) -> None:
+    records, picture = tmp_path / "records.jsonl", tmp_path / "picture.png"
+    options = ["--over", "jobs=60,100", "--to", str(records), "--plot", str(picture), "--seed", "3"]
+    result = RUN.invoke(app, ["study", "simulate", str(spec), *options])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "events_per_s_per_job jobs=60 3.96 4 +1.0%" in said
+    assert "events_per_s_per_job jobs=100 4.01 4 -0.2%" in said
+    assert [record.settings["jobs"] for record in storage.read(records)] == [60, 100]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give a SPEC, or --measured FILE: one of the two"),
+        (["nothing"], "no spec 'nothing'"),
+        (["{spec}", "--over", "jobs"], "an axis is NAME=VALUE"),
+        (["{spec}", "--over", "jobz=1"], "it has unknown field 'jobz'"),
+        (["{spec}", "--plot", "x.gif"], "x.gif ends in none of .png"),
+        (["--measured", "{spec}.not"], "cannot read"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_a_line(spec: Path, arguments: list[str], said: str) -> None:
+    result = RUN.invoke(app, ["study", "simulate", *(each.format(spec=spec) for each in arguments)])
+    assert result.exit_code != 0
+    assert said in str(result.exception or "") + " ".join(result.output.split())
