@@ -49,7 +49,7 @@ def load(
     ] = None,
     arrivals: Annotated[str, typer.Option(metavar="poisson|constant", help="How those follow each other.")] = "poisson",
     think_s: Annotated[float, typer.Option(help="Seconds that a client waits before its next request.")] = 0.0,
-    rows: Annotated[int, typer.Option(help="Of each request.")] = 1,
+    rows: Annotated[int, typer.Option(help="Rows of each request.")] = 1,
     shape: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME:1,3", help="Whole shape of an input with open dimensions.", show_default="1 each"),
@@ -67,12 +67,12 @@ def load(
     chunk_size: Annotated[
         int | None, typer.Option(help="Events in a chunk of a job.", show_default="as the workflow says")
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", "-t", help="Of each job.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", "-t", help="Threads of each job.")] = 1,
     streams: Annotated[
         int | None, typer.Option(help="Chunks in flight in each job.", show_default="8 a thread")
     ] = None,
     processes: Annotated[
-        int | None, typer.Option("--processes", "-p", help="That send.", show_default="half of the cores")
+        int | None, typer.Option("--processes", "-p", help="Processes that send.", show_default="half of the cores")
     ] = None,
     shared_memory: Annotated[
         bool, typer.Option("--shared-memory", help="Large tensors through memory shared with a server on this host.")
@@ -88,17 +88,17 @@ def load(
     metrics: Annotated[
         str, typer.Option(metavar="URL", help="The server's metrics.", show_default="next to its port")
     ] = "",
-    seed: Annotated[int, typer.Option(help="Of what is random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of random arrivals and inputs.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Add the record to this file, as a line.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live line and no table.")] = False,
 ) -> None:
-    r"""Put a load on a MODEL of a server, or run a WORKFLOW against it, and measure.
+    """Put a load on a MODEL of a server, or run a WORKFLOW against it, and measure.
 
     \b
     Examples:
-      sonic study load particlenet-ak4 --server grpc://gpu01:8001 --clients 16 --rows 20
-      sonic study load facile-v2 --rate 200 --arrivals constant --json points.jsonl
-      sonic study load miniaod --input events.root --clients 4 --server grpc://gpu01:8001
+      sonic study load particlenet-ak4 --clients 16 --rows 20
+      sonic study load facile-v2 -s grpc://gpu01:8001 --rate 200 --json points.jsonl
+      sonic study load miniaod --input events.root --clients 4
     """
     from rich.console import Console
 
