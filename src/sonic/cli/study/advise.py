@@ -38,7 +38,7 @@ def advise(
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the plan as JSON.")] = None,
 ) -> None:
-    r"""Plan a deployment: what to offload, to how many servers of which kind, and what that gains and costs.
+    """Plan a deployment: what to offload, to how many servers of which kind, and what that gains and costs.
 
     \b
     Examples:

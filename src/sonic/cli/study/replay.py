@@ -30,7 +30,7 @@ def replay(
     ] = "",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Add records to a file of JSON lines.")] = None,
 ) -> None:
-    r"""Send recorded requests again: as they came, at another pace, or to two servers whose answers are compared.
+    """Send recorded requests again: as they came, at another pace, or to two servers whose answers are compared.
 
     Ends with 1 if a request failed, or an answer differed.
 

@@ -46,7 +46,7 @@ def simulate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The first.", show_default="the spec's")] = None,
 ) -> None:
-    r"""Simulate a deployment on virtual time: batcher, pool, retries and graph as they ship, servers made of figures.
+    """Simulate a deployment on virtual time: batcher, pool, retries and graph as they ship, servers made of figures.
 
     \b
     Examples:
