@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sonic.errors import DataError
 from sonic.study.records import Estimate
-from sonic.study.series import label, parts_s, series, server_window, usable, value, word
+from sonic.study.series import label, parts_s, series, server_window, telling, usable, value, varying, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,21 @@ def test_details_and_figures_of_the_server_are_quantities_too(make: Callable[...
     assert value(record, "gpu_use") is None
     assert label("round_trip_ms") == "round trip (ms)"
     assert label("some_thing") == "some thing"
+
+
+def test_of_settings_that_go_hand_in_hand_one_is_told(make: Callable[..., Record]) -> None:
+    zipped = [
+        make(1.0 * n, settings={"clients": n, "batching": on, "delay_us": 100 * on, "batch": 8 * n})
+        for n in (1, 2, 3)
+        for on in (False, True)
+    ]
+    assert varying(zipped) == ["clients", "batching", "delay_us", "batch"]
+    assert telling(zipped) == ["clients", "batching"]
+    assert telling(zipped, "batch") == ["batching"]
+    assert [each.label for each in series(zipped, "clients", "throughput")] == ["batching off", "batching on"]
+    # Of words one wants to know nevertheless.
+    two = [make(1.0, settings={"protocol": "grpc"}), make(2.0, settings={"clients": 2, "protocol": "http"})]
+    assert telling(two, "clients") == ["protocol"]
 
 
 def test_a_setting_is_told_with_its_unit(make: Callable[..., Record]) -> None:

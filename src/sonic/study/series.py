@@ -203,6 +203,27 @@ def varying(records: Sequence[Record]) -> list[str]:
     return [name for name in names if len({record.settings.get(name) for record in records}) > 1]
 
 
+def telling(records: Sequence[Record], x: str | None = None) -> list[str]:
+    """Return those of the :func:`varying` settings but x that tell records apart.
+
+    Of several that go hand in hand (batching off and a delay of 0, on and 100), the first does; and a number that goes
+    hand in hand with x does not.
+    """
+    kept: list[str] = []
+    for name in varying(records):
+        words = any(isinstance(record.settings.get(name), bool | str) for record in records)
+        if name != x and not any(
+            _hand_in_hand(records, name, other) for other in [*kept, *([x] if x and not words else [])]
+        ):
+            kept.append(name)
+    return kept
+
+
+def _hand_in_hand(records: Sequence[Record], one: str, other: str) -> bool:
+    pairs = {(record.settings.get(one), record.settings.get(other)) for record in records}
+    return len(pairs) == len({pair[0] for pair in pairs}) == len({pair[1] for pair in pairs})
+
+
 def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
     """Return the records that meet all conditions, each ``NAME=VALUE`` of a setting or of the target.
 
@@ -241,7 +262,7 @@ def series(records: Sequence[Record], x: str, y: str, by: Sequence[str] | None =
     x, y : str
         A setting, a detail, or of :data:`QUANTITIES`.
     by : sequence of str, optional
-        Settings; by default all but x in which the records differ.
+        Settings; by default those that are :func:`telling`.
 
     Raises
     ------
@@ -258,7 +279,7 @@ def series(records: Sequence[Record], x: str, y: str, by: Sequence[str] | None =
         what = f"a number for {missing!r}" if missing else f"both {x!r} and {y!r}"
         raise DataError(f"no record has {what}: they have {there}; and there are {', '.join(QUANTITIES)}")
     chosen = [each for _, _, each in points]
-    names = [name for name in varying(chosen) if name != x] if by is None else list(by)
+    names = telling(chosen, x) if by is None else list(by)
     groups: dict[tuple[object, ...], dict[float, tuple[Estimate, Record]]] = {}
     for at, up, each in points:
         key = (each.target, *(each.settings.get(name) for name in names))

@@ -16,7 +16,7 @@ from sonic.study.models.fit import points
 from sonic.study.plots.curves import latency, lines, modules, ratios
 from sonic.study.plots.shares import breakdown, heat_map, histogram
 from sonic.study.plots.style import MOST_SERIES
-from sonic.study.series import describe, label, parts_s, series, usable, value, varying, word
+from sonic.study.series import describe, label, parts_s, series, telling, usable, value, varying, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,8 +125,9 @@ def album(records: Sequence[Record], beside: Study | None = None) -> tuple[list[
 
 
 def _drawings(records: Sequence[Record], beside: Study | None) -> Iterator[Callable[[], Picture]]:
-    axes = [name for name in varying(records) if len(_numbers(records, name)) > 1]
-    others = [name for name in varying(records) if name not in axes]
+    names = telling(records)
+    axes = [name for name in names if len(_numbers(_largest_group(records, name), name)) > 1]
+    others = [name for name in names if name not in axes]
     for x in axes:
         for y in _quantities(records, x, beside):
             yield partial(picture, records, x, y, None, beside)
@@ -216,7 +217,7 @@ def _histogram(records: Sequence[Record]) -> Picture:
     having = [record for record in records if record.latencies is not None]
     # Of many, those spread evenly over the order in which they come.
     chosen = [having[i] for i in np.unique(np.linspace(0, len(having) - 1, 5).astype(int))]
-    names = varying(chosen)
+    names = telling(chosen)
     spread = {
         ", ".join(word(name, record.settings.get(name)) for name in names) or target: record.latencies
         for record in chosen
@@ -235,7 +236,7 @@ def _map(records: Sequence[Record], x: str, y: str) -> Picture:
 
 def _largest_group(records: Sequence[Record], *free: str) -> list[Record]:
     """Return the most records that differ in the free settings alone; of equally many, those that come first."""
-    names = [name for name in varying(records) if name not in free]
+    names = [name for name in telling(records) if name not in free]
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(tuple(record.settings.get(name) for name in names), []).append(record)
