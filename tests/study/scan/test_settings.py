@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sonic.errors import ConfigError
@@ -49,6 +51,11 @@ def test_what_a_setting_concerns() -> None:
     settings = {"clients": 1, "instances": 2, "loss": 0.1, "compression": "gzip", "server_kind": "old"}
     assert concerning(settings, "network") == {"loss": 0.1}
     assert concerning(settings, "client", "server") == {"instances": 2, "compression": "gzip"}
+
+
+def test_every_setting_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "study.md").read_text()
+    assert [name for name in KNOWN if f"`{name}`" not in page] == []
 
 
 def test_a_network_of_settings() -> None:
