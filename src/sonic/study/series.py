@@ -212,9 +212,8 @@ def telling(records: Sequence[Record], x: str | None = None) -> list[str]:
     kept: list[str] = []
     for name in varying(records):
         words = any(isinstance(record.settings.get(name), bool | str) for record in records)
-        if name != x and not any(
-            _hand_in_hand(records, name, other) for other in [*kept, *([x] if x and not words else [])]
-        ):
+        others = kept if x is None or words else [*kept, x]
+        if name != x and not any(_hand_in_hand(records, name, other) for other in others):
             kept.append(name)
     return kept
 

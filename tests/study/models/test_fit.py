@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from sonic.errors import DataError
+from sonic.errors import ConfigError, DataError
 from sonic.study.models.base import Points
 from sonic.study.models.fit import best, fit, models, points
 from sonic.study.models.queues import batching, queue
@@ -91,6 +92,12 @@ def test_few_points_are_not_enough_to_tell_models_apart() -> None:
     assert fit(queue(), few).aicc == np.inf
     with pytest.raises(DataError, match="usl has 3 parameters and needs more points than that, given 3"):
         fit(scalability(), few)
+
+
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "iminuit", None)
+    with pytest.raises(ConfigError, match=r"fits need iminuit: pip install 'sonic-hep\[study\]'"):
+        fit(queue(), noisy(queue(), [0.02, 0.002], 1))
 
 
 def test_a_parameter_at_its_limit_is_named() -> None:
