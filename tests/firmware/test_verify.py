@@ -59,6 +59,12 @@ def test_what_cannot_be_synthesised_is_said(built: Firmware) -> None:
     assert report.skipped[-1] == "yosys: the route hls4ml-quartus writes no Verilog, da4ml-rtl does"
 
 
+def test_a_network_too_large_to_be_unrolled_is_not(built: Firmware, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonic.firmware.verify.MOST_PRODUCTS", 57)
+    report = verify(built, random_rows=1)
+    assert report.skipped[0] == "da4ml: 58 multiplications are too many to be unrolled, 57 are not"
+
+
 def test_rows_that_are_no_numbers(built: Firmware) -> None:
     with pytest.raises(ConfigError, match="are finite"):
         verify(built, np.full((2, 6), np.nan))

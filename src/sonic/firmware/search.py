@@ -167,7 +167,7 @@ def bit_products(network: Network, precision: Precision) -> int:
     """Return the bits of one factor times those of the other, over all multiplications of a row."""
     numbers = precision.numbers(network)
     return sum(
-        _multiplications(network, layer) * precision.of(layer.name).weight.total * numbers[layer.inputs[0]].total
+        multiplications(network, layer) * precision.of(layer.name).weight.total * numbers[layer.inputs[0]].total
         for layer in network.layers
     )
 
@@ -180,7 +180,7 @@ def _reduce(
     progress: Callable[[str], None] | None,
 ) -> Point:
     """Take bits away, one at a time, until none can be spared."""
-    products = {layer.name: _multiplications(network, layer) for layer in network.layers}
+    products = {layer.name: multiplications(network, layer) for layer in network.layers}
     order = sorted(products, key=lambda name: -products[name])
     moves = {layer.name for layer in network.layers if isinstance(layer, MOVES)}
     places = [
@@ -251,7 +251,8 @@ def _precision(network: Network, integers: Mapping[str, tuple[int, bool]], fract
     return Precision(number(network.input, result=True), Types(), layers)
 
 
-def _multiplications(network: Network, layer: Layer) -> int:
+def multiplications(network: Network, layer: Layer) -> int:
+    """Return how many a layer does for a row."""
     made = network.shapes[layer.name]
     if isinstance(layer, Dense):
         return layer.weight.size

@@ -14,6 +14,7 @@ from sonic.firmware.build import PROJECT
 from sonic.firmware.bundle import read_golden
 from sonic.firmware.reference import evaluate
 from sonic.firmware.report import Comparison, Distance, Report
+from sonic.firmware.search import multiplications
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 RANDOM_ROWS = 10_000
+MOST_PRODUCTS = 20_000
+"""Of a row, for which da4ml takes about a minute."""
 _BLOCK = 4096
 """Rows at a time, so that a million need no room."""
 
@@ -74,7 +77,7 @@ def verify(
     cost = firmware.cost
     if firmware.route != "da4ml":
         try:
-            logic = da.Logic(firmware.network, firmware.precision)
+            logic = _logic(firmware)
         except ConfigError as error:
             skipped.append(f"da4ml: {error}")
         else:
@@ -108,6 +111,15 @@ def verify(
         firmware.versions,
         _versions(),
     )
+
+
+def _logic(firmware: Firmware) -> da.Logic:
+    """Have da4ml unroll the network, which takes it hours where a layer of pixels has its products for each."""
+    network = firmware.network
+    products = sum(multiplications(network, layer) for layer in network.layers)
+    if products > MOST_PRODUCTS:
+        raise ConfigError(f"{products:,} multiplications are too many to be unrolled, {MOST_PRODUCTS:,} are not")
+    return da.Logic(network, firmware.precision)
 
 
 def _sets(firmware: Firmware, rows: Floats | None, random_rows: int, seed: int) -> dict[str, tuple[int, Blocks]]:
