@@ -26,7 +26,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(if $(TORCH),$(PIP) install '$(TORCH)')
-	$(PIP) install --only-binary pythia8mc,fastjet -e '.[dev,plots,parquet,train,firmware,rtl,study]'
+	$(PIP) install --only-binary pythia8mc,fastjet -e '.[dev,plots,parquet,train,firmware,rtl,bdt,study]'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.dev

@@ -10,6 +10,8 @@ import numpy as np
 from sonic.firmware.fromonnx import read
 from sonic.firmware.physics import resolutions
 from sonic.firmware.precision import Precision
+from sonic.firmware.reference import evaluate
+from sonic.firmware.report import Distance
 from sonic.firmware.search import search
 from sonic.workloads import MODELS
 from sonic.workloads.hcal.sample import rows
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from sonic.firmware.network import Network
     from sonic.workloads.hcal.figures import Resolution
 
 _EVENTS = 40
@@ -29,11 +32,25 @@ _FLOAT, _PLAIN, _SEARCHED = "floating point", "ap_fixed<16,6> for all", "bits by
 
 
 @cache
+def searched() -> tuple[Network, Precision]:
+    """Return FACILE, and the numbers that a search on simulated channels finds for it."""
+    network = read(MODELS / "facile-fpga" / "1" / "model.onnx", "facile")
+    return network, search(network, network.prepare(rows()), 0.0005).best.precision
+
+
+def distance() -> Figure:
+    """Draw how far energies in those numbers are from energies in floating point."""
+    network, precision = searched()
+    given = network.prepare(rows())
+    apart = evaluate(network, precision, given) - evaluate(network, None, given)
+    return Distance.of("of simulated channels", apart).picture()
+
+
+@cache
 def found() -> dict[str, Resolution]:
     """Return what FACILE resolves in floating point, in the numbers of the paper, and in those that a search found."""
-    network = read(MODELS / "facile-fpga" / "1" / "model.onnx", "facile")
-    searched = search(network, network.prepare(rows()), 0.0005).best.precision
-    return resolutions(network, {_FLOAT: None, _PLAIN: Precision(), _SEARCHED: searched}, events=_EVENTS)
+    network, precision = searched()
+    return resolutions(network, {_FLOAT: None, _PLAIN: Precision(), _SEARCHED: precision}, events=_EVENTS)
 
 
 def facile() -> Figure:
@@ -60,4 +77,4 @@ def facile() -> Figure:
     return figure
 
 
-PICTURES: dict[str, Callable[[], Figure]] = {"firmware-facile": facile}
+PICTURES: dict[str, Callable[[], Figure]] = {"firmware-facile": facile, "firmware-distance": distance}

@@ -259,7 +259,7 @@ def to_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> st
         lines += [f"![Error against cost, as the search found it]({pictures['cost']})", ""]
     if report.resources:
         lines += ["## Resources", "", *_table(("", *_COLUMNS.values()), resource_rows(report.resources)), ""]
-        lines += ["Latency and interval in cycles; BRAM18: memories of 18 kbit.", ""]
+        lines += ["Latency and interval in cycles, or without registers in adders; BRAM18: memories of 18 kbit.", ""]
     lines += ["## Versions", "", *_table(("", "built with", "verified with"), _versions(report))]
     return "\n".join(lines) + "\n"
 
