@@ -86,6 +86,14 @@ def test_without_errors_chi2_says_nothing_and_parameters_are_found_nevertheless(
     assert best([found, fit(amdahl(), Points(made.clients, made.throughput))]) is found
 
 
+def test_points_that_are_exact_have_hardly_any_errors() -> None:
+    rate = bounds().predict(CLIENTS, np.array([0.02, 0.002]))
+    found = fit(bounds(), Points(CLIENTS, rate))
+    assert np.isfinite(found.aicc)
+    assert np.abs(found.pulls).max() < 10
+    assert found.knee.value == pytest.approx(10)
+
+
 def test_few_points_are_not_enough_to_tell_models_apart() -> None:
     made = noisy(queue(), [0.02, 0.002], 1)
     few = Points(made.clients[::5], made.throughput[::5], made.error[::5])  # type: ignore[index]

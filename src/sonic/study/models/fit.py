@@ -28,6 +28,7 @@ _LEAST_OF_MEDIAN = 0.5
 """Few repeats may agree by chance: no point counts as better known than this part of the median relative error."""
 _RELATIVE_ERROR = 0.05
 """Where no errors are known, to begin with; chi2 then gives them their size."""
+_EXACT = 1e-12
 _DRAWS = 40
 
 
@@ -166,7 +167,7 @@ def fit(model: Model, to: Points) -> Fitted:
     if not np.isfinite(found.chi2):
         raise DataError(f"{model.name}: no fit to {count} points")
     values, ndf = found.values, count - len(names)
-    scale = found.chi2 / ndf if to.error is None else max(1.0, found.chi2 / ndf)
+    scale = max(found.chi2 / ndf, _EXACT) if to.error is None else max(1.0, found.chi2 / ndf)
     predicted = model.predict(to.clients, values)
     if model.smooth:
         covariance = scale * found.covariance
@@ -186,7 +187,7 @@ def fit(model: Model, to: Points) -> Fitted:
         chi2=chi2,
         ndf=ndf,
         # Where the size of the errors is not known, it is one parameter more.
-        aicc=_aicc(chi2, len(names), count) if known else _aicc(_unknown(found.chi2, count), len(names) + 1, count),
+        aicc=_aicc(chi2, len(names), count) if known else _aicc(_unknown(scale * ndf, count), len(names) + 1, count),
         errors_known=known,
         predicted=predicted,
         capacity=derived(model.capacity),
