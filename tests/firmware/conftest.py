@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 
 from sonic.firmware.build import build
-from sonic.firmware.network import Activation, Convolution, Dense, Flatten, Network, Pooling, Scale, Sum, Upsampling
+from sonic.firmware.network import (
+    Activation,
+    Concatenation,
+    Convolution,
+    Dense,
+    Difference,
+    Flatten,
+    Network,
+    Pooling,
+    Product,
+    Scale,
+    Sum,
+    Upsampling,
+)
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision, Types
 
@@ -19,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def mlp() -> Network:
-    """Three products with functions of both kinds between them."""
+    """Three products with functions of both kinds between them, and what tensors are merged by."""
     random = np.random.default_rng(3)
 
     def dense(name: str, given: str, n_in: int, n_out: int) -> Dense:
@@ -34,7 +47,10 @@ def mlp() -> Network:
             Activation("bent", ("first",), "leaky_relu", 0.25),
             dense("second", "bent", 5, 4),
             Activation("cut", ("second",), "relu"),
-            dense("last", "cut", 4, 2),
+            Difference("less", ("cut", "second")),
+            Product("times", ("less", "second")),
+            Concatenation("both", ("times", "cut")),
+            dense("last", "both", 8, 2),
         ),
         tensors=("features", "scores"),
     )

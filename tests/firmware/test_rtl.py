@@ -22,7 +22,8 @@ def network() -> Network:
     layers = (
         Dense("first", ("x",), random.normal(size=(4, 3)), random.normal(size=3)),
         Activation("cut", ("first",), "relu"),
-        Dense("last", ("cut",), random.normal(size=(3, 2)), random.normal(size=2)),
+        Activation("bent", ("cut",), "tanh"),
+        Dense("last", ("bent",), random.normal(size=(3, 2)), random.normal(size=2)),
     )
     return Network("small", "x", (4,), layers)
 

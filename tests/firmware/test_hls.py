@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import shutil
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError
+from sonic.firmware import library
+from sonic.firmware.build import build
+from sonic.firmware.hls import write
+from sonic.firmware.layers import GATES
+from sonic.firmware.network import (
+    Activation,
+    Concatenation,
+    Convolution,
+    Dense,
+    Flatten,
+    Network,
+    Pooling,
+    Product,
+    Recurrent,
+    Reshape,
+    Softmax,
+)
+from sonic.firmware.numbers import Fixed, Types
+from sonic.firmware.precision import Precision
+from sonic.firmware.synthesis import Synthesis
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sonic.firmware.build import Firmware
+
+pytest.importorskip("hls4ml")
+random = np.random.default_rng(6)
+ROUNDED = Fixed(10, 3, rounding="RND", overflow="SAT")
+PRECISION = Precision(Fixed(10, 3), Types(ROUNDED, Fixed(4, 2), Fixed(4, 2), ROUNDED, 256))
+
+
+def normal(*shape: int) -> np.ndarray:
+    return random.normal(size=shape) / 2
+
+
+def recurrent(name: str, given: str, cell: Any, channels: int, states: int, every_step: bool) -> Recurrent:
+    gates = GATES[cell] * states
+    shapes = (channels, gates), (states, gates), (gates,), (gates,)
+    return Recurrent(name, (given,), cell, *(normal(*shape) for shape in shapes), every_step)
+
+
+@pytest.fixture(autouse=True)
+def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bits do not depend on how well the emulator is optimised."""
+    flags = [flag for flag in library._FLAGS if flag != "-O3"]
+    monkeypatch.setattr(library, "_FLAGS", flags)
+
+
+def compiled(network: Network, folder: Path, synthesis: Synthesis) -> tuple[Firmware, np.ndarray]:
+    if shutil.which("g++") is None:
+        pytest.skip("there is no compiler")
+    made = build(network, PRECISION, folder, synthesis=synthesis)
+    rows = np.random.default_rng(7).normal(size=(400, *network.shape)) * 4
+    return made, made.precision.input.quantise(rows)
+
+
+def same_bits(made: Firmware, rows: np.ndarray) -> None:
+    """From several threads, in the first call of which tables are filled."""
+    expected = made.reference(rows).reshape(len(rows), -1)
+    emulate, results = made.emulator(), {}
+    calls = [
+        threading.Thread(target=lambda at=at: results.update({at: emulate(rows.reshape(len(rows), -1), 2)}))
+        for at in range(3)
+    ]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    assert all(np.array_equal(results[at], expected) for at in range(3))
+
+
+def test_tables_and_recurrent_networks_with_distributed_arithmetic(tmp_path: Path) -> None:
+    layers = (
+        recurrent("first", "x", "gru", 2, 3, every_step=True),
+        recurrent("second", "first", "lstm", 3, 2, every_step=False),
+        Dense("a", ("second",), normal(2, 2), normal(2)),
+        Activation("s", ("a",), "sigmoid"),
+        Activation("t", ("a",), "tanh"),
+        Product("p", ("s", "t")),
+        Concatenation("c", ("p", "t")),
+        Softmax("o", ("c",)),
+    )
+    network = Network("recurrent", "x", (4, 2), layers)
+    made, rows = compiled(network, tmp_path / "made", Synthesis(strategy="da"))
+    assert {"hls4ml", "da4ml"} <= set(made.versions)
+    same_bits(made, rows)
+
+
+def test_streams_with_reuse(tmp_path: Path) -> None:
+    layers = (
+        Convolution("c2", ("x",), normal(2, 2, 1, 2), normal(2), (1, 1), ((0, 1), (1, 0))),
+        Pooling("p2", ("c2",), "max", (2, 2), (2, 2)),
+        Reshape("line", ("p2",), (4, 2)),
+        Convolution("c1", ("line",), normal(3, 2, 2), normal(2), (1,), ((1, 1),)),
+        Activation("t", ("c1",), "tanh"),
+        Pooling("p1", ("t",), "average", (2,), (2,)),
+        Flatten("row", ("p1",)),
+        Dense("last", ("row",), normal(4, 2), normal(2)),
+    )
+    network = Network("streamed", "x", (4, 4, 1), layers)
+    same_bits(*compiled(network, tmp_path / "made", Synthesis(strategy="resource", reuse=2, stream=True)))
+
+
+def one(*layers: Any, shape: tuple[int, ...] = (4, 2)) -> Network:
+    return Network("n", "x", shape, layers)
+
+
+@pytest.mark.parametrize(
+    ("network", "synthesis", "says"),
+    [
+        (one(Activation("s", ("x",), "sigmoid")), Synthesis(writer="Quartus"), "Quartus has tables of one side"),
+        (one(Activation("t", ("x",), "tanh")), Synthesis(writer="Catapult"), "Catapult has lines in place of tables"),
+        (one(Softmax("o", ("x",)), shape=(3,)), Synthesis(writer="Quartus"), "layer 'o': .*: take hls4ml-vitis"),
+        (one(recurrent("r", "x", "gru", 2, 2, False)), Synthesis(writer="Catapult"), "layer 'r': .*take hls4ml-vitis"),
+        (
+            one(Pooling("p", ("x",), "max", (2,), (1,))),
+            Synthesis(stream=True),
+            r"streams pool windows side by side, given \[2\] in steps of \[1\]",
+        ),
+        (one(Flatten("f", ("x",))), Synthesis(strategy="da", reuse=2), "given Vitis and a reuse of 2"),
+        (one(Flatten("f", ("x",))), Synthesis(writer="Quartus", strategy="da"), "da is for Vitis without reuse"),
+    ],
+)
+def test_what_would_have_other_bits(network: Network, synthesis: Synthesis, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=says):
+        write(network, Precision.uniform(Fixed(10, 4)), synthesis, tmp_path)
+
+
+def test_an_hls4ml_that_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonic.firmware.hls._MENDED", {"nnet_activation.h": {"no such line": ""}})
+    network = one(Activation("s", ("x",), "sigmoid"))
+    with pytest.raises(ConfigError, match=r"nnet_activation\.h of hls4ml .* is not known here"):
+        write(network, Precision.uniform(Fixed(10, 4)), Synthesis(), tmp_path)
