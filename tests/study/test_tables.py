@@ -61,6 +61,8 @@ def test_the_verdict_is_honest() -> None:
     assert len(said) == 3
     assert "none describes the points within their errors" in verdict([fit(amdahl(), known)], at)[1]
     assert "the points have no errors" in verdict([fit(bounds(), unknown)], at)[1]
+    rising = saturation.measured(CLIENTS[:3], RATE[:3])
+    assert verdict([fit(bounds(), known)], rising)[2].startswith("95 % of it: not reached by the points, 9.5")
     few = Points(CLIENTS[:4], RATE[:4], 0.01 * RATE[:4])
     assert "4 points are too few to tell models apart" in verdict([fit(scalability(), few)], at)[0]
 

@@ -108,7 +108,8 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
         )
     name = first.model.name
     lines.append(f"plateau: {found.plateau:.4g}/s by the points, {finite(first.capacity)} by {name}")
-    lines.append(f"95 % of it: at {found} clients by the points, {finite(first.saturation)} by {name}")
+    at = "not reached" if found.clients is None else f"at {found} clients"
+    lines.append(f"95 % of it: {at} by the points, {finite(first.saturation)} by {name}")
     return lines
 
 
