@@ -189,6 +189,133 @@ def test_a_mean_that_fixed_point_has_not(tmp_path: Path) -> None:
     Precision().check(network)
 
 
+def test_functions_from_tables_and_merges(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("Mul", ["c", "s"], ["m"]),
+        helper.make_node("Tanh", ["c"], ["t"]),
+        helper.make_node("Sub", ["m", "t"], ["d"]),
+        helper.make_node("Concat", ["d", "s", "t"], ["j"], axis=1),
+        helper.make_node("Shape", ["j"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "zero"], ["rows"], axis=0),
+        helper.make_node("Concat", ["rows", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["j", "target"], ["row"]),
+        helper.make_node("Flatten", ["d"], ["other"]),
+        helper.make_node("Concat", ["other", "row"], ["both"], axis=-1),
+        helper.make_node("Gemm", ["both", "k"], ["h"]),
+        helper.make_node("Sub", ["one", "h"], ["u"]),
+        helper.make_node("Div", ["u", "four"], ["v"]),
+        helper.make_node("Softmax", ["v"], ["y"]),
+    ]
+    scalars = {"zero": np.array([0]), "rest": np.array([-1]), "one": np.float32(1), "four": np.float32(4)}
+    constants = {"w": normal(3, 2, 2, 2), "k": normal(12 * 9 + 12 * 3, 4)}
+    file = write(tmp_path / "m.onnx", nodes, [2, 4, 5], {**constants, **scalars})
+    agree(file)
+    kinds = [type(layer).__name__ for layer in read(file).layers]
+    assert [kind for kind in kinds if kind in ("Product", "Difference", "Concatenation", "Softmax")] == [
+        "Product", "Difference", "Concatenation", "Concatenation", "Concatenation", "Softmax"
+    ]  # fmt: skip
+
+
+def cell(kind: str, given: str, outputs: list[str], name: str, channels: int, states: int, **more: Any) -> Any:
+    """Return a node and its constants."""
+    gates = {"GRU": 3, "LSTM": 4}[kind] * states
+    shapes = {"w": (1, gates, channels), "r": (1, gates, states), "b": (1, 2 * gates)}
+    constants = {f"{name}{part}": normal(*shape) / 2 for part, shape in shapes.items()}
+    more = more | ({"linear_before_reset": 1} if kind == "GRU" and "linear_before_reset" not in more else {})
+    return helper.make_node(kind, [given, *constants], outputs, hidden_size=states, name=name, **more), constants
+
+
+def test_recurrent_networks(tmp_path: Path) -> None:
+    first, constants = cell("GRU", "seq", ["steps"], "g", 3, 4)
+    second, more = cell("LSTM", "inner", ["", "last"], "l", 4, 2)
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["seq"], perm=[1, 0, 2]),
+        first,
+        helper.make_node("Squeeze", ["steps", "one"], ["inner"]),
+        second,
+        helper.make_node("Squeeze", ["last", "zero"], ["h"]),
+        helper.make_node("Gemm", ["h", "k"], ["y"]),
+    ]
+    axes = {"one": np.array([1]), "zero": np.array([0])}
+    file = write(tmp_path / "m.onnx", nodes, [5, 3], {**constants, **more, **axes, "k": normal(2, 3)})
+    agree(file)
+    assert [getattr(layer, "every_step", None) for layer in read(file).layers] == [True, False, None]
+
+
+@pytest.mark.parametrize("index", [-1, 4, [-1]])
+def test_the_last_step(tmp_path: Path, index: Any) -> None:
+    """Of a batch that comes first again, as PyTorch writes it."""
+    node, constants = cell("LSTM", "seq", ["steps"], "l", 3, 4)
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["seq"], perm=[1, 0, 2]),
+        node,
+        helper.make_node("Squeeze", ["steps", "one"], ["inner"]),
+        helper.make_node("Transpose", ["inner"], ["rows"], perm=[1, 0, 2]),
+        helper.make_node("Gather", ["rows", "at"], ["last"], axis=1),
+        helper.make_node("Flatten", ["last"], ["h"]),
+        helper.make_node("Gemm", ["h", "k"], ["y"]),
+    ]
+    more = {"one": np.array([1]), "at": np.array(index), "k": normal(4, 3)}
+    file = write(tmp_path / "m.onnx", nodes, [5, 3], {**constants, **more})
+    agree(file)
+    assert read(file).shapes["l"] == (4,)
+
+
+def test_dimensions_of_one_move(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "one"], ["i"]),
+        helper.make_node("Conv", ["i", "w"], ["c"]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("Unsqueeze", ["r", "two"], ["wide"]),
+        helper.make_node("ReduceMean", ["wide", "both"], ["m"], keepdims=0),
+        helper.make_node("Gemm", ["m", "k"], ["h"]),
+        helper.make_node("Reshape", ["h", "square"], ["sq"]),
+        helper.make_node("Transpose", ["sq"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("Conv", ["t", "v"], ["c2"]),
+        helper.make_node("GlobalMaxPool", ["c2"], ["p"]),
+        helper.make_node("Squeeze", ["p", "two"], ["y"]),
+    ]
+    axes = {"one": np.array([1]), "two": np.array([2]), "both": np.array([2, 3]), "square": np.array([-1, 3, 2])}
+    weights = {"w": normal(3, 1, 3), "k": normal(3, 6), "v": normal(2, 2, 2)}
+    agree(write(tmp_path / "m.onnx", nodes, [9], {**axes, **weights}))
+
+
+def test_means_of_windows_become_convolutions(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("AveragePool", ["c"], ["m"], kernel_shape=[3, 2], strides=[1, 2]),
+        helper.make_node("Relu", ["m"], ["r"]),
+        helper.make_node("GlobalMaxPool", ["r"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]
+    file = write(tmp_path / "m.onnx", nodes, [2, 5, 6], {"w": normal(3, 2, 1, 1)})
+    agree(file)
+    network = read(file)
+    assert [type(layer).__name__ for layer in network.layers].count("Convolution") == 2
+    Precision().check(network)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs", "more", "says"),
+    [
+        ("GRU", ["y"], {"linear_before_reset": 0}, "linear_before_reset is to be 1"),
+        ("LSTM", ["y"], {"direction": "reverse"}, "no direction but b'forward', given b'reverse'"),
+        ("LSTM", ["y"], {"activations": ["Sigmoid", "Relu", "Tanh"]}, "gates are sigmoids, and its states tanh"),
+        ("GRU", ["y"], {"clip": 1.0}, "without a bound"),
+        ("LSTM", ["", "", "y"], {}, "no memory"),
+    ],
+)
+def test_recurrent_networks_that_firmware_has_not(
+    tmp_path: Path, kind: str, outputs: list[str], more: dict[str, Any], says: str
+) -> None:
+    node, constants = cell(kind, "seq", outputs, "r", 3, 2, **more)
+    nodes = [helper.make_node("Transpose", ["x"], ["seq"], perm=[1, 0, 2]), node]
+    with pytest.raises(ConfigError, match=rf"node 'r' \({kind}\): .*{says}"):
+        read(write(tmp_path / "m.onnx", nodes, [5, 3], constants))
+
+
 def test_what_others_need_is_not_changed(tmp_path: Path) -> None:
     """A normalisation is taken into the layer before it only if nobody else takes what that gives."""
     nodes = [
@@ -212,12 +339,15 @@ def test_what_others_need_is_not_changed(tmp_path: Path) -> None:
         ([helper.make_node("Reshape", ["x", "odd"], ["y"])], r"does not keep the batch, of \[4\] by \[2, 3\]"),
         ([helper.make_node("Expand", ["x", "odd"], ["y"])], "repeats numbers only in a new last dimension"),
         ([helper.make_node("Resize", ["x", "", "w"], ["y"], mode="linear")], "does not interpolate"),
+        ([helper.make_node("Gather", ["x", "one"], ["y"], axis=1)], "the last step of a recurrent network"),
+        ([helper.make_node("Concat", ["x", "x"], ["y"], axis=0)], "joins channels, and nothing else"),
+        ([helper.make_node("GRU", ["x", "w", "w"], ["y"], linear_before_reset=1)], "it takes steps, rows, and numbers"),
         ([helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], "its first input is transposed"),
         ([helper.make_node("Relu", ["x"], ["z"])], "output 'y' is not computed from the input"),
     ],
 )
 def test_what_firmware_cannot_have(tmp_path: Path, nodes: list[Any], says: str) -> None:
-    file = write(tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([-1, 2, 3])})
+    file = write(tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([-1, 2, 3]), "one": np.array(1)})
     with pytest.raises(ConfigError, match=says):
         read(file)
 
