@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from sonic.client.fallback import ServeProcess
 from sonic.client.url import parse_server
@@ -16,15 +17,16 @@ from sonic.study.scan.settings import conditions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from sonic.study.records import Setting
     from sonic.study.scan.spec import Point
 
-_LOG_LINES = 8
 _DRAIN_S = 5.0
 _LOCALHOST = "127.0.0.1"
 
 
+@dataclass(frozen=True, slots=True)
 class Place:
     """A way to what is measured.
 
@@ -38,10 +40,9 @@ class Place:
         Of the model's copies, itself first.
     """
 
-    def __init__(self, url: str, metrics: str = "", names: tuple[str, ...] = ()) -> None:
-        self.url = url
-        self.metrics = metrics
-        self.names = names
+    url: str
+    metrics: str = ""
+    names: tuple[str, ...] = ()
 
 
 class Deployment(Protocol):
@@ -59,7 +60,7 @@ class Deployment(Protocol):
     def __exit__(self, *_: object) -> None:
         """End it."""
 
-    def place(self, point: Point) -> Any:
+    def place(self, point: Point) -> AbstractContextManager[Place]:
         """Return a context manager of the :class:`Place` that a point is measured at: its network lasts as long."""
 
     def obituary(self) -> str:
