@@ -25,7 +25,14 @@ def read(files: Sequence[Path], conditions: Sequence[str]) -> list[Record]:
     return records
 
 
-def names() -> list[str]:
+def settings() -> list[str]:
+    """Return what points may differ in."""
+    from sonic.study.scan.settings import KNOWN
+
+    return [*KNOWN, "jobs"]
+
+
+def quantities() -> list[str]:
     """Return what can be drawn beside the settings and the details of records."""
     from sonic.study.series import QUANTITIES
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sonic.cli.study._records import settings
+
 
 def _models() -> list[str]:
     from sonic.study.models.compare import MODELS
@@ -20,7 +22,10 @@ def fit(
         list[str] | None, typer.Option(help="By default all; may be given again.", autocompletion=_models)
     ] = None,
     y: Annotated[str, typer.Option(help="throughput or row_rate, against clients.")] = "throughput",
-    by: Annotated[list[str] | None, typer.Option(metavar="SETTING", help="What tells series apart.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SETTING", help="What tells series apart.", autocompletion=settings),
+    ] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only points that have it.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the curves (.png, .svg, .pdf).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sonic.cli.study._records import names
+from sonic.cli.study._records import quantities, settings
 
 
 def _published() -> list[str]:
@@ -20,9 +20,16 @@ def plot(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Records of a study, .jsonl or .parquet.")],
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="For the pictures; made if it is not there.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="One page with all that there is.")] = None,
-    x: Annotated[str | None, typer.Option(help="Draw one picture: a setting, e.g. clients.")] = None,
-    y: Annotated[str, typer.Option(help="With --x: what is drawn against it.", autocompletion=names)] = "throughput",
-    by: Annotated[list[str] | None, typer.Option(metavar="SETTING", help="With --x: what tells series apart.")] = None,
+    x: Annotated[
+        str | None, typer.Option(help="Draw one picture: a setting, e.g. clients.", autocompletion=settings)
+    ] = None,
+    y: Annotated[
+        str, typer.Option(help="With --x: what is drawn against it.", autocompletion=quantities)
+    ] = "throughput",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SETTING", help="With --x: what tells series apart.", autocompletion=settings),
+    ] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only points that have it.")] = None,
     published: Annotated[
         str | None, typer.Option(metavar="NAME", help="Draw a paper's points beside.", autocompletion=_published)
