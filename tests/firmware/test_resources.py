@@ -57,6 +57,6 @@ def test_what_is_no_report(tmp_path: Path, text: str) -> None:
 
 def test_da4ml_has_no_multipliers() -> None:
     found = of_da4ml({"luts": 100.0, "latency_cycles": 3.0})
-    assert found.source == "da4ml, estimated, without registers"
+    assert found.source == "da4ml, no registers"
     assert of_da4ml({"luts": 1.0, "flip_flops": 2.0}).source == "da4ml, estimated"
     assert (found.luts, found.dsps, found.brams, found.latency_cycles, found.flip_flops) == (100, 0, 0, 3, None)

@@ -28,7 +28,7 @@ def test_all_agree(built: Firmware) -> None:
     assert (distance.rows, sum(distance.counts)) == ("given", 60)
     assert report.outside == 0
     assert ("rows out of range", 40, 40) in seen
-    assert [each.source for each in report.resources] == ["da4ml, estimated, without registers"]
+    assert [each.source for each in report.resources] == ["da4ml, no registers"]
     assert {"hls4ml", "compiler"} <= set(report.built_with)
     assert {"numpy", "da4ml"} <= set(report.verified_with)
 

@@ -44,8 +44,8 @@ class Resources:
 
 def of_da4ml(cost: Mapping[str, float]) -> Resources:
     """Return da4ml's estimate, which has no multipliers and no memories."""
-    registers = "" if "flip_flops" in cost else ", without registers"
-    return Resources(f"da4ml, estimated{registers}", dsps=0.0, brams=0.0, **cost)
+    what = "estimated" if "flip_flops" in cost else "no registers"
+    return Resources(f"da4ml, {what}", dsps=0.0, brams=0.0, **cost)
 
 
 def of_reports(project: Path) -> list[Resources]:
