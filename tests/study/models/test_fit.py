@@ -140,8 +140,8 @@ def test_points_have_errors_from_their_intervals(make: Callable[..., Record]) ->
     error = points(of).error
     assert error is not None
     t = 4.302652729911275  # Student's, of three repeats
-    # What is zero is not known and takes the median; what is small by chance half of it.
-    np.testing.assert_allclose(error, np.array([4, 4, 8, 2]) / t)
+    # What is zero is not known; that and what is small by chance take the median.
+    np.testing.assert_allclose(error, np.array([4, 4, 8, 4]) / t)
     (of,) = series([make(1.0, throughput=Estimate(1.0))], "clients", "throughput")
     assert points(of).error is None
 

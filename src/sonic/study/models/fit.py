@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-_LEAST_OF_MEDIAN = 0.5
-"""Few repeats may agree by chance: no point counts as better known than this part of the median relative error."""
 _RELATIVE_ERROR = 0.05
 """Where no errors are known, to begin with; chi2 then gives them their size."""
 _EXACT = 1e-12
@@ -127,7 +125,8 @@ def points(series: Series) -> Points:
     if not known.any():
         return Points(series.x, series.y)
     typical = float(np.median(relative[known]))
-    relative = np.where(known, np.maximum(relative, _LEAST_OF_MEDIAN * typical), typical)
+    # Few repeats may agree by chance: no point counts as better known than half of them are.
+    relative = np.where(known, np.maximum(relative, typical), typical)
     return Points(series.x, series.y, relative * series.y)
 
 
