@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sonic.study.records import Setting
 
-Concern = Literal["load", "client", "network", "server"]
+Concern = Literal["load", "client", "network", "server", "label"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Known:
 
     Parameters
     ----------
-    concern : {"load", "client", "network", "server"}
-        What a change of it makes necessary: for the server a new one, for the network a new line.
+    concern : {"load", "client", "network", "server", "label"}
+        What a change of it makes necessary: for the server a new one, for the network a new line, for a label nothing.
     kind : type
         bool, int, float or str; where a float is wanted a whole number is one.
     about : str
@@ -73,6 +73,7 @@ KNOWN: dict[str, Known] = {
     "backend": Known("server", str, "that executes a network of the zoo", choices=("onnxruntime", "pytorch", "python")),
     "weights": Known("server", str, "of a network of the zoo", "trained", ("trained", "random", "table")),
     "width": Known("server", float, "of a network of the zoo with random weights", 1.0, least=1e-3),
+    "server_kind": Known("label", str, "what such a server is called in plans (sonic study advise)"),
     "models": Known("server", str, "folder of the models; relative to the specification"),
 }
 """By name, in the order in which they are told."""
