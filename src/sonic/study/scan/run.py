@@ -8,7 +8,6 @@ from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -92,7 +91,9 @@ class Summary:
 
 def versions() -> dict[str, str]:
     """Return the versions of what measures here, and of what its own servers compute with."""
-    return {"sonic": __version__, "python": sys.version.split()[0], "onnxruntime": version("onnxruntime")}
+    import onnxruntime  # whose distribution has several names
+
+    return {"sonic": __version__, "python": sys.version.split()[0], "onnxruntime": onnxruntime.__version__}
 
 
 def prepare(spec: Spec, path: Path, again: Collection[str] = frozenset()) -> Plan:
