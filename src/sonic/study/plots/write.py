@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 _DPI = 150
+_MOST_FITS_DRAWN = 8
+"""Series of a target; more make a picture that no page has room for, and stand in the tables alone."""
 
 
 def save(pictures: Sequence[Picture], folder: Path, kind: str = "png") -> list[Path]:
@@ -109,7 +111,8 @@ def save_report(
         except (ConfigError, DataError) as error:
             remarks.append(f"not fitted: {error}")
             continue
-        drawn.append(Picture(f"fits-{len(drawn)}", f"{target}: models fitted, best first", fits(compared)))
+        if len(compared) <= _MOST_FITS_DRAWN:
+            drawn.append(Picture(f"fits-{len(drawn)}", f"{target}: models fitted, best first", fits(compared)))
         for each in compared:
             name = target if each.series.label == target else f"{target}, {each.series.label}"
             said = [*verdict(each.fits, each.measured), *each.refused]
