@@ -76,6 +76,19 @@ def test_what_settings_change() -> None:
     assert not config.HasField("dynamic_batching")
 
 
+def test_instances_stay_where_they_were() -> None:
+    config = parse("instance_group { count: 3 kind: KIND_CPU }")
+    change(config, {"instances": 2})
+    assert (config.instance_group[0].count, config.instance_group[0].kind) == (2, 2)
+    change(config, {"kind": "gpu"})
+    assert (config.instance_group[0].count, config.instance_group[0].kind) == (2, 1)
+
+
+def test_a_model_without_a_configuration_gets_none_for_nothing(repository: Path, tmp_path: Path) -> None:
+    (repository / "m" / "config.pbtxt").unlink()
+    assert not (_built(tmp_path, "m", cores=2) / "m" / "config.pbtxt").exists()
+
+
 def test_what_settings_do_not_mention_stays() -> None:
     config, same = parse(CONFIG), parse(CONFIG)
     change(config, {})
@@ -136,5 +149,7 @@ def test_models_that_are_not_there(repository: Path, tmp_path: Path) -> None:
 def test_a_workflow_is_served_all_models(repository: Path, tmp_path: Path) -> None:
     assert is_workflow("miniaod")
     assert not is_workflow("m")
+    with pytest.raises(ConfigError, match="copies is for models, and miniaod is a workflow"):
+        build(tmp_path, "miniaod", {"copies": 2}, tmp_path)
     folder = _built(tmp_path, "miniaod", instances=2)
     assert sorted(path.name for path in folder.iterdir()) == ["both", "m", "other"]

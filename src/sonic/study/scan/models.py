@@ -78,15 +78,17 @@ def build(folder: Path, target: str, settings: Mapping[str, Setting], base: Path
     """
     try:
         if is_workflow(target):
+            _refuse(settings, ("backend", "weights", "width", "copies"), f"models, and {target} is a workflow")
             _link_all(folder, Path(base, str(settings.get("models", MODELS))))
         elif "models" in settings:
             _link(folder, Path(base, str(settings["models"])), target, settings)
         else:
             _from_zoo(folder, target, settings)
         for path in sorted(folder.iterdir()):
-            config = read_config(path)
+            config, before = read_config(path), read_config(path)
             if not config.HasField("ensemble_scheduling"):
                 change(config, settings)
+            if config != before:  # a model without a configuration is another one with an empty one
                 (path / CONFIG_NAME).write_text(write(config))
         return _copy(folder, target, int(settings.get("copies", 1)))
     except OSError as error:
@@ -108,10 +110,11 @@ def change(config: ModelConfig, settings: Mapping[str, Setting]) -> None:
         Of these ``instances``, ``kind``, ``batching``, ``batch``, ``preferred`` and ``delay_us``.
     """
     if "instances" in settings or "kind" in settings:
-        count = max([1, *(group.count for group in config.instance_group)])
+        first = config.instance_group[0] if config.instance_group else ModelInstanceGroup(count=1)
+        kind = _KINDS[str(settings["kind"])] if "kind" in settings else first.kind
+        count = int(settings.get("instances", max(first.count, 1)))
         del config.instance_group[:]
-        kind = _KINDS[str(settings["kind"])] if "kind" in settings else ModelInstanceGroup.KIND_AUTO
-        config.instance_group.add(count=int(settings.get("instances", count)), kind=kind)
+        config.instance_group.add(count=count, kind=kind)
     if "batch" in settings:
         config.max_batch_size = int(settings["batch"])
         kept = [rows for rows in config.dynamic_batching.preferred_batch_size if rows <= config.max_batch_size]
@@ -149,9 +152,7 @@ def _from_zoo(folder: Path, target: str, settings: Mapping[str, Setting]) -> Non
 
 
 def _link(folder: Path, repository: Path, target: str, settings: Mapping[str, Setting]) -> None:
-    for name in ("backend", "weights", "width"):
-        if name in settings:
-            raise ConfigError(f"{name} is for networks of the zoo, but models is {repository}")
+    _refuse(settings, ("backend", "weights", "width"), f"networks of the zoo, but models is {repository}")
     there = {path.name: path for path in model_folders(repository)}
     if target not in there:
         raise ConfigError(f"{repository} has no model {target}{similar(target, there)}")
@@ -159,6 +160,12 @@ def _link(folder: Path, repository: Path, target: str, settings: Mapping[str, Se
     for step in read_config(there[target]).ensemble_scheduling.step:
         if step.model_name in there and not (folder / step.model_name).exists():
             _link_one(folder, there[step.model_name])
+
+
+def _refuse(settings: Mapping[str, Setting], names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        if name in settings:
+            raise ConfigError(f"{name} is for {why}")
 
 
 def _link_all(folder: Path, repository: Path) -> None:
