@@ -165,7 +165,8 @@ class _GrpcLine(SocketLine):
 
     def data_received(self, data: bytes) -> None:
         transport = self._transport
-        assert transport is not None  # noqa: S101 - it is what brought them
+        if transport is None:  # it was given up
+            return
         try:
             ended = self._read(transport, self._rest + data if self._rest else data)
         except (IndexError, struct.error):  # shorter than their kind is

@@ -45,10 +45,11 @@ class SocketLines:
     async def _connect(self, line: SocketLine) -> None:
         try:
             if self.unix:
-                transport, _ = await self._loop.create_unix_connection(lambda: line, self._where)
+                transport, _ = await self._loop.create_unix_connection(lambda: _Connection(line), self._where)
             else:
                 host, _, port = self._where.rpartition(":")
-                transport, _ = await self._loop.create_connection(lambda: line, host.strip("[]"), int(port))
+                host = host.strip("[]")
+                transport, _ = await self._loop.create_connection(lambda: _Connection(line), host, int(port))
         except OSError as error:
             line.end(f"{self.url}: no connection: {error.strerror or error}")
             return
@@ -71,7 +72,7 @@ class SocketLines:
         await asyncio.sleep(0)  # in which they are
 
 
-class SocketLine(asyncio.Protocol):
+class SocketLine:
     """A connection that is made when it is needed: see :class:`~sonic.study.load.lines.Line`.
 
     A subclass writes requests, and calls :meth:`end` when it has read an answer.
@@ -87,14 +88,16 @@ class SocketLine(asyncio.Protocol):
         """Send a request."""
         self._done, self._number = done, number
         if self._transport is None or self._transport.is_closing():
+            self._transport = None
             self._lines.connect(self)
         else:
             self.write(self._transport, number)
 
     def give_up(self, reason: str) -> None:
         """End the request, and the connection on which its answer may still come."""
-        if self._transport is not None:
-            self._transport.abort()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
         self.end(reason)
 
     def write(self, transport: asyncio.Transport, number: int) -> None:
@@ -103,6 +106,10 @@ class SocketLine(asyncio.Protocol):
 
     def opened(self, transport: asyncio.Transport) -> None:
         """Begin a new connection."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the server sends."""
         raise NotImplementedError
 
     def end(self, error: str, received: int = 0) -> None:
@@ -115,16 +122,34 @@ class SocketLine(asyncio.Protocol):
         """End the request and the connection, since what the server sends makes no sense."""
         self.give_up(f"{self._lines.url}: {reason}")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send what waited for it."""
-        self._transport = stream = cast("asyncio.Transport", transport)
-        self.opened(stream)
+    def made(self, transport: asyncio.Transport) -> None:
+        """Take a new connection, and send what waited for it."""
+        if self._transport is not None:  # a request was given up while this was made, and the next made its own
+            transport.close()
+            return
+        self._transport = transport
+        self.opened(transport)
         if self._done is not None:
-            self.write(stream, self._number)
+            self.write(transport, self._number)
+
+    def lost(self, transport: asyncio.Transport, error: Exception | None) -> None:
+        """End the request whose answer cannot come, unless it already went over another connection."""
+        self._lines.lost(transport)
+        if transport is self._transport:
+            self._transport = None
+            self.end(f"{self._lines.url}: the connection was lost{f': {error}' if error else ''}")
+
+
+class _Connection(asyncio.Protocol):
+    """One connection of a line: the end of the last may be told after the beginning of the next."""
+
+    def __init__(self, line: SocketLine) -> None:
+        self._line = line
+        self.data_received = line.data_received  # type: ignore[method-assign]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._line.made(self._transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End the request, whose answer cannot come."""
-        if self._transport is not None:
-            self._lines.lost(self._transport)
-        self._transport = None
-        self.end(f"{self._lines.url}: the connection was lost{f': {error}' if error else ''}")
+        self._line.lost(self._transport, error)
