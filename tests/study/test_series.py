@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sonic.errors import DataError
 from sonic.study.records import Estimate
-from sonic.study.series import label, parts_s, series, server_window, telling, usable, value, varying, word
+from sonic.study.series import label, parts_s, series, server_window, telling, together, usable, value, varying, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,14 @@ def test_what_is_not_measured_is_left_out_and_said(make: Callable[..., Record]) 
     assert said == ["facile clients=2 rows=10: unstable, windows differ", "facile clients=4 rows=10: failed"]
     (points,) = series([good, *bad], "clients", "throughput")
     np.testing.assert_array_equal(points.x, [1])
+
+
+def test_files_are_told_apart_where_they_hold_the_same_point(make: Callable[..., Record]) -> None:
+    one, two = make(1.0), make(2.0, settings={"clients": 2})
+    assert together({"old": [one], "new": [two]}) == [one, two]
+    assert together({}) == []
+    both = series(together({"old": [one, two], "new": [make(3.0)]}), "clients", "throughput")
+    assert [each.label for each in both] == ["old", "new"]
 
 
 def test_of_a_point_measured_twice_the_last_counts(make: Callable[..., Record]) -> None:

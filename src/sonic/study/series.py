@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
 from sonic.study.records import Estimate, ServerWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from sonic.study.records import Record, Setting
@@ -195,6 +198,26 @@ def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     good = [record for record in records if record.status == "measured"]
     bad = [record for record in records if record.status != "measured"]
     return good, [f"{describe(each)}: {each.status}" + (f", {each.reason}" if each.reason else "") for each in bad]
+
+
+def together(files: Mapping[str, Sequence[Record]]) -> list[Record]:
+    """Return the records of several files, to be compared.
+
+    If a point stands in more than one of them, all get the setting ``file``, which tells them apart.
+
+    Parameters
+    ----------
+    files : mapping of str to sequence of Record
+        By the file's name.
+    """
+    points = [{describe(record) for record in records} for records in files.values()]
+    if len(set().union(*points)) == sum(map(len, points)):
+        return [record for records in files.values() for record in records]
+    return [
+        replace(record, settings={**record.settings, "file": name})
+        for name, records in files.items()
+        for record in records
+    ]
 
 
 def varying(records: Sequence[Record]) -> list[str]:

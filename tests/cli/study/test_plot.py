@@ -35,6 +35,16 @@ def test_a_page(scan: Path) -> None:
     assert "protodune fits best" in html.read_text()
 
 
+def test_files_of_one_name_are_told_apart(scan: Path) -> None:
+    again = scan.parent / "again" / scan.name
+    again.parent.mkdir()
+    again.write_bytes(scan.read_bytes())
+    options = ["--x", "clients", "--where", "protocol=grpc", "--format", "svg", "--to", str(scan.parent)]
+    result = RUN.invoke(app, ["study", "plot", str(scan), str(again), *options])
+    assert result.exit_code == 0, result.output
+    assert str(again) in (scan.parent / "facile-throughput-clients.svg").read_text()
+
+
 def test_one_picture_of_some_points(scan: Path) -> None:
     options = ["--x", "clients", "--where", "protocol=grpc", "--by", "protocol", "--format", "svg"]
     result = RUN.invoke(app, ["study", "plot", str(scan), "--to", str(scan.parent), *options])

@@ -17,9 +17,11 @@ def read(files: Sequence[Path], conditions: Sequence[str]) -> list[Record]:
     from rich.markup import escape
 
     from sonic.study import storage
-    from sonic.study.series import usable, where
+    from sonic.study.series import together, usable, where
 
-    records = where([record for file in files for record in storage.read(file)], conditions)
+    stems = [file.stem for file in files]
+    named = {str(file) if stems.count(file.stem) > 1 else file.stem: storage.read(file) for file in files}
+    records = where(together(named), conditions)
     for line in usable(records)[1]:
         Console(stderr=True).print(f"left out: {escape(line)}", highlight=False)
     return records
