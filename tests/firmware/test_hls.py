@@ -128,6 +128,11 @@ def one(*layers: Any, shape: tuple[int, ...] = (4, 2)) -> Network:
             Synthesis(stream=True),
             r"streams pool windows side by side, given \[2\] in steps of \[1\]",
         ),
+        (
+            one(Concatenation("c", ("x", "x")), shape=(3,)),
+            Synthesis(writer="Catapult", stream=True),
+            "layer 'c': Catapult's streams lose the second",
+        ),
         (one(Flatten("f", ("x",))), Synthesis(strategy="da", reuse=2), "given Vitis and a reuse of 2"),
         (one(Flatten("f", ("x",))), Synthesis(writer="Quartus", strategy="da"), "da is for Vitis without reuse"),
     ],

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from sonic.errors import DataError
-from sonic.firmware.network import Normalisation
+from sonic.firmware.network import Network, Normalisation, Recurrent, Reshape, Softmax
+from sonic.firmware.numbers import Fixed
+from sonic.firmware.precision import Precision, Types
 from sonic.firmware.reference import evaluate
 from sonic.firmware.storage import load, save
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sonic.firmware.network import Network
-    from sonic.firmware.precision import Precision
 
 
 def test_what_is_written_is_read(cnn: Network, mlp: Network, mixed: Precision, tmp_path: Path) -> None:
@@ -48,3 +47,17 @@ def test_what_is_not_whole(mlp: Network, mixed: Precision, tmp_path: Path) -> No
         load(tmp_path)
     with pytest.raises(DataError, match="holds no firmware"):
         load(tmp_path / "nothing")
+
+
+def test_tables_and_recurrent_networks(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    arrays = (random.normal(size=shape) for shape in ((3, 8), (2, 8), (8,), (8,)))
+    layers = Recurrent("r", ("x",), "lstm", *arrays, every_step=True), Reshape("f", ("r",), (8,)), Softmax("s", ("f",))
+    network = Network("n", "x", (4, 3), layers)
+    precision = Precision(Fixed(12, 4), Types(table=Fixed(10, 2), table_size=256), {"s": Types(table_size=64)})
+    save(network, precision, tmp_path)
+    again, numbers = load(tmp_path)
+    assert numbers == precision
+    assert again.shapes == network.shapes
+    rows = random.normal(size=(4, 4, 3))
+    assert np.array_equal(evaluate(again, numbers, rows), evaluate(network, precision, rows))

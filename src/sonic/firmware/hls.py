@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
 from sonic.firmware.layerlist import configuration, layer_list
-from sonic.firmware.layers import Pooling, Quantiser, Trees
+from sonic.firmware.layers import Concatenation, Pooling, Quantiser, Trees
 from sonic.firmware.precision import looks_up
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ def _check(network: Network, synthesis: Synthesis) -> None:
                 f"layer {layer.name!r}: streams pool windows side by side, given {list(layer.size)} in steps of "
                 f"{list(layer.strides)}"
             )
+        joins_rows = isinstance(layer, Concatenation) and len(network.shapes[layer.name]) == 1
+        if synthesis.stream and writer == "Catapult" and joins_rows:
+            raise ConfigError(f"layer {layer.name!r}: Catapult's streams lose the second of two rows of numbers")
         if writer == "Quartus" and isinstance(layer, Pooling) and layer.kind == "average":
             raise ConfigError(f"layer {layer.name!r}: Quartus rounds means towards zero, and its bits would be others")
         if isinstance(layer, Quantiser) and (writer != "Vitis" or synthesis.stream):

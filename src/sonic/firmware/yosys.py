@@ -43,6 +43,7 @@ def synthesise(project: Path, top: str) -> Resources:
         # yosys compiled to WebAssembly sees what is beneath the folder it works in.
         work = Path(folder)
         shutil.copytree(project / "src", work / "src")
+        _place_tables(work)
         sources = " ".join(str(file.relative_to(work)) for file in sorted(work.glob("src/**/*.v")))
         script = (
             f"read_verilog -sv -defer {sources}; synth_xilinx -family xcup -flatten -noiopad -top {top}; "
@@ -67,6 +68,14 @@ def synthesise(project: Path, top: str) -> Resources:
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(f"yosys says nothing of {top}: {one_line(error)}") from error
     return count(cells, f"{version()}, synthesised")
+
+
+def _place_tables(work: Path) -> None:
+    """Put contents of tables where yosys finds them, and let it make logic of them: it maps no distributed ROM."""
+    for table in work.glob("src/memfiles/*.mem"):
+        shutil.copy(table, work)
+    for module in work.glob("src/static/lookup_table.v"):
+        module.write_text(re.sub(r"\(\* rom_style.*?\*\)", "", module.read_text(), flags=re.DOTALL))
 
 
 def count(cells: Mapping[str, int], source: str) -> Resources:
