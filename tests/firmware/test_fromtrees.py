@@ -69,6 +69,11 @@ def test_files_that_hold_no_trees(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=says):
             read_xgboost(xgboost_file(tmp_path / "m.json", **changes))
+    around = {"base_weights": [0.0] * 2, "split_indices": [0, 0], "split_conditions": [0.0, 0.0], "split_type": []}
+    for children in ([0, -1], [5, -1]):
+        loop = around | {"left_children": children, "right_children": [1, -1]}
+        with pytest.raises(ConfigError, match=f"tree 0 leads to node {children[0]} twice, or has none such"):
+            read_xgboost(xgboost_file(tmp_path / "m.json", split=loop))
     (tmp_path / "m.json").write_text("{}")
     for file in (tmp_path / "m.json", tmp_path / "nothing.json"):
         with pytest.raises(DataError, match="holds no trees of XGBoost"):
@@ -118,7 +123,36 @@ def test_onnx_runtime_agrees(kind: str, mode: str) -> None:
     assert np.allclose(evaluate(network, None, rows), there, atol=1e-6)
 
 
+def test_one_of_two_classes_has_the_scores() -> None:
+    alone = {"class_ids": [1] * 3, "class_treeids": [0, 0, 1], "class_nodeids": [1, 2, 0]}
+    model = ensemble("TreeEnsembleClassifier", "BRANCH_LEQ", **alone, class_weights=[1.0, 2.0, 0.5], base_values=[0.25])
+    made = evaluate(of_onnx(model), None, ROWS)
+    assert np.array_equal(made, np.where(ROWS[:, 2:] <= 0.25, 1.0, 2.0) + 0.75)
+
+
+def test_nodes_may_come_in_any_order() -> None:
+    mixed = {
+        "nodes_treeids": [0, 1, 0, 0],
+        "nodes_nodeids": [2, 0, 0, 1],
+        "nodes_featureids": [0, 0, 2, 0],
+        "nodes_values": [0.0, 0.0, 0.25, 0.0],
+        "nodes_modes": ["LEAF", "LEAF", "BRANCH_LEQ", "LEAF"],
+        "nodes_truenodeids": [0, 0, 1, 0],
+        "nodes_falsenodeids": [0, 0, 2, 0],
+    }
+    there, here = (ensemble("TreeEnsembleRegressor", "BRANCH_LEQ", **changes) for changes in ({}, mixed))
+    assert np.array_equal(evaluate(of_onnx(there), None, ROWS), evaluate(of_onnx(here), None, ROWS))
+
+
 def test_what_onnx_has_and_firmware_has_not() -> None:
+    with pytest.raises(ConfigError, match="its nodes count from 0, and 1 is missing"):
+        of_onnx(ensemble("TreeEnsembleRegressor", "BRANCH_LEQ", nodes_nodeids=[0, 2, 3, 0]))
+    bare = ensemble("TreeEnsembleRegressor", "BRANCH_LEQ")
+    del bare.graph.node[0].attribute[:]
+    with pytest.raises(ConfigError, match="it has no nodes_treeids"):
+        of_onnx(bare)
+    with pytest.raises(ConfigError, match="3 sums begin with 2 numbers"):
+        of_onnx(ensemble("TreeEnsembleRegressor", "BRANCH_LEQ", base_values=[0.0, 1.0]))
     with pytest.raises(ConfigError, match="compares in one way"):
         of_onnx(ensemble("TreeEnsembleRegressor", "BRANCH_EQ"))
     with pytest.raises(ConfigError, match="firmware adds trees"):

@@ -27,6 +27,8 @@ _LOGISTIC = ("binary:logistic", "reg:logistic")
 _LINEAR = ("reg:squarederror", "reg:absoluteerror", "binary:logitraw", "multi:softmax", "multi:softprob")
 _ONNX = {"TreeEnsembleClassifier": ("class", 1), "TreeEnsembleRegressor": ("target", 0)}
 """What ONNX calls their leaves, and which output the sums are."""
+_NODES = ("treeids", "nodeids", "featureids", "values", "truenodeids", "falsenodeids", "modes")
+_LEAVES = ("treeids", "ids", "nodeids", "weights")
 _SPLITS = {b"BRANCH_LEQ": (False, False), b"BRANCH_LT": (True, False), b"BRANCH_GTE": (True, True)}
 _SPLITS[b"BRANCH_GT"] = (False, True)
 """By ONNX's name: whether a comparison is strict, and whether it says who goes to the right."""
@@ -42,10 +44,11 @@ class _Growing:
 
     def add(self, output: int, nodes: Iterable[tuple[int, float, int, int, float]]) -> None:
         """Add a tree: of each node feature, threshold, left, right, value; counted from the tree's first."""
-        root = len(self._nodes)
+        root, tree = len(self._nodes), list(nodes)
+        _check([(left, right) for _, _, left, right, _ in tree], len(self._roots))
         self._roots.append(root)
         self._outputs.append(output)
-        for feature, threshold, left, right, value in nodes:
+        for feature, threshold, left, right, value in tree:
             leaf = left < 0
             self._nodes.append(
                 (-1, 0.0, -1, -1, value) if leaf else (feature, threshold, root + left, root + right, 0.0)
@@ -67,6 +70,19 @@ class _Growing:
             strict,
         )
         return Network(re.sub(r"\W", "_", name), "x", (features,), (layer,), tensors=(given, made))
+
+
+def _check(children: Sequence[tuple[int, int]], number: int) -> None:
+    """Check that each node of a tree is reached in one way at most."""
+    seen: set[int] = set()
+    reached = [0]
+    while reached:
+        node = reached.pop()
+        if not 0 <= node < len(children) or node in seen:
+            raise ConfigError(f"tree {number} leads to node {node} twice, or has none such")
+        seen.add(node)
+        left, right = children[node]
+        reached += () if left < 0 else (left, right)
 
 
 def read_xgboost(file: str | os.PathLike[str], name: str = "trees") -> Network:
@@ -135,6 +151,9 @@ def of_onnx(model: Any, name: str = "trees") -> Network:
     node = model.graph.node[0]
     told = {each.name: helper.get_attribute_value(each) for each in node.attribute}
     leaves, place = _ONNX[node.op_type]
+    needed = [f"nodes_{part}" for part in _NODES] + [f"{leaves}_{part}" for part in _LEAVES]
+    if missing := [name for name in needed if name not in told]:
+        raise ConfigError(f"node {node.name!r} ({node.op_type}): it has no {missing[0]}")
     if told.get("aggregate_function", b"SUM") != b"SUM":
         raise ConfigError(f"node {node.name!r} ({node.op_type}): firmware adds trees")
     modes = set(told["nodes_modes"]) - {b"LEAF"}
@@ -142,25 +161,32 @@ def of_onnx(model: Any, name: str = "trees") -> Network:
         raise ConfigError(f"node {node.name!r} ({node.op_type}): firmware compares in one way, given {sorted(modes)}")
     strict, swapped = _SPLITS[modes.pop()] if modes else (False, False)
     values: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)  # by tree and output
-    fields = (told[f"{leaves}_{part}"] for part in ("treeids", "ids", "nodeids", "weights"))
+    fields = (told[f"{leaves}_{part}"] for part in _LEAVES)
     for tree, output, at, weight in zip(*fields, strict=True):
         values[tree, output][at] = weight
     nodes = _onnx_nodes(told, swapped)
+    classes = sorted({output for _, output in values})
+    alone = len(classes) == 1  # of two classes the one that has scores
     growing = _Growing()
     for (tree, output), value in sorted(values.items()):
-        growing.add(output, [(*split, value.get(at, 0.0)) for at, split in enumerate(nodes[tree])])
-    count = max(output for _, output in values) + 1
+        growing.add(0 if alone else output, [(*split, value.get(at, 0.0)) for at, split in enumerate(nodes[tree])])
+    count = 1 if alone else classes[-1] + 1
     start = list(told.get("base_values", ())) or [0.0] * count
+    if len(start) != count:
+        raise ConfigError(f"node {node.name!r} ({node.op_type}): {count} sums begin with {len(start)} numbers")
     (given,) = (each for each in model.graph.input if each.name == node.input[0])
     features = given.type.tensor_type.shape.dim[1].dim_value or max(told["nodes_featureids"]) + 1
     return growing.network(name, given.name, node.output[place], features, start, strict)
 
 
 def _onnx_nodes(told: Mapping[str, Any], swapped: bool) -> dict[int, list[tuple[int, float, int, int]]]:
-    """Return, by tree, feature, threshold, left and right of each node; the ids of a tree's nodes count from 0."""
-    parts = ("treeids", "featureids", "values", "truenodeids", "falsenodeids", "modes")
+    """Return, by tree, feature, threshold, left and right of each node."""
     nodes: dict[int, list[tuple[int, float, int, int]]] = defaultdict(list)
-    for tree, feature, threshold, true, false, mode in zip(*(told[f"nodes_{part}"] for part in parts), strict=True):
+    for tree, at, feature, threshold, true, false, mode in sorted(
+        zip(*(told[f"nodes_{part}"] for part in _NODES), strict=True)
+    ):
+        if at != len(nodes[tree]):
+            raise ConfigError(f"tree {tree}: its nodes count from 0, and {len(nodes[tree])} is missing")
         left, right = (false, true) if swapped else (true, false)
         nodes[tree].append((feature, threshold, -1, -1) if mode == b"LEAF" else (feature, threshold, left, right))
     return nodes
