@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError, DataError
-from sonic.firmware.layers import Quantiser, Trees
+from sonic.firmware.layers import Activation, Quantiser, Recurrent, Trees
 from sonic.firmware.network import Network
 from sonic.firmware.precision import Precision
 from sonic.firmware.reference import evaluate
@@ -97,3 +97,17 @@ def test_what_has_no_bits_to_spare() -> None:
     for layer, says in ((quantiser, "a training has chosen"), (trees, "decision trees have none")):
         with pytest.raises(ConfigError, match=says):
             search(Network("n", "x", (1,), (layer,)), np.ones((3, 1)), 0.1)
+
+
+def test_recurrent_networks_and_tables() -> None:
+    random = np.random.default_rng(2)
+    arrays = (random.normal(size=shape) for shape in ((3, 8), (2, 8), (8,), (8,)))
+    layers = Recurrent("r", ("x",), "lstm", *arrays), Activation("s", ("r",), "sigmoid")
+    network = Network("n", "x", (4, 3), layers)
+    steps = random.normal(size=(100, 4, 3))
+    best = search(network, steps, 0.02).best
+    types = best.precision.of("r")
+    # What an LSTM remembers is beyond what it gives, which is below 1.
+    assert types.result.highest > 3
+    assert bit_products(network, best.precision) == 4 * (24 + 16) * types.weight.total * best.precision.input.total
+    assert best.precision.of("s").table.fraction >= 4

@@ -143,5 +143,7 @@ def _types(types: Types) -> dict[str, str]:
 
 
 def _read_types(described: dict[str, str]) -> Types:
-    numbers: dict[str, Any] = {name: Fixed.parse(text) for name, text in described.items() if name != "table_size"}
-    return Types(**numbers, table_size=int(described["table_size"]))
+    read: dict[str, Any] = {
+        name: int(value) if name == "table_size" else Fixed.parse(value) for name, value in described.items()
+    }
+    return Types(**read)
