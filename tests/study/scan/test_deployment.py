@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 import sonic
+from sonic.client.url import connect, parse_server
 from sonic.errors import Unavailable, Unsupported
 from sonic.study.conditions import Conditions
 from sonic.study.conditions.netem import namespace
+from sonic.study.load.server import ServerWatch
 from sonic.study.scan.deployment import Elsewhere, OwnServer
 from sonic.study.scan.spec import Point
 
@@ -85,12 +88,19 @@ def test_the_network_ends_with_the_point(server: OwnServer) -> None:
 
 def test_a_server_of_somebody_s_gets_a_network_too(server: OwnServer) -> None:
     with server.place(_point()) as near:
-        elsewhere = Elsewhere(near.url)
+        elsewhere = Elsewhere(near.url, near.metrics)
         with elsewhere, elsewhere.place(_point(round_trip_ms=2.0)) as far, elsewhere.place(_point()) as same:
             assert same.url == near.url
             assert far.url != near.url
-            assert far.metrics == near.url.replace("grpc:", "http:")
+            assert far.metrics == near.metrics
             assert _asked(far.url) == [1, 2]
+            address = parse_server(far.url)
+            with closing(connect(address)) as transport, ServerWatch(transport, address, ["m"], far.metrics) as watch:
+                sample = watch.sample()
+                assert sample is not None
+                assert sample.cpu_s is not None
+        with Elsewhere("grpc://gpu01:8001").place(_point(round_trip_ms=2.0)) as far:
+            assert far.metrics == "http://gpu01:8002/metrics"  # not next to the relay's port
         assert elsewhere.obituary() == ""
 
 

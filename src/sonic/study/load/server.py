@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -74,7 +73,8 @@ class ServerWatch:
         self._has_gpus = False
         self._local = address.scheme == "local"  # each process of the load is its own server then
         self._endpoint = None if self._local else self._find(address, metrics)
-        self._process = None if self._local or self._endpoint is not None else _listener(address)
+        # Where metrics are named, what listens at the address may be a relay.
+        self._process = None if self._local or self._endpoint is not None or metrics else _listener(address)
 
     def __enter__(self) -> Self:
         return self
@@ -207,8 +207,7 @@ def _listener(address: Address) -> Any:
     with suppress(psutil.Error, OSError):
         for each in psutil.net_connections("unix" if unix else "tcp"):
             here = each.laddr == address.where if unix else each.laddr and each.laddr.port == int(port)
-            # What listens in this very process is a relay to the server.
-            if here and each.pid not in (None, os.getpid()) and (unix or each.status == psutil.CONN_LISTEN):
+            if here and each.pid and (unix or each.status == psutil.CONN_LISTEN):
                 return psutil.Process(each.pid)
     return None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from sonic.client.fallback import ServeProcess
 from sonic.client.url import parse_server
+from sonic.monitor.endpoint import candidates
 from sonic.study.conditions import Relay
 from sonic.study.conditions.netem import namespace
 from sonic.study.scan import models
@@ -73,6 +74,8 @@ class Elsewhere:
     Parameters
     ----------
     url : str
+    metrics : str
+        URL of its metrics; empty where the load generator has to look for them.
 
     Raises
     ------
@@ -80,8 +83,9 @@ class Elsewhere:
         If it is none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, metrics: str = "") -> None:
         self._address = parse_server(url)
+        self._metrics = metrics
 
     def __enter__(self) -> Self:
         return self
@@ -92,11 +96,11 @@ class Elsewhere:
     @contextmanager
     def place(self, point: Point) -> Iterator[Place]:
         """Put a network before it; see :class:`Deployment`."""
-        where, url, metrics = self._address.where, self._address.server, ""
+        where, url, metrics = self._address.where, self._address.server, self._metrics
         with ExitStack() as stack:
             if not conditions_of(point.settings).plain:
+                metrics = metrics or candidates(f"{self._address.scheme}://{where}")[0]  # not next to the relay's port
                 url = url.replace(where, _relayed(stack, where, point.settings))
-                metrics = f"http://{where}"
             yield Place(_compressed(url, point.settings), metrics, (point.target,))
 
     def obituary(self) -> str:

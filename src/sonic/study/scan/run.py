@@ -221,8 +221,12 @@ class _Servers:
     """The one server that is up, exchanged for another when a point wants that. Context manager."""
 
     def __init__(self, spec: Spec, base: Path, deploy: Callable[[Point], Deployment] | None) -> None:
-        url = spec.server
-        self._deploy = deploy or ((lambda _: Elsewhere(url)) if url else (lambda point: OwnServer(point, base)))
+        url, metrics = spec.server, spec.metrics
+
+        def usual(point: Point) -> Deployment:
+            return Elsewhere(url, metrics) if url else OwnServer(point, base)
+
+        self._deploy = deploy or usual
         self._stack = ExitStack()
         self._server: Deployment | None = None
         self._key: Hashable = None

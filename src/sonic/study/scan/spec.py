@@ -4,6 +4,7 @@
 
     target = "particlenet-ak4"          # a model or a workflow
     server = "grpc://host:8001"         # left out: the scan starts servers of its own
+    metrics = "http://host:8002/metrics"  # of that server, where they are not next to its port
 
     [fixed]                             # settings that all points share: sonic.study.scan.settings
     rows = 10
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 100_000
 
-_TABLES = ("target", "about", "server", "fixed", "grid", "zip", "measure")
+_TABLES = ("target", "about", "server", "metrics", "fixed", "grid", "zip", "measure")
 _MEASURE: dict[str, type] = {
     "warmup_s": float,
     "window_s": float,
@@ -86,6 +87,8 @@ class Spec:
         Names of the settings that differ between points.
     server : str or None
         URL; None: servers of its own.
+    metrics : str
+        URL of that server's metrics; empty: where they are by habit.
     about : str
         What it is for.
     measure : dict
@@ -97,6 +100,7 @@ class Spec:
     points: tuple[Point, ...]
     varied: tuple[str, ...]
     server: str | None = None
+    metrics: str = ""
     about: str = ""
     measure: dict[str, Any] = field(default_factory=dict)
 
@@ -152,7 +156,8 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
         tuple(_grouped(points)),
         tuple(name for name in KNOWN if any(name in value for axis in axes for value in axis)),
         server,
-        str(document.get("about", "")),
+        _word(document, "metrics", where),
+        _word(document, "about", where),
         _measure(document, where),
     )
 
@@ -287,6 +292,13 @@ def _shape(name: str, shape: object, where: str) -> tuple[int, ...]:
     if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
         raise ConfigError(f"{where}, [measure]: the shape of {name} is a list of whole numbers, given {shown(shape)}")
     return tuple(shape)
+
+
+def _word(document: Mapping[str, Any], name: str, where: str) -> str:
+    word = document.get(name, "")
+    if not isinstance(word, str):
+        raise ConfigError(f"{where}: {name} is a text, given {shown(word)}")
+    return word
 
 
 def _table(document: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
