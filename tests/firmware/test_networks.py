@@ -11,10 +11,13 @@ import pytest
 import sonic
 from sonic.firmware.build import build
 from sonic.firmware.fromonnx import read
-from sonic.firmware.layers import InverseRoot, Upsampling
+from sonic.firmware.hls import write
+from sonic.firmware.layers import Convolution, InverseRoot, Upsampling
+from sonic.firmware.network import Network
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision
 from sonic.firmware.reference import evaluate
+from sonic.firmware.synthesis import Synthesis
 from sonic.firmware.verify import verify
 from sonic.workloads import MODELS
 
@@ -65,6 +68,16 @@ def test_electrons_in_the_calorimeter() -> None:
     assert network.normalisation is not None
     expected, fixed = both(file, draw(electrons(6, seed=1)))
     assert np.allclose(fixed, expected, rtol=0.05, atol=0.5)
+
+
+def test_large_convolutions_share_multipliers(tmp_path: Path) -> None:
+    """Quartus' writer puts weights from 2,048 on into banks of memory."""
+    pytest.importorskip("hls4ml")
+    weight = np.random.default_rng(1).normal(size=(3, 3, 16, 24))
+    layer = Convolution("c", ("x",), weight, np.zeros(24), (1, 1), ((0, 0), (0, 0)))
+    synthesis = Synthesis(writer="Quartus", stream=True, strategy="resource", reuse=9)
+    write(Network("n", "x", (6, 6, 16), (layer,)), Precision(), synthesis, tmp_path / "n")
+    assert "hls_numbanks" in next((tmp_path / "n" / "firmware" / "weights").glob("w*.h")).read_text()
 
 
 def test_jets_in_a_trigger_are_served(tmp_path: Path) -> None:

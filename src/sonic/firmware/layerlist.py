@@ -82,6 +82,9 @@ def _described(layer: Layer, types: Types, given: tuple[int, ...], made: tuple[i
             | _pads(layer.pads)
             | {
                 "class_name": f"Conv{len(layer.strides)}D",
+                # Quartus' writer takes these, which hls4ml gives to products alone, for memory banks of large weights.
+                "n_in": layer.weight[..., 0].size,
+                "n_out": made[-1],
                 "n_chan": given[-1],
                 "n_filt": made[-1],
                 "data_format": "channels_last",

@@ -131,7 +131,11 @@ def test_errors_have_their_status_and_their_words(folder: Any, serve: Any, conne
         (b"{}", {"Inference-Header-Content-Length": "-1"}, "a header that counts bytes is a whole number, given '-1'"),
         (b"{}", {"Content-Encoding": "br"}, "Content-Encoding 'br' is not offered: one of gzip, deflate"),
         (b"{}", {"Content-Encoding": "gzip"}, "the body is not gzip"),
-        (gzip.compress(b"{}", mtime=0) + b"more", {"Content-Encoding": "gzip"}, "the body is not one whole gzip stream"),
+        (
+            gzip.compress(b"{}", mtime=0) + b"more",
+            {"Content-Encoding": "gzip"},
+            "the body is not one whole gzip stream",
+        ),
         (zlib.compress(b"{}")[:-2], {"Content-Encoding": "deflate"}, "the body is not one whole deflate stream"),
     ],
 )
