@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sonic.errors import ConfigError
+from sonic.firmware.device.timing import CardModel
 from sonic.study.simulation.deployment import Deployment
 from sonic.study.simulation.specfile import unfold
 
@@ -174,6 +175,19 @@ def test_a_request_that_fails_spoils_its_chunk() -> None:
     )
     assert deployment.observed.lost > 10
     assert deployment.observed.chunks > 10
+
+
+def test_an_fpga_card_takes_blocks_however_full_they_are() -> None:
+    card = CardModel(block=1024, units=2)
+    models = {"m": {"card": {"block": 1024, "units": 2}, "max_rows": 1024, "learns": False}}
+    lone = run(models=models, clients={"rows": 16}, window_s=1.0)
+    assert min(lone.observed.latencies_s) == pytest.approx(card.block_s)
+    busy = run(models=models, clients={"rows": 1024, "number": 16}, window_s=1.0)
+    assert rate(busy) == pytest.approx(min(card.bounds.values()), rel=0.03)
+    with pytest.raises(ConfigError, match="a card has no 'unit'; similar: units"):
+        run(models={"m": {"card": {"unit": 2}}}, clients={})
+    with pytest.raises(ConfigError, match="a service or a card: one of the two"):
+        run(models={"m": {}}, clients={})
 
 
 def test_servers_behind_a_balancer_are_in_one_place() -> None:

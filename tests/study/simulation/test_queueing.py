@@ -8,6 +8,7 @@ import pytest
 from sonic.errors import DeadlineExceeded, Unavailable
 from sonic.server.policies import BatchPolicy, QueuePolicy
 from sonic.study.simulation.clock import Clock
+from sonic.study.simulation.executors import Computing
 from sonic.study.simulation.processor import Processor
 from sonic.study.simulation.queueing import ModelQueue
 from sonic.study.simulation.service import Service
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 class Bench:
     """A queue, and when each request ended, and how."""
 
-    def __init__(self, policy: BatchPolicy, service: Service, cores: float = 8, **settings: Any) -> None:
+    def __init__(
+        self, policy: BatchPolicy, service: Service, cores: float = 8, speed: float = 1.0, **settings: Any
+    ) -> None:
         self.clock = Clock()
-        self.queue = ModelQueue(self.clock, policy, service, Processor(self.clock, cores), Random(1), **settings)
+        computing = Computing(service, Processor(self.clock, cores), Random(1), speed=speed)
+        self.queue = ModelQueue(self.clock, policy, computing, **settings)
         self.ends: dict[str, tuple[float, InferenceError | None]] = {}
 
     def at(self, at_s: float, name: str, rows: int = 1, timeout_s: float | None = None) -> None:

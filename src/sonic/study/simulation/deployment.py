@@ -14,6 +14,7 @@ from sonic.study.conditions.line import Conditions
 from sonic.study.simulation.balancing import Balancer
 from sonic.study.simulation.client import LocalFallback, Request, VirtualRouter, Way
 from sonic.study.simulation.clock import Clock
+from sonic.study.simulation.executors import Computing, OnCard
 from sonic.study.simulation.job import Job, Step
 from sonic.study.simulation.load import ClosedLoop, arrive
 from sonic.study.simulation.network import Cable, Site
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from sonic.study.records import ServerWindow
+    from sonic.study.simulation.executors import Executor
     from sonic.study.simulation.scaling import Scaling
     from sonic.study.simulation.spec import ModuleSpec, ServerSpec, Spec
 
@@ -96,7 +98,10 @@ class Deployment:
         before, busy_s, cpu_s = self._before
         total, now_busy_s, now_cpu_s = self._counted()
         there = sum(each.cores for each in self._accelerators) * self.spec.window_s
-        uses = any(not model.threads for model in self.spec.models.values()) and self.spec.scaling is None
+        uses = (
+            any(not model.threads and model.card is None for model in self.spec.models.values())
+            and self.spec.scaling is None
+        )
         return total.since(
             before,
             cpu_s=now_cpu_s - cpu_s if self._hosts else None,
@@ -120,15 +125,17 @@ class Deployment:
         for name, model in self.spec.models.items():
             if spec.models and name not in spec.models:
                 continue
+            if (card := model.card_model()) is not None:
+                executor: Executor = OnCard(self.clock, card)
+            else:
+                assert model.service is not None  # noqa: S101 - one of the two
+                processor, threads = (host, model.threads) if model.threads else (accelerator, 1.0)
+                executor = Computing(model.service, processor, self._random, threads=threads, speed=spec.speed)
             models[name] = ModelQueue(
                 self.clock,
                 model.policy(),
-                model.service,
-                host if model.threads else accelerator,
-                self._random,
-                instances=model.instances,
-                threads=model.threads or 1.0,
-                speed=spec.speed,
+                executor,
+                instances=model.instances if card is None else card.slots,
                 handover_s=model.handover_s,
                 learns=model.learns,
             )
@@ -225,18 +232,21 @@ class Deployment:
         )
 
     def _fallback(self, cable: Cable, thread: Thread, local: Processor | None, threads: int) -> LocalFallback | None:
+        processor = local or self._machine
         models = {
             name: ModelQueue(
-                self.clock, replace(model.policy(), max_rows=0), model.fallback, local or self._machine, self._random,
+                self.clock,
+                replace(model.policy(), max_rows=0),
+                Computing(model.fallback, processor, self._random),
                 instances=threads,
             )
             for name, model in self.spec.models.items()
             if model.fallback is not None
-        }  # fmt: skip
+        }
         if not models:
             return None
         here = Site(Conditions(), self._random)
-        server = Server(self.clock, "fallback", models, here, local or self._machine)
+        server = Server(self.clock, "fallback", models, here, processor)
         return LocalFallback(Way("local:fallback", server, here, cable, thread))
 
     def _begin_job(self) -> None:

@@ -23,6 +23,12 @@ class Task:
         self.threads = threads
         self.ends = ends
 
+    def end(self) -> None:
+        """Call who waits for its end, once."""
+        done, self.done = self.done, None
+        if done is not None:
+            done()
+
 
 class Processor:
     """Cores that all who want to run share equally, as a fair scheduler shares them (processor sharing).

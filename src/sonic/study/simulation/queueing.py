@@ -12,14 +12,13 @@ from sonic.server.experience import Experience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from random import Random
 
     from sonic.client.deadline import Deadline
     from sonic.errors import InferenceError
     from sonic.server.policies import BatchPolicy
     from sonic.study.simulation.clock import Clock
-    from sonic.study.simulation.processor import Processor, Task
-    from sonic.study.simulation.service import Service
+    from sonic.study.simulation.executors import Executor
+    from sonic.study.simulation.processor import Task
 
     Answer = Callable[[InferenceError | None], object]
 
@@ -55,32 +54,22 @@ class ModelQueue:
     ----------
     clock : Clock
     policy : BatchPolicy
-    service : Service
-    processor : Processor
-        That its instances run on.
+    executor : Executor
+        That its instances execute on.
     instances : int
-    threads : float
-        That an execution has.
-    speed : float
-        By which service times are divided.
     handover_s : float
         From the end of an execution until its instance can begin the next.
     learns : bool
         Whether it learns how many rows are worth an execution, as Sonic's scheduler does, and Triton's does not.
-    random : random.Random
     """
 
     def __init__(
         self,
         clock: Clock,
         policy: BatchPolicy,
-        service: Service,
-        processor: Processor,
-        random: Random,
+        executor: Executor,
         *,
         instances: int = 1,
-        threads: float = 1.0,
-        speed: float = 1.0,
         handover_s: float = 0.0,
         learns: bool = True,
     ) -> None:
@@ -88,12 +77,8 @@ class ModelQueue:
         self._clock = clock
         self._batcher: Batcher[Waiting] = Batcher(policy)
         self._experience = Experience(policy, 0.0)
-        self._service = service
-        self._processor = processor
-        self._random = random
+        self._executor = executor
         self._instances = self._idle = instances
-        self._threads = threads
-        self._speed = speed
         self._handover_s = handover_s
         self._learns = learns
         self._lives = 0
@@ -130,7 +115,7 @@ class ModelQueue:
         """Forget all that waits or is executed, as a server does that dies: nobody is answered."""
         lost = len(self._batcher.clear())
         for task, batch in self._running.items():
-            self._processor.stop(task)
+            self._executor.stop(task)
             lost += len(batch)
         self._running.clear()
         self._idle = self._instances
@@ -170,14 +155,13 @@ class ModelQueue:
         rows = 0
         for job in batch:
             rows += job.rows
-        lasts_s = self._service.draw_s(rows, self._random) / self._speed
-        task = self._processor.run(lasts_s, lambda: self._ended(task, rows, now_s, lasts_s), self._threads)
+        task = self._executor.run(rows, lambda: self._ended(task, rows, now_s))
         self._running[task] = batch
 
-    def _ended(self, task: Task, rows: int, began_s: float, busy_s: float) -> None:
+    def _ended(self, task: Task, rows: int, began_s: float) -> None:
         batch = self._running.pop(task)
         now_s = self._clock.now_s()
-        self._experience.learn(1, rows, now_s - began_s, busy_s)
+        self._experience.learn(1, rows, now_s - began_s, now_s - began_s)
         if self._learns:
             self._batcher.most_rows = self._experience.most_rows
         counts = self.counts

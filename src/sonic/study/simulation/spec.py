@@ -9,6 +9,7 @@ import msgspec
 
 from sonic.client.settings import ClientSettings
 from sonic.errors import ConfigError
+from sonic.firmware.device.timing import CardModel
 from sonic.framework.graph import Graph, Node, similar
 from sonic.server.policies import BatchPolicy, QueuePolicy
 from sonic.study.conditions.line import Conditions
@@ -24,8 +25,10 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Parameters
     ----------
-    service : Service
+    service : Service or None
         What an execution takes.
+    card : dict or None
+        Or an FPGA card that executes: :class:`~sonic.firmware.device.timing.CardModel`, with its buffers as instances.
     fallback : Service or None
         What it takes on a core of the client, which falls back to it; None: it does not.
     max_rows : int
@@ -49,7 +52,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Of a request and of its answer, by rows.
     """
 
-    service: Service
+    service: Service | None = None
+    card: dict[str, int | float] | None = None
     fallback: Service | None = None
     max_rows: int = 0
     preferred_rows: tuple[int, ...] = ()
@@ -62,6 +66,24 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     learns: bool = True
     row_bytes: float = 0.0
     answer_row_bytes: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.service is None) == (self.card is None):
+            raise ConfigError("a model has a service or a card: one of the two")
+        self.card_model()
+
+    def card_model(self) -> CardModel | None:
+        """Return the card that executes, if it is one.
+
+        Raises
+        ------
+        ConfigError
+        """
+        known = [field.name for field in fields(CardModel)]
+        for name in self.card or ():
+            if name not in known:
+                raise ConfigError(f"a card has no {name!r}{similar(name, known)}")
+        return None if self.card is None else CardModel(**self.card)  # type: ignore[arg-type]
 
     def policy(self) -> BatchPolicy:
         """Return how its requests wait and go together."""
