@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sonic.errors import ConfigError
 from sonic.firmware import da
@@ -122,6 +125,30 @@ def test_what_is_not_quantised_stays_as_it_is() -> None:
     assert [layer.name for layer in network.layers] == ["d", "q", "e"]
 
 
+def test_two_quantisers_in_a_row_both_round() -> None:
+    first, second = quantiser("q0", "x", 8, 3), quantiser("q1", "q0", 4, 3)
+    coarse, fine = quantiser("q2", "d", 5, 4), quantiser("q3", "q2", 9, 4)
+    dense = Dense("d", ("q1",), np.eye(2) * 1.125, np.zeros(2))
+    network, precision = exactly(Network("n", "x", (2,), (first, second, dense, coarse, fine)))
+    assert [layer.name for layer in network.layers] == ["q1", "d", "q3"]
+    rows = RANDOM.normal(size=(300, 2)) * 3
+    x = rows
+    for total in (8, 4):
+        x = Fixed(total, 3, True, "RND", "SAT_SYM").quantise(x)
+    expected = Fixed(5, 4, True, "RND", "SAT_SYM").quantise(x * 1.125)
+    assert np.array_equal(evaluate(network, precision, rows), expected)
+
+
+def test_what_others_take_as_it_is_stays() -> None:
+    rough = quantiser("q", "d", 3, 3)
+    dense = Dense("d", ("x",), np.eye(2) / 4, np.zeros(2))
+    network, precision = exactly(Network("n", "x", (2,), (dense, rough, Sum("s", ("d", "q")))))
+    assert [layer.name for layer in network.layers] == ["d", "q", "s"]
+    x = precision.input.quantise(RANDOM.normal(size=(100, 2)) * 8)
+    rounded = Fixed(3, 3, True, "RND", "SAT_SYM").quantise(x / 4)
+    assert np.array_equal(evaluate(network, precision, x), x / 4 + rounded)
+
+
 def dense_of(given: str) -> Dense:
     return Dense("e", (given,), eighths(2, 2), eighths(2))
 
@@ -133,6 +160,18 @@ def test_constants_are_held_exactly() -> None:
     assert holding(np.array([8.0, -24.0]), "w") == Fixed(3, 6)
     for values in (np.array([-1.0, 0.375, 0.0]), np.array([2.0**-20, 2.0**-12])):
         assert np.array_equal(holding(values, "w").quantise(values), values)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(-(2**12), 2**12), min_size=1, max_size=5), st.integers(-6, 18))
+def test_no_narrower_type_holds_them(counts: list[int], fraction: int) -> None:
+    values = np.array(counts) * 2.0**-fraction
+    number = holding(values, "w")
+    assert np.array_equal(number.quantise(values), values)
+    if number.total > 1:
+        coarser, shorter = (replace(number, total=number.total - 1, integer=number.integer - n) for n in (0, 1))
+        assert not np.array_equal(coarser.quantise(values), values)
+        assert not np.array_equal(shorter.quantise(values), values)
 
 
 def test_what_is_never_exact() -> None:

@@ -47,24 +47,21 @@ def exactly(network: Network) -> tuple[Network, Precision]:
     ConfigError
         If a weight is no number of fixed point, a sum needs more than 32 bits, or there is a layer that is never exact.
     """
-    kept: dict[str, Layer] = {}
-    numbers: dict[str, Fixed] = {}
-    given = DEFAULT
-    called: dict[str, str] = {network.input: network.input}
-    chosen: dict[str, Types] = {}
     takers = {name: sum(layer.inputs.count(name) for layer in network.layers) for name in network.shapes}
-    numbers[network.input] = DEFAULT
+    kept: dict[str, Layer] = {}
+    chosen: dict[str, Types] = {}
+    called = {network.input: network.input}  # what is left of each layer
+    numbers = {network.input: DEFAULT}
     for layer in network.layers:
         before = called[layer.inputs[0]]
         if isinstance(layer, Quantiser):
             number = only(layer, network.shapes[layer.name])
-            sole = takers[layer.inputs[0]] == 1 and not isinstance(kept.get(before), (*MOVES, Quantiser))
-            if number is not None and sole:
+            # What a quantiser has made already, or another layer takes as it is, stays.
+            free = layer.inputs[0] == before and takers[before] == 1
+            if number is not None and free and not isinstance(kept.get(before), (*MOVES, Quantiser)):
                 called[layer.name] = before
                 numbers[before] = number
-                if before == network.input:
-                    given = number
-                else:
+                if before != network.input:
                     chosen[before] = replace(chosen[before], result=number)
                 continue
         taken = replace(layer, inputs=tuple(called[name] for name in layer.inputs))
@@ -75,7 +72,7 @@ def exactly(network: Network) -> tuple[Network, Precision]:
             continue
         chosen[layer.name] = _types(taken, network, [numbers[name] for name in taken.inputs])
         numbers[layer.name] = chosen[layer.name].result
-    return replace(network, layers=tuple(kept.values())), Precision(given, Types(), chosen)
+    return replace(network, layers=tuple(kept.values())), Precision(numbers[network.input], Types(), chosen)
 
 
 def holding(values: Weights, where: str) -> Fixed:
