@@ -28,7 +28,7 @@ def test_parts_are_stacked_to_the_mean_latency(make: Callable[..., Record]) -> N
     by_clients = sorted(records, key=lambda record: int(record.settings["clients"]))
     np.testing.assert_allclose(tops, [1e3 * record.latencies.mean_s for record in by_clients])  # type: ignore[union-attr]
     names = [text.get_text() for text in axes.figure.legends[0].get_texts()]
-    assert names == ["transfer", "output", "infer", "input", "queue"]
+    assert names == ["queue", "input", "infer", "output", "transfer"]
 
 
 def test_words_are_places_too(make: Callable[..., Record]) -> None:

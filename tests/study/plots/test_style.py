@@ -64,14 +64,14 @@ def test_an_axis_is_logarithmic_only_where_it_must_be() -> None:
     assert axes.get_yscale() == "log"
 
 
-def test_a_long_legend_stands_beside_the_picture() -> None:
+def test_a_long_legend_stands_below_the_picture() -> None:
     for count, within in ((7, True), (8, False)):
         figure = nothing()
         (axes,) = figure.axes
         for n in range(count):
             axes.plot([0, 1], [0, n], label=f"series {n}")
-        width = figure.get_figwidth()
+        height = figure.get_figheight()
         legend(axes)
         assert (axes.get_legend() is not None) == within
-        assert (figure.get_figwidth() == width) == within
+        assert (figure.get_figheight() == height) == within
     legend(nothing().axes[0])  # of nothing: none

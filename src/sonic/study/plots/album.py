@@ -13,7 +13,7 @@ import numpy as np
 from sonic.errors import DataError
 from sonic.study import saturation
 from sonic.study.models.fit import points
-from sonic.study.plots.curves import latency, lines, modules, ratios
+from sonic.study.plots.curves import MOST_MARKED, latency, lines, modules, ratios
 from sonic.study.plots.shares import breakdown, heat_map, histogram
 from sonic.study.plots.style import MOST_SERIES
 from sonic.study.series import describe, label, parts_s, series, telling, usable, value, varying, word
@@ -72,7 +72,7 @@ def picture(
     figure = lines(drawn, x, y, saturations=marked, beside=scans(beside, x, y), title=targets)
     said = [f"{targets}: {label(y)} against {label(x)}"]
     for each, found in zip(drawn, marked, strict=False):
-        if found is not None:
+        if found is not None and len(drawn) <= MOST_MARKED:
             which = f"{each.label}: " if len(drawn) > 1 else ""
             said.append(f"{which}plateau {found.plateau:.4g}/s, 95 % of it at {found} {x}")
     return Picture(_name(targets, y, x), "; ".join(said), figure)
@@ -258,7 +258,7 @@ def _what_holds(records: Sequence[Record], *free: str) -> str:
     return ", ".join([first.target, *(word(name, first.settings[name]) for name in same)])
 
 
-_TOLD = ("clients", "rate", "rows", "protocol", "batching", "instances", "batch", "round_trip_ms")
+_TOLD = ("clients", "rate", "rows", "protocol", "backend", "kind", "batching", "instances", "batch", "round_trip_ms")
 
 
 def _numbers(records: Sequence[Record], name: str) -> set[float]:

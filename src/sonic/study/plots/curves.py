@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 _GREY = "0.35"
-_MOST_MARKED = 4
+MOST_MARKED = 4
 _STYLES = ("-", "--", "-.", ":")
 
 
@@ -68,7 +68,7 @@ def lines(
     for i, each in enumerate(drawn):
         _points(axes, each, COLOURS[i], f"{MARKERS[i]}-", each.label if len(drawn) > 1 else _kind(each))
     for i, found in enumerate(saturations):
-        if found is not None and len(drawn) <= _MOST_MARKED:
+        if found is not None and len(drawn) <= MOST_MARKED:
             _mark(axes, found, COLOURS[i], f"95 % of the plateau: {found} {x}" if len(drawn) == 1 else None)
     for marker, (name, (xs, ys)) in zip(MARKERS, (beside or {}).items(), strict=False):
         axes.plot(xs, ys, marker, color=_GREY, markerfacecolor="none", linestyle=":", linewidth=1, label=name)

@@ -88,7 +88,7 @@ def breakdown(records: Sequence[Record], x: str, *, title: str = "") -> Figure:
     axes.tick_params(axis="x", which="both", length=0)
     axes.set(xlabel=label(x), ylabel="mean time of a request (ms)", title=title)
     axes.set_ylim(0, 1.05 * bottom.max())
-    legend(axes, upwards=True)
+    legend(axes, below=True)
     return figure
 
 

@@ -102,26 +102,20 @@ def span(axis: Axis, values: Sequence[float], factor: float = 8) -> bool:
     return True
 
 
-def legend(axes: Axes, *, upwards: bool = False) -> None:
-    """Tell what is what: within the axes, or to the right of them where it would hide too much.
-
-    Parameters
-    ----------
-    axes : Axes
-    upwards : bool
-        Whether what was drawn first is told last, as of bars that are stacked; to the right, then.
-    """
+def legend(axes: Axes, *, below: bool = False) -> None:
+    """Tell what is what: within the axes, or below them where that is wished or would hide too much."""
     handles, names = axes.get_legend_handles_labels()
     if not names:
         return
-    if len(names) <= _MOST_WITHIN and not upwards:
+    if len(names) <= _MOST_WITHIN and not below:
         axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
         return
     figure = axes.get_figure(root=True)
     assert figure is not None  # noqa: S101 - axes of ours have one
-    figure.set_figwidth(figure.get_figwidth() + 0.5 + 0.075 * max(map(len, names)))
-    order = slice(None, None, -1 if upwards else 1)
-    figure.legend(handles[order], names[order], loc="outside right upper")
+    width, height = figure.get_size_inches()
+    columns = max(1, int((width - 0.2) / (0.5 + 0.07 * max(map(len, names)))))
+    figure.set_figheight(height + 0.1 + 0.2 * -(-len(names) // columns))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, columnspacing=1.0)
 
 
 def _power_of_2(number: float) -> bool:
