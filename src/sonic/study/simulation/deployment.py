@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sonic.study.records import ServerWindow
     from sonic.study.simulation.executors import Executor
     from sonic.study.simulation.scaling import Scaling
-    from sonic.study.simulation.spec import ModuleSpec, ServerSpec, Spec
+    from sonic.study.simulation.serverspec import ServerSpec
+    from sonic.study.simulation.spec import ModuleSpec, Spec
 
 _LEAST_S = 1e-9
 
