@@ -19,12 +19,12 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 
-def write(file: Path, nodes: list[Any], shape: list[Any], constants: dict[str, np.ndarray], output: str = "y") -> Path:
+def write(file: Path, nodes: list[Any], shape: list[Any], constants: dict[str, np.ndarray], opset: int = 18) -> Path:
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])
-    made = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     kept = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "g", [given], [made], kept)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     onnx.save(model, file)
     return file
 
@@ -280,6 +280,25 @@ def test_dimensions_of_one_move(tmp_path: Path) -> None:
     axes = {"one": np.array([1]), "two": np.array([2]), "both": np.array([2, 3]), "square": np.array([-1, 3, 2])}
     weights = {"w": normal(3, 1, 3), "k": normal(3, 6), "v": normal(2, 2, 2)}
     agree(write(tmp_path / "m.onnx", nodes, [9], {**axes, **weights}))
+
+
+def test_axes_as_they_were_named_before(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["x"], ["i"], axes=[1]),
+        helper.make_node("Relu", ["i"], ["r"]),
+        helper.make_node("Squeeze", ["r"], ["y"], axes=[1]),
+    ]
+    agree(write(tmp_path / "m.onnx", nodes, [9], {}, opset=11))
+
+
+def test_a_constant_that_cannot_be_computed(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["w", "odd"], ["v"], name="fold"),
+        helper.make_node("Gemm", ["x", "v"], ["y"]),
+    ]
+    file = write(tmp_path / "m.onnx", nodes, [4], {"w": normal(4, 4), "odd": np.array([3, 5])})
+    with pytest.raises(ConfigError, match=r"node 'fold' \(Reshape\): its constant is unknown"):
+        read(file)
 
 
 def test_means_of_windows_become_convolutions(tmp_path: Path) -> None:

@@ -255,10 +255,10 @@ class _Operators(QuantReader):
     def _reduce(self, node: Any, attributes: dict[str, Any], kind: Any) -> None:
         """Pool the whole of an image."""
         given = self._anyhow(node.input[0])
-        axes = self._constant(node.input[1]) if len(node.input) > 1 else np.array(attributes.get("axes", ()))
+        axes = self._axes(node, attributes)
         dimensions = len(given.shape) + 1
-        if sorted(int(axis) % dimensions for axis in axes) != list(range(2, dimensions)):
-            raise ConfigError(f"firmware reduces all dimensions of an image but its channels, given {axes.tolist()}")
+        if sorted(axis % dimensions for axis in axes) != list(range(2, dimensions)):
+            raise ConfigError(f"firmware reduces all dimensions of an image but its channels, given {axes}")
         self._pool(node, {"kernel_shape": given.shape[1:]}, kind)
         if not attributes.get("keepdims", 1):
             self._shaped(node, self._anyhow(node.output[0]), given.shape[:1])
@@ -282,9 +282,9 @@ class _Operators(QuantReader):
             times = self._constant(node.input[2])[1:]
         self._upsample(node, node.input[0], times)
 
-    def _on_unsqueeze(self, node: Any, _: dict[str, Any]) -> None:
+    def _on_unsqueeze(self, node: Any, attributes: dict[str, Any]) -> None:
         given = self._anyhow(node.input[0])
-        axes = [int(n) for n in self._constant(node.input[1])]
+        axes = self._axes(node, attributes)
         if axes in ([-1], [len(given.shape) + 1]) and not given.batch:
             self._repeated[node.output[0]] = node.input[0], 1
         sizes = sizes_with_batch(given)
@@ -292,15 +292,11 @@ class _Operators(QuantReader):
             sizes.insert(axis, 1)
         self._sized(node, given, sizes)
 
-    def _on_squeeze(self, node: Any, _: dict[str, Any]) -> None:
+    def _on_squeeze(self, node: Any, attributes: dict[str, Any]) -> None:
         given = self._anyhow(node.input[0])
         sizes = sizes_with_batch(given)
-        named = node.input[1:] and node.input[1]
-        axes = (
-            {int(n) % len(sizes) for n in self._constant(named)}
-            if named
-            else {i for i, n in enumerate(sizes) if n == 1}
-        )
+        axes = {axis % len(sizes) for axis in self._axes(node, attributes)}
+        axes = axes or {axis for axis, size in enumerate(sizes) if size == 1}
         if any(sizes[axis] != 1 for axis in axes):
             raise ConfigError(f"dimensions {sorted(axes)} are not all of size 1")
         self._sized(node, given, [size for axis, size in enumerate(sizes) if axis not in axes])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, one_line
 from sonic.firmware.layers import (
     Activation,
     Convolution,
@@ -113,7 +113,11 @@ class Reader:
         from onnx.reference import ReferenceEvaluator
 
         given = {name: self._constants[name] for name in node.input if name}
-        made = ReferenceEvaluator(node).run(None, given)
+        try:
+            made = ReferenceEvaluator(node).run(None, given)
+        except Exception as error:
+            named = node.name or node.output[0]
+            raise ConfigError(f"node {named!r} ({node.op_type}): its constant is unknown: {one_line(error)}") from error
         self._constants.update((name, np.asarray(value)) for name, value in zip(node.output, made, strict=True) if name)
 
     def _anyhow(self, name: str) -> Tensor:
@@ -155,6 +159,11 @@ class Reader:
         if name not in self._constants:
             raise ConfigError(f"{name!r} is computed, where firmware needs a constant")
         return self._constants[name].astype(np.float64)
+
+    def _axes(self, node: Any, attributes: dict[str, Any]) -> list[int]:
+        """Return what an operator names as its second input, or did before ONNX's opset 13 as an attribute."""
+        named = node.input[1:] and node.input[1]
+        return [int(axis) for axis in (self._constant(named) if named else attributes.get("axes", ()))]
 
     def _name(self, node: Any) -> str:
         return self._free(identifier(node.name or f"{node.op_type}_{len(self._layers)}"))
@@ -268,8 +277,9 @@ class Reader:
         self._shape = self._shapes[self._input] = (*given.shape[1:], given.shape[0])
         moved = replace(given, order=(len(given.shape) - 1, *range(len(given.shape) - 1)))
         for name, tensor in self._tensors.items():
-            if tensor.layer == self._input:
-                self._tensors[name] = moved
+            if (tensor.shape, tensor.order) != (given.shape, given.order):
+                raise ConfigError("the input is used in two orders")
+            self._tensors[name] = moved
         return moved
 
     def _shaped(self, node: Any, given: Tensor, shape: tuple[int, ...], batch: int = 0) -> None:
@@ -303,6 +313,6 @@ class Reader:
         places = np.transpose(ours.reshape([ours.shape[place] for place in sorted(kept)]), np.argsort(np.argsort(kept)))
         places = places.reshape(-1)
         whole = bool((places == np.arange(len(places))).all())
-        self._put(node, Flatten(self._name(node), (given.layer,)), replace(given, order=(0,) * len(given.order)))
+        self._put(node, Flatten(self._name(node), (given.layer,)), given)
         flat = self._tensors[node.output[0]]
         self._tensors[node.output[0]] = replace(flat, places=None if whole else places)

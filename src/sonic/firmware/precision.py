@@ -130,8 +130,11 @@ def _sum_bits(layer: Layer, given: list[Fixed], types: Types) -> int:
     if isinstance(layer, Softmax):
         return 2 * types.table.total
     if isinstance(layer, Recurrent):
-        whole = accumulator(layer, first, types)[0]
-        return max(whole + types.table.fraction, max(types.table.total, types.result.total) + types.table.total + 1)
+        # What comes from tables is 1 at most.
+        table, result = types.table.fraction, types.result
+        return table + max(
+            accumulator(layer, first, types)[0], max(table, result.fraction) + max(result.integer, 2) + 1
+        )
     if not isinstance(layer, Dense | Convolution | Scale):
         return max(number.integer for number in given) + max(number.fraction for number in given) + 1
     terms = 2 if isinstance(layer, Scale) else prod(layer.weight.shape[:-1]) + 1
