@@ -105,7 +105,7 @@ class Deployment:
         )
         return total.since(
             before,
-            cpu_s=now_cpu_s - cpu_s if self._hosts else None,
+            cpu_s=now_cpu_s - cpu_s or None,  # where nothing is said of it
             gpu_use=(now_busy_s - busy_s) / there if uses and there else None,
         )
 
@@ -166,6 +166,13 @@ class Deployment:
     def _scale(self, rule: Scaling, balancer: Balancer) -> Generator[Any, Any, None]:
         scaler, spec, site = Scaler(rule), self.spec.servers[0], self._sites[0]
         wanted = len(self.servers)
+        starting: list[Server] = []
+
+        def started(server: Server) -> None:
+            if server in starting:
+                starting.remove(server)
+                balancer.servers.append(server)
+
         while True:
             yield self.clock.sleep(rule.poll_s)
             total = Total(queue.counts for queue in self._queues)
@@ -173,10 +180,10 @@ class Deployment:
             wanted_before, wanted = wanted, scaler.target(self.clock.now_s(), wanted, metric_ms)
             self.history.append((self.clock.now_s(), wanted, metric_ms))
             for _ in range(wanted - wanted_before):
-                server = self._deploy(spec, site)
-                self.clock.after(rule.start_s, partial(balancer.servers.append, server))
+                starting.append(self._deploy(spec, site))
+                self.clock.after(rule.start_s, partial(started, starting[-1]))
             for _ in range(wanted_before - wanted):
-                balancer.servers.pop()  # what it has it finishes
+                (starting or balancer.servers).pop()  # what it has it finishes
 
     # Clients
 
