@@ -48,6 +48,9 @@ def test_tables_that_cannot_be_addressed() -> None:
     Precision(default=Types(table=Fixed(10, 2))).check(softmax)
     with pytest.raises(ConfigError, match=r"layer 's': the table of a softmax holds 1, which ap_fixed<10,1> does not"):
         Precision(default=Types(table=Fixed(10, 1))).check(softmax)
+    many = Network("n", "x", (16,), (Softmax("s", ("x",)),))
+    with pytest.raises(ConfigError, match="a softmax of 16 numbers has tables of more, given 16"):
+        Precision(default=Types(table_size=16)).check(many)
 
 
 def test_products_that_the_reference_could_not_hold() -> None:

@@ -21,7 +21,7 @@ from sonic.firmware.layers import (
 )
 from sonic.firmware.numbers import DEFAULT, Types
 from sonic.firmware.recurrent import accumulator
-from sonic.firmware.tables import REACH, softmax_types
+from sonic.firmware.tables import REACH
 from sonic.firmware.trees import most
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _check_table(layer: Layer, given: Fixed, types: Types, count: int) -> None:
     if isinstance(layer, Softmax):
         if table.highest < 1:
             raise ConfigError(f"layer {layer.name!r}: the table of a softmax holds 1, which {table} does not")
-        softmax_types(table, size, count)
+        if count >= size:
+            raise ConfigError(f"layer {layer.name!r}: a softmax of {count} numbers has tables of more, given {size}")
         return
     integer = accumulator(layer, given, types)[1] if isinstance(layer, Recurrent) else given.integer
     if integer + log2(size / (2 * min(REACH.values()))) > _ADDRESS_BITS:
