@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from math import exp, inf
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from sonic.study.simulation.processor import Processor, Thread
 from sonic.study.simulation.queueing import ModelQueue
 from sonic.study.simulation.scaling import Scaler
 from sonic.study.simulation.server import Server
+from sonic.study.simulation.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -216,9 +217,15 @@ class Deployment:
             request = self._request(coming.model, coming.rows)
             router = self._router(Cable(self.clock, cable, self._random), Thread(self._machine))
             arrive(
-                self.clock, router, request, self.observed.request, self._random,
-                rate=coming.rate, constant=coming.constant, timeout_s=spec.client.timeout_s,
-            )  # fmt: skip
+                self.clock,
+                router,
+                request,
+                self.observed.request,
+                self._random,
+                rate=coming.rate,
+                constant=coming.constant,
+                timeout_s=spec.client.timeout_s,
+            )
         elif spec.jobs is not None:
             for _ in range(spec.jobs.number):
                 at_s = self._random.uniform(0, spec.jobs.stagger_s)
@@ -279,14 +286,13 @@ class Deployment:
         )
 
     def _step(self, module: ModuleSpec, scale: float) -> Step:
-        jobs, random = self.spec.jobs, self._random
+        jobs = self.spec.jobs
         assert jobs is not None  # noqa: S101 - as above
         offloaded = bool(module.model) and jobs.mode == "service"
-        mean_s, scatter = (module.acquire_s if offloaded else module.cpu_s) * scale, module.scatter
-        if scatter:
-            work_s: Callable[[], float] = lambda: mean_s * exp(random.gauss(-0.5 * scatter**2, scatter))  # noqa: E731
-        else:
-            work_s = lambda: mean_s  # noqa: E731
+        mean_s = (module.acquire_s if offloaded else module.cpu_s) * scale
+        work_s: Callable[[], float] = float  # which is 0
+        if mean_s:
+            work_s = partial(Service(execution_s=mean_s, scatter=module.scatter).draw_s, 1, self._random)
         if not offloaded:
             return Step(module.name, work_s)
         request = self._request(module.model, max(1, round(module.rows * jobs.chunk_events / module.requests)))
