@@ -69,6 +69,8 @@ def test_trees_by_what_is_in_the_file(tmp_path: Path) -> None:
 def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"m\.h5: expected a file that ends in \.onnx, \.keras, \.json"):
         read(tmp_path / "m.h5", "m")
+    with pytest.raises(ConfigError, match="JSON is read here"):
+        read(tmp_path / "m.ubj", "m")
     with pytest.raises(DataError, match="is no ONNX model"):
         read(tmp_path / "m.onnx", "m")
 

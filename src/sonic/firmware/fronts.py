@@ -17,7 +17,7 @@ from sonic.firmware.storage import read_precision
 if TYPE_CHECKING:
     from sonic.firmware.network import Network
 
-SUFFIXES = (".onnx", ".keras", ".json")
+SUFFIXES = (".onnx", ".keras", ".json", ".ubj")
 
 
 def numbers(text: str) -> Precision:
@@ -59,8 +59,10 @@ def read(
         return fromtrees.read_xgboost(file, name), None
     if suffix == ".keras":
         return fromhgq.read(file, name)
+    if suffix == ".ubj":
+        raise ConfigError(f"{os.fspath(file)}: of XGBoost's formats JSON is read here: save_model('model.json')")
     if suffix != ".onnx":
-        raise ConfigError(f"{os.fspath(file)}: expected a file that ends in {', '.join(SUFFIXES)}")
+        raise ConfigError(f"{os.fspath(file)}: expected a file that ends in {', '.join(SUFFIXES[:3])}")
     model = fromonnx.opened(file)
     if fromtrees.is_trees(model):
         return fromtrees.of_onnx(model, name), None
