@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import defaultdict
 from math import log
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware.layers import Trees
 from sonic.firmware.network import Network
+from sonic.firmware.onnxparts import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,8 +29,12 @@ _ONNX = {"TreeEnsembleClassifier": ("class", 1), "TreeEnsembleRegressor": ("targ
 """What ONNX calls their leaves, and which output the sums are."""
 _NODES = ("treeids", "nodeids", "featureids", "values", "truenodeids", "falsenodeids", "modes")
 _LEAVES = ("treeids", "ids", "nodeids", "weights")
-_SPLITS = {b"BRANCH_LEQ": (False, False), b"BRANCH_LT": (True, False), b"BRANCH_GTE": (True, True)}
-_SPLITS[b"BRANCH_GT"] = (False, True)
+_SPLITS = {
+    b"BRANCH_LEQ": (False, False),
+    b"BRANCH_LT": (True, False),
+    b"BRANCH_GTE": (True, True),
+    b"BRANCH_GT": (False, True),
+}
 """By ONNX's name: whether a comparison is strict, and whether it says who goes to the right."""
 
 
@@ -69,7 +73,7 @@ class _Growing:
             np.array(start, np.float64),
             strict,
         )
-        return Network(re.sub(r"\W", "_", name), "x", (features,), (layer,), tensors=(given, made))
+        return Network(identifier(name), "x", (features,), (layer,), tensors=(given, made))
 
 
 def _check(children: Sequence[tuple[int, int]], number: int) -> None:
