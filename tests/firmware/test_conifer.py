@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -56,6 +57,24 @@ def test_conifer_and_da4ml_have_the_references_bits(forest: Network, tmp_path: P
     assert len(np.unique(made.reference(np.random.default_rng(1).normal(size=(50, 3)) * 2)[:, 0])) == 3
     assert (made.folder / "project" / "firmware" / "parameters.h").is_file()
     assert not list(made.folder.glob("project/*.json"))
+
+
+def test_the_same_trees_give_the_same_files(forest: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("conifer")
+    pytest.importorskip("hls4ml")
+
+    class Later(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Later:
+            return cls(2031, 2, 3, tzinfo=tz)
+
+    def files(folder: Path) -> dict[Path, bytes]:
+        conifer.write(forest, NUMBERS, Synthesis(), folder)
+        return {each.relative_to(folder): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+    now = files(tmp_path / "now")
+    monkeypatch.setattr(dt, "datetime", Later)
+    assert files(tmp_path / "later") == now
 
 
 def test_what_conifer_cannot_have(forest: Network, mlp: Network, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def write(network: Network, precision: Precision, synthesis: Synthesis, folder: 
         ).write()
     except Exception as error:
         raise ConfigError(f"conifer cannot write network {network.name!r}: {one_line(error)}") from error
-    (folder / f"{network.name}.json").unlink()  # which has the hour and the place of this run
+    for name in (f"{network.name}.json", "bridge.cpp"):  # which have the hour and the place of this run
+        (folder / name).unlink()
     types_of_vitis = Path(hls4ml.__file__).parent / "templates" / "vivado" / "ap_types"
     shutil.copytree(types_of_vitis, folder / "firmware" / "ap_types")
     return {"conifer": version("conifer")}
