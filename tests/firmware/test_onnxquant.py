@@ -42,12 +42,12 @@ class Graph:
         numbers = (self.constant(value) for value in (scale, zero, bits))
         return self.node(kind, given, *numbers, domain=DOMAIN, **how)
 
-    def save(self, file: Path, shape: tuple[int, ...]) -> Path:
+    def save(self, file: Path, shape: tuple[int, ...], version: int = 1) -> Path:
         last = self.nodes[-1].output[0]
         given = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, *shape])
         made = helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "g", [given], [made], self.constants)
-        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, 1)]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, version)]
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), file)
         return file
 
@@ -83,7 +83,27 @@ def cnn(tmp_path: Path) -> Path:
     return graph.save(tmp_path / "cnn.onnx", (2, 4, 5))
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def shorter(version: int, file: Path) -> Path:
+    """Numbers lose their last bits, as each version of the operator has it."""
+    graph = Graph()
+    given = graph.quant("x", 1 / 8, 8)
+    lost = (1 / 8, 0, 8, 5) if version == 1 else (1 / 8, 0, 8, 1 / 2, 6)
+    cut = graph.node("Trunc", given, *map(graph.constant, lost), domain=DOMAIN, rounding_mode="FLOOR")
+    graph.quant(dense(graph, cut, 5, 3), 1 / 16, 12)
+    return graph.save(file, (5,), version)
+
+
+@pytest.fixture
+def truncated(tmp_path: Path) -> Path:
+    return shorter(1, tmp_path / "truncated.onnx")
+
+
+@pytest.fixture
+def rescaled(tmp_path: Path) -> Path:
+    return shorter(2, tmp_path / "rescaled.onnx")
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "truncated", "rescaled"])
 def test_qonnx_gives_the_same(name: str, request: pytest.FixtureRequest) -> None:
     core = pytest.importorskip("qonnx.core.onnx_exec")
     wrapper = pytest.importorskip("qonnx.core.modelwrapper")

@@ -58,7 +58,7 @@ class QuantReader(RecurrentReader):
     def _on_quant(self, node: Any, attributes: dict[str, Any]) -> None:
         scale, zero, bits = (self._constant(name) for name in node.input[1:4])
         signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 1))
-        rounding = attributes.get("rounding_mode", b"ROUND").decode().upper()
+        rounding = _rounding(attributes, "ROUND")
         if rounding not in _OF_CONSTANTS:
             raise ConfigError(f"rounding {rounding} is not known")
         if node.input[0] in self._constants:
@@ -68,13 +68,44 @@ class QuantReader(RecurrentReader):
             if signed and (bits == 1).all():
                 whole = np.where(values >= 0, 1.0, -1.0)
             self._constants[node.output[0]] = (whole - zero) * scale
+        else:
+            self._quantise(node, self._given(node.input[0]), scale, zero, bits, signed, narrow, rounding)
+
+    _on_intquant = _on_quant
+
+    def _on_trunc(self, node: Any, attributes: dict[str, Any]) -> None:
+        given, rounding = node.input[0], _rounding(attributes, "FLOOR")
+        scale, zero, before, *others = (self._constant(name) for name in node.input[1:])
+        if len(others) == 2:  # from version 2 on: the scale of what comes out, and its bits
+            signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
+            self._quantise(node, self._given(given), others[0], zero, others[1], signed, narrow, rounding)
             return
+        # As integers of the same scale without their last bits, which is to divide.
+        self._scale(node, given, 2.0 ** (others[0] - before).reshape(-1), None)
+        made = self._tensors[node.output[0]]
+        self._quantise(node, made, scale, zero, others[0] + 1, signed=True, narrow=False, rounding=rounding)
+
+    def _on_bipolarquant(self, node: Any, _: dict[str, Any]) -> None:
+        values, scale = (self._constant(name) for name in node.input[:2])
+        self._constants[node.output[0]] = np.where(values >= 0, scale, -scale)
+
+    def _quantise(
+        self,
+        node: Any,
+        given: Tensor,
+        scale: Weights,
+        zero: Weights,
+        bits: Weights,
+        signed: bool,
+        narrow: bool,
+        rounding: str,
+    ) -> None:
+        """Give what is computed other types."""
         if zero.any() or rounding not in _ROUNDINGS or (narrow and not signed) or (signed and (bits < 2).any()):
             raise ConfigError(
                 f"firmware rounds by {', '.join(_ROUNDINGS)} about zero, with all numbers of a type, given {rounding}, "
                 f"zero points {np.unique(zero).tolist()} and {np.unique(bits).tolist()} bits"
             )
-        given = self._given(node.input[0])
         fraction = -np.log2(scale)
         if (fraction != np.rint(fraction)).any():
             raise ConfigError(f"firmware's scales are powers of 2, given {np.unique(scale).tolist()[0]:g}")
@@ -88,17 +119,17 @@ class QuantReader(RecurrentReader):
             _ROUNDINGS[rounding],  # type: ignore[arg-type]
             "SAT_SYM" if narrow else "SAT",
         )
-        if given.layer == self._input and total.ndim == 0 and self._uses[node.input[0]] == 1:
+        first = given.layer == self._input and self._entrance is None
+        if first and total.ndim == 0 and self._uses[node.input[0]] == 1:
             self._entrance = layer
             self._tensors[node.output[0]] = given
         else:
             self._put(node, layer, given)
 
-    _on_intquant = _on_quant
 
-    def _on_bipolarquant(self, node: Any, _: dict[str, Any]) -> None:
-        values, scale = (self._constant(name) for name in node.input[:2])
-        self._constants[node.output[0]] = np.where(values >= 0, scale, -scale)
+def _rounding(attributes: dict[str, Any], otherwise: str) -> str:
+    given: str = attributes.get("rounding_mode", otherwise.encode()).decode().upper()
+    return given
 
 
 def _ends(bits: Weights, signed: bool, narrow: bool) -> tuple[Weights, Weights]:
