@@ -24,8 +24,8 @@ def as_measured(clients: int, batch: int) -> Record:
         "servers": [{"cores": 4, "overhead_s": 2e-4}],
         "client": {"overhead_s": 3e-4, "cores": 4},
         "clients": {"number": clients},
-        "window_s": 2.0,
-        "warmup_s": 0.5,
+        "window_s": 1.0,
+        "warmup_s": 0.2,
         "repeats": 1,
     }
     ((settings, spec),) = unfold(tree, "test")

@@ -29,6 +29,7 @@ def test_the_same_seed_gives_the_same_to_the_last_bit() -> None:
         "models": {"m": {"service": {"execution_s": 0.01, "scatter": 0.3}, "max_rows": 4}},
         "servers": [{"count": 3, "failures": {"mtbf_s": 2.0, "mttr_s": 1.0}}],
         "clients": {"number": 12, "think_s": 0.01},
+        "window_s": 3.0,
     }
     first, again, other = run(**changes), run(**changes), run(seed=2, **changes)
     assert first.observed.latencies_s == again.observed.latencies_s
@@ -51,11 +52,12 @@ def test_every_request_ends_once_whatever_dies() -> None:
         servers=[{"count": 3, "failures": {"mtbf_s": 0.5, "mttr_s": 0.3}}],
         clients={"number": 20, "think_s": 0.01},
         client={"timeout_s": 1.0, "settings": {"backoff_s": 0.02, "rest_s": 0.1}},
+        window_s=5.0,
     )
     counts = [queue.counts for server in deployment.servers for queue in server.models.values()]
     assert sum(count.failures for count in counts) > 20
     sent = deployment.observed.ended
-    deployment.clock.run(30.0)
+    deployment.clock.run(7.0)
     assert deployment.observed.ended > sent  # it went on
     assert all(len(server) <= 20 for server in deployment.servers)
 
@@ -92,17 +94,18 @@ def test_a_pool_finds_out_who_is_slow(number: int, in_flight: int, round_trip_ms
         models={"m": {"service": {"execution_s": 0.01, "distribution": distribution}, "max_queue": 0}},
         servers=[{"count": 3, "network": network}, {"speed": 0.1, "network": network}],
         clients={"number": number, "in_flight": in_flight},
+        window_s=5.0,
     )
     assert rate(deployment) > 310 / 1.1
 
 
 def test_load_goes_where_it_is_served() -> None:
     servers = [{"count": 3}, {"speed": 0.1}]
-    clients = {"number": 1, "in_flight": 32}
-    pool = rate(run(servers=servers, clients=clients))
-    turns = rate(run(servers=servers, clients=clients, balancer={"policy": "round_robin"}))
-    fewest = rate(run(servers=servers, clients=clients, balancer={"policy": "least_requests"}))
-    best = rate(run(servers=servers, clients=clients, balancer={"policy": "shortest_delay"}))
+    given = {"servers": servers, "clients": {"number": 1, "in_flight": 32}, "window_s": 4.0}
+    pool = rate(run(**given))
+    turns = rate(run(**given, balancer={"policy": "round_robin"}))
+    fewest = rate(run(**given, balancer={"policy": "least_requests"}))
+    best = rate(run(**given, balancer={"policy": "shortest_delay"}))
     assert pool > 0.95 * best > 290
     assert turns < 50
     assert turns < fewest < pool
@@ -180,9 +183,9 @@ def test_a_request_that_fails_spoils_its_chunk() -> None:
 def test_an_fpga_card_takes_blocks_however_full_they_are() -> None:
     card = CardModel(block=1024, units=2)
     models = {"m": {"card": {"block": 1024, "units": 2}, "max_rows": 1024, "learns": False}}
-    lone = run(models=models, clients={"rows": 16}, window_s=1.0)
+    lone = run(models=models, clients={"rows": 16}, window_s=0.2)
     assert min(lone.observed.latencies_s) == pytest.approx(card.block_s)
-    busy = run(models=models, clients={"rows": 1024, "number": 16}, window_s=1.0)
+    busy = run(models=models, clients={"rows": 1024, "number": 16}, window_s=0.2, warmup_s=0.1)
     assert rate(busy) == pytest.approx(min(card.bounds.values()), rel=0.03)
     with pytest.raises(ConfigError, match="a card has no 'unit'; similar: units"):
         run(models={"m": {"card": {"unit": 2}}}, clients={})

@@ -13,7 +13,7 @@ from sonic.study.simulation.specfile import unfold
 SERVICE_S = 0.01
 
 
-WINDOW_S = 60.0
+WINDOW_S = 40.0
 
 
 def observed(**tables: Any) -> Deployment:
