@@ -27,6 +27,7 @@ def test_all_agree(built: Firmware) -> None:
     assert 0 < distance.median <= distance.high <= distance.largest
     assert (distance.rows, sum(distance.counts)) == ("given", 60)
     assert report.outside == 0
+    assert seen[:2] == [("da4ml", 0, 1), ("da4ml", 1, 1)]
     assert ("rows out of range", 40, 40) in seen
     assert [each.source for each in report.resources] == ["da4ml, no registers"]
     assert {"hls4ml", "compiler"} <= set(report.built_with)

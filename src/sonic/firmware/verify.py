@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -77,7 +78,8 @@ def verify(
     cost = firmware.cost
     if firmware.route != "da4ml":
         try:
-            logic = _logic(firmware)
+            with _step("da4ml", progress):
+                logic = _logic(firmware)
         except ConfigError as error:
             skipped.append(f"da4ml: {error}")
         else:
@@ -87,7 +89,8 @@ def verify(
         taken.insert(0, resources.of_da4ml(cost))
     if synthesise:
         try:
-            taken.append(_synthesise(firmware, progress))
+            with _step("yosys", progress):
+                taken.append(_synthesise(firmware))
         except ConfigError as error:
             skipped.append(f"yosys: {error}")
     golden, kept = read_golden(firmware.folder)
@@ -201,16 +204,21 @@ def _apart(given: Floats, expected: Floats) -> tuple[int, float]:
     return int(np.count_nonzero(given != expected)), float(apart.max(initial=0.0))
 
 
-def _synthesise(firmware: Firmware, progress: Progress | None) -> resources.Resources:
+def _synthesise(firmware: Firmware) -> resources.Resources:
     top = firmware.verilog
     if top is None:
         raise ConfigError(f"the route {firmware.route} writes no Verilog, da4ml-rtl does")
+    return yosys.synthesise(firmware.folder / PROJECT, top)
+
+
+@contextlib.contextmanager
+def _step(what: str, progress: Progress | None) -> Iterator[None]:
+    """Tell of what takes its time as a whole."""
     if progress is not None:
-        progress("yosys", 0, 1)
-    made = yosys.synthesise(firmware.folder / PROJECT, top)
+        progress(what, 0, 1)
+    yield
     if progress is not None:
-        progress("yosys", 1, 1)
-    return made
+        progress(what, 1, 1)
 
 
 def _versions() -> dict[str, str]:
