@@ -6,7 +6,7 @@ import pytest
 
 from sonic.errors import ConfigError
 from sonic.study.simulation import specfile
-from sonic.study.simulation.specfile import axis, parse
+from sonic.study.simulation.specfile import axis, parse, unfold
 
 assert specfile.__doc__ is not None
 EXAMPLE = textwrap.dedent(specfile.__doc__.split("::\n\n")[1])
@@ -35,6 +35,7 @@ def test_an_axis_of_the_command_line_takes_the_place_of_the_files() -> None:
         ("rows = 10", "rowz = 10", r"SPEC.toml: it has unknown field 'rowz' - at '\$.jobs.modules\[1\]'"),
         ('model = "ak4"', 'model = "ak5"', "no model 'ak5': there are ak4"),
         ("jobs = [50", "jobz = [50", "unknown field 'jobz'"),
+        ('target = "ak4', 'grid = 3\ntarget = "ak4', "not TOML"),
         ("jobs = [50, 100, 200]", "jobs = 50", "grid.jobs is a list of values, given 50"),
         ("count = 4", "count = 0", "servers.count is above 0, given 0"),
         ("threads = 4", "threads = -1", "jobs.threads is above 0, given -1"),
@@ -63,3 +64,8 @@ def test_an_axis_has_a_name_and_values(text: str) -> None:
 def test_an_axis_goes_nowhere_without_a_table() -> None:
     with pytest.raises(ConfigError, match="there is nothing of that name"):
         parse(EXAMPLE, "SPEC.toml", {"target.x": (1,)})
+
+
+def test_a_grid_is_a_table() -> None:
+    with pytest.raises(ConfigError, match="here: grid is a table of lists, given 3"):
+        unfold({"grid": 3}, "here")

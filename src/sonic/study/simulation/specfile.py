@@ -103,7 +103,10 @@ def unfold(
     ConfigError
     """
     tree = dict(tree)
-    axes = {**tree.pop("grid", {}), **(over or {})}
+    grid = tree.pop("grid", {})
+    if not isinstance(grid, dict):
+        raise ConfigError(f"{where}: grid is a table of lists, given {grid!r}")
+    axes = {**grid, **(over or {})}
     for name, values in axes.items():
         if not isinstance(values, list | tuple) or not values:
             raise ConfigError(f"{where}: grid.{name} is a list of values, given {values!r}")
