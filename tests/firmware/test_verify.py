@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
+from sonic.firmware.build import load
 from sonic.firmware.verify import verify
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sonic.firmware.build import Firmware
 
 
@@ -53,6 +57,16 @@ def test_many_rows_come_in_blocks(built: Firmware, monkeypatch: pytest.MonkeyPat
     assert report.exact
     assert [done for what, done, _ in seen if what == "rows random"] == [16, 32, 40]
     assert sum(report.distance.counts) == 80
+
+
+def test_reports_of_a_synthesis_are_read_where_it_was_done(built: Firmware, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path / "mlp")
+    folder = tmp_path / "mlp" / "project" / "mlp_prj" / "solution1" / "syn" / "report"
+    folder.mkdir(parents=True)
+    text = "<profile><AreaEstimates><Resources><LUT>7</LUT><DSP>3</DSP></Resources></AreaEstimates></profile>"
+    (folder / "csynth.xml").write_text(text)
+    found = verify(load(tmp_path / "mlp"), random_rows=1).resources[-1]
+    assert (found.luts, found.dsps, found.flip_flops) == (7, 3, None)
 
 
 def test_what_cannot_be_synthesised_is_said(built: Firmware) -> None:
