@@ -14,7 +14,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
 from hgq.config import QuantizerConfigScope
-from hgq.layers import QAdd, QConv2D, QDense
+from hgq.layers import QAdd, QBatchNormalization, QBatchNormDense, QConv2D, QDense
 from hgq.utils import trace_minmax
 
 from sonic.errors import ConfigError, DataError
@@ -45,9 +45,16 @@ def scattered(model: Any, rows: np.ndarray) -> None:
 def dense() -> tuple[Any, np.ndarray]:
     keras.utils.set_random_seed(1)
     with QuantizerConfigScope(place="all", default_q_type="kif"):
-        layers = [QDense(6, activation="relu", name="first"), QDense(2, name="last")]
+        layers = [
+            QBatchNormDense(6, activation="relu", name="first"),
+            QBatchNormalization(name="norm"),
+            QDense(2, name="last"),
+        ]
         model = keras.Sequential([keras.layers.Input((5,), name="x"), *layers])
     rows = RANDOM.normal(size=(200, 5)).astype(np.float32)
+    for layer in layers[:2]:
+        layer.moving_mean.assign(RANDOM.normal(size=layer.moving_mean.shape) / 4)
+        layer.moving_variance.assign(RANDOM.uniform(0.5, 2, layer.moving_variance.shape))
     scattered(model, rows)
     return model, rows
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware.exact import exactly
-from sonic.firmware.layers import Activation, Convolution, Dense, Flatten, Pooling, Quantiser, Sum
+from sonic.firmware.layers import Activation, Convolution, Dense, Flatten, Pooling, Quantiser, Scale, Sum
 from sonic.firmware.network import Network
 from sonic.firmware.onnxparts import identifier
 
@@ -97,6 +97,14 @@ class _Reader:
         self._put(layer, Dense(identifier(layer.name), (self._entered(layer),), weight, bias))
 
     _on_qbatchnormdense = _on_qdense
+
+    def _on_qbatchnormalization(self, layer: Any) -> None:
+        factor, shift = (np.asarray(part, np.float64).reshape(-1) for part in layer.qscaler_and_qoffset)
+        channels = layer.input.shape[-1]
+        if layer.axis not in (-1, len(layer.input.shape) - 1):
+            raise ConfigError(f"firmware normalises the last dimension, given {layer.axis}")
+        factor, shift = (np.broadcast_to(part, (channels,)).copy() for part in (factor, shift))
+        self._put(layer, Scale(identifier(layer.name), (self._entered(layer),), factor, shift))
 
     def _on_qconv1d(self, layer: Any) -> None:
         if layer.groups != 1 or any(rate != 1 for rate in layer.dilation_rate):
