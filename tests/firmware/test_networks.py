@@ -9,6 +9,7 @@ import onnxruntime as ort
 import pytest
 
 import sonic
+from sonic.errors import ConfigError
 from sonic.firmware.build import build
 from sonic.firmware.fromonnx import read
 from sonic.firmware.hls import write
@@ -56,6 +57,8 @@ def test_a_step_of_the_trackers_graph_network(edge_file: Path) -> None:
     expected, fixed = both(edge_file, rows)
     assert len([layer for layer in read(edge_file).layers if isinstance(layer, InverseRoot)]) == 3
     assert np.abs(fixed - expected).max() < 0.2 * expected.std()
+    with pytest.raises(ConfigError, match="hls4ml is given no InverseRoot; the route da4ml may have it"):
+        write(read(edge_file), Precision(), Synthesis(), edge_file.parent / "edge")
 
 
 def test_electrons_in_the_calorimeter() -> None:

@@ -159,7 +159,7 @@ def _described(layer: Layer, types: Types, given: tuple[int, ...], made: tuple[i
             "overrides": None,
             "fusible": False,
         }
-    raise ConfigError(f"layer {layer.name!r}: hls4ml is given no {type(layer).__name__}")
+    raise ConfigError(f"layer {layer.name!r}: hls4ml is given no {type(layer).__name__}; the route da4ml may have it")
 
 
 def _weights(layer: Dense | Convolution, types: Types) -> dict[str, Any]:
