@@ -46,6 +46,7 @@ def test_verilog_has_the_references_bits(network: Network, tmp_path: Path, monke
     for threads in (1, 2):
         assert np.array_equal(emulate(given, threads), expected)
     assert emulate(given[:0], 1).shape == (0, 2)
+    assert made.versions["verilator"].strip()
     assert made.cost["latency_cycles"] >= 1
     assert made.cost["flip_flops"] > 0
     assert (made.folder / "project" / "src" / "small_logic.v").is_file()

