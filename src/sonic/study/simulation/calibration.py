@@ -102,20 +102,23 @@ def calibrate(records: Sequence[Record]) -> Calibration:
     ordered = sorted(records, key=lambda record: float(record.settings.get("clients", 1)))
     few, many = _Point(ordered[0]), _Point(ordered[-1])
     front_s = max(0.0, few.server_s - few.execution_s / few.merged)
-    grows = many.batch / few.batch > _SAME
-    if grows:
+    many_s, row_s = few.execution_s, 0.0
+    if many.batch / few.batch > _SAME:
         # Of the server's processor time, what the front end does not take. The clock on the wall would count those who
         # have the cores meanwhile.
-        many_s = max(few.execution_s, (many.server_s - front_s) * many.merged)
+        many_s = max(many_s, (many.server_s - front_s) * many.merged)
         row_s = max(0.0, min((many_s - few.execution_s) / (many.batch - few.batch), few.execution_s / few.batch))
     else:
-        row_s = 0.0
         front_s = max(0.0, many.server_s - few.execution_s / few.merged)
+    # Where there are cores for all, what an execution takes longer than by itself is waiting too, for a lock say. Where
+    # there are not, the simulation has them wait.
+    busy = many.instances + many.rate * (many.client_s + front_s)
+    alone_s = many_s if busy <= ordered[-1].machine.cores else many.execution_s
     rest_s = few.latency_s - many.client_s - front_s - few.execution_s
     return Calibration(
         execution_s=few.execution_s - row_s * few.batch,
         row_s=row_s,
-        handover_s=many.handover_s,
+        handover_s=max(0.0, many.taken_s - alone_s) if many.queue_s > many.execution_s else 0.0,
         client_s=many.client_s,
         front_s=front_s,
         rest_s=max(0.0, rest_s),
@@ -144,9 +147,11 @@ class _Point:
         self.execution_s = (
             sum((each.input_s + each.infer_s + each.output_s) * each.requests for each in servers) / served
         )
-        # Where requests always wait: of an instance's time, what no execution takes.
-        taken_s = float(record.settings.get("instances", 1)) * sum(window.duration_s for window in windows) / executions
-        queue_s = sum(each.queue_s * each.requests for each in servers) / served
-        self.handover_s = max(0.0, taken_s - self.execution_s) if queue_s > self.execution_s else 0.0
+        # Of an instance's time, by execution. All of it is taken where requests always wait.
+        self.instances = int(record.settings.get("instances", 1))
+        duration_s = sum(window.duration_s for window in windows)
+        self.taken_s = self.instances * duration_s / executions
+        self.queue_s = sum(each.queue_s * each.requests for each in servers) / served
+        self.rate = served / duration_s
         self.batch = sum(each.rows for each in servers) / executions
         self.merged = served / executions
