@@ -9,6 +9,7 @@ and the way between the two, and becomes the network's delay.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import DataError
@@ -101,24 +102,24 @@ def calibrate(records: Sequence[Record]) -> Calibration:
         raise DataError("a simulation is calibrated with a record at least, given none")
     ordered = sorted(records, key=lambda record: float(record.settings.get("clients", 1)))
     few, many = _Point(ordered[0]), _Point(ordered[-1])
-    front_s = max(0.0, few.server_s - few.execution_s / few.merged)
-    many_s, row_s = few.execution_s, 0.0
+    waits = many.queue_s > few.execution_s  # then no instance is ever idle
+    many_s, row_s, handover_s = few.execution_s, 0.0, 0.0
     if many.batch / few.batch > _SAME:
-        # Of the server's processor time, what the front end does not take. The clock on the wall would count those who
-        # have the cores meanwhile.
-        many_s = max(many_s, (many.server_s - front_s) * many.merged)
+        # Of a mean execution: an instance's whole time, but no more than all the processor time of the server.
+        many_s = max(many_s, min(many.taken_s if waits else inf, many.server_s * many.merged))
         row_s = max(0.0, min((many_s - few.execution_s) / (many.batch - few.batch), few.execution_s / few.batch))
-    else:
-        front_s = max(0.0, many.server_s - few.execution_s / few.merged)
-    # Where there are cores for all, what an execution takes longer than by itself is waiting too, for a lock say. Where
-    # there are not, the simulation has them wait.
-    busy = many.instances + many.rate * (many.client_s + front_s)
-    alone_s = many_s if busy <= ordered[-1].machine.cores else many.execution_s
+    front_s = max(0.0, many.server_s - many_s / many.merged)
+    if waits and not row_s:
+        # Where there are cores for all, what an execution takes longer than by itself is waiting too, for a lock say.
+        # Where there are not, the simulation has them wait.
+        busy = many.instances + many.rate * (many.client_s + front_s)
+        alone_s = many_s if busy <= ordered[-1].machine.cores else many.execution_s
+        handover_s = max(0.0, many.taken_s - alone_s)
     rest_s = few.latency_s - many.client_s - front_s - few.execution_s
     return Calibration(
         execution_s=few.execution_s - row_s * few.batch,
         row_s=row_s,
-        handover_s=max(0.0, many.taken_s - alone_s) if many.queue_s > many.execution_s else 0.0,
+        handover_s=handover_s,
         client_s=many.client_s,
         front_s=front_s,
         rest_s=max(0.0, rest_s),
