@@ -47,8 +47,10 @@ $(VENV)/.docs: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo      ## real CMS events through miniaod, direct and as a service, compared; results in demo/
 	$(BIN)/python demo/demo.py
 
+# Two processes: more would be in each other's way where servers and kills are timed. TESTS=tests/client for some of them.
+TESTS ?=
 test: check              ## every check and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 .PHONY: test-dropin
 test-dropin: $(VENV)/.dropin ## other people's clients, unmodified: coffea, KServe, perf_analyzer, tritonclient
