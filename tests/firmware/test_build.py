@@ -11,8 +11,9 @@ import pytest
 from sonic.errors import ConfigError, DataError, OutputError
 from sonic.firmware.build import DOCUMENT, build, load
 from sonic.firmware.bundle import write_checksums
+from sonic.firmware.da import Logic
 from sonic.firmware.hls import write
-from sonic.firmware.network import Network, Pooling
+from sonic.firmware.network import Dense, Network, Pooling
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision
 from sonic.firmware.synthesis import Synthesis
@@ -50,6 +51,37 @@ def test_numbers_become_those_of_the_inputs_type_first(mlp: Network, mixed: Prec
     made = build(mlp, precision, tmp_path / "n", route="da4ml")
     wide = rows(made, 200, 30.0)
     assert np.array_equal(made.emulator()(wide, 1), made.reference(wide))
+
+
+def test_an_emulator_that_lies_is_not_built(
+    mlp: Network, mixed: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("da4ml")
+    honest = Logic.predict
+
+    def lying(logic: Logic, given: np.ndarray, threads: int = 1) -> np.ndarray:
+        made = honest(logic, given, threads)
+        made[[3, 7], -1] += mixed.default.result.step
+        return made
+
+    monkeypatch.setattr(Logic, "predict", lying)
+    with pytest.raises(
+        ConfigError, match=r"'mlp': the emulator of da4ml has not .* for 2 of 64 golden rows; .* hls4ml-"
+    ):
+        build(mlp, mixed, tmp_path / "lies", route="da4ml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_lies_is_not_built(built: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another network's."""
+    first, library = built.network.layers[0], built.library
+    assert isinstance(first, Dense)
+    assert library is not None
+    network = replace(built.network, layers=(replace(first, bias=first.bias + 1.0), *built.network.layers[1:]))
+    monkeypatch.setattr("sonic.firmware.build.hls.write", lambda *given: given[-1].mkdir() or {})
+    monkeypatch.setattr("sonic.firmware.build.compile_project", lambda at, *_, **__: shutil.copy(library, at / "n.so"))
+    with pytest.raises(ConfigError, match=r"the emulator of hls4ml-quartus has not .* of 64 golden rows"):
+        build(network, built.precision, tmp_path / "lies", route="hls4ml-quartus")
 
 
 def test_the_emulator_takes_rows_of_one_size(built: Firmware) -> None:

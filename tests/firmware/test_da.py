@@ -14,6 +14,7 @@ from sonic.firmware.network import (
     Product,
     Recurrent,
     Reshape,
+    Scale,
     Softmax,
     Sum,
 )
@@ -49,6 +50,40 @@ def test_tables_and_merges_have_the_references_bits(count: int) -> None:
     rows = precision.input.quantise(random.uniform(-10, 10, (500, 3)))
     assert np.array_equal(logic.predict(rows), evaluate(network, precision, rows))
     assert logic.cost.luts > 0
+
+
+def test_powers_of_two_pile_up_in_products_of_tensors() -> None:
+    layers = (
+        Scale("a", ("x",), np.full(3, 2.0**-8), np.zeros(3)),
+        Product("b", ("a", "a")),
+        Product("c", ("b", "b")),
+        Product("d", ("c", "c")),
+    )
+    network = Network("n", "x", (3,), layers)
+    precision = Precision(Fixed(8, 10), Types(Fixed(8, 3, rounding="RND", overflow="SAT"), Fixed(2, -6), Fixed(2, 2)))
+    given = precision.input.quantise(np.random.default_rng(1).uniform(-512, 512, (200, 3)))
+    expected = evaluate(network, precision, given)
+    assert len(np.unique(expected)) > 5
+    assert (expected == precision.default.result.highest).any()
+    assert np.array_equal(Logic(network, precision).predict(given), expected)
+
+
+@pytest.mark.parametrize("integer", [44, -26])
+def test_numbers_far_from_one_are_refused(integer: int) -> None:
+    network = Network("n", "x", (2,), (Activation("cut", ("x",), "relu"),))
+    far, near = Fixed(8, integer), Fixed(8, 4)
+    message = rf"the last bit of {far} is 2\*\*{integer - 8}, and da4ml has 2\*\*-32 to 2\*\*31; hls4ml"
+    with pytest.raises(ConfigError, match=f"the input: {message}"):
+        Logic(network, Precision(far, Types(near)))
+    with pytest.raises(ConfigError, match=f"layer 'cut': {message}"):
+        Logic(network, Precision(near, Types(far)))
+
+
+def test_weights_that_float32_does_not_hold_are_refused() -> None:
+    network = Network("n", "x", (2,), (Dense("wide", ("x",), np.full((2, 1), 1 / 3), np.zeros(1)),))
+    with pytest.raises(ConfigError, match=r"layer 'wide': its weights of ap_fixed<30,2> need more than the 24 bits"):
+        Logic(network, Precision(Fixed(8, 3), Types(weight=Fixed(30, 2))))
+    Logic(network, Precision(Fixed(8, 3), Types(weight=Fixed(24, 2))))
 
 
 def test_recurrent_networks_are_refused() -> None:

@@ -49,6 +49,16 @@ def test_what_is_not_whole(mlp: Network, mixed: Precision, tmp_path: Path) -> No
         load(tmp_path / "nothing")
 
 
+def test_of_another_version(mlp: Network, mixed: Precision, tmp_path: Path) -> None:
+    save(mlp, mixed, tmp_path)
+    document = tmp_path / "network.json"
+    document.write_text(document.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(
+        DataError, match="format 1, expected 2: it was built by another version of Sonic, build it again"
+    ):
+        load(tmp_path)
+
+
 def test_tables_and_recurrent_networks(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     arrays = (random.normal(size=shape) for shape in ((3, 8), (2, 8), (8,), (8,)))

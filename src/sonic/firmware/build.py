@@ -87,15 +87,15 @@ class Firmware:
         """
         sizes = self.network.inputs_per_row, self.network.outputs_per_row
         if self.library is not None and self.formats is not None:
-            return self._quantised(rtl.RtlLibrary(self.library, *self.formats, *sizes).predict)
+            return self.quantised(rtl.RtlLibrary(self.library, *self.formats, *sizes).predict)
         if self.library is not None:
             return Library(self.library, *sizes).predict
         # The reference has the same bits.
         if not da.installed():
             return self._by_reference
-        return self._quantised(da.Logic(self.network, self.precision).predict)
+        return self.quantised(da.Logic(self.network, self.precision).predict)
 
-    def _quantised(self, predict: Emulate) -> Emulate:
+    def quantised(self, predict: Emulate) -> Emulate:
         """Give an emulator numbers of the input's type, which it takes for granted."""
         return lambda rows, threads: predict(self.precision.input.quantise(rows), threads)
 
@@ -141,7 +141,7 @@ def build(
     ------
     ConfigError
         If there is no such route, the network cannot have it, or a compiler or package is missing; with the routes
-        that remain.
+        that remain. If the emulator has not the reference's bits for all golden rows.
     OutputError
         If the folder is there already, or cannot be written.
     """
@@ -152,20 +152,35 @@ def build(
     said = progress or (lambda _: None)
     with bundle.appearing(target) as work:
         storage.save(network, precision, work)
-        versions, cost, library, formats = _route(network, precision, work, route, synthesis, said)
+        made, logic = _route(network, precision, work, route, synthesis, said)
         document = {
             "route": route,
-            "library": library,
+            "library": "" if made.library is None else str(made.library.relative_to(work)),
             "machine": platform.machine(),
-            "versions": {"sonic": __version__} | versions,
-            "cost": cost,
-            "formats": formats,
+            "versions": {"sonic": __version__} | made.versions,
+            "cost": made.cost,
+            "formats": [str(number) for number in made.formats or ()],
             "synthesis": None if synthesis is None else asdict(synthesis),
         }
         (work / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
         bundle.write_golden(network, precision, work)
+        said("golden rows")
+        _prove(made, made.emulator() if logic is None else made.quantised(logic.predict))
         bundle.write_checksums(work)
     return load(target)
+
+
+def _prove(made: Firmware, emulate: Emulate) -> None:
+    """Check that an emulator has the reference's bits for the golden rows."""
+    rows, expected = bundle.read_golden(made.folder)
+    given = emulate(rows.reshape(len(rows), -1), 1).reshape(expected.shape)
+    wrong = np.flatnonzero((given != expected).reshape(len(rows), -1).any(axis=1))
+    if len(wrong):
+        others = ", ".join(name for name in ROUTES if name not in (made.route, "conifer"))
+        raise ConfigError(
+            f"network {made.network.name!r}: the emulator of {made.route} has not the reference's bits for "
+            f"{len(wrong)} of {len(rows)} golden rows; other routes may have: {others}"
+        )
 
 
 def load(folder: str | os.PathLike[str]) -> Firmware:
@@ -202,8 +217,8 @@ def _route(
     route: str,
     synthesis: Synthesis | None,
     said: Callable[[str], None],
-) -> tuple[dict[str, str], dict[str, float], str, list[str]]:
-    """Go one way; returns versions, cost, the emulator's place in the folder, and formats if its bits have some."""
+) -> tuple[Firmware, da.Logic | None]:
+    """Go one way; returns the logic beside the firmware where it is what emulates."""
     writer = ROUTES[route]
     project = work / PROJECT
     chosen = synthesis or Synthesis()
@@ -214,29 +229,25 @@ def _route(
         said("compiler")
         with _saying_what_remains():
             library = conifer.compile_project(project, network.name, *sizes)
-        return versions | compiler_version(), {}, str(library.relative_to(work)), []
+        return Firmware(work, route, network, precision, library, versions | compiler_version(), {}), None
     if writer is None:
         said("da4ml")
         logic = da.Logic(network, precision)
         logic.save(work / _LOGIC)
         if route == "da4ml":
-            return da.versions(), asdict(logic.cost), "", []
+            return Firmware(work, route, network, precision, None, da.versions(), asdict(logic.cost)), logic
         cost = rtl.write(logic, network.name, project, chosen.clock_ns)
         said("Verilator and compiler")
         with _saying_what_remains():
             library = rtl.compile_project(project, network.name)
-        return (
-            da.versions() | rtl.versions() | compiler_version(),
-            cost,
-            str(library.relative_to(work)),
-            [str(number) for number in logic.formats()],
-        )
+        versions = da.versions() | rtl.versions() | compiler_version()
+        return Firmware(work, route, network, precision, library, versions, cost, logic.formats()), None
     said(f"hls4ml, for {writer}")
     versions = hls.write(network, precision, replace(chosen, writer=writer), project)
     said("compiler")
     with _saying_what_remains():
         library = compile_project(project, network, writer, stream=chosen.stream)
-    return versions | compiler_version(), {}, str(library.relative_to(work)), []
+    return Firmware(work, route, network, precision, library, versions | compiler_version(), {}), None
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, one_line
-from sonic.firmware.layers import Recurrent
+from sonic.firmware.layers import Convolution, Dense, Recurrent
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.reference import Arithmetic, trace
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
     from sonic.firmware.network import Network
     from sonic.firmware.precision import Precision
+
+
+_CONSTANT = 5
+"""da4ml's code of an operation that gives one."""
+_LAST_BITS = -32, 31
+"""Powers of two with which its numbers may end."""
+_WEIGHT_BITS = 24
+"""Besides the sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Logic:
     Raises
     ------
     ConfigError
-        If da4ml is missing or cannot have the network.
+        If da4ml is missing or cannot have the network, or would not have all bits of a number.
     """
 
     def __init__(self, network: Network, precision: Precision) -> None:
@@ -64,14 +72,20 @@ class Logic:
             given = FixedVariableArrayInput((1, *network.shape))
         except ImportError:
             raise ConfigError("this needs da4ml: pip install 'sonic-hep[firmware]'") from None
+        _check_place("the input", precision.input)
         for layer in network.layers:
             if isinstance(layer, Recurrent):
                 raise ConfigError(f"layer {layer.name!r}: da4ml has no recurrent networks; hls4ml-vitis has")
+            types = precision.of(layer.name)
+            for number in (types.result, types.weight, types.bias, types.table):
+                _check_place(f"layer {layer.name!r}", number)
+            if isinstance(layer, Dense | Convolution):
+                _check_weights(layer, types.weight)
         self._outputs = network.outputs_per_row
         entrance = replace(precision, input=replace(precision.input, rounding="TRN", overflow="WRAP"))
         try:
             made = trace(network, entrance, given, _SYMBOLS)[network.output]
-            self._logic = comb_trace(given, made)
+            self._logic = in_own_steps(comb_trace(given, made))
         except Exception as error:
             raise ConfigError(f"da4ml cannot have network {network.name!r}: {one_line(error)}") from error
         # Of each row of numbers in 16 bits the interpreter would else make this anew.
@@ -115,6 +129,23 @@ class Logic:
         self._logic.save(file)
 
 
+def in_own_steps(logic: Any) -> Any:
+    """Return logic in which each constant's step is its last bit.
+
+    da4ml looks for that bit from 2**-32 to 2**31 only, and numbers of its logic leave out a power of two each, which
+    piles up in products. Where the step so found is below that of the numbers that a constant is chosen in place of, as
+    the largest one is where they saturate, it would be taken for another constant.
+    """
+    return logic._replace(ops=[_in_own_step(op) if op.opcode == _CONSTANT and op.qint.min else op for op in logic.ops])
+
+
+def _in_own_step(op: Any) -> Any:
+    value = float(op.qint.min)
+    numerator, denominator = value.as_integer_ratio()
+    step = (numerator & -numerator) / denominator
+    return op._replace(data=round(value / step), qint=op.qint._replace(step=step))
+
+
 def installed() -> bool:
     """Whether there is da4ml."""
     return find_spec("da4ml") is not None
@@ -123,6 +154,25 @@ def installed() -> bool:
 def versions() -> dict[str, str]:
     """Return the version of da4ml."""
     return {"da4ml": version("da4ml")}
+
+
+def _check_place(whose: str, number: Fixed) -> None:
+    """Check that a number's last bit is one that da4ml finds."""
+    if not _LAST_BITS[0] <= -number.fraction <= _LAST_BITS[1]:
+        raise ConfigError(
+            f"{whose}: the last bit of {number} is 2**{-number.fraction}, and da4ml has 2**{_LAST_BITS[0]} to "
+            f"2**{_LAST_BITS[1]}; hls4ml's routes have others"
+        )
+
+
+def _check_weights(layer: Dense | Convolution, number: Fixed) -> None:
+    """Check that da4ml, which keeps the weights of a product in float32, keeps all of their bits."""
+    weights = number.quantise(layer.weight)
+    if (weights.astype(np.float32) != weights).any():
+        raise ConfigError(
+            f"layer {layer.name!r}: its weights of {number} need more than the {_WEIGHT_BITS} bits that da4ml has; "
+            "hls4ml's routes have 32"
+        )
 
 
 def _widest(kifs: Any) -> Fixed:

@@ -11,11 +11,12 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sonic.errors import ConfigError
+from sonic.firmware.da import in_own_steps
 from sonic.firmware.library import COMPILE_S, ToolError, compile_library, compiler, first_line, function
 
 if TYPE_CHECKING:
@@ -56,19 +57,15 @@ def write(logic: Logic, name: str, folder: Path, clock_ns: float = 5.0) -> dict[
         Look-up tables, bits of registers and cycles of latency, as da4ml estimates them.
     """
     from da4ml.codegen.rtl.rtl_model import RTLModel
+    from da4ml.trace import to_pipeline
+    from da4ml.types import Pipeline
 
+    stages = to_pipeline(logic.program, _STAGE_ADDERS, verbose=False).solutions
+    pipeline = Pipeline(tuple(map(in_own_steps, stages)))  # stages are traced anew
+    model = RTLModel(pipeline, _module(name), folder, print_latency=False, clock_period=clock_ns)
     with contextlib.redirect_stdout(io.StringIO()):
-        model = RTLModel(
-            logic.program,
-            _module(name),
-            folder,
-            latency_cutoff=_STAGE_ADDERS,
-            print_latency=False,
-            clock_period=clock_ns,
-        )
         folder.mkdir(parents=True, exist_ok=True)
         model.write()
-    pipeline: Any = model._pipe  # it says nothing of it otherwise
     return {
         "luts": float(pipeline.cost),
         "flip_flops": float(pipeline.reg_bits),

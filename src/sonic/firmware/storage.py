@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DOCUMENT = "network.json"
 WEIGHTS = "weights"
-_FORMAT = 1
+_FORMAT = 2
 _NORMALISATION = tuple(each.name for each in fields(Normalisation))
 _KINDS = {kind.__name__: kind for kind in LAYERS}
 
@@ -92,7 +92,10 @@ def load(folder: Path) -> tuple[Network, Precision]:
     try:
         document = json.loads((folder / DOCUMENT).read_text())
         if document["format"] != _FORMAT:
-            raise DataError(f"{folder}: format {document['format']} of firmware, expected {_FORMAT}")
+            raise DataError(
+                f"{folder}: firmware of format {document['format']}, expected {_FORMAT}: it was built by another "
+                "version of Sonic, build it again"
+            )
         layers = tuple(_layer(described, folder / WEIGHTS) for described in document["layers"])
         network = Network(
             document["name"],
