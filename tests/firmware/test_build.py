@@ -53,10 +53,9 @@ def test_numbers_become_those_of_the_inputs_type_first(mlp: Network, mixed: Prec
     assert np.array_equal(made.emulator()(wide, 1), made.reference(wide))
 
 
-def test_an_emulator_that_lies_is_not_built(
-    mlp: Network, mixed: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_emulator_that_lies_is_neither_built_nor_loaded(
+    mlp: Network, mixed: Precision, traced: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("da4ml")
     honest = Logic.predict
 
     def lying(logic: Logic, given: np.ndarray, threads: int = 1) -> np.ndarray:
@@ -70,6 +69,8 @@ def test_an_emulator_that_lies_is_not_built(
     ):
         build(mlp, mixed, tmp_path / "lies", route="da4ml")
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="'cnn': the emulator of da4ml has not"):
+        load(traced.folder).emulator()
 
 
 def test_a_library_that_lies_is_not_built(built: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

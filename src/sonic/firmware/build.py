@@ -83,7 +83,7 @@ class Firmware:
         Raises
         ------
         ConfigError, DataError
-            If it cannot be loaded.
+            If it cannot be loaded, or da4ml gives other bits than the reference.
         """
         sizes = self.network.inputs_per_row, self.network.outputs_per_row
         if self.library is not None and self.formats is not None:
@@ -93,7 +93,9 @@ class Firmware:
         # The reference has the same bits.
         if not da.installed():
             return self._by_reference
-        return self.quantised(da.Logic(self.network, self.precision).predict)
+        emulate = self.quantised(da.Logic(self.network, self.precision).predict)
+        _prove(self, emulate)  # da4ml may be another version than built it
+        return emulate
 
     def quantised(self, predict: Emulate) -> Emulate:
         """Give an emulator numbers of the input's type, which it takes for granted."""
