@@ -60,8 +60,10 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
             console.print(f"{route}: {rates[0]:,.0f} rows/s on one thread, {rates[1]:,.0f} on {cores} cores")
             if writer is not None and writer != "Catapult":
                 theirs = partial(_own_predict(network, precision, writer, Path(folder) / f"own-{route}"), bits)
-                ratios = [_rate(one) / _rate(theirs) for _ in range(repeats)]
-                yield Figure.of(f"{route}: library / hls4ml's predict, rows/s, one thread", ratios, 3.0)
+                pairs = [(_rate(one), _rate(many), _rate(theirs)) for _ in range(repeats)]
+                name = f"{route}: library / hls4ml's predict, rows/s"
+                yield Figure.of(f"{name}, one thread", [alone / their for alone, _, their in pairs])
+                yield Figure.of(f"{name}, {cores} cores", [all_cores / their for _, all_cores, their in pairs], 3.0)
             (made.folder.parent / "config.pbtxt").write_text(CONFIG)
             with (
                 ServeProcess([made.folder.parents[1]], cores=1) as server,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OTHERS = {"status-page", "timeline"}
 """A browser's picture, and what `make demo` draws."""
+MEASURED = {f"scan-{name}" for name in ("breakdown", "emtrackmichel", "facile", "latency", "particlenet-ak4")}
+"""What `make study` draws of its measurements."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,7 +32,7 @@ def named() -> set[str]:
 def test_each_picture_is_drawn_by_a_room_and_shown_on_a_page():
     pytest.importorskip("matplotlib")
     there = {file.stem for file in gallery.IMAGES.glob("*.png")}
-    assert there == named() | OTHERS
+    assert there == named() | OTHERS | MEASURED
     pages = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")))
     assert there == set(re.findall(r"images/([\w-]+)\.png", pages))
 
