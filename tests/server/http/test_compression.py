@@ -23,8 +23,8 @@ def test_there_and_back(coding: str) -> None:
     [
         (b"plain", "gzip", "the body is not gzip"),
         (b"", "gzip", "not one whole gzip stream"),
-        (gzip.compress(b"x")[:-1], "gzip", "not one whole gzip stream"),
-        (gzip.compress(b"x") + b"y", "gzip", "not one whole gzip stream"),
+        (gzip.compress(b"x", mtime=0)[:-1], "gzip", "not one whole gzip stream"),
+        (gzip.compress(b"x", mtime=0) + b"y", "gzip", "not one whole gzip stream"),
         (zlib.compress(bytes(10**6)), "deflate", "of at most 1000 bytes"),
     ],
 )
