@@ -91,7 +91,8 @@ class ArrivalsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ----------
     rate : float
         Requests a second.
-    model, rows
+    model : str
+    rows : int
         As of clients.
     constant : bool
         Whether they come in equal steps; else their number is Poisson's.
@@ -193,9 +194,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Where its figures are from, and what is assumed.
     models : dict of str to ModelSpec
     servers : tuple of ServerSpec
-    client, balancer, scaling
-    clients, arrivals, jobs
-        Who asks: one of them.
+    client : ClientSpec
+    balancer : BalancerSpec or None
+    scaling : Scaling or None
+    clients : ClientsSpec or None
+    arrivals : ArrivalsSpec or None
+    jobs : JobsSpec or None
+        Who asks: one of the last three.
     window_s, warmup_s : float
         What is measured, and what passes before.
     repeats, seed : int
