@@ -59,9 +59,7 @@ class Recorder:
     def close(self) -> None:
         """Add nothing more."""
         with self._lock:
-            if self._open:
-                self._open = False
-                os.close(self._file)
+            self._shut()
 
     def _append(self, data: bytes) -> None:
         try:
@@ -74,5 +72,9 @@ class Recorder:
 
     def _end(self, why: str) -> None:
         log.warning("recording of requests in %s ends: %s", os.fspath(self._path), why)
-        self._open = False
-        os.close(self._file)
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self._file)
