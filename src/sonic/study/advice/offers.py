@@ -62,8 +62,7 @@ def offers(records: Iterable[Record]) -> list[Offer]:
     ways: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         if record.status == "measured" and record.row_rate is not None:
-            served = {name: value for name, value in record.settings.items() if name not in _LOAD}
-            ways.setdefault((record.target, *sorted(served.items())), []).append(record)
+            ways.setdefault((record.target, *sorted(_served(record).items())), []).append(record)
     return sorted((_offer(way) for way in ways.values()), key=lambda offer: -offer.rows_per_s)
 
 
@@ -83,7 +82,7 @@ def _offer(records: list[Record]) -> Offer:
     executions = sum(server.executions for server in servers)
     waited_s = sum(server.queue_s * server.requests for server in servers)
     there_s = waited_s + sum((s.input_s + s.infer_s + s.output_s) * s.requests for s in servers)
-    settings = {name: value for name, value in best.settings.items() if name not in _LOAD}
+    settings = _served(best)
     return Offer(
         best.target,
         kind_of(best),
@@ -96,6 +95,10 @@ def _offer(records: list[Record]) -> Offer:
         best.settings.get("clients"),
         random=settings.get("input", "random") == "random",
     )
+
+
+def _served(record: Record) -> dict[str, Setting]:
+    return {name: value for name, value in record.settings.items() if name not in _LOAD}
 
 
 def _rate(record: Record) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sonic.study.advice.job import Job, Offload
     from sonic.study.advice.offers import Offer
     from sonic.study.advice.site import Site
-
-Goal = Literal["cost", "throughput"]
 
 _EVENTS = 1_000_000
 """Costs are of so many."""
@@ -115,7 +113,7 @@ class Plan:
 
     job: Job
     site: Site
-    goal: Goal
+    goal: str
     jobs: int
     threads: int
     models: tuple[ModelPlan, ...]
@@ -137,7 +135,7 @@ class Plan:
         return sum(fleet.network_gbps for fleet in self.fleets)
 
 
-def plan(job: Job, offers: Sequence[Offer], site: Site, *, jobs: int, threads: int = 1, goal: Goal = "cost") -> Plan:
+def plan(job: Job, offers: Sequence[Offer], site: Site, *, jobs: int, threads: int = 1, goal: str = "cost") -> Plan:
     """Plan a deployment.
 
     Parameters
@@ -193,7 +191,7 @@ def _groups(job: Job) -> list[list[Offload]]:
     return list(groups.values())
 
 
-def _model(offloads: list[Offload], offers: Sequence[Offer], site: Site, goal: Goal) -> ModelPlan:
+def _model(offloads: list[Offload], offers: Sequence[Offer], site: Site, goal: str) -> ModelPlan:
     model = offloads[0].model
     rows = sum(offload.rows for offload in offloads)
     saved_s = sum(offload.saved_s for offload in offloads)

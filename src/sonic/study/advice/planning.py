@@ -62,9 +62,7 @@ def plan_from_files(
     found = sorted([*offers(records), *stated(where)], key=lambda offer: -offer.rows_per_s)
     if not found:
         raise ConfigError("nothing says what a server can do: give scans of the models, or rates in the site's file")
-    if goal not in ("cost", "throughput"):
-        raise ConfigError(f"goal {goal!r}: expected cost or throughput")
-    made = plan(job, found, where, jobs=jobs, threads=threads, goal=goal)  # type: ignore[arg-type]
+    made = plan(job, found, where, jobs=jobs, threads=threads, goal=goal)
     return made, reasons(made, found)
 
 
