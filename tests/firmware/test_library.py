@@ -11,7 +11,7 @@ import pytest
 
 from sonic.errors import ConfigError
 from sonic.firmware.build import build
-from sonic.firmware.library import compile_library, compiler, load
+from sonic.firmware.library import compile_library, compiler, load, run_tool
 from sonic.firmware.network import Normalisation
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ def test_what_does_not_compile(tmp_path: Path) -> None:
     sources = [Path("a.cpp")]
     with pytest.raises(ConfigError, match=r"liba\.so could not be compiled: .*nothing"):
         compile_library(tmp_path, sources, [], tmp_path / "liba.so")
+
+
+def test_a_program_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonic.firmware.library.COMPILE_S", 0.01)
+    with pytest.raises(ConfigError, match=r"^a\.v: Verilator took longer than 0\.01 s$"):
+        run_tool(["sleep", "60"], tmp_path, "a.v: Verilator")
 
 
 def test_a_library_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:

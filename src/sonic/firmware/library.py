@@ -134,6 +134,28 @@ def first_line(*command: str) -> str:
     return (done.stdout.splitlines() or [""])[0]
 
 
+def run_tool(command: Sequence[str | os.PathLike[str]], folder: Path, who: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that may take minutes, and return how it ended and what it printed.
+
+    Parameters
+    ----------
+    command : sequence of str or path
+    folder : Path
+        It works in.
+    who : str
+        It is, for the error.
+
+    Raises
+    ------
+    ConfigError
+        If it takes longer than :data:`COMPILE_S`.
+    """
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{who} took longer than {COMPILE_S:g} s") from None
+
+
 def compile_library(
     folder: Path, sources: Sequence[Path], includes: Sequence[Path], library: Path, *flags: str
 ) -> None:
@@ -162,10 +184,7 @@ def compile_library(
         "-o",
         str(library),
     ]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise ConfigError(f"{library.name}: the compiler took longer than {COMPILE_S:g} s") from None
+    done = run_tool(command, folder, f"{library.name}: the compiler")
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
         raise ConfigError(f"{library.name} could not be compiled: {errors[0] if errors else done.returncode}")

@@ -7,7 +7,6 @@ import ctypes
 import io
 import os
 import shutil
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from sonic.errors import ConfigError
 from sonic.firmware.da import in_own_steps
-from sonic.firmware.library import COMPILE_S, ToolError, compile_library, compiler, first_line, function
+from sonic.firmware.library import ToolError, compile_library, compiler, first_line, function, run_tool
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -86,26 +85,8 @@ def compile_project(folder: Path, name: str) -> Path:
     compiler()  # that there is none is told before Verilator's minutes
     _put_tables_in(folder)
     whole, made = top(name), Path("sim") / "obj_dir"
-    done = subprocess.run(
-        [
-            command,
-            "--cc",
-            f"src/{whole}.v",
-            "--prefix",
-            f"V{whole}",
-            "-Wno-fatal",
-            f"-I{_SIMULATED}",
-            "-Isrc",
-            "-Isrc/static",
-            "--Mdir",
-            made,
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=COMPILE_S,
-        check=False,
-    )
+    options = ["--prefix", f"V{whole}", "-Wno-fatal", f"-I{_SIMULATED}", "-Isrc", "-Isrc/static", "--Mdir", str(made)]
+    done = run_tool([command, "--cc", f"src/{whole}.v", *options], folder, f"{whole}.v: Verilator")
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("%Error")] or [str(done.returncode)]
         raise ConfigError(f"Verilator cannot have {whole}.v: {errors[0]}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
-from sonic.firmware.library import COMPILE_S, ToolError, first_line
+from sonic.firmware.library import ToolError, first_line, run_tool
 from sonic.firmware.resources import Resources
 
 if TYPE_CHECKING:
@@ -49,17 +48,7 @@ def synthesise(project: Path, top: str) -> Resources:
             f"read_verilog -sv -defer {sources}; synth_xilinx -family xcup -flatten -noiopad -top {top}; "
             f"tee -q -o {_STAT} stat -json"
         )
-        try:
-            done = subprocess.run(
-                [command, "-q", "-p", script],
-                cwd=work,
-                capture_output=True,
-                text=True,
-                timeout=COMPILE_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ConfigError(f"{top}: yosys took longer than {COMPILE_S:g} s") from None
+        done = run_tool([command, "-q", "-p", script], work, f"{top}: yosys")
         if done.returncode:
             errors = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line]
             raise ConfigError(f"yosys cannot have {top}: {errors[0] if errors else done.returncode}")
