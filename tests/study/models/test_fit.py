@@ -10,7 +10,7 @@ import pytest
 
 from sonic.errors import ConfigError, DataError
 from sonic.study.models.base import Points
-from sonic.study.models.fit import best, fit, models, points
+from sonic.study.models.fit import fit, models, points, ranked
 from sonic.study.models.queues import batching, queue
 from sonic.study.models.simple import amdahl, bounds, scalability
 from sonic.study.published import study
@@ -57,7 +57,7 @@ def test_a_fit_finds_the_parameters_within_their_errors(model: Model, values: li
 @pytest.mark.parametrize(("model", "values"), MADE[:3], ids=lambda each: getattr(each, "name", ""))
 def test_the_best_of_several_is_what_the_points_were_made_of(model: Model, values: list[float]) -> None:
     made = noisy(model, values, 1)
-    assert best([fit(each, made) for each, _ in MADE]).model.name == model.name
+    assert ranked([fit(each, made) for each, _ in MADE])[0].model.name == model.name
 
 
 def test_saturation_of_a_fit_is_that_of_the_truth_within_its_error() -> None:
@@ -83,7 +83,7 @@ def test_without_errors_chi2_says_nothing_and_parameters_are_found_nevertheless(
     assert not found.errors_known
     assert found.chi2 == pytest.approx(found.ndf)
     assert abs(found.parameters["service_s"].value - 0.002) < 4 * found.parameters["service_s"].error
-    assert best([found, fit(amdahl(), Points(made.clients, made.throughput))]) is found
+    assert ranked([found, fit(amdahl(), Points(made.clients, made.throughput))])[0] is found
 
 
 def test_points_that_are_exact_have_hardly_any_errors() -> None:

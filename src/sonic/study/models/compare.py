@@ -9,7 +9,7 @@ import numpy as np
 
 from sonic.errors import ConfigError, DataError
 from sonic.study import saturation
-from sonic.study.models.fit import fit, models, points
+from sonic.study.models.fit import fit, models, points, ranked
 from sonic.study.series import series
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def _compared(of: Series, names: Sequence[str]) -> Comparison:
             refused.append(str(error))
     if not fits:
         raise DataError(f"{of.label}: no fit: {'; '.join(refused)}")
-    fits.sort(key=lambda each: (each.aicc, each.chi2 / each.ndf, each.deviation))
-    return Comparison(of, saturation.measured(to.clients, to.throughput, to.error), tuple(fits), tuple(refused))
+    measured = saturation.measured(to.clients, to.throughput, to.error)
+    return Comparison(of, measured, tuple(ranked(fits)), tuple(refused))
 
 
 def _fit_as_json(one: Fitted) -> dict[str, Any]:

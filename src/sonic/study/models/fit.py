@@ -196,9 +196,9 @@ def fit(model: Model, to: Points) -> Fitted:
     )
 
 
-def best(fits: Sequence[Fitted]) -> Fitted:
-    """Return the fit with the least AICc; of those with too few points to have one, that with the least chi2/ndf."""
-    return min(fits, key=lambda each: (each.aicc, each.chi2 / each.ndf, each.deviation))
+def ranked(fits: Sequence[Fitted]) -> list[Fitted]:
+    """Sort fits, the best first: by AICc; those with too few points to have one by chi2/ndf, then by deviation."""
+    return sorted(fits, key=lambda each: (each.aicc, each.chi2 / each.ndf, each.deviation))
 
 
 @dataclass(frozen=True)
