@@ -16,7 +16,7 @@ from sonic.study.conditions.line import Line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sonic.study.conditions.line import Conditions, Flow
+    from sonic.study.conditions.line import Conditions
 
 _MOST_READ_BYTES = 1 << 18
 _LEAST_READ_BYTES = 1 << 12
@@ -95,7 +95,7 @@ class Relay:
         return await self._loop.create_server(self._accept, "127.0.0.1", 0)
 
     def _accept(self) -> _Pipe:
-        near, far = _Pipe(self._up.flow(), self._up, self._buffer), _Pipe(self._down.flow(), self._down, self._buffer)
+        near, far = _Pipe(self._up, self._buffer), _Pipe(self._down, self._buffer)
         near.other, far.other = far, near
         near.connected = lambda: self._open(near, far)
         return near
@@ -130,9 +130,9 @@ class _Pipe(asyncio.BufferedProtocol):
 
     other: _Pipe
 
-    def __init__(self, flow: Flow, line: Line, buffer: memoryview) -> None:
-        self._flow = flow
+    def __init__(self, line: Line, buffer: memoryview) -> None:
         self._line = line
+        self._flow = line.flow()
         self._buffer = buffer
         self._transport: asyncio.Transport | None = None
         self._way: deque[tuple[float, bytes]] = deque()
