@@ -104,9 +104,7 @@ def namespace(conditions: Conditions) -> Iterator[Namespace]:
             _run(command)
         yield made
     finally:
-        for command in made.down():
-            if shutil.which(command[0]) is not None:
-                subprocess.run(command, capture_output=True, timeout=_COMMAND_S, check=False)
+        _remove(made)
 
 
 def _tidy() -> None:
@@ -118,8 +116,14 @@ def _tidy() -> None:
         name = line.split()[0] if line.split() else ""
         owner = name.removeprefix("sonic-")
         if name.startswith("sonic-") and owner.isdecimal() and not _runs(int(owner)):
-            for command in Namespace(int(owner)).down():
-                subprocess.run(command, capture_output=True, timeout=_COMMAND_S, check=False)
+            _remove(Namespace(int(owner)))
+
+
+def _remove(made: Namespace) -> None:
+    """Remove what there is of it."""
+    for command in made.down():
+        if shutil.which(command[0]) is not None:
+            subprocess.run(command, capture_output=True, timeout=_COMMAND_S, check=False)
 
 
 def _runs(pid: int) -> bool:
