@@ -111,7 +111,7 @@ def estimated_s(points: Sequence[Point], spec: Spec, *, warmup_s: float, window_
     said = spec.measure
     windows = max(int(said.get("repeats", repeats)), _LEAST_AGREEING)
     point_s = _POINT_START_S + float(said.get("warmup_s", warmup_s)) + windows * float(said.get("window_s", window_s))
-    starts = sum(server_of(one) != server_of(other) for one, other in pairwise(points))
+    starts = sum(one != other for one, other in pairwise(map(server_of, points)))
     servers = starts + 1 if points and spec.server is None else 0
     return len(points) * point_s + servers * _SERVER_START_S
 

@@ -290,8 +290,9 @@ class _Pace:
     def ended(self) -> None:
         """Note that a point has been measured."""
         now_s = time.monotonic()
-        left = self._points[self._ended :]
-        guessed_s = expected_s(left, self._spec) - expected_s(left[1:], self._spec)
+        # Beside the next point alone: it says whether there is another server then, and those after it cancel out.
+        pair = self._points[self._ended : self._ended + 2]
+        guessed_s = expected_s(pair, self._spec) - expected_s(pair[1:], self._spec)
         self._took.append((now_s - self._since_s, guessed_s))
         self._since_s = now_s
         self._ended += 1
