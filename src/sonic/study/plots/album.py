@@ -205,11 +205,9 @@ def _modules(records: Sequence[Record], x: str, beside: Mapping[str, tuple[Float
 
 
 def _breakdown(records: Sequence[Record], x: str) -> Picture:
-    target = records[0].target
-    figure = breakdown(records, x, title=_what_holds(records, x))
-    return Picture(
-        _name(target, "breakdown", x), f"{_what_holds(records, x)}: what a mean request's time goes to", figure
-    )
+    target, title = records[0].target, _what_holds(records, x)
+    figure = breakdown(records, x, title=title)
+    return Picture(_name(target, "breakdown", x), f"{title}: what a mean request's time goes to", figure)
 
 
 def _histogram(records: Sequence[Record]) -> Picture:
@@ -254,7 +252,8 @@ def _latest(records: Sequence[Record]) -> list[Record]:
 
 def _what_holds(records: Sequence[Record], *free: str) -> str:
     first = records[0]
-    same = [name for name in first.settings if name in _TOLD and name not in free and name not in varying(records)]
+    but = {*free, *varying(records)}
+    same = [name for name in first.settings if name in _TOLD and name not in but]
     return ", ".join([first.target, *(word(name, first.settings[name]) for name in same)])
 
 
