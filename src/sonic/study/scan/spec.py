@@ -142,7 +142,6 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
         count *= len(axis)
     if count > MOST_POINTS:
         raise ConfigError(f"{where}: a scan has at most {MOST_POINTS:,} points, given {count:,}")
-    order = {name: number for number, name in enumerate(KNOWN)}
     points = []
     for target in targets:
         for chosen in product(*axes):
@@ -150,7 +149,7 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
             for each in chosen:
                 settings |= each
             _check_together(settings, server, where)
-            points.append(Point(target, dict(sorted(settings.items(), key=lambda item: order[item[0]]))))
+            points.append(Point(target, {name: settings[name] for name in KNOWN if name in settings}))
     return Spec(
         targets,
         tuple(_grouped(points)),
@@ -208,7 +207,8 @@ def _zipped(document: Mapping[str, Any], where: str) -> list[list[dict[str, Sett
 
 def _values(name: str, values: object, where: str) -> list[Setting]:
     if not isinstance(values, list) or not values:
-        checked(name, values, where) if name not in KNOWN else None
+        if name not in KNOWN:
+            checked(name, values, where)  # which says so
         raise ConfigError(f"{where}: {name} is a list of values, given {shown(values)}")
     found = [checked(name, value, where) for value in values]
     if len(set(found)) < len(found) and where.endswith("[grid]"):
