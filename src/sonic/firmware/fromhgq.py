@@ -15,7 +15,7 @@ from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware.exact import exactly
 from sonic.firmware.layers import Activation, Convolution, Dense, Flatten, Pooling, Quantiser, Scale, Sum
 from sonic.firmware.network import Network
-from sonic.firmware.onnxparts import identifier
+from sonic.firmware.onnxparts import identifier, same_pads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,5 +222,4 @@ def _pads(padding: str, size: int, window: int, stride: int) -> tuple[int, int]:
         return 0, 0
     if padding != "same":
         raise ConfigError(f"firmware pads valid or same, given {padding!r}")
-    whole = max((-(-size // stride) - 1) * stride + window - size, 0)
-    return whole // 2, whole - whole // 2
+    return same_pads(size, window, stride)

@@ -127,11 +127,16 @@ def pads(
     """Return zeros before and after, by dimension."""
     kind = attributes.get("auto_pad", b"NOTSET").decode()
     if kind.startswith("SAME"):
-        totals = [max((-(-n // s) - 1) * s + w - n, 0) for n, w, s in zip(sizes, window, strides, strict=True)]
-        smaller = [(n // 2, n - n // 2) for n in totals]
+        smaller = [same_pads(*each) for each in zip(sizes, window, strides, strict=True)]
         return tuple(smaller if kind == "SAME_UPPER" else [(after, before) for before, after in smaller])
     given = attributes.get("pads", [0] * 2 * len(window)) if kind == "NOTSET" else [0] * 2 * len(window)
     return tuple(zip(given[: len(window)], given[len(window) :], strict=True))
+
+
+def same_pads(size: int, window: int, stride: int) -> tuple[int, int]:
+    """Return zeros before and after one dimension, the odd one after, so that there is a window for each stride."""
+    whole = max((-(-size // stride) - 1) * stride + window - size, 0)
+    return whole // 2, whole - whole // 2
 
 
 def by_channel(numbers: Weights, shape: tuple[int, ...], axis: int, count: int) -> Weights:
