@@ -28,7 +28,6 @@ from sonic.firmware.onnxparts import pads, row_normalisation, sizes_with_batch
 from sonic.firmware.onnxquant import QuantReader
 
 if TYPE_CHECKING:
-    from sonic.firmware.layers import Layer
     from sonic.firmware.network import Network
     from sonic.firmware.onnxparts import Tensor
 
@@ -201,17 +200,12 @@ class _Operators(QuantReader):
             self._layers[before.name] = replace(before, weight=weight, bias=bias)
         else:
             before = Dense(self._name(node), (given.layer,), np.eye(count) - 1 / count, np.zeros(count))
-            self._put_between(node, before, given)
+            self._put(node, before, given)
         scale = self._constant(node.input[1])
         shift = self._constant(node.input[2]) if len(node.input) > 2 else np.zeros(count)
         name, epsilon = self._name(node), attributes.get("epsilon", 1e-5)
         for layer in row_normalisation(name, before.name, scale, shift, epsilon):
-            self._put_between(node, layer, given)
-
-    def _put_between(self, node: Any, layer: Layer, like: Tensor) -> None:
-        """Add a layer that ONNX has no name for, as one of several that a node becomes."""
-        self._put(node, layer, like)
-        self._tensors[f"{node.output[0]}:{layer.name}"] = self._tensors[node.output[0]]
+            self._put(node, layer, given)
 
     def _on_leakyrelu(self, node: Any, attributes: dict[str, Any]) -> None:
         self._elementwise(node, "leaky_relu", attributes.get("alpha", 0.01))
