@@ -57,7 +57,6 @@ class Reader:
         self._tensors: dict[str, Tensor] = {}
         self._layers: dict[str, Layer] = {}
         self._given_name = self._input = ""
-        self._shape: tuple[int, ...] = ()
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._transposed = False
         self._zeros: set[str] = set()
@@ -65,7 +64,7 @@ class Reader:
 
     def begin(self, name: str, shape: tuple[int, ...]) -> None:
         """Take the input, without its batch."""
-        self._given_name, self._input, self._shape = name, identifier(name), shape
+        self._given_name, self._input = name, identifier(name)
         self._shapes[self._input] = shape
         self._tensors[name] = Tensor(self._input, shape, tuple(range(len(shape))))
 
@@ -86,7 +85,13 @@ class Reader:
         if self._host_normalisation:
             layers, host = for_the_host(self._input, layers)
         made = Network(
-            identifier(name), self._input, self._shape, layers, self._transposed, (self._given_name, output), host
+            identifier(name),
+            self._input,
+            self._shapes[self._input],
+            layers,
+            self._transposed,
+            (self._given_name, output),
+            host,
         )
         return without_means(made)
 
@@ -274,7 +279,7 @@ class Reader:
         if self._layers or self._transposed:
             raise ConfigError("the input is used in two orders")
         self._transposed = True
-        self._shape = self._shapes[self._input] = (*given.shape[1:], given.shape[0])
+        self._shapes[self._input] = (*given.shape[1:], given.shape[0])
         moved = replace(given, order=(len(given.shape) - 1, *range(len(given.shape) - 1)))
         for name, tensor in self._tensors.items():
             if (tensor.shape, tensor.order) != (given.shape, given.order):
