@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from math import ceil, frexp, log2, prod
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def exactly(network: Network) -> tuple[Network, Precision]:
     ConfigError
         If a weight is no number of fixed point, a sum needs more than 32 bits, or there is a layer that is never exact.
     """
-    takers = {name: sum(layer.inputs.count(name) for layer in network.layers) for name in network.shapes}
+    takers = Counter(name for layer in network.layers for name in layer.inputs)
     kept: dict[str, Layer] = {}
     chosen: dict[str, Types] = {}
     called = {network.input: network.input}  # what is left of each layer
@@ -122,8 +123,9 @@ def _types(layer: Layer, network: Network, given: list[Fixed]) -> Types:
         flat = values[None] if isinstance(layer, Scale) else values.reshape(-1, values.shape[-1])
         if isinstance(layer, Convolution) and any(map(any, layer.pads)):
             low, high = min(low, 0.0), max(high, 0.0)
-        ends = np.minimum(flat * low, flat * high).sum(0) + shift, np.maximum(flat * low, flat * high).sum(0) + shift
-        low, high = float(ends[0].min()), float(ends[1].max())
+        ends = flat * low, flat * high
+        low = float((np.minimum(*ends).sum(0) + shift).min())
+        high = float((np.maximum(*ends).sum(0) + shift).max())
         fraction = max(first.fraction + weight.fraction, bias.fraction)
     elif isinstance(layer, Activation) and layer.kind == "relu":
         low = 0.0
@@ -137,9 +139,10 @@ def _types(layer: Layer, network: Network, given: list[Fixed]) -> Types:
         fraction = max(fraction, second.fraction)
         if isinstance(layer, Concatenation):
             low, high = min(low, second.lowest), max(high, second.highest)
+        elif isinstance(layer, Difference):
+            low, high = low - second.highest, high - second.lowest
         else:
-            turned = (-second.highest, -second.lowest) if isinstance(layer, Difference) else None
-            low, high = (a + b for a, b in zip((low, high), turned or (second.lowest, second.highest), strict=True))
+            low, high = low + second.lowest, high + second.highest
     else:
         raise ConfigError(f"layer {layer.name!r}: {type(layer).__name__} is never exact: give a precision")
     try:
