@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,12 +117,9 @@ def _described(layer: Layer, types: Types, given: tuple[int, ...], made: tuple[i
         return {"class_name": "Activation", "activation": layer.kind}
     if isinstance(layer, Scale):
         numbers = {"scale_data": _amid(types.weight, layer.factor), "bias_data": _amid(types.bias, layer.shift)}
-        n_in = 1
-        for size in given:
-            n_in *= size
         return numbers | {
             "class_name": "BatchNormalization",
-            "n_in": n_in,
+            "n_in": prod(given),
             "n_filt": given[-1] if len(given) > 1 else -1,
         }
     if isinstance(layer, Upsampling):
