@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Writer = Literal["Vitis", "Quartus", "Catapult"]
 Strategy = Literal["latency", "resource", "da"]
-STRATEGIES: tuple[Strategy, ...] = ("latency", "resource", "da")
-WRITERS: tuple[Writer, ...] = ("Vitis", "Quartus", "Catapult")
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
 @dataclass(frozen=True, slots=True)
