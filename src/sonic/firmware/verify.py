@@ -101,8 +101,8 @@ def verify(
     first = next(iter(sets))
     measured = _Measured(firmware)
     for which, (total, blocks) in sets.items():
-        looked_at = measured.look(blocks) if which == first else blocks
-        comparisons += _compare(firmware, emulators, which, total, looked_at, threads, progress)
+        looking = measured if which == first else None
+        comparisons += _compare(firmware, emulators, which, total, blocks, looking, threads, progress)
     return Report(
         firmware.network.name,
         firmware.route,
@@ -151,13 +151,12 @@ class _Measured:
         self._apart: list[Floats] = []
         self._numbers = self._outside = 0
 
-    def look(self, blocks: Blocks) -> Blocks:
-        for rows in blocks:
-            exact = evaluate(self._firmware.network, None, rows)
-            self._apart.append(self._firmware.reference(rows) - exact)
-            self._numbers += rows.size
-            self._outside += rows.size - int(np.count_nonzero(self._firmware.precision.input.holds(rows)))
-            yield rows
+    def look(self, rows: Floats, fixed: Floats) -> None:
+        """Take a block of rows, and what the reference gives for them."""
+        exact = evaluate(self._firmware.network, None, rows)
+        self._apart.append(fixed - exact)
+        self._numbers += rows.size
+        self._outside += rows.size - int(np.count_nonzero(self._firmware.precision.input.holds(rows)))
 
     def apart(self) -> Floats:
         return np.concatenate([each.reshape(-1) for each in self._apart]) if self._apart else np.empty(0)
@@ -173,6 +172,7 @@ def _compare(
     which: str,
     total: int,
     blocks: Blocks,
+    measured: _Measured | None,
     threads: int,
     progress: Progress | None,
 ) -> list[Comparison]:
@@ -181,7 +181,10 @@ def _compare(
     done = 0
     for values in blocks:
         rows = firmware.precision.input.quantise(values)
-        expected = firmware.reference(rows).reshape(len(rows), -1)
+        fixed = firmware.reference(rows)
+        if measured is not None:
+            measured.look(values, fixed)
+        expected = fixed.reshape(len(rows), -1)
         done += len(rows)
         for name, emulator in emulators.items():
             different, largest = _apart(emulator(rows.reshape(len(rows), -1), threads), expected)
