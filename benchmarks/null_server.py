@@ -15,15 +15,26 @@ import uvloop
 from sonic.protocol import grpc_codec, http_codec
 from sonic.protocol.form import ALL_BINARY
 from sonic.protocol.messages import InferResponse
+from sonic.server.http2.frames import (
+    ACK,
+    DATA,
+    DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    MAX_WINDOW,
+    PREFACE,
+    SETTINGS,
+    SETTINGS_ACK,
+    settings,
+    window_update,
+)
 from sonic.study.load.grpclines import frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DATA, _HEADERS, _SETTINGS, _WINDOW = 0, 1, 4, 8
-_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
-_LARGEST = (1 << 31) - 1
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 ANSWER = InferResponse("echo", "1", {"y": np.zeros((1, 16), np.float32)})
 
 
@@ -61,9 +72,9 @@ class Grpc(asyncio.Protocol):
         message = grpc_codec.response_to_wire(ANSWER)
         body = b"\0" + len(message).to_bytes(4, "big") + message
         parts = (
-            frame(_HEADERS, _END_HEADERS, 0, b"\x88\x0f\x10\x10application/grpc"),  # :status 200, content-type
-            frame(_DATA, 0, 0, body),
-            frame(_HEADERS, _END_HEADERS | _END_STREAM, 0, b"\x00\x0bgrpc-status\x010"),
+            frame(HEADERS, END_HEADERS, 0, b"\x88\x0f\x10\x10application/grpc"),  # :status 200, content-type
+            frame(DATA, 0, 0, body),
+            frame(HEADERS, END_HEADERS | END_STREAM, 0, b"\x00\x0bgrpc-status\x010"),
         )
         (self._a, a), (self._b, b), (self._c, self._d) = ((part[:5], part[9:]) for part in parts)
         self._between = a + self._b, b + self._c
@@ -72,24 +83,23 @@ class Grpc(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say that there is room for whatever may come."""
         self._transport = transport
-        settings = frame(_SETTINGS, 0, 0, b"\x00\x04" + _LARGEST.to_bytes(4, "big"))
-        transport.write(settings + frame(_WINDOW, 0, 0, (_LARGEST - 65_535).to_bytes(4, "big")))
+        transport.write(settings({INITIAL_WINDOW_SIZE: MAX_WINDOW}) + window_update(0, MAX_WINDOW - DEFAULT_WINDOW))
 
     def data_received(self, data: bytes) -> None:
         """Answer what is whole."""
         data = self._rest + data
-        at = len(_PREFACE) if data.startswith(_PREFACE) else 0
+        at = len(PREFACE) if data.startswith(PREFACE) else 0
         while len(data) - at >= 9:
             stop = at + 9 + int.from_bytes(data[at : at + 3], "big")
             if stop > len(data):
                 break
             kind, flags = data[at + 3], data[at + 4]
-            if kind == _DATA and flags & _END_STREAM:
+            if kind == DATA and flags & END_STREAM:
                 stream = data[at + 5 : at + 9]
                 answer = stream.join((self._a, *self._between, self._d))
                 self._transport.write(answer)
-            elif kind == _SETTINGS and not flags & _ACK:
-                self._transport.write(frame(_SETTINGS, _ACK, 0))
+            elif kind == SETTINGS and not flags & ACK:
+                self._transport.write(SETTINGS_ACK)
             at = stop
         self._rest = data[at:]
 

@@ -15,6 +15,31 @@ from hpack import Decoder, Encoder, HPACKError
 
 from sonic.errors import InferenceError
 from sonic.protocol import grpc_codec, status
+from sonic.server.http2.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    DEFAULT_FRAME,
+    DEFAULT_WINDOW,
+    ENABLE_PUSH,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HAS_PRIORITY,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    MAX_WINDOW,
+    PADDED,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    SETTINGS_ACK,
+    WINDOW_UPDATE,
+    read_settings,
+    settings,
+    window_update,
+)
 from sonic.study.load.sockets import SocketLine, SocketLines
 
 if TYPE_CHECKING:
@@ -24,16 +49,12 @@ if TYPE_CHECKING:
     from sonic.client.url import Address
     from sonic.protocol.messages import InferRequest
 
-_DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-_END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 1, 1, 4, 8, 32
 _HEAD = Struct(">HBBBI")  # length in three bytes, type, flags, stream
-_SETTING = Struct(">HI")
 _WORD = Struct(">I")
 _PREFIX = Struct(">BI")  # of a message: not compressed, and its length
 
-_FRAME_BYTES = 16_384
-_WINDOW_BYTES = 65_535
-_LARGEST = (1 << 31) - 1
+_HEADER_TABLE_SIZE = 1  # the setting that a server does not look at
+_LARGEST_STREAM = (1 << 31) - 1
 _REFILL_BYTES = 1 << 30
 
 
@@ -43,10 +64,10 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 _GREETING = (
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    PREFACE
     # No table of headers, no pushes, and answers as large as they like without a word from here.
-    + frame(_SETTINGS, 0, 0, _SETTING.pack(1, 0) + _SETTING.pack(2, 0) + _SETTING.pack(4, _LARGEST))
-    + frame(_WINDOW, 0, 0, _WORD.pack(_LARGEST - _WINDOW_BYTES))
+    + settings({_HEADER_TABLE_SIZE: 0, ENABLE_PUSH: 0, INITIAL_WINDOW_SIZE: MAX_WINDOW})
+    + window_update(0, MAX_WINDOW - DEFAULT_WINDOW)
 )
 
 
@@ -131,7 +152,7 @@ class _GrpcLine(SocketLine):
         transport.write(_GREETING)
         self._stream = -1
         # How much the server has room for: of the connection, of this request, and of a new one.
-        self._window = self._room = self._initial = _WINDOW_BYTES
+        self._window = self._room = self._initial = DEFAULT_WINDOW
         self._rest = b""
         self._taken = 0
         self._last = self._going = False
@@ -145,17 +166,17 @@ class _GrpcLine(SocketLine):
         self._block = b""
         self._error = ""
         self._unsent = memoryview(self._lines.messages[number])
-        self._pump(transport, [frame(_HEADERS, _END_HEADERS, self._stream, self._lines.headers)])
+        self._pump(transport, [frame(HEADERS, END_HEADERS, self._stream, self._lines.headers)])
 
     def _pump(self, transport: asyncio.Transport, parts: list[bytes | memoryview]) -> None:
         """Write as much of the message as the server has room for."""
         left = self._unsent
         while left:
-            size = min(_FRAME_BYTES, self._room, self._window, len(left))
+            size = min(DEFAULT_FRAME, self._room, self._window, len(left))
             if size <= 0:
                 break
-            flags = _END_STREAM if size == len(left) else 0
-            parts += (_HEAD.pack(size >> 8, size & 255, _DATA, flags, self._stream), left[:size])
+            flags = END_STREAM if size == len(left) else 0
+            parts += (_HEAD.pack(size >> 8, size & 255, DATA, flags, self._stream), left[:size])
             left = left[size:]
             self._room -= size
             self._window -= size
@@ -186,9 +207,9 @@ class _GrpcLine(SocketLine):
                 break
             payload = data[at + 9 : stop]
             at = stop
-            if kind == _DATA and stream == self._stream:
+            if kind == DATA and stream == self._stream:
                 ended = self._take(payload, flags) or ended
-            elif kind in (_HEADERS, _CONTINUATION) and stream == self._stream:
+            elif kind in (HEADERS, CONTINUATION) and stream == self._stream:
                 ended = self._read_headers(payload, kind, flags) or ended
             else:
                 ended = self._control(transport, kind, flags, stream, payload) or ended
@@ -198,24 +219,24 @@ class _GrpcLine(SocketLine):
     def _take(self, payload: bytes, flags: int) -> bool:
         """Take a part of the message; return whether the answer ends with it, as it must not."""
         self._taken += len(payload)
-        if flags & _PADDED:
+        if flags & PADDED:
             payload = payload[1 : len(payload) - payload[0]]
         self._answer_bytes += len(payload)
         self._answer.append(payload)
-        if flags & _END_STREAM:
+        if flags & END_STREAM:
             self._error = f"{self._lines.url}: the answer has no status"
-        return bool(flags & _END_STREAM)
+        return bool(flags & END_STREAM)
 
     def _read_headers(self, payload: bytes, kind: int, flags: int) -> bool:
         """Read a part of a block of headers; return whether the answer ends with it."""
-        if kind == _HEADERS:
-            self._last = bool(flags & _END_STREAM)
-            if flags & _PADDED:
+        if kind == HEADERS:
+            self._last = bool(flags & END_STREAM)
+            if flags & PADDED:
                 payload = payload[1 : len(payload) - payload[0]]
-            if flags & _PRIORITY:
+            if flags & HAS_PRIORITY:
                 payload = payload[5:]
         block = self._block + payload if self._block else payload
-        if not flags & _END_HEADERS:
+        if not flags & END_HEADERS:
             self._block = block
             return False
         self._block = b""
@@ -227,27 +248,26 @@ class _GrpcLine(SocketLine):
 
     def _control(self, transport: asyncio.Transport, kind: int, flags: int, stream: int, payload: bytes) -> bool:
         """Do what a frame of the connection says; return whether the answer ends with it."""
-        if kind == _SETTINGS and not flags & _ACK:
-            for at in range(0, len(payload), 6):
-                name, value = _SETTING.unpack_from(payload, at)
-                if name == 4:
+        if kind == SETTINGS and not flags & ACK:
+            for name, value in read_settings(payload):
+                if name == INITIAL_WINDOW_SIZE:
                     self._room += value - self._initial
                     self._initial = value
-            transport.write(frame(_SETTINGS, _ACK, 0))
+            transport.write(SETTINGS_ACK)
             self._pump(transport, [])
-        elif kind == _WINDOW:
+        elif kind == WINDOW_UPDATE:
             (more,) = _WORD.unpack(payload)
             if stream == 0:
                 self._window += more
             elif stream == self._stream:
                 self._room += more
             self._pump(transport, [])
-        elif kind == _PING and not flags & _ACK:
-            transport.write(frame(_PING, _ACK, 0, payload))
-        elif kind == _RST and stream == self._stream:
+        elif kind == PING and not flags & ACK:
+            transport.write(frame(PING, ACK, 0, payload))
+        elif kind == RST_STREAM and stream == self._stream:
             self._error = f"{self._lines.url}: the server reset the request, with code {_WORD.unpack(payload)[0]}"
             return True
-        elif kind == _GOAWAY:
+        elif kind == GOAWAY:
             self._going = True
             if self._done is None:
                 transport.close()
@@ -264,8 +284,8 @@ class _GrpcLine(SocketLine):
                 error = str(failure)
         self._answer.clear()
         if self._taken > _REFILL_BYTES:
-            transport.write(frame(_WINDOW, 0, 0, _WORD.pack(self._taken)))
+            transport.write(frame(WINDOW_UPDATE, 0, 0, _WORD.pack(self._taken)))
             self._taken = 0
-        if self._going or self._unsent or self._stream > _LARGEST - 4:
+        if self._going or self._unsent or self._stream > _LARGEST_STREAM - 4:
             transport.close()
         self.end(error, received)
