@@ -126,9 +126,7 @@ class _HttpLine(SocketLine):
     def _answered(self, code: int, keep: bool) -> None:
         error, received = "", 0
         if code == 200:
-            received = max(
-                0, self._body_bytes - int(self._headers.get(http_codec.HEADER_LENGTH.lower().encode(), b"0"))
-            )
+            received = max(0, self._body_bytes - int(self._headers.get(_HEADER_LENGTH, b"0")))
             head_bytes = self._raw.find(b"\r\n\r\n") + 4
             if keep and head_bytes >= 4 and b"content-length" in self._headers:
                 self._lines.known_head = bytes(self._raw[:head_bytes])
