@@ -21,6 +21,7 @@ from sonic.firmware.layers import (
     Quantiser,
     Scale,
     Sum,
+    taking,
 )
 from sonic.firmware.numbers import DEFAULT, MAX_BITS, Fixed
 from sonic.firmware.precision import Precision, Types
@@ -65,7 +66,7 @@ def exactly(network: Network) -> tuple[Network, Precision]:
                 if before != network.input:
                     chosen[before] = replace(chosen[before], result=number)
                 continue
-        taken = replace(layer, inputs=tuple(called[name] for name in layer.inputs))
+        taken = taking(layer, called)
         called[layer.name] = layer.name
         kept[layer.name] = taken
         if isinstance(layer, MOVES):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from sonic.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -291,6 +293,11 @@ MOVES = (Flatten, Reshape, Upsampling)
 """Kinds that give the numbers that they are given, of the same type."""
 GATES = {"gru": 3, "lstm": 4}
 """Of each cell."""
+
+
+def taking(layer: Layer, instead: Mapping[str, str]) -> Layer:
+    """Return a layer with other inputs in place of those that are named."""
+    return replace(layer, inputs=tuple(instead.get(name, name) for name in layer.inputs))
 
 
 def output_shape(layer: Layer, given: list[Shape]) -> Shape:

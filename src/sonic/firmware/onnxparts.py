@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.layers import Convolution, Dense, Flatten, InverseRoot, Pooling, Product, Scale, Upsampling
+from sonic.firmware.layers import Convolution, Dense, Flatten, InverseRoot, Pooling, Product, Scale, Upsampling, taking
 from sonic.firmware.network import Normalisation
 
 if TYPE_CHECKING:
@@ -63,12 +63,8 @@ def for_the_host(given: str, layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ..
         before, first = first.name, _only(layers, first.name)
     if not isinstance(first, Scale) or first is layers[-1]:
         return layers, None
-    rest = [
-        replace(layer, inputs=tuple(before if name == first.name else name for name in layer.inputs))
-        for layer in layers
-        if layer is not first
-    ]
-    return tuple(rest), Normalisation(first.factor, first.shift)
+    rest = tuple(taking(layer, {first.name: before}) for layer in layers if layer is not first)
+    return rest, Normalisation(first.factor, first.shift)
 
 
 def without_means(network: Network) -> Network:

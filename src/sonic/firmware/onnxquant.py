@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.firmware.layers import Quantiser
+from sonic.firmware.layers import Quantiser, taking
 from sonic.firmware.onnxrecurrent import RecurrentReader
 
 if TYPE_CHECKING:
@@ -45,12 +44,7 @@ class QuantReader(RecurrentReader):
         """Return what was read."""
         first = self._entrance
         if first is not None:
-            behind = {
-                each.name: replace(
-                    each, inputs=tuple(first.name if given == self._input else given for given in each.inputs)
-                )
-                for each in self._layers.values()
-            }
+            behind = {name: taking(layer, {self._input: first.name}) for name, layer in self._layers.items()}
             self._layers = {first.name: first, **behind}
             self._shapes[first.name] = self._shapes[self._input]
         return super().network(output, name)
