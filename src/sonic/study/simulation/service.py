@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import cached_property
 from itertools import pairwise
 from math import exp
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from random import Random
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """The duration of an execution, by its rows.
 
     Parameters
@@ -46,10 +47,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ConfigError("execution_s, row_s and scatter of a service are at least 0")
         if bool(self.table) == bool(self.execution_s + self.row_s):
             raise ConfigError("a service has execution_s or row_s above 0, or a table: one of the two")
-        points = sorted(self._point(rows, took_s) for rows, took_s in self.table.items())
-        for (_, earlier_s), (rows, later_s) in pairwise(points):
+        for (_, earlier_s), (rows, later_s) in pairwise(self._points):
             if later_s < earlier_s:
                 raise ConfigError(f"the table of a service falls at {rows:g} rows, from {earlier_s:g} to {later_s:g} s")
+
+    @cached_property
+    def _points(self) -> list[tuple[float, float]]:
+        return sorted(self._point(*item) for item in self.table.items())
 
     @staticmethod
     def _point(rows: str, took_s: float) -> tuple[float, float]:
@@ -63,7 +67,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Return how long an execution of so many rows takes on average."""
         if not self.table:
             return self.execution_s + self.row_s * rows
-        points = sorted(self._point(*item) for item in self.table.items())
+        points = self._points
         i = bisect_left(points, (rows, 0.0))
         if i == 0 or len(points) == 1:
             return points[0][1]
