@@ -88,7 +88,7 @@ class Total:
 
     def __init__(self, counts: Iterable[Counts]) -> None:
         self.requests = self.failures = self.executions = self.rows = 0
-        self.queue_s = self.infer_s = self.busy_s = 0.0
+        self.queue_s = self.infer_s = 0.0
         for each in counts:
             self.requests += each.requests
             self.failures += each.failures
@@ -96,7 +96,6 @@ class Total:
             self.rows += each.rows
             self.queue_s += each.queue_s
             self.infer_s += each.infer_s
-            self.busy_s += each.busy_s
 
     def since(self, before: Total, *, cpu_s: float | None, gpu_use: float | None) -> ServerWindow:
         """Return what came between, as a server's statistics give it."""

@@ -35,13 +35,13 @@ class Waiting:
 
 
 class Counts:
-    """What a model has done, as the server's own statistics count it; times summed over requests, but `busy_s`."""
+    """What a model has done, as the server's own statistics count it; times summed over requests."""
 
-    __slots__ = ("busy_s", "executions", "failures", "infer_s", "queue_s", "requests", "rows")
+    __slots__ = ("executions", "failures", "infer_s", "queue_s", "requests", "rows")
 
     def __init__(self) -> None:
         self.requests = self.failures = self.executions = self.rows = 0
-        self.queue_s = self.infer_s = self.busy_s = 0.0
+        self.queue_s = self.infer_s = 0.0
 
 
 class ModelQueue:
@@ -167,7 +167,6 @@ class ModelQueue:
         counts = self.counts
         counts.executions += 1
         counts.rows += rows
-        counts.busy_s += now_s - began_s
         for job in batch:
             counts.requests += 1
             counts.queue_s += began_s - job.arrived_s
