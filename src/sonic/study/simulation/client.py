@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from sonic.client.promise import failure_of
 from sonic.client.router import Router
 from sonic.protocol.messages import InferRequest, InferResponse
 
@@ -157,6 +158,14 @@ class VirtualRouter(Router):
     ) -> None:
         transports = cast("Sequence[Transport]", ways)
         super().__init__(transports, cast("Spare | None", fallback), settings, timer=clock, random=random)
+
+    def send(
+        self, request: Request, timeout_s: float | None, ended: Callable[[float, InferenceError | None], object]
+    ) -> None:
+        """Send a request; `ended` is called once, with the time at which it was sent and with what it ended in."""
+        sent_s = self.timer.now_s()
+        until_s = None if timeout_s is None else sent_s + timeout_s
+        self.infer(request, until_s).add_done_callback(lambda future: ended(sent_s, failure_of(future)))
 
     def background(self, task: Callable[[], Any], promise: Promise[Any]) -> None:  # noqa: ARG002
         """Do it here: nothing blocks."""

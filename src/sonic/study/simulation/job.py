@@ -12,12 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sonic.client.promise import failure_of
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
-    from typing import Any
 
     from sonic.errors import InferenceError
     from sonic.framework.graph import Graph, ReadySet
@@ -262,19 +258,17 @@ class Job:
             self._leave()
 
     def _ask(self, flight: _Flight, i: int, step: Step, left: int) -> None:
-        request, sent_s = step.request, self._clock.now_s()
+        request = step.request
         assert request is not None  # noqa: S101 - an offload's
 
-        def answered(future: Future[Any]) -> None:
-            error = failure_of(future)
+        def answered(sent_s: float, error: InferenceError | None) -> None:
             self._told.request(request.rows, sent_s, error)
             if error is None and left > 1:
                 self._ask(flight, i, step, left - 1)
             else:
                 self._resume(flight, i, step, error)
 
-        until_s = None if self._timeout_s is None else sent_s + self._timeout_s
-        self._router.infer(request, until_s).add_done_callback(answered)
+        self._router.send(request, self._timeout_s, answered)
 
     def _resume(self, flight: _Flight, i: int, step: Step, error: InferenceError | None) -> None:
         if step.mode == "pseudo_async":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from sonic.client.promise import failure_of
-
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
     from random import Random
-    from typing import Any
 
     from sonic.errors import InferenceError
     from sonic.study.simulation.client import Request, VirtualRouter
@@ -69,14 +66,11 @@ class ClosedLoop:
         self._clock.after(self._random.expovariate(1 / self._think_s) if self._think_s else 0.0, self._send)
 
     def _send(self) -> None:
-        sent_s = self._clock.now_s()
-        if sent_s >= self._until_s:
-            return
-        until_s = None if self._timeout_s is None else sent_s + self._timeout_s
-        self._router.infer(self._request, until_s).add_done_callback(lambda future: self._ended(sent_s, future))
+        if self._clock.now_s() < self._until_s:
+            self._router.send(self._request, self._timeout_s, self._ended)
 
-    def _ended(self, sent_s: float, future: Future[Any]) -> None:
-        self._tell(self._request.rows, sent_s, failure_of(future))
+    def _ended(self, sent_s: float, error: InferenceError | None) -> None:
+        self._tell(self._request.rows, sent_s, error)
         if self._think_s:
             self._think()
         else:
@@ -106,12 +100,11 @@ def arrive(
         Deadline of a request.
     """
 
-    def send() -> None:
+    def wait() -> None:
         clock.after(1 / rate if constant else random.expovariate(rate), send)
-        sent_s = clock.now_s()
-        until_s = None if timeout_s is None else sent_s + timeout_s
-        router.infer(request, until_s).add_done_callback(
-            lambda future: tell(request.rows, sent_s, failure_of(future)) and None
-        )
 
-    clock.after(1 / rate if constant else random.expovariate(rate), send)
+    def send() -> None:
+        wait()
+        router.send(request, timeout_s, partial(tell, request.rows))
+
+    wait()
