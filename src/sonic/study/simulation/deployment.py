@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -194,15 +195,12 @@ class Deployment:
         if spec.clients is not None:
             clients = spec.clients
             request = self._request(clients.model, clients.rows)
-            threads = [Thread(self._machine) for _ in range(clients.processes)]
-            number = 0
+            threads = cycle([Thread(self._machine) for _ in range(clients.processes)])
             for count, from_s, until_s in ((clients.number, 0.0, inf), *clients.phases):
                 for _ in range(count):
-                    thread = threads[number % clients.processes]
-                    number += 1
                     ClosedLoop(
                         self.clock,
-                        self._router(Cable(self.clock, cable, self._random), thread),
+                        self._router(Cable(self.clock, cable, self._random), next(threads)),
                         request,
                         self.observed.request,
                         self._random,
