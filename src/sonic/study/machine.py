@@ -1,9 +1,10 @@
-"""The machine that a study runs on."""
+"""The machine that a study runs on, and its clock."""
 
 from __future__ import annotations
 
 import os
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sonic.study.records import Machine
@@ -19,6 +20,11 @@ def this_machine(proc: Path = Path("/proc")) -> Machine:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(system=platform.platform(), processor=_processor(proc), cores=cores, gpus=_gpus())
+
+
+def utc_now() -> str:
+    """Return the time as records have it: ISO 8601 to the second, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _processor(proc: Path) -> str:

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -16,7 +15,7 @@ from sonic.errors import SonicError, one_line
 from sonic.study import storage
 from sonic.study.conditions.netem import namespace
 from sonic.study.load.settings import LoadSettings
-from sonic.study.machine import this_machine
+from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record
 from sonic.study.scan.deployment import Elsewhere, OwnServer
 from sonic.study.scan.plan import estimated_s, identity, identity_of, plan
@@ -181,7 +180,7 @@ def scan(
 
 def _measured(point: Point, spec: Spec, servers: _Servers, measure: Measurement) -> Record:
     """Measure a point; whatever goes wrong becomes a record of it."""
-    started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    started = utc_now()
 
     def ended(status: Status, reason: str) -> Record:
         return Record(

@@ -6,7 +6,6 @@ import gc
 import platform
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from math import isclose
@@ -18,7 +17,7 @@ from msgspec import structs
 from sonic.errors import ConfigError, DataError
 from sonic.study.histogram import Histogram
 from sonic.study.load.stable import estimate
-from sonic.study.machine import this_machine
+from sonic.study.machine import this_machine, utc_now
 from sonic.study.published import study
 from sonic.study.records import Record, Window
 from sonic.study.simulation.calibration import calibrate
@@ -76,7 +75,7 @@ def simulate(
         ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``;
         ``servers_from_s.300``, as many from then on), and how fast the simulation was: ``events_per_s`` of its own.
     """
-    started, began_s = datetime.now(UTC), perf_counter()
+    started, began_s = utc_now(), perf_counter()
     histogram = Histogram()
     windows: list[Window] = []
     details: list[dict[str, float]] = []
@@ -103,7 +102,7 @@ def simulate(
         target=spec.target,
         settings={**_settings(spec), **(settings or {}), "simulated": True},
         status="measured",
-        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        started=started,
         machine=this_machine(),
         versions={"sonic": version("sonic-hep"), "python": platform.python_version(), "simpy": version("simpy")},
         throughput=estimate(throughputs),
