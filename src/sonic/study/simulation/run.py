@@ -191,9 +191,8 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
         If they do not do; see :func:`~sonic.study.simulation.calibration.calibrate`.
     ConfigError
     """
-    first = measured[0] if measured else None
     calibration = calibrate(measured)
-    assert first is not None  # noqa: S101 - else there was nothing to calibrate with
+    first = measured[0]
     own = {name: first.settings[name] for name in ("instances", "batch", "delay_us") if name in first.settings}
     tree = calibration.tree(first.target, first.machine.cores, **own)  # type: ignore[arg-type]
     clients = tuple(sorted({record.settings.get("clients", 1) for record in measured}, key=float))
@@ -231,15 +230,14 @@ def _settings(spec: Spec) -> dict[str, Setting]:
 
 def _window(spec: Spec, run: Deployment) -> Window:
     seen = run.observed
-    _, model = spec.model(next(iter(spec.models)))
-    single = len(spec.models) == 1
+    model, *others = spec.models.values()
     return Window(
         duration_s=spec.window_s,
         requests=seen.requests,
         errors=seen.errors,
         rows=seen.rows,
-        bytes_sent=round(seen.rows * model.row_bytes) if single else 0,
-        bytes_received=round(seen.rows * model.answer_row_bytes) if single else 0,
+        bytes_sent=0 if others else round(seen.rows * model.row_bytes),
+        bytes_received=0 if others else round(seen.rows * model.answer_row_bytes),
         client_cpu_s=spec.client.overhead_s * (seen.requests + seen.errors),
         server=run.server_window(),
     )
