@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from threading import Condition
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sonic.client.promise import failure_of
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DeadlineExceeded, SonicError
-from sonic.study.histogram import Histogram
 from sonic.study.load.schedule import LATE_S
 from sonic.study.load.server import ServerWatch
-from sonic.study.machine import this_machine, utc_now
-from sonic.study.records import Estimate, Record, Window
+from sonic.study.load.tally import Tally
+from sonic.study.machine import this_machine
+from sonic.study.records import Estimate, Record
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def replay(
     """
     pace = pace or Pace()
     addresses = [parse_server(url) for url in (server, compare) if url]
-    started = utc_now()
+    started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     tallies = {model: _Tally() for model in recording.models}
     status: Status = "measured"
     reason = ""
@@ -165,6 +166,8 @@ def replay(
                 player.play(progress)
             finally:
                 took_s = player.took_s
+                for tally in tallies.values():
+                    tally.duration_s = took_s
             after = {model: watch.sample() for model, watch in watches.items()}
     except SonicError as error:
         status, reason = "failed", str(error)
@@ -184,40 +187,20 @@ def replay(
             throughput=Estimate(tally.requests / took_s) if took_s else None,
             row_rate=Estimate(tally.rows / took_s) if took_s else None,
             latencies=tally.latencies.latencies(),
-            windows=(tally.window(took_s, watches[model].window(before[model], after.get(model))),) if took_s else (),
+            windows=(tally.window(watches[model].window(before[model], after.get(model))),) if took_s else (),
             details={"compared": float(tally.compared), "different": float(tally.different)} if compare else {},
         )
         for model, tally in tallies.items()
     ]
 
 
-@dataclass
-class _Tally:
-    requests: int = 0
-    errors: int = 0
-    rows: int = 0
-    late: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
+@dataclass(slots=True)
+class _Tally(Tally):
     compared: int = 0
     different: int = 0
-    error: str = ""
-    latencies: Histogram = field(default_factory=Histogram)
 
     def status(self, whole: Status) -> Status:
         return "failed" if whole == "measured" and self.errors and not self.requests else whole
-
-    def window(self, took_s: float, server: Any) -> Window:
-        return Window(
-            duration_s=took_s,
-            requests=self.requests,
-            errors=self.errors,
-            rows=self.rows,
-            bytes_sent=self.bytes_sent,
-            bytes_received=self.bytes_received,
-            late=self.late,
-            server=server,
-        )
 
 
 class _Player:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ from sonic.study.load.server import ServerWatch, identity
 from sonic.study.load.settings import LoadSettings
 from sonic.study.load.stable import disagreement, estimate
 from sonic.study.load.tally import Tally
-from sonic.study.machine import this_machine, utc_now
-from sonic.study.records import Record, Window
+from sonic.study.machine import this_machine
+from sonic.study.records import Record
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from sonic.study.load.crew import Work
     from sonic.study.load.inputs import Inputs
     from sonic.study.load.server import Sample
-    from sonic.study.records import Setting, Status
+    from sonic.study.records import Setting, Status, Window
 
 _SLICE_S = 0.25
 """How often there is news, at most."""
@@ -110,7 +111,7 @@ def measure(
     estimate([0.0, 0.0])  # what is missing for it is said now
     point = _Point(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
-    started, name = utc_now(), target.workflow if isinstance(target, Job) else target
+    started, name = datetime.now(UTC), target.workflow if isinstance(target, Job) else target
     status: Status = "measured"
     reason = ""
     try:
@@ -143,7 +144,7 @@ def measure(
         settings=_settings(target, settings, address, inputs),
         status=status,
         reason="; ".join(filter(None, (reason, point.errors if status != "failed" else ""))),
-        started=started,
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         machine=this_machine(),
         versions={name: told for name, told in versions.items() if told},
     )
@@ -218,19 +219,7 @@ class _Point:
         if tally.errors and not tally.requests:
             raise SonicError(f"all of {tally.errors} requests failed, the first: {tally.error}")
         self._tallies.append(tally)
-        self._windows.append(
-            Window(
-                duration_s=tally.duration_s,
-                requests=tally.requests,
-                errors=tally.errors,
-                rows=tally.rows,
-                bytes_sent=tally.bytes_sent,
-                bytes_received=tally.bytes_received,
-                client_cpu_s=tally.cpu_s,
-                late=tally.late,
-                server=watch.window(before, after),
-            )
-        )
+        self._windows.append(tally.window(watch.window(before, after)))
 
     def figures(self) -> dict[str, Any]:
         """Return the fields of a record that come from the last windows."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sonic.study.histogram import Histogram
+from sonic.study.records import Window
+
+if TYPE_CHECKING:
+    from sonic.study.records import ServerWindow
 
 
 @dataclass(slots=True)
@@ -54,6 +58,20 @@ class Tally:
         """Add what others counted at the same time."""
         self.duration_s = max(self.duration_s, other.duration_s)
         return self._add(other)
+
+    def window(self, server: ServerWindow | None) -> Window:
+        """Return what a record says of it, beside what the server counted."""
+        return Window(
+            duration_s=self.duration_s,
+            requests=self.requests,
+            errors=self.errors,
+            rows=self.rows,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
+            client_cpu_s=self.cpu_s,
+            late=self.late,
+            server=server,
+        )
 
     def _add(self, other: Tally) -> Self:
         for name in _SUMS:
