@@ -59,6 +59,10 @@ def test_search_finds_numbers_to_build_with(tmp_path: Path) -> None:
     result = RUN.invoke(app, ["firmware", "search", "facile-fpga", *options])
     assert result.exit_code == 0, result.output
     assert picture.read_bytes().startswith(b"\x89PNG")
+    options += ["--to", str(tmp_path / "others.json"), "--plot", str(tmp_path / "cost.nothing"), "--error", "0.9"]
+    result = RUN.invoke(app, ["firmware", "search", "facile-fpga", *options])
+    assert result.exit_code == 1
+    assert "cost.nothing could not be written" in "".join(result.output.split("\n"))
     build = ["--weights", "random", "--backend", "da4ml", "--precision", str(numbers)]
     result = RUN.invoke(app, ["firmware", "build", "facile-fpga", "--to", str(tmp_path / "made"), *build])
     assert result.exit_code == 0, result.output

@@ -115,6 +115,7 @@ def search(
     from rich.console import Console
 
     from sonic.errors import OutputError
+    from sonic.firmware import report as reports
     from sonic.firmware import search as searches
     from sonic.firmware.plots import cost_of_error
     from sonic.firmware.search import Curve
@@ -124,13 +125,13 @@ def search(
     rows = _rows(data, network)
     with Console(stderr=True).status("reading") as status:
         found = searches.search(network, rows, error, progress=lambda what: status.update(what))
+    curve = Curve.of(found, error)
     try:
-        curve = Curve.of(found, error)
         to.write_text(json.dumps(describe(found.best.precision) | {"search": asdict(curve)}, indent=1) + "\n")
-        if plot is not None:
-            cost_of_error(curve).savefig(plot)
     except OSError as failure:
         raise OutputError(f"{failure.filename} could not be written: {failure.strerror}") from failure
+    if plot is not None:
+        reports.save(cost_of_error(curve), plot)
     for name, each in (("the same fraction", found.uniform[-1]), ("by layer", found.best)):
         typer.echo(f"{name}: error {each.error:.3g}, {each.bit_products:,} bit products")
     typer.echo(to)
