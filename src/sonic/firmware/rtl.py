@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _STAGE_ADDERS = 5
 """Adders one behind the other between two registers: about what a clock of 5 ns allows."""
-_MAX_BITS = 32
 _SIMULATED = Path("sim") / "static"
 _CASE = """if (MEM_FILE == "{name}") begin
       localparam [BW_OUT-1:0] rom [0:(1<<BW_IN)-1] = '{{{numbers}}};
