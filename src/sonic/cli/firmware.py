@@ -190,9 +190,9 @@ def verify(
             found, given, random_rows=rows, seed=seed, threads=threads, synthesise=synthesise, progress=progress
         )
     console = Console()
-    table = Table("emulator", "rows", "numbers", "different", "largest difference", box=None, pad_edge=False)
-    for each in result.comparisons:
-        table.add_row(each.emulator, each.rows, f"{each.compared:,}", f"{each.different:,}", f"{each.largest:g}")
+    table = Table(*reports.COMPARED, box=None, pad_edge=False)
+    for row in reports.compared_rows(result.comparisons):
+        table.add_row(*row)
     console.print(table)
     distance = result.distance
     typer.echo(f"from float64: median {distance.median:.3g}, 95 % {distance.high:.3g}, largest {distance.largest:.3g}")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sonic.firmware.resources import Resources
     from sonic.firmware.search import Curve
 
+COMPARED = ("emulator", "rows", "numbers", "different", "largest difference")
+"""What stands above :func:`compared_rows`."""
 _OCTAVES = 12
 _BINS_PER_OCTAVE = 4
 _WIDTH = 40
@@ -234,13 +236,7 @@ def to_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> st
     lines = [
         f"# Firmware of {report.network}, by {report.route}",
         "",
-        *_table(
-            ("emulator", "rows", "numbers", "different", "largest difference"),
-            [
-                (each.emulator, each.rows, f"{each.compared:,}", f"{each.different:,}", f"{each.largest:g}")
-                for each in report.comparisons
-            ],
-        ),
+        *_table(COMPARED, compared_rows(report.comparisons)),
         "",
         f"All bits are those of the reference in numpy: **{'yes' if report.exact else 'no'}**.",
         *(f"Without {line}." for line in report.skipped),
@@ -262,6 +258,14 @@ def to_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> st
         lines += ["Latency and interval in cycles, or without registers in adders; BRAM18: memories of 18 kbit.", ""]
     lines += ["## Versions", "", *_table(("", "built with", "verified with"), _versions(report))]
     return "\n".join(lines) + "\n"
+
+
+def compared_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
+    """Return a row of text for each, beneath :data:`COMPARED`."""
+    return [
+        (each.emulator, each.rows, f"{each.compared:,}", f"{each.different:,}", f"{each.largest:g}")
+        for each in comparisons
+    ]
 
 
 def resource_rows(resources: Sequence[Resources]) -> list[tuple[str, ...]]:
