@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from threading import Condition
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from sonic.errors import ConfigError, DeadlineExceeded, SonicError
 from sonic.study.load.schedule import LATE_S
 from sonic.study.load.server import ServerWatch
 from sonic.study.load.tally import Tally
-from sonic.study.machine import this_machine
+from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Estimate, Record
 from sonic.version import __version__
 
@@ -143,7 +142,7 @@ def replay(
     """
     pace = pace or Pace()
     addresses = [parse_server(url) for url in (server, compare) if url]
-    started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    started = utc_now()
     tallies = {model: _Tally() for model in recording.models}
     status: Status = "measured"
     reason = ""

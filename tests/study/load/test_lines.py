@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sonic.client.url import connect, parse_server
+from sonic.client.url import parse_server
 from sonic.protocol.messages import InferRequest
 from sonic.study.load.grpclines import GrpcLines, frame
 from sonic.study.load.httplines import HttpLines
@@ -83,9 +83,7 @@ def test_answers(
 ) -> None:
     *transport, kind = way.split()
     url = url_of(kind, server, repository)
-    with_spec = connect(parse_server(f"grpc://127.0.0.1:{server.grpc_port}"))
-    requests = list(RandomInputs(2).requests(with_spec.model_spec(model), 0))[:3]
-    with_spec.close()
+    requests = list(RandomInputs(2).requests(server.dataplane.model_spec(model), 0))[:3]
     before = server.dataplane.statistics(model)[0].inference_count
     lines = make("transport" if transport else kind, url, requests, loop)
     assert ends(lines, loop, [0, 1, 2] * 2, parallel=2) == [("", n_bytes)] * 6

@@ -10,7 +10,7 @@ import pytest
 import sonic
 from sonic.client.url import connect, parse_server
 from sonic.errors import Unavailable
-from sonic.protocol.messages import Duration, ModelStatistics
+from sonic.protocol.messages import Duration, InferRequest, ModelStatistics
 from sonic.study.load.server import Sample, ServerWatch, identity, window
 
 if TYPE_CHECKING:
@@ -103,18 +103,12 @@ def test_metrics_of_another_server_are_not_taken(server: Server, repository: Pat
     with sonic.serve(repository, http_port=None) as other:
         address = replace(parse_server(server.grpc_url), where=f"127.0.0.1:{other.metrics_port - 1}")
         transport = connect(parse_server(server.grpc_url))
-        transport.submit(next(_requests())).result()
+        transport.submit(InferRequest("echo", {"x": np.zeros((1, 16), np.float32)})).result()
         with ServerWatch(transport, address, ["echo"]) as watch:
             sample = watch.sample()
         transport.close()
     assert sample is not None
     assert sample.cpu_s is None
-
-
-def _requests():  # type: ignore[no-untyped-def]
-    from sonic.protocol.messages import InferRequest
-
-    yield InferRequest("echo", {"x": np.zeros((1, 16), np.float32)})
 
 
 def test_a_server_that_says_nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -63,11 +63,11 @@ def advise(
     console.print(_reasons(said))
 
 
-def _table(*columns: str, **options: Any) -> Table:
+def _table(*columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, **options)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column, no_wrap=not i)
     return table
@@ -111,7 +111,7 @@ def _sums(made: Plan) -> Table:
 
 
 def _reasons(said: list[Advice]) -> Table:
-    table = _table("about", "do", "because", show_lines=False)
+    table = _table("about", "do", "because")
     last = ""
     for advice in said:
         table.add_row("" if advice.subject == last else advice.subject, advice.choice, advice.reason)

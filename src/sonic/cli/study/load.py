@@ -103,7 +103,7 @@ def load(
     from rich.console import Console
 
     from sonic.cli.study._load_table import live, show
-    from sonic.errors import ConfigError
+    from sonic.errors import ConfigError, SonicError
     from sonic.study.load.jobs import Job
     from sonic.study.load.measure import measure
     from sonic.study.load.settings import LoadSettings, arrivals_of
@@ -139,19 +139,13 @@ def load(
     if json is not None:
         append(record, json)
     if record.status == "failed":
-        raise _failure(record.reason)
+        raise SonicError(record.reason)
     if not quiet:
         show(record, Console())
     if record.status == "interrupted":
         raise KeyboardInterrupt
     if record.status == "unstable":
         raise typer.Exit(1)
-
-
-def _failure(reason: str) -> Exception:
-    from sonic.errors import SonicError
-
-    return SonicError(reason)
 
 
 def _inputs(data: Path | None, rows: int) -> Inputs | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from sonic.study.load.lines import clock
 from sonic.study.load.schedule import due_times_s
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator, Sequence
 
     from sonic.client.url import Address
@@ -68,13 +68,15 @@ class RunningClients:
 
     def run(self, orders: Orders) -> None:
         """Send; see :class:`~sonic.study.load.crew.Runner`."""
+        from sonic.server.eventloop import new_event_loop  # here: the parent, which has no loop, needs no uvloop
+
         work = self._work
         sizes = [
             (rows_of(request, work.spec), sum(array.nbytes for array in request.inputs.values()))
             for request in self._requests
         ]
         stack = ExitStack()
-        loop = _new_loop()
+        loop = new_event_loop()
         stack.callback(loop.close)
         lines = self._lines(loop)
         stack.callback(lines.close)
@@ -148,11 +150,3 @@ def _pace(loop: asyncio.AbstractEventLoop, send: Callable[[float], None], due_s:
 
 
 _LOOK_S = 0.2
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # where there is none, as on Windows
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

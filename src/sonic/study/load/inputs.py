@@ -13,7 +13,7 @@ from sonic.specs import DType
 from sonic.study.recording import Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sonic.specs import ModelSpec, TensorSpec
 
@@ -71,13 +71,11 @@ class RandomInputs:
         """
         shapes = self._shapes(spec)
         random = np.random.default_rng(seed)
-        left_bytes = _MEMORY_BYTES
-        for _ in range(_DIFFERENT):
-            inputs = {tensor.name: _random(random, tensor.dtype, shapes[tensor.name]) for tensor in _needed(spec)}
-            yield _request(spec, inputs)
-            left_bytes -= sum(array.nbytes for array in inputs.values())
-            if left_bytes <= 0:
-                return
+        tensors = _needed(spec)
+        yield from _as_fit(
+            _request(spec, {each.name: _random(random, each.dtype, shapes[each.name]) for each in tensors})
+            for _ in range(_DIFFERENT)
+        )
 
     def _shapes(self, spec: ModelSpec) -> dict[str, tuple[int, ...]]:
         if spec.max_batch_size and self.rows > spec.max_batch_size:
@@ -164,20 +162,23 @@ class RecordedInputs:
         recording = Recording(self.path)
         if spec.name not in recording.models:
             raise DataError(f"{self.path} has no request to {spec.name}: it has some to {', '.join(recording.models)}")
-        left_bytes = _MEMORY_BYTES
-        for number in range(len(recording)):
-            request = recording[(number + seed) % len(recording)]
-            if request.model != spec.name:
-                continue
-            yield replace(request, timeout_s=None)
-            left_bytes -= sum(array.nbytes for array in request.inputs.values())
-            if left_bytes <= 0:
-                return
+        turned = (recording[(number + seed) % len(recording)] for number in range(len(recording)))
+        yield from _as_fit(replace(request, timeout_s=None) for request in turned if request.model == spec.name)
 
 
 def rows_of(request: InferRequest, spec: ModelSpec) -> int:
     """Return the rows of a request; 1 where the model does not batch."""
     return next((array.shape[0] for array in request.inputs.values() if array.ndim), 1) if spec.max_batch_size else 1
+
+
+def _as_fit(requests: Iterable[InferRequest]) -> Iterator[InferRequest]:
+    """Yield requests until they fill the memory for them; none is made beyond."""
+    left_bytes = _MEMORY_BYTES
+    for request in requests:
+        yield request
+        left_bytes -= sum(array.nbytes for array in request.inputs.values())
+        if left_bytes <= 0:
+            return
 
 
 def _needed(spec: ModelSpec) -> list[TensorSpec]:

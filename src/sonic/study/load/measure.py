@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from sonic.study.load.server import ServerWatch, identity
 from sonic.study.load.settings import LoadSettings
 from sonic.study.load.stable import disagreement, estimate
 from sonic.study.load.tally import Tally
-from sonic.study.machine import this_machine
+from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record
 from sonic.version import __version__
 
@@ -111,7 +110,7 @@ def measure(
     estimate([0.0, 0.0])  # what is missing for it is said now
     point = _Point(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
-    started, name = datetime.now(UTC), target.workflow if isinstance(target, Job) else target
+    started, name = utc_now(), target.workflow if isinstance(target, Job) else target
     status: Status = "measured"
     reason = ""
     try:
@@ -144,7 +143,7 @@ def measure(
         settings=_settings(target, settings, address, inputs),
         status=status,
         reason="; ".join(filter(None, (reason, point.errors if status != "failed" else ""))),
-        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        started=started,
         machine=this_machine(),
         versions={name: told for name, told in versions.items() if told},
     )

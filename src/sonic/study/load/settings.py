@@ -87,10 +87,10 @@ class LoadSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in {"clients": 1, "rows": 1, "processes": 1, "repeats": 1, "windows": 1}.items():
+        for name in ("clients", "rows", "processes", "repeats", "windows"):
             given = getattr(self, name)
-            if given is not None and given < least:
-                raise ConfigError(f"{name} is {least} or more; given {given}")
+            if given is not None and given < 1:
+                raise ConfigError(f"{name} is 1 or more; given {given}")
         for name in ("rate", "window_s", "tolerance", "timeout_s"):
             given = getattr(self, name)
             if given is not None and not 0 < given < 1e9:

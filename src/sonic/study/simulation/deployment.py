@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sonic.study.simulation.spec import ModuleSpec, Spec
 
 _LEAST_S = 1e-9
+_STEPS = 20
+"""In which the window passes, each with news of the progress."""
 
 
 class Deployment:
@@ -84,13 +86,13 @@ class Deployment:
         self._before: tuple[Total, float, float] | None = None
         self._ask()
 
-    def run(self, progress: Callable[[float], object] | None = None, steps: int = 20) -> None:
+    def run(self, progress: Callable[[float], object] | None = None) -> None:
         """Let the warm-up pass, and the window; `progress` is told now and then which part has passed."""
         whole_s = self.spec.warmup_s + self.spec.window_s
         self.clock.run(max(self.spec.warmup_s, _LEAST_S))
         self._before = self._counted()
-        for step in range(1, steps + 1):
-            at_s = self.spec.warmup_s + self.spec.window_s * step / steps
+        for step in range(1, _STEPS + 1):
+            at_s = self.spec.warmup_s + self.spec.window_s * step / _STEPS
             self.clock.run(at_s)
             if progress is not None:
                 progress(at_s / whole_s)

@@ -23,6 +23,7 @@ from sonic.study.records import Record, Window
 from sonic.study.simulation.calibration import calibrate
 from sonic.study.simulation.deployment import Deployment
 from sonic.study.simulation.specfile import parse, unfold
+from sonic.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ def simulate(
         status="measured",
         started=started,
         machine=this_machine(),
-        versions={"sonic": version("sonic-hep"), "python": platform.python_version(), "simpy": version("simpy")},
+        versions={"sonic": __version__, "python": platform.python_version(), "simpy": version("simpy")},
         throughput=estimate(throughputs),
         row_rate=estimate(row_rates),
         latencies=histogram.latencies(),
