@@ -12,9 +12,9 @@ import uproot
 from typer.testing import CliRunner
 
 from sonic.cli import app
-from sonic.cli._run_files import replacing
 from sonic.cli.run import expand
 from sonic.errors import OutputError
+from sonic.files import replacing
 
 TIMEOUT_S = 60.0
 LONG = f"{'x' * 300}.py"

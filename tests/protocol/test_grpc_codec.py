@@ -12,6 +12,7 @@ from sonic.errors import InvalidRequest, ModelFailed, RegionNotFound, Unsupporte
 from sonic.protocol import grpc_codec as codec
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.tensors import same_bits
 from sonic.specs import DType
 from sonic.testing import strategies
 
@@ -25,7 +26,7 @@ def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtype
         if name in dtypes:
             np.testing.assert_array_equal(back[name], array)
         else:
-            assert strategies.same_bits(back[name], array)
+            assert same_bits(back[name], array)
 
 
 @given(strategies.infer_requests())

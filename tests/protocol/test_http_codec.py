@@ -22,6 +22,7 @@ from sonic.protocol.messages import (
     ServerInfo,
 )
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.protocol.tensors import same_bits
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing import strategies
 
@@ -37,7 +38,7 @@ def check_arrays(back: dict[str, np.ndarray], sent: dict[str, np.ndarray], dtype
         if name in dtypes:
             np.testing.assert_array_equal(back[name], array)
         else:
-            assert strategies.same_bits(back[name], array)
+            assert same_bits(back[name], array)
 
 
 @given(strategies.infer_requests())

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sonic.errors import DataError
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.recording import decode, encode, spans
-from sonic.testing.strategies import infer_requests, same_bits
+from sonic.protocol.tensors import same_bits
+from sonic.testing.strategies import infer_requests
 
 
 @given(st.lists(st.tuples(infer_requests(), st.integers(1, 2**62)), max_size=4))

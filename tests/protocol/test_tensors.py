@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.errors import InvalidRequest
-from sonic.protocol.tensors import from_values, from_wire, to_values, to_wire
+from sonic.protocol.tensors import from_values, from_wire, same_bits, to_values, to_wire
 from sonic.specs import DType
 from sonic.testing import strategies
 
@@ -25,7 +25,7 @@ def test_every_array_comes_back(tensor: tuple[DType, np.ndarray]) -> None:
     if dtype is DType.BF16:  # a NaN may become quiet
         np.testing.assert_array_equal(back, array)
     else:
-        assert strategies.same_bits(back, array)
+        assert same_bits(back, array)
 
 
 @given(strategies.tensors(), st.binary(max_size=40), st.lists(st.integers(-2, 2**40), max_size=4))

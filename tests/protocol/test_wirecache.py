@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sonic.errors import InvalidRequest, ModelFailed
 from sonic.protocol import grpc_codec
 from sonic.protocol.messages import InferRequest, InferResponse
+from sonic.protocol.tensors import same_bits
 from sonic.protocol.wirecache import RequestWriter, ResponseReader
 from sonic.specs import DType
-from sonic.testing.strategies import same_bits
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 ODD = {

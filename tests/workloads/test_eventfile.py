@@ -50,5 +50,5 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert (tmp_path / "a.root").read_text() == "what was there before"
     with pytest.raises(OutputError, match="no events to write"):
         write(tmp_path / "b.root", [])
-    with pytest.raises(OutputError, match="could not be written"):
+    with pytest.raises(OutputError, match="cannot write"):
         write(tmp_path / "a.root" / "c.root", [columns([])])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sonic.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from sonic.framework.report import Report
     from sonic.framework.workflow import Workflow
@@ -73,31 +75,6 @@ class Extras:
             drawn = timeline(result.records, title=result.workflow, subtitle=result.headline)
             with replacing(self._timeline) as part:
                 drawn.savefig(part, format=self._timeline.suffix[1:])
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a file to write beside `path`, whose place it takes when it is whole. A link is followed.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written. Nothing is left of it then, and what was at `path` stays.
-    """
-    from sonic.errors import OutputError
-
-    target = Path(os.path.realpath(path))
-    whole = target.exists() and not target.is_file()  # /dev/null, a pipe
-    part = target if whole else target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-        if not whole:
-            part.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
-    finally:
-        if not whole:
-            part.unlink(missing_ok=True)
 
 
 @contextmanager

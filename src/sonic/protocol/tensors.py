@@ -183,6 +183,16 @@ def byte_size(dtype: DType, shape: Sequence[int]) -> int:
     return (dtype.wire_size or 0) * _count(shape)
 
 
+def same_bits(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two arrays have the same dtype (byte order apart), shape and bits, NaN included."""
+    if first.shape != second.shape or first.dtype.newbyteorder("=") != second.dtype.newbyteorder("="):
+        return False
+    if first.dtype == np.object_:
+        return bool(first.tolist() == second.tolist())
+    native = first.dtype.newbyteorder("=")
+    return first.astype(native).tobytes() == second.astype(native).tobytes()
+
+
 def _count(shape: Sequence[int]) -> int:
     # Before they are multiplied: the product of a million of them would take hours.
     if len(shape) > MAX_DIMENSIONS:

@@ -14,6 +14,7 @@ import numpy as np
 from sonic.client.promise import failure_of
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DeadlineExceeded, SonicError
+from sonic.protocol.tensors import same_bits
 from sonic.study.load.schedule import LATE_S
 from sonic.study.load.server import ServerWatch
 from sonic.study.load.tally import Tally
@@ -296,10 +297,4 @@ def _same(one: InferResponse, other: InferResponse) -> bool:
     """Whether outputs have the same names, datatypes, shapes and bits."""
     if one.outputs.keys() != other.outputs.keys():
         return False
-    return all(_same_bits(array, other.outputs[name]) for name, array in one.outputs.items())
-
-
-def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    return one.tolist() == other.tolist() if one.dtype == np.object_ else one.tobytes() == other.tobytes()
+    return all(same_bits(array, other.outputs[name]) for name, array in one.outputs.items())

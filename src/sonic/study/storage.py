@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sonic.errors import ConfigError, DataError, OutputError, one_line
+from sonic.files import replacing
 from sonic.study.records import Record
 
 if TYPE_CHECKING:
@@ -38,18 +39,11 @@ def write(records: Iterable[Record], path: str | os.PathLike[str]) -> None:
     ConfigError
         If Parquet is wanted and pyarrow is not installed.
     """
-    target = Path(path)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        if target.suffix == _PARQUET:
+    with replacing(path) as part:
+        if Path(path).suffix == _PARQUET:
             _write_parquet(list(records), part)
         else:
             part.write_bytes(b"".join(map(_line, records)))
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def append(record: Record, path: str | os.PathLike[str]) -> None:

@@ -29,8 +29,8 @@ from sonic.errors import (
 )
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import to_spec
+from sonic.protocol.tensors import same_bits
 from sonic.specs import DType, ModelSpec, TensorSpec
-from sonic.testing.strategies import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -88,15 +88,5 @@ def infer_responses(draw: DrawFn) -> InferResponse:
     )
 
 
-def same_bits(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two arrays have the same dtype (byte order apart), shape and bits, NaN included."""
-    if first.shape != second.shape or first.dtype.newbyteorder("=") != second.dtype.newbyteorder("="):
-        return False
-    if first.dtype == np.object_:
-        return bool(first.tolist() == second.tolist())
-    native = first.dtype.newbyteorder("=")
-    return first.astype(native).tobytes() == second.astype(native).tobytes()
-
-
 def _unsaid(drawn: dict[str, tuple[DType, Any]]) -> dict[str, DType]:
     return {name: kind for name, (kind, _) in drawn.items() if kind is DType.BF16}

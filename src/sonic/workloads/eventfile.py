@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +11,7 @@ import numpy as np
 import uproot
 
 from sonic.errors import OutputError
+from sonic.files import replacing
 
 if TYPE_CHECKING:
     import os
@@ -47,11 +47,10 @@ def write(file: str | os.PathLike[str], blocks: Iterable[Mapping[str, Any]]) -> 
         If it cannot be written, or there are no blocks.
     """
     target = Path(file)
-    partial = target.with_name(f".{target.name}.part")
     events, begun = 0, False
-    try:
+    with replacing(target) as part:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with uproot.recreate(partial) as written:
+        with uproot.recreate(part) as written:
             for columns in blocks:
                 if not begun:
                     # Else uproot writes an RNTuple.
@@ -61,12 +60,6 @@ def write(file: str | os.PathLike[str], blocks: Iterable[Mapping[str, Any]]) -> 
                 events += len(next(iter(columns.values())))
         if not begun:
             raise OutputError(f"{target}: no events to write")
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
     return events
 
 

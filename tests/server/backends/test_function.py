@@ -8,7 +8,7 @@ import pytest
 
 import sonic
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed
-from sonic.testing.strategies import same_bits
+from sonic.protocol.tensors import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

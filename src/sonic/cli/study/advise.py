@@ -48,7 +48,7 @@ def advise(
     """
     from rich.console import Console
 
-    from sonic.cli._run_files import replacing
+    from sonic.files import replacing
     from sonic.study.advice.planning import plan_from_files, to_json
 
     made, said = plan_from_files(
