@@ -9,7 +9,7 @@ import grpc
 import httpx
 
 from sonic.errors import Cancelled, InferenceError, ModelFailed
-from sonic.protocol import grpc_codec, http_codec, status
+from sonic.protocol import documents, grpc_codec, http_codec, status
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 
@@ -172,7 +172,7 @@ class HttpWire:
         except httpx.HTTPError as error:
             raise Failure(NO_CONNECTION, f"{type(error).__name__}: {error}") from None
         if answer.status_code != 200:
-            text = http_codec.error_from_wire(answer.content)
+            text = documents.error_from_wire(answer.content)
             if answer.status_code not in _STATUS:
                 raise Failure(f"HTTP {answer.status_code}", text)
             raise Failure(name_of(status.from_http(answer.status_code, text)), text)

@@ -8,7 +8,7 @@ import jwt
 import numpy as np
 
 from fuzz.wires import WIRES
-from sonic.protocol import grpc_codec, http_codec, modelconfig
+from sonic.protocol import documents, grpc_codec, http_codec, modelconfig
 from sonic.protocol.form import Form
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.proto import grpc_service_pb2 as pb
@@ -105,13 +105,13 @@ def _http_requests() -> list[bytes]:
     bodies = [(body, length) for body, length in map(http_codec.request_to_wire, _requests())]
     values = {"datatype": "FP32", "shape": [2, 1], "data": [[1.5], [float("nan")]]}
     place = {"shared_memory_region": "r", "shared_memory_byte_size": 8, "shared_memory_offset": 4}
-    documents = (
+    written = (
         {"inputs": [{"name": "x", **values}], "id": "4", "parameters": {"binary_data_output": True, "timeout": 7}},
         {"inputs": [{"name": "s", "datatype": "BYTES", "shape": [1], "data": ["\u00e9\U0001f642"]}]},
         {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "parameters": place}]},
         {"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 2, "binary_data": False}}]},
     )
-    bodies += [(json.dumps(document).encode(), 0xFFFF) for document in documents]
+    bodies += [(json.dumps(document).encode(), 0xFFFF) for document in written]
     return [length.to_bytes(2, "little") + body for body, length in bodies]
 
 
@@ -139,7 +139,7 @@ def _json_configs() -> list[bytes]:
         "dynamic_batching": {"priority_queue_policy": {"1": {"max_queue_size": 3}}},
         "parameters": {"a": {"string_value": "b"}},
     }
-    return [json.dumps(document).encode(), http_codec.config_to_wire(modelconfig.parse(PBTXT)), b"{}"]
+    return [json.dumps(document).encode(), documents.config_to_wire(modelconfig.parse(PBTXT)), b"{}"]
 
 
 def _tokens() -> list[bytes]:

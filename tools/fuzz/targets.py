@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from fuzz.faults import ends_in, expect
 from fuzz.wires import WIRES
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed, RegionNotFound, Unauthenticated, Unsupported
-from sonic.protocol import grpc_codec, http_codec, modelconfig, tensors
+from sonic.protocol import documents, grpc_codec, http_codec, modelconfig, tensors
 from sonic.protocol.form import Form
 from sonic.protocol.parameters import priority_of
 from sonic.protocol.proto import grpc_service_pb2 as pb
@@ -110,7 +110,7 @@ def http_request(data: bytes) -> None:
 def http_response(data: bytes) -> None:
     """Read the body of an infer response, and of an error."""
     length, body = _header(data)
-    http_codec.error_from_wire(body)
+    documents.error_from_wire(body)
     with ends_in(ModelFailed):
         response = http_codec.response_from_wire(body, length)
         _same(response, _again(response))
@@ -118,13 +118,13 @@ def http_response(data: bytes) -> None:
 
 def http_answers(data: bytes) -> None:
     """Read what a server says of itself and its models."""
-    for read in (http_codec.server_info_from_wire, http_codec.statistics_from_wire, http_codec.index_from_wire):
+    for read in (documents.server_info_from_wire, documents.statistics_from_wire, documents.index_from_wire):
         with ends_in(ModelFailed):
             read(data)
     with ends_in(ModelFailed, InvalidRequest):
-        http_codec.spec_from_wire(data, b"{}")
+        documents.spec_from_wire(data, b"{}")
     with ends_in(ModelFailed, InvalidRequest):
-        http_codec.spec_from_wire(b"{}", data)
+        documents.spec_from_wire(b"{}", data)
 
 
 def tensor(data: bytes) -> None:
@@ -167,14 +167,14 @@ def settings(data: bytes) -> None:
     """Change settings of the log, of traces and of shared memory."""
     logs, traces, memory = LogSettings(logging.Logger("fuzz")), Tracer(), SharedMemory()
     with ends_in(InvalidRequest, Unsupported):
-        document = http_codec.decode_as(data, dict[str, Any], "an object")
+        document = documents.decode_as(data, dict[str, Any], "an object")
         with ends_in(InvalidRequest, Unsupported):
-            http_codec.encode(logs.update(document))
+            documents.encode(logs.update(document))
             answer = pb.LogSettingsResponse()
             answer.settings["log_verbose_level"].uint32_param = int(logs.read()["log_verbose_level"])
         texts = {name: [str(value)] if isinstance(value, str | int) else None for name, value in document.items()}
         with ends_in(InvalidRequest, Unsupported):
-            http_codec.encode(traces.update(texts))
+            documents.encode(traces.update(texts))
         key, offset, size = (document.get(name) for name in ("key", "offset", "byte_size"))
         if isinstance(key, str) and isinstance(offset, int) and isinstance(size, int):
             memory.register("r", key, offset, size)
@@ -226,8 +226,8 @@ def _configuration(config: Any) -> None:
     full = modelconfig.normalise(config, "m")
     modelconfig.validate(full)
     policy_of(full, merge=True)
-    http_codec.config_from_wire(http_codec.config_to_wire(full))
-    http_codec.spec_to_wire(modelconfig.to_spec(full, "1"))
+    documents.config_from_wire(documents.config_to_wire(full))
+    documents.spec_to_wire(modelconfig.to_spec(full, "1"))
 
 
 _READERS = (

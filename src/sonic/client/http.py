@@ -19,7 +19,7 @@ from sonic.client.promise import Promise, as_inference_error
 from sonic.client.secure import Credentials
 from sonic.client.workers import Workers
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable, Unsupported
-from sonic.protocol import http_codec, status
+from sonic.protocol import documents, http_codec, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,22 +125,20 @@ class HttpTransport:
             config = self._call("GET", f"{path}/config", self._left_s(until_s)).content
         except (ModelNotFound, Unsupported):  # an extension that not every server has
             config = b"{}"
-        return http_codec.spec_from_wire(metadata, config, version)
+        return documents.spec_from_wire(metadata, config, version)
 
     def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:
         """Fetch a model's configuration (config)."""
-        return http_codec.config_from_wire(
-            self._call("GET", f"{_model_path(model, version)}/config", timeout_s).content
-        )
+        return documents.config_from_wire(self._call("GET", f"{_model_path(model, version)}/config", timeout_s).content)
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
         """Every model version that the server knows of (repository index)."""
-        return http_codec.index_from_wire(self._call("POST", "/v2/repository/index", timeout_s, b"{}").content)
+        return documents.index_from_wire(self._call("POST", "/v2/repository/index", timeout_s, b"{}").content)
 
     def statistics(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelStatistics:
         """Counters of a model, all of its clients together."""
         path = f"{_model_path(model, version)}/stats"
-        rows = http_codec.statistics_from_wire(self._call("GET", path, timeout_s).content)
+        rows = documents.statistics_from_wire(self._call("GET", path, timeout_s).content)
         if not rows:
             raise ModelNotFound(f"{self._url} has no statistics of model {model!r}")
         return rows[-1]
@@ -155,7 +153,7 @@ class HttpTransport:
 
     def register(self, name: str, key: str, byte_size: int, timeout_s: float | None = None) -> None:
         """Have the server map shared memory under a name."""
-        document = http_codec.encode({"key": key, "offset": 0, "byte_size": byte_size})
+        document = documents.encode({"key": key, "offset": 0, "byte_size": byte_size})
         self._call("POST", f"/v2/systemsharedmemory/region/{quote(name, safe='')}/register", timeout_s, document)
 
     def unregister(self, name: str, timeout_s: float | None = None) -> None:
@@ -241,7 +239,7 @@ class HttpTransport:
                 raise
             raise Unavailable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}") from error
         if answer.status_code >= 400:
-            failure = status.from_http(answer.status_code, http_codec.error_from_wire(answer.content))
+            failure = status.from_http(answer.status_code, documents.error_from_wire(answer.content))
             raise type(failure)(f"{self._url}: {failure}") if failure.retryable else failure
         return answer
 

@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from sonic.errors import ModelFailed, RateLimited, SonicError, Unauthenticated
-from sonic.protocol import http_codec
+from sonic.protocol import documents
 from sonic.protocol.status import http_status
 from sonic.server.http.head import BadMessage
 
@@ -75,7 +75,7 @@ def refusal(error: BaseException) -> Answer:
         fields += b"WWW-Authenticate: Bearer\r\n"
     if isinstance(error, RateLimited):
         fields += b"Retry-After: %d\r\n" % ceil(error.wait_s)
-    return Answer(status, fields, [http_codec.error_to_wire(error)])
+    return Answer(status, fields, [documents.error_to_wire(error)])
 
 
 def _line(status: int) -> bytes:

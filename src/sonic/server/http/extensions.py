@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sonic.errors import InvalidRequest, Unsupported, shown
-from sonic.protocol import http_codec
+from sonic.protocol import documents
 from sonic.server.sharedmemory import NO_CUDA
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _Extensions:
 
     def memory_register(self, call: Call) -> Any:
         self._memory.check_peer(call.peer)
-        asked = http_codec.decode_as(call.body, _Register, "a register request")
+        asked = documents.decode_as(call.body, _Register, "a register request")
         self._memory.register(call.path["region"], asked.key, asked.offset, asked.byte_size)
         return {}
 
@@ -98,4 +98,4 @@ class _Extensions:
 
 
 def _changes(call: Call) -> dict[str, Any]:
-    return http_codec.decode_as(call.body, dict[str, Any], "an object of settings") if call.body else {}
+    return documents.decode_as(call.body, dict[str, Any], "an object of settings") if call.body else {}

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sonic.errors import InvalidRequest, ModelFailed, SonicError, shown
-from sonic.protocol import http_codec
+from sonic.protocol import documents
 from sonic.protocol.status import http_status
 from sonic.server import status_page
 from sonic.server.http.extensions import Call, extension_routes
@@ -80,7 +80,7 @@ class _Handlers:
         self._dataplane = dataplane
 
     async def server_info(self, _: Request) -> Response:
-        return _json(http_codec.server_info_to_wire(self._dataplane.server_info()))
+        return _json(documents.server_info_to_wire(self._dataplane.server_info()))
 
     async def live(self, _: Request) -> Response:
         return _state({"live": self._dataplane.live()})
@@ -95,23 +95,23 @@ class _Handlers:
     async def metadata(self, request: Request) -> Response:
         name, version = _model(request)
         spec = self._dataplane.model_spec(name, version)
-        return _json(http_codec.spec_to_wire(spec, self._dataplane.model_versions(name)))
+        return _json(documents.spec_to_wire(spec, self._dataplane.model_versions(name)))
 
     async def config(self, request: Request) -> Response:
-        return _json(http_codec.config_to_wire(self._dataplane.model_config(*_model(request))))
+        return _json(documents.config_to_wire(self._dataplane.model_config(*_model(request))))
 
     async def statistics(self, request: Request) -> Response:
-        return _json(http_codec.statistics_to_wire(self._dataplane.statistics(*_model(request))))
+        return _json(documents.statistics_to_wire(self._dataplane.statistics(*_model(request))))
 
     async def index(self, request: Request) -> Response:
         body = await request.body()
-        asked = http_codec.decode(body) if body else {}
+        asked = documents.decode(body) if body else {}
         ready = asked.get("ready", False) if isinstance(asked, dict) else None
         if not isinstance(ready, bool):
             raise InvalidRequest(
                 f"the body of an index request is an object whose ready is true or false, given {shown(asked)}"
             )
-        return _json(http_codec.index_to_wire(self._dataplane.index(ready=ready)))
+        return _json(documents.index_to_wire(self._dataplane.index(ready=ready)))
 
     async def load(self, request: Request) -> Response:
         await asyncio.to_thread(self._dataplane.load, _model(request)[0], await _parameters(request))
@@ -133,13 +133,13 @@ def _peer(request: Request) -> str:
 def _document(handler: Callable[[Call], Any]) -> Callable[[Request], Awaitable[Response]]:
     async def answered(request: Request) -> Response:
         call = Call(dict(request.path_params), await request.body(), _peer(request))
-        return _json(http_codec.encode(handler(call)))
+        return _json(documents.encode(handler(call)))
 
     return answered
 
 
 def _state(document: Mapping[str, Any]) -> Response:
-    return _json(http_codec.encode(document), 200 if all(document.values()) else 503)
+    return _json(documents.encode(document), 200 if all(document.values()) else 503)
 
 
 def _json(content: bytes, status: int = 200) -> Response:
@@ -151,11 +151,11 @@ def _answered(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
         try:
             return await handler(request)
         except SonicError as error:
-            return _json(http_codec.error_to_wire(error), http_status(error))
+            return _json(documents.error_to_wire(error), http_status(error))
         except Exception as error:
             log.exception("an HTTP call failed for no reason that is known")
             failure = ModelFailed(f"internal error of the server: {type(error).__name__}: {error}")
-            return _json(http_codec.error_to_wire(failure), http_status(failure))
+            return _json(documents.error_to_wire(failure), http_status(failure))
 
     return answered
 
@@ -168,7 +168,7 @@ async def _by_the_site(request: Request) -> Response:
 async def _no_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     text = f"{request.method} {request.url.path} is not offered"
-    response = _json(http_codec.error_to_wire(InvalidRequest(text)), status)
+    response = _json(documents.error_to_wire(InvalidRequest(text)), status)
     response.headers.update(getattr(error, "headers", None) or {})  # Allow, where the method is not
     return response
 
@@ -176,7 +176,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
 async def _parameters(request: Request) -> Mapping[str, Any]:
     """Parameters in the body of a request to load or unload a model."""
     body = await request.body()
-    asked = http_codec.decode(body) if body else {}
+    asked = documents.decode(body) if body else {}
     parameters = asked.get("parameters") or {} if isinstance(asked, dict) else None
     if not isinstance(parameters, dict):
         raise InvalidRequest(f"the body is an object whose parameters are an object, given {shown(asked)}")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httptools
 
-from sonic.protocol import http_codec, status
+from sonic.protocol import documents, http_codec, status
 from sonic.study.load.sockets import SocketLine, SocketLines
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _HttpLine(SocketLine):
                 self._lines.known_bytes = head_bytes + self._body_bytes
                 self._lines.known_received = received
         else:
-            error = str(status.from_http(code, http_codec.error_from_wire(bytes(self._body))))
+            error = str(status.from_http(code, documents.error_from_wire(bytes(self._body))))
         self._begin()
         if not keep and self._transport is not None:
             self._transport.close()

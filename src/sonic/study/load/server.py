@@ -12,7 +12,7 @@ import httpx
 from sonic.client.grpc import OPTIONS
 from sonic.errors import DataError, InferenceError, Unavailable
 from sonic.monitor.endpoint import Endpoint
-from sonic.protocol import http_codec
+from sonic.protocol import documents
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from sonic.study.records import ServerWindow
@@ -154,7 +154,7 @@ def identity(address: Address) -> str:
             socket = address.where if address.scheme == "http+unix" else None
             with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=_TIMEOUT_S) as client:
                 answer = client.get(f"http://{'localhost' if socket else address.where}/v2")
-                told = http_codec.server_info_from_wire(answer.content)
+                told = documents.server_info_from_wire(answer.content)
         else:
             return ""
     except (grpc.RpcError, httpx.HTTPError, InferenceError):
