@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sonic.client import arrays as client_arrays
 from sonic.client.arrays import check_outputs, conform, empty_outputs, is_empty, join, said_dtypes, split
 from sonic.errors import InvalidRequest, ModelFailed
+from sonic.protocol.tensors import same_bits
 from sonic.specs import DType, ModelSpec, TensorSpec
-from sonic.testing.strategies import same_bits
 
 TAGGER = ModelSpec(
     "tagger",

@@ -14,8 +14,8 @@ from sonic.errors import Cancelled, DeadlineExceeded, InvalidRequest, ModelFaile
 from sonic.protocol import grpc_codec
 from sonic.protocol.messages import InferResponse
 from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.tensors import same_bits
 from sonic.testing.conformance import WAIT_S, RemoteTransportConformance, echo_request, error_of
-from sonic.testing.strategies import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

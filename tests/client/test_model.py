@@ -30,6 +30,7 @@ from sonic.errors import (
     Unavailable,
 )
 from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics
+from sonic.protocol.tensors import same_bits
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.conformance import (
     BATCHING,
@@ -39,7 +40,6 @@ from sonic.testing.conformance import (
     TransportConformance,
     error_of,
 )
-from sonic.testing.strategies import same_bits
 from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:

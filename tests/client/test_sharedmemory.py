@@ -21,6 +21,7 @@ from sonic.protocol.form import Span
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.ownership import FOLDER
 from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.tensors import same_bits
 from sonic.specs import DType
 from sonic.testing.conformance import (
     BATCHING,
@@ -32,7 +33,7 @@ from sonic.testing.conformance import (
     error_of,
 )
 from sonic.testing.memory import FakeMemoryServer
-from sonic.testing.strategies import infer_requests, same_bits
+from sonic.testing.strategies import infer_requests
 from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:

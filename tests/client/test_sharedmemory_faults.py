@@ -23,8 +23,8 @@ from sonic.client.settings import ClientSettings
 from sonic.client.shared import disconnect
 from sonic.errors import DeadlineExceeded, Unavailable
 from sonic.protocol.ownership import FOLDER
+from sonic.protocol.tensors import same_bits
 from sonic.testing.conformance import WAIT_S
-from sonic.testing.strategies import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

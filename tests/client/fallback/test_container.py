@@ -16,8 +16,8 @@ from sonic.client.fallback.commands import ENGINES
 from sonic.client.fallback.container import Container, find_engine
 from sonic.client.fallback.owned import OwnedProcess
 from sonic.errors import Cancelled, ConfigError, Unavailable
+from sonic.protocol.tensors import same_bits
 from sonic.testing.conformance import WAIT_S, echo_request, error_of
-from sonic.testing.strategies import same_bits
 
 if TYPE_CHECKING:
     from pathlib import Path

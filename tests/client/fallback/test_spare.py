@@ -29,8 +29,8 @@ from sonic.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sonic.protocol.tensors import same_bits
 from sonic.testing.conformance import WAIT_S, TransportConformance, echo_request
-from sonic.testing.strategies import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
