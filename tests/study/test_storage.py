@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sonic.errors import ConfigError, DataError, OutputError
 from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window
-from sonic.study.storage import append, read, write
+from sonic.study.storage import append, read, ready, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +73,41 @@ def test_a_line_that_was_cut_short_is_left_out_and_written_over(tmp_path: Path, 
     assert read(path) == [FULL]
     append(FAILED, path)
     assert read(path) == [FULL, FAILED]
+
+
+def test_a_last_line_without_its_newline_stays_as_an_editor_left_it(tmp_path: Path) -> None:
+    path = tmp_path / "points.jsonl"
+    append(FULL, path)
+    path.write_bytes(b"\n" + path.read_bytes().rstrip())
+    assert read(path) == [FULL]
+    path.write_bytes(path.read_bytes().strip())
+    append(FAILED, path)
+    assert read(path) == [FULL, FAILED]
+
+
+@pytest.mark.parametrize("text", ["a list of things", "a list\nof things\n"])
+def test_a_file_of_something_else_is_not_added_to(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    for refused in (lambda: append(FULL, path), lambda: ready(path, adding=True)):
+        with pytest.raises(OutputError, match=r"cannot add to .*notes.txt: it holds no records"):
+            refused()
+    with pytest.raises(DataError, match="line 1 is not a record"):
+        read(path)
+    assert path.read_text() == text
+
+
+def test_whether_a_file_can_be_written_is_known_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(tmp_path / "points.jsonl", adding=True)
+    ready(tmp_path / "other.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["points.jsonl"]
+    with pytest.raises(OutputError, match=r"cannot write .*: there is no folder .*none"):
+        ready(tmp_path / "none" / "points.jsonl")
+    with pytest.raises(ConfigError, match="Parquet is written at once"):
+        ready(tmp_path / "points.parquet", adding=True)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match="Parquet needs pyarrow"):
+        ready(tmp_path / "points.parquet")
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:

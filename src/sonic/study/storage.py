@@ -7,8 +7,9 @@ tables are made of: ``throughput``, ``latency_mean_s``, ``settings.clients`` ...
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -17,10 +18,31 @@ from sonic.files import replacing
 from sonic.study.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _PARQUET = ".parquet"
 _JSON = "record"
+_BEGIN = b"{"
+
+
+def ready(path: str | os.PathLike[str], *, adding: bool = False) -> None:
+    """See that records can be written to a file, or added to it, before they are made.
+
+    Raises
+    ------
+    OutputError
+        If its folder is not there, or it cannot be added to.
+    ConfigError
+        If Parquet is wanted and pyarrow is not installed, or it cannot be added to.
+    """
+    target = Path(path)
+    if not target.absolute().parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {target.parent}")
+    if adding:
+        with _opened(target) as file:
+            _start_of_records(file, target)
+    elif target.suffix == _PARQUET:
+        _pyarrow()
 
 
 def write(records: Iterable[Record], path: str | os.PathLike[str]) -> None:
@@ -52,23 +74,17 @@ def append(record: Record, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If it cannot be written, or holds something else.
     ConfigError
         If the file is named as one in Parquet, which cannot be added to.
     """
-    target = Path(path)
-    if target.suffix == _PARQUET:
-        raise ConfigError(f"cannot add to {path}: Parquet is written at once; give a name that ends in .jsonl")
-    try:
-        with target.open("a+b") as file:
-            _cut_torn(file)
-            file.write(_line(record))
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with _opened(Path(path)) as file:
+        _start_of_records(file, path)
+        file.write(_end_last_line(file) + _line(record))
 
 
 def read(path: str | os.PathLike[str]) -> list[Record]:
-    """Read the records of a file; a last line that was cut short is left out.
+    """Read the records of a file; empty lines and a last one that was cut short are left out.
 
     Raises
     ------
@@ -79,11 +95,13 @@ def read(path: str | os.PathLike[str]) -> list[Record]:
     """
     source = Path(path)
     try:
-        lines = _read_parquet(source) if source.suffix == _PARQUET else source.read_bytes().split(b"\n")[:-1]
+        lines = _read_parquet(source) if source.suffix == _PARQUET else _lines(source.read_bytes())
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     records = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             records.append(msgspec.json.decode(line, type=Record))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -95,8 +113,41 @@ def _line(record: Record) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
-def _cut_torn(file: Any) -> None:
-    """Cut off what is behind the last newline: its writer was killed."""
+def _lines(content: bytes) -> list[bytes]:
+    *lines, last = content.split(b"\n")
+    # Without a newline its writer was killed; or else an editor wrote it, or all of it is something else.
+    return [*lines, last] if _is_record(last) or not (lines or last.startswith(_BEGIN)) else lines
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to add to it."""
+    if path.suffix == _PARQUET:
+        raise ConfigError(f"cannot add to {path}: Parquet is written at once; give a name that ends in .jsonl")
+    try:
+        with path.open("a+b") as file:
+            yield file
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _start_of_records(file: BinaryIO, path: str | os.PathLike[str]) -> None:
+    """Refuse what was given by mistake."""
+    file.seek(0)
+    if file.read(1) not in (b"", _BEGIN):
+        raise OutputError(f"cannot add to {path}: it holds no records of a study")
+
+
+def _end_last_line(file: BinaryIO) -> bytes:
+    """Cut off what is behind the last newline, whose writer was killed; return what a whole record there lacks."""
     end = file.seek(0, os.SEEK_END)
     at, tail = end, b""
     while at and b"\n" not in tail:
@@ -104,8 +155,12 @@ def _cut_torn(file: Any) -> None:
         file.seek(at)
         tail = file.read(end - at)
     whole = at + tail.rfind(b"\n") + 1
-    if whole < end:
-        file.truncate(whole)
+    if whole == end:
+        return b""
+    if _is_record(tail[whole - at :]):
+        return b"\n"
+    file.truncate(whole)
+    return b""
 
 
 def _write_parquet(records: Sequence[Record], path: Path) -> None:

@@ -56,6 +56,13 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
         (["m", "--shape", "x:1,two"], 2, "expected NAME:1,3, got 'x:1,two'"),
         (["m", "--json", "/no/such/folder/f"], 1, "cannot write /no/such/folder/f: there is no folder"),
         (["w.py"], 1, "w.py is a workflow: give files with its events by --input"),
+        (
+            ["miniaod", "--server", "grpc://127.0.0.1:1"],
+            1,
+            "; miniaod is a workflow: give files",
+        ),
+        (["m", "--threads", 2], 1, "--threads is of the jobs of a workflow, which take --input"),
+        (["w", "--input", "x.root", "--rows", 2], 1, "--rows is of a model, and with --input the target is a workflow"),
         (["no_such_workflow", "--input", "x.root"], 1, "no workflow 'no_such_workflow'"),
     ],
 )
@@ -94,7 +101,7 @@ def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     show(record, Console(width=120))
     shown = " ".join(capsys.readouterr().out.split())
     for text in (
-        "m unstable: rate 50.0, rows 4 it grew requests/s 50.00 ± 1.00",
+        "m unstable: rate 50, rows 4 it grew requests/s 50.00 ± 1.00",
         "mean 5.99 ms, largest 500 ms",
         "p99.9 500 ms",
         "module fit 250 ms an event",

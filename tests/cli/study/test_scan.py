@@ -100,7 +100,7 @@ def test_ctrl_c_says_how_far_it_is(load: Load) -> None:
     [
         (["nosuch"], "cannot read nosuch: No such file or directory"),
         (["mine.toml", "--again", "broken"], "--again is one of failed, unstable, measured, all, given broken"),
-        (["mine.toml", "--to", "mine.toml"], "mine.toml, line 1 is not a record of a study"),
+        (["mine.toml", "--to", "mine.toml"], "mine.toml, line 2 is not a record of a study"),
     ],
 )
 def test_a_wrong_command_line(load: Load, words: list[str], says: str) -> None:

@@ -47,7 +47,14 @@ def load(
     rate: Annotated[
         float | None, typer.Option(help="Requests a second instead, answered or not.", show_default="clients")
     ] = None,
-    arrivals: Annotated[str, typer.Option(metavar="poisson|constant", help="How those follow each other.")] = "poisson",
+    arrivals: Annotated[
+        str,
+        typer.Option(
+            metavar="poisson|constant",
+            help="How those follow each other.",
+            autocompletion=lambda: ["poisson", "constant"],
+        ),
+    ] = "poisson",
     think_s: Annotated[float, typer.Option(help="Seconds that a client waits before its next request.")] = 0.0,
     rows: Annotated[int, typer.Option(help="Rows of each request.")] = 1,
     shape: Annotated[
@@ -104,10 +111,11 @@ def load(
 
     from sonic.cli.study._load_table import live, show
     from sonic.errors import ConfigError, SonicError
+    from sonic.framework.workflow import known
     from sonic.study.load.jobs import Job
     from sonic.study.load.measure import measure
     from sonic.study.load.settings import LoadSettings, arrivals_of
-    from sonic.study.storage import append
+    from sonic.study.storage import append, ready
 
     settings = LoadSettings(
         clients=clients,
@@ -126,26 +134,41 @@ def load(
         timeout_s=timeout_s,
         seed=seed,
     )
-    if json is not None and not json.absolute().parent.is_dir():
-        raise ConfigError(f"cannot write {json}: there is no folder {json.parent}")
+    if json is not None:
+        ready(json, adding=True)
+    lacks_events = f"{target} is a workflow: give files with its events by --input"
     if not events and target.endswith(".py"):
-        raise ConfigError(f"{target} is a workflow: give files with its events by --input")
+        raise ConfigError(lacks_events)
+    if events:
+        of_models = {"--rows": rows != 1, "--shape": shape, "--data": data, "--shared-memory": shared_memory}
+        _refuse(of_models, "a model, and with --input the target is a workflow")
+    else:
+        of_jobs = {"--with": with_, "--chunk-size": chunk_size, "--threads": threads != 1, "--streams": streams}
+        _refuse(of_jobs, "the jobs of a workflow, which take --input")
     job = Job(target, tuple(events), tuple(with_ or ()), chunk_size, threads, streams) if events else None
     errors = Console(stderr=True, quiet=quiet)
     with live(errors, f"{target}, {f'{rate:g}/s' if rate else f'{clients} clients'}") as progress:
         record = measure(
             job or target, server, settings, inputs=_inputs(data, rows), metrics=metrics, progress=progress
         )
+    if not quiet and record.status != "failed":
+        show(record, Console())
     if json is not None:
         append(record, json)
     if record.status == "failed":
-        raise SonicError(record.reason)
-    if not quiet:
-        show(record, Console())
+        raise SonicError(record.reason if events or target not in known() else f"{record.reason}; {lacks_events}")
     if record.status == "interrupted":
         raise KeyboardInterrupt
     if record.status == "unstable":
         raise typer.Exit(1)
+
+
+def _refuse(given: dict[str, object], of: str) -> None:
+    from sonic.errors import ConfigError
+
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"{name} is of {of}")
 
 
 def _inputs(data: Path | None, rows: int) -> Inputs | None:

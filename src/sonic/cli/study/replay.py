@@ -54,15 +54,17 @@ def replay(
         models = ", ".join(f"{count:,} to {model}" for model, count in sorted(read.models.items()))
         console.print(f"{len(read):,} requests in {read.due_s[-1]:.3g} s, {read.n_bytes / 1e6:,.1f} MB: {models}")
         return
+    if json is not None:
+        storage.ready(json, adding=True)
     pace = Pace(speed=speed, rate=rate, clients=clients, repeats=repeat, timeout_s=timeout_s)
     columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=len(read) * repeat)
         records = play(read, server, pace, compare=compare, progress=lambda sent, _: bar.update(task, completed=sent))
+    _show(records, console)
     if json is not None:
         for record in records:
             storage.append(record, json)
-    _show(records, console)
     if any(_bad(record) for record in records):
         raise typer.Exit(1)
 

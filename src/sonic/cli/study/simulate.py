@@ -71,6 +71,8 @@ def simulate(
         from sonic.study.plots.write import checked
 
         checked(plot)
+    if to is not None:
+        storage.ready(to)
     axes = dict(axis(text) for text in over or ())
     known = storage.read(measured) if measured is not None else []
     deployments = [load(path, axes) for name in specs or () for path in find(name)] if specs else [like(known, axes)]
@@ -87,9 +89,9 @@ def simulate(
 
                 scan.append(simulate(replaced(spec, repeats=repeats, seed=seed), settings, tell))
         records += scan
+        console.print(_table(scan))
         if to is not None:  # also what is done, should the rest be interrupted
             storage.write(records, to)
-        console.print(_table(scan))
         compared = beside_published(scan, points[0][1]) or beside_measured(scan, known)
         drawn.append((points[0][1], scan))
         if compared:

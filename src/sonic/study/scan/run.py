@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -261,7 +261,9 @@ class _File:
     def __init__(self, path: Path, kept: Sequence[Record]) -> None:
         self._path = path
         self._records = list(kept)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # which the next line says
+            path.parent.mkdir(parents=True, exist_ok=True)
+        storage.ready(path, adding=path.suffix != ".parquet")
         if kept:
             storage.write(kept, path)  # without those that were interrupted
 
