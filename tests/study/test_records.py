@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window
+from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window, written
 
 POINT = Record(
     target="facile",
@@ -39,6 +39,14 @@ def test_what_is_no_record_is_refused() -> None:
     for text in (b"{}", b'{"sonic_study": "plan"}', b"[]"):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(text, type=Record)
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [(True, "true"), (10.0, "10"), (0.25, "0.25"), (1234567.5, "1234567.5"), (3, "3"), ("grpc", "grpc"), (None, "")],
+)
+def test_a_setting_is_written_as_in_a_specification(setting: bool | float | str | None, text: str) -> None:
+    assert written(setting) == text
 
 
 def test_the_batch_is_rows_by_execution_and_none_without_executions() -> None:

@@ -14,6 +14,7 @@ from sonic.study import saturation
 from sonic.study.models.base import Points
 from sonic.study.models.fit import Value, fit
 from sonic.study.models.simple import amdahl, bounds, scalability
+from sonic.study.records import Estimate
 from sonic.study.tables import finite, fitted, measured, parameters, verdict
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ def test_points_have_their_settings_figures_and_status(make: Callable[..., Recor
     (heads, rows), shared = measured([make(100.0), make(200.0, status="unstable", settings={"clients": 2})])
     assert shared == {"rows": "10"}
     assert heads[:3] == ["clients", "requests/s", "rows/s"]
-    assert rows[0][:3] == ["1", "100 +- 4", "1000"]
+    assert rows[0][:3] == ["1", "100.0 +- 4.0", "1000"]
     assert rows[1][0] == "2"
     assert rows[1][-1] == "unstable"
+    assert measured([make(1354.0, throughput=Estimate(1354.0, 1164.0, 1544.0))])[0][1][0][0] == "1354 +- 190"
     (heads, rows), _ = measured([make(1.0), make(1.0, target="tagger")])
     assert [heads[0], rows[1][0]] == ["target", "tagger"]
 
@@ -64,6 +66,7 @@ def test_the_verdict_is_honest() -> None:
     rising = saturation.measured(CLIENTS[:3], RATE[:3])
     assert verdict([fit(bounds(), known)], rising)[2].startswith("95 % of it: not reached by the points, 9.5")
     few = Points(CLIENTS[:4], RATE[:4], 0.01 * RATE[:4])
+    assert verdict([], rising) == ["not fitted; by the points the plateau is 200/s, 95 % of it not reached"]
     assert "4 points are too few to tell models apart" in verdict([fit(scalability(), few)], at)[0]
 
 

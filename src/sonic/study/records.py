@@ -14,6 +14,15 @@ Setting = bool | int | float | str
 Status = Literal["measured", "unstable", "failed", "interrupted"]
 
 
+def written(setting: Setting | None) -> str:
+    """Return a setting as a specification has it: ``true``, ``10``, ``0.5``, ``grpc``; nothing for None."""
+    if setting is None:
+        return ""
+    if isinstance(setting, bool):
+        return str(setting).lower()
+    return f"{setting:.12g}" if isinstance(setting, float) else str(setting)
+
+
 class Estimate(msgspec.Struct, frozen=True):
     """A mean over repeats, and the interval that covers it with 95 % (Student's t); None after one repeat."""
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
-from sonic.study.records import Estimate, ServerWindow
+from sonic.study.records import Estimate, ServerWindow, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,7 +190,7 @@ def value(record: Record, name: str) -> Estimate | None:
 
 def describe(record: Record) -> str:
     """Name a record by its target and settings."""
-    return " ".join([record.target, *(f"{name}={each}" for name, each in record.settings.items())])
+    return " ".join([record.target, *(f"{name}={written(each)}" for name, each in record.settings.items())])
 
 
 def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.study.records import written
 from sonic.study.series import INCIDENTAL, value, varying
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ def measured(records: Sequence[Record]) -> tuple[Table, dict[str, str]]:
     differing = varying(records)
     names = list(dict.fromkeys(name for record in records for name in record.settings))
     same = [name for name in names if name not in differing and name not in INCIDENTAL]
-    shared = {name: str(records[0].settings[name]) for name in same}
+    shared = {name: written(records[0].settings[name]) for name in same}
     several = len({record.target for record in records}) > 1
     figures = {name: head for name, head in _FIGURES.items() if any(value(record, name) for record in records)}
     rows = [
         [record.target] * several
-        + [str(record.settings.get(name, "")) for name in differing]
+        + [written(record.settings.get(name)) for name in differing]
         + [_number(record, name) for name in figures]
         + [record.status]
         for record in records
@@ -91,6 +92,9 @@ def finite(found: Value) -> str:
 
 def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
     """Say of fits, the best first, whether it is any good, and how its saturation compares with the measured one."""
+    at = "not reached" if found.clients is None else f"at {found} clients"
+    if not fits:
+        return [f"not fitted; by the points the plateau is {found.plateau:.4g}/s, 95 % of it {at}"]
     first, *others = fits
     if not np.isfinite(first.aicc):
         count = len(first.points.clients)
@@ -108,7 +112,6 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
         )
     name = first.model.name
     lines.append(f"plateau: {found.plateau:.4g}/s by the points, {finite(first.capacity)} by {name}")
-    at = "not reached" if found.clients is None else f"at {found} clients"
     lines.append(f"95 % of it: {at} by the points, {finite(first.saturation)} by {name}")
     return lines
 
@@ -150,4 +153,4 @@ def _number(record: Record, name: str) -> str:
         return ""
     if found.low is None or found.high is None:
         return f"{found.value:.4g}"
-    return f"{found.value:.4g} +- {(found.high - found.low) / 2:.2g}"
+    return _rounded(found.value, (found.high - found.low) / 2)

@@ -43,7 +43,7 @@ def test_json_is_all_that_is_printed(scan: Path) -> None:
     [
         (["--model", "usll"], "no model 'usll': there are protodune, amdahl"),
         (["--y", "p99_ms"], "--y is throughput or row_rate, given 'p99_ms'"),
-        (["--where", "clients=1"], "no fit: protodune has 2 parameters and needs more points"),
+        (["--where", "clients=1"], "no fit: protodune, amdahl, mva: 2 parameters need more points"),
         (["--where", "protocol=grpc", "--plot", "fits.gif"], "fits.gif ends in none of .png, .svg, .pdf"),
     ],
 )

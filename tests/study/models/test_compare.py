@@ -46,9 +46,20 @@ def test_names_are_those_of_the_models(records: list[Record]) -> None:
 def test_few_points_leave_what_can_be_fitted(records: list[Record]) -> None:
     (found,) = compare(records[:3])
     assert {each.model.name for each in found.fits} == {"protodune", "amdahl", "mva"}
-    assert "usl has 3 parameters and needs more points than that, given 3" in found.refused
-    with pytest.raises(DataError, match="facile: no fit: protodune has 2 parameters"):
+    assert found.refused == ("usl, mva-instances, mva-batching: 3 parameters need more points than that, given 3",)
+    with pytest.raises(DataError, match="facile: no fit: protodune, amdahl, mva: 2 parameters need more points"):
         compare(records[:1])
+
+
+def test_a_series_with_too_few_points_does_not_keep_others_from_being_fitted(
+    records: list[Record], make: Callable[..., Record]
+) -> None:
+    alone = make(10.0, settings={"clients": 1, "protocol": "http"})
+    few, enough = sorted(compare([*records, alone], names=["mva"]), key=lambda each: len(each.fits))
+    assert few.fits == ()
+    assert few.refused == ("mva: 2 parameters need more points than that, given 1",)
+    assert enough.fits[0].model.name == "mva"
+    assert as_json(few)["fits"] == []
 
 
 def test_simulated_jobs_stand_for_clients(make: Callable[..., Record]) -> None:

@@ -98,7 +98,7 @@ def test_few_points_are_not_enough_to_tell_models_apart() -> None:
     made = noisy(queue(), [0.02, 0.002], 1)
     few = Points(made.clients[::5], made.throughput[::5], made.error[::5])  # type: ignore[index]
     assert fit(queue(), few).aicc == np.inf
-    with pytest.raises(DataError, match="usl has 3 parameters and needs more points than that, given 3"):
+    with pytest.raises(DataError, match="3 parameters need more points than that, given 3"):
         fit(scalability(), few)
 
 

@@ -45,7 +45,9 @@ def _now(glance: Glance) -> Text:
 
 def show(record: Record, console: Console) -> None:
     """Print what was measured."""
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in record.settings.items())
+    from sonic.study.records import written
+
+    said = ", ".join(f"{name.replace('_', ' ')} {written(value)}" for name, value in record.settings.items())
     console.print(f"[bold]{record.target}[/bold] {record.status}: {said}", highlight=False, soft_wrap=True)
     if record.reason:
         console.print(record.reason, markup=False, highlight=False, soft_wrap=True)

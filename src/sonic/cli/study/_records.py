@@ -16,11 +16,14 @@ def read(files: Sequence[Path], conditions: Sequence[str]) -> list[Record]:
     from rich.console import Console
     from rich.markup import escape
 
+    from sonic.errors import DataError
     from sonic.study import storage
     from sonic.study.series import together, usable, where
 
     stems = [file.stem for file in files]
     named = {str(file) if stems.count(file.stem) > 1 else file.stem: storage.read(file) for file in files}
+    if not any(named.values()):
+        raise DataError(f"no records in {', '.join(map(str, files))}")
     records = where(together(named), conditions)
     for line in usable(records)[1]:
         Console(stderr=True).print(f"left out: {escape(line)}", highlight=False)

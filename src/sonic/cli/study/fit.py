@@ -21,7 +21,12 @@ def fit(
     model: Annotated[
         list[str] | None, typer.Option(help="By default all; may be given again.", autocompletion=_models)
     ] = None,
-    y: Annotated[str, typer.Option(help="throughput or row_rate, against clients.")] = "throughput",
+    y: Annotated[
+        str,
+        typer.Option(
+            metavar="throughput|row_rate", help="Against clients.", autocompletion=lambda: ["throughput", "row_rate"]
+        ),
+    ] = "throughput",
     by: Annotated[
         list[str] | None,
         typer.Option(metavar="SETTING", help="What tells series apart.", autocompletion=settings),
@@ -62,8 +67,9 @@ def fit(
     console = Console(highlight=False)
     for each in compared:
         console.print(f"[bold]{escape(each.series.label)}[/bold]")
-        console.print(shown(fitted(each.fits)))
-        console.print(shown(parameters(each.fits)))
+        if each.fits:
+            console.print(shown(fitted(each.fits)))
+            console.print(shown(parameters(each.fits)))
         for line in (*verdict(each.fits, each.measured), *each.refused):
             console.print(escape(line))
     if plot is not None:

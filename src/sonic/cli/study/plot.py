@@ -34,7 +34,12 @@ def plot(
     published: Annotated[
         str | None, typer.Option(metavar="NAME", help="Draw a paper's points beside.", autocompletion=_published)
     ] = None,
-    kind: Annotated[str, typer.Option("--format", help="Of the pictures: png, svg or pdf.")] = "png",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="png|svg|pdf", help="Of the pictures.", autocompletion=lambda: ["png", "svg", "pdf"]
+        ),
+    ] = "png",
     spec: Annotated[
         Path | None, typer.Option(metavar="SPEC.toml", help="The scan's specification, for the page.")
     ] = None,
@@ -61,8 +66,8 @@ def plot(
         raise ConfigError("say where to: --to DIR for pictures, --html FILE for a page")
     if kind not in FORMATS:
         raise ConfigError(f"--format is one of {', '.join(FORMATS)}, given {kind!r}")
-    if by and x is None:
-        raise ConfigError("--by tells apart the series of one picture: say --x too")
+    if x is None and (by or y != "throughput"):
+        raise ConfigError("--y and --by are of one picture: say --x too")
     console = Console(stderr=True)
     records = read(files, where or [])
     beside = study(published) if published else None

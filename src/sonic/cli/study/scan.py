@@ -115,8 +115,9 @@ def scan(
 def _line(record: Record, spec: Spec) -> str:
     """Write a point that has just been measured as one line."""
     from sonic.study.histogram import quantile
+    from sonic.study.records import written
 
-    line = " ".join([record.target, *(f"{name}={record.settings[name]}" for name in spec.varied)]) + ":"
+    line = " ".join([record.target, *(f"{name}={written(record.settings[name])}" for name in spec.varied)]) + ":"
     if record.throughput is not None:
         line += f" {record.throughput.value:,.1f}/s"
     if record.latencies is not None:
@@ -129,6 +130,7 @@ def _table(records: list[Record], spec: Spec) -> Table:
     from rich.table import Table
 
     from sonic.study.histogram import quantile
+    from sonic.study.records import written
 
     names = [name for name in spec.varied if any(name in record.settings for record in records)]
     table = Table(box=None, pad_edge=False)
@@ -139,7 +141,7 @@ def _table(records: list[Record], spec: Spec) -> Table:
         table.add_column("")
     for record in records:
         row = [record.target] if len(spec.targets) > 1 else []
-        row += [escape(str(record.settings.get(name, ""))) for name in names]
+        row += [escape(written(record.settings.get(name))) for name in names]
         row += ["" if each is None else f"{each.value:,.1f}" for each in (record.throughput, record.row_rate)]
         latencies = record.latencies
         row += ["" if latencies is None else _ms(quantile(latencies, part)) for part in (0.5, 0.99)]

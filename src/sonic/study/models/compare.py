@@ -34,7 +34,7 @@ class Comparison:
         Throughput by clients.
     measured : Saturation
     fits : tuple of Fitted
-        The best first.
+        The best first; none if the points are too few for all of them.
     refused : tuple of str
         Of each model that could not be fitted, why.
     """
@@ -64,7 +64,7 @@ def compare(
     Raises
     ------
     DataError
-        If there is no series, or none of the models can be fitted to one of them.
+        If there is no series, or none of the models can be fitted to any.
     ConfigError
         If a model is not known, or SciPy or iminuit are missing.
     """
@@ -72,7 +72,10 @@ def compare(
         if name not in MODELS:
             raise ConfigError(f"no model {name!r}: there are {', '.join(MODELS)}")
     x = "jobs" if all("clients" not in record.settings for record in records) else "clients"
-    return [_compared(each, names) for each in series(records, x, y, by)]
+    compared = [_compared(each, names) for each in series(records, x, y, by)]
+    if not any(each.fits for each in compared):
+        raise DataError("; ".join(f"{each.series.label}: no fit: {'; '.join(each.refused)}" for each in compared))
+    return compared
 
 
 def as_json(each: Comparison) -> dict[str, Any]:
@@ -92,18 +95,17 @@ def as_json(each: Comparison) -> dict[str, Any]:
 def _compared(of: Series, names: Sequence[str]) -> Comparison:
     to = points(of)
     fits: list[Fitted] = []
-    refused: list[str] = []
+    refused: dict[str, list[str]] = {}
     for model in models(of):
         if model.name not in names:
             continue
         try:
             fits.append(fit(model, to))
         except DataError as error:
-            refused.append(str(error))
-    if not fits:
-        raise DataError(f"{of.label}: no fit: {'; '.join(refused)}")
+            refused.setdefault(str(error), []).append(model.name)
     measured = saturation.measured(to.clients, to.throughput, to.error)
-    return Comparison(of, measured, tuple(ranked(fits)), tuple(refused))
+    said = tuple(f"{', '.join(which)}: {why}" for why, which in refused.items())
+    return Comparison(of, measured, tuple(ranked(fits)), said)
 
 
 def _fit_as_json(one: Fitted) -> dict[str, Any]:

@@ -160,11 +160,11 @@ def fit(model: Model, to: Points) -> Fitted:
     """
     names, count = [each.name for each in model.parameters], len(to.clients)
     if count <= len(names):
-        raise DataError(f"{model.name} has {len(names)} parameters and needs more points than that, given {count}")
+        raise DataError(f"{len(names)} parameters need more points than that, given {count}")
     error = to.error if to.error is not None else _RELATIVE_ERROR * to.throughput
     found = _minimum(model, to.clients, to.throughput, error, model.start(to))
     if not np.isfinite(found.chi2):
-        raise DataError(f"{model.name}: no fit to {count} points")
+        raise DataError(f"no fit to {count} points")
     values, ndf = found.values, count - len(names)
     scale = max(found.chi2 / ndf, _EXACT) if to.error is None else max(1.0, found.chi2 / ndf)
     predicted = model.predict(to.clients, values)

@@ -74,7 +74,8 @@ def picture(
     for each, found in zip(drawn, marked, strict=False):
         if found is not None and len(drawn) <= MOST_MARKED:
             which = f"{each.label}: " if len(drawn) > 1 else ""
-            said.append(f"{which}plateau {found.plateau:.4g}/s, 95 % of it at {found} {x}")
+            at = f"at {found} {x}" if found.clients is not None else str(found)
+            said.append(f"{which}plateau {found.plateau:.4g}/s, 95 % of it {at}")
     return Picture(_name(targets, y, x), "; ".join(said), figure)
 
 

@@ -116,7 +116,7 @@ def save_report(
         for each in compared:
             name = target if each.series.label == target else f"{target}, {each.series.label}"
             said = [*verdict(each.fits, each.measured), *each.refused]
-            tables.append((f"Fits: {name}", [fitted(each.fits), parameters(each.fits)], said))
+            tables.append((f"Fits: {name}", [fitted(each.fits), parameters(each.fits)] if each.fits else [], said))
     page = report(
         records,
         drawn,

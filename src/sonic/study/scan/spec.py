@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from sonic.client.url import parse_server
 from sonic.errors import ConfigError, shown
 from sonic.framework.graph import similar
+from sonic.study.records import written
 from sonic.study.scan.settings import KINDS, KNOWN, checked, concerning, conditions_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Point:
     settings: dict[str, Setting]
 
     def __str__(self) -> str:
-        return " ".join([self.target, *(f"{name}={_text(value)}" for name, value in self.settings.items())])
+        return " ".join([self.target, *(f"{name}={written(value)}" for name, value in self.settings.items())])
 
 
 @dataclass(frozen=True)
@@ -313,7 +314,3 @@ def _check_names(table: Iterable[str], known: Collection[str], where: str, what:
         if name not in known:
             hint = similar(name, known) or (f"; {name} goes into [fixed] or [grid]" if name in KNOWN else "")
             raise ConfigError(f"{where}: there is no {what} {name}{hint}")
-
-
-def _text(value: Setting) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)

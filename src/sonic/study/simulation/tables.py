@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sonic.study.histogram import quantile
+from sonic.study.records import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ def varied(records: Sequence[Record]) -> list[str]:
 
 def row(record: Record, names: Sequence[str]) -> list[str]:
     """Return these settings as text."""
-    return [f"{value:g}" if isinstance(value := record.settings.get(name, ""), float) else str(value) for name in names]
+    return [written(record.settings.get(name)) for name in names]
 
 
 def _estimate(value: Estimate | None) -> str:
