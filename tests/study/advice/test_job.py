@@ -54,6 +54,16 @@ def without(given: dict, name: str) -> dict:
         (report("direct", a=1.0), report("service", b=1.0), None, "'a' is in one report alone"),
         (report("direct", a=1.0), report("service", a=1.0) | {"workflow": "v"}, None, "one report is of 'w'"),
         (report("direct", a=9.0), None, 0.5, "more in its models alone"),
+        (report("direct", a=9.0), None, float("nan"), "an event takes nan s in all"),
+        (report("direct", a=-2.0), None, None, "an event takes 0 s, expected more than nothing"),
+        (
+            report("direct", a=1.0) | {"modules": [{"name": "b", "cpu_s": 1, "offload": {}}]},
+            None,
+            None,
+            "no report of a job: it lacks 'model'",
+        ),
+        (report("direct", a=1.0) | {"events": "many"}, None, None, "no report of a job: .*'many'"),
+        (report("direct", a=1.0) | {"modules": 3}, None, None, "no report of a job: "),
     ],
 )
 def test_reports_that_make_no_sense(direct, service, event_s, says) -> None:

@@ -78,5 +78,8 @@ def test_the_reasons_have_the_figures() -> None:
 def test_the_machines_of_a_scan_are_as_dear_as_their_cores() -> None:
     site = of_machines(SCAN, Site(core_hour=0.5))
     assert site.servers == {"4 cores of P": Kind(hour=2.0)}
+    one = [msgspec.structs.replace(each, settings={**each.settings, "cores": 1}) for each in SCAN]
+    assert of_machines(one, Site(core_hour=0.5)).servers == {"1 core of P": Kind(hour=0.5)}
+    assert offers(one)[0].kind == "1 core of P"
     named = [msgspec.structs.replace(each, settings={**each.settings, "server_kind": "big"}) for each in SCAN]
     assert list(of_machines(named).servers) == ["big"]

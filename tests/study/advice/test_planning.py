@@ -22,6 +22,7 @@ REPORT = {"workflow": "w", "mode": "direct", "events": 10, "chunk_size": 5, "mod
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "direct.json").write_text(json.dumps(REPORT))
+    (tmp_path / "other.toml").write_text("[servers.T4]\nhour = 0.35\nrows_per_s = {facile = 1000, ak4 = 1}\n")
     (tmp_path / "site.toml").write_text("[servers.T4]\nhour = 0.35\nrows_per_s = {tagger = 1000}\n")
     return tmp_path
 
@@ -47,6 +48,7 @@ def test_a_plan(folder: Path) -> None:
     [
         (("none.json", "--site", "site.toml"), "cannot read the report none.json"),
         (("site.toml", "--site", "site.toml"), "site.toml is no report"),
+        (("direct.json", "--site", "other.toml"), "no measurement of tagger, which w asks: there is ak4, facile"),
         (("direct.json",), "nothing says what a server can do"),
         (("direct.json", "--site", "site.toml", "--goal", "fame"), "goal 'fame': expected cost or throughput"),
         (("direct.json", "--scan", "none.jsonl"), "none.jsonl"),

@@ -31,7 +31,14 @@ def advise(
     ] = None,
     jobs: Annotated[int, typer.Option(help="Jobs that run at once.", min=1)] = 1000,
     threads: Annotated[int, typer.Option(help="Threads of each.", min=1)] = 1,
-    goal: Annotated[str, typer.Option(metavar="cost|throughput", help="What decides what is offloaded.")] = "cost",
+    goal: Annotated[
+        str,
+        typer.Option(
+            metavar="cost|throughput",
+            help="What decides what is offloaded.",
+            autocompletion=lambda: ["cost", "throughput"],
+        ),
+    ] = "cost",
     event_s: Annotated[
         float | None,
         typer.Option(help="Seconds of a core for an event in the whole job.", show_default="as the report says"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sonic.errors import DataError
+from sonic.errors import DataError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,6 +82,15 @@ def from_reports(
     DataError
         If they are no such reports, or of different workflows.
     """
+    try:
+        return _job(direct, service, event_s)
+    except KeyError as error:
+        raise DataError(f"no report of a job: it lacks {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"no report of a job: {one_line(error)}") from error
+
+
+def _job(direct: Mapping[str, Any], service: Mapping[str, Any] | None, event_s: float | None) -> Job:
     ours = _modules(direct, "direct")
     theirs = None if service is None else _modules(service, "service")
     if service is not None and service["workflow"] != direct["workflow"]:
@@ -90,29 +99,20 @@ def from_reports(
     offloads = tuple(_offload(module, events, theirs, service) for module in ours if module["offload"] is not None)
     if not offloads:
         raise DataError(f"workflow {direct['workflow']!r} offloads nothing")
-    whole_s = sum(float(module["cpu_s"]) for module in ours) / events
-    if event_s is not None and event_s < sum(offload.cpu_s for offload in offloads):
+    if event_s is not None and not event_s >= sum(offload.cpu_s for offload in offloads):
         raise DataError(f"an event takes {event_s} s in all, and more in its models alone")
-    return Job(
-        str(direct["workflow"]),
-        event_s or whole_s,
-        float(direct["chunk_size"]),
-        offloads,
-        host_known=service is not None,
-    )
+    whole_s = sum(float(module["cpu_s"]) for module in ours) / events if event_s is None else event_s
+    if not whole_s > 0:
+        raise DataError(f"an event takes {whole_s:g} s, expected more than nothing")
+    return Job(str(direct["workflow"]), whole_s, float(direct["chunk_size"]), offloads, host_known=service is not None)
 
 
 def _modules(report: Mapping[str, Any], mode: str) -> Sequence[Mapping[str, Any]]:
-    try:
-        given, events, modules = report["mode"], report["events"], report["modules"]
-        report["workflow"], report["chunk_size"]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"no report of a job: it lacks {error}") from error
-    if given != mode:
-        raise DataError(f"expected the report of a job in mode {mode!r}, given one in {given!r}")
-    if not events:
+    if report["mode"] != mode:
+        raise DataError(f"expected the report of a job in mode {mode!r}, given one in {report['mode']!r}")
+    if not float(report["events"]) > 0:
         raise DataError("a report of a job without events says nothing of one")
-    return modules  # type: ignore[no-any-return]
+    return report["modules"]  # type: ignore[no-any-return]
 
 
 def _offload(

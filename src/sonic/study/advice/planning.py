@@ -17,7 +17,7 @@ from sonic.study.advice.reasons import reasons
 from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from sonic.study.advice.plan import Plan
@@ -62,6 +62,9 @@ def plan_from_files(
     found = sorted([*offers(records), *stated(where)], key=lambda offer: -offer.rows_per_s)
     if not found:
         raise ConfigError("nothing says what a server can do: give scans of the models, or rates in the site's file")
+    models, known = ({each.model for each in group} for group in (job.offloads, found))
+    if not models & known:
+        raise ConfigError(f"no measurement of {_listed(models)}, which {job.workflow} asks: there is {_listed(known)}")
     made = plan(job, found, where, jobs=jobs, threads=threads, goal=goal)
     return made, reasons(made, found)
 
@@ -77,10 +80,14 @@ def to_json(made: Plan, said: Sequence[Advice]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
 def _report(path: Path) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise DataError(f"cannot read the report {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no report: {one_line(error)}") from error

@@ -95,7 +95,7 @@ def read(path: Path) -> Site:
 
 
 def of_machines(records: Iterable[Record], site: Site | None = None) -> Site:
-    """Return a site whose servers are the machines that were measured, each as dear as its cores.
+    """Return a site whose servers are the machines that were measured, each as dear as the cores that it had.
 
     Raises
     ------
@@ -108,11 +108,17 @@ def of_machines(records: Iterable[Record], site: Site | None = None) -> Site:
         kind = kind_of(record)
         if record.machine.gpus:
             raise ConfigError(f"what does an hour of {kind!r} cost? give a site's file with [servers.{kind!r}]")
-        kinds[kind] = Kind(hour=record.machine.cores * site.core_hour)
+        kinds[kind] = Kind(hour=_cores(record) * site.core_hour)
     return msgspec.structs.replace(site, servers=kinds)
 
 
 def kind_of(record: Record) -> str:
     """Name the kind of server that a record is of: its setting ``server_kind``, or else the machine."""
-    machine = record.machine
-    return str(record.settings.get(KIND) or ", ".join(machine.gpus) or f"{machine.cores} cores of {machine.processor}")
+    cores = _cores(record)
+    computes = f"{cores} core{'' if cores == 1 else 's'} of {record.machine.processor}"
+    return str(record.settings.get(KIND) or ", ".join(record.machine.gpus) or computes)
+
+
+def _cores(record: Record) -> int:
+    """Return how many the server had: as the scan gave it, or all."""
+    return int(record.settings.get("cores", record.machine.cores))
