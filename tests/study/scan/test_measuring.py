@@ -121,3 +121,5 @@ def test_the_jobs_of_a_workflow(base: Path, asked: list[tuple[Any, ...]]) -> Non
     ((job, load, _),) = asked
     assert job == Job("miniaod", (str(base / "events.root"),), chunk_size=5, threads=2)
     assert load.clients == 2
+    LoadMeasurement(base)(Point("mine.py", {"input": "e.root"}), parse('target = "mine.py"'), Place("grpc://a:1"))
+    assert asked[1][0] == Job(str(base / "mine.py"), (str(base / "e.root"),))

@@ -148,6 +148,7 @@ def test_models_that_are_not_there(repository: Path, tmp_path: Path) -> None:
 
 def test_a_workflow_is_served_all_models(repository: Path, tmp_path: Path) -> None:
     assert is_workflow("miniaod")
+    assert is_workflow("mine.py")
     assert not is_workflow("m")
     with pytest.raises(ConfigError, match="copies is for models, and miniaod is a workflow"):
         build(tmp_path, "miniaod", {"copies": 2}, tmp_path)

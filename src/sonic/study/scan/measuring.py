@@ -32,7 +32,7 @@ class LoadMeasurement:
     Parameters
     ----------
     base : Path
-        What the file of inputs is relative to.
+        What the file of inputs, and that of a workflow, is relative to.
     progress : callable, optional
         Called a few times a second.
     """
@@ -50,7 +50,8 @@ class LoadMeasurement:
         if is_workflow(point.target):
             if file == "random":
                 raise ConfigError(f"{point.target} is a workflow: set input to a file of events")
-            job = Job(point.target, (str(self._base / file),), **of_job)
+            workflow = str(self._base / point.target) if point.target.endswith(".py") else point.target
+            job = Job(workflow, (str(self._base / file),), **of_job)
             return measure(job, place.url, load, metrics=place.metrics, progress=self._progress)
         if of_job:
             raise ConfigError(f"{next(iter(of_job))} is for workflows, and {point.target} is a model")

@@ -97,7 +97,7 @@ def build(folder: Path, target: str, settings: Mapping[str, Setting], base: Path
 
 def is_workflow(target: str) -> bool:
     """Whether a target is a workflow: its server serves all the models that there are."""
-    return bool(entry_points(group="sonic.workflows", name=target))
+    return target.endswith(".py") or bool(entry_points(group="sonic.workflows", name=target))
 
 
 def change(config: ModelConfig, settings: Mapping[str, Setting]) -> None:
