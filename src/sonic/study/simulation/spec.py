@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from math import inf
 from typing import Any, Literal
 
 import msgspec
@@ -238,7 +239,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         counts = {"window_s": self.window_s, "repeats": self.repeats}
         counts |= {f"{name}.instances": model.instances for name, model in self.models.items()}
         counts |= {"servers.count": min(each.count for each in self.servers)}
-        counts |= {"servers.speed": min(each.speed for each in self.servers)}
+        counts |= {
+            f"servers.{name}": min(_or_any(getattr(each, name)) for each in self.servers)
+            for name in ("speed", "accelerators", "cores")
+        }
+        counts |= {"client.cores": _or_any(self.client.cores)}
         if self.jobs is not None:
             counts |= {
                 f"jobs.{name}": getattr(self.jobs, name) for name in ("number", "threads", "chunk_events", "speed")
@@ -253,6 +258,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for name, value in counts.items():
             if not value > 0:
                 raise ConfigError(f"{name} is above 0, given {value:g}")
+        _check_numbers(msgspec.to_builtins(self))
         asked = [each.model for each in (self.jobs.modules if self.jobs else ()) if each.model]
         for name in [*asked, *(name for server in self.servers for name in server.models)]:
             self.model(name)
@@ -291,3 +297,16 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if name not in known:
                 raise ConfigError(f"client.settings: no setting {name!r}{similar(name, known)}")
         return msgspec.convert(self.client.settings, ClientSettings)
+
+
+def _or_any(number: float | None) -> float:
+    return inf if number is None else number
+
+
+def _check_numbers(tree: Any, path: str = "") -> None:
+    """Refuse what no number of a simulation can be: time goes on, and to an end."""
+    if isinstance(tree, dict | list | tuple):
+        for name, each in tree.items() if isinstance(tree, dict) else ((path, each) for each in tree):
+            _check_numbers(each, f"{path}.{name}" if isinstance(tree, dict) and path else name)
+    elif isinstance(tree, int | float) and not 0 <= tree < inf:
+        raise ConfigError(f"{path} is a finite number of 0 or more, given {tree:g}")
