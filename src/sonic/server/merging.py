@@ -1,45 +1,53 @@
-"""How many rows are worth one execution, learnt from the executions that were.
+"""How many rows are worth one execution, found out by experiment.
 
 A small dense network takes hardly longer for a hundred rows than for one. One whose intermediate results outgrow the
 processor's caches takes longer for each row, and whoever is merged into a large batch only waits for the others.
+
+Now and then what is usual is executed by turns with single requests, or with half or twice as much, and the better of
+the two is usual from then on. By turns, because machines are shared: one that slows down in between slows both down.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from itertools import cycle
+from statistics import median
 
-_WORSE = 1.08
-"""A row may cost so much more among more rows: what is saved elsewhere is not seen here, and no clock is exact."""
-_SLOWER = 1.02
-"""An execution that took longer than others of its size is believed so far: mostly another process had the core."""
-_ENOUGH = 3
-"""Executions of a size by which it is judged."""
-_FORGOTTEN = 0.9995
-"""What is left, after each execution that was limited, of what the next size costs: so it is tried again, seldom."""
-_NO_LIMIT = sys.maxsize.bit_length()
-_TRIES_FROM, _TRIES_EVERY = 32, 8
-"""From which execution on, and how often, one is made smaller than it could be: in a loaded server none else is."""
+_BESIDES_S = 5e-5
+"""What an execution costs the server beside itself, all of which is saved where requests are merged."""
+_BETTER = 0.98
+"""What costs less than so much of the usual is taken in its place: less of a difference is the clock's or chance."""
+_DOUBT = 0.3
+"""So much more than that a single pair of executions would have to differ; n of them by an n-th."""
+_SOME, _ENOUGH = 3, 15
+"""Pairs before which nothing is decided, since the machine may change its speed within one, and after which all is."""
+_PATIENCE = 8 * _ENOUGH
+"""Executions in which there may be too few pairs: then nothing comes of it."""
+_ALONE = -sys.maxsize.bit_length()
+_STEPS = (_ALONE, 1, -1)
+"""From the usual size to the other one, in turn; first one that tells whether merging does any good."""
+_FIRST_AFTER, _SELDOM_AFTER = 4, 4096
+"""Executions before the first experiment, and between those that changed nothing, which become ever rarer."""
 
 
 class Merging:
-    """What a row costs, by the size of the execution that it is in; sizes are powers of two.
+    """What is worth merging, in sizes: the bits of the number of rows.
 
     Not thread-safe: its owner's lock guards it.
 
     Attributes
     ----------
     most_rows : int
-        Of the next execution: above, a row is known to cost more, or what fewer rows cost is to be found out.
+        Of the next execution.
     """
 
     def __init__(self) -> None:
         self.most_rows = sys.maxsize
-        self._executions = 0
-        self._row_s: dict[int, float] = {}  # by size, the bits of the number of rows
-        self._seen: Counter[int] = Counter()
-        self._tried: Counter[int] = Counter()
-        self._trust = 1.0  # in what the first size that is too large costs
+        self._usual_rows = sys.maxsize  # what that is while there is no experiment
+        self._steps = cycle(_STEPS)
+        self._left = self._pause = _FIRST_AFTER
+        self._largest = 0
+        self._experiment: _Experiment | None = None
 
     def learn(self, rows: int, busy_s: float) -> None:
         """Take note of an execution.
@@ -51,33 +59,73 @@ class Merging:
         busy_s : float
             What the processor had to do.
         """
-        self._executions += 1
         size = rows.bit_length()
-        row_s = busy_s / rows
-        self._row_s[size] = min(row_s, _SLOWER * self._row_s.get(size, row_s))
-        self._seen[size] += 1
-        largest = self._largest(1.0)
-        self._trust = self._trust * _FORGOTTEN if size <= largest < _NO_LIMIT else 1.0
-        if self._executions >= _TRIES_FROM and not self._executions % _TRIES_EVERY:
-            self.most_rows = 2 ** min(self._largest(self._trust), self._unknown(size)) - 1
+        self._left -= 1
+        if self._experiment is not None:
+            self._experiment.learn(size, (busy_s + _BESIDES_S) / rows)
+            self._go_on(self._experiment)
+        elif size > self._largest:  # more waits than ever did, and nothing is known of that
+            self._largest = size
+            self._steps = cycle(_STEPS)
+            self._left = self._pause = _FIRST_AFTER
+        elif self._left <= 0:
+            self._begin(size, next(self._steps))
+
+    def _begin(self, size: int, step: int) -> None:
+        if size == 1 or (step > 0 and self._usual_rows == sys.maxsize):
+            self._rest()
+            return
+        self._experiment = _Experiment(size, max(1, size + step))
+        self._left = _PATIENCE
+        self.most_rows = self._experiment.other_rows
+
+    def _go_on(self, experiment: _Experiment) -> None:
+        better = experiment.better()
+        if better:
+            self._usual_rows = experiment.other_rows
+            self._pause = self._left = _FIRST_AFTER
+        elif better is False or self._left <= 0:
+            self._rest()
         else:
-            self.most_rows = 2 ** self._largest(self._trust) - 1
+            self.most_rows = experiment.other_rows if experiment.other_next else self._usual_rows
+            return
+        self._experiment = None
+        self.most_rows = self._usual_rows
 
-    def _largest(self, trust: float) -> int:
-        """Return the last size before a row costs more, if the first of those where it does is trusted so far."""
-        best_s = float("inf")
-        for size in sorted(self._row_s):
-            if trust * self._row_s[size] > _WORSE * best_s and self._seen[size] >= _ENOUGH:
-                return size - 1
-            if self._row_s[size] > _WORSE * best_s:
-                trust = 1.0
-            best_s = min(best_s, self._row_s[size])
-        return _NO_LIMIT
+    def _rest(self) -> None:
+        self._left = self._pause = min(2 * self._pause, _SELDOM_AFTER)
 
-    def _unknown(self, below: int) -> int:
-        """Return a size of which too little is known; requests may all be larger, so it is not tried for ever."""
-        for size in range(1, below):
-            if self._seen[size] < _ENOUGH and self._tried[size] < _ENOUGH:
-                self._tried[size] += 1
-                return size
-        return _NO_LIMIT
+
+class _Experiment:
+    """What a row costs in executions of the usual size, and in smaller or in larger ones."""
+
+    def __init__(self, usual: int, other: int) -> None:
+        self.other_rows: int = 2**other - 1
+        self._usual = usual
+        self._larger = other > usual
+        self._usual_s: list[float] = []
+        self._other_s: list[float] = []
+
+    @property
+    def other_next(self) -> bool:
+        """Whether it is the other one's turn."""
+        return len(self._usual_s) > len(self._other_s)
+
+    def learn(self, size: int, row_s: float) -> None:
+        """Take note of an execution; requests are not split, so it may be larger than was meant."""
+        if size > self._usual if self._larger else size < self._usual:
+            self._other_s.append(row_s)
+            self.other_rows = max(self.other_rows, 2**size - 1)
+        else:
+            self._usual_s.append(row_s)
+
+    def better(self) -> bool | None:
+        """Whether a row costs less in the others; None if it is not known yet."""
+        pairs = [other_s / usual_s for other_s, usual_s in zip(self._other_s, self._usual_s, strict=False)]
+        if len(pairs) < _SOME:
+            return None
+        ratio = median(pairs)
+        doubt = _DOUBT / len(pairs) if len(pairs) < _ENOUGH else 0.0
+        if ratio < _BETTER - doubt:
+            return True
+        return False if ratio > 1 / _BETTER + doubt or not doubt else None
