@@ -28,9 +28,10 @@ from sonic.server.batcher import Batcher
 from sonic.server.budget import Budget
 from sonic.server.counters import Counters
 from sonic.server.experience import Experience
-from sonic.server.job import NEVER_S, Result
+from sonic.server.job import Result
 from sonic.server.order import Order
 from sonic.server.policies import QueuePolicy
+from sonic.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,12 +84,9 @@ class Scheduler:
         self._accepted = 0  # and not yet ended
         self._experience = Experience(policy, short_s)
         self._given_up = 0  # since those were last taken out of the queue
-        self._work = threading.Condition(self._lock)
+        self._threads = Threads(self._lock, len(instances) + 1, f"sonic-{plan.spec.name}", self._work)
         self._quiet = threading.Condition(self._lock)
         self._draining = 0
-        self._threads: list[threading.Thread] = []
-        self._busy: set[threading.Thread] = set()
-        self._waiting = 0
         self._stopped = False
         self._closed = False
 
@@ -166,7 +164,7 @@ class Scheduler:
             if batch:
                 instance = self._idle.pop()
             if not gathers and len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
-                self._call_worker()
+                self._threads.call()
         self._refuse(overdue, now_s)
         if batch:
             self._run(instance, batch, now_s)
@@ -191,7 +189,7 @@ class Scheduler:
                 self._order.append(job)
             ended = self._end([job], result)
             if job in self._running and job.deadline_s != inf:
-                self._call_worker()  # to watch the deadline
+                self._threads.call()  # to watch the deadline
         for each in ended:
             each.deliver(result)
         self._send()
@@ -225,14 +223,12 @@ class Scheduler:
             self._stopped = self._closed = True
             ended = self._end([*self._batcher.clear(), *(job for job in self._running if job.result is None)])
             self._running.difference_update(ended)
-            self._work.notify_all()
-            free = [thread for thread in self._threads if thread not in self._busy]
+            free = self._threads.wake()
         for job in ended:
             job.fail(Unavailable(f"{self._label} is being unloaded, the request did not end in time"))
         self._send()
         for thread in free:
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.join()
         with self._lock:
             if len(self._idle) == self._instances:
                 self._idle.clear()  # with what they hold of the model
@@ -248,7 +244,7 @@ class Scheduler:
             if self._idle and (batch := self._next_batch(now_s)):
                 instance = self._idle.pop()
             if len(self._batcher):
-                self._call_worker()
+                self._threads.call()
         self._refuse(overdue, now_s)
         if batch:
             self._run(instance, batch, now_s)
@@ -267,15 +263,6 @@ class Scheduler:
         if len(batch) < len(jobs):
             self._end([job for job in jobs if job not in batch])
         return batch
-
-    def _call_worker(self) -> None:
-        if self._waiting:
-            self._work.notify()
-        elif len(self._threads) <= self._instances:
-            name = f"sonic-{self._plan.spec.name}-{len(self._threads)}"
-            thread = threading.Thread(target=self._worker, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
 
     def _end(self, jobs: Sequence[Job], result: Result | None = None) -> Sequence[Job]:
         """Count those of the jobs that had not ended, and return them: their futures are the caller's to set.
@@ -326,26 +313,24 @@ class Scheduler:
 
     # ---- without it -------------------------------------------------------------------------------------------------
 
-    def _worker(self) -> None:
+    def _work(self) -> None:
+        """See to the queue, in a thread of its own, until it is closed."""
         while True:
             batch: list[Job] = []
             with self._lock:
-                self._busy.discard(threading.current_thread())
+                self._threads.end()
                 now_s = time.monotonic()
                 overdue = self._overdue(now_s)
                 if self._idle and (batch := self._next_batch(now_s)):
                     instance = self._idle.pop()
-                    self._busy.add(threading.current_thread())
+                    self._threads.begin()
                     self._running.update(batch)
                     if len(self._batcher) or any(job.deadline_s != inf for job in batch):
-                        self._call_worker()  # for the next batch, or to watch the deadlines
+                        self._threads.call()  # for the next batch, or to watch the deadlines
                 elif not overdue:
                     if self._closed:
                         return
-                    event_s = self._next_event_s()
-                    self._waiting += 1
-                    self._work.wait(None if event_s - now_s > NEVER_S else max(0.0, event_s - now_s))
-                    self._waiting -= 1
+                    self._threads.sleep(self._next_event_s() - now_s)
             self._refuse(overdue, now_s)
             if batch:
                 self._run(instance, batch, now_s, self._experience.clock)
@@ -373,7 +358,7 @@ class Scheduler:
                     interrupted = self._end(batch)
                 watched = self._order is not None and any(job.deadline_s != inf for job in self._running)
                 if len(self._batcher) or watched:
-                    self._call_worker()
+                    self._threads.call()
             for job in interrupted:
                 job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
         for result, jobs in zip(results, live, strict=True):
