@@ -163,7 +163,7 @@ def test_a_model_that_takes_long_is_waited_for(timer: VirtualTimer, a: Freezing,
     for _ in range(10):
         timer.advance(5)
         assert a.probed.wait(WAIT_S)
-        while router.heard_s("fake:a") < timer.now_s():
+        while router.signs.heard_s("fake:a") < timer.now_s():
             assert timer.wait_for(1, WAIT_S)
         a.probed.clear()
     assert not future.done()

@@ -12,13 +12,15 @@ from sonic.client.retry import summary
 from sonic.errors import Cancelled, DeadlineExceeded, ModelNotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from concurrent.futures import Future
 
+    from sonic.client.choice import Choice
     from sonic.client.deadline import Deadline, Timer
     from sonic.client.promise import Promise
     from sonic.client.retry import Chain, Step
     from sonic.client.settings import ClientSettings
+    from sonic.client.signs import Signs
     from sonic.client.transport import Transport, WaitingTransport
     from sonic.errors import InferenceError
     from sonic.protocol.messages import InferRequest, InferResponse
@@ -32,23 +34,11 @@ class Ways(Protocol):
 
     settings: ClientSettings
     timer: Timer
+    choice: Choice
+    signs: Signs
 
     def background(self, task: Callable[[], object], promise: Promise[Any]) -> None:
         """Run a task that may block; whatever it raises ends the promise."""
-
-    def first(self, model: str) -> str | None:
-        """Name the server to try first; None if there is none."""
-
-    def step(
-        self, model: str, chain: Chain, error: InferenceError, tried: Sequence[str], left_s: float | None
-    ) -> Step | None:
-        """Say what to do after a failure."""
-
-    def follow(self, model: str, step: Step, tried: Sequence[str]) -> str | None:
-        """Name the server for a step; None if there is none any more."""
-
-    def chain(self) -> Chain:
-        """Begin a chain of retries."""
 
     def way(self, url: str) -> Transport | None:
         """Return the transport to a server; None if the fallback is not started."""
@@ -58,9 +48,6 @@ class Ways(Protocol):
 
     def waiting(self, url: str) -> WaitingTransport | None:
         """Return the transport to a server, if it lets the thread that waits for an answer bring it."""
-
-    def sent(self, url: str) -> int:
-        """Note that a request went to a server; return how many it has now."""
 
     def done(
         self,
@@ -76,18 +63,6 @@ class Ways(Protocol):
 
     def ended(self, promise: Promise[Any]) -> None:
         """Note that a request is over."""
-
-    def hedge_s(self, model: str) -> float | None:
-        """After how long to ask a second server; None: not at all."""
-
-    def second(self, model: str, tried: Sequence[str]) -> str | None:
-        """Name the second server to ask; None if there is none, or if enough was asked twice."""
-
-    def heard_s(self, url: str) -> float:
-        """When the server last gave a sign of life."""
-
-    def probe(self, url: str, model: str, timeout_s: float) -> None:
-        """Ask the server for a sign of life, unless that is under way."""
 
 
 class Attempt:
@@ -176,7 +151,7 @@ class Journey:
             self._deadline = self._ways.timer.set(self._until_s, self._late)
             if self._promise.ended:
                 self._deadline.withdraw()
-        url = self._ways.first(self._request.model)
+        url = self._ways.choice.first(self._request.model)
         if url is None:
             self._promise.reject(summary(self._request.model, (), ()))
         elif self._ways.way(url) is None:
@@ -197,7 +172,7 @@ class Journey:
                 return
             self._tried.append(url)
             self._attempts.append(attempt)
-        attempt.among = ways.sent(url)
+        attempt.among = ways.choice.sent(url)
         limit_s = ways.settings.attempt_timeout_s
         if until_s is not None:
             limit_s = until_s - now_s if limit_s is None else min(until_s - now_s, limit_s)
@@ -254,7 +229,7 @@ class Journey:
         self._go_on(error)
 
     def _hedge(self) -> None:
-        url = self._ways.second(self._request.model, self._tried)
+        url = self._ways.choice.second(self._request.model, self._tried)
         if url is not None and not self._promise.ended:
             self._send(url)
 
@@ -262,8 +237,8 @@ class Journey:
         ways, timer, model = self._ways, self._ways.timer, self._request.model
         with self._lock:
             if self._chain is None:
-                self._chain = ways.chain()
-            step = ways.step(model, self._chain, error, self._tried, self._left_s())
+                self._chain = ways.choice.chain()
+            step = ways.choice.step(model, self._chain, error, self._tried, self._left_s())
         if step is None:
             self._promise.reject(summary(model, self._failed_at, self._errors))
             return
@@ -277,7 +252,7 @@ class Journey:
             self._pause.withdraw()
 
     def _take(self, step: Step, error: InferenceError) -> None:
-        url = self._ways.follow(self._request.model, step, self._tried)
+        url = self._ways.choice.follow(self._request.model, step, self._tried)
         if url is None:  # another request found out meanwhile that there is no use in it
             self._go_on(error)
         else:
@@ -333,7 +308,7 @@ class Journey:
         timers = [timer.set(sent_s + patience_s, partial(self._ask, attempt, patience_s))]
         if settings.attempt_timeout_s is not None:
             timers.append(timer.set(sent_s + settings.attempt_timeout_s, partial(self._too_slow, attempt)))
-        hedge_s = ways.hedge_s(self._request.model) if len(self._tried) == 1 else None
+        hedge_s = ways.choice.hedge_s(self._request.model) if len(self._tried) == 1 else None
         if hedge_s is not None:
             hedge = partial(ways.background, self._hedge, self._promise)
             timers.append(timer.set(sent_s + hedge_s, hedge))
@@ -350,15 +325,15 @@ class Journey:
 
     def _ask(self, attempt: Attempt, patience_s: float) -> None:
         now_s = self._ways.timer.now_s()
-        again_s = max(attempt.sent_s, self._ways.heard_s(attempt.url)) + patience_s
+        again_s = max(attempt.sent_s, self._ways.signs.heard_s(attempt.url)) + patience_s
         if again_s > now_s:
             self._at(attempt, again_s, lambda: self._ask(attempt, patience_s))
             return
         self._at(attempt, now_s + patience_s, lambda: self._judge(attempt, patience_s, now_s))
-        self._ways.probe(attempt.url, self._request.model, patience_s)
+        self._ways.signs.probe(attempt.url, self._request.model, patience_s)
 
     def _judge(self, attempt: Attempt, patience_s: float, asked_s: float) -> None:
-        heard_s = self._ways.heard_s(attempt.url)
+        heard_s = self._ways.signs.heard_s(attempt.url)
         if heard_s >= asked_s:
             self._at(attempt, heard_s + patience_s, lambda: self._ask(attempt, patience_s))
             return
