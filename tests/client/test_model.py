@@ -6,8 +6,6 @@ import pickle
 import subprocess
 import sys
 import weakref
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,20 +21,15 @@ from sonic.client.shared import disconnect
 from sonic.errors import (
     Cancelled,
     ConfigError,
-    DeadlineExceeded,
-    InvalidRequest,
-    ModelFailed,
     ModelNotFound,
     Unavailable,
 )
-from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics
 from sonic.protocol.tensors import same_bits
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.conformance import (
     BATCHING,
     KINDS,
     WAIT_S,
-    RudePeer,
     TransportConformance,
     error_of,
 )
@@ -70,20 +63,6 @@ def model(way: FakeTransport) -> Iterator[Model]:
         yield client.model("double")
 
 
-def test_a_call_is_sent_in_requests_of_the_size_that_is_asked_for(way: FakeTransport) -> None:
-    x = np.arange(14, dtype=np.float32).reshape(7, 2)
-    with Client(transports=[way]) as client:
-        model = client.model("double", request_rows=3)
-        assert model.spec.max_batch_size == 3
-        assert same_bits(model(x=x)["y"], 2 * x)
-        assert [len(request.inputs["x"]) for request in way.requests] == [3, 3, 1]
-        way.requests.clear()
-        assert same_bits(client.model("double", request_rows=100)(x=x)["y"], 2 * x)
-        assert [len(request.inputs["x"]) for request in way.requests] == [4, 3]  # no more than the model takes
-        with pytest.raises(ConfigError, match="request_rows is a number of rows, or 0 for no bound; given -1"):
-            client.model("double", request_rows=-1)
-
-
 class TestInProcess(TransportConformance):
     @pytest.fixture
     def transport(self, models: Path) -> Iterator[Transport]:
@@ -106,170 +85,6 @@ def test_from_asyncio(model: Model) -> None:
 
     first, second = asyncio.run(both())
     assert (first["y"].tolist(), second["y"].tolist()) == ([[2, 2]], [[4, 4]])
-
-
-def test_submit_returns_before_anything_is_known(way: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, answer = Event(), Event()
-
-    def model_spec(*_: object) -> ModelSpec:
-        asked.set()
-        assert answer.wait(WAIT_S)
-        return SPEC
-
-    monkeypatch.setattr(way, "model_spec", model_spec)
-    with Client(transports=[way]) as client:
-        model = client.model("double")
-        futures = [model.submit(x=[[n, n]]) for n in range(20)]
-        assert asked.wait(WAIT_S)
-        assert futures[3].cancel()
-        assert not any(future.done() for future in futures[:3])
-        answer.set()
-        for n in (*range(3), *range(4, 20)):
-            assert futures[n].result(WAIT_S)["y"].tolist() == [[2 * n, 2 * n]]
-        assert len(way.requests) == 19
-
-
-def test_the_spec_is_asked_for_once(model: Model, way: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    count = []
-    ask = way.model_spec
-    monkeypatch.setattr(way, "model_spec", lambda *a: (count.append(1), ask(*a))[1])
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda _: model(x=[[1, 1]]), range(20)))
-    assert len(count) == 1
-
-
-def test_a_spec_that_could_not_be_had_is_asked_for_again(model: Model, way: FakeTransport) -> None:
-    way.down = Unavailable("starting up")
-    assert type(error_of(model.submit(x=[[1, 1]]))) is Unavailable
-    with pytest.raises(Unavailable, match="starting up"):
-        _ = model.spec
-    way.down = None
-    assert model(x=[[1, 1]])["y"].tolist() == [[2, 2]]
-
-
-@pytest.mark.parametrize("rows", [1, 4, 5, 8, 11, 203])
-def test_more_rows_than_a_batch_are_split_and_put_together(model: Model, way: FakeTransport, rows: int) -> None:
-    x = np.arange(2.0 * rows, dtype=np.float32).reshape(rows, 2)
-    assert same_bits(model(x=x)["y"], 2 * x)
-    sizes = [len(request.inputs["x"]) for request in way.requests]
-    assert sum(sizes) == rows
-    assert len(sizes) == -(-rows // 4)
-    assert max(sizes) <= 4
-
-
-def test_a_part_that_fails_is_the_end_of_the_call(model: Model, way: FakeTransport) -> None:
-    assert model.spec
-    way.holding = True
-    future = model.submit(x=np.zeros((12, 2)))
-    first, second, third = (way.held.get(timeout=WAIT_S) for _ in range(3))
-    second.fail(ModelFailed("it broke"))
-    assert str(error_of(future)) == "it broke"
-    assert first.future.cancelled()
-    assert third.future.cancelled()
-
-
-def test_a_split_call_given_up(model: Model, way: FakeTransport) -> None:
-    assert model.spec
-    way.holding = True
-    future = model.submit(x=np.zeros((12, 2)))
-    assert future.cancel()
-    assert all(way.held.get(timeout=WAIT_S).future.cancelled() for _ in range(3))
-
-
-def test_no_rows_are_no_call(model: Model, way: FakeTransport) -> None:
-    outputs = model(x=np.empty((0, 2)))
-    assert (outputs["y"].shape, outputs["y"].dtype) == ((0, 2), np.float32)
-    assert way.requests == []
-
-
-def test_nan_travels(model: Model) -> None:
-    assert np.isnan(model(x=[[np.nan, 1]])["y"][0, 0])
-
-
-@pytest.mark.parametrize(
-    ("arrays", "complaint"),
-    [
-        ({}, r"model 'double' needs input 'x' FP32 \[-1, 2\]"),
-        ({"z": [1]}, "model 'double' has no input 'z': it has x"),
-        ({"x": [[1, 2, 3]]}, r"input 'x' FP32 \[-1, 2\] expected, given int64 \[1, 3\]"),
-        ({"x": [["a", "b"]]}, "input 'x' .*"),
-    ],
-)
-def test_wrong_arrays_are_not_sent(
-    model: Model, way: FakeTransport, arrays: dict[str, list[object]], complaint: str
-) -> None:
-    for _ in range(2):  # before the spec is known, and after
-        with pytest.raises(InvalidRequest, match=f"^{complaint}$"):
-            model(**arrays)
-    assert way.requests == []
-
-
-def test_an_input_may_be_named_anything(way: FakeTransport) -> None:
-    spec = ModelSpec(
-        "odd", "1", (TensorSpec("self", DType.FP32, (1,)), TensorSpec("a.b", DType.FP32, (1,))), SPEC.outputs[:0]
-    )
-    with Client(transports=[FakeTransport([spec], lambda _: {})]) as client:
-        assert client.model("odd")(**{"self": [1], "a.b": [2]}) == {}
-
-
-def test_an_answer_that_was_not_declared(way: FakeTransport) -> None:
-    bad = FakeTransport([SPEC], lambda request: {"y": request.inputs["x"][:1]})
-    with Client(transports=[bad]) as client, pytest.raises(ModelFailed, match=r"shape \[1, 2\] for 3 rows"):
-        client.model("double")(x=np.zeros((3, 2)))
-
-
-def test_the_deadline_covers_the_metadata() -> None:
-    with RudePeer(hang_up=False) as peer:
-        for scheme in ("grpc", "http"):
-            with Model(f"{scheme}://{peer.target}/m", timeout_s=0.2) as model:
-                assert isinstance(error_of(model.submit(x=[1])), DeadlineExceeded | Unavailable)
-                with pytest.raises((DeadlineExceeded, Unavailable)):
-                    _ = model.spec
-
-
-def test_the_deadline_of_a_call(way: FakeTransport) -> None:
-    with Client(transports=[way], timeout_s=0.5) as client:
-        model = client.model("double")
-        assert model(x=[[1, 1]])
-        assert 0 < way.requests[0].timeout_s <= 0.5
-        way.holding = True
-        error = error_of(model.submit(x=np.zeros((9, 2))))
-        assert type(error) is DeadlineExceeded
-        assert all(way.held.get(timeout=WAIT_S).future.cancelled() for _ in range(3))
-
-
-def test_versions(way: FakeTransport) -> None:
-    with Client(transports=[way]) as client:
-        client.model("double", "7")(x=[[1, 1]])
-    assert way.requests[0].version == "7"
-
-
-def test_statistics_of_all_servers_together() -> None:
-    ways = [FakeTransport([SPEC], double, f"fake:{n}") for n in range(3)]
-    with Client(transports=ways) as client:
-        model = client.model("double")
-        for _ in range(6):
-            model(x=[[1, 1]])
-        assert all(way.requests for way in ways)
-        assert model.statistics().inference_count == 6
-        ways[0].down = Unavailable("down")
-        assert model.statistics().inference_count == 6 - len(ways[0].requests)
-        for way in ways:
-            way.down = Unavailable("down")
-        with pytest.raises(Unavailable):
-            model.statistics()
-
-
-def test_executions_of_all_servers_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    ways = [FakeTransport([SPEC], double, f"fake:{n}") for n in range(2)]
-    for way, sizes in zip(ways, [(1, 4), (2, 4)], strict=True):
-        batches = tuple(BatchStatistics(size, Duration(1, 10), Duration(1, size), Duration(1, 0)) for size in sizes)
-        known = ModelStatistics("double", "1", batches=batches)
-        monkeypatch.setattr(way, "statistics", lambda *_, known=known: known)
-    with Client(transports=ways) as client:
-        total = client.model("double").statistics().batches
-    assert [batch.batch_size for batch in total] == [1, 2, 4]
-    assert total[2] == BatchStatistics(4, Duration(2, 20), Duration(2, 8), Duration(2, 0))
 
 
 def test_after_the_close(way: FakeTransport) -> None:

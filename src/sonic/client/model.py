@@ -5,28 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from threading import Lock
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakSet
 
-from sonic.client.arrays import check_outputs, conform, empty_outputs, is_empty, said_dtypes, split
+from sonic.client.calls import Calls
 from sonic.client.checked import CheckedTransport
 from sonic.client.fallback import Fallback, Spare
-from sonic.client.gathering import Gathering
 from sonic.client.identity import LocalCopy
-from sonic.client.promise import Promise, failure_of
 from sonic.client.router import Router
 from sonic.client.settings import ClientSettings, load
 from sonic.client.shared import once
 from sonic.client.sharedmemory import share
-from sonic.client.totals import add_up
 from sonic.client.url import connect, parse_model, parse_server
-from sonic.errors import ConfigError, InferenceError
-from sonic.protocol.messages import InferRequest, ModelStatistics
+from sonic.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     import numpy as np
@@ -34,14 +28,10 @@ if TYPE_CHECKING:
 
     from sonic.client.pool import ServerState
     from sonic.client.transport import Transport
-    from sonic.protocol.messages import InferResponse
+    from sonic.protocol.messages import ModelStatistics
     from sonic.specs import ModelSpec
 
-    Arrays = dict[str, np.ndarray[Any, Any]]
     Spares = Fallback | str | os.PathLike[str] | Literal[False] | None
-
-CONTROL_TIMEOUT_S = 30.0
-"""How long a server may take to say what a model looks like, if the model's own timeout is not shorter."""
 
 
 class Client:
@@ -287,14 +277,7 @@ class Model:
         self.request_rows = request_rows
         self._client = client
         self._owner = owner
-        self._lock = Lock()
-        self._known: ModelSpec | None = None
-        self._asked: Promise[ModelSpec] | None = None
-        self._asked_by: Router | None = None
-
-    @property
-    def _router(self) -> Router:
-        return self._client._router
+        self._calls = Calls(name, version, self.outputs, request_rows, client.timeout_s, lambda: client._router)
 
     @property
     def spec(self) -> ModelSpec:
@@ -305,7 +288,7 @@ class Model:
         InferenceError
             If no server says; InvalidRequest if there is no output of a name that is wanted.
         """
-        return self._known or self._ask().result()
+        return self._calls.spec()
 
     def submit(self, /, **arrays: ArrayLike) -> Future[dict[str, np.ndarray[Any, Any]]]:
         """Call the model and return at once.
@@ -322,24 +305,7 @@ class Model:
             Outputs by name; they may be read-only. It ends exactly once, in them or in an
             :class:`~sonic.errors.InferenceError`: InvalidRequest if the arrays do not fit the model.
         """
-        return self._submit(arrays)
-
-    def _submit(self, arrays: Mapping[str, ArrayLike], *, here: bool = False) -> Future[Arrays]:
-        timeout_s = self._client.timeout_s
-        until_s = None if timeout_s is None else monotonic() + timeout_s
-        if self._known is not None:
-            return self._send(self._known, arrays, until_s, here=here)
-        promise: Promise[Arrays] = self._router.promise(until_s, f"call of model {self.name!r}")
-
-        def send(answered: Future[ModelSpec]) -> None:
-            failure = failure_of(answered)
-            if failure is not None:
-                promise.reject(failure)
-            elif not promise.ended:
-                promise.follow(self._send(answered.result(), arrays, until_s), lambda outputs: outputs)
-
-        self._ask().on_end(send)
-        return promise
+        return self._calls.submit(arrays)
 
     def __call__(self, /, **arrays: ArrayLike) -> dict[str, np.ndarray[Any, Any]]:
         """Call the model and wait for its outputs; as :meth:`submit` otherwise.
@@ -349,7 +315,7 @@ class Model:
         InferenceError
             As the call ended.
         """
-        future = self._submit(arrays, here=True)
+        future = self._calls.submit(arrays, here=True)
         try:
             return future.result()
         except BaseException:
@@ -364,17 +330,7 @@ class Model:
         InferenceError
             If no server has them.
         """
-        rows = self._router.everywhere(lambda way: way.statistics(self.name, self.version, CONTROL_TIMEOUT_S))
-        known = [row for row in rows if isinstance(row, ModelStatistics)]
-        errors = [row for row in rows if isinstance(row, InferenceError)]
-        if not known and errors:
-            raise errors[0]
-        if not known:
-            until_s = monotonic() + CONTROL_TIMEOUT_S
-            return self._router.ask(
-                self.name, lambda way, left_s: way.statistics(self.name, self.version, left_s), until_s
-            )
-        return add_up(known)
+        return self._calls.statistics()
 
     def close(self) -> None:
         """Release what this model opened; the client of :meth:`Client.model` stays open.
@@ -398,68 +354,3 @@ class Model:
 
     def __reduce__(self) -> tuple[object, ...]:
         return Client.shared_model, (self._client, self.name, self.version, self.outputs, self.request_rows)
-
-    def _ask(self) -> Promise[ModelSpec]:
-        with self._lock:
-            router = self._router
-            if self._asked is not None and self._asked_by is router:
-                return self._asked
-            if self._known is not None:
-                known: Promise[ModelSpec] = Promise()
-                known.resolve(self._known)
-                return known
-            limit_s = CONTROL_TIMEOUT_S + router.start_s
-            until_s = monotonic() + min(self._client.timeout_s or limit_s, limit_s)
-            promise: Promise[ModelSpec] = self._router.promise(until_s, f"metadata of model {self.name!r}")
-            self._asked, self._asked_by = promise, router
-
-        def ask() -> None:
-            spec = self._router.ask(
-                self.name, lambda way, left_s: way.model_spec(self.name, self.version, left_s), until_s
-            )
-            if self.outputs:
-                spec = replace(spec, outputs=tuple(spec.output(name) for name in self.outputs))
-            if self.request_rows:
-                spec = replace(spec, max_batch_size=min(spec.max_batch_size, self.request_rows))
-            promise.resolve(spec)
-
-        def note(ended: Future[ModelSpec]) -> None:
-            with self._lock:
-                self._asked = None
-                if failure_of(ended) is None:
-                    self._known = ended.result()
-
-        promise.on_end(note)
-        self._router.background(ask, promise)
-        return promise
-
-    def _send(
-        self, spec: ModelSpec, arrays: Mapping[str, ArrayLike], until_s: float | None, *, here: bool = False
-    ) -> Future[Arrays]:
-        try:
-            inputs = conform(spec, arrays)
-        except InferenceError as error:
-            refused: Promise[Arrays] = Promise()
-            refused.reject(error)
-            return refused
-        if is_empty(spec, inputs):
-            empty: Promise[Arrays] = Promise()
-            empty.resolve(empty_outputs(spec))
-            return empty
-        router = self._client._router
-
-        def send(part: Arrays, here: bool = False) -> Future[Arrays]:
-            dtypes = said_dtypes(spec, part)
-            request = InferRequest(self.name, part, self.version, outputs=self.outputs, dtypes=dtypes)
-            return router.infer(request, until_s, partial(_outputs, spec, part), here=here)
-
-        parts = split(spec, inputs)
-        if len(parts) == 1:
-            return send(parts[0], here)
-        promise: Promise[Arrays] = Promise()
-        Gathering(parts, send, promise, router).go()
-        return promise
-
-
-def _outputs(spec: ModelSpec, sent: Arrays, answer: InferResponse) -> Arrays:
-    return check_outputs(spec, sent, answer.outputs)
