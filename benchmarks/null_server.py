@@ -27,10 +27,10 @@ from sonic.server.http2.frames import (
     PREFACE,
     SETTINGS,
     SETTINGS_ACK,
+    frame,
     settings,
     window_update,
 )
-from sonic.study.load.grpclines import frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,8 @@ import pytest
 
 from sonic.client.url import parse_server
 from sonic.protocol.messages import InferRequest
-from sonic.study.load.grpclines import GrpcLines, frame
+from sonic.server.http2.frames import frame
+from sonic.study.load.grpclines import GrpcLines
 from sonic.study.load.httplines import HttpLines
 from sonic.study.load.inputs import RandomInputs
 from sonic.study.load.settings import LoadSettings

@@ -187,7 +187,7 @@ class Connection(Generic[Head]):
                         Error.PROTOCOL_ERROR if stream_id else Error.FRAME_SIZE_ERROR, "this is no ping"
                     )
                 if not flags & frames.ACK:
-                    self.out.append(frames.head(8, frames.PING, frames.ACK, 0) + bytes(payload))
+                    self.out.append(frames.frame(frames.PING, frames.ACK, 0, bytes(payload)))
             elif kind == frames.CONTINUATION:
                 self._on_continuation(flags, payload)
             elif kind == frames.PUSH_PROMISE:

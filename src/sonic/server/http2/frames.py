@@ -1,4 +1,4 @@
-"""Frames: their kinds, and the few that a server writes (RFC 9113, section 6)."""
+"""Frames: their kinds, and how they are read and written (RFC 9113, section 6)."""
 
 from __future__ import annotations
 
@@ -91,25 +91,29 @@ def head(length: int, kind: int, flags: int, stream: int) -> bytes:
     return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream)
 
 
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """Frame of any kind."""
+    return head(len(payload), kind, flags, stream) + payload
+
+
 def settings(values: Mapping[int, int]) -> bytes:
     """Frame of settings."""
-    return head(6 * len(values), SETTINGS, 0, 0) + b"".join(_SETTING.pack(*item) for item in values.items())
+    return frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(*item) for item in values.items()))
 
 
 def window_update(stream: int, increment: int) -> bytes:
     """Frame that lets the peer send so many bytes more."""
-    return head(4, WINDOW_UPDATE, 0, stream) + _LONG.pack(increment)
+    return frame(WINDOW_UPDATE, 0, stream, _LONG.pack(increment))
 
 
 def reset(stream: int, code: Error) -> bytes:
     """Frame that ends a stream."""
-    return head(4, RST_STREAM, 0, stream) + _LONG.pack(code)
+    return frame(RST_STREAM, 0, stream, _LONG.pack(code))
 
 
 def goaway(last_stream: int, code: Error, text: str = "") -> bytes:
     """Frame that says that no later stream is looked at."""
-    said = text.encode()
-    return head(8 + len(said), GOAWAY, 0, 0) + _LONG.pack(last_stream) + _LONG.pack(code) + said
+    return frame(GOAWAY, 0, 0, _LONG.pack(last_stream) + _LONG.pack(code) + text.encode())
 
 
-SETTINGS_ACK = head(0, SETTINGS, ACK, 0)
+SETTINGS_ACK = frame(SETTINGS, ACK, 0)

@@ -44,7 +44,7 @@ class Sending:
         if stream.closed:
             return
         flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
-        self.out.append(frames.head(len(block), frames.HEADERS, flags, stream.id) + block)
+        self.out.append(frames.frame(frames.HEADERS, flags, stream.id, block))
         if last:
             self._finish(stream)
 

@@ -26,6 +26,7 @@ from sonic.server.http2.frames import (
     END_STREAM,
     GOAWAY,
     HAS_PRIORITY,
+    HEAD_BYTES,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     MAX_WINDOW,
@@ -36,6 +37,10 @@ from sonic.server.http2.frames import (
     SETTINGS,
     SETTINGS_ACK,
     WINDOW_UPDATE,
+    frame,
+    head,
+    read_head,
+    read_long,
     read_settings,
     settings,
     window_update,
@@ -49,18 +54,11 @@ if TYPE_CHECKING:
     from sonic.client.url import Address
     from sonic.protocol.messages import InferRequest
 
-_HEAD = Struct(">HBBBI")  # length in three bytes, type, flags, stream
-_WORD = Struct(">I")
 _PREFIX = Struct(">BI")  # of a message: not compressed, and its length
 
 _HEADER_TABLE_SIZE = 1  # the setting that a server does not look at
 _LARGEST_STREAM = (1 << 31) - 1
 _REFILL_BYTES = 1 << 30
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """Return a frame."""
-    return _HEAD.pack(len(payload) >> 8, len(payload) & 255, kind, flags, stream) + payload
 
 
 _GREETING = (
@@ -176,7 +174,7 @@ class _GrpcLine(SocketLine):
             if size <= 0:
                 break
             flags = END_STREAM if size == len(left) else 0
-            parts += (_HEAD.pack(size >> 8, size & 255, DATA, flags, self._stream), left[:size])
+            parts += (head(size, DATA, flags, self._stream), left[:size])
             left = left[size:]
             self._room -= size
             self._window -= size
@@ -200,12 +198,12 @@ class _GrpcLine(SocketLine):
         """Read frames; return whether the answer has ended."""
         at, end = 0, len(data)
         ended = False
-        while end - at >= 9:
-            high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
-            stop = at + 9 + (high << 8 | low)
+        while end - at >= HEAD_BYTES:
+            length, kind, flags, stream = read_head(data, at)
+            begin, stop = at + HEAD_BYTES, at + HEAD_BYTES + length
             if stop > end:
                 break
-            payload = data[at + 9 : stop]
+            payload = data[begin:stop]
             at = stop
             if kind == DATA and stream == self._stream:
                 ended = self._take(payload, flags) or ended
@@ -256,7 +254,7 @@ class _GrpcLine(SocketLine):
             transport.write(SETTINGS_ACK)
             self._pump(transport, [])
         elif kind == WINDOW_UPDATE:
-            (more,) = _WORD.unpack(payload)
+            more = read_long(payload)
             if stream == 0:
                 self._window += more
             elif stream == self._stream:
@@ -265,7 +263,7 @@ class _GrpcLine(SocketLine):
         elif kind == PING and not flags & ACK:
             transport.write(frame(PING, ACK, 0, payload))
         elif kind == RST_STREAM and stream == self._stream:
-            self._error = f"{self._lines.url}: the server reset the request, with code {_WORD.unpack(payload)[0]}"
+            self._error = f"{self._lines.url}: the server reset the request, with code {read_long(payload)}"
             return True
         elif kind == GOAWAY:
             self._going = True
@@ -284,7 +282,7 @@ class _GrpcLine(SocketLine):
                 error = str(failure)
         self._answer.clear()
         if self._taken > _REFILL_BYTES:
-            transport.write(frame(WINDOW_UPDATE, 0, 0, _WORD.pack(self._taken)))
+            transport.write(window_update(0, self._taken))
             self._taken = 0
         if self._going or self._unsent or self._stream > _LARGEST_STREAM - 4:
             transport.close()
