@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import uproot
 
-from sonic.errors import DataError, ModuleError, OutputError
+from sonic.errors import ModuleError, OutputError
 from sonic.framework import Analyzer, Filter, Producer, Workflow
 from sonic.framework.finished import Harvest, Kept
-from sonic.framework.output import Output, choose
+from sonic.framework.output import Output
 from sonic.framework.sinks import open_sink
 
 
@@ -63,28 +63,6 @@ def harvested(chunks, *kept):
 
 def metadata(events):
     return json.dumps({"events": events})
-
-
-@pytest.mark.parametrize(
-    ("patterns", "expected"),
-    [
-        (("*",), (("Jet_pt", "x"), ("y",))),
-        (("x", "y"), (("x",), ("y",))),
-        (("Jet_*", "none_*"), (("Jet_pt",), ())),
-        (("?",), (("x",), ("y",))),
-        (("[xy]", "x"), (("x",), ("y",))),
-        (("Large",), ((), ())),
-        ((), ((), ())),
-    ],
-)
-def test_what_is_kept(patterns, expected):
-    assert choose(patterns, ["x", "Jet_pt"], GRAPH) == expected
-
-
-def test_a_plain_name_must_exist():
-    with pytest.raises(DataError) as caught:
-        choose(["Jet_ptt"], ["x", "Jet_pt"], GRAPH)
-    assert str(caught.value) == "cannot keep 'Jet_ptt': neither a branch of the input nor a product; similar: Jet_pt"
 
 
 @pytest.mark.parametrize(("widen", "expected"), [(True, 8), (False, 5)])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sonic.client.fallback import Fallback
-    from sonic.framework.output import Progress, Target
+    from sonic.framework.output import Progress
+    from sonic.framework.targets import Target
     from sonic.framework.workflow import Workflow
 
 
@@ -230,7 +231,7 @@ run.command_class = ManyValues  # type: ignore[attr-defined]
 def _targets(outputs: Sequence[Path], keep: Sequence[str], filter_output: Sequence[str]) -> list[Target]:
     """Give each output what was said of all, or of it alone: ``FILE=VALUE``."""
     from sonic.errors import ConfigError
-    from sonic.framework.output import Target
+    from sonic.framework.targets import Target
 
     def values(given: Sequence[str], option: str) -> tuple[list[str], dict[str, list[str]]]:
         shared: list[str] = []

@@ -16,7 +16,7 @@ from sonic.framework.module import Producer as Producer
 from sonic.framework.offload import Mode as Mode
 from sonic.framework.offload import Offload as Offload
 from sonic.framework.offload import OffloadFilter as OffloadFilter
-from sonic.framework.output import Target as Target
 from sonic.framework.policy import OnError as OnError
 from sonic.framework.report import Report as Report
+from sonic.framework.targets import Target as Target
 from sonic.framework.workflow import Workflow as Workflow

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sonic.errors import ConfigError, OutputError
+from sonic.errors import ConfigError
 from sonic.framework.finished import Kept
 from sonic.framework.models import fallback_for, serve_own, servers_for
 from sonic.framework.module import JobInfo
 from sonic.framework.offload import Mode
-from sonic.framework.output import Output, Target, choose
+from sonic.framework.output import Output
 from sonic.framework.policy import OnError
 from sonic.framework.processes import Fleet
 from sonic.framework.report import Report, Written
@@ -27,6 +27,7 @@ from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
 from sonic.framework.steps import steps
 from sonic.framework.summary import module_reports, servers_used
+from sonic.framework.targets import check_targets, choose, targets_of
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sonic.framework.output import Progress
     from sonic.framework.report import ModuleReport
     from sonic.framework.sinks.base import Sink
+    from sonic.framework.targets import Target
     from sonic.framework.workflow import Workflow
 
 # A stream is cheap: a chunk in memory. With a server far away more of them are needed to keep the threads busy.
@@ -143,7 +145,7 @@ def run(
     if processes > 1 and client is not None:
         raise ConfigError(f"a client of your own is for one process: leave it out, or have 1 instead of {processes}")
     _one_of("mode", mode, ("service", "direct"))
-    targets = _targets(output, filter_output, workflow.keep if keep is None else keep)
+    targets = targets_of(output, filter_output, workflow.keep if keep is None else keep)
     _one_of("offload mode", offload_mode, tuple(Mode))
     if mode == "direct" and servers:
         raise ConfigError("mode direct calls no server: leave out the servers, or the mode")
@@ -188,7 +190,7 @@ def run(
         else:
             crew = stack.enter_context(Fleet(task, source, processes, cores))
 
-        _check_targets(targets, source.files)
+        check_targets(targets, source.files)
         out = stack.enter_context(_output(workflow, targets, source.events, progress))
         journal = None
         if restart:
@@ -296,38 +298,6 @@ def _modes(workflow: Workflow, mode: str, otherwise: Mode) -> dict[str, Mode]:
         if module.mode is not None:
             _one_of(f"module {module.name}: mode", module.mode, tuple(Mode))
     return {module.name: Mode(module.mode or otherwise) for module in workflow.offloads()}
-
-
-def _targets(
-    output: str | os.PathLike[str] | Target | Sequence[str | os.PathLike[str] | Target] | None,
-    filter_output: str,
-    keep: Sequence[str],
-) -> tuple[Target, ...]:
-    """Say for each output what goes there."""
-    given = () if output is None else (output,) if isinstance(output, str | os.PathLike | Target) else output
-    targets = []
-    for one in given:
-        target = one if isinstance(one, Target) else Target(one)
-        chosen = filter_output if target.filter_output is None else target.filter_output
-        _one_of("filter output", chosen, ("mask", "pass"))
-        targets.append(Target(target.path, tuple(keep) if target.keep is None else target.keep, chosen))
-    _one_of("filter output", filter_output, ("mask", "pass"))
-    return tuple(targets)
-
-
-def _check_targets(targets: Sequence[Target], inputs: Sequence[str]) -> None:
-    seen = set()
-    for target in targets:
-        path = Path(target.path)
-        try:
-            for file in inputs:
-                if path.exists() and Path(file).exists() and path.samefile(file):
-                    raise ConfigError(f"output {path} is also an input")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        if os.path.realpath(path) in seen:
-            raise ConfigError(f"output {path} is given twice")
-        seen.add(os.path.realpath(path))
 
 
 @contextmanager

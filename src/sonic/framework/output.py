@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from sonic.errors import DataError, ModuleError, SonicError
-from sonic.framework.graph import similar
+from sonic.errors import ModuleError, SonicError
 from sonic.framework.module import Analyzer, add
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from sonic.framework.finished import Finished
-    from sonic.framework.graph import Graph
     from sonic.framework.module import Module
     from sonic.framework.report import Failure
     from sonic.framework.sinks.base import Sink
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An output of a job.
-
-    Parameters
-    ----------
-    path : path
-        A ``.root`` or ``.parquet`` file.
-    keep : tuple of str or None
-        Branches and products that go there, as names or patterns; None: as the job says.
-    filter_output : {"mask", "pass"} or None
-        Whether every event goes there, or only those that pass all filters; None: as the job says.
-    """
-
-    path: str | os.PathLike[str]
-    keep: tuple[str, ...] | None = None
-    filter_output: str | None = None
 
 
 class Progress(Protocol):
@@ -46,41 +22,6 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int, /) -> None:
         """Note that `done` of `total` events are finished and written. Called from one thread of the job at a time."""
-
-
-def choose(patterns: Sequence[str], branches: Collection[str], graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Find what goes to the output.
-
-    Parameters
-    ----------
-    patterns : sequence of str
-        Names, or patterns with ``*``, ``?`` and ``[...]``.
-    branches : collection of str
-        Of the input.
-    graph : Graph
-
-    Returns
-    -------
-    tuple of str, tuple of str
-        Input branches and products, each sorted.
-
-    Raises
-    ------
-    DataError
-        If a plain name is neither a branch nor a product.
-    """
-    names = {*branches, *graph.makers}
-    found: set[str] = set()
-    for pattern in patterns:
-        if any(sign in pattern for sign in "*?["):
-            found |= {name for name in names if fnmatchcase(name, pattern)}
-        elif pattern in names:
-            found.add(pattern)
-        elif pattern not in graph.filters:
-            raise DataError(
-                f"cannot keep {pattern!r}: neither a branch of the input nor a product{similar(pattern, names)}"
-            )
-    return tuple(sorted(found & set(branches))), tuple(sorted(found & graph.makers.keys()))
 
 
 class Output:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sonic.framework.finished import Kept
-    from sonic.framework.output import Target
+    from sonic.framework.targets import Target
     from sonic.framework.workflow import Workflow
 
 
