@@ -135,6 +135,9 @@ def test_a_pseudo_async_call_that_cannot_be_sent_is_told(desk, manual_model):
     assert at.resumed == [call]
     with pytest.raises(ZeroDivisionError):
         call.outputs()
+    at.ledger.departed(7, 100)  # another request of the chunk
+    at.ledger.waited(0, 7, 3, 100, 300, 0)
+    assert at.ledger.together_ns == 0, "only one of the chunk was out at a time"
 
 
 @pytest.mark.parametrize("mode", list(Mode))

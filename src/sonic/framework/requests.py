@@ -193,12 +193,15 @@ class Requests:
         with self._lock:
             if call in self._outstanding:
                 self._outstanding.discard(call)
-                if call.mark is not None:
-                    now_ns = self._clock()
-                    self._ledger.waited(call.i, call.where.index, call.stream, call.departed_ns, now_ns, call.mark)
-                call.resume(call)
+                self._go_on(call)
         if call.latch is not None:
             call.latch.set()
+
+    def _go_on(self, call: Call) -> None:
+        """Book the wait, and go on with the chunk (lock held)."""
+        if call.mark is not None:
+            self._ledger.waited(call.i, call.where.index, call.stream, call.departed_ns, self._clock(), call.mark)
+        call.resume(call)
 
     def _cancel(self, call: Call) -> None:
         if call.future is not None:
@@ -218,6 +221,6 @@ class Requests:
                 call.future = Future()
                 call.future.set_exception(error)
                 with self._lock:
-                    call.resume(call)
+                    self._go_on(call)
                 continue
             call.latch.wait()
