@@ -65,7 +65,7 @@ class InProcessTransport:
     def submit(self, request: InferRequest) -> Future[InferResponse]:
         """Execute a request: here and now if an instance is idle."""
         try:
-            self._load(request.model)
+            self.load(request.model)
         except InferenceError as error:
             return failed(error)
         return self._dataplane.infer(request)
@@ -78,7 +78,7 @@ class InProcessTransport:
         ModelNotFound, ModelFailed
             If there is no such model, or it cannot be loaded.
         """
-        self._load(model)
+        self.load(model)
         return self._dataplane.model_spec(model, version)
 
     def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:  # noqa: ARG002
@@ -89,18 +89,35 @@ class InProcessTransport:
         ModelNotFound, ModelFailed
             If there is no such model, or it cannot be loaded.
         """
-        self._load(model)
+        self.load(model)
         return self._dataplane.model_config(model, version)
 
     def load(self, model: str) -> None:
-        """Load a model before it is first asked for.
+        """Load a model, unless that was done.
 
         Raises
         ------
         ModelNotFound, ModelFailed
             If there is no such model, or it cannot be loaded.
+        Unavailable
+            If it is closed.
         """
-        self._load(model)
+        if not self._dataplane.accepting:
+            raise Unavailable(f"{self.url} is closed")
+        if model not in self._tried:
+            with self._lock:
+                if model not in self._tried:
+                    outcome: InferenceError | None = None
+                    try:
+                        self._repository.load(model)
+                    except InferenceError as error:
+                        outcome = error
+                    except ConfigError as error:
+                        outcome = ModelFailed(str(error))
+                    self._tried[model] = outcome
+        failure = self._tried.get(model)
+        if failure is not None:
+            raise type(failure)(str(failure))
 
     def unload(self, model: str) -> None:
         """Unload a model, waiting for its requests. The next one loads it again, also if that failed before."""
@@ -124,7 +141,7 @@ class InProcessTransport:
         ModelNotFound, ModelFailed
             If there is no such model, or it cannot be loaded.
         """
-        self._load(model)
+        self.load(model)
         spec = self._dataplane.model_spec(model, version)
         return self._dataplane.statistics(model, spec.version)[0]
 
@@ -135,21 +152,3 @@ class InProcessTransport:
     def close(self) -> None:
         """Release the models. Requests that wait end in Unavailable."""
         self._dataplane.close()
-
-    def _load(self, model: str) -> None:
-        if not self._dataplane.accepting:
-            raise Unavailable(f"{self.url} is closed")
-        if model not in self._tried:
-            with self._lock:
-                if model not in self._tried:
-                    outcome: InferenceError | None = None
-                    try:
-                        self._repository.load(model)
-                    except InferenceError as error:
-                        outcome = error
-                    except ConfigError as error:
-                        outcome = ModelFailed(str(error))
-                    self._tried[model] = outcome
-        failure = self._tried.get(model)
-        if failure is not None:
-            raise type(failure)(str(failure))
