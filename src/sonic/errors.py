@@ -11,7 +11,8 @@
     ├── ProcessLost              one of a job's processes died; says which, on which events
     └── InferenceError           how a request can end other than in a response
         ├── InvalidRequest           the request itself is wrong
-        │   └── RegionNotFound           it names shared memory that is not registered
+        │   ├── RegionNotFound           it names shared memory that is not registered
+        │   └── RegionTaken              it would register shared memory under a name that is taken
         ├── ModelNotFound            no such model or version
         │   └── WrongModel               one of that name, and it is another one
         ├── Unauthenticated          its sender is not let in
@@ -90,6 +91,10 @@ class InvalidRequest(InferenceError):  # noqa: N818 - named for what it is, as a
 
 class RegionNotFound(InvalidRequest):
     """The request names a region of shared memory that is not registered with the server."""
+
+
+class RegionTaken(InvalidRequest):
+    """The request would register shared memory under a name that is registered already."""
 
 
 class ModelNotFound(InferenceError):  # noqa: N818

@@ -137,7 +137,7 @@ class ModelSpec:
         InvalidRequest
             If there is none; the message lists those there are.
         """
-        return _by_name(self.inputs, name, f"model {self.name!r} has no input")
+        return _by_name(self.inputs, name, self.name, "input")
 
     def output(self, name: str) -> TensorSpec:
         """Return the output of that name.
@@ -147,11 +147,13 @@ class ModelSpec:
         InvalidRequest
             If there is none; the message lists those there are.
         """
-        return _by_name(self.outputs, name, f"model {self.name!r} has no output")
+        return _by_name(self.outputs, name, self.name, "output")
 
 
-def _by_name(specs: tuple[TensorSpec, ...], name: str, complaint: str) -> TensorSpec:
+def _by_name(specs: tuple[TensorSpec, ...], name: str, model: str, what: str) -> TensorSpec:
     for spec in specs:
         if spec.name == name:
             return spec
-    raise InvalidRequest(f"{complaint} {name!r}: it has {', '.join(s.name for s in specs) or 'none'}")
+    # Clients written for Triton know it by these words.
+    there = ", ".join(s.name for s in specs) or "none"
+    raise InvalidRequest(f"unexpected inference {what} {name!r} for model {model!r}: it has {there}")

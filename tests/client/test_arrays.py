@@ -69,7 +69,7 @@ def test_awkward_arrays_that_are_regular() -> None:
     ("given_inputs", "complaint"),
     [
         ({"n": [[1]]}, r"model 'tagger' needs input 'pf' FP32 \[-1, 2, -1\]"),
-        (inputs(1, other=1), "model 'tagger' has no input 'other': it has pf, n, label, half"),
+        (inputs(1, other=1), "unexpected inference input 'other' for model 'tagger': it has pf, n, label, half"),
         (inputs(2, n=np.zeros((3, 1), np.int32)), "inputs of model 'tagger' differ in rows: pf 2, n 3"),
         (inputs(1, pf=np.zeros((1, 3, 5))), r"input 'pf' FP32 \[-1, 2, -1\] expected, given float64 \[1, 3, 5\]"),
         (inputs(1, pf=np.float32(1)), r"input 'pf' FP32 \[-1, 2, -1\] expected, given float32 \[\]"),

@@ -40,9 +40,9 @@ def test_a_model_of_its_own_takes_them_along(server: Server) -> None:
 
 def test_a_name_that_there_is_not(server: Server) -> None:
     with sonic.Model(f"{server.grpc_url}/echo", outputs=("y", "z")) as model:
-        with pytest.raises(InvalidRequest, match="model 'echo' has no output 'z': it has y, m"):
+        with pytest.raises(InvalidRequest, match="output 'z' for model 'echo': it has y, m"):
             _ = model.spec
-        with pytest.raises(InvalidRequest, match="model 'echo' has no output 'z'"):
+        with pytest.raises(InvalidRequest, match="output 'z' for model 'echo'"):
             model(**ARRAYS)
     with pytest.raises(ConfigError, match="outputs is a sequence of names, given the one text 'y'"):
         sonic.Model("grpc://localhost:1/m", outputs="y")

@@ -163,7 +163,7 @@ def test_a_server_that_goes_in_mid_run_is_left_for_another(models: Path, address
 def test_what_is_wrong_is_told_before_it_is_sent(address: str) -> None:
     tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
     plain = TritonWrapper(f"triton+grpc://{address}/echo/1", PLAIN)
-    with pytest.raises(InvalidRequest, match="model 'echo' has no output 'z': it has y, m"):
+    with pytest.raises(InvalidRequest, match="output 'z' for model 'echo': it has y, m"):
         tagger(["z"], jets())
     with pytest.raises(InvalidRequest, match=r"input 'x' FP32 \[-1, 3\] expected, given float64 \[1, 2\]"):
         plain(["y"], {"x": np.ones((1, 2)), "n": [[1]]})

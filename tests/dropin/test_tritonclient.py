@@ -160,8 +160,8 @@ def test_custom_parameters(way: Any, client: Any) -> None:
     ("model", "columns", "kind", "message"),
     [
         ("wrong_model_name", 16, "INT32", "Request for unknown model 'wrong_model_name': there is"),
-        ("simple", 15, "INT32", "model 'simple', input 'INPUT0': expected shape [-1, 16], given shape [1, 15]"),
-        ("simple", 16, "FP32", "model 'simple', input 'INPUT0': expected INT32, given FP32"),
+        ("simple", 15, "INT32", "unexpected shape for input 'INPUT0' for model 'simple'. Expected [-1,16], got [1,15]"),
+        ("simple", 16, "FP32", "inference input 'INPUT0' data-type is 'FP32', but model 'simple' expects 'INT32'"),
     ],
 )
 def test_errors(model: str, columns: int, kind: str, message: str, way: Any, client: Any) -> None:

@@ -91,7 +91,10 @@ def test_a_module_names_the_outputs_that_it_wants(models: Path) -> None:
         client = connect(stack, workflow, [], "direct", fallback=None, timeout_s=30)
         assert callees_of(client, [module])["Score"].submit(x=np.ones((1, 2))).result().keys() == {"y"}
         module.outputs = ("absent",)
-        with pytest.raises(InvalidRequest, match="module Score: model 'scorer' has no output 'absent': it has y"):
+        with pytest.raises(
+            InvalidRequest,
+            match="module Score: unexpected inference output 'absent' for model 'scorer': it has y",
+        ):
             callees_of(client, [module])
 
 

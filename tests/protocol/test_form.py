@@ -28,7 +28,7 @@ def test_any_parameters_end_in_a_form_or_in_one_error(parameters: dict[str, Any]
         assert REGION in str(error) or OFFSET in str(error) or BYTE_SIZE in str(error)  # noqa: PT017 - one of three
     else:
         assert (span is None) is (parameters.get(REGION) is None)
-        assert span is None or (0 <= span.offset < 2**63 and 0 <= span.byte_size < 2**63)
+        assert span is None or (0 <= span.offset < 2**64 and 0 <= span.byte_size < 2**64)
     reader = FormReader(None)
     try:
         reader.read("y", parameters)

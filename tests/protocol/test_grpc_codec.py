@@ -104,25 +104,31 @@ def request_with(**tensor: object) -> bytes:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (request_with(raw=[bytes(7)]), r"input 'x': FP32 \[2\] is 8 bytes, given 7"),
-        (request_with(raw=[bytes(8), b""]), "1 inputs need as many raw contents, given 2"),
-        (request_with(datatype="FP8", raw=[bytes(8)]), "input 'x': unknown datatype 'FP8': one of .*"),
-        (request_with(shape=[-1], raw=[b""]), r"input 'x': shape \[-1\] has a negative dimension"),
-        (request_with(), r"input 'x': FP32 \[2\] is 2 values, given 0"),
-        (request_with(datatype="FP16"), "input 'x': FP16 travels as raw contents alone"),
+        (
+            request_with(raw=[bytes(7)]),
+            r"input 'x' for model 'm': byte size mismatch for FP32 \[2\]. Expected 8, got 7",
+        ),
+        (request_with(raw=[bytes(8), b""]), "1 inputs for model 'm' need as many raw contents, given 2"),
+        (request_with(datatype="FP8", raw=[bytes(8)]), "input 'x' for model 'm': unknown datatype 'FP8': one of .*"),
+        (request_with(shape=[-1], raw=[b""]), r"input 'x' for model 'm': shape \[-1\] has a negative dimension"),
+        (
+            request_with(),
+            r"input 'x' for model 'm': shape does not match true shape of 'data': FP32 \[2\] is 2 values, given 0",
+        ),
+        (request_with(datatype="FP16"), "input 'x' for model 'm': FP16 travels as raw contents alone"),
         (
             request_with(contents={"int_contents": [1, 2]}),
-            "input 'x': FP32 travels in fp32_contents, given int_contents",
+            "input 'x' for model 'm': FP32 travels in fp32_contents, given int_contents",
         ),
         (
             request_with(contents={"fp32_contents": [1, 2]}, raw=[bytes(8)]),
-            "input 'x': has both contents and raw contents",
+            "input 'x' for model 'm': has both contents and raw contents",
         ),
         (
             request_with(datatype="INT8", contents={"int_contents": [1, 200]}),
-            "input 'x': 200 is out of the range of INT8",
+            "input 'x' for model 'm': 200 is out of the range of INT8",
         ),
-        (request_with(raw=[bytes(8)]) * 2, "input 'x': given twice"),
+        (request_with(raw=[bytes(8)]) * 2, "input 'x' for model 'm': it already exists in the request"),
         (b"\x0a\x05abc", "the message ends within the field that begins at byte 0"),
         (b"\x0a\x01\xff", "not a ModelInferRequest: .*"),
         (
@@ -137,7 +143,7 @@ def test_wrong_requests_are_refused(data: bytes, text: str) -> None:
 
 
 def test_what_is_not_offered_says_so() -> None:
-    with pytest.raises(Unsupported, match="input 'x': shared memory is not offered"):
+    with pytest.raises(Unsupported, match="input 'x' for model 'm': shared memory is not offered"):
         codec.request_from_wire(request_with(parameters=shared(8)))
     message = pb.ModelInferRequest(model_name="m")
     message.outputs.add(name="y", parameters=shared(8))
@@ -195,31 +201,51 @@ def test_tensors_in_shared_memory() -> None:
 @pytest.mark.parametrize(
     ("fields", "kind", "text"),
     [
-        ({"parameters": shared(7)}, InvalidRequest, r"input 'x': FP32 \[2\] is 8 bytes, given 7"),
-        ({"parameters": shared(8, -1)}, InvalidRequest, "input 'x': .*_offset is a number of bytes, given -1"),
-        ({"parameters": shared(-8)}, InvalidRequest, "input 'x': .*_byte_size is a number of bytes, given -8"),
-        ({"parameters": shared(8, region="q")}, RegionNotFound, "input 'x': no region q"),
-        ({"parameters": shared(8), "raw": [bytes(8)]}, InvalidRequest, "input 'x': has both raw contents and shared.*"),
-        ({"parameters": shared(8), "raw": [b"", b""]}, InvalidRequest, "0 inputs need as many raw contents, given 2"),
+        (
+            {"parameters": shared(7)},
+            InvalidRequest,
+            r"input 'x' for model 'm': byte size mismatch for FP32 \[2\]. Expected 8, got 7",
+        ),
+        (
+            {"parameters": shared(8, -1)},
+            InvalidRequest,
+            "input 'x' for model 'm': .*_offset is a number of bytes, given -1",
+        ),
+        (
+            {"parameters": shared(-8)},
+            InvalidRequest,
+            "input 'x' for model 'm': .*_byte_size is a number of bytes, given -8",
+        ),
+        ({"parameters": shared(8, region="q")}, RegionNotFound, "input 'x' for model 'm': no region q"),
+        (
+            {"parameters": shared(8), "raw": [bytes(8)]},
+            InvalidRequest,
+            "input 'x' for model 'm': has both raw contents and shared.*",
+        ),
+        (
+            {"parameters": shared(8), "raw": [b"", b""]},
+            InvalidRequest,
+            "0 inputs for model 'm' need as many raw contents, given 2",
+        ),
         (
             {"parameters": shared(8), "contents": {"fp32_contents": [1, 2]}},
             InvalidRequest,
-            "input 'x': has both contents and shared memory",
+            "input 'x' for model 'm': has both contents and shared memory",
         ),
         (
             {"parameters": {k: v for k, v in shared(8).items() if k != "shared_memory_byte_size"}},
             InvalidRequest,
-            "input 'x': parameter shared_memory_region is given without shared_memory_byte_size",
+            "input 'x' for model 'm': parameter shared_memory_region is given without shared_memory_byte_size",
         ),
         (
             {"parameters": {"shared_memory_offset": pb.InferParameter(int64_param=3)}},
             InvalidRequest,
-            "input 'x': parameter shared_memory_offset is given without shared_memory_region",
+            "input 'x' for model 'm': parameter shared_memory_offset is given without shared_memory_region",
         ),
         (
             {"parameters": {**shared(8), "shared_memory_region": pb.InferParameter(int64_param=3)}},
             InvalidRequest,
-            "input 'x': parameter shared_memory_region is the name of a region, given 3",
+            "input 'x' for model 'm': parameter shared_memory_region is the name of a region, given 3",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from sonic.protocol import http_codec as codec
 from sonic.protocol.form import Form
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.tensors import same_bits
-from sonic.specs import DType
+from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing import strategies
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ def test_json_request_as_people_write_it() -> None:
     assert not form.is_binary("z")
 
 
+def nested(depth: int) -> list:
+    return [nested(depth - 1)] if depth else []
+
+
 @pytest.mark.parametrize(
     ("body", "header_length", "text"),
     [
@@ -105,30 +109,38 @@ def test_json_request_as_people_write_it() -> None:
         (b'{"inputs": [], "id": "\xed\xa0\x80", "x": NaN}', None, "the body is not an infer request: .*"),
         (b'{"inputs": ' * 100_000, None, "the body is not an infer request: .*"),
         (b'{"x": NaN, "inputs": ' + b"[" * 100_000, None, "the body is not an infer request: .*"),
-        (document(data=[1, 10**4000]), None, "input 'x': a value is out of the range of FP32"),
-        (document(shape=[2**62] * 400, data=[]), None, "input 'x': a shape has at most 64 dimensions, given 400"),
+        (document(data=[1, 10**4000]), None, "input 'x' for model 'm': a value is out of the range of FP32"),
+        (
+            document(shape=[2**62] * 400, data=[]),
+            None,
+            "input 'x' for model 'm': a shape has at most 64 dimensions, given 400",
+        ),
         (
             document(parameters={"binary_data_size": 2**64}),
             None,
-            "input 'x': binary_data_size is a number of 65 bits, .*",
+            "input 'x' for model 'm': binary_data_size is a number of 65 bits, .*",
         ),
         (b"{}", 5, "Inference-Header-Content-Length is 5, and the body has 2 bytes"),
         (b"{}", -1, "Inference-Header-Content-Length is -1, .*"),
-        (document(), None, "input 'x': has neither data nor binary_data_size"),
-        (document(data=[1]), None, r"input 'x': FP32 \[2\] is 2 values, given 1"),
-        (document(data=["a", 1]), None, "input 'x': 'a' is not a value of FP32"),
-        (document(datatype="FP8", data=[1, 2]), None, "input 'x': unknown datatype 'FP8'.*"),
+        (document(), None, "input 'x' for model 'm': has neither data nor binary_data_size"),
+        (
+            document(data=[1]),
+            None,
+            r"input 'x' for model 'm': shape does not match true shape of 'data': FP32 \[2\] is 2 values, given 1",
+        ),
+        (document(data=["a", 1]), None, "input 'x' for model 'm': 'a' is not a value of FP32"),
+        (document(datatype="FP8", data=[1, 2]), None, "input 'x' for model 'm': unknown datatype 'FP8'.*"),
         (
             document(parameters={"binary_data_size": 8}),
             None,
-            "input 'x': binary_data_size is 8, and 0 bytes are left",
+            "input 'x' for model 'm': binary_data_size is 8, and 0 bytes are left",
         ),
-        (document(parameters={"binary_data_size": -8}), None, "input 'x': binary_data_size is -8, .*"),
-        (document(parameters={"binary_data_size": "8"}), None, "input 'x': binary_data_size is '8', .*"),
+        (document(parameters={"binary_data_size": -8}), None, "input 'x' for model 'm': binary_data_size is -8, .*"),
+        (document(parameters={"binary_data_size": "8"}), None, "input 'x' for model 'm': binary_data_size is '8', .*"),
         (
             document(data=[1, 2], parameters={"binary_data_size": 0}),
             None,
-            "input 'x': has both data and binary_data_size",
+            "input 'x' for model 'm': has both data and binary_data_size",
         ),
         (
             document(data=[1, 2]) + b"left",
@@ -140,7 +152,12 @@ def test_json_request_as_people_write_it() -> None:
             None,
             "parameter binary_data_output is true or false, given 3",
         ),
-        (document(data=[[1], 2]), None, "input 'x': data mixes values and lists"),
+        (
+            document(data=nested(120)),
+            None,
+            r"input 'x' for model 'm': JSON nesting depth exceeds maximum allowed limit \(100\)",
+        ),
+        (document(data=[[1], 2]), None, "input 'x' for model 'm': data mixes values and lists"),
         (b'{"inputs":' + b"[" * 100_000, None, "the body is not an infer request: .*"),
         (b'{"inputs":[],"more":' + b"[" * 100_000, None, "the body is not an infer request: .*"),
         (b"\x80", None, "the body is not an infer request: .*"),
@@ -151,9 +168,54 @@ def test_wrong_requests_are_refused(body: bytes, header_length: int | None, text
         codec.request_from_wire(body, header_length, "m")
 
 
+def model_of(*inputs: TensorSpec, max_batch_size: int = 0) -> ModelSpec:
+    return ModelSpec("m", "1", inputs, (), max_batch_size)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "rows", "body", "expected"),
+    [
+        (DType.FP32, (-1, -1), 8, np.arange(6, dtype=np.float32).tobytes(), [[0, 1, 2, 3, 4, 5]]),
+        (DType.INT8, (2, -1), 0, bytes(range(6)), [[0, 1, 2], [3, 4, 5]]),
+        (DType.INT16, (2, 1), 0, b"\1\0\2\0", [[1], [2]]),
+        (DType.BF16, (-1, 2), 8, b"\x80\x3f\0\x40", [[1, 2]]),
+        (DType.INT8, (-1,), 0, b"", []),
+        (DType.BYTES, (-1, 1), 8, b"427", [[b"427"]]),
+    ],
+)
+def test_a_body_without_json(dtype: DType, shape: tuple[int, ...], rows: int, body: bytes, expected: list) -> None:
+    spec = model_of(TensorSpec("x", dtype, shape), max_batch_size=rows)
+    request, form = codec.raw_request_from_wire(body, spec, "1")
+    assert (request.model, request.version, form.is_binary("y")) == ("m", "1", True)
+    assert (request.inputs["x"].tolist(), request.dtype("x")) == (expected, dtype)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        (model_of(), r"Raw request must only have 1 input \(found 1\) to be deduced but got 0 inputs in 'm' model"),
+        (model_of(*[TensorSpec(name, DType.INT8, (2,)) for name in "xy"]), "but got 2 inputs in 'm' model"),
+        (
+            model_of(TensorSpec("x", DType.INT8, (-1, -1))),
+            "shape of the raw input 'x' can not be deduced because .* more",
+        ),
+        (model_of(TensorSpec("x", DType.BYTES, (-1, -1)), max_batch_size=2), r"raw input 'x', .* must have .* \[1\]"),
+        (model_of(TensorSpec("x", DType.BYTES, (2,))), "For BYTE datatype raw input 'x'"),
+        (
+            model_of(TensorSpec("x", DType.INT16, (3,))),
+            r"raw input 'x' for model 'm': .* INT16 \[3\]. Expected 6, got 5",
+        ),
+        (model_of(TensorSpec("x", DType.INT16, (-1,))), r"INT16 \[2\]. Expected 4, got 5"),
+    ],
+)
+def test_a_body_without_json_that_does_not_say_its_shape(spec: ModelSpec, text: str) -> None:
+    with pytest.raises(InvalidRequest, match=text):
+        codec.raw_request_from_wire(bytes(5), spec)
+
+
 def test_what_is_not_offered_says_so() -> None:
     place = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
-    with pytest.raises(Unsupported, match="input 'x': shared memory is not offered"):
+    with pytest.raises(Unsupported, match="input 'x' for model 'm': shared memory is not offered"):
         codec.request_from_wire(document(parameters=place), None, "m")
 
 
@@ -175,7 +237,7 @@ def test_tensors_in_shared_memory() -> None:
     assert json.loads(sent[0])["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [4]}]
     with pytest.raises(InvalidRequest, match=r"output 'y' has 24 bytes, and its place in .* region 'r' has 20"):
         codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(6, np.float32)}), form)
-    with pytest.raises(InvalidRequest, match="input 'x': has both shared memory and data"):
+    with pytest.raises(InvalidRequest, match="input 'x' for model 'm': has both shared memory and data"):
         codec.request_from_wire(document(parameters=place, data=[1, 2]), None, "m", regions=Memory())
 
 
@@ -187,7 +249,9 @@ def test_outputs_as_classes() -> None:
 
 @pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
 def test_half_precision_travels_as_binary_alone(dtype: DType) -> None:
-    with pytest.raises(InvalidRequest, match=f"input 'x': {dtype.name} does not travel as JSON: use binary data"):
+    with pytest.raises(
+        InvalidRequest, match=f"input 'x' for model 'm': {dtype.name} does not travel as JSON: use binary data"
+    ):
         codec.request_from_wire(document(datatype=dtype.name, data=[1, 2]), None, "m")
     response = InferResponse("m", "1", {"y": np.zeros(2, dtype.numpy)}, dtypes={"y": dtype})
     with pytest.raises(InvalidRequest, match=f"output 'y': {dtype.name} does not travel as JSON: use binary data"):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.protocol.parameters import pop_timeout_s, priority_of, put_timeout_s
+from sonic.protocol.parameters import drop_reserved, pop_timeout_s, priority_of, put_timeout_s
 
 
 def test_seconds_are_microseconds_on_the_wire() -> None:
@@ -32,6 +32,14 @@ def test_text_is_taken_as_some_clients_send_it() -> None:
 def test_other_values_are_refused(value: object) -> None:
     with pytest.raises(InvalidRequest, match="microseconds"):
         pop_timeout_s({"timeout": value})  # type: ignore[dict-item]
+
+
+def test_reserved_names() -> None:
+    parameters = {"triton_enable_empty_final_response": True, "mine": 1}
+    drop_reserved(parameters)
+    assert parameters == {"mine": 1}
+    with pytest.raises(InvalidRequest, match="parameter 'triton_x': keys starting with 'triton_' are reserved"):
+        drop_reserved({"mine": 1, "triton_x": 2})
 
 
 def test_priorities() -> None:

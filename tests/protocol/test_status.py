@@ -47,6 +47,7 @@ def test_every_code_of_grpc_means_an_error() -> None:
         (errors.ModelNotFound, grpc.StatusCode.NOT_FOUND, 404),
         (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED, 401),
         (errors.RegionNotFound, grpc.StatusCode.NOT_FOUND, 404),
+        (errors.RegionTaken, grpc.StatusCode.ALREADY_EXISTS, 400),
         (errors.RateLimited, grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
         (errors.Unsupported, grpc.StatusCode.UNIMPLEMENTED, 501),
         (errors.ModelFailed, grpc.StatusCode.INTERNAL, 500),

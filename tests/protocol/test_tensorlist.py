@@ -21,7 +21,7 @@ def zeros(_: Tensor, dtype: DType) -> np.ndarray:
 
 
 def test_tensors_by_name_in_their_order() -> None:
-    arrays, dtypes = read_each("input", [Tensor("b", "INT8"), Tensor("a", "BF16")], zeros)
+    arrays, dtypes = read_each("input", "m", [Tensor("b", "INT8"), Tensor("a", "BF16")], zeros)
     assert [(name, array.dtype) for name, array in arrays.items()] == [("b", np.int8), ("a", np.float32)]
     assert dtypes == {"a": DType.BF16}
 
@@ -29,13 +29,13 @@ def test_tensors_by_name_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("tensors", "text"),
     [
-        ([Tensor("a"), Tensor("a")], "output 'a': given twice"),
-        ([Tensor("a", "FP31")], "output 'a': .*FP31"),
+        ([Tensor("a"), Tensor("a")], "output 'a' for model 'm': it already exists"),
+        ([Tensor("a", "FP31")], "output 'a' for model 'm': .*FP31"),
     ],
 )
 def test_what_makes_no_sense(tensors: list[Tensor], text: str) -> None:
     with pytest.raises(InvalidRequest, match=text):
-        read_each("output", tensors, zeros)
+        read_each("output", "m", tensors, zeros)
 
 
 @pytest.mark.parametrize("kind", [InvalidRequest, RegionNotFound, Unsupported])
@@ -43,5 +43,5 @@ def test_an_error_keeps_its_kind_and_gets_a_name(kind: type[Exception]) -> None:
     def read(tensor: Tensor, _: DType) -> np.ndarray:
         raise kind("no")
 
-    with pytest.raises(kind, match=r"^input 'a': no$"):
-        read_each("input", [Tensor("a")], read)
+    with pytest.raises(kind, match=r"^input 'a' for model 'm': no$"):
+        read_each("input", "m", [Tensor("a")], read)

@@ -93,9 +93,9 @@ def test_an_array_of_another_dtype_is_refused(array: np.ndarray, dtype: DType, t
 
 
 def test_messages_say_expected_and_given() -> None:
-    with pytest.raises(InvalidRequest, match=r"^FP32 \[2, 3\] is 24 bytes, given 20$"):
+    with pytest.raises(InvalidRequest, match=r"^byte size mismatch for FP32 \[2, 3\]. Expected 24, got 20$"):
         from_wire(bytes(20), DType.FP32, [2, 3])
-    with pytest.raises(InvalidRequest, match=r"^element 1 of BYTES is 9 bytes, of which 1 came$"):
+    with pytest.raises(InvalidRequest, match=r"^incomplete string data: expected 9 bytes of element 1, got 1$"):
         from_wire(b"\x01\0\0\0a\x09\0\0\0b", DType.BYTES, [2])
 
 
@@ -120,7 +120,7 @@ def test_nested_values() -> None:
 @pytest.mark.parametrize(
     ("values", "dtype", "text"),
     [
-        ([1, 2], DType.INT8, r"INT8 \[1\] is 1 values, given 2"),
+        ([1, 2], DType.INT8, r"shape does not match true shape of 'data': INT8 \[1\] is 1 values, given 2"),
         ([300], DType.INT8, "300 is out of the range of INT8"),
         ([-1], DType.UINT64, "-1 is out of the range of UINT64"),
         ([1.5], DType.INT32, "1.5 is not a value of INT32"),
@@ -148,7 +148,7 @@ def test_bytes_that_json_cannot_say() -> None:
     [
         ([2**62] * 400_000, "a shape has at most 64 dimensions, given 400000"),
         ([10**400], "a dimension of more than 63 bits"),
-        ([2**62] * 64, "is .* bytes, given 0"),
+        ([2**62] * 64, "causes total element count to exceed maximum size of 9223372036854775807"),
         ([0, 2**62, 2**62], "is not one that an array can have"),
         ([1] * 65, "at most 64 dimensions"),
         ([-1], r"shape \[-1\] has a negative dimension"),

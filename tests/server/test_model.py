@@ -49,7 +49,7 @@ def test_bfloat16_keeps_its_name(folder: Any) -> None:
 def test_a_bad_request_is_refused_at_once(folder: Any) -> None:
     folder.onnx("a")
     model = served(folder, "a")
-    with pytest.raises(InvalidRequest, match="model 'a', input 'x'"):
+    with pytest.raises(InvalidRequest, match="input 'x' for model 'a'"):
         model.submit(InferRequest("a", {"x": np.ones((3, 5), np.float32)}))
     assert model.statistics().fail.count == 0
     model.close()

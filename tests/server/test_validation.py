@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -46,25 +48,56 @@ def test_byte_order_and_strings_are_made_ours() -> None:
     assert inputs["s"].tolist() == ["a", "bc"]
 
 
+ROWS = "inference request batch-size must be <= 4 for 'm', and 1 or more:"
+COUNT = "expected number of inputs between 2 and 3 but got 1 inputs for model 'm'"
+
+
 @pytest.mark.parametrize(
     ("inputs", "more", "text"),
     [
-        ({"a": A}, {}, r"model 'm': input 'b' \(INT64 \[-1, -1\]\) is missing, given a"),
-        ({"a": A, "b": B, "z": B}, {}, "model 'm' has no input 'z': it has a, b, c"),
-        ({"a": A, "b": B}, {"outputs": ("q",)}, "model 'm' has no output 'q': it has y"),
-        ({"a": A.astype(float), "b": B}, {}, "model 'm', input 'a': expected FP32, given FP64"),
-        ({"a": A.astype(complex), "b": B}, {}, "input 'a': expected FP32, given numpy dtype complex128"),
-        ({"a": A, "b": B}, {"dtypes": {"a": DType.BF16}}, "input 'a': expected FP32, given BF16"),
-        ({"a": A[:, :2], "b": B}, {}, r"input 'a': expected shape \[-1, 3\], given shape \[2, 2\]"),
-        ({"a": A[0], "b": B}, {}, r"input 'a': expected shape \[-1, 3\], given shape \[3\]"),
-        ({"a": A[:0], "b": B}, {}, r"input 'a': expected a batch of 1 to 4 rows, given shape \[0, 3\]"),
-        ({"a": np.zeros((5, 3), np.float32), "b": B}, {}, r"a batch of 1 to 4 rows, given shape \[5, 3\]"),
-        ({"a": A, "b": B[:1]}, {}, r"input 'b': expected 2 rows as the inputs before it, given shape \[1, 5\]"),
+        ({"a": A}, {}, f"{COUNT}. Got input(s) ['a'], but missing required input(s) ['b']"),
+        ({"a": A, "b": B, "z": B}, {}, "unexpected inference input 'z' for model 'm': it has a, b, c"),
+        ({"a": A, "b": B}, {"outputs": ("q",)}, "unexpected inference output 'q' for model 'm': it has y"),
+        (
+            {"a": A, "b": B},
+            {"outputs": ("y", "y")},
+            "Duplicate output name 'y' is not allowed in a request to model 'm'",
+        ),
+        ({"a": A.astype(float), "b": B}, {}, "inference input 'a' data-type is 'FP64', but model 'm' expects 'FP32'"),
+        ({"a": A.astype(complex), "b": B}, {}, "inference input 'a' data-type is 'numpy dtype complex128', but"),
+        ({"a": A, "b": B}, {"dtypes": {"a": DType.BF16}}, "inference input 'a' data-type is 'BF16', but"),
+        ({"a": A[:, :2], "b": B}, {}, "unexpected shape for input 'a' for model 'm'. Expected [-1,3], got [2,2]"),
+        ({"a": A[0], "b": B}, {}, "unexpected shape for input 'a' for model 'm'. Expected [-1,3], got [3]"),
+        ({"a": A[:0], "b": B}, {}, f"{ROWS} input 'a' has shape [0,3]"),
+        ({"a": np.zeros((5, 3), np.float32), "b": B}, {}, f"{ROWS} input 'a' has shape [5,3]"),
+        (
+            {"a": A, "b": B[:1]},
+            {},
+            "input 'b' batch size does not match other inputs for 'm': expected 2 rows, got [1,5]",
+        ),
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(inputs: dict[str, np.ndarray], more: dict[str, object], text: str) -> None:
-    with pytest.raises(InvalidRequest, match=text):
+    with pytest.raises(InvalidRequest, match=f"^{re.escape(text)}"):
         check(inputs, **more)
+
+
+def test_inputs_of_a_model_that_needs_them_all() -> None:
+    spec = ModelSpec("m", "1", tuple(TensorSpec(name, DType.FP32, (1,)) for name in "ab"), ())
+    x = np.zeros(1, np.float32)
+    for inputs, text in (
+        (
+            {},
+            "expected 2 inputs but got 0 inputs for model 'm'. Got input(s) [], but missing required input(s) ['a','b'",
+        ),
+        ({"a": x, "c": x}, "unexpected inference input 'c' for model 'm'"),
+        (
+            dict.fromkeys("abc", x),
+            "expected 2 inputs but got 3 inputs for model 'm'. Got input(s) ['a','b','c'], but the",
+        ),
+    ):
+        with pytest.raises(InvalidRequest, match=f"^{re.escape(text)}"):
+            check_request(InferRequest("m", inputs), spec)
 
 
 def test_shapes_without_rows_decide_about_company() -> None:

@@ -74,7 +74,7 @@ def decode_as(data: Buffer, kind: type[T], what: str) -> T:
             raise InvalidRequest(f"the body is not {what}: {error}") from None
         except (ValueError, RecursionError):
             pass  # what is wrong the strict reader has said
-    raise InvalidRequest(f"the body is not {what}: {strict}")
+    raise InvalidRequest(f"the body is not {what}: failed to parse the JSON buffer: {strict}")
 
 
 def error_to_wire(error: BaseException) -> bytes:

@@ -216,6 +216,6 @@ def flag(parameters: Mapping[str, Parameter], name: str) -> bool:
 
 def _bytes(parameters: Mapping[str, Parameter], name: str) -> int:
     value = parameters.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64:
         raise InvalidRequest(f"parameter {name} is a number of bytes, given {shown(value)}")
     return value

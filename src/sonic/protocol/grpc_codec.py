@@ -17,7 +17,7 @@ from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import tensors
 from sonic.protocol.form import CLASSES, PLAIN, FormReader, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse
-from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
+from sonic.protocol.parameters import drop_reserved, pop_timeout_s, put_timeout_s
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.rawfields import join_raw, raw_parts, split_raw
 from sonic.protocol.tensorlist import read_each
@@ -108,13 +108,14 @@ def request_from_wire(data: Buffer, regions: Regions | None = None) -> tuple[Inf
     """
     header, raw = split_raw(data, RAW_INPUTS)
     message = _parse(pb.ModelInferRequest, header)
-    arrays, dtypes = _tensors("input", message.inputs, raw, regions)
+    arrays, dtypes = _tensors("input", message.model_name, message.inputs, raw, regions)
     reader: FormReader | None = None
     for output in message.outputs:
         if output.parameters:
             reader = reader or FormReader(regions)
             reader.read(output.name, _read_parameters(output.parameters))
     parameters = _read_parameters(message.parameters)
+    drop_reserved(parameters)
     request = InferRequest(
         model=message.model_name,
         inputs=arrays,
@@ -179,7 +180,7 @@ def response_from_wire(data: bytes, regions: Regions | None = None) -> InferResp
     try:
         header, raw = split_raw(data, RAW_OUTPUTS)
         message = _parse(pb.ModelInferResponse, header)
-        arrays, dtypes = _tensors("output", message.outputs, raw, regions)
+        arrays, dtypes = _tensors("output", message.model_name, message.outputs, raw, regions)
     except (InvalidRequest, Unsupported) as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
@@ -239,15 +240,15 @@ def _describe(target: Any, name: str, array: np.ndarray, dtype: DType) -> Buffer
 
 
 def _tensors(
-    what: str, described: Iterable[Any], raw: list[memoryview], regions: Regions | None
+    what: str, model: str, described: Iterable[Any], raw: list[memoryview], regions: Regions | None
 ) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
     described = list(described)
-    spans = [_span(what, tensor) if tensor.parameters else None for tensor in described]
+    spans = [_span(what, model, tensor) if tensor.parameters else None for tensor in described]
     expected = spans.count(None)
     # In a response, and from some clients, a tensor in shared memory has raw contents too, which are empty.
     holes = len(raw) == len(described) > expected
     if raw and len(raw) != expected and not holes:
-        raise InvalidRequest(f"{expected} {what}s need as many raw contents, given {len(raw)}")
+        raise InvalidRequest(f"{expected} {what}s for model {model!r} need as many raw contents, given {len(raw)}")
     contents, places = iter(raw), iter(spans)
 
     def read(tensor: Any, dtype: DType) -> np.ndarray:
@@ -262,14 +263,14 @@ def _tensors(
             return tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
         return _typed(tensor, dtype) if content is None else tensors.from_wire(content, dtype, tensor.shape)
 
-    return read_each(what, described, read)
+    return read_each(what, model, described, read)
 
 
-def _span(what: str, tensor: Any) -> Span | None:
+def _span(what: str, model: str, tensor: Any) -> Span | None:
     try:
         return span_of(_read_parameters(tensor.parameters))
     except InvalidRequest as error:
-        raise InvalidRequest(f"{what} {tensor.name!r}: {error}") from None
+        raise InvalidRequest(f"{what} {tensor.name!r} for model {model!r}: {error}") from None
 
 
 def _unsendable(response: InferResponse, error: InvalidRequest) -> ModelFailed:

@@ -9,6 +9,7 @@ Specification: the HTTP part of the Open Inference Protocol v2, and its binary t
 from __future__ import annotations
 
 import json
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,13 +20,14 @@ from sonic.protocol import tensors
 from sonic.protocol.documents import decode_as, encode
 from sonic.protocol.form import ALL_BINARY, BINARY, CLASSES, PLAIN, FormReader, flag, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
-from sonic.protocol.parameters import pop_timeout_s, put_timeout_s
+from sonic.protocol.parameters import drop_reserved, pop_timeout_s, put_timeout_s
 from sonic.protocol.tensorlist import read_each
 from sonic.specs import DType
 
 if TYPE_CHECKING:
     from sonic.protocol.form import Form, Placement, Regions
     from sonic.protocol.tensors import Buffer
+    from sonic.specs import ModelSpec
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """Header that gives the length of the JSON in a body with a binary tail, in bytes."""
@@ -123,10 +125,11 @@ def request_from_wire(
     """
     head, tail = _part(body, header_length)
     document = decode_as(head, _Request, "an infer request")
-    arrays, dtypes = _read("input", document.inputs, tail, regions)
+    arrays, dtypes = _read("input", model, document.inputs, tail, regions)
     parameters = document.parameters
     binary = flag(parameters, "binary_data_output") if parameters else False
     parameters.pop("binary_data_output", None)
+    drop_reserved(parameters)
     timeout_s = pop_timeout_s(parameters) if parameters else None
     if not document.outputs:
         request = InferRequest(model, arrays, version, document.id, (), parameters, timeout_s, dtypes)
@@ -137,6 +140,63 @@ def request_from_wire(
     wanted = tuple([output.name for output in document.outputs])
     request = InferRequest(model, arrays, version, document.id, wanted, parameters, timeout_s, dtypes, reader.classes)
     return request, reader.form(binary=binary)
+
+
+def raw_request_from_wire(body: Buffer, spec: ModelSpec, version: str = "") -> tuple[InferRequest, Form]:
+    """Read the body of an infer request that is the bytes of its one input alone: :data:`HEADER_LENGTH` is 0.
+
+    Parameters
+    ----------
+    body : bytes-like
+        Numbers as in a binary tail, one row where the model has a batch dimension; or one element of ``BYTES``,
+        without its length before it.
+    spec : ModelSpec
+        Says what they are, and their shape, of which the size of one dimension may follow from how many there are.
+    version : str
+        From the path.
+
+    Returns
+    -------
+    request : InferRequest
+    form : Form
+        All binary.
+
+    Raises
+    ------
+    InvalidRequest
+        If the model has other inputs than one, its shape leaves more open, or the size is not a multiple of the rest.
+    """
+    # Each in the words by which clients written for Triton know it.
+    if len(spec.inputs) != 1:
+        raise InvalidRequest(
+            f"Raw request must only have 1 input (found 1) to be deduced but got {len(spec.inputs)} inputs in "
+            f"{spec.name!r} model configuration"
+        )
+    (tensor,) = spec.inputs
+    shape = [1, *tensor.shape[1:]] if spec.max_batch_size else [*tensor.shape]
+    variable = shape.count(-1)
+    fixed = prod(size for size in shape if size != -1)
+    what = f"raw input {tensor.name!r}"
+    if tensor.dtype is DType.BYTES:
+        if variable or fixed != 1:
+            raise InvalidRequest(
+                f"For BYTE datatype {what}, the model must have input shape [1]: {spec.name!r} has {list(tensor.shape)}"
+            )
+        array = tensors.from_values([bytes(body)], tensor.dtype, shape)
+    else:
+        if variable > 1:
+            raise InvalidRequest(
+                f"The shape of the {what} can not be deduced because there are more than one variable-sized "
+                f"dimension: model {spec.name!r} has {list(tensor.shape)}"
+            )
+        if variable:
+            shape[shape.index(-1)] = len(body) // ((tensor.dtype.wire_size or 1) * fixed)
+        try:
+            array = tensors.from_wire(body, tensor.dtype, shape)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{what} for model {spec.name!r}: {error}") from None
+    dtypes = {tensor.name: tensor.dtype} if tensor.dtype is DType.BF16 else {}
+    return InferRequest(spec.name, {tensor.name: array}, version, dtypes=dtypes), ALL_BINARY
 
 
 def response_to_wire(response: InferResponse, form: Form) -> tuple[list[Buffer], int | None]:
@@ -194,7 +254,8 @@ def response_from_wire(body: bytes, header_length: int | None, placement: Placem
         document = decode_as(head, _Response, "an infer response")
         if placement is not None:
             _put_places(document.outputs, placement)
-        arrays, dtypes = _read("output", document.outputs, tail, None if placement is None else placement.regions)
+        regions = None if placement is None else placement.regions
+        arrays, dtypes = _read("output", document.model_name, document.outputs, tail, regions)
     except (InvalidRequest, Unsupported) as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
     return InferResponse(
@@ -233,7 +294,7 @@ def _put_places(outputs: list[_Tensor], placement: Placement) -> None:
 
 
 def _read(
-    what: str, listed: list[_Tensor], tail: memoryview, regions: Regions | None
+    what: str, model: str, listed: list[_Tensor], tail: memoryview, regions: Regions | None
 ) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
     position = 0
 
@@ -257,7 +318,7 @@ def _read(
         _refuse_halves(dtype)
         return tensors.from_values(tensor.data, dtype, tensor.shape)
 
-    arrays, dtypes = read_each(what, listed, read)
+    arrays, dtypes = read_each(what, model, listed, read)
     if position != len(tail):
         raise InvalidRequest(f"{len(tail) - position} bytes of the binary tail belong to no {what}")
     return arrays, dtypes

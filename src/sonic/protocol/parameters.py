@@ -17,6 +17,10 @@ TIMEOUT = "timeout"
 PRIORITY = "priority"
 """1 goes first; 0, and what the model does not have, is the model's default."""
 
+RESERVED = "triton_"
+"""Names that begin so are not for clients to give, but for one by which they ask how a stream is to end."""
+
+_EMPTY_FINAL = "triton_enable_empty_final_response"
 _DIGITS = len(str(2**64))
 
 
@@ -50,6 +54,20 @@ def pop_timeout_s(parameters: dict[str, Parameter]) -> float | None:
     if timeout_us is None:
         raise InvalidRequest(f"parameter timeout is a whole number of microseconds, given {shown(given)}")
     return timeout_us / 1e6 if timeout_us else None
+
+
+def drop_reserved(parameters: dict[str, Parameter]) -> None:
+    """Take out of parameters that came over the wire what is said to the server alone.
+
+    Raises
+    ------
+    InvalidRequest
+        If another one has a reserved name.
+    """
+    parameters.pop(_EMPTY_FINAL, None)  # every response is its request's last one, and says so
+    for name in parameters:
+        if name.startswith(RESERVED):
+            raise InvalidRequest(f"parameter {shown(name)}: keys starting with {RESERVED!r} are reserved")
 
 
 def priority_of(parameters: Mapping[str, Parameter]) -> int:

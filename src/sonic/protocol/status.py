@@ -14,6 +14,7 @@ from sonic.errors import (
     ModelNotFound,
     RateLimited,
     RegionNotFound,
+    RegionTaken,
     Unauthenticated,
     Unavailable,
     Unsupported,
@@ -21,6 +22,7 @@ from sonic.errors import (
 
 # error: (gRPC code, HTTP status). A subclass takes the row of its nearest base.
 _TABLE: dict[type[BaseException], tuple[int, int]] = {
+    RegionTaken: (6, 400),  # ALREADY_EXISTS
     InvalidRequest: (3, 400),  # INVALID_ARGUMENT
     RegionNotFound: (5, 404),  # NOT_FOUND
     ModelNotFound: (5, 404),  # NOT_FOUND; what a client takes either for

@@ -29,7 +29,7 @@ D = TypeVar("D", bound=Described)
 
 
 def read_each(
-    what: str, described: Iterable[D], read: Callable[[D, DType], np.ndarray]
+    what: str, model: str, described: Iterable[D], read: Callable[[D, DType], np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, DType]]:
     """Read tensors one by one.
 
@@ -37,6 +37,8 @@ def read_each(
     ----------
     what : str
         ``"input"`` or ``"output"``, for messages.
+    model : str
+        The model's name, for messages.
     described : iterable
     read : callable
         Makes the array of one, given its datatype.
@@ -50,7 +52,8 @@ def read_each(
     Raises
     ------
     InvalidRequest, Unsupported
-        As `read` does, with the tensor's name; or if a name is there twice, or a datatype is not of the protocol.
+        As `read` does, with the names of tensor and model; or if a name is there twice, or a datatype is not of the
+        protocol.
     """
     arrays: dict[str, np.ndarray] = {}
     dtypes: dict[str, DType] = {}
@@ -58,11 +61,11 @@ def read_each(
         name = tensor.name
         try:
             if name in arrays:
-                raise InvalidRequest("given twice")
+                raise InvalidRequest("it already exists in the request")
             dtype = DType.from_wire(tensor.datatype)
             arrays[name] = read(tensor, dtype)
         except (InvalidRequest, Unsupported) as error:
-            raise type(error)(f"{what} {name!r}: {error}") from None
+            raise type(error)(f"{what} {name!r} for model {model!r}: {error}") from None
         if dtype is DType.BF16:
             dtypes[name] = dtype
     return arrays, dtypes

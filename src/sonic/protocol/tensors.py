@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _LITTLE = sys.byteorder == "little"
 MAX_DIMENSIONS = 64
 """Of an array of numpy."""
+MAX_NESTING = 100
+"""Of the lists of a tensor in JSON: as Triton's, more than any array has dimensions."""
 
 
 def to_wire(array: Array, dtype: DType) -> Buffer:
@@ -87,7 +89,9 @@ def from_wire(data: Buffer, dtype: DType, shape: Sequence[int]) -> Array:
     size = dtype.wire_size
     given = memoryview(data).nbytes
     if size is None or given != count * size:
-        raise InvalidRequest(f"{dtype.name} {list(shape)} is {count * (size or 0)} bytes, given {given}")
+        raise InvalidRequest(
+            f"byte size mismatch for {dtype.name} {list(shape)}. Expected {count * (size or 0)}, got {given}"
+        )
     if dtype is DType.BF16:
         bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         return _shaped(bits.view(np.float32), shape)
@@ -145,13 +149,18 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
         If there are more or fewer values than the shape says, or one is not of the datatype or out of its range.
     """
     flat = list(values)
+    depth = 1
     while any(isinstance(value, list) for value in flat):
         if not all(isinstance(value, list) for value in flat):
             raise InvalidRequest("data mixes values and lists")
+        depth += 1
+        if depth > MAX_NESTING:
+            raise InvalidRequest(f"JSON nesting depth exceeds maximum allowed limit ({MAX_NESTING})")
         flat = list(chain.from_iterable(flat))
     count = _count(shape)
     if len(flat) != count:
-        raise InvalidRequest(f"{dtype.name} {list(shape)} is {count} values, given {len(flat)}")
+        described = f"{dtype.name} {list(shape)} is {count} values, given {len(flat)}"
+        raise InvalidRequest(f"shape does not match true shape of 'data': {described}")
     if dtype is DType.BYTES:
         return _shaped(_objects([_content(value) for value in flat]), shape)
     kinds: tuple[type, ...] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}[dtype.numpy.kind]
@@ -202,7 +211,12 @@ def _count(shape: Sequence[int]) -> int:
             raise InvalidRequest(f"shape {shown(list(shape))} has a negative dimension")
         if size >= 2**63:
             raise InvalidRequest(f"shape {shown(list(shape))} has a dimension of more than 63 bits")
-    return prod(shape)
+    count = prod(shape)
+    if count >= 2**63:
+        raise InvalidRequest(
+            f"shape {shown(list(shape))} causes total element count to exceed maximum size of {2**63 - 1}"
+        )
+    return count
 
 
 def _shaped(array: Array, shape: Sequence[int]) -> Array:
@@ -248,20 +262,22 @@ def _with_lengths(array: Array) -> Iterable[bytes]:
 def _elements(data: Buffer, count: int) -> list[bytes]:
     view = memoryview(data)
     if 4 * count > len(view):
-        raise InvalidRequest(f"{count} elements of BYTES are at least {4 * count} bytes, given {len(view)}")
+        raise InvalidRequest(f"expected {count} string elements, got {len(view)} bytes, and each has 4 at least")
     elements: list[bytes] = []
     start = 0
     for _ in range(count):
         if start + 4 > len(view):
-            raise InvalidRequest(f"BYTES end after {len(elements)} of {count} elements")
+            raise InvalidRequest(f"expected {count} string elements, got {len(elements)}")
         (size,) = struct.unpack_from("<I", view, start)
         start += 4
         if start + size > len(view):
-            raise InvalidRequest(f"element {len(elements)} of BYTES is {size} bytes, of which {len(view) - start} came")
+            came = f"expected {size} bytes of element {len(elements)}, got {len(view) - start}"
+            raise InvalidRequest(f"incomplete string data: {came}")
         elements.append(bytes(view[start : start + size]))
         start += size
     if start != len(view):
-        raise InvalidRequest(f"{count} elements of BYTES are {start} bytes, given {len(view)}")
+        left = len(view) - start
+        raise InvalidRequest(f"unexpected number of string elements, expecting {count}: {left} bytes are left")
     return elements
 
 

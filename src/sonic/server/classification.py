@@ -71,7 +71,10 @@ def check_classes(request: InferRequest, spec: ModelSpec) -> None:
             raise InvalidRequest(f"{where}: wanted as {count} classes, and not among the outputs wanted")
         dtype = spec.output(name).dtype
         if dtype in _WITHOUT:
-            raise InvalidRequest(f"{where}: {dtype.name} cannot be given as classes, only INT, UINT, FP32 and FP64")
+            raise InvalidRequest(
+                f"{where}: class result not available for output due to unsupported type {dtype.name!r}, only for INT, "
+                "UINT, FP32 and FP64"
+            )
 
 
 def classify(values: np.ndarray, count: int, labels: Sequence[str] = (), *, batched: bool) -> np.ndarray:

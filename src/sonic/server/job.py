@@ -205,7 +205,7 @@ class Job:
     def refuse(self, label: str, now_s: float) -> None:
         """End it because its time has come: while it waited, or before its result."""
         if self.arrived_s + self.limit_s <= now_s and not self.future.running():
-            text = f"it waited for {self.limit_s:g} s, longer than the queue policy allows"
+            text = f"it waited for {self.limit_s:g} s, longer than the queue policy allows. Request timeout expired"
             self.fail(Unavailable(f"{label}: {text}"))
         else:
             text = f"the deadline of {self.timeout_s:g} s comes before the result"

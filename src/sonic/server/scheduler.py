@@ -134,7 +134,7 @@ class Scheduler:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
             if not (room := self._batcher.room(level)):
-                raise Unavailable(f"{self._label}: {queue.max_size} requests wait already, no more are taken")
+                raise Unavailable(f"{self._label}: {queue.max_size} requests wait already. Exceeds maximum queue size")
             job.arrive(now_s := time.monotonic(), queue)
             rows = self._plan.room(job.rows)
             gathers = False

@@ -6,7 +6,8 @@ memory whose owner can be told to be gone (see :mod:`sonic.protocol.ownership`):
 
 What is not defended against: a client that shortens its memory while the server reads from it, which the system
 answers by ending the server. Only peers that may use shared memory can do that; see :class:`SharedMemory`.
-Specification: the system shared memory extension of the Open Inference Protocol.
+Specification: the system shared memory extension of the Open Inference Protocol. What is wrong is said in words by
+which clients written for Triton know it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from sonic.errors import InvalidRequest, RegionNotFound, Unsupported, shown
+from sonic.errors import InvalidRequest, RegionNotFound, RegionTaken, Unsupported, shown
 from sonic.protocol.ownership import FOLDER, PREFIX, remove_abandoned
 
 if TYPE_CHECKING:
@@ -116,18 +117,18 @@ class SharedMemory:
         Raises
         ------
         InvalidRequest
-            If the name is taken, empty or too long, there is no such memory, it does not have these bytes, or there
-            are :data:`MAX_REGIONS` already.
+            If the name is empty or too long, there is no such memory, it does not have these bytes, or there are
+            :data:`MAX_REGIONS` already.
+        RegionTaken
         """
         if not name:
             raise InvalidRequest("a shared memory region has a name, given ''")
         if len(name) > MAX_NAME:
             raise InvalidRequest(f"the name of a shared memory region has at most {MAX_NAME} characters")
-        what = f"shared memory region {name!r}"
         status = RegionStatus(name, key, offset, byte_size)
         with self._lock:
             self._refuse_taken(name)
-        memory = _map(status, what)
+        memory = _map(status)
         with self._lock:
             self._refuse_taken(name)
             self._regions[name] = status, memory
@@ -184,8 +185,9 @@ class SharedMemory:
         with self._lock:
             status, memory = self._find(span.region)
         if span.offset + span.byte_size > status.byte_size:
+            what = "offset" if span.offset >= status.byte_size else "offset + byte size"
             raise InvalidRequest(
-                f"shared memory region {span.region!r} has {status.byte_size} bytes, "
+                f"Invalid {what} for shared memory region: {span.region!r} has {status.byte_size} bytes, "
                 f"given bytes {span.offset} to {span.offset + span.byte_size}"
             )
         return memory[span.offset : span.offset + span.byte_size]
@@ -194,13 +196,13 @@ class SharedMemory:
         try:
             return self._regions[name]
         except KeyError:
-            raise RegionNotFound(f"no shared memory region {name!r} is registered") from None
+            raise RegionNotFound(f"Unable to find system shared memory region: {name!r} is not registered") from None
 
     def _refuse_taken(self, name: str) -> None:
         if len(self._regions) >= MAX_REGIONS:
             raise InvalidRequest(f"{MAX_REGIONS} shared memory regions are registered already: unregister one first")
         if name in self._regions:
-            raise InvalidRequest(f"shared memory region {name!r} is registered already: unregister it first")
+            raise RegionTaken(f"shared memory region {name!r} already in manager: unregister it first")
 
 
 class PeerRegions:
@@ -255,21 +257,25 @@ def is_local(peer: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def _map(status: RegionStatus, what: str) -> memoryview:
+def _map(status: RegionStatus) -> memoryview:
+    what = f"failed to register shared memory region {status.name!r}"
     inner = status.key.removeprefix("/")
     if not inner or not _fits(inner) or inner in (".", "..") or "/" in inner or "\0" in inner:
-        raise InvalidRequest(f"{what}: key {shown(status.key)} is not the name of shared memory, such as '/input_data'")
+        raise InvalidRequest(
+            f"{what}: Unable to open shared memory region: {shown(status.key)} is not the name of shared memory, such "
+            "as '/input_data'"
+        )
     if status.byte_size <= 0 or status.offset < 0:
-        raise InvalidRequest(f"{what}: given offset {status.offset} and byte size {status.byte_size}")
+        raise InvalidRequest(f"{what}: invalid args: given offset {status.offset} and byte size {status.byte_size}")
     try:
         descriptor = shm_open(f"/{inner}", os.O_RDWR, mode=0o600)
     except OSError as error:
-        raise InvalidRequest(f"{what}: key {status.key!r} cannot be opened: {error.strerror}") from None
+        raise InvalidRequest(f"{what}: Unable to open shared memory region: {status.key!r}: {error.strerror}") from None
     try:
         there = os.fstat(descriptor).st_size
         if status.offset + status.byte_size > there:
             raise InvalidRequest(
-                f"{what}: key {status.key!r} has {there} bytes, "
+                f"{what}: invalid args: key {status.key!r} has {there} bytes, "
                 f"given bytes {status.offset} to {status.offset + status.byte_size}"
             )
         skip = status.offset % mmap.ALLOCATIONGRANULARITY  # a mapping begins at a page

@@ -1,4 +1,7 @@
-"""A request against the model it is for, before anything is done with it."""
+"""A request against the model it is for, before anything is done with it.
+
+What is wrong is said in words by which clients written for Triton know it.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from sonic.errors import InvalidRequest
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Mapping
+    from collections.abc import Collection, Hashable, Iterable, Mapping
 
     from sonic.protocol.messages import InferRequest
-    from sonic.specs import ModelSpec, TensorSpec
+    from sonic.specs import ModelSpec
 
 
 def check_request(request: InferRequest, spec: ModelSpec) -> tuple[dict[str, np.ndarray], int]:
@@ -41,6 +44,8 @@ def check_request(request: InferRequest, spec: ModelSpec) -> tuple[dict[str, np.
         _check_names(given, spec)
     for name in request.outputs:
         spec.output(name)
+        if request.outputs.count(name) > 1:
+            raise InvalidRequest(f"Duplicate output name {name!r} is not allowed in a request to model {spec.name!r}")
     inputs: dict[str, np.ndarray] = {}
     rows: int | None = None
     for tensor in spec.inputs:
@@ -51,15 +56,27 @@ def check_request(request: InferRequest, spec: ModelSpec) -> tuple[dict[str, np.
         if array.dtype != tensor.dtype.numpy:
             array = _native(array)
         if array.dtype != tensor.dtype.numpy or request.dtypes.get(tensor.name, tensor.dtype) is not tensor.dtype:
-            raise _unlike(spec, tensor, tensor.dtype.name, _dtype_name(request, tensor.name))
+            given_name = _dtype_name(request, tensor.name)
+            raise InvalidRequest(
+                f"inference input {tensor.name!r} data-type is {given_name!r}, but model {spec.name!r} expects "
+                f"{tensor.dtype.name!r}"
+            )
         if not tensor.accepts(array.shape):
-            raise _unlike(spec, tensor, f"shape {list(tensor.shape)}", f"shape {list(array.shape)}")
+            raise InvalidRequest(
+                f"unexpected shape for input {tensor.name!r} for model {spec.name!r}. "
+                f"Expected {_dims(tensor.shape)}, got {_dims(array.shape)}"
+            )
         if spec.max_batch_size:
             if not 0 < array.shape[0] <= spec.max_batch_size:
-                limit = f"a batch of 1 to {spec.max_batch_size} rows"
-                raise _unlike(spec, tensor, limit, f"shape {list(array.shape)}")
+                raise InvalidRequest(
+                    f"inference request batch-size must be <= {spec.max_batch_size} for {spec.name!r}, and 1 or more: "
+                    f"input {tensor.name!r} has shape {_dims(array.shape)}"
+                )
             if rows is not None and array.shape[0] != rows:
-                raise _unlike(spec, tensor, f"{rows} rows as the inputs before it", f"shape {list(array.shape)}")
+                raise InvalidRequest(
+                    f"input {tensor.name!r} batch size does not match other inputs for {spec.name!r}: "
+                    f"expected {rows} rows, got {_dims(array.shape)}"
+                )
             rows = array.shape[0]
         inputs[tensor.name] = array
     return inputs, rows or 1
@@ -76,15 +93,19 @@ def shape_key(inputs: Mapping[str, np.ndarray], ragged: Collection[str] = ()) ->
 
 
 def _check_names(given: Mapping[str, np.ndarray], spec: ModelSpec) -> None:
-    for name in given:
-        spec.input(name)
-    for tensor in spec.inputs:
-        if tensor.name not in given and not tensor.optional:
-            names = ", ".join(given) or "none"
-            raise InvalidRequest(
-                f"model {spec.name!r}: input {tensor.name!r} ({tensor.dtype.name} {list(tensor.shape)}) is missing, "
-                f"given {names}"
-            )
+    needed = [tensor.name for tensor in spec.inputs if not tensor.optional]
+    least, most = len(needed), len(spec.inputs)
+    if least <= len(given) <= most:
+        for name in given:
+            spec.input(name)
+    missing = [name for name in needed if name not in given]
+    if missing or len(given) > most:
+        count = f"{most} inputs" if least == most else f"number of inputs between {least} and {most}"
+        there = _names(tensor.name for tensor in spec.inputs)
+        raise InvalidRequest(
+            f"expected {count} but got {len(given)} inputs for model {spec.name!r}. Got input(s) {_names(given)}, "
+            + (f"but missing required input(s) {_names(missing)}" if missing else f"but the model has {there}")
+        )
 
 
 def _native(array: np.ndarray) -> np.ndarray:
@@ -104,5 +125,9 @@ def _dtype_name(request: InferRequest, name: str) -> str:
         return f"numpy dtype {request.inputs[name].dtype}"
 
 
-def _unlike(spec: ModelSpec, tensor: TensorSpec, expected: str, given: str) -> InvalidRequest:
-    return InvalidRequest(f"model {spec.name!r}, input {tensor.name!r}: expected {expected}, given {given}")
+def _names(names: Iterable[str]) -> str:
+    return f"[{','.join(map(repr, names))}]"
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, shape))}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelWarmup
     from sonic.server.backends.base import RequestScheduler
     from sonic.server.execution import Plan
+
+log = logging.getLogger("sonic.server")
 
 MAX_COUNT = 10_000
 """Executions of one sample."""
@@ -97,6 +100,7 @@ def _execute(config: ModelConfig, folder: Path, plan: Plan, instances: Sequence[
         if not sample.batch_size:  # as Triton does: nothing to execute
             continue
         requests, rows = _requests(sample, folder, plan)
+        log.debug("model %r is running warmup sample %r", plan.spec.name, sample.name)
         for instance in {id(instance): instance for instance in instances}.values():
             for _ in range(max(1, sample.count)):
                 try:

@@ -111,12 +111,12 @@ def test_errors_have_their_code_and_their_words(folder: Any, serve: Any, connect
     good = np.zeros((3, 4), np.float32)
     for model, inputs, code, text in (
         ("z", {"x": good}, "NOT_FOUND", "Request for unknown model 'z': there is a, scripted"),
-        ("a", {"q": good}, "INVALID_ARGUMENT", "model 'a' has no input 'q': it has x"),
+        ("a", {"q": good}, "INVALID_ARGUMENT", "unexpected inference input 'q' for model 'a': it has x"),
         (
             "a",
             {"x": good[:, :2]},
             "INVALID_ARGUMENT",
-            "model 'a', input 'x': expected shape [-1, 4], given shape [3, 2]",
+            "unexpected shape for input 'x' for model 'a'. Expected [-1,4], got [3,2]",
         ),
         ("scripted", {"x": good[:, :2]}, "INTERNAL", "model 'scripted' failed: ZeroDivisionError: division by zero"),
     ):

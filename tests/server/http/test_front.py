@@ -112,7 +112,7 @@ def test_errors_have_their_status_and_their_words(folder: Any, serve: Any, conne
     good = np.zeros((3, 4), np.float32)
     for model, inputs, status, text in (
         ("z", {"x": good}, "404", "Request for unknown model 'z': there is a, scripted"),
-        ("a", {"x": good[:, :2]}, "400", "model 'a', input 'x': expected shape [-1, 4], given shape [3, 2]"),
+        ("a", {"x": good[:, :2]}, "400", "unexpected shape for input 'x' for model 'a'. Expected [-1,4], got [3,2]"),
         ("scripted", {"x": good[:, :2]}, "500", "model 'scripted' failed: ZeroDivisionError: division by zero"),
     ):
         with pytest.raises(InferenceServerException) as caught:
@@ -144,6 +144,22 @@ def test_bad_bodies(body: bytes, headers: dict[str, str], text: str, folder: Any
     answer = httpx.post(f"{serve(folder).http_url}/v2/models/a/infer", content=body, headers=headers)
     assert answer.status_code == 400
     assert text in answer.json()["error"]
+
+
+def test_a_body_without_json(folder: Any, serve: Any) -> None:
+    folder.identity("i", "FP32")
+    folder.identity("two", "FP32", "FP32")
+    base = f"{serve(folder).http_url}/v2/models"
+    x = np.arange(8, dtype=np.float32).tobytes()
+
+    def ask(model: str) -> httpx.Response:
+        headers = {"Inference-Header-Content-Length": "0"}
+        return httpx.post(f"{base}/{model}/infer", content=(x[:4], x[4:]), headers=headers)
+
+    answer = ask("i")
+    assert answer.content[int(answer.headers["Inference-Header-Content-Length"]) :] == x
+    for model, status, text in (("two", 400, "but got 2 inputs in 'two' model"), ("z", 404, "unknown model")):
+        assert (ask(model).status_code, text in ask(model).json()["error"]) == (status, True)
 
 
 def test_a_body_that_grows_too_large_is_refused(folder: Any, serve: Any) -> None:

@@ -101,6 +101,9 @@ class Inference:
     def _read(self, exchange: Exchange, body: Buffer) -> tuple[InferRequest, Form]:
         if isinstance(self._header_length, str):
             raise InvalidRequest(f"a header that counts bytes is a whole number, given {shown(self._header_length)}")
+        if self._header_length == 0:
+            spec = self._dataplane.model_spec(self._model, self._version)
+            return http_codec.raw_request_from_wire(body, spec, self._version)
         regions = PeerRegions(self._dataplane.memory, lambda: exchange.peer)
         return http_codec.request_from_wire(body, self._header_length, self._model, self._version, regions)
 

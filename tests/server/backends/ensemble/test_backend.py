@@ -275,7 +275,9 @@ def test_models_with_and_without_a_batch(world: World) -> None:
     repository = world.load()
     assert values(call(repository, 1, 2)) == [20, 30]
     assert values(call(repository, 1, name="single")) == [30]
-    with pytest.raises(InvalidRequest, match=r"model 'single', step 1 \(model 'row'\): model 'row', input 'i0'"):
+    with pytest.raises(
+        InvalidRequest, match=r"model 'single', step 1 \(model 'row'\): unexpected shape for input 'i0' for model 'row'"
+    ):
         call(repository, 1, 2, name="single").result(10)
 
 
