@@ -69,6 +69,14 @@ def test_a_preferred_size_does_not_wait() -> None:
     assert batcher.take(0.0) == [0, 1]
 
 
+def test_more_than_the_largest_preferred_size_is_not_waited_for() -> None:
+    policy = BatchPolicy(max_rows=8, preferred_rows=(2, 6), max_delay_s=0.5)
+    assert filled(policy, 7).take(0.0) == [0]
+    assert Batcher(policy).passes(7)
+    batcher = filled(policy, 3, 4)  # neither is preferred, and both are too much
+    assert [batcher.take(0.0), batcher.take(0.0), batcher.take(0.5)] == [[0], [], [1]]
+
+
 def test_shapes_do_not_mix_and_do_not_hold_each_other_up() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=4, max_delay_s=1.0))
     for item, shape in (("a1", "a"), ("b1", "b"), ("b2", "b"), ("a2", "a")):

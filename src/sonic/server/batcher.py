@@ -114,6 +114,10 @@ class Batcher(Generic[T]):
         self.policy = policy
         self.most_rows = policy.max_rows
         self._preferred = frozenset(policy.preferred_rows)
+        # What waits for company waits for no more than that, and is not put off for one that would make it more.
+        self._enough = policy.max_rows
+        if policy.max_delay_s and policy.preferred_rows:
+            self._enough = min(self._enough, max(policy.preferred_rows))
         self._groups: dict[Hashable, _Group[T]] = {}
         # By lane and then arrival, over all groups. What has left stays until it is at the front.
         self._lanes: dict[_Lane, deque[_Entry[T]]] = {}
@@ -134,7 +138,7 @@ class Batcher(Generic[T]):
     def passes(self, rows: int) -> bool:
         """Whether a request of so many rows would, added now, be the next batch by itself: it need not be added."""
         policy = self.policy
-        return not self._size and (not policy.max_delay_s or rows >= policy.max_rows or rows in self._preferred)
+        return not self._size and (not policy.max_delay_s or rows >= self._enough or rows in self._preferred)
 
     def add(
         self,
@@ -309,8 +313,9 @@ class Batcher(Generic[T]):
         """Return how many requests at the front of a group go now; 0 while it is better to wait."""
         rows = count = preferred = 0
         closed = False
+        most = min(self.most_rows, self._enough)
         for entry in group:
-            if count and rows + entry.rows > self.most_rows:
+            if count and rows + entry.rows > most:
                 closed = True
                 break
             rows += entry.rows
@@ -320,7 +325,7 @@ class Batcher(Generic[T]):
         if preferred:
             return preferred
         # The sum is the one that next_ready_s gives, so that who waits for it does not wake in vain.
-        if closed or rows >= self.most_rows or now_s >= group.due_s(self.policy.max_delay_s):
+        if closed or rows >= most or now_s >= group.due_s(self.policy.max_delay_s):
             return count
         return 0
 

@@ -45,7 +45,8 @@ class BatchPolicy:
     max_rows : int
         Rows of a batch are never above it; 0: the model has no batch dimension, every request goes alone.
     preferred_rows : tuple of int
-        Sizes at which a batch goes at once. Without a delay they only choose where a long queue is cut.
+        Sizes at which a batch goes at once, and of which it is not made larger than the largest. Without a delay they
+        only choose where a long queue is cut.
     max_delay_s : float
         How long the oldest request may wait for company while an instance is idle.
     queue : QueuePolicy
