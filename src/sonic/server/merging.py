@@ -26,7 +26,7 @@ _PATIENCE = 8 * _ENOUGH
 _ALONE = -sys.maxsize.bit_length()
 _STEPS = (_ALONE, 1, -1)
 """From the usual size to the other one, in turn; first one that tells whether merging does any good."""
-_FIRST_AFTER, _SELDOM_AFTER = 4, 4096
+_FIRST_AFTER, _SELDOM_AFTER = 8, 4096
 """Executions before the first experiment, and between those that changed nothing, which become ever rarer."""
 
 
@@ -73,8 +73,7 @@ class Merging:
 
     def _begin(self, size: int, step: int) -> None:
         if size == 1 or (step > 0 and self._usual_rows == sys.maxsize):
-            self._rest()
-            return
+            return  # there is none that is smaller, or larger: the next execution may be another
         self._experiment = _Experiment(size, max(1, size + step))
         self._left = _PATIENCE
         self.most_rows = self._experiment.other_rows
