@@ -93,7 +93,7 @@ def test_no_rows_and_a_copy_by_pickle(address: str) -> None:
 def test_what_is_wrong_is_told(address: str) -> None:
     wrapper = Numbers(f"triton+grpc://{address}/wrong_model_name/1", PLAIN)
     rows = ak.Array(np.ones((3, 16), np.int32))
-    with pytest.raises(Exception, match="Request for unknown model 'wrong_model_name'"):
+    with pytest.raises(Exception, match="Request for unknown model: 'wrong_model_name' is not found"):
         wrapper(rows, rows)
 
 

@@ -87,7 +87,7 @@ def check(said: dict[str, Any]) -> None:
     for answer in said["answers"]:
         assert (answer["id"], answer["model"]) == ("7", "simple")
         assert answer["outputs"] == {"OUTPUT0": [2 * n for n in range(16)], "OUTPUT1": [0] * 16}
-    assert "Request for unknown model 'wrong_model_name'" in said["error"]
+    assert "Request for unknown model: 'wrong_model_name' is not found" in said["error"]
 
 
 @pytest.mark.parametrize("security", ["open", "tls", "mtls"])

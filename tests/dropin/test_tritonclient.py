@@ -159,7 +159,7 @@ def test_custom_parameters(way: Any, client: Any) -> None:
 @pytest.mark.parametrize(
     ("model", "columns", "kind", "message"),
     [
-        ("wrong_model_name", 16, "INT32", "Request for unknown model 'wrong_model_name': there is"),
+        ("wrong_model_name", 16, "INT32", "Request for unknown model: 'wrong_model_name' is not found: there is"),
         ("simple", 15, "INT32", "unexpected shape for input 'INPUT0' for model 'simple'. Expected [-1,16], got [1,15]"),
         ("simple", 16, "FP32", "inference input 'INPUT0' data-type is 'FP32', but model 'simple' expects 'INT32'"),
     ],

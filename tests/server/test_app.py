@@ -91,7 +91,7 @@ def test_close_lets_requests_end_and_refuses_new_ones(folder: Any, serve: Any, s
     closing = threading.Thread(target=lambda: closed.append(server.close(drain_s=30)))
     closing.start()
     until(lambda: not server.dataplane.accepting)
-    with pytest.raises(InferenceServerException, match="the server is shutting down"):
+    with pytest.raises(InferenceServerException, match="Server is stopping"):
         client.infer("scripted", request(client))
     script.release()
     closing.join(20)

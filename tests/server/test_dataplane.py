@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sonic.errors import ConfigError, InvalidRequest, ModelNotFound, Unavailable, Unsupported
+from sonic.errors import InvalidRequest, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol.messages import InferRequest
 from sonic.server.dataplane import Dataplane
 from sonic.server.repository import Repository
@@ -73,7 +73,7 @@ def test_what_it_says_of_itself_and_its_models(folder: Any, opened: Any) -> None
         False,
     )
     assert dataplane.model_spec("a").version == "2"
-    assert dataplane.model_versions("a") == ("1", "2")
+    assert (dataplane.model_versions("a"), dataplane.model_versions("a", "1")) == (("1", "2"), ("1",))
     assert dataplane.model_config("a", "1").max_batch_size == 1024
     assert len(dataplane.index(ready=True)) == 3
     dataplane.infer(request(version="1")).result(0)
@@ -81,8 +81,10 @@ def test_what_it_says_of_itself_and_its_models(folder: Any, opened: Any) -> None
     assert counts == {("a", "1"): 2, ("a", "2"): 0, ("b", "1"): 0}
     assert [row.version for row in dataplane.statistics("a")] == ["1", "2"]
     assert [row.version for row in dataplane.statistics("a", "1")] == ["1"]
+    with pytest.raises(InvalidRequest, match=r"requested model version is not available for model 'a': .* there is"):
+        dataplane.statistics("a", "9")
     for ask in (dataplane.statistics, dataplane.model_spec, dataplane.model_config):
-        with pytest.raises(ModelNotFound, match="Request for unknown model 'z'"):
+        with pytest.raises(ModelNotFound, match="Request for unknown model: 'z' is not found"):
             ask("z")
 
 
@@ -98,7 +100,9 @@ def test_control(folder: Any, opened: Any) -> None:
     folder.onnx("a")
     fixed = opened(folder)
     for change in (fixed.load, fixed.unload):
-        with pytest.raises(Unsupported, match="--model-control explicit"):
+        with pytest.raises(
+            Unavailable, match=r"explicit model load / unload is not allowed: .*--model-control explicit"
+        ):
             change("a")
     explicit = opened(folder, explicit=True, load=False)
     assert explicit.ready()
@@ -107,8 +111,12 @@ def test_control(folder: Any, opened: Any) -> None:
     explicit.unload("a")
     assert not explicit.model_ready("a")
     assert isinstance(explicit.infer(request()).exception(0), Unavailable)
+    explicit.unload("a")
+    explicit.unload("z")
+    with pytest.raises(ModelNotFound, match="failed to load 'z', failed to poll from model repository: no model 'z'"):
+        explicit.load("z")
     (folder.path / "a" / "config.pbtxt").write_text("?")
-    with pytest.raises(ConfigError):
+    with pytest.raises(InvalidRequest, match=r"load failed for model 'a': .*config\.pbtxt:1"):
         explicit.load("a")
 
 
@@ -183,7 +191,7 @@ def test_drain(folder: Any, opened: Any, script: Any) -> None:
     assert (dataplane.ready(), dataplane.accepting, dataplane.model_ready("scripted")) == (False, False, False)
     refused = dataplane.infer(request("scripted")).exception(0)
     assert isinstance(refused, Unavailable)
-    assert "shutting down" in str(refused)
+    assert "has stopped accepting new inference requests" in str(refused)
     script.release()
     assert dataplane.drain(10)
     assert running.result(0).outputs["y"].shape == (2, 2)
@@ -227,7 +235,7 @@ def test_requests_are_logged_when_asked_for(folder: Any, opened: Any, caplog: py
     dataplane.infer(request(id="loud"))
     dataplane.infer(request("z", id="bad"))
     assert "request 'loud' to 'a' (x [2, 4]): done" in caplog.text
-    assert "request 'bad' to 'z' (x [2, 2]): ModelNotFound: Request for unknown model 'z'" in caplog.text
+    assert "request 'bad' to 'z' (x [2, 2]): ModelNotFound: Request for unknown model: 'z' is not found" in caplog.text
 
 
 @pytest.mark.parametrize("fails", [False, True])

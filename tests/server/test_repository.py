@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,11 @@ def test_models_of_two_folders(folder: Any, other_folder: Any, opened: Any) -> N
     assert repository.get("b").instances == available_cores()
 
 
+def test_a_folder_that_is_given_twice(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    assert [model.spec.name for model in opened(folder, folder).models()] == ["a"]
+
+
 def test_a_read_only_folder(folder: Any, opened: Any) -> None:
     folder.onnx("a")
     paths = [folder.path, *folder.path.rglob("*")]
@@ -78,7 +84,7 @@ def test_versions(policy: str, versions: list[str], folder: Any, opened: Any) ->
     assert [model.spec.version for model in repository.models()] == versions
     assert repository.get("a").spec.version == "10"
     assert repository.get("a", versions[0]).spec.version == versions[0]
-    with pytest.raises(ModelNotFound, match="model 'a' has no version '7': there is"):
+    with pytest.raises(ModelNotFound, match="unknown model: 'a' version 7 is not found: there is"):
         repository.get("a", "7")
 
 
@@ -90,11 +96,20 @@ def test_only_some(folder: Any, opened: Any) -> None:
         opened(folder, only=["c"])
 
 
-def test_the_same_name_twice(folder: Any, other_folder: Any) -> None:
+def test_the_same_name_twice(folder: Any, other_folder: Any, opened: Any) -> None:
     folder.onnx("a")
-    other_folder.onnx("a")
-    with pytest.raises(ConfigError, match=r"model 'a' is in two repositories: .*models/a and .*more/a"):
-        Repository([folder.path, other_folder.path])
+    folder.onnx("b")
+    other_folder.onnx("a", version="3")
+    twice = "model appears in two or more repositories"
+    repository = opened(folder, other_folder, load=False)
+    assert [row.reason for row in repository.index()] == [twice, "not loaded"]
+    repository.load("b")
+    with pytest.raises(ConfigError, match=rf"{twice}: .*models/a and .*more/a"):
+        repository.load("a")
+    assert [(row.name, row.state) for row in repository.index()] == [("a", "UNAVAILABLE"), ("b", "READY")]
+    shutil.rmtree(folder.path / "a")
+    repository.load("a")
+    assert [model.spec.version for model in repository.models()] == ["3", "1"]
 
 
 @pytest.mark.parametrize(
@@ -144,10 +159,25 @@ def test_models_that_cannot_be_loaded(folder: Any, opened: Any) -> None:
     assert "has none of the versions [4]" in rows["specific"].reason
     assert all("\n" not in row.reason for row in rows.values())
     assert repository.failed()
-    with pytest.raises(Unavailable, match="model 'truncated' is unavailable: model 'truncated' version 1 cannot"):
+    with pytest.raises(
+        Unavailable, match=r"'truncated' has no available versions: unavailable: model .* version 1 cannot"
+    ):
         repository.get("truncated")
-    with pytest.raises(ModelNotFound, match="Request for unknown model 'nope': there is empty, good"):
+    with pytest.raises(ModelNotFound, match="Request for unknown model: 'nope' is not found: there is empty, good"):
         repository.get("nope")
+    for name in rows:
+        assert repository.failed()
+        assert not repository.unload(name)
+    assert not repository.failed(), "what was unloaded is not missed"
+
+
+def test_all_versions_or_none(folder: Any, opened: Any) -> None:
+    folder.onnx("a", config="version_policy { all {} }")
+    folder.onnx("a", b"broken", version="3")
+    repository = opened(folder, strict=False)
+    with pytest.raises(Unavailable, match=r"'a' has no available versions: .*version 3 cannot be loaded"):
+        repository.get("a")
+    assert [(row.version, row.state) for row in repository.index()] == [("1", "UNAVAILABLE"), ("3", "UNAVAILABLE")]
 
 
 def test_a_backend_that_raises_while_loading(
@@ -163,18 +193,18 @@ def test_load_and_unload(folder: Any, opened: Any) -> None:
     folder.onnx("a")
     repository = opened(folder, load=False)
     assert repository.index() == (ModelStatus("a", "", "UNAVAILABLE", "not loaded"),)
-    with pytest.raises(ModelNotFound, match="Request for unknown model 'a': none is loaded"):
+    with pytest.raises(ModelNotFound, match="Request for unknown model: 'a' is not found: none is loaded"):
         repository.get("a")
     repository.load("a")
     assert repository.get("a").spec.name == "a"
     repository.unload("a")
     assert repository.index() == (ModelStatus("a", "1", "UNAVAILABLE", "unloaded"),)
     assert not repository.failed()
-    with pytest.raises(Unavailable, match="model 'a' is unavailable: unloaded"):
+    with pytest.raises(Unavailable, match="unknown model: 'a' has no available versions: unavailable: unloaded"):
         repository.get("a")
-    for change in (repository.unload, repository.load):
-        with pytest.raises(ModelNotFound, match="model 'nope'"):
-            change("nope")
+    with pytest.raises(ModelNotFound, match="model 'nope'"):
+        repository.load("nope")
+    assert not repository.unload("nope")
 
 
 def test_a_reload_takes_the_new_files(folder: Any, opened: Any, make_dense: Callable[..., bytes]) -> None:
@@ -185,6 +215,9 @@ def test_a_reload_takes_the_new_files(folder: Any, opened: Any, make_dense: Call
     repository.load("a")
     assert repository.get("a").spec.version == "2"
     assert [model.spec.version for model in repository.models()] == ["2"]
+    assert repository.index() == (ModelStatus("a", "1", "UNAVAILABLE", "unloaded"), ModelStatus("a", "2", "READY"))
+    with pytest.raises(Unavailable, match="'a' version 1 is not at ready state: unavailable: unloaded"):
+        repository.get("a", "1")
     with pytest.raises(Unavailable, match="is being unloaded"):
         before.submit(InferRequest("a", {"x": np.zeros((1, 4), np.float32)}))
 
@@ -202,7 +235,7 @@ def test_a_reload_that_fails_leaves_what_was_there(folder: Any, opened: Any) -> 
     assert not repository.failed()
     folder.onnx("a", version="2")
     repository.load("a")
-    assert repository.index() == (ModelStatus("a", "2", "READY"),)
+    assert repository.get("a").spec.version == "2"
 
 
 def test_a_configuration_in_place_of_the_folders(folder: Any, opened: Any) -> None:
@@ -281,6 +314,49 @@ def test_what_a_model_is_made_of_goes_with_it(
     repository.load("two")
     repository.unload("two", dependents=True)
     assert loaded() == []
+
+
+def test_what_is_made_of_a_model_goes_and_comes_with_it(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    for name in ("a", "b"):
+        folder.scripted(name)
+    whole(folder, "inner", "a", "b")
+    whole(folder, "outer", "inner")
+    repository = opened(folder)
+
+    def loaded() -> list[str]:
+        return [model.spec.name for model in repository.models()]
+
+    repository.unload("a")
+    assert loaded() == ["b"]
+    assert not repository.failed()
+    reasons = {row.name: row.reason for row in repository.index()}
+    assert reasons["inner"] == "model 'a', which it is made of, is unloaded"
+    repository.unload("b")
+    repository.load("a")
+    assert loaded() == ["a"], "b was unloaded, and stays so"
+    repository.load("b")
+    assert loaded() == ["a", "b", "inner", "outer"]
+    repository.unload("a")
+    repository.unload("inner")
+    repository.load("a")
+    assert loaded() == ["a", "b"], "what is unloaded itself stays so"
+
+
+def test_an_ensemble_that_cannot_come_back(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    folder.scripted("a")
+    whole(folder, "e", "a")
+    repository = opened(folder)
+    repository.unload("a")
+    (folder.path / "e" / "config.pbtxt").write_text("?")
+    repository.load("a")
+    assert "config.pbtxt:1:1" in caplog.text
+    assert [(row.name, row.state) for row in repository.index()][:2] == [("a", "READY"), ("e", "UNAVAILABLE")]
 
 
 def test_unloading_waits_for_requests(folder: Any, opened: Any, script: Any) -> None:

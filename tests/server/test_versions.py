@@ -32,11 +32,11 @@ def test_the_highest_that_is_loaded_unless_one_is_named(table: Versions) -> None
 @pytest.mark.parametrize(
     ("name", "version", "kind", "text"),
     [
-        ("z", "", ModelNotFound, "unknown model 'z': there is a, b$"),
-        ("a", "3", ModelNotFound, "model 'a' has no version '3': there is 2, 10, 11$"),
-        ("b", "2", ModelNotFound, "model 'b' has no version '2': there is 1$"),
-        ("a", "11", Unavailable, "model 'a' is unavailable: it is broken"),
-        ("b", "", Unavailable, "model 'b' is unavailable: it is broken"),
+        ("z", "", ModelNotFound, "^Request for unknown model: 'z' is not found: there is a, b$"),
+        ("a", "3", ModelNotFound, "^Request for unknown model: 'a' version 3 is not found: there is 2, 10, 11$"),
+        ("b", "x\n", ModelNotFound, r"unknown model: 'b' version 'x\\n' is not found: there is 1$"),
+        ("a", "11", Unavailable, "unknown model: 'a' version 11 is not at ready state: unavailable: it is broken"),
+        ("b", "", Unavailable, "unknown model: 'b' has no available versions: unavailable: it is broken"),
     ],
 )
 def test_what_is_not_there(name: str, version: str, kind: type[Exception], text: str, table: Versions) -> None:
@@ -56,14 +56,15 @@ def test_nothing_at_all() -> None:
 def test_what_is_being_loaded_hides_nothing(table: Versions) -> None:
     table.announce("a", ["2", "12"])
     assert table.get("a", "2") == "a2"
-    with pytest.raises(Unavailable, match="model 'a' is loading"):
+    with pytest.raises(Unavailable, match=r"'a' version 12 is not at ready state: loading$"):
         table.get("a", "12")
     table.announce("new", ["1"])
     assert [(row.version, row.state) for row in table.index() if row.name == "new"] == [("1", "LOADING")]
 
 
 def test_the_index_is_sorted_by_number(table: Versions) -> None:
-    rows = [(row.name, row.version, row.state, row.reason) for row in table.index(["c", "a"])]
+    listed = table.index({"c": "not loaded", "a": "not loaded"})
+    rows = [(row.name, row.version, row.state, row.reason) for row in listed]
     assert rows == [
         ("a", "2", "READY", ""),
         ("a", "10", "READY", ""),
@@ -78,5 +79,5 @@ def test_clearing_gives_back_what_was_loaded(table: Versions) -> None:
     assert table.clear("the end") == ["a2", "a10"]
     assert table.models() == ()
     assert not table.failed()
-    with pytest.raises(Unavailable, match="model 'a' is unavailable: the end"):
+    with pytest.raises(Unavailable, match="'a' version 2 is not at ready state: unavailable: the end"):
         table.get("a", "2")

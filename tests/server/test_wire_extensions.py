@@ -322,7 +322,7 @@ def test_traces(kind: str, folder: Any, serve: Any, connect: Any, tmp_path: Path
         (None, {"trace_level": ["LOUD"]}, "trace_level is OFF or TIMESTAMPS, given 'LOUD'"),
         (None, {"trace_file": "/etc/passwd"}, "trace_file is for the server's command line"),
         (None, {"nope": "1"}, "no trace setting 'nope'"),
-        ("z", {"trace_rate": "1"}, "Request for unknown model 'z'"),
+        ("z", {"trace_rate": "1"}, "Request for unknown model: 'z' is not found"),
     ):
         with pytest.raises(InferenceServerException, match=text):
             client.update_trace_settings(model, changes)
@@ -408,7 +408,7 @@ def test_an_error_in_a_stream_names_its_request(folder: Any, serve: Any) -> None
         answers = list(call(iter([pb.ModelInferRequest(model_name="z", id="3"), bad]), timeout=20))
     assert [answer.infer_response.id for answer in answers] == ["3", "4"]
     assert [answer.error_message for answer in answers] == [
-        "Request for unknown model 'z': there is a",
+        "Request for unknown model: 'z' is not found: there is a",
         answers[1].error_message,
     ]
     assert "unknown datatype 'FP9'" in answers[1].error_message

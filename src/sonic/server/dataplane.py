@@ -110,7 +110,7 @@ class Dataplane:
         """
         try:
             if self._draining.is_set():
-                raise Unavailable("the server is shutting down and takes no more requests")
+                raise Unavailable("Server is stopping, it has stopped accepting new inference requests")
             if self.traces.active:
                 self._repository.get(request.model, request.version)  # names of none would be counted for ever
             if self.traces.active and (trace := self.traces.sample(request)) is not None:
@@ -197,8 +197,10 @@ class Dataplane:
         """
         return self._repository.get(name, version).spec
 
-    def model_versions(self, name: str) -> tuple[str, ...]:
-        """Return the loaded versions of a model, the lowest first."""
+    def model_versions(self, name: str, version: str = "") -> tuple[str, ...]:
+        """Return the loaded versions of a model, the lowest first, or the one that was asked for."""
+        if version:
+            return (version,)
         return tuple(model.spec.version for model in self._repository.models() if model.spec.name == name)
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
@@ -216,11 +218,17 @@ class Dataplane:
         Raises
         ------
         ModelNotFound, Unavailable
+        InvalidRequest
+            If that version of it is not loaded: as Triton has it.
         """
         if name:
-            only = self._repository.get(name, version)
-            if version:
-                return (only.statistics(),)
+            self._repository.get(name)
+        if version:
+            try:
+                return (self._repository.get(name, version).statistics(),)
+            except (ModelNotFound, Unavailable) as error:
+                text = f"requested model version is not available for model {name!r}: {error}"
+                raise InvalidRequest(text) from None
         return tuple(m.statistics() for m in self._repository.models() if not name or m.spec.name == name)
 
     def index(self, *, ready: bool = False) -> tuple[ModelStatus, ...]:
@@ -238,12 +246,14 @@ class Dataplane:
 
         Raises
         ------
+        Unavailable
+            If clients may not.
         Unsupported
-            If clients may not, or if `parameters` bring the model's files.
+            If `parameters` bring the model's files.
         InvalidRequest
-            If the parameters make no sense, or the configuration among them.
-        ModelNotFound, ConfigError
-            If it is not there, or cannot be loaded.
+            If the parameters make no sense, or the model cannot be loaded: as Triton has it.
+        ModelNotFound
+            If it is not there.
         """
         self._allow_control()
         config: ModelConfig | None = None
@@ -258,12 +268,13 @@ class Dataplane:
                 raise InvalidRequest(f"failed to load {name!r}: {error}") from None
         try:
             self._repository.load(name, config)
-        except (ConfigError, ModelNotFound) as error:
-            kind = InvalidRequest if config is not None and isinstance(error, ConfigError) else type(error)
-            raise kind(f"failed to load {name!r}: {error}") from error
+        except ModelNotFound as error:
+            raise ModelNotFound(f"failed to load {name!r}, failed to poll from model repository: {error}") from error
+        except ConfigError as error:
+            raise InvalidRequest(f"load failed for model {name!r}: {error}") from error
 
     def unload(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Unload a model, waiting for the requests that it has.
+        """Unload a model, waiting for the requests that it has. One that is not loaded stays so.
 
         Parameters
         ----------
@@ -273,12 +284,10 @@ class Dataplane:
 
         Raises
         ------
-        Unsupported
+        Unavailable
             If clients may not.
         InvalidRequest
             If the parameters make no sense.
-        ModelNotFound
-            If it is not loaded.
         """
         self._allow_control()
         dependents = False
@@ -306,4 +315,6 @@ class Dataplane:
 
     def _allow_control(self) -> None:
         if not self._explicit:
-            raise Unsupported("loading and unloading is off: the server was not started with --model-control explicit")
+            raise Unavailable(
+                "explicit model load / unload is not allowed: the server was not started with --model-control explicit"
+            )

@@ -9,6 +9,7 @@ from sonic.errors import ConfigError
 from sonic.protocol.modelfolder import CONFIG_NAME, version_folders
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
@@ -38,6 +39,21 @@ def model_folders(folder: Path) -> list[Path]:
         raise ConfigError(f"no model repository {folder}") from None
     except OSError as error:
         raise ConfigError(f"cannot read model repository {folder}: {error.strerror}") from error
+
+
+def find_models(repositories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
+    """Return the models in repositories, and the folders of each: several if it is in more than one of them.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`model_folders` does.
+    """
+    found: dict[str, tuple[Path, ...]] = {}
+    for repository in repositories:
+        for path in model_folders(repository):
+            found[path.name] = (*found.get(path.name, ()), path)
+    return found
 
 
 def select(folder: Path, config: ModelConfig) -> dict[str, Path]:

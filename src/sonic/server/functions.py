@@ -34,7 +34,7 @@ class Functions:
         self._packages: list[ModelPackage] = []
 
     def take(self, sources: Sequence[str | os.PathLike[str] | Callable[..., Any]]) -> tuple[Path, ...]:
-        """Take those that are functions or name them, and return the folders among them.
+        """Take those that are functions or name them, and return the folders among them, each once.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Functions:
         except BaseException:
             self.close()
             raise
-        return tuple(folders)
+        return tuple(dict.fromkeys(folders))
 
     def _add(self, found: Found) -> None:
         if found.package is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sonic.errors import ConfigError, ModelNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from sonic.server.repository import Repository
@@ -44,7 +44,7 @@ class Poller:
             raise ConfigError(f"the interval between two looks at a repository must be above 0 s, given {interval_s:g}")
         self._repository = repository
         self._interval_s = interval_s
-        self._seen = {name: _fingerprint(folder) for name, folder in repository.names().items()}
+        self._seen = {name: _fingerprint(folders) for name, folders in repository.names().items()}
         self._trouble = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sonic-poll", daemon=True)
@@ -62,21 +62,18 @@ class Poller:
     def poll(self) -> None:
         """Look once. What cannot be loaded is logged, and what was served of it stays."""
         try:
-            folders = self._repository.names()
+            found = self._repository.names()
         except ConfigError as error:
             if str(error) != self._trouble:  # said once
                 log.error("%s", error)
             self._trouble = str(error)
             return
         self._trouble = ""
-        now = {name: _fingerprint(folder) for name, folder in folders.items()}
+        now = {name: _fingerprint(folders) for name, folders in found.items()}
         before, self._seen = self._seen, now
         for name in sorted(before.keys() - now.keys()):
-            try:
-                self._repository.unload(name)
-                log.info("unloaded model %r: it is gone", name)
-            except ModelNotFound:  # it never could be loaded
-                log.info("model %r is gone", name)
+            self._repository.unload(name)
+            log.info("model %r is gone", name)
         for name in sorted(now):
             if self._stop.is_set():
                 return
@@ -91,9 +88,9 @@ class Poller:
             self.poll()
 
 
-def _fingerprint(folder: Path) -> _Print:
+def _fingerprint(folders: Iterable[Path]) -> _Print:
     """Names, times and sizes of all that a model consists of."""
-    return frozenset(_parts(str(folder)))
+    return frozenset(part for folder in folders for part in _parts(str(folder)))
 
 
 def _parts(folder: str) -> Iterator[tuple[str, int, int]]:
@@ -107,11 +104,10 @@ def _parts(folder: str) -> Iterator[tuple[str, int, int]]:
                 status = os.stat(part)  # noqa: PTH116
             except OSError:  # gone since
                 continue
-            inside = os.path.relpath(part, folder)
             if name in files:
-                yield inside, status.st_mtime_ns, status.st_size
+                yield part, status.st_mtime_ns, status.st_size
             elif (status.st_dev, status.st_ino) in entered:
                 folders.remove(name)
             else:
                 entered.add((status.st_dev, status.st_ino))
-                yield inside, 0, 0
+                yield part, 0, 0

@@ -26,7 +26,7 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.budget import Budget, default_queue_bytes
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
-from sonic.server.folders import model_folders, select
+from sonic.server.folders import find_models, select
 from sonic.server.functions import Functions
 from sonic.server.limits import available_cores
 from sonic.server.memory import give_back
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sonic.server")
 
+_TWICE = "model appears in two or more repositories"
+_UNLOADED = Version("UNAVAILABLE", "unloaded")
+
 
 class Repository:
     """The models of one or several folders, and functions.
@@ -55,7 +58,8 @@ class Repository:
     ----------
     sources : sequence of path, str or function
         Folders; read-only ones are fine. Functions with ``@sonic.service``, or ``path/to/file.py``,
-        ``path/to/file.py:function`` and ``package.module:function``, which name them. A name may be there only once.
+        ``path/to/file.py:function`` and ``package.module:function``, which name them. A model that is in two folders
+        cannot be loaded.
     cores : int or None
         Cores that the instances of one model may keep busy; None: all that the process may use.
     default_max_batch : int
@@ -73,8 +77,8 @@ class Repository:
     Raises
     ------
     ConfigError
-        If a folder is not there, two models have the same name, `only` names one that none has, or a function is no
-        service.
+        If a folder is not there, a function has the name of another model, `only` names one that none has, or a
+        function is no service.
     """
 
     def __init__(
@@ -90,16 +94,15 @@ class Repository:
     ) -> None:
         if not sources:
             raise ConfigError("no model repository is given")
-        if cores is not None and cores < 1:
-            raise ConfigError(f"cores must be 1 or more, given {cores}")
-        if default_max_batch < 1:
-            raise ConfigError(f"the default of max_batch_size must be 1 or more, given {default_max_batch}")
-        if max_queue < 0:
-            raise ConfigError(f"the bound of a queue must be 0 (none) or more, given {max_queue}")
-        if max_queue_bytes is not None and max_queue_bytes < 0:
-            raise ConfigError(f"the bytes that may wait must be 0 (no bound) or more, given {max_queue_bytes}")
-        if cache_bytes < 0:
-            raise ConfigError(f"the room for cached responses must be 0 (none) or more bytes, given {cache_bytes}")
+        for what, given, least, none in (
+            ("cores", cores, 1, ""),
+            ("the default of max_batch_size", default_max_batch, 1, ""),
+            ("the bound of a queue", max_queue, 0, " (none)"),
+            ("the bytes that may wait", max_queue_bytes, 0, " (no bound)"),
+            ("the room for cached responses", cache_bytes, 0, " (none)"),
+        ):
+            if given is not None and given < least:
+                raise ConfigError(f"{what} must be {least}{none} or more, given {given}")
         self._functions = Functions()
         self.folders = self._functions.take(sources)
         self.cores = available_cores() if cores is None else cores
@@ -109,18 +112,19 @@ class Repository:
         self._cache = ResponseCache(cache_bytes)
         self._only = tuple(only)
         self._versions = Versions()
-        self._names: tuple[str, ...] = ()
+        self._names: dict[str, str] = {}  # and why one that was never loaded is not there
         self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
         self._chain: list[str] = []  # names being loaded, each required by the one before
         self._required: set[str] = set()  # loaded because another one is made of them
+        self._orphans: dict[str, set[str]] = {}  # unloaded because one of these was, which they are made of
         try:
             self.names()
         except BaseException:
             self._functions.close()
             raise
 
-    def names(self) -> dict[str, Path]:
-        """Read which models there are now, and return those of the folders.
+    def names(self) -> dict[str, tuple[Path, ...]]:
+        """Read which models there are now, and return those of the folders, and where they are.
 
         Raises
         ------
@@ -132,8 +136,9 @@ class Repository:
         for name in self._only:
             if name not in there:
                 raise ConfigError(f"no model {name!r} in {self._where()}: there is {', '.join(there) or 'none'}")
-        self._names = tuple(sorted(self._only or there))
-        return {name: found[name] for name in self._names if name in found}
+        names = sorted(self._only or there)
+        self._names = {name: _TWICE if len(found.get(name, ())) > 1 else "not loaded" for name in names}
+        return {name: found[name] for name in names if name in found}
 
     def load_all(self, only: Sequence[str] = (), *, strict: bool = True, empty_ok: bool = False) -> None:
         """Load every model.
@@ -153,7 +158,7 @@ class Repository:
             If there is no model, or, when strict, if one cannot be loaded.
         """
         self.names()
-        names = tuple(only) or self._names
+        names = tuple(only) or tuple(self._names)
         if not names and not empty_ok:
             raise ConfigError(f"no model in {self._where()}: expected NAME/1/model.onnx or the like below it")
         failed: list[ConfigError | ModelNotFound] = []
@@ -187,7 +192,8 @@ class Repository:
         ModelNotFound
             If no repository has it.
         ConfigError
-            If one of the versions that its policy selects cannot be loaded. What was loaded before then stays.
+            If one of the versions that its policy selects cannot be loaded. Then what was loaded before stays, and no
+            other version comes.
         """
         with self._loading:
             self._load(name, self.names(), config)
@@ -232,30 +238,27 @@ class Repository:
                 if model is previous or self._versions.get(request.model, request.version) is model:
                     raise  # else it was replaced in between
 
-    def _find(self) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for folder in self.folders:
-            for path in model_folders(folder):
-                if path.name in found:
-                    raise ConfigError(f"model {path.name!r} is in two repositories: {found[path.name]} and {path}")
-                if path.name in self._functions.services:
-                    raise ConfigError(f"model {path.name!r} is a function and in a repository: {path}")
-                found[path.name] = path
+    def _find(self) -> dict[str, tuple[Path, ...]]:
+        found = find_models(self.folders)
+        for name in sorted(found.keys() & self._functions.services.keys()):
+            raise ConfigError(f"model {name!r} is a function and in a repository: {found[name][0]}")
         return found
 
-    def _load(self, name: str, folders: Mapping[str, Path], override: ModelConfig | None = None) -> None:
+    def _load(self, name: str, found: Mapping[str, tuple[Path, ...]], override: ModelConfig | None = None) -> None:
         service = self._functions.services.get(name)
-        folder = folders.get(name) if service is None else service.home
-        if folder is None:
+        folders = found.get(name, ()) if service is None else (service.home,)
+        self._orphans.pop(name, None)
+        if not folders:
             raise ModelNotFound(f"no model {name!r} in {self._where()}")
         self._chain.append(name)
         try:
-            self._load_versions(name, folder, override, service)
+            self._load_versions(name, folders, override, service)
         finally:
             self._chain.pop()
+        self._load_orphans(name, found)
 
     def _load_versions(
-        self, name: str, folder: Path, override: ModelConfig | None, service: Service | None = None
+        self, name: str, folders: Sequence[Path], override: ModelConfig | None, service: Service | None = None
     ) -> None:
         before = self._versions.of(name)
         fresh: dict[str, Version] = {}
@@ -263,10 +266,12 @@ class Repository:
         try:
             if service is not None:
                 config = ModelConfig() if override is None else override
-                selected = {str(service.version): folder}
+                selected = {str(service.version): folders[0]}
+            elif len(folders) > 1:
+                raise ConfigError(f"{_TWICE}: {' and '.join(map(str, folders))}")
             else:
-                config = read_config(folder) if override is None else override
-                selected = select(folder, config)
+                config = read_config(folders[0]) if override is None else override
+                selected = select(folders[0], config)
         except ConfigError as error:
             failure, selected = error, {}
             fresh[""] = Version("UNAVAILABLE", str(error), failed=True)
@@ -291,20 +296,23 @@ class Repository:
             except ConfigError as error:
                 failure = failure or error
                 fresh[version] = Version("UNAVAILABLE", str(error), failed=True)
-        if failure is not None and any(old.model is not None for old in before.values()):
+        if failure is not None:  # all versions or none: a request without one is for the highest
             _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
-            fresh = {
-                version: replace(row, reason=f"as before: its reload failed: {failure}") if row.model else row
-                for version, row in before.items()
-            }
-        self._versions.put(name, fresh)
+            fresh = {version: row if row.failed else _UNLOADED for version, row in fresh.items()}
+            if any(old.model is not None for old in before.values()):
+                reason = f"as before: its reload failed: {failure}"
+                fresh = {v: row if row.model is None else replace(row, reason=reason) for v, row in before.items()}
+        gone = {version for version, row in before.items() if version not in fresh and not row.failed}
+        self._versions.put(name, {**fresh, **dict.fromkeys(gone, _UNLOADED)})
         kept = [new.model for new in fresh.values()]
         _close([old.model for old in before.values() if old.model is not None and old.model not in kept])
         if failure is not None:
             raise failure
 
-    def unload(self, name: str, *, dependents: bool = False, drain_s: float = 30.0) -> None:
-        """Unload a model: at once it takes no more requests, and those it has are waited for.
+    def unload(self, name: str, *, dependents: bool = False, drain_s: float = 30.0) -> bool:
+        """Unload a model, and return whether it was loaded: it takes no more requests, those it has are waited for.
+
+        Those that are made of it go too, and come back when it is loaded again, unless they are unloaded themselves.
 
         Parameters
         ----------
@@ -313,24 +321,35 @@ class Repository:
             Whether the models that it is made of go too, unless another loaded one is made of them.
         drain_s : float
             How long to wait, in seconds.
-
-        Raises
-        ------
-        ModelNotFound
-            If it is not loaded.
         """
         with self._loading:
-            versions = self._versions.of(name)
-            models = [version.model for version in versions.values() if version.model is not None]
-            if not models:
-                raise ModelNotFound(f"model {name!r} is not loaded")
-            self._versions.put(name, dict.fromkeys(versions, Version("UNLOADING")))
-            _close(models, drain_s=drain_s)
-            self._versions.put(name, dict.fromkeys(versions, Version("UNAVAILABLE", "unloaded")))
+            self._orphans.pop(name, None)
+            models = self._unload(name, "unloaded", drain_s)
             parts = {part for model in models for part in _parts(model)} if dependents else set()
             for part in sorted(parts - {used for model in self.models() for used in _parts(model)}):
-                if any(version.model is not None for version in self._versions.of(part).values()):
-                    self.unload(part, dependents=True, drain_s=drain_s)
+                self.unload(part, dependents=True, drain_s=drain_s)
+            return bool(models)
+
+    def _unload(self, name: str, reason: str, drain_s: float) -> list[ServedModel]:
+        for whole in self.models():
+            if name in _parts(whole) and whole.spec.name not in self._orphans:
+                self._orphans[whole.spec.name] = _parts(whole)
+                self._unload(whole.spec.name, f"model {name!r}, which it is made of, is unloaded", drain_s)
+        versions = self._versions.of(name)
+        models = [version.model for version in versions.values() if version.model is not None]
+        if versions:  # one that could not be loaded is not missed any more
+            self._versions.put(name, dict.fromkeys(versions, Version("UNLOADING")))
+            _close(models, drain_s=drain_s)
+            self._versions.put(name, dict.fromkeys(versions, Version("UNAVAILABLE", reason)))
+        return models
+
+    def _load_orphans(self, part: str, found: Mapping[str, tuple[Path, ...]]) -> None:
+        loaded = {model.spec.name for model in self.models()}
+        for name in [name for name, parts in self._orphans.items() if part in parts and parts <= loaded]:
+            try:
+                self._load(name, found)
+            except (ConfigError, ModelNotFound) as error:
+                log.error("%s", error)
 
     def get(self, name: str, version: str = "") -> ServedModel:
         """Return a loaded model; without a version the highest there is.

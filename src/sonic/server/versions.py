@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sonic.errors import ModelNotFound, Unavailable
+from sonic.errors import ModelNotFound, Unavailable, shown
 from sonic.protocol.messages import ModelStatus
 from sonic.protocol.modelfolder import number
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sonic.server.model import ServedModel
+
+_UNKNOWN = "Request for unknown model"
+"""What clients that were written for Triton know it by, as the words after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +84,25 @@ class Versions:
         with self._lock:
             versions = self._rows.get(name)
             if versions is None:
-                # Clients written for Triton know it by these words.
-                raise ModelNotFound(f"Request for unknown model {name!r}: {self._known()}")
+                raise ModelNotFound(f"{_UNKNOWN}: {name!r} is not found: {self._known()}")
             if len(versions) == 1 and version in ("", *versions):  # as most have
                 (chosen,) = versions.values()
             elif version:
                 if version not in versions:
+                    asked = version if number(version) > 0 else shown(version)
                     there = ", ".join(versions) or "none"
-                    raise ModelNotFound(f"model {name!r} has no version {version!r}: there is {there}")
+                    raise ModelNotFound(f"{_UNKNOWN}: {name!r} version {asked} is not found: there is {there}")
                 chosen = versions[version]
             else:
                 chosen = max(
-                    versions.items(), key=lambda item: (item[1].model is not None, number(item[0])), default=("", None)
-                )[1] or Version("UNAVAILABLE", "it has no version")
+                    versions.items(),
+                    key=lambda item: (item[1].model is not None, item[1].failed, number(item[0])),
+                    default=("", Version("UNAVAILABLE", "it has no version")),
+                )[1]
         if chosen.model is None:
+            state = f"version {version} is not at ready state" if version else "has no available versions"
             reason = f": {chosen.reason}" if chosen.reason else ""
-            raise Unavailable(f"model {name!r} is {chosen.state.lower()}{reason}")
+            raise Unavailable(f"{_UNKNOWN}: {name!r} {state}: {chosen.state.lower()}{reason}")
         return chosen.model
 
     def models(self) -> tuple[ServedModel, ...]:
@@ -109,15 +115,15 @@ class Versions:
                 if version.model is not None
             )
 
-    def index(self, names: Iterable[str] = ()) -> tuple[ModelStatus, ...]:
-        """Return the state of every version of every model; of `names` also those that were never loaded."""
+    def index(self, missing: Mapping[str, str] | None = None) -> tuple[ModelStatus, ...]:
+        """Return the state of every version of every model; of those that were never loaded, why not by name."""
         with self._lock:
             rows = {
                 name: [ModelStatus(name, version, row.state, row.reason) for version, row in versions.items()]
                 for name, versions in self._rows.items()
             }
-        for name in names:
-            rows.setdefault(name, [ModelStatus(name, "", "UNAVAILABLE", "not loaded")])
+        for name, reason in (missing or {}).items():
+            rows.setdefault(name, [ModelStatus(name, "", "UNAVAILABLE", reason)])
         return tuple(
             row for name in sorted(rows) for row in sorted(rows[name], key=lambda status: number(status.version))
         )

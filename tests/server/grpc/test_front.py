@@ -110,7 +110,7 @@ def test_errors_have_their_code_and_their_words(folder: Any, serve: Any, connect
     client = connect(serve(folder))
     good = np.zeros((3, 4), np.float32)
     for model, inputs, code, text in (
-        ("z", {"x": good}, "NOT_FOUND", "Request for unknown model 'z': there is a, scripted"),
+        ("z", {"x": good}, "NOT_FOUND", "Request for unknown model: 'z' is not found: there is a, scripted"),
         ("a", {"q": good}, "INVALID_ARGUMENT", "unexpected inference input 'q' for model 'a': it has x"),
         (
             "a",
@@ -124,7 +124,7 @@ def test_errors_have_their_code_and_their_words(folder: Any, serve: Any, connect
             client.infer(model, tensors(**inputs))
         assert caught.value.status() == f"StatusCode.{code}"
         assert caught.value.message() == text
-    with pytest.raises(InferenceServerException, match="loading and unloading is off"):
+    with pytest.raises(InferenceServerException, match="explicit model load / unload is not allowed"):
         client.load_model("a")
 
 
@@ -153,6 +153,8 @@ def test_load_and_unload(folder: Any, serve: Any, connect: Any) -> None:
         client.load_model("a", config="{}", files={"file:1/model.onnx": b"x"})
     client.unload_model("a", unload_dependents=True)
     assert not client.is_model_ready("a")
+    with pytest.raises(grpc.RpcError, match="'repository_name' specification is not supported"):
+        client._client_stub.RepositoryIndex(triton.service_pb2.RepositoryIndexRequest(repository_name="r"))
 
 
 def test_statistics_of_batches(folder: Any, serve: Any, connect: Any) -> None:
@@ -220,7 +222,7 @@ def test_streaming(folder: Any, serve: Any, connect: Any) -> None:
     client.stop_stream()
     assert [len(result.as_numpy("y")) for result, _ in answers[:3]] == [1, 2, 3]
     assert [result.get_response().id for result, _ in answers[:3]] == ["1", "2", "3"]
-    assert "Request for unknown model 'z'" in str(answers[3][1])
+    assert "Request for unknown model: 'z' is not found" in str(answers[3][1])
 
 
 def test_from_asyncio(folder: Any, serve: Any) -> None:

@@ -67,7 +67,7 @@ def test_serves_and_drains(folder: Any) -> None:
         tensor = triton.InferInput("in0", [1, 2], "FP32")
         tensor.set_data_from_numpy(np.ones((1, 2), np.float32))
         assert client.infer("i", [tensor]).as_numpy("out0").tolist() == [[1, 1]]
-        with pytest.raises(InferenceServerException, match="loading and unloading is off"):
+        with pytest.raises(InferenceServerException, match="explicit model load / unload is not allowed"):
             client.load_model("i")
         client.close()
         assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == 200

@@ -225,7 +225,10 @@ def test_seconds_of_modules_are_of_an_event(server: Server, monkeypatch: pytest.
 def test_what_cannot_begin(server: Server, tmp_path: Path) -> None:
     assert "Connection refused" in measure("echo", "grpc://127.0.0.1:1").reason
     missing = measure("nope", server.grpc_url)
-    assert (missing.status, missing.reason) == ("failed", "Request for unknown model 'nope': there is echo, large")
+    assert (missing.status, missing.reason) == (
+        "failed",
+        "Request for unknown model: 'nope' is not found: there is echo, large",
+    )
     assert "no workflow file" in measure(Job(str(tmp_path / "no.py"), ()), server.grpc_url).reason
     with pytest.raises(ConfigError, match="names a model"):
         measure("echo", f"{server.grpc_url}/echo")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sonic.client.grpc import GrpcTransport
+from sonic.errors import InvalidRequest, ModelFailed
 from sonic.protocol.proto import grpc_service_pb2 as pb
 
 
@@ -17,7 +18,10 @@ class ControlledGrpc(GrpcTransport):
         InferenceError
             If it cannot be loaded, with the cause; Unavailable if the server is gone.
         """
-        self._call(self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=model), None)
+        try:
+            self._call(self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=model), None)
+        except InvalidRequest as error:  # how a server says that the model is broken
+            raise ModelFailed(str(error)) from error
 
     def unload(self, model: str) -> None:
         """Unload a model, but none that it is made of.
@@ -25,7 +29,7 @@ class ControlledGrpc(GrpcTransport):
         Raises
         ------
         InferenceError
-            If it is not loaded, or the server is gone.
+            If the server is gone.
         """
         self._call(self._stub.RepositoryModelUnload, pb.RepositoryModelUnloadRequest(model_name=model), None)
 

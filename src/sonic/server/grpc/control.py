@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from sonic.errors import InvalidRequest
+from sonic.errors import InvalidRequest, Unsupported
 from sonic.protocol import records
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.server.grpc.call import Admission
@@ -124,7 +124,7 @@ class Questions:
     def model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
         """Say what a model takes and gives."""
         spec = self._dataplane.model_spec(request.name, request.version)
-        return records.spec_to_wire(spec, self._dataplane.model_versions(request.name))
+        return records.spec_to_wire(spec, self._dataplane.model_versions(request.name, request.version))
 
     def model_config(self, request: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
         """Say how a model is served."""
@@ -136,17 +136,25 @@ class Questions:
 
     def repository_index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         """Say which models there are."""
+        _check_repository(request)
         return records.index_to_wire(self._dataplane.index(ready=request.ready))
 
     def load(self, request: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
         """Load a model."""
+        _check_repository(request)
         self._dataplane.load(request.model_name, _choices(request.parameters))
         return pb.RepositoryModelLoadResponse()
 
     def unload(self, request: pb.RepositoryModelUnloadRequest) -> pb.RepositoryModelUnloadResponse:
         """Unload a model."""
+        _check_repository(request)
         self._dataplane.unload(request.model_name, _choices(request.parameters))
         return pb.RepositoryModelUnloadResponse()
+
+
+def _check_repository(request: Any) -> None:
+    if request.repository_name:
+        raise Unsupported("'repository_name' specification is not supported: models are found in all repositories")
 
 
 def _choices(parameters: Mapping[str, Any]) -> dict[str, Any]:

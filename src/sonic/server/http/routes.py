@@ -95,7 +95,7 @@ class _Handlers:
     async def metadata(self, request: Request) -> Response:
         name, version = _model(request)
         spec = self._dataplane.model_spec(name, version)
-        return _json(documents.spec_to_wire(spec, self._dataplane.model_versions(name)))
+        return _json(documents.spec_to_wire(spec, self._dataplane.model_versions(name, version)))
 
     async def config(self, request: Request) -> Response:
         return _json(documents.config_to_wire(self._dataplane.model_config(*_model(request))))
