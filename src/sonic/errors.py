@@ -114,7 +114,17 @@ class Unsupported(InferenceError):  # noqa: N818
 
 
 class ModelFailed(InferenceError):  # noqa: N818
-    """The model raised, or returned something that it had not declared."""
+    """The model raised, or returned something that it had not declared.
+
+    Attributes
+    ----------
+    kind : str
+        What the model itself calls it, where there is no other error for it: unknown, not found, already exists.
+    """
+
+    def __init__(self, text: str = "", kind: str = "") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class Cancelled(InferenceError):  # noqa: N818

@@ -36,6 +36,13 @@ _TABLE: dict[type[BaseException], tuple[int, int]] = {
     BaseException: (13, 500),
 }
 
+# ModelFailed, where the model said more: the same.
+_KINDS: dict[str, tuple[int, int]] = {
+    "unknown": (2, 400),  # UNKNOWN
+    "not found": (5, 404),  # NOT_FOUND
+    "already exists": (6, 400),  # ALREADY_EXISTS
+}
+
 # What other servers and the proxies between may answer beside the codes above.
 _FROM_GRPC: dict[int, type[InferenceError]] = {
     **{code: error for error, (code, _) in _TABLE.items() if issubclass(error, InferenceError)},
@@ -100,4 +107,6 @@ def from_http(status: int, text: str) -> InferenceError:
 
 
 def _row(error: BaseException) -> tuple[int, int]:
+    if isinstance(error, ModelFailed) and error.kind in _KINDS:
+        return _KINDS[error.kind]
     return next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)

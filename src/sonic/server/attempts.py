@@ -40,7 +40,7 @@ def attempt(instance: Instance, plan: Plan, batch: list[Job], started_s: float) 
     rows = [job.rows for job in batch]
     try:
         if isinstance(instance, CallInstance):
-            calls = [Call(j.inputs, j.wanted, j.id, j.parameters, j.timeout_s) for j in batch]
+            calls = [Call(j.inputs, j.wanted, j.id, j.parameters, j.timeout_s, j.given_up) for j in batch]
             return _results(batch, started_s, *execute_calls(instance, plan, calls, rows))
         wanted = batch[0].wanted
         if len(batch) > 1 and any(job.wanted != wanted for job in batch):

@@ -95,7 +95,7 @@ def execute(
     except InferenceError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model is anybody's code
-        failure = _failure(plan, error)
+        failure = _failure(f"model {plan.spec.name!r} failed", error)
     raise failure
 
 
@@ -130,12 +130,12 @@ def execute_calls(
     except InferenceError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model is anybody's code
-        failure = _failure(plan, error)
+        failure = _failure(instance.failed if instance.name else f"model {plan.spec.name!r} failed", error)
     raise failure
 
 
-def _failure(plan: Plan, error: BaseException) -> ModelFailed:
-    failure = ModelFailed(f"model {plan.spec.name!r} failed: {one_line(error)}")
+def _failure(what: str, error: BaseException) -> ModelFailed:
+    failure = ModelFailed(f"{what}: {one_line(error)}")
     # As text, where a traceback would keep the arrays of the whole batch.
     failure.add_note("".join(traceback.format_exception(error)))
     return failure

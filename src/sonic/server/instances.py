@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sonic.errors import InferenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
@@ -84,6 +84,8 @@ class Call:
         The client's.
     timeout_s : float or None
         Time that the request had left when it arrived.
+    given_up : callable
+        Whether the client has given the request up meanwhile.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -91,6 +93,7 @@ class Call:
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     timeout_s: float | None = None
+    given_up: Callable[[], bool] = bool
 
 
 class Reply(NamedTuple):
@@ -109,7 +112,20 @@ class Reply(NamedTuple):
 
 
 class CallInstance(Instance):
-    """An instance that executes several requests as a list, without their rows being merged."""
+    """An instance that executes several requests as a list, without their rows being merged.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    """
+
+    name: str = ""
+
+    @property
+    def failed(self) -> str:
+        """What the text of an error begins with if the model's code is at fault; clients of Triton know the words."""
+        return f"Failed to process the request(s) for model instance {self.name!r}, message"
 
     @abstractmethod
     def run_calls(self, calls: Sequence[Call]) -> Sequence[Reply | InferenceError]:

@@ -44,9 +44,12 @@ class JobFuture(Future["InferResponse"]):
     """
 
     on_cancel: Callable[[], None] | None = None
+    given_up: bool = False
+    """Whether it was to be cancelled, which is too late for one that is executed already."""
 
     def cancel(self) -> bool:
         """Give the request up, unless it is executed already."""
+        self.given_up = True
         done = super().cancel()
         if done and self.on_cancel is not None:
             self.on_cancel()
@@ -175,6 +178,10 @@ class Job:
         if self._future is None:
             self._future = JobFuture()
         return self._future
+
+    def given_up(self) -> bool:
+        """Whether who brought it has given it up; it may be executed all the same."""
+        return self._future is not None and self._future.given_up
 
     def wait(self, on_cancel: Callable[[], None]) -> None:
         """Note that it may have to wait, and what to call if it is given up meanwhile."""

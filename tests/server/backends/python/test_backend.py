@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
+import threading
 from concurrent.futures import wait
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from sonic.client.http import HttpTransport
 from sonic.errors import Cancelled, ConfigError, InvalidRequest, ModelFailed, Unavailable, Unsupported
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
+from sonic.protocol.status import grpc_code
 from sonic.server.model import ServedModel
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ class TritonPythonModel:
             pb_utils.Tensor("y", 2 * pb_utils.get_input_tensor_by_name(request, "x").as_numpy())
         ]) for request in requests]
 """
+FAILED = r"^Failed to process the request\(s\) for model instance 'm_0_0', message: "
 TOGETHER = "dynamic_batching { max_queue_delay_microseconds: 60000000 }"
 """A batch that is executed when it is full."""
 
@@ -276,12 +281,15 @@ def test_a_configuration_that_is_missing_or_asks_too_much(make: Any, folder: Any
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
-        ("raise ValueError('bad luck')", "model 'm' failed: ValueError: bad luck"),
-        ("raise pb_utils.TritonModelException('no')", "model 'm' failed: TritonModelException: no"),
-        ("raise SystemExit(1)", "model 'm' failed: SystemExit: 1"),
-        ("return None", "execute returned NoneType, expected a list of InferenceResponse"),
+        ("raise ValueError('bad luck')", f"{FAILED}ValueError: bad luck"),
+        ("raise pb_utils.TritonModelException('no')", f"{FAILED}TritonModelException: no"),
+        ("raise SystemExit(1)", f"{FAILED}SystemExit: 1"),
+        ("return None", f"{FAILED}Expected a list in the execute return, given NoneType"),
         ("return []", "gave 0 responses to 1 requests"),
-        ("return [1]", "execute returned int in its list, expected InferenceResponse"),
+        (
+            "return [1]",
+            f"{FAILED}Expected an 'InferenceResponse' object in the .* return list, given int",
+        ),
         ("return [pb_utils.InferenceResponse([])]", "did not return output 'y'"),
         (
             "return [pb_utils.InferenceResponse([pb_utils.Tensor('y', np.ones((1, 3), np.float32))])]",
@@ -291,7 +299,7 @@ def test_a_configuration_that_is_missing_or_asks_too_much(make: Any, folder: Any
             "return [pb_utils.InferenceResponse([pb_utils.Tensor('y', np.ones((1, 2)))])]",
             "output 'y': expected FP32, the model gave numpy dtype float64",
         ),
-        ("return [pb_utils.InferenceResponse(error=pb_utils.TritonError('said so'))]", "model 'm': said so"),
+        ("return [pb_utils.InferenceResponse(error=pb_utils.TritonError('said so'))]", "^said so$"),
     ],
 )
 def test_a_model_that_fails(answer: str, complaint: str, make: Any) -> None:
@@ -322,6 +330,43 @@ def test_errors_keep_their_kind(make: Any) -> None:
     }
     for code, kind in kinds.items():
         assert type(call(model, code).exception(10)) is kind
+    codes = {code: grpc_code(call(model, code).exception(10)) for code in range(8)}
+    assert codes == {0: 2, 1: 13, 2: 5, 3: 3, 4: 14, 5: 12, 6: 6, 7: 1}
+
+
+def test_it_is_told_that_a_client_has_gone(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            import sys, time
+            sys.modules["test_gone"].started.set()
+            while not requests[0].is_cancelled():
+                time.sleep(0.001)
+            return [pb_utils.InferenceResponse(error=pb_utils.TritonError("given up", pb_utils.TritonError.CANCELLED))]
+        """)
+    )
+    gone: Any = ModuleType("test_gone")
+    gone.started = threading.Event()
+    sys.modules["test_gone"] = gone
+    try:
+        future = call(model, 1, inline=False)
+        assert gone.started.wait(10)
+        assert not future.cancel(), "it runs"
+        with pytest.raises(Cancelled, match="given up"):
+            future.result(10)
+    finally:
+        del sys.modules["test_gone"]
+
+
+def test_a_model_without_inputs(make: Any) -> None:
+    model = make(
+        model_py("""
+        def execute(self, requests):
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", np.arange(3.0))]) for _ in requests]
+        """),
+        config='backend: "python" output { name: "y" data_type: TYPE_FP64 dims: 3 }',
+    )
+    assert model.submit(InferRequest("m", {})).result(10).outputs["y"].tolist() == [0, 1, 2]
 
 
 def test_one_bad_request_hurts_no_other(make: Any) -> None:

@@ -43,12 +43,18 @@ def test_dlpack_with_torch() -> None:
     torch = pytest.importorskip("torch")
     tensor = torch.from_dlpack(pb.Tensor("x", X.copy()).to_dlpack())
     assert tensor.tolist() == X.tolist()
-    assert pb.Tensor.from_dlpack("y", 2 * tensor).as_numpy().tolist() == (2 * X).tolist()
+    for given in (2 * tensor, torch.utils.dlpack.to_dlpack(2 * tensor)):
+        assert pb.Tensor.from_dlpack("y", given).as_numpy().tolist() == (2 * X).tolist()
 
 
 def test_a_tensor_of_something_else() -> None:
-    with pytest.raises(pb.TritonModelException, match="tensor 'x': expected a numpy array, given list"):
+    with pytest.raises(TypeError, match="tensor 'x': expected a numpy array, given list"):
         pb.Tensor("x", [1, 2])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="tensor 'x': expected what speaks DLPack, given NoneType"):
+        pb.Tensor.from_dlpack("x", None)
+    for name in (None, ""):
+        with pytest.raises(TypeError, match="expected the name of a tensor"):
+            pb.Tensor(name, X)  # type: ignore[arg-type]
 
 
 def test_a_request() -> None:
@@ -59,6 +65,8 @@ def test_a_request() -> None:
     assert (given.correlation_id(), given.flags(), given.is_cancelled(), request().timeout()) == (0, 0, False, 0)
     np.testing.assert_array_equal(pb.get_input_tensor_by_name(given, "x").as_numpy(), X)
     assert pb.get_input_tensor_by_name(given, "z") is None
+    assert request(given_up=lambda: True).is_cancelled()
+    given.set_release_flags(pb.TRITONSERVER_REQUEST_RELEASE_ALL)
 
 
 def test_a_response() -> None:
@@ -74,6 +82,8 @@ def test_a_response() -> None:
 def test_a_response_of_something_else() -> None:
     with pytest.raises(pb.TritonModelException, match="list of"):
         pb.InferenceResponse([X])  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        pb.InferenceResponse(None)  # type: ignore[arg-type]
     with pytest.raises(pb.TritonModelException, match="unknown code 99"):
         pb.TritonError("x", 99)
 
@@ -83,9 +93,11 @@ def test_parameters_of_a_response() -> None:
     response = pb.InferenceResponse([], parameters=given)
     assert json.loads(response.parameters()) == response.given_parameters() == given
     assert pb.InferenceResponse([]).parameters() == "{}"
-    for wrong in ({1: "a"}, {"a": [1]}, {"a": None}, {"a": np.float32(1)}):
-        with pytest.raises(pb.TritonModelException, match="are bool, int, float or str by name"):
+    for wrong, found in (({1: "a"}, "int"), ({"a": [1]}, "list"), ({"a": None}, "NoneType"), ({"a": X[0, 0]}, "numpy")):
+        with pytest.raises(pb.TritonModelException, match=f"Expect parameters .* found type <class '{found}"):
             pb.InferenceResponse([], parameters=wrong)
+    with pytest.raises(pb.TritonModelException, match="expected a dict, got <class 'list'>"):
+        pb.InferenceResponse([], parameters=[])  # type: ignore[arg-type]
     with pytest.raises(pb.TritonModelException, match="more than 64 bits"):
         pb.InferenceResponse([], parameters={"a": 2**63})
 
@@ -97,6 +109,7 @@ def test_parameters_of_a_response() -> None:
         lambda: request().exec(),
         lambda: request().async_exec(),
         lambda: request().get_response_sender(),
+        lambda: request().set_release_flags(pb.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE),
         lambda: pb.MetricFamily(name="m"),
     ],
 )

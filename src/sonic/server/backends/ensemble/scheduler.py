@@ -9,6 +9,7 @@ given up.
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 import weakref
@@ -320,9 +321,8 @@ class EnsembleScheduler:
             text = f"{self._label}, {step.label}: the deadline of {run.job.timeout_s:g} s came before the result"
             return DeadlineExceeded(text)
         text = f"{self._label}, {step.label}: {one_line(error)}"
-        named = type(error)(text) if isinstance(error, InferenceError) else ModelFailed(text)
-        for note in getattr(error, "__notes__", ()):
-            named.add_note(note)
+        named = copy.copy(error) if isinstance(error, InferenceError) else ModelFailed()
+        named.args = (text,)
         return named
 
 

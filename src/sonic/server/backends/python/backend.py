@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,10 +52,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sonic.server")
 
-_ERRORS: Mapping[int, type[InferenceError]] = {
+_ERRORS: Mapping[int, Callable[[str], InferenceError]] = {
+    pb_utils.TritonError.UNKNOWN: partial(ModelFailed, kind="unknown"),
+    pb_utils.TritonError.NOT_FOUND: partial(ModelFailed, kind="not found"),
     pb_utils.TritonError.INVALID_ARG: InvalidRequest,
     pb_utils.TritonError.UNAVAILABLE: Unavailable,
     pb_utils.TritonError.UNSUPPORTED: Unsupported,
+    pb_utils.TritonError.ALREADY_EXISTS: partial(ModelFailed, kind="already exists"),
     pb_utils.TritonError.CANCELLED: Cancelled,
 }
 
@@ -89,7 +93,7 @@ class PythonBackend(Backend):
         """Let the model's ``auto_complete_config`` complete it."""
         if hasattr(self._class, "auto_complete_config"):
             _guarded("auto_complete_config", self._class.auto_complete_config, pb_utils.ModelConfig(config))
-        if not config.input or not config.output:
+        if not config.output:
             raise ConfigError(
                 "a model.py needs a config.pbtxt with input and output, or an auto_complete_config that adds them"
             )
@@ -106,6 +110,7 @@ class PythonBackend(Backend):
         text = json.dumps(to_document(config))
         made: list[Instance] = []
         for number, gpu in enumerate(devices):
+            label = f"{context.name}_0_{number}"
             model = _guarded("__init__", self._class)
             self._models.append(model)
             if hasattr(model, "initialize"):
@@ -113,7 +118,7 @@ class PythonBackend(Backend):
                     "model_config": text,
                     "model_instance_kind": "CPU" if gpu is None else "GPU",
                     "model_instance_device_id": str(gpu or 0),
-                    "model_instance_name": f"{context.name}_0_{number}",
+                    "model_instance_name": label,
                     "model_repository": str(context.folder.parent),
                     "model_version": context.version,
                     "model_name": context.name,
@@ -123,7 +128,7 @@ class PythonBackend(Backend):
                 except ConfigError:
                     self._models.pop()  # it never began: there is nothing to finalise
                     raise
-            made.append(_PythonInstance(model, context.name, context.version, gpu))
+            made.append(_PythonInstance(model, context.name, context.version, label, gpu))
         return made
 
     def close(self) -> None:
@@ -160,28 +165,26 @@ def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class _PythonInstance(CallInstance):
-    def __init__(self, model: Any, name: str, version: str, gpu: int | None) -> None:
+    def __init__(self, model: Any, model_name: str, version: str, name: str, gpu: int | None) -> None:
         self._model = model
-        self._name = name
+        self._model_name = model_name
         self._version = version
+        self.name = name
         self.gpu = gpu
 
     def run_calls(self, calls: Sequence[Call]) -> Sequence[Reply | InferenceError]:
-        requests = [pb_utils.InferenceRequest.of_call(call, self._name, self._version) for call in calls]
+        requests = [pb_utils.InferenceRequest.of_call(call, self._model_name, self._version) for call in calls]
         responses = self._model.execute(requests)
         if not isinstance(responses, list | tuple):
-            given = type(responses).__name__
-            raise ModelFailed(f"model {self._name!r}: execute returned {given}, expected a list of InferenceResponse")
+            raise ModelFailed(f"{self.failed}: Expected a list in the execute return, given {type(responses).__name__}")
         return [self._outcome(response) for response in responses]
 
     def _outcome(self, response: Any) -> Reply | InferenceError:
         if not isinstance(response, pb_utils.InferenceResponse):
-            given = type(response).__name__
-            return ModelFailed(
-                f"model {self._name!r}: execute returned {given} in its list, expected InferenceResponse"
-            )
+            expected = "Expected an 'InferenceResponse' object in the execute function return list"
+            return ModelFailed(f"{self.failed}: {expected}, given {type(response).__name__}")
         error = response.error()
         if error is not None:
-            return _ERRORS.get(error.code(), ModelFailed)(f"model {self._name!r}: {error.message()}")
+            return _ERRORS.get(error.code(), ModelFailed)(error.message())  # in the model's own words
         outputs = {tensor.name(): own(tensor.as_numpy()) for tensor in response.output_tensors()}
         return Reply(outputs, response.given_parameters())

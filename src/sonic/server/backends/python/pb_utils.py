@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +20,16 @@ from sonic.protocol.protojson import to_document
 from sonic.specs import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sonic.protocol.messages import Parameter
     from sonic.protocol.proto.model_config_pb2 import ModelConfig as Config
     from sonic.server.instances import Call
+
+
+TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 1, 2
+TRITONSERVER_REQUEST_RELEASE_ALL, TRITONSERVER_REQUEST_RELEASE_RESCHEDULE = 1, 2
+TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
 
 
 class TritonModelException(Exception):  # noqa: N818 - Triton's name
@@ -61,8 +67,10 @@ class Tensor:
     """
 
     def __init__(self, name: str, numpy_array: np.ndarray) -> None:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"expected the name of a tensor, given {name!r}")
         if not isinstance(numpy_array, np.ndarray):
-            raise TritonModelException(f"tensor {name!r}: expected a numpy array, given {type(numpy_array).__name__}")
+            raise TypeError(f"tensor {name!r}: expected a numpy array, given {type(numpy_array).__name__}")
         self._name = name
         self._array = numpy_array
         self._private = True
@@ -112,7 +120,24 @@ class Tensor:
         """Make a tensor of anything that speaks DLPack; what is on a GPU is copied to the CPU."""
         if hasattr(tensor, "cpu"):
             tensor = tensor.cpu()
+        elif type(tensor).__name__ == "PyCapsule":
+            tensor = _Capsule(tensor)
+        elif not hasattr(tensor, "__dlpack__"):
+            raise TypeError(f"tensor {name!r}: expected what speaks DLPack, given {type(tensor).__name__}")
         return Tensor(name, np.from_dlpack(tensor))
+
+
+class _Capsule:
+    """A DLPack capsule, which numpy takes only from an object that makes it."""
+
+    def __init__(self, capsule: Any) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # the CPU; numpy refuses a capsule that says otherwise
 
 
 class InferenceRequest:
@@ -172,8 +197,8 @@ class InferenceRequest:
         return 0 if self._call.timeout_s is None else max(1, round(self._call.timeout_s * 1e6))
 
     def is_cancelled(self) -> bool:
-        """Whether the client gave up; a request that is being executed is not told."""
-        return False
+        """Whether the client has given the request up."""
+        return self._call.given_up()
 
     def exec(self, *_: Any, **__: Any) -> Any:
         """Refuse: see the class."""
@@ -182,6 +207,11 @@ class InferenceRequest:
     def async_exec(self, *_: Any, **__: Any) -> Any:
         """Refuse: see the class."""
         self.exec()
+
+    def set_release_flags(self, flags: int) -> None:
+        """Refuse to be given the request once more; it is released when it is answered."""
+        if flags != TRITONSERVER_REQUEST_RELEASE_ALL:
+            raise Unsupported("a model.py answers every request that it is given: rescheduling is not offered")
 
     def get_response_sender(self) -> Any:
         """Refuse: a request has one response here."""
@@ -205,12 +235,14 @@ class InferenceResponse:
         error: TritonError | str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(parameters, Mapping | None):
+            raise TritonModelException(f"parameters of a response: expected a dict, got {type(parameters)}")
         for name, value in (parameters or {}).items():
-            if not isinstance(name, str) or not isinstance(value, bool | int | float | str):
-                raise TritonModelException(
-                    "parameters of a response are bool, int, float or str by name, given "
-                    f"{name!r}: {type(value).__name__}"
-                )
+            if not isinstance(name, str):
+                raise TritonModelException(f"Expect parameters keys to have type str, found type {type(name)}")
+            if not isinstance(value, bool | int | float | str):
+                kinds = "bool/int/float/str"
+                raise TritonModelException(f"Expect parameters values to have type {kinds}, found type {type(value)}")
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
                 raise TritonModelException(f"parameter {name!r} of a response is a number of more than 64 bits")
         if not all(isinstance(tensor, Tensor) for tensor in output_tensors):
