@@ -56,6 +56,15 @@ def test_requests_that_wait_are_seen(folder: Any, serve: Any, script: Any) -> No
     script.release()
 
 
+def test_only_models_with_a_cache_have_its_counters(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    assert "nv_cache" not in httpx.get(serve(folder).metrics_url).text
+    folder.onnx("b", config="response_cache { enable: true }")
+    samples, kinds = read(serve(folder, cache_bytes=1 << 20))
+    assert kinds["nv_cache_num_hits_per_model"] == "counter"
+    assert [model for name, model, _ in samples if name == "nv_cache_num_misses_per_model"] == ["b"]
+
+
 def test_odd_names_are_escaped(folder: Any, serve: Any) -> None:
     folder.onnx('a"b\\c')
     assert ("nv_inference_count", r"a\"b\\c", "1") in read(serve(folder))[0]

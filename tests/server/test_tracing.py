@@ -66,7 +66,7 @@ def test_nothing_changes_if_one_setting_is_wrong(tmp_path: Path) -> None:
         ("trace_count", ["-2"], InvalidRequest),
         ("trace_count", ["9" * 40], InvalidRequest),
         ("trace_level", [], InvalidRequest),
-        ("trace_level", ["TENSORS"], InvalidRequest),
+        ("trace_level", ["TENSORS"], Unsupported),
         ("trace_mode", ["opentelemetry"], Unsupported),
         ("nope", ["1"], InvalidRequest),
     ):

@@ -269,7 +269,7 @@ def test_log_settings(kind: str, folder: Any, serve: Any, connect: Any, caplog: 
     client.update_log_settings({"log_verbose_level": 0})
     assert not logging.getLogger("sonic.server").isEnabledFor(logging.INFO)
     for settings, text in (
-        ({"log_file": "/tmp/x"}, "log_file is for the server's command line"),
+        ({"log_file": "/tmp/x"}, "log file location can not be updated through network protocol"),
         ({"log_nope": True}, "no log setting 'log_nope'"),
         ({"log_format": "xml"}, "log_format is default or ISO8601, given 'xml'"),
     ):
@@ -320,7 +320,7 @@ def test_traces(kind: str, folder: Any, serve: Any, connect: Any, tmp_path: Path
     for model, changes, text in (
         (None, {"trace_rate": "0"}, "trace_rate is a number from 1, given '0'"),
         (None, {"trace_level": ["LOUD"]}, "trace_level is OFF or TIMESTAMPS, given 'LOUD'"),
-        (None, {"trace_file": "/etc/passwd"}, "trace_file is for the server's command line"),
+        (None, {"trace_file": "/etc/passwd"}, "trace file location can not be updated through network protocol"),
         (None, {"nope": "1"}, "no trace setting 'nope'"),
         ("z", {"trace_rate": "1"}, "Request for unknown model: 'z' is not found"),
     ):

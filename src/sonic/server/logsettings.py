@@ -29,10 +29,19 @@ class LogSettings(logging.Filter):
         None: Sonic's own. Its level is what the settings begin with.
     initial : mapping of str to bool, int or str
         Settings that begin with something else.
+    formats : bool
+        Whether what writes the log can change its format.
     """
 
-    def __init__(self, logger: logging.Logger | None = None, initial: Mapping[str, Setting] | None = None) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger | None = None,
+        initial: Mapping[str, Setting] | None = None,
+        *,
+        formats: bool = False,
+    ) -> None:
         super().__init__()
+        self._formats = formats
         self._logger = logger or logging.getLogger("sonic")
         self._lock = threading.Lock()
         enabled = self._logger.isEnabledFor
@@ -82,7 +91,7 @@ class LogSettings(logging.Filter):
         if name not in self._settings:
             raise InvalidRequest(f"no log setting {shown(name)}: there is {', '.join(self._settings)}")
         if name == "log_file" and value != self._settings[name]:
-            raise Unsupported("log_file is for the server's command line, not for clients")
+            raise Unsupported(f"{name}: log file location can not be updated through network protocol")
         if name in _SWITCHES and not isinstance(value, bool):
             raise InvalidRequest(f"log setting {name} is true or false, given {shown(value)}")
         if name == "log_verbose_level" and (
@@ -92,7 +101,7 @@ class LogSettings(logging.Filter):
         if name == "log_format":
             if value not in _FORMATS:
                 raise InvalidRequest(f"log setting {name} is {' or '.join(_FORMATS)}, given {shown(value)}")
-            if value != self._settings[name]:
+            if value != self._settings[name] and not self._formats:
                 raise Unsupported("log_format is for the server's command line, not for clients")
 
     def _level(self) -> int:

@@ -81,11 +81,12 @@ class Metrics:
     def _lines(self) -> Iterator[str]:
         models = self._dataplane.models()
         rows = [(_labels(model.spec.name, model.spec.version), model.statistics()) for model in models]
-        counters = [(f"nv_inference_{name}", text, value) for name, text, value in _COUNTERS]
-        counters += [(f"nv_cache_{name}", text, value) for name, text, value in _CACHE]
-        for name, text, value in counters:
+        cached = [row for model, row in zip(models, rows, strict=True) if model.config.response_cache.enable]
+        counters = [(f"nv_inference_{name}", text, value, rows) for name, text, value in _COUNTERS]
+        counters += [(f"nv_cache_{name}", text, value, cached) for name, text, value in _CACHE if cached]
+        for name, text, value, counted in counters:
             yield from _head(name, text, "counter")
-            for labels, row in rows:
+            for labels, row in counted:
                 yield f"{name}{labels} {value(row)}\n"
         yield from _head("nv_inference_pending_request_count", "Requests that wait for an instance", "gauge")
         for model in models:

@@ -180,10 +180,13 @@ class Tracer:
             raise InvalidRequest(f"no trace setting {shown(name)}: there is {', '.join(self._common)}")
         if name in _FIXED:
             if values is not None and tuple(values) != self._common[name]:
-                raise Unsupported(f"{name} is for the server's command line, not for clients")
+                what = name.replace("_", " ").replace("file", "file location")
+                raise Unsupported(f"{name}: {what} can not be updated through network protocol")
         elif values is None:
             return
         elif name == "trace_level":
+            if "TENSORS" in values:
+                raise Unsupported(f"{name} TENSORS is not offered: times are traced, and no tensors")
             if not values or any(value not in _LEVELS for value in values) or len(values) > 1:
                 raise InvalidRequest(
                     f"trace setting {name} is {' or '.join(_LEVELS)}, given {shown(', '.join(values))}"

@@ -44,7 +44,7 @@ def test_a_line_has_triton_s_form(level: int, letter: str) -> None:
     assert TritonFormatter().format(record(level, created_s=created_s)) == (
         f"{letter}0103 04:05:06.000070 7 main.py:42] Started"
     )
-    assert TritonFormatter(iso8601=True).format(record(level)) == (
+    assert TritonFormatter(lambda: True).format(record(level)) == (
         f"1970-01-01T00:00:00Z {letter} 7 main.py:42] Started"
     )
 
@@ -73,6 +73,13 @@ def test_each_level_has_its_switch(settings: Settings, seen: list[str], capsys: 
     for level in ("debug", "info", "warning", "error"):
         getattr(logging.getLogger("sonic.server"), level)(level)
     assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == seen
+
+
+def test_clients_change_the_form(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = set_up(Settings(log_iso8601=True))
+    assert settings.update({"log_format": "default"})["log_format"] == "default"
+    logging.getLogger("sonic").info("Started")
+    assert re.match(r"I\d{4} ", capsys.readouterr().err)
 
 
 def test_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def test_serves_and_drains(folder: Any) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert process.stderr is not None
-        assert "SIGTERM: waiting up to 30 s" in process.stderr.read()
+        assert "SIGTERM: Waiting for in-flight requests to complete, up to 30 s" in process.stderr.read()
 
 
 def test_explicit_control(folder: Any) -> None:
@@ -114,7 +114,7 @@ def test_supersonic_s_start_command(folder: Any, other_folder: Any) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert process.stderr is not None
-        assert "waiting up to 60 s" in process.stderr.read()
+        assert "complete, up to 60 s" in process.stderr.read()
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the console script is not installed")

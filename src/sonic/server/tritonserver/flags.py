@@ -176,15 +176,19 @@ def _tls(one: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
 
 
 def _control(values: Mapping[str, Any], one: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
-    control = _choice(one, "model-control-mode", "none", ("none", "explicit", "poll"))
+    written = {name: value.lower() for name, value in one.items() if name == "model-control-mode"}
+    control = _choice(written, "model-control-mode", "none", ("none", "explicit", "poll"))
     models = tuple(values.get("load-model", ()))
     if models and control != "explicit":
         raise ConfigError(f"--load-model needs --model-control-mode=explicit, given {control}")
     if "*" in models and len(models) > 1:
         raise ConfigError("--load-model=* loads every model: it stands alone")
-    if "repository-poll-secs" in one and control != "poll":
+    if one.get("repository-poll-secs") and control != "poll":
         warnings.append("--repository-poll-secs has no effect: it needs --model-control-mode=poll")
-    return {"control": control, "models": models, "poll_s": float(_at_least(one, "repository-poll-secs", 15, 1))}
+    poll_s = _at_least(one, "repository-poll-secs", 15, 0)
+    if control == "poll" and poll_s == 0:
+        control = "none"  # as Triton, which then looks at the start alone
+    return {"control": control, "models": models, "poll_s": float(poll_s)}
 
 
 def _default_max_batch(values: Mapping[str, Any], warnings: list[str]) -> int | None:
@@ -248,6 +252,7 @@ def _trace(values: Mapping[str, Any], one: Mapping[str, Any], warnings: list[str
 
 def _trace_value(key: str, value: str) -> str:
     if key == "level":
+        value = {"MIN": "TIMESTAMPS", "MAX": "TIMESTAMPS"}.get(value, value)  # as they were called once
         if value not in ("OFF", "TIMESTAMPS"):
             raise ConfigError(f"trace level must be one of OFF, TIMESTAMPS, TENSORS, given {value!r}")
         return value

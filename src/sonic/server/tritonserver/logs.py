@@ -11,6 +11,8 @@ from sonic.errors import ConfigError
 from sonic.server.logsettings import LogSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sonic.server.tritonserver.flags import Settings
 
 
@@ -19,18 +21,18 @@ class TritonFormatter(logging.Formatter):
 
     Parameters
     ----------
-    iso8601 : bool
-        Which of the two.
+    iso8601 : callable
+        Says which of the two.
     """
 
-    def __init__(self, *, iso8601: bool = False) -> None:
+    def __init__(self, iso8601: Callable[[], bool] = bool) -> None:
         super().__init__()
         self._iso8601 = iso8601
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and those of a traceback."""
         letter = "E" if record.levelno >= logging.ERROR else "W" if record.levelno >= logging.WARNING else "I"
-        if self._iso8601:
+        if self._iso8601():
             start = f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ} {letter}"
         else:
             start = f"{letter}{datetime.fromtimestamp(record.created):%m%d %H:%M:%S.%f}"
@@ -55,7 +57,6 @@ def set_up(settings: Settings) -> LogSettings:
         handler = logging.FileHandler(settings.log_file) if settings.log_file else logging.StreamHandler(sys.stderr)
     except OSError as error:
         raise ConfigError(f"cannot write --log-file {settings.log_file}: {error.strerror}") from error
-    handler.setFormatter(TritonFormatter(iso8601=settings.log_iso8601))
     logger = logging.getLogger("sonic")
     logger.setLevel(logging.DEBUG if settings.log_verbose > 0 else logging.INFO)
     chosen = LogSettings(
@@ -68,7 +69,9 @@ def set_up(settings: Settings) -> LogSettings:
             "log_verbose_level": settings.log_verbose,
             "log_format": "ISO8601" if settings.log_iso8601 else "default",
         },
+        formats=True,
     )
+    handler.setFormatter(TritonFormatter(lambda: chosen.read()["log_format"] == "ISO8601"))
     handler.addFilter(chosen)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     return chosen

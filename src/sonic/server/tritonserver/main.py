@@ -56,7 +56,9 @@ def run(arguments: Sequence[str]) -> int:
         drained = launch.run(
             lambda: _start(settings, log_settings),
             lambda server: _announce(server, settings),
-            lambda reason: log.info("%s: waiting up to %g s for requests in hand to end", reason, settings.drain_s),
+            lambda reason: log.info(
+                "%s: Waiting for in-flight requests to complete, up to %g s", reason, settings.drain_s
+            ),
             drain_s=settings.drain_s,
         )
     except SonicError as error:

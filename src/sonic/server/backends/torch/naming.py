@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def arguments_of(names: Sequence[str], arguments: Sequence[str], required: Collection[str]) -> Mapping[str, str]:
     """Say which argument each input is for.
 
-    All of them are named as arguments, or all end in ``__0``, ``__1`` ... and count the arguments, or none is named
-    in either way: then their order in the configuration is that of the arguments.
+    All of them are named as arguments, or all end in ``__0``, ``__1`` ... and count the arguments, or else their order
+    in the configuration is that of the arguments.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def arguments_of(names: Sequence[str], arguments: Sequence[str], required: Colle
     Raises
     ------
     ConfigError
-        If the names mix conventions, count past the arguments, or leave out one that is required.
+        If the names count past the arguments, or leave out one that is required.
     """
     known = ", ".join(arguments) or "none"
     if all(name in arguments for name in names):
@@ -49,11 +49,6 @@ def arguments_of(names: Sequence[str], arguments: Sequence[str], required: Colle
                     f"inputs {found[arguments[position]]!r} and {name!r} are the same argument of forward"
                 )
             found[arguments[position]] = name
-    elif any(name in arguments or _index(name) is not None for name in names):
-        raise ConfigError(
-            f"inputs {', '.join(names)}: expected all named as the arguments of forward ({known}), or all NAME__0, "
-            "NAME__1 ..."
-        )
     elif len(names) > len(arguments):
         raise ConfigError(f"there are {len(names)} inputs, and forward has the arguments {known}")
     else:
