@@ -61,9 +61,9 @@ def targets_of(
         target = one if isinstance(one, Target) else Target(one)
         chosen = filter_output if target.filter_output is None else target.filter_output
         targets.append(Target(target.path, tuple(keep) if target.keep is None else target.keep, chosen))
-    for chosen in (*(target.filter_output for target in targets), filter_output):
-        if chosen not in ("mask", "pass"):
-            raise ConfigError(f"filter output {chosen!r}: expected mask or pass")
+    for way in (*(target.filter_output for target in targets), filter_output):
+        if way not in ("mask", "pass"):
+            raise ConfigError(f"filter output {way!r}: expected mask or pass")
     return tuple(targets)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sonic.study.load.inputs import Inputs
 
 _SERVER = "grpc://127.0.0.1:8001"
@@ -163,7 +165,7 @@ def load(
         raise typer.Exit(1)
 
 
-def _refuse(given: dict[str, object], of: str) -> None:
+def _refuse(given: Mapping[str, object], of: str) -> None:
     from sonic.errors import ConfigError
 
     for name, value in given.items():
