@@ -49,13 +49,17 @@ class Recording:
             with self.path.open("rb") as file:
                 self._data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except (OSError, ValueError) as error:  # ValueError: an empty file
-            raise DataError(f"cannot read the recording {self.path}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else "it is empty"
+            raise DataError(f"cannot read the recording {self.path}: {reason}") from error
         found, rest = spans(self._data)
         if not found:
             raise DataError(f"{self.path} is no recording of requests: its first message is not whole")
+        try:
+            read = [decode(self._data[begin:end]) for begin, end in found]
+        except DataError as error:
+            raise DataError(f"{self.path} is no recording of requests: {error}") from error
         if rest:
             log.warning("%s: its last %d bytes are no whole request, and are left out", self.path, rest)
-        read = [decode(self._data[begin:end]) for begin, end in found]
         sent_ns = np.array([when_ns for _, when_ns in read])
         order = np.argsort(sent_ns, kind="stable")
         self._spans = [found[i] for i in order]

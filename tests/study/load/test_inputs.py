@@ -99,7 +99,7 @@ def test_files_that_do_not_do(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 3)))
     (tmp_path / "no.npz").write_bytes(b"no")
     for name, rows, said in (
-        ("none.npz", None, "cannot read .*none.npz as .npz: FileNotFoundError"),
+        ("none.npz", None, "cannot read .*none.npz as .npz: No such file or directory"),
         ("no.npz", None, "cannot read .*no.npz as .npz"),
         ("y.npz", None, "y.npz has no x for m: it has y"),
         ("x.npz", 3, "x.npz has 2 rows, expected 3 or more"),

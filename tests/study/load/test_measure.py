@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -220,6 +223,39 @@ def test_seconds_of_modules_are_of_an_event(server: Server, monkeypatch: pytest.
     tallies[1].seconds.update({"events": 10.0, "module_s.a": 5.0})
     tallies[2].seconds.update({"events": 30.0, "module_s.a": 7.0})
     assert measured(server, monkeypatch, *tallies).details == {"module_s.a": 0.3}
+
+
+class Liar(BaseHTTPRequestHandler):
+    """Has a model, it says, and answers every request with nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        x, y = ({"name": name, "datatype": "FP32", "shape": [1]} for name in "xy")
+        self._say({"name": "m", "platform": "p", "inputs": [x], "outputs": [y]})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._say({"model_name": "m", "outputs": []})
+
+    def _say(self, document: object) -> None:
+        text = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_whose_answers_are_none() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as liar:
+        Thread(target=liar.serve_forever).start()
+        url = f"http://127.0.0.1:{liar.server_port}"
+        record = measure("m", url, LoadSettings(warmup_s=0.0, window_s=0.1))
+        liar.shutdown()
+    assert (record.status, record.reason) == ("failed", f"{url} answers for m with nothing, expected y")
 
 
 def test_what_cannot_begin(server: Server, tmp_path: Path) -> None:

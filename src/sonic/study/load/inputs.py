@@ -123,7 +123,8 @@ class FileInputs:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, ValueError, AttributeError) as error:  # the last of a file .npy
-            raise DataError(f"cannot read {self.path} as .npz: {one_line(error)}") from error
+            reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
+            raise DataError(f"cannot read {self.path} as .npz: {reason}") from error
         missing = [tensor.name for tensor in _needed(spec) if tensor.name not in arrays]
         if missing:
             raise DataError(

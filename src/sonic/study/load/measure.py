@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from sonic.client.url import connect, parse_server
-from sonic.errors import ConfigError, SonicError
+from sonic.errors import ConfigError, InferenceError, ModelFailed, SonicError
 from sonic.study.histogram import Histogram
 from sonic.study.load.clients import Clients
 from sonic.study.load.crew import Crew
@@ -31,7 +31,9 @@ from sonic.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sonic.client.transport import Transport
     from sonic.client.url import Address
+    from sonic.specs import ModelSpec
     from sonic.study.load.crew import Work
     from sonic.study.load.inputs import Inputs
     from sonic.study.load.server import Sample
@@ -128,6 +130,7 @@ def measure(
                 spec = transport.model_spec(target, timeout_s=settings.timeout_s)
                 versions["platform"] = spec.platform
                 sent = inputs or RandomInputs(settings.rows, settings.shapes)
+                _read_one(transport, spec, sent, settings)
                 parts = processes_of(settings)
                 works = [Clients(address, spec, sent, settings, part, parts) for part in range(parts)]
             versions["server"] = identity(address)
@@ -148,6 +151,28 @@ def measure(
         versions={name: told for name, told in versions.items() if told},
     )
     return structs.replace(record, **point.figures())
+
+
+def _read_one(transport: Transport, spec: ModelSpec, inputs: Inputs, settings: LoadSettings) -> None:
+    """Read one answer whole, of which the load itself sees no more than that it is one.
+
+    Raises
+    ------
+    ModelFailed
+        If it is none of the model's.
+    """
+    for request in inputs.requests(spec, settings.seed):
+        try:
+            answer = transport.submit(replace(request, timeout_s=settings.timeout_s)).result()
+        except ModelFailed:
+            raise
+        except InferenceError:
+            return  # the load counts what becomes of requests
+        names = request.outputs or tuple(output.name for output in spec.outputs)
+        if not names or any(name not in answer.outputs for name in names):
+            given = ", ".join(answer.outputs) or "nothing"
+            raise ModelFailed(f"{transport.url} answers for {spec.name} with {given}, expected {', '.join(names)}")
+        return
 
 
 def processes_of(settings: LoadSettings) -> int:

@@ -27,6 +27,10 @@ def arrivals_of(text: str) -> Arrivals:
     raise ConfigError(f"arrivals are {' or '.join(get_args(Arrivals))}; given {text}")
 
 
+_LEAST_WINDOW_S = 0.01
+"""The processes of the load report each window, and looking at the server takes milliseconds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
     """A load.
@@ -91,11 +95,13 @@ class LoadSettings:
             given = getattr(self, name)
             if given is not None and given < 1:
                 raise ConfigError(f"{name} is 1 or more; given {given}")
-        for name in ("rate", "window_s", "tolerance", "timeout_s"):
+        if not _LEAST_WINDOW_S <= self.window_s < 1e9:
+            raise ConfigError(f"window_s is {_LEAST_WINDOW_S} or more; given {self.window_s:g}")
+        for name in ("rate", "tolerance", "timeout_s"):
             given = getattr(self, name)
             if given is not None and not 0 < given < 1e9:
                 raise ConfigError(f"{name} is above zero; given {given:g}")
-        for name in ("think_s", "warmup_s"):
+        for name in ("think_s", "warmup_s", "seed"):
             if not 0 <= getattr(self, name) < 1e9:
                 raise ConfigError(f"{name} is zero or more; given {getattr(self, name):g}")
         arrivals_of(self.arrivals)
