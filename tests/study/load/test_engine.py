@@ -10,7 +10,8 @@ import pytest
 
 from sonic.study.histogram import quantile
 from sonic.study.load import engine as engines
-from sonic.study.load.engine import PAUSE_S, Engine
+from sonic.study.load.engine import Engine
+from sonic.study.load.schedule import PAUSE_S
 from sonic.study.load.settings import LoadSettings
 
 if TYPE_CHECKING:

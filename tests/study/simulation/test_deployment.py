@@ -6,6 +6,7 @@ import pytest
 
 from sonic.errors import ConfigError
 from sonic.firmware.device.timing import CardModel
+from sonic.study.load.schedule import PAUSE_S
 from sonic.study.simulation.deployment import Deployment
 from sonic.study.simulation.specfile import unfold
 
@@ -45,6 +46,14 @@ def test_a_change_of_the_policy_changes_what_comes_of_it_as_with_the_server() ->
     assert rate(together) > 3.5 * rate(alone)
     assert together.server_window().batch_rows == pytest.approx(4, rel=0.2)  # half of them wait while half are executed
     assert rate(waiting) == pytest.approx(1 / 0.015, rel=0.02)
+
+
+def test_clients_pause_after_errors_as_those_of_the_load_generator_do() -> None:
+    deployment = run(
+        servers=[{"failures": {"at": [[0.0, 100.0]]}}], clients={"number": 2}, client={"settings": {"tries": 1}}
+    )
+    assert deployment.observed.requests == 0
+    assert deployment.observed.errors == pytest.approx(2 * 10 / PAUSE_S, rel=0.05)
 
 
 def test_every_request_ends_once_whatever_dies() -> None:

@@ -59,6 +59,13 @@ def test_errors_say_what_and_where(old: str, new: str, text: str) -> None:
     assert isinstance(raised.value, ConfigError) or "two modules" in text
 
 
+def test_jobs_whose_events_take_no_time_would_never_end() -> None:
+    free = EXAMPLE.replace("cpu_s = 0.93", "cpu_s = 0").replace("cpu_s = 0.06", "cpu_s = 0")
+    parse(free, "SPEC.toml", {"mode": ("service",)})
+    with pytest.raises(ConfigError, match="events take no time"):
+        parse(free, "SPEC.toml", {"mode": ("direct",)})
+
+
 @pytest.mark.parametrize("text", ["jobs", "jobs=", "=1", ""])
 def test_an_axis_has_a_name_and_values(text: str) -> None:
     with pytest.raises(ConfigError, match="an axis is NAME=VALUE"):

@@ -8,7 +8,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from sonic.study.load.lines import clock
-from sonic.study.load.schedule import LATE_S
+from sonic.study.load.schedule import LATE_S, PAUSE_S
 from sonic.study.load.tally import Tally
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from sonic.study.load.lines import Line, Lines
     from sonic.study.load.settings import LoadSettings
-
-PAUSE_S = 0.1
-"""Of a client after an error: a server that refuses at once is not to be stormed."""
 
 MOST_UNDER_WAY = 512
 """Requests of an open loop, in one process; what is due beyond that waits, and is late."""

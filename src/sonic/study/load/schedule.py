@@ -1,8 +1,8 @@
-"""When the requests of an open loop are due. Pure.
+"""When requests are due. Pure.
 
-They are due whether those before are answered or not, and latency counts from then: a server that stops for a second
-makes all late that were due in it, which a client that waits for its answers would not even have sent (coordinated
-omission).
+Those of an open loop are due whether those before are answered or not, and latency counts from then: a server that
+stops for a second makes all late that were due in it, which a client that waits for its answers would not even have
+sent (coordinated omission).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LATE_S = 1e-3
 """Later than this after it was due, a request is late by the load generator's own fault."""
+
+PAUSE_S = 0.1
+"""Of a client after an error: a server that refuses at once is not to be stormed."""
 
 
 def due_times_s(rate: float, arrivals: Arrivals, *, part: int = 0, parts: int = 1, seed: int = 0) -> Iterator[float]:

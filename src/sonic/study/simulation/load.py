@@ -6,6 +6,8 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
+from sonic.study.load.schedule import PAUSE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ClosedLoop:
-    """A client that has so many requests under way, and sends the next one when one has ended.
+    """A client that has so many requests under way, and sends the next one when one has ended; after an error, later.
 
     Parameters
     ----------
@@ -71,7 +73,9 @@ class ClosedLoop:
 
     def _ended(self, sent_s: float, error: InferenceError | None) -> None:
         self._tell(self._request.rows, sent_s, error)
-        if self._think_s:
+        if error is not None:
+            self._clock.after(PAUSE_S, self._think)
+        elif self._think_s:
             self._think()
         else:
             self._send()

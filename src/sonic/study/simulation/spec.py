@@ -172,6 +172,11 @@ class JobsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mode: Literal["service", "direct"] = "service"
     stagger_s: float = 0.0
 
+    def takes_time(self) -> bool:
+        """Whether time passes with each event."""
+        asks = self.mode == "service" and any(module.model for module in self.modules)
+        return asks or self.read_s + self.write_s + sum(module.cpu_s for module in self.modules) > 0
+
     def graph(self) -> Graph:
         """Return the workflow's graph."""
         return Graph([Node(each.name, each.consumes, (), each.produces) for each in self.modules])
@@ -249,6 +254,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"jobs.{name}": getattr(self.jobs, name) for name in ("number", "threads", "chunk_events", "speed")
             }
             self.jobs.graph()
+            if not self.jobs.takes_time():
+                raise ConfigError("jobs whose events take no time never end: give modules cpu_s, or a model")
         if self.clients is not None:
             counts |= {
                 f"clients.{name}": getattr(self.clients, name) for name in ("number", "rows", "in_flight", "processes")
