@@ -1,4 +1,4 @@
-"""What the benchmarks share: jobs as child processes, ratios with their spread, the sample of events."""
+"""What the benchmarks share: jobs as child processes, ratios with their spread, a sample of events, a model."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
+
+_ECHO = """
+backend: "identity"
+input { name: "x" data_type: TYPE_FP32 dims: [ -1 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ -1 ] }
+"""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,15 @@ def sample() -> Path:
         return Path(os.environ["SONIC_SAMPLE"])
     real = (ROOT.parent / "shared" / "data" / "pfnano.root", ROOT / "demo" / ".cache" / "pfnano.root")
     return next((path for path in real if path.is_file()), ROOT / "demo" / "generated.root")
+
+
+@contextmanager
+def echo_models() -> Iterator[Path]:
+    """Make a folder of one model, `echo`, which gives back as `y` the numbers that it is sent as `x`."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "echo" / "1").mkdir(parents=True)
+        (Path(folder) / "echo" / "config.pbtxt").write_text(_ECHO)
+        yield Path(folder)
 
 
 @contextmanager

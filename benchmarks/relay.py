@@ -9,18 +9,16 @@ is its accuracy; with a round trip, what a request of one byte takes, over what 
 from __future__ import annotations
 
 import socket
-import tempfile
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import sonic
-from common import Figure
+from common import Figure, echo_models
 from sonic.client.fallback import ServeProcess
 from sonic.client.settings import ClientSettings
 from sonic.study.conditions import Conditions, Relay
@@ -38,23 +36,15 @@ WINDOW_S = 1.0
 MBPS = 200
 ROUND_TRIPS_MS = (2, 10)
 GOALS = {2: 1.15, 10: 1.05}
-CONFIG = """
-backend: "identity"
-input { name: "x" data_type: TYPE_FP32 dims: [ -1 ] }
-output { name: "y" data_type: TYPE_FP32 dims: [ -1 ] }
-"""
 
 
 def measure(repeats: int, console: Console) -> Iterator[Figure]:
     """Yield the ratios."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "echo" / "1").mkdir(parents=True)
-        (Path(folder) / "echo" / "config.pbtxt").write_text(CONFIG)
-        with ServeProcess([folder]) as server:
-            host, port = server.grpc_url.removeprefix("grpc://").split(":")
-            for size, n_bytes in SIZES.items():
-                yield _carried(host, int(port), size, n_bytes, repeats, console)
-            yield _bandwidth(host, int(port), repeats)
+    with echo_models() as models, ServeProcess([models]) as server:
+        host, port = server.grpc_url.removeprefix("grpc://").split(":")
+        for size, n_bytes in SIZES.items():
+            yield _carried(host, int(port), size, n_bytes, repeats, console)
+        yield _bandwidth(host, int(port), repeats)
     for round_trip_ms in ROUND_TRIPS_MS:
         found = [_round_trip_s(round_trip_ms) * 1e3 / round_trip_ms for _ in range(repeats)]
         yield Figure.of(f"round trip / {round_trip_ms} ms", found, goal=GOALS[round_trip_ms], at_most=True)

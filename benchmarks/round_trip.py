@@ -8,17 +8,15 @@ before its offload and 10 ms after: where other work shares the machine, this on
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
 
-from common import ROOT, Figure, run_job, sample
+from common import ROOT, Figure, echo_models, run_job, sample
 from sonic.client.fallback import ServeProcess
 from sonic.framework import Offload, Producer, Workflow
 from sonic.framework.job import run
@@ -26,6 +24,7 @@ from sonic.study.conditions import Conditions, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -40,12 +39,6 @@ WIRE = {"SONIC_CLIENT_SHARED_MEMORY": "never"}
 PACE_S = 0.010
 PACED_EVENTS = 150
 PACED_STREAMS = {0.0: (16,), 0.010: (2, 4), 0.060: (2, 4, 6, 8), 0.150: (8, 10, 12, 16)}
-_CONFIG = """
-    backend: "identity"
-    max_batch_size: 16
-    input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }
-    output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
-"""
 
 
 class Before(Producer):
@@ -63,17 +56,17 @@ class Before(Producer):
 class Away(Offload):
     """What the server does takes no time, but the way there."""
 
-    model = "m"
+    model = "echo"
     consumes = ("before",)
     produces = ("there",)
 
     def acquire(self, events: ak.Array) -> Mapping[str, Any]:
-        """One row an event."""
-        return {"x": np.asarray(events.before, np.float32)[:, None]}
+        """One number an event."""
+        return {"x": np.asarray(events.before, np.float32)}
 
     def produce(self, events: ak.Array, outputs: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002 - the contract's
         """Take it."""
-        return {"there": outputs["y"][:, 0]}
+        return {"there": outputs["y"]}
 
 
 class After(Producer):
@@ -90,12 +83,9 @@ class After(Producer):
 
 def measure(repeats: int, console: Console) -> Iterator[Figure]:
     """Yield the ratio for each round trip and number of streams, and for the synchronous mode."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "m" / "1").mkdir(parents=True)
-        (Path(folder) / "m" / "config.pbtxt").write_text(_CONFIG)
-        yield from _compared("paced", folder, _paced, PACED_STREAMS, repeats, console)
-    models = ROOT / "src" / "sonic" / "workloads" / "models"
-    yield from _compared("miniaod", models, _miniaod, STREAMS, repeats, console)
+    with echo_models() as models:
+        yield from _compared("paced", models, _paced, PACED_STREAMS, repeats, console)
+    yield from _compared("miniaod", ROOT / "src/sonic/workloads/models", _miniaod, STREAMS, repeats, console)
 
 
 def _paced(url: str, mode: str, streams: int) -> float:
@@ -114,7 +104,7 @@ def _miniaod(url: str, mode: str, streams: int) -> float:
 
 def _compared(
     name: str,
-    models: str | Path,
+    models: Path,
     rate: Callable[[str, str, int], float],
     tried: Mapping[float, tuple[int, ...]],
     repeats: int,

@@ -7,9 +7,7 @@ called in turn, many times, and each repeat is one ratio.
 
 from __future__ import annotations
 
-import tempfile
 from itertools import permutations
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import sonic
-from common import Figure
+from common import Figure, echo_models
 from sonic.client.fallback import ServeProcess
 from sonic.client.settings import ClientSettings
 
@@ -33,22 +31,13 @@ ROUNDS = 4
 ROUND_S = 0.03
 """Of one way; short, so that what else the machine does falls on all ways alike."""
 
-CONFIG = """
-backend: "identity"
-input { name: "x" data_type: TYPE_FP32 dims: [ -1 ] }
-output { name: "y" data_type: TYPE_FP32 dims: [ -1 ] }
-"""
-
 
 def measure(repeats: int, console: Console) -> Iterator[Figure]:
     """Yield the ratio for each size, over gRPC and over HTTP."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "echo" / "1").mkdir(parents=True)
-        (Path(folder) / "echo" / "config.pbtxt").write_text(CONFIG)
-        with ServeProcess([folder]) as server:
-            for front, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url)):
-                for size in SIZES:
-                    yield _figure(f"{url}/echo", front, size, repeats, console)
+    with echo_models() as models, ServeProcess([models]) as server:
+        for front, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url)):
+            for size in SIZES:
+                yield _figure(f"{url}/echo", front, size, repeats, console)
 
 
 def _figure(url: str, front: str, size: str, repeats: int, console: Console) -> Figure:
