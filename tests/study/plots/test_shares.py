@@ -62,6 +62,10 @@ def test_a_map_has_a_place_for_each_pair_and_leaves_what_is_missing_empty(make: 
     np.testing.assert_array_equal(shown[0], [80, 160, 320])
     assert np.isnan(shown[1, 2])
     assert sorted(text.get_text() for text in axes.texts) == ["160", "160", "320", "320", "80"]
+    many = [make(1.0 * n, settings={"clients": n, "batch": b}) for n in range(1, 31) for b in (1, 2)]
+    axes, _ = heat_map(many, "clients", "batch", "throughput").axes
+    assert not axes.texts
+    assert [text.get_text() for text in axes.get_xticklabels()] == [str(n) for n in range(1, 31, 3)]
     with pytest.raises(DataError, match="two records at clients = 1, batch = 8"):
         heat_map([records[0], records[0]], "clients", "batch", "throughput")
     with pytest.raises(DataError, match="no record has clients, delay_us and throughput"):

@@ -9,11 +9,13 @@ import numpy as np
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
 from sonic.study.plots.style import COLOURS, MOST_SERIES, legend, panels, span, styled
+from sonic.study.records import written
 from sonic.study.series import PARTS, label, parts_s, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 _BINS_A_DECADE = 24
+_MOST_NAMED = 12
+"""Places on an axis whose names, and numbers between them, do not run into each other."""
 
 
 @styled
@@ -84,7 +88,7 @@ def breakdown(records: Sequence[Record], x: str, *, title: str = "") -> Figure:
         heights = np.array([1e3 * found[at][part] for at in places])
         axes.bar(range(len(places)), heights, 0.75, bottom, color=colour, label=part)
         bottom += heights
-    axes.set_xticks(range(len(places)), [_short(at) for at in places], minor=False)
+    _name_places(axes.xaxis, [written(at) for at in places])
     axes.tick_params(axis="x", which="both", length=0)
     axes.set(xlabel=label(x), ylabel="mean time of a request (ms)", title=title)
     axes.set_ylim(0, 1.05 * bottom.max())
@@ -94,7 +98,7 @@ def breakdown(records: Sequence[Record], x: str, *, title: str = "") -> Figure:
 
 @styled
 def heat_map(records: Sequence[Record], x: str, y: str, z: str, *, title: str = "") -> Figure:
-    """Draw a quantity over two settings, by colour and number.
+    """Draw a quantity over two settings, by colour, and by number where there is room.
 
     Parameters
     ----------
@@ -127,11 +131,12 @@ def heat_map(records: Sequence[Record], x: str, y: str, z: str, *, title: str = 
     figure, (axes,) = panels()
     drawn = axes.imshow(grid, origin="lower", aspect="auto", cmap="viridis")
     middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
-    for i, j in zip(*np.nonzero(np.isfinite(grid)), strict=True):
+    legible = max(len(columns), len(rows)) <= _MOST_NAMED
+    for i, j in zip(*np.nonzero(np.isfinite(grid) & legible), strict=True):
         colour = "white" if grid[i, j] < middle else "black"
         axes.text(j, i, f"{grid[i, j]:.3g}", ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(columns)), [f"{each:g}" for each in columns])
-    axes.set_yticks(range(len(rows)), [f"{each:g}" for each in rows])
+    _name_places(axes.xaxis, [f"{each:g}" for each in columns])
+    _name_places(axes.yaxis, [f"{each:g}" for each in rows])
     axes.tick_params(which="both", length=0)
     axes.minorticks_off()
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
@@ -150,5 +155,7 @@ def _coarser(latencies: Latencies) -> tuple[FloatArray, FloatArray]:
     return 1e3 * edges[0] * step ** np.arange(len(counts) + 1), counts
 
 
-def _short(setting: object) -> str:
-    return f"{setting:g}" if isinstance(setting, int | float) and not isinstance(setting, bool) else str(setting)
+def _name_places(axis: Axis, names: Sequence[str]) -> None:
+    """Name places side by side, or of many every so many."""
+    step = -(-len(names) // _MOST_NAMED)
+    axis.set_ticks(range(0, len(names), step), names[::step])
