@@ -36,13 +36,16 @@ def ready(path: str | os.PathLike[str], *, adding: bool = False) -> None:
         If Parquet is wanted and pyarrow is not installed, or it cannot be added to.
     """
     target = Path(path)
-    if not target.absolute().parent.is_dir():
+    folder = target.absolute().parent
+    if not folder.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {target.parent}")
-    if adding:
+    if not target.exists() and not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write {path}: {target.parent} is not yours to write to")
+    if target.suffix == _PARQUET and not adding:
+        _pyarrow()
+    elif adding and (target.suffix == _PARQUET or target.exists()):
         with _opened(target) as file:
             _start_of_records(file, target)
-    elif target.suffix == _PARQUET:
-        _pyarrow()
 
 
 def write(records: Iterable[Record], path: str | os.PathLike[str]) -> None:
