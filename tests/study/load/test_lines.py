@@ -101,7 +101,7 @@ def test_what_the_server_refuses_is_told_and_the_next_is_answered(
     url = url_of("http" if kind == "http" else "grpc", server, repository)
     refused, missing, answered = ends(make(kind, url, [*bad, *good], loop), loop, [0, 1, 2])
     assert "'z'" in refused[0]
-    assert "unknown model 'nope'" in missing[0]
+    assert "unknown model: 'nope'" in missing[0]
     assert answered == ("", 64)
 
 

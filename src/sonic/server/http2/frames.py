@@ -32,7 +32,8 @@ INITIAL_WINDOW_SIZE = 4
 MAX_FRAME_SIZE = 5
 MAX_HEADER_LIST_SIZE = 6
 
-_HEAD = Struct(">HBBBL")  # length in 16 and 8 bits, kind, flags, stream
+HEAD = Struct(">HBBBL")
+"""Of a frame: length in 16 and 8 bits, kind, flags, stream. For whoever cannot wait for :func:`read_head`."""
 _LONG = Struct(">L")
 _SETTING = Struct(">HL")
 
@@ -71,7 +72,7 @@ class StreamFault(Exception):  # noqa: N818
 
 def read_head(data: memoryview | bytes | bytearray, position: int) -> tuple[int, int, int, int]:
     """Length, kind, flags and stream of the frame whose first nine bytes begin at `position`."""
-    high, low, kind, flags, stream = _HEAD.unpack_from(data, position)
+    high, low, kind, flags, stream = HEAD.unpack_from(data, position)
     return high << 8 | low, kind, flags, stream & 0x7FFF_FFFF
 
 
@@ -88,12 +89,12 @@ def read_settings(payload: memoryview | bytes) -> list[tuple[int, int]]:
 
 def head(length: int, kind: int, flags: int, stream: int) -> bytes:
     """First nine bytes of a frame."""
-    return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream)
+    return HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """Frame of any kind."""
-    return head(len(payload), kind, flags, stream) + payload
+    return HEAD.pack(len(payload) >> 8, len(payload) & 0xFF, kind, flags, stream) + payload
 
 
 def settings(values: Mapping[int, int]) -> bytes:

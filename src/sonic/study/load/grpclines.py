@@ -26,6 +26,7 @@ from sonic.server.http2.frames import (
     END_STREAM,
     GOAWAY,
     HAS_PRIORITY,
+    HEAD,
     HEAD_BYTES,
     HEADERS,
     INITIAL_WINDOW_SIZE,
@@ -38,8 +39,6 @@ from sonic.server.http2.frames import (
     SETTINGS_ACK,
     WINDOW_UPDATE,
     frame,
-    head,
-    read_head,
     read_long,
     read_settings,
     settings,
@@ -174,7 +173,7 @@ class _GrpcLine(SocketLine):
             if size <= 0:
                 break
             flags = END_STREAM if size == len(left) else 0
-            parts += (head(size, DATA, flags, self._stream), left[:size])
+            parts += (HEAD.pack(size >> 8, size & 255, DATA, flags, self._stream), left[:size])
             left = left[size:]
             self._room -= size
             self._window -= size
@@ -199,11 +198,11 @@ class _GrpcLine(SocketLine):
         at, end = 0, len(data)
         ended = False
         while end - at >= HEAD_BYTES:
-            length, kind, flags, stream = read_head(data, at)
-            begin, stop = at + HEAD_BYTES, at + HEAD_BYTES + length
+            high, low, kind, flags, stream = HEAD.unpack_from(data, at)
+            stop = at + HEAD_BYTES + (high << 8 | low)
             if stop > end:
                 break
-            payload = data[begin:stop]
+            payload = data[at + HEAD_BYTES : stop]
             at = stop
             if kind == DATA and stream == self._stream:
                 ended = self._take(payload, flags) or ended
