@@ -31,6 +31,7 @@ class Scripted(FakeTransport):
         ModelStatus("m", "2", "READY"),
         ModelStatus("broken", "1", "UNAVAILABLE", "model 'broken' version 1 cannot be loaded: no file"),
         ModelStatus("later", "", "UNAVAILABLE", "not loaded"),
+        ModelStatus("m", "3", "UNAVAILABLE", "unloaded"),
     )
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
@@ -95,6 +96,7 @@ def test_what_is_not_ready_is_said(fake: Scripted) -> None:
         (
             Finding("broken", "version 1 is unavailable: version 1 cannot be loaded: no file"),
             Finding("later", "is unavailable: not loaded", "note"),
+            Finding("m", "version 3 is unavailable: unloaded", "note"),
         ),
     )
 

@@ -49,7 +49,9 @@ def listed(transport: Transport) -> tuple[tuple[ModelFacts, str], ...]:
     for name in sorted({row.name for row in rows}):
         own = [row for row in rows if row.name == name]
         ready = [row.version for row in own if row.state == "READY"]
-        reason = "; ".join(dict.fromkeys(row.reason for row in own if row.state != "READY" and row.reason))
+        gone = _ON_PURPOSE if ready else ()  # other versions, which nobody misses
+        reasons = (row.reason for row in own if row.state != "READY" and row.reason not in ("", *gone))
+        reason = "; ".join(dict.fromkeys(reasons))
         if not ready:
             facts = ModelFacts(name, transport.url, ModelConfig(name=name), state=own[0].state or "UNAVAILABLE")
         else:

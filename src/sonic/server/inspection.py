@@ -227,8 +227,9 @@ def _try(folder: Path, config: ModelConfig) -> tuple[ServedModel | None, list[st
         try:
             repository.load(name, config)
         except (ConfigError, InferenceError) as error:
-            rows = [row.reason for row in repository.index() if row.name == name and row.state != "READY"]
-            failures = list(dict.fromkeys(rows)) or [str(error)]
+            rows = [row for row in repository.index() if row.name == name and row.state != "READY"]
+            # Versions that could be loaded are not there either, for the others' sake.
+            failures = list(dict.fromkeys(row.reason for row in rows if row.reason != "unloaded")) or [str(error)]
         loaded = next((model for model in reversed(repository.models()) if model.spec.name == name), None)
         repository.close()
     label = re.escape(repr(name))
