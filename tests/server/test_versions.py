@@ -35,6 +35,7 @@ def test_the_highest_that_is_loaded_unless_one_is_named(table: Versions) -> None
         ("z", "", ModelNotFound, "^Request for unknown model: 'z' is not found: there is a, b$"),
         ("a", "3", ModelNotFound, "^Request for unknown model: 'a' version 3 is not found: there is 2, 10, 11$"),
         ("b", "x\n", ModelNotFound, r"unknown model: 'b' version 'x\\n' is not found: there is 1$"),
+        ("b", "9" * 5000, ModelNotFound, r"'b' version '9+\.\.\.9+' is not found"),
         ("a", "11", Unavailable, "unknown model: 'a' version 11 is not at ready state: unavailable: it is broken"),
         ("b", "", Unavailable, "unknown model: 'b' has no available versions: unavailable: it is broken"),
     ],

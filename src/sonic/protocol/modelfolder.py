@@ -24,8 +24,8 @@ CONFIG_NAME = "config.pbtxt"
 
 
 def number(version: str) -> int:
-    """Return a version as a number; -1 if it is none."""
-    return int(version) if version.isascii() and version.isdecimal() else -1
+    """Return a version as a number; -1 if it is none, or too long to be one."""
+    return int(version) if version.isascii() and version.isdecimal() and len(version) < 20 else -1
 
 
 def version_folders(folder: Path) -> dict[int, Path]:
