@@ -110,6 +110,10 @@ def test_backend_platform_and_file_complete_each_other(text: str, backend: str, 
             r"input 'a' cannot be reshaped from \[2, 3\] to \[5\]",
         ),
         (
+            'backend: "x" input { name: "a" data_type: TYPE_FP32 dims: [-1, 2] reshape { shape: [-1, -1] } }',
+            "input 'a' has 1 variable dimensions, and its reshape has 2",
+        ),
+        (
             f'backend: "x" input {{ name: "a" data_type: TYPE_FP32 {"dims: 9223372036854775807 " * 40_000} }}',
             "input 'a' has 40000 dimensions, expected at most 64",
         ),

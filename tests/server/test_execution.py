@@ -119,6 +119,18 @@ def test_reshape_both_ways() -> None:
     assert done.replies[0].outputs["y"].shape == (3, 2)
 
 
+@pytest.mark.parametrize("batch", [0, 8])
+def test_reshape_where_several_sizes_are_open(batch: int) -> None:
+    shape = (*([-1] if batch else []), -1, 2, -1)
+    spec = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, shape),), (TensorSpec("y", DType.FP32, shape),), batch)
+    instance = Function()
+    x = np.arange(24, dtype=np.float32).reshape(*([1] if batch else []), 3, 2, 4)
+    reshape = {"x": (2, -1, 1, -1)}, {"y": (2, -1, 1, -1)}
+    done = execute(instance, Plan(spec, Rows(), *reshape), [{"x": x}], [1], ["y"])
+    assert instance.given[0].shape[bool(batch) :] == (2, 3, 1, 4)
+    np.testing.assert_array_equal(done.replies[0].outputs["y"], 2 * x)
+
+
 @pytest.mark.parametrize(
     ("result", "text"),
     [

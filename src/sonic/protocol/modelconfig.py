@@ -284,6 +284,9 @@ def _tensor_complaints(what: str, listed: Iterable[Any]) -> Iterable[str]:
         fixed = tensor.HasField("reshape") and -1 not in (*tensor.dims, *tensor.reshape.shape)
         if fixed and prod(tensor.dims) != prod(tensor.reshape.shape):
             yield f"{label} cannot be reshaped from {list(tensor.dims)} to {list(tensor.reshape.shape)}"
+        said, there = (list(shape).count(-1) for shape in (tensor.dims, tensor.reshape.shape))
+        if tensor.HasField("reshape") and said != there and (there if what == "input" else said) > 1:
+            yield f"{label} has {said} variable dimensions, and its reshape has {there}"
 
 
 def _batching_complaints(config: ModelConfig) -> Iterable[str]:

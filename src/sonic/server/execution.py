@@ -226,10 +226,23 @@ def _alone(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:
 
 def _reshaped(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:
     batch = () if rows is None else (rows,)
+
+    def reshape(name: str, array: np.ndarray) -> np.ndarray:
+        declared = plan.spec.input(name).shape[len(batch) :]
+        return array.reshape(*batch, *_sizes(plan.reshape_inputs[name], declared, array.shape[len(batch) :]))
+
     return {
-        name: _contiguous(array.reshape(*batch, *plan.reshape_inputs[name]) if name in plan.reshape_inputs else array)
+        name: _contiguous(reshape(name, array) if name in plan.reshape_inputs else array)
         for name, array in inputs.items()
     }
+
+
+def _sizes(wanted: Sequence[int], declared: Sequence[int], given: Sequence[int]) -> Sequence[int]:
+    """Sizes to reshape to: where several are open, those that are open in what is declared of the given, in order."""
+    if wanted.count(-1) < 2:
+        return wanted
+    known = iter([size for size, said in zip(given, declared, strict=False) if said == -1])
+    return [next(known, -1) if size == -1 else size for size in wanted]
 
 
 def _contiguous(array: np.ndarray) -> np.ndarray:
@@ -241,7 +254,9 @@ def _checked(plan: Plan, name: str, given: Arrays, rows: int) -> np.ndarray:
     spec = plan.spec.output(name)
     array = _given(plan, spec, given)
     if name in plan.reshape_outputs:
-        sizes = spec.shape if not plan.batches else (rows, *spec.shape[1:])
+        batch = (rows,) if plan.batches else ()
+        given_shape = array.shape[len(batch) :]
+        sizes = (*batch, *_sizes(spec.shape[len(batch) :], plan.reshape_outputs[name], given_shape))
         try:
             array = array.reshape(sizes)
         except ValueError:
