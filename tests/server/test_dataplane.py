@@ -101,7 +101,8 @@ def test_control(folder: Any, opened: Any) -> None:
     fixed = opened(folder)
     for change in (fixed.load, fixed.unload):
         with pytest.raises(
-            Unavailable, match=r"explicit model load / unload is not allowed: .*--model-control explicit"
+            Unavailable,
+            match=r"explicit model load / unload is not allowed if polling is enabled, .*--model-control explicit",
         ):
             change("a")
     explicit = opened(folder, explicit=True, load=False)

@@ -316,5 +316,5 @@ class Dataplane:
     def _allow_control(self) -> None:
         if not self._explicit:
             raise Unavailable(
-                "explicit model load / unload is not allowed: the server was not started with --model-control explicit"
+                "explicit model load / unload is not allowed if polling is enabled, only with --model-control explicit"
             )
