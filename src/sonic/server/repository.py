@@ -26,17 +26,17 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.budget import Budget, default_queue_bytes
 from sonic.server.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.completion import DEFAULT_MAX_BATCH
-from sonic.server.folders import find_models, select
-from sonic.server.functions import Functions
+from sonic.server.folders import select
 from sonic.server.limits import available_cores
 from sonic.server.memory import give_back
 from sonic.server.model import ServedModel
 from sonic.server.queueing import DEFAULT_MAX_QUEUE
+from sonic.server.sources import Sources
 from sonic.server.versions import Version, Versions
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sonic.server.execution import Execution
     from sonic.server.job import Inline
     from sonic.server.services import Service
+    from sonic.server.sources import Places
 
 log = logging.getLogger("sonic.server")
 
@@ -92,8 +93,6 @@ class Repository:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         only: Sequence[str] = (),
     ) -> None:
-        if not sources:
-            raise ConfigError("no model repository is given")
         for what, given, least, none in (
             ("cores", cores, 1, ""),
             ("the default of max_batch_size", default_max_batch, 1, ""),
@@ -103,14 +102,12 @@ class Repository:
         ):
             if given is not None and given < least:
                 raise ConfigError(f"{what} must be {least}{none} or more, given {given}")
-        self._functions = Functions()
-        self.folders = self._functions.take(sources)
+        self._sources = Sources(sources, only)
         self.cores = available_cores() if cores is None else cores
         self._default_max_batch = default_max_batch
         self._max_queue = max_queue
         self._budget = Budget(default_queue_bytes() if max_queue_bytes is None else max_queue_bytes)
         self._cache = ResponseCache(cache_bytes)
-        self._only = tuple(only)
         self._versions = Versions()
         self._names: dict[str, str] = {}  # and why one that was never loaded is not there
         self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
@@ -120,10 +117,10 @@ class Repository:
         try:
             self.names()
         except BaseException:
-            self._functions.close()
+            self._sources.close()
             raise
 
-    def names(self) -> dict[str, tuple[Path, ...]]:
+    def names(self) -> Places:
         """Read which models there are now, and return those of the folders, and where they are.
 
         Raises
@@ -131,12 +128,8 @@ class Repository:
         ConfigError
             As the constructor does.
         """
-        found = self._find()
-        there = sorted(found.keys() | self._functions.services.keys())
-        for name in self._only:
-            if name not in there:
-                raise ConfigError(f"no model {name!r} in {self._where()}: there is {', '.join(there) or 'none'}")
-        names = sorted(self._only or there)
+        found = self._sources.find()
+        names = self._sources.names(found)
         self._names = {name: _TWICE if len(found.get(name, ())) > 1 else "not loaded" for name in names}
         return {name: found[name] for name in names if name in found}
 
@@ -160,7 +153,7 @@ class Repository:
         self.names()
         names = tuple(only) or tuple(self._names)
         if not names and not empty_ok:
-            raise ConfigError(f"no model in {self._where()}: expected NAME/1/model.onnx or the like below it")
+            raise ConfigError(f"no model in {self._sources}: expected NAME/1/model.onnx or the like below it")
         failed: list[ConfigError | ModelNotFound] = []
         self._required.clear()
         for name in names:
@@ -216,7 +209,7 @@ class Repository:
             except (ModelNotFound, Unavailable):
                 if any(row.model is not None for row in self._versions.of(name).values()):
                     raise  # the version is what is missing
-            self._load(name, self._find())
+            self._load(name, self._sources.find())
             self._required.add(name)
             return self.get(name, version)
 
@@ -238,18 +231,12 @@ class Repository:
                 if model is previous or self._versions.get(request.model, request.version) is model:
                     raise  # else it was replaced in between
 
-    def _find(self) -> dict[str, tuple[Path, ...]]:
-        found = find_models(self.folders)
-        for name in sorted(found.keys() & self._functions.services.keys()):
-            raise ConfigError(f"model {name!r} is a function and in a repository: {found[name][0]}")
-        return found
-
-    def _load(self, name: str, found: Mapping[str, tuple[Path, ...]], override: ModelConfig | None = None) -> None:
-        service = self._functions.services.get(name)
+    def _load(self, name: str, found: Places, override: ModelConfig | None = None) -> None:
+        service = self._sources.service(name)
         folders = found.get(name, ()) if service is None else (service.home,)
         self._orphans.pop(name, None)
         if not folders:
-            raise ModelNotFound(f"no model {name!r} in {self._where()}")
+            raise ModelNotFound(f"no model {name!r} in {self._sources}")
         self._chain.append(name)
         try:
             self._load_versions(name, folders, override, service)
@@ -343,7 +330,7 @@ class Repository:
             self._versions.put(name, dict.fromkeys(versions, Version("UNAVAILABLE", reason)))
         return models
 
-    def _load_orphans(self, part: str, found: Mapping[str, tuple[Path, ...]]) -> None:
+    def _load_orphans(self, part: str, found: Places) -> None:
         loaded = {model.spec.name for model in self.models()}
         for name in [name for name, parts in self._orphans.items() if part in parts and parts <= loaded]:
             try:
@@ -379,10 +366,7 @@ class Repository:
         """Release every model. Requests that have not ended end in Unavailable."""
         with self._loading:
             _close(self._versions.clear("the server is shut down"), drain_s=0.0)
-            self._functions.close()
-
-    def _where(self) -> str:
-        return " or ".join([*map(str, self.folders), *(["the functions given"] if self._functions.services else [])])
+            self._sources.close()
 
 
 def _parts(model: ServedModel) -> set[str]:

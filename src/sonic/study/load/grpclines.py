@@ -59,7 +59,6 @@ _HEADER_TABLE_SIZE = 1  # the setting that a server does not look at
 _LARGEST_STREAM = (1 << 31) - 1
 _REFILL_BYTES = 1 << 30
 
-
 _GREETING = (
     PREFACE
     # No table of headers, no pushes, and answers as large as they like without a word from here.
