@@ -66,6 +66,14 @@ def test_nothing_measured_nothing_offloaded() -> None:
     assert {advice.choice for advice in reasons(made, [])} == {"leave it in the job", "everything in the job"}
 
 
+def test_what_was_measured_on_servers_without_a_price_is_said() -> None:
+    offer = Offer(FAST.model, "2 cores of P", 10.0)
+    made = plan(JOB, [offer], SITE, jobs=1)
+    assert made.fleets == ()
+    said = {advice.reason for advice in reasons(made, [offer]) if advice.subject == FAST.model}
+    assert said == {'it was measured on servers without a price: give the site\'s file [servers."2 cores of P"]'}
+
+
 def test_a_spare_server_is_one_more() -> None:
     counts = [
         plan(JOB, [FAST], Site(servers=SITE.servers, spare=spare), jobs=100).fleets[0].servers for spare in (0, 2)

@@ -106,8 +106,8 @@ def _sums(made: Plan) -> Table:
     )
     table.add_row(
         f"{money} for a million events",
-        f"{made.cost_before:.2f}",
-        f"{made.cost:.2f}",
+        f"{made.cost_before:.4g}",
+        f"{made.cost:.4g}",
         f"{100 * (made.cost / made.cost_before - 1):+.1f} %" if made.cost_before else "",
     )
     for fleet in made.fleets:

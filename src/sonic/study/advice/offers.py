@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sonic.study.advice.site import kind_of
+from sonic.study.scan.settings import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from sonic.study.records import Record, Setting
 
 _LOAD = frozenset({"clients", "rate", "arrivals", "processes", "repeats", "warmup_s", "window_s"})
-"""Settings of who asks; all others are of how it is served."""
+_ASKING = _LOAD | {name for name, known in KNOWN.items() if known.concern == "network"}
+"""Settings of who asks, and from where; all others are of how it is served."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _offer(records: list[Record]) -> Offer:
 
 
 def _served(record: Record) -> dict[str, Setting]:
-    return {name: value for name, value in record.settings.items() if name not in _LOAD}
+    return {name: value for name, value in record.settings.items() if name not in _ASKING}
 
 
 def _rate(record: Record) -> float:

@@ -60,7 +60,10 @@ def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Ad
     name, offer, money = model.model, model.offer, plan.site.currency
     part = model.saved_s / plan.job.event_s
     if offer is None:
-        yield Advice(name, "leave it in the job", "no measurement of it on any kind of server that the site has")
+        kinds = list(dict.fromkeys(each.kind for each in offers if each.model == name))
+        where = ", ".join(f'[servers."{kind}"]' for kind in kinds)
+        unpriced = f"it was measured on servers without a price: give the site's file {where}"
+        yield Advice(name, "leave it in the job", unpriced if kinds else "no server was measured with it")
         return
     yield Advice(
         name,
