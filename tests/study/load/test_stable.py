@@ -51,7 +51,11 @@ def test_windows_that_agree() -> None:
 
 def test_windows_that_do_not_agree_in_throughput() -> None:
     said = disagreement(windows(1000, 1000, 1300), 0.1)
-    assert said == "throughput of 3 windows is up to 18% off their mean, expected 10% at most"
+    assert said == "throughput of 3 windows is up to 18.1% off their mean, expected 10% at most"
+
+
+def test_what_is_off_does_not_read_as_what_is_expected() -> None:
+    assert "up to 10.5% off their mean, expected 10%" in disagreement(windows(10_000, 10_000, 8_500), 0.1)
 
 
 def test_a_latency_that_grows_is_not_stable() -> None:

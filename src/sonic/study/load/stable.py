@@ -73,7 +73,8 @@ def _differ(what: str, values: Sequence[float], chance: Sequence[float], toleran
     beyond = max(abs(value - mean) - by_chance for value, by_chance in zip(values, chance, strict=True)) / mean
     if beyond <= tolerance:
         return ""
-    return f"{what} of {len(values)} windows is up to {beyond:.0%} off their mean, expected {tolerance:.0%} at most"
+    off = f"{beyond:.1%}" if beyond < 2 * tolerance else f"{beyond:.0%}"  # which is not to read as what is expected
+    return f"{what} of {len(values)} windows is up to {off} off their mean, expected {tolerance:.0%} at most"
 
 
 def _student(freedom: int) -> float:
