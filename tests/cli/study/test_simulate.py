@@ -10,9 +10,12 @@ pytest.importorskip("mplhep")
 
 from sonic.cli import app
 from sonic.study import storage
+from sonic.study.records import Machine, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sonic.study.records import Status
 
 RUN = CliRunner()
 SPEC = """
@@ -46,6 +49,22 @@ def test_a_scan_is_shown_beside_its_paper_written_and_drawn(spec: Path, tmp_path
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_measured_points_that_differ_in_more_than_clients_are_to_be_chosen_from(tmp_path: Path) -> None:
+    def measured(clients: int, protocol: str, status: Status = "measured") -> Record:
+        settings = {"clients": clients, "protocol": protocol}
+        machine = Machine(system="", processor="", cores=2)
+        return Record(target="m", settings=settings, status=status, started="", machine=machine, versions={})
+
+    points = [measured(1, "grpc"), measured(2, "http"), measured(4, "grpc", "unstable")]
+    storage.write(points, tmp_path / "points.jsonl")
+    words = ["study", "simulate", "--measured", str(tmp_path / "points.jsonl")]
+    result = RUN.invoke(app, words)
+    assert "the points of m differ in protocol too: choose some by --where" in result.output
+    assert "m clients=4 protocol=grpc: unstable" in " ".join(result.output.split())
+    chosen = RUN.invoke(app, [*words, "--where", "protocol=grpc"])
+    assert "lacks the server's statistics" in chosen.output or "none to calibrate with" in chosen.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -55,6 +74,7 @@ def test_a_scan_is_shown_beside_its_paper_written_and_drawn(spec: Path, tmp_path
         (["{spec}", "--over", "jobz=1"], "it has unknown field 'jobz'"),
         (["{spec}", "--plot", "x.gif"], "x.gif ends in none of .png"),
         (["--measured", "{spec}.not"], "cannot read"),
+        (["{spec}", "--where", "rows=1"], "--where chooses among the records of --measured"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_line(spec: Path, arguments: list[str], said: str) -> None:

@@ -50,6 +50,12 @@ def test_a_record_says_that_it_is_simulated_and_reads_like_a_measured_one(tmp_pa
     assert cells[0].startswith("100")
 
 
+def test_what_is_no_text_is_no_spec(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"cannot read .*spec.toml: it is no text"):
+        load(tmp_path / "spec.toml")
+
+
 def test_a_spec_is_read_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read .*no\.toml: No such file"):
         load(tmp_path / "no.toml")

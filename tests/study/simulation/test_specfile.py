@@ -13,12 +13,12 @@ EXAMPLE = textwrap.dedent(specfile.__doc__.split("::\n\n")[1])
 
 
 def test_the_grid_is_unfolded() -> None:
-    points = parse(EXAMPLE, "SPEC.toml", {"round_trip_ms": (0, 50), "models.ak4.max_rows": (8,)})
+    points = parse(EXAMPLE, "SPEC.toml", {"round_trip_ms": (0, 50), "models.ak4.max_rows": (16,)})
     assert [settings["jobs"] for settings, _ in points] == [50, 50, 100, 100, 200, 200]
     settings, spec = points[-1]
-    assert settings == {"jobs": 200, "round_trip_ms": 50, "models.ak4.max_rows": 8}
+    assert settings == {"jobs": 200, "round_trip_ms": 50, "models.ak4.max_rows": 16}
     assert spec.jobs is not None
-    assert (spec.jobs.number, spec.servers[0].network.round_trip_ms, spec.models["ak4"].max_rows) == (200, 50, 8)
+    assert (spec.jobs.number, spec.servers[0].network.round_trip_ms, spec.models["ak4"].max_rows) == (200, 50, 16)
 
 
 def test_an_axis_of_the_command_line_takes_the_place_of_the_files() -> None:
@@ -42,6 +42,8 @@ def test_an_axis_of_the_command_line_takes_the_place_of_the_files() -> None:
         ("execution_s = 1e-3", "execution_s = -1", "at least 0"),
         ("cpu_s = 0.93", "cpu_s = -0.93", r"jobs.modules.cpu_s is a finite number of 0 or more, given -0.93"),
         ("count = 4", "count = 4\nfailures = {mttr_s = nan}", "servers.failures.mttr_s is a finite number"),
+        ("max_rows = 500", "max_rows = 8", "model ak4 takes 8 rows at most, and is asked for 10 at once"),
+        ("rows = 10", "rows = 10\nrequests = 0", "jobs.modules.requests is above 0, given 0"),
         ("count = 4", "count = 4\naccelerators = 0", "servers.accelerators is above 0, given 0"),
         ('target = "ak4', 'window_s = inf\ntarget = "ak4', "window_s is a finite number of 0 or more, given inf"),
         ('target = "ak4', "target = ak4", "SPEC.toml is not TOML"),

@@ -37,6 +37,9 @@ def simulate(
         Path | None,
         typer.Option(metavar="FILE", help="Instead of a spec: records of a model and its server on this host."),
     ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="With --measured: only points that have it.")
+    ] = None,
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the records: JSON lines, or Parquet.")] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a paper's scans over its points (.png, .svg, .pdf).")
@@ -59,8 +62,10 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress, TimeRemainingColumn
 
+    from sonic.cli.study._records import read
     from sonic.errors import ConfigError
     from sonic.study import storage
+    from sonic.study.series import usable
     from sonic.study.simulation.examples import find
     from sonic.study.simulation.run import beside_measured, beside_published, like, load, replaced, simulate
     from sonic.study.simulation.specfile import axis
@@ -74,7 +79,9 @@ def simulate(
     if to is not None:
         storage.ready(to)
     axes = dict(axis(text) for text in over or ())
-    known = storage.read(measured) if measured is not None else []
+    if where and measured is None:
+        raise ConfigError("--where chooses among the records of --measured: give those too")
+    known = usable(read([measured], where or []))[0] if measured is not None else []
     deployments = [load(path, axes) for name in specs or () for path in find(name)] if specs else [like(known, axes)]
     console, records, drawn = _console(), [], []
     for points in deployments:

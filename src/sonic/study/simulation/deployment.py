@@ -295,5 +295,5 @@ class Deployment:
             work_s = partial(Service(execution_s=mean_s, scatter=module.scatter).draw_s, 1, self._random)
         if not offloaded:
             return Step(module.name, work_s)
-        request = self._request(module.model, max(1, round(module.rows * jobs.chunk_events / module.requests)))
+        request = self._request(module.model, jobs.request_rows(module))
         return Step(module.name, work_s, request, module.requests, module.produce_s * scale, module.mode)

@@ -20,6 +20,7 @@ from sonic.study.load.stable import estimate
 from sonic.study.machine import this_machine, utc_now
 from sonic.study.published import study
 from sonic.study.records import Record, Window
+from sonic.study.series import varying
 from sonic.study.simulation.calibration import calibrate
 from sonic.study.simulation.deployment import Deployment
 from sonic.study.simulation.specfile import parse, unfold
@@ -46,6 +47,8 @@ def load(path: Path, over: Mapping[str, tuple[Setting, ...]] | None = None) -> l
         text = path.read_text()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read {path}: it is no text") from error
     return parse(text, str(path), over)
 
 
@@ -192,6 +195,8 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
         If they do not do; see :func:`~sonic.study.simulation.calibration.calibrate`.
     ConfigError
     """
+    if others := [name for name in varying(measured) if name != "clients"]:
+        raise DataError(f"the points of {measured[0].target} differ in {', '.join(others)} too: choose some by --where")
     calibration = calibrate(measured)
     first = measured[0]
     own = {name: first.settings[name] for name in ("instances", "batch", "delay_us") if name in first.settings}

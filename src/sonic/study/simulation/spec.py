@@ -172,6 +172,10 @@ class JobsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mode: Literal["service", "direct"] = "service"
     stagger_s: float = 0.0
 
+    def request_rows(self, module: ModuleSpec) -> int:
+        """Return the rows of a request of a module."""
+        return max(1, round(module.rows * self.chunk_events / module.requests))
+
     def takes_time(self) -> bool:
         """Whether time passes with each event."""
         asks = self.mode == "service" and any(module.model for module in self.modules)
@@ -253,6 +257,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             counts |= {
                 f"jobs.{name}": getattr(self.jobs, name) for name in ("number", "threads", "chunk_events", "speed")
             }
+            counts |= {"jobs.modules.requests": min((each.requests for each in self.jobs.modules), default=1)}
             self.jobs.graph()
             if not self.jobs.takes_time():
                 raise ConfigError("jobs whose events take no time never end: give modules cpu_s, or a model")
@@ -271,8 +276,17 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             self.model(name)
         who = self.clients or self.arrivals
         if who is not None:
-            self.model(who.model)
+            self._check_rows(who.model, who.rows)
+        if self.jobs is not None:
+            for module in self.jobs.modules:
+                if module.model:
+                    self._check_rows(module.model, self.jobs.request_rows(module))
         self.client_settings()
+
+    def _check_rows(self, name: str, rows: int) -> None:
+        name, model = self.model(name)
+        if 0 < model.max_rows < rows:
+            raise ConfigError(f"model {name} takes {model.max_rows} rows at most, and is asked for {rows} at once")
 
     def model(self, name: str) -> tuple[str, ModelSpec]:
         """Return a model by its name; the only one if that is empty.
