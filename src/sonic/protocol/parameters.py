@@ -17,6 +17,12 @@ TIMEOUT = "timeout"
 PRIORITY = "priority"
 """1 goes first; 0, and what the model does not have, is the model's default."""
 
+SEQUENCE_ID, SEQUENCE_START, SEQUENCE_END = "sequence_id", "sequence_start", "sequence_end"
+"""Which sequence a request belongs to, and whether it is the first or the last of it."""
+
+MEANT = frozenset({TIMEOUT, PRIORITY, SEQUENCE_ID, SEQUENCE_START, SEQUENCE_END})
+"""Parameters of the protocol: all others are between the client and the model."""
+
 RESERVED = "triton_"
 """Names that begin so are not for clients to give, but for one by which they ask how a stream is to end."""
 

@@ -14,7 +14,7 @@ from sonic.protocol.checksums import read_checksums
 from sonic.protocol.digests import mismatches
 from sonic.protocol.messages import InferResponse
 from sonic.protocol.modelconfig import check_filename, to_spec
-from sonic.protocol.parameters import priority_of
+from sonic.protocol.parameters import SEQUENCE_ID, priority_of
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.backends.base import FUNCTION, LoadContext, backend_for
 from sonic.server.cache import key_of
@@ -213,7 +213,7 @@ class ServedModel:
             priority=priority_of(request.parameters),
             observe=observe,
         )
-        if self._cache is not None and "sequence_id" not in request.parameters:
+        if self._cache is not None and SEQUENCE_ID not in request.parameters:
             key = key_of(self, inputs, wanted, request.parameters)
             job.arrived_s = start_s
             if (reply := self._cache.get(key)) is not None:

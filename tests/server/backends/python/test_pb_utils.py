@@ -67,6 +67,9 @@ def test_a_request() -> None:
     assert pb.get_input_tensor_by_name(given, "z") is None
     assert request(given_up=lambda: True).is_cancelled()
     given.set_release_flags(pb.TRITONSERVER_REQUEST_RELEASE_ALL)
+    sent = {"priority": 1, "sequence_id": 5, "sequence_start": True, "sequence_end": True, "k": 2}
+    given = request(parameters=sent)
+    assert (given.parameters(), given.correlation_id(), given.flags()) == ('{"k": 2}', 5, 3)
 
 
 def test_a_response() -> None:

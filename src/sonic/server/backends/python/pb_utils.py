@@ -15,6 +15,7 @@ import numpy as np
 
 from sonic.errors import Unsupported
 from sonic.protocol.modelconfig import data_type_of, dtype_of
+from sonic.protocol.parameters import MEANT, SEQUENCE_END, SEQUENCE_ID, SEQUENCE_START
 from sonic.protocol.proto.model_config_pb2 import DataType
 from sonic.protocol.protojson import to_document
 from sonic.specs import DType
@@ -168,13 +169,13 @@ class InferenceRequest:
         """Return the client's name for the request."""
         return self._call.id
 
-    def correlation_id(self) -> int:
-        """Return 0: there are no sequences."""
-        return 0
+    def correlation_id(self) -> Parameter:
+        """Return what the client calls the sequence that the request belongs to; 0: it belongs to none."""
+        return self._call.parameters.get(SEQUENCE_ID, 0)
 
     def parameters(self) -> str:
-        """Return the request's parameters as JSON."""
-        return json.dumps(dict(self._call.parameters))
+        """Return as JSON those of the request's parameters that mean nothing to the server."""
+        return json.dumps({name: value for name, value in self._call.parameters.items() if name not in MEANT})
 
     def requested_output_names(self) -> list[str]:
         """Return the outputs that the client wants."""
@@ -189,8 +190,9 @@ class InferenceRequest:
         return int(self._version)
 
     def flags(self) -> int:
-        """Return 0: there are no sequences."""
-        return 0
+        """Return whether the request is the first (1) or the last (2) of its sequence, or both (3)."""
+        given = self._call.parameters
+        return (1 if given.get(SEQUENCE_START) else 0) | (2 if given.get(SEQUENCE_END) else 0)
 
     def timeout(self) -> int:
         """Return the time that the request had when it arrived, in microseconds; 0 if it has no limit."""
