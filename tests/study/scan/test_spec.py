@@ -98,6 +98,7 @@ def test_points_read_as_they_are_written() -> None:
         ('target = "m"\n[measure]\nwindow = 1', r"\[measure\]: there is no setting window; similar: window"),
         ('target = "m"\n[measure]\nwindow_s = "1"', "window_s is a number, given '1'"),
         ('target = "m"\n[measure.shapes]\nx = [-1]', r"the shape of x is a list of whole numbers, given \[-1\]"),
+        ('target = "m"\n[measure]\nwindow_s = -1', r"\[measure\]: window_s is 0.01 or more; given -1"),
         ('target = "m"\n[measure]\nclients = 1', r"there is no setting clients; clients goes into \[fixed\]"),
         ('target = "m"\nmetrics = 8002', "metrics is a text, given 8002"),
         ('target = "m"\nserver = "gpu01"', "'gpu01' is not a URL of a server"),

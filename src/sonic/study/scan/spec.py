@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from sonic.client.url import parse_server
 from sonic.errors import ConfigError, shown
 from sonic.framework.graph import similar
+from sonic.study.load.settings import LoadSettings
 from sonic.study.records import written
 from sonic.study.scan.settings import KINDS, KNOWN, checked, concerning, conditions_of
 
@@ -286,6 +287,10 @@ def _measure(document: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise ConfigError(f"{where}, [measure]: {name} is {KINDS[kind]}, given {shown(value)}")
     if "shapes" in table:
         table["shapes"] = {name: _shape(name, shape, where) for name, shape in table["shapes"].items()}
+    try:
+        LoadSettings(**table)
+    except ConfigError as error:
+        raise ConfigError(f"{where}, [measure]: {error}") from None
     return table
 
 
