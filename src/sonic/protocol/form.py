@@ -120,9 +120,10 @@ class Form:
             return None
         source = memoryview(content).cast("B")
         if source.nbytes > place.span.byte_size:
+            # Clients written for Triton know it by these words.
             raise InvalidRequest(
-                f"output {output!r} has {source.nbytes} bytes, and its place in shared memory region "
-                f"{place.span.region!r} has {place.span.byte_size}"
+                f"shared memory size specified with the request for output {output!r} ({place.span.byte_size} bytes of "
+                f"region {place.span.region!r}) should be at least {source.nbytes} bytes to hold the results"
             )
         place.memory[: source.nbytes] = source
         return place.span.parameters(source.nbytes)
