@@ -98,6 +98,8 @@ def test_inputs_of_a_model_that_needs_them_all() -> None:
     ):
         with pytest.raises(InvalidRequest, match=f"^{re.escape(text)}"):
             check_request(InferRequest("m", inputs), spec)
+    with pytest.raises(InvalidRequest, match=r"got 5000 inputs .*,'n63',\.\.\.\], but missing"):
+        check_request(InferRequest("m", {f"n{number}": x for number in range(5000)}), spec)
 
 
 def test_shapes_without_rows_decide_about_company() -> None:

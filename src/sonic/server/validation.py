@@ -5,11 +5,12 @@ What is wrong is said in words by which clients written for Triton know it.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.errors import InvalidRequest
+from sonic.errors import InvalidRequest, shown
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from sonic.protocol.messages import InferRequest
     from sonic.specs import ModelSpec
+
+_MOST_NAMES = 64
+"""In a message: a request can have a million."""
 
 
 def check_request(request: InferRequest, spec: ModelSpec) -> tuple[dict[str, np.ndarray], int]:
@@ -126,7 +130,8 @@ def _dtype_name(request: InferRequest, name: str) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    return f"[{','.join(map(repr, names))}]"
+    listed = [shown(name) for name in islice(names, _MOST_NAMES + 1)]
+    return f"[{','.join(listed if len(listed) <= _MOST_NAMES else [*listed[:-1], '...'])}]"
 
 
 def _dims(shape: tuple[int, ...]) -> str:
