@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sonic.client.promise import failure_of
 from sonic.client.router import Router
+from sonic.client.signs import Signs
 from sonic.protocol.messages import InferRequest, InferResponse
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class VirtualRouter(Router):
     ) -> None:
         transports = cast("Sequence[Transport]", ways)
         super().__init__(transports, cast("Spare | None", fallback), settings, timer=clock, random=random)
+        self.signs = VirtualSigns(self._transports, clock, self._probes.run)
 
     def send(
         self, request: Request, timeout_s: float | None, ended: Callable[[float, InferenceError | None], object]
@@ -171,8 +173,12 @@ class VirtualRouter(Router):
         """Do it here: nothing blocks."""
         task()
 
+
+class VirtualSigns(Signs):
+    """The client's signs of life on virtual time: who is asked answers once the network has brought it."""
+
     def probe(self, url: str, model: str, timeout_s: float) -> None:  # noqa: ARG002
-        """Ask a server for a sign of life."""
+        """Ask a server for one."""
         way = self._transports.get(url)
         if isinstance(way, Way):
-            way.probe(lambda: self._heard_s.__setitem__(url, self.timer.now_s()))
+            way.probe(lambda: self.heard(url, self._timer.now_s()))
