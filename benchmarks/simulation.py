@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 GOAL = 0.10
-WINDOW_S = 2.0
+WINDOW_S = 1.0
 
 _BUSY_CONFIG = """
     backend: "python"
@@ -102,19 +102,29 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
 
 
 def _measured(case: Case, repeats: int, console: Console) -> list[Record]:
-    records = []
+    """Return a record for each number of clients: of its repeats the one in the middle.
+
+    All numbers have their turn before one is repeated, since a machine that others share is slower in some minutes.
+    """
+    found: dict[int, list[Record]] = {clients: [] for clients in CLIENTS}
     with _server(case) as server:
-        own: dict[str, Setting] = {"instances": case.instances, "batch": case.batch}
-        for clients in CLIENTS:
-            settings = LoadSettings(clients=clients, processes=1, window_s=WINDOW_S, repeats=repeats)
-            record = measure_load(case.model, server.grpc_url, settings, metrics=server.metrics_url)
-            if record.throughput is None:
-                raise RuntimeError(f"{case}, {clients} clients: {record.reason}")
-            if record.status != "measured":
-                console.print(f"[red]{case}, {clients} clients: {record.status}, {record.reason}[/red]")
-            records.append(structs.replace(record, status="measured", settings=record.settings | own))
+        for repeat in range(repeats):
+            for clients in CLIENTS if repeat % 2 else CLIENTS[::-1]:
+                settings = LoadSettings(clients=clients, processes=1, window_s=WINDOW_S, repeats=1)
+                record = measure_load(case.model, server.grpc_url, settings, metrics=server.metrics_url)
+                if record.throughput is None:
+                    raise RuntimeError(f"{case}, {clients} clients: {record.reason}")
+                if record.status != "measured":
+                    console.print(f"[red]{case}, {clients} clients: {record.status}, {record.reason}[/red]")
+                found[clients].append(record)
     console.print(str(case))
-    return records
+    own: dict[str, Setting] = {"instances": case.instances, "batch": case.batch}
+    middle = [sorted(records, key=_throughput)[len(records) // 2] for records in found.values()]
+    return [structs.replace(each, status="measured", settings=each.settings | own) for each in middle]
+
+
+def _throughput(record: Record) -> float:
+    return record.throughput.value if record.throughput is not None else 0.0
 
 
 @contextmanager

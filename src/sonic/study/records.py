@@ -51,6 +51,23 @@ class Latencies(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[int, ...]
 
 
+class Executions(msgspec.Struct, frozen=True, kw_only=True):
+    """Executions of one size.
+
+    Parameters
+    ----------
+    rows : int
+        Of each.
+    number : int
+    mean_s : float
+        What one took, with its inputs and outputs.
+    """
+
+    rows: int
+    number: int
+    mean_s: float
+
+
 class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
     """What the server counted meanwhile: its statistics after, less those before.
 
@@ -64,6 +81,8 @@ class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
         Processor time of its process; None where it does not say.
     gpu_use : float or None
         Mean part of the time that its GPUs were busy, 0 to 1.
+    sizes : tuple of Executions
+        By size; empty where the server does not say, or counts those of several models.
     """
 
     requests: int
@@ -76,6 +95,7 @@ class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
     output_s: float
     cpu_s: float | None = None
     gpu_use: float | None = None
+    sizes: tuple[Executions, ...] = ()
 
     @property
     def batch_rows(self) -> float:

@@ -10,7 +10,7 @@ import pytest
 import sonic
 from sonic.client.url import connect, parse_server
 from sonic.errors import Unavailable
-from sonic.protocol.messages import Duration, InferRequest, ModelStatistics
+from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
 from sonic.study.load.server import Sample, ServerWatch, identity, window
 
 if TYPE_CHECKING:
@@ -41,9 +41,24 @@ def test_a_window_is_the_difference_of_two_samples() -> None:
     assert (found.cpu_s, found.gpu_use, found.batch_rows) == (2.5, 0.25, 6.0)
 
 
+def test_executions_are_told_apart_by_their_size() -> None:
+    def of(rows: int, number: int, each_ns: int) -> BatchStatistics:
+        return BatchStatistics(rows, *[Duration(number, number * each_ns)] * 3)
+
+    before = replace(BEFORE, batches=(of(8, 2, 100), of(1, 5, 10)))
+    after = replace(AFTER, batches=(of(8, 6, 100), of(4, 1, 50), of(1, 5, 10)))
+    found = window(Sample((before,)), Sample((after,)))
+    assert found is not None
+    assert [(size.rows, size.number, pytest.approx(size.mean_s)) for size in found.sizes] == [
+        (4, 1, 150e-9),
+        (8, 4, 300e-9),
+    ]
+
+
 def test_several_models_are_summed() -> None:
     found = window(Sample((BEFORE, BEFORE)), Sample((AFTER, BEFORE)))
     assert found is not None
+    assert found.sizes == ()
     assert (found.requests, found.rows, found.queue_s, found.cpu_s) == (4, 24, 1.0, None)
 
 
@@ -72,6 +87,9 @@ def test_a_real_server(server: Server, kind: str) -> None:
     transport.close()
     assert found is not None
     assert (found.requests, found.rows) == (3, 6)
+    ((rows, number, mean_s),) = [(size.rows, size.number, size.mean_s) for size in found.sizes]
+    assert (rows, number) == (2, 3)
+    assert 0 < mean_s < 10
     assert found.cpu_s is not None
     assert found.cpu_s >= 0
     assert identity(address).startswith("sonic ")

@@ -91,6 +91,15 @@ def test_an_instance_takes_time_between_executions() -> None:
     assert bench.ended() == {"a": 0.5, "b": 1.5}
 
 
+def test_what_wakes_up_takes_longer() -> None:
+    bench = Bench(BatchPolicy(max_rows=2, max_delay_s=0.2), Service(execution_s=1.0), wake_s=0.5)
+    bench.at(0.0, "a", rows=2)
+    bench.at(0.1, "b", rows=2)
+    bench.at(9.0, "c")
+    assert bench.ended() == pytest.approx({"a": 1.5, "b": 2.5, "c": 10.7})
+    assert bench.queue.counts.sizes == {1: (1, pytest.approx(1.5)), 2: (2, pytest.approx(2.5))}
+
+
 def test_a_full_queue_refuses() -> None:
     bench = Bench(BatchPolicy(queue=QueuePolicy(max_size=1)), Service(execution_s=1.0))
     for name in "abc":

@@ -13,9 +13,10 @@ from sonic.client.grpc import OPTIONS
 from sonic.errors import DataError, InferenceError, Unavailable
 from sonic.monitor.endpoint import Endpoint
 from sonic.protocol import documents
+from sonic.protocol.messages import BatchStatistics
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
-from sonic.study.records import ServerWindow
+from sonic.study.records import Executions, ServerWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +192,24 @@ def window(before: Sample, after: Sample, gpu_use: float | None = None) -> Serve
         output_s=totals["output"] * per_request,
         cpu_s=None if before.cpu_s is None or after.cpu_s is None else after.cpu_s - before.cpu_s,
         gpu_use=gpu_use,
+        sizes=_sizes(before.models[0], after.models[0]) if len(after.models) == 1 else (),
     )
+
+
+def _sizes(before: ModelStatistics, after: ModelStatistics) -> tuple[Executions, ...]:
+    earlier = {each.batch_size: each for each in before.batches}
+    sizes = []
+    for last in after.batches:
+        first = earlier.get(last.batch_size, BatchStatistics(last.batch_size))
+        number = last.compute_infer.count - first.compute_infer.count
+        took_ns = _took_ns(last) - _took_ns(first)
+        if number > 0:
+            sizes.append(Executions(rows=last.batch_size, number=number, mean_s=1e-9 * took_ns / number))
+    return tuple(sorted(sizes, key=lambda size: size.rows))
+
+
+def _took_ns(size: BatchStatistics) -> int:
+    return size.compute_input.total_ns + size.compute_infer.total_ns + size.compute_output.total_ns
 
 
 def _listener(address: Address) -> Any:

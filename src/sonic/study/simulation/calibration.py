@@ -1,18 +1,23 @@
-"""From what was measured at one or two points to the figures of a simulation. Pure.
+"""From what was measured, for few clients and for many, to the figures of a simulation. Pure.
 
-At the point of the fewest clients nothing waits: there an execution takes what it takes. At the point of the most
-clients everything is busy: there the processor time of a request, in the client and in the server, and what a row more
-costs are seen best. What is left of the latency at the first point is nobody's processor time, but wake-ups
-and the way between the two, and becomes the network's delay.
+What an execution takes is what the server says of those of its size, but for the point of the fewest clients. One
+that finds its instance idle takes longer, since a thread has to wake up and the caches are cold; that is seen there.
+What is left of the latency at that point is nobody's processor time, but the way between the two, and becomes the
+network's delay.
+
+Where more wants to run than there are cores, part of an execution's time is waiting, and processor times are taken in
+its place. Not all of the cores is used then, since the system does not find work for each of them at once: what is used
+is taken for what there is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import DataError
+from sonic.study.records import Executions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +34,10 @@ class Calibration:
 
     Parameters
     ----------
-    execution_s, row_s : float
-        An execution, and each of its rows besides.
+    service : mapping of int to float
+        Seconds of an execution, by its rows.
+    wake_s : float
+        More that one takes whose instance was idle.
     handover_s : float
         Between two executions of an instance, where others wait.
     client_s, front_s : float
@@ -39,36 +46,36 @@ class Calibration:
         Of the latency of one client, what is none of these.
     rows : int
         Of a request.
+    cores : float
+        That clients and server can use.
     """
 
-    execution_s: float
-    row_s: float
+    service: dict[int, float]
+    wake_s: float
     handover_s: float
     client_s: float
     front_s: float
     rest_s: float
     rows: int
+    cores: float
 
-    def tree(
-        self, target: str, cores: float, *, instances: int = 1, batch: int = 0, delay_us: float = 0.0
-    ) -> dict[str, Any]:
+    def tree(self, target: str, *, instances: int = 1, batch: int = 0, delay_us: float = 0.0) -> dict[str, Any]:
         """Return a spec of clients and one server on one machine, as a file of it would have it.
 
         Parameters
         ----------
         target : str
             The model.
-        cores : float
-            Of the machine.
         instances, batch, delay_us
             Of the model.
         """
         model = {
-            "service": {"execution_s": self.execution_s, "row_s": self.row_s},
+            "service": {"table": {str(rows): time_s for rows, time_s in self.service.items()}},
             "instances": instances,
             "max_rows": batch,
             "delay_us": delay_us,
             "handover_s": self.handover_s,
+            "wake_s": self.wake_s,
             "threads": 1,
         }
         server = {
@@ -80,7 +87,7 @@ class Calibration:
             "target": target,
             "models": {target: model},
             "servers": [server],
-            "client": {"overhead_s": self.client_s, "cores": cores},
+            "client": {"overhead_s": self.client_s, "cores": self.cores},
             "clients": {"rows": self.rows},
         }
 
@@ -100,31 +107,53 @@ def calibrate(records: Sequence[Record]) -> Calibration:
     """
     if not records:
         raise DataError("a simulation is calibrated with a record at least, given none")
-    ordered = sorted(records, key=lambda record: float(record.settings.get("clients", 1)))
-    few, many = _Point(ordered[0]), _Point(ordered[-1])
-    waits = many.queue_s > few.execution_s  # then no instance is ever idle
-    many_s, row_s, handover_s = few.execution_s, 0.0, 0.0
-    if many.batch / few.batch > _SAME:
-        # Of a mean execution: an instance's whole time, but no more than all the processor time of the server.
-        many_s = max(many_s, min(many.taken_s if waits else inf, many.server_s * many.merged))
-        row_s = max(0.0, min((many_s - few.execution_s) / (many.batch - few.batch), few.execution_s / few.batch))
-    front_s = max(0.0, many.server_s - many_s / many.merged)
-    if waits and not row_s:
-        # Where there are cores for all, what an execution takes longer than by itself is waiting too, for a lock say.
-        # Where there are not, the simulation has them wait.
-        busy = many.instances + many.rate * (many.client_s + front_s)
-        alone_s = many_s if busy <= ordered[-1].machine.cores else many.execution_s
-        handover_s = max(0.0, many.taken_s - alone_s)
-    rest_s = few.latency_s - many.client_s - front_s - few.execution_s
-    return Calibration(
-        execution_s=few.execution_s - row_s * few.batch,
-        row_s=row_s,
-        handover_s=handover_s,
-        client_s=many.client_s,
-        front_s=front_s,
-        rest_s=max(0.0, rest_s),
-        rows=few.rows,
-    )
+    points = [_Point(record) for record in sorted(records, key=lambda each: float(each.settings.get("clients", 1)))]
+    few, many = points[0], points[-1]
+    full = [point for point in points if point.waits] or [many]
+    cores = float(records[0].machine.cores)
+    wanted = many.instances + many.rate * (many.client_s + many.front_s)
+    if many.waits and wanted > cores:
+        service = _crowded(few, many)
+        wake_s = handover_s = 0.0
+        front_s = max(0.0, many.server_s - service[max(service)] / many.merged)
+        cores = min(cores, median(point.rate * (point.client_s + point.server_s) for point in full))
+    else:
+        service = _by_rows(points)
+        wake_s = max(0.0, few.execution_s - service[min(service)])
+        handover_s = median(max(0.0, point.taken_s - point.one_s) for point in full) if many.waits else 0.0
+        front_s = median(max(0.0, point.server_s - (point.one_s + handover_s) / point.merged) for point in full)
+    client_s = median(point.client_s for point in full)
+    rest_s = few.latency_s - client_s - front_s - few.execution_s
+    return Calibration(service, wake_s, handover_s, client_s, front_s, max(0.0, rest_s), few.rows, cores)
+
+
+def _by_rows(points: Sequence[_Point]) -> dict[int, float]:
+    """Return what an execution takes, by its rows; more rows never take less."""
+    # Those of the first point found their instance idle, and tell only of sizes that there are no others of.
+    known: dict[int, tuple[int, float]] = {}
+    for sizes in ([size for point in points[1:] for size in point.sizes], points[0].sizes):
+        already = set(known)
+        for size in sizes:
+            if size.rows not in already:
+                number, all_s = known.get(size.rows, (0, 0.0))
+                known[size.rows] = number + size.number, all_s + size.number * size.mean_s
+    blocks: list[tuple[list[int], int, float]] = []  # sizes, executions, and their time; means never fall
+    for rows, (number, all_s) in sorted(known.items()):
+        block = [rows], number, all_s
+        while blocks and blocks[-1][2] / blocks[-1][1] > block[2] / block[1]:
+            before = blocks.pop()
+            block = before[0] + block[0], before[1] + block[1], before[2] + block[2]
+        blocks.append(block)
+    return {rows: all_s / number for sizes, number, all_s in blocks for rows in sizes}
+
+
+def _crowded(few: _Point, many: _Point) -> dict[int, float]:
+    """Return what an execution takes by itself, and among as many rows as there are where all is busy."""
+    if many.batch < _SAME * few.batch:
+        return {round(few.batch): few.execution_s}
+    # Of a mean execution: an instance's whole time, but no more than all the processor time of the server.
+    many_s = min(many.taken_s, many.server_s * many.merged)
+    return {round(few.batch): few.execution_s, round(many.batch): max(few.execution_s, many_s)}
 
 
 class _Point:
@@ -152,7 +181,14 @@ class _Point:
         self.instances = int(record.settings.get("instances", 1))
         duration_s = sum(window.duration_s for window in windows)
         self.taken_s = self.instances * duration_s / executions
-        self.queue_s = sum(each.queue_s * each.requests for each in servers) / served
         self.rate = served / duration_s
+        # Whether on average a request waits for each instance: then none is ever idle.
+        self.waits = sum(each.queue_s * each.requests for each in servers) / duration_s >= self.instances
         self.batch = sum(each.rows for each in servers) / executions
         self.merged = served / executions
+        self.sizes = [size for each in servers for size in each.sizes] or [
+            Executions(rows=round(self.batch), number=executions, mean_s=self.execution_s)
+        ]
+        # Of a mean execution; of a mean request's it is longer, since large ones have more requests.
+        self.one_s = sum(size.number * size.mean_s for size in self.sizes) / sum(size.number for size in self.sizes)
+        self.front_s = max(0.0, self.server_s - self.one_s / self.merged)

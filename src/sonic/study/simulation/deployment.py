@@ -111,6 +111,7 @@ class Deployment:
             before,
             cpu_s=now_cpu_s - cpu_s or None,  # where nothing is said of it
             gpu_use=(now_busy_s - busy_s) / there if uses and there else None,
+            by_size=len(self.spec.models) == 1,
         )
 
     def _counted(self) -> tuple[Total, float, float]:
@@ -141,6 +142,7 @@ class Deployment:
                 model.policy(),
                 executor,
                 instances=model.instances if card is None else card.slots,
+                wake_s=model.wake_s,
                 handover_s=model.handover_s,
                 learns=model.learns,
             )

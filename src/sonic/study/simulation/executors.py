@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Executor(Protocol):
     """Executes batches."""
 
-    def run(self, rows: int, done: Callable[[], object]) -> Task:
-        """Begin an execution; `done` is called at its end."""
+    def run(self, rows: int, done: Callable[[], object], wake_s: float = 0.0) -> Task:
+        """Begin an execution, for which something may have to wake up; `done` is called at its end."""
 
     def stop(self, task: Task) -> None:
         """End one before its time; nobody is told."""
@@ -51,9 +51,10 @@ class Computing:
         self._threads = threads
         self._speed = speed
 
-    def run(self, rows: int, done: Callable[[], object]) -> Task:
+    def run(self, rows: int, done: Callable[[], object], wake_s: float = 0.0) -> Task:
         """Begin one."""
-        return self._processor.run(self._service.draw_s(rows, self._random) / self._speed, done, self._threads)
+        work_s = (self._service.draw_s(rows, self._random) + wake_s) / self._speed
+        return self._processor.run(work_s, done, self._threads)
 
     def stop(self, task: Task) -> None:
         """End one."""
@@ -74,7 +75,7 @@ class OnCard:
         self._block = model.block
         self._timeline = Timeline(model)
 
-    def run(self, rows: int, done: Callable[[], object]) -> Task:
+    def run(self, rows: int, done: Callable[[], object], wake_s: float = 0.0) -> Task:  # noqa: ARG002 - never sleeps
         """Begin one: all of its blocks, the last one padded."""
         now_s = done_s = self._clock.now_s()
         for _ in range(ceil(rows / self._block)):

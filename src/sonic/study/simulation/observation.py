@@ -5,11 +5,11 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
-from sonic.study.records import ServerWindow
+from sonic.study.records import Executions, ServerWindow
 from sonic.study.simulation.job import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sonic.errors import InferenceError
     from sonic.study.simulation.clock import Clock
@@ -89,6 +89,7 @@ class Total:
     def __init__(self, counts: Iterable[Counts]) -> None:
         self.requests = self.failures = self.executions = self.rows = 0
         self.queue_s = self.infer_s = 0.0
+        self.sizes: dict[int, tuple[int, float]] = {}
         for each in counts:
             self.requests += each.requests
             self.failures += each.failures
@@ -96,9 +97,14 @@ class Total:
             self.rows += each.rows
             self.queue_s += each.queue_s
             self.infer_s += each.infer_s
+            for rows, (number, all_s) in each.sizes.items():
+                others, others_s = self.sizes.get(rows, (0, 0.0))
+                self.sizes[rows] = others + number, others_s + all_s
 
-    def since(self, before: Total, *, cpu_s: float | None, gpu_use: float | None) -> ServerWindow:
-        """Return what came between, as a server's statistics give it."""
+    def since(
+        self, before: Total, *, cpu_s: float | None = None, gpu_use: float | None = None, by_size: bool = False
+    ) -> ServerWindow:
+        """Return what came between, as a server's statistics give it; `by_size` if all is of one model."""
         requests = self.requests - before.requests
         return ServerWindow(
             requests=requests,
@@ -111,4 +117,12 @@ class Total:
             output_s=0.0,
             cpu_s=cpu_s,
             gpu_use=gpu_use,
+            sizes=tuple(self._sizes(before)) if by_size else (),
         )
+
+    def _sizes(self, before: Total) -> Iterator[Executions]:
+        for rows, (number, all_s) in sorted(self.sizes.items()):
+            earlier, earlier_s = before.sizes.get(rows, (0, 0.0))
+            if number > earlier:
+                mean_s = (all_s - earlier_s) / (number - earlier)
+                yield Executions(rows=rows, number=number - earlier, mean_s=mean_s)

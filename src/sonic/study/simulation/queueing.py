@@ -35,11 +35,18 @@ class Waiting:
 
 
 class Counts:
-    """What a model has done, as the server's own statistics count it; times summed over requests."""
+    """What a model has done, as the server's own statistics count it; times summed over requests.
 
-    __slots__ = ("executions", "failures", "infer_s", "queue_s", "requests", "rows")
+    Attributes
+    ----------
+    sizes : dict of int to (int, float)
+        By the rows of executions, their number and the sum of their times.
+    """
+
+    __slots__ = ("executions", "failures", "infer_s", "queue_s", "requests", "rows", "sizes")
 
     def __init__(self) -> None:
+        self.sizes: dict[int, tuple[int, float]] = {}
         self.requests = self.failures = self.executions = self.rows = 0
         self.queue_s = self.infer_s = 0.0
 
@@ -57,6 +64,8 @@ class ModelQueue:
     executor : Executor
         That its instances execute on.
     instances : int
+    wake_s : float
+        More that an execution takes whose instance was idle.
     handover_s : float
         From the end of an execution until its instance can begin the next.
     learns : bool
@@ -70,6 +79,7 @@ class ModelQueue:
         executor: Executor,
         *,
         instances: int = 1,
+        wake_s: float = 0.0,
         handover_s: float = 0.0,
         learns: bool = True,
     ) -> None:
@@ -79,6 +89,7 @@ class ModelQueue:
         self._experience = Experience(policy, 0.0)
         self._executor = executor
         self._instances = self._idle = instances
+        self._wake_s = wake_s
         self._handover_s = handover_s
         self._learns = learns
         self._lives = 0
@@ -103,11 +114,11 @@ class ModelQueue:
         if timeout_s is not None and not (queue.delays and queue.allow_override):
             deadline_s = now_s + timeout_s
         if self._idle and batcher.passes(rows) and min(deadline_s - now_s, limit_s) > 0:
-            self._begin([job], now_s)
+            self._begin([job], now_s, self._wake_s)
             return
         batcher.add(job, rows, now_s=now_s, deadline_s=deadline_s, limit_s=limit_s)
         if self._idle:
-            self._go_on()
+            self._go_on(self._wake_s)
         elif min(deadline_s, now_s + limit_s) < self._alarm_s:
             self._watch()
 
@@ -123,12 +134,12 @@ class ModelQueue:
         self.counts.failures += lost
         self._watch()
 
-    def _go_on(self) -> None:
+    def _go_on(self, wake_s: float = 0.0) -> None:
         now_s = self._clock.now_s()
         needed_s = self._experience.needed_s if self._idle else 0.0
         overdue = self._batcher.expire(now_s, needed_s)
         while self._idle and (batch := self._batcher.take(now_s)):
-            self._begin(batch, now_s)
+            self._begin(batch, now_s, wake_s)
         self._watch()
         self.counts.failures += len(overdue)
         for job in overdue:
@@ -148,14 +159,14 @@ class ModelQueue:
 
     def _ring(self) -> None:
         self._alarm, self._alarm_s = None, inf
-        self._go_on()
+        self._go_on(self._wake_s)
 
-    def _begin(self, batch: list[Waiting], now_s: float) -> None:
+    def _begin(self, batch: list[Waiting], now_s: float, wake_s: float = 0.0) -> None:
         self._idle -= 1
         rows = 0
         for job in batch:
             rows += job.rows
-        task = self._executor.run(rows, lambda: self._ended(task, rows, now_s))
+        task = self._executor.run(rows, lambda: self._ended(task, rows, now_s), wake_s)
         self._running[task] = batch
 
     def _ended(self, task: Task, rows: int, began_s: float) -> None:
@@ -167,6 +178,8 @@ class ModelQueue:
         counts = self.counts
         counts.executions += 1
         counts.rows += rows
+        number, all_s = counts.sizes.get(rows, (0, 0.0))
+        counts.sizes[rows] = number + 1, all_s + now_s - began_s
         for job in batch:
             counts.requests += 1
             counts.queue_s += began_s - job.arrived_s

@@ -200,7 +200,7 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
     calibration = calibrate(measured)
     first = measured[0]
     own = {name: first.settings[name] for name in ("instances", "batch", "delay_us") if name in first.settings}
-    tree = calibration.tree(first.target, first.machine.cores, **own)  # type: ignore[arg-type]
+    tree = calibration.tree(first.target, **own)  # type: ignore[arg-type]
     clients = tuple(sorted({record.settings.get("clients", 1) for record in measured}, key=float))
     return unfold(tree, f"as {first.target} was measured", over or {"clients": clients})
 

@@ -38,6 +38,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Of each server.
     threads : float
         Cores of its server that an execution uses; 0: it uses an accelerator.
+    wake_s : float
+        More that an execution takes whose instance was idle: a thread wakes up, and caches are cold.
     handover_s : float
         From the end of an execution until its instance can begin the next.
     learns : bool
@@ -56,6 +58,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     queue_timeout_s: float = 0.0
     instances: int = 1
     threads: float = 0.0
+    wake_s: float = 0.0
     handover_s: float = 0.0
     learns: bool = True
     row_bytes: float = 0.0
