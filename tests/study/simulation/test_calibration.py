@@ -64,9 +64,7 @@ def test_figures_are_found_again_from_the_first_and_the_last_point(batch: int) -
 def with_server(record: Record, **changes: Any) -> Record:
     window = record.windows[0]
     assert window.server is not None
-    return structs.replace(
-        record, windows=(structs.replace(window, server=structs.replace(window.server, **changes)),)
-    )
+    return structs.replace(record, windows=(structs.replace(window, server=structs.replace(window.server, **changes)),))
 
 
 def test_executions_are_taken_by_their_size_and_more_rows_never_take_less() -> None:
