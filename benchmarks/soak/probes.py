@@ -192,7 +192,7 @@ class Asker:
         name = f"nobody-{self.random.integers(1 << 40)}"
         wrong: list[tuple[InferRequest, str, str]] = [
             (InferRequest(name, {"x": x}), "ModelNotFound", name),
-            (InferRequest("scale", {"x": x}, version="77"), "ModelNotFound", "'77'"),
+            (InferRequest("scale", {"x": x}, version="77"), "ModelNotFound", "77"),
             (InferRequest("scale", {"x": x.astype(np.float64)}), "InvalidRequest", "FP64"),
             (InferRequest("scale", {name: x}), "InvalidRequest", name),
             (InferRequest("scale", {"x": x[0]}), "InvalidRequest", f"[{x.shape[1]}]"),
