@@ -120,7 +120,9 @@ def calibrate(records: Sequence[Record]) -> Calibration:
     else:
         service = _by_rows(points)
         wake_s = max(0.0, few.execution_s - service[min(service)])
-        handover_s = median(max(0.0, point.taken_s - point.one_s) for point in full) if many.waits else 0.0
+        # After many rows more passes than after few, so among sizes the least is what passes after each.
+        between = median if len(service) == 1 else min
+        handover_s = between(max(0.0, point.taken_s - point.one_s) for point in full) if many.waits else 0.0
         front_s = median(max(0.0, point.server_s - (point.one_s + handover_s) / point.merged) for point in full)
     client_s = median(point.client_s for point in full)
     rest_s = few.latency_s - client_s - front_s - few.execution_s
