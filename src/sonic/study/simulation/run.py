@@ -117,6 +117,10 @@ def simulate(
     )
 
 
+_ENOUGH_REQUESTS = 10_000
+"""In a window, of what was measured."""
+
+
 @dataclass(frozen=True)
 class Beside:
     """What was simulated, beside what was measured or published.
@@ -201,6 +205,9 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
     first = measured[0]
     own = {name: first.settings[name] for name in ("instances", "batch", "delay_us") if name in first.settings}
     tree = calibration.tree(first.target, **own)  # type: ignore[arg-type]
+    rate = max(record.throughput.value for record in measured if record.throughput is not None)
+    window_s = min(10.0, max(0.5, _ENOUGH_REQUESTS / rate))  # of quick models more would only take longer
+    tree |= {"window_s": window_s, "warmup_s": window_s / 5}
     clients = tuple(sorted({record.settings.get("clients", 1) for record in measured}, key=float))
     return unfold(tree, f"as {first.target} was measured", over or {"clients": clients})
 
