@@ -6,9 +6,12 @@ versions. A time is in seconds, a size in bytes, a rate in 1/s, unless its name 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Setting = bool | int | float | str
 Status = Literal["measured", "unstable", "failed", "interrupted"]
@@ -66,6 +69,23 @@ class Executions(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     number: int
     mean_s: float
+
+
+def executed(before: Mapping[int, tuple[int, float]], after: Mapping[int, tuple[int, float]]) -> tuple[Executions, ...]:
+    """Return what was executed between two counts, the smallest size first.
+
+    Parameters
+    ----------
+    before, after : mapping of int to (int, float)
+        By rows, the number of executions and the sum of their times, in seconds.
+    """
+    sizes = []
+    for rows, (number, all_s) in sorted(after.items()):
+        earlier, earlier_s = before.get(rows, (0, 0.0))
+        if number > earlier:
+            mean_s = (all_s - earlier_s) / (number - earlier)
+            sizes.append(Executions(rows=rows, number=number - earlier, mean_s=mean_s))
+    return tuple(sizes)
 
 
 class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,10 +13,9 @@ from sonic.client.grpc import OPTIONS
 from sonic.errors import DataError, InferenceError, Unavailable
 from sonic.monitor.endpoint import Endpoint
 from sonic.protocol import documents
-from sonic.protocol.messages import BatchStatistics
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
-from sonic.study.records import Executions, ServerWindow
+from sonic.study.records import ServerWindow, executed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,24 +191,19 @@ def window(before: Sample, after: Sample, gpu_use: float | None = None) -> Serve
         output_s=totals["output"] * per_request,
         cpu_s=None if before.cpu_s is None or after.cpu_s is None else after.cpu_s - before.cpu_s,
         gpu_use=gpu_use,
-        sizes=_sizes(before.models[0], after.models[0]) if len(after.models) == 1 else (),
+        sizes=executed(_sizes(before.models[0]), _sizes(after.models[0])) if len(after.models) == 1 else (),
     )
 
 
-def _sizes(before: ModelStatistics, after: ModelStatistics) -> tuple[Executions, ...]:
-    earlier = {each.batch_size: each for each in before.batches}
-    sizes = []
-    for last in after.batches:
-        first = earlier.get(last.batch_size, BatchStatistics(last.batch_size))
-        number = last.compute_infer.count - first.compute_infer.count
-        took_ns = _took_ns(last) - _took_ns(first)
-        if number > 0:
-            sizes.append(Executions(rows=last.batch_size, number=number, mean_s=1e-9 * took_ns / number))
-    return tuple(sorted(sizes, key=lambda size: size.rows))
-
-
-def _took_ns(size: BatchStatistics) -> int:
-    return size.compute_input.total_ns + size.compute_infer.total_ns + size.compute_output.total_ns
+def _sizes(model: ModelStatistics) -> dict[int, tuple[int, float]]:
+    """Return executions by their rows, and the sum of their times."""
+    return {
+        each.batch_size: (
+            each.compute_infer.count,
+            1e-9 * (each.compute_input.total_ns + each.compute_infer.total_ns + each.compute_output.total_ns),
+        )
+        for each in model.batches
+    }
 
 
 def _listener(address: Address) -> Any:

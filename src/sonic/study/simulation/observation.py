@@ -5,11 +5,11 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
-from sonic.study.records import Executions, ServerWindow
+from sonic.study.records import ServerWindow, executed
 from sonic.study.simulation.job import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sonic.errors import InferenceError
     from sonic.study.simulation.clock import Clock
@@ -117,12 +117,5 @@ class Total:
             output_s=0.0,
             cpu_s=cpu_s,
             gpu_use=gpu_use,
-            sizes=tuple(self._sizes(before)) if by_size else (),
+            sizes=executed(before.sizes, self.sizes) if by_size else (),
         )
-
-    def _sizes(self, before: Total) -> Iterator[Executions]:
-        for rows, (number, all_s) in sorted(self.sizes.items()):
-            earlier, earlier_s = before.sizes.get(rows, (0, 0.0))
-            if number > earlier:
-                mean_s = (all_s - earlier_s) / (number - earlier)
-                yield Executions(rows=rows, number=number - earlier, mean_s=mean_s)
