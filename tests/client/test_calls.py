@@ -16,37 +16,18 @@ from sonic.testing.conformance import WAIT_S, RudePeer, error_of
 from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sonic.protocol.messages import InferRequest
-
-SPEC = ModelSpec(
-    "double", "1", (TensorSpec("x", DType.FP32, (-1, 2)),), (TensorSpec("y", DType.FP32, (-1, 2)),), max_batch_size=4
-)
+    from collections.abc import Callable
 
 
-def double(request: InferRequest) -> dict[str, np.ndarray]:
-    return {"y": 2 * request.inputs["x"]}
-
-
-@pytest.fixture
-def way() -> FakeTransport:
-    return FakeTransport([SPEC], double)
-
-
-@pytest.fixture
-def model(way: FakeTransport) -> Iterator[Model]:
-    with Client(transports=[way]) as client:
-        yield client.model("double")
-
-
-def test_submit_returns_before_anything_is_known(way: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_returns_before_anything_is_known(
+    way: FakeTransport, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, answer = Event(), Event()
 
     def model_spec(*_: object) -> ModelSpec:
         asked.set()
         assert answer.wait(WAIT_S)
-        return SPEC
+        return spec
 
     monkeypatch.setattr(way, "model_spec", model_spec)
     with Client(transports=[way]) as client:
@@ -150,16 +131,14 @@ def test_wrong_arrays_are_not_sent(
     assert way.requests == []
 
 
-def test_an_input_may_be_named_anything(way: FakeTransport) -> None:
-    spec = ModelSpec(
-        "odd", "1", (TensorSpec("self", DType.FP32, (1,)), TensorSpec("a.b", DType.FP32, (1,))), SPEC.outputs[:0]
-    )
+def test_an_input_may_be_named_anything() -> None:
+    spec = ModelSpec("odd", "1", (TensorSpec("self", DType.FP32, (1,)), TensorSpec("a.b", DType.FP32, (1,))), ())
     with Client(transports=[FakeTransport([spec], lambda _: {})]) as client:
         assert client.model("odd")(**{"self": [1], "a.b": [2]}) == {}
 
 
-def test_an_answer_that_was_not_declared(way: FakeTransport) -> None:
-    bad = FakeTransport([SPEC], lambda request: {"y": request.inputs["x"][:1]})
+def test_an_answer_that_was_not_declared(way: FakeTransport, spec: ModelSpec) -> None:
+    bad = FakeTransport([spec], lambda request: {"y": request.inputs["x"][:1]})
     with Client(transports=[bad]) as client, pytest.raises(ModelFailed, match=r"shape \[1, 2\] for 3 rows"):
         client.model("double")(x=np.zeros((3, 2)))
 
@@ -190,8 +169,8 @@ def test_versions(way: FakeTransport) -> None:
     assert way.requests[0].version == "7"
 
 
-def test_statistics_of_all_servers_together() -> None:
-    ways = [FakeTransport([SPEC], double, f"fake:{n}") for n in range(3)]
+def test_statistics_of_all_servers_together(make_way: Callable[[str], FakeTransport]) -> None:
+    ways = [make_way(f"fake:{n}") for n in range(3)]
     with Client(transports=ways) as client:
         model = client.model("double")
         for _ in range(6):
@@ -206,8 +185,10 @@ def test_statistics_of_all_servers_together() -> None:
             model.statistics()
 
 
-def test_executions_of_all_servers_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    ways = [FakeTransport([SPEC], double, f"fake:{n}") for n in range(2)]
+def test_executions_of_all_servers_by_size(
+    make_way: Callable[[str], FakeTransport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = [make_way(f"fake:{n}") for n in range(2)]
     for way, sizes in zip(ways, [(1, 4), (2, 4)], strict=True):
         batches = tuple(BatchStatistics(size, Duration(1, 10), Duration(1, size), Duration(1, 0)) for size in sizes)
         known = ModelStatistics("double", "1", batches=batches)

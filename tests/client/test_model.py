@@ -25,7 +25,7 @@ from sonic.errors import (
     Unavailable,
 )
 from sonic.protocol.tensors import same_bits
-from sonic.specs import DType, ModelSpec, TensorSpec
+from sonic.specs import DType
 from sonic.testing.conformance import (
     BATCHING,
     KINDS,
@@ -33,34 +33,15 @@ from sonic.testing.conformance import (
     TransportConformance,
     error_of,
 )
-from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sonic.client.transport import Transport
-    from sonic.protocol.messages import InferRequest
     from sonic.server.app import Server
-
-SPEC = ModelSpec(
-    "double", "1", (TensorSpec("x", DType.FP32, (-1, 2)),), (TensorSpec("y", DType.FP32, (-1, 2)),), max_batch_size=4
-)
-
-
-def double(request: InferRequest) -> dict[str, np.ndarray]:
-    return {"y": 2 * request.inputs["x"]}
-
-
-@pytest.fixture
-def way() -> FakeTransport:
-    return FakeTransport([SPEC], double)
-
-
-@pytest.fixture
-def model(way: FakeTransport) -> Iterator[Model]:
-    with Client(transports=[way]) as client:
-        yield client.model("double")
+    from sonic.specs import ModelSpec
+    from sonic.testing.transports import FakeTransport
 
 
 class TestInProcess(TransportConformance):
@@ -71,11 +52,11 @@ class TestInProcess(TransportConformance):
         transport.close()
 
 
-def test_a_call(model: Model, way: FakeTransport) -> None:
+def test_a_call(model: Model, way: FakeTransport, spec: ModelSpec) -> None:
     x = np.arange(4.0).reshape(2, 2)
     assert model(x=x)["y"].tolist() == [[0, 2], [4, 6]]
     assert model.submit(x=x).result(WAIT_S)["y"].dtype == np.float32
-    assert model.spec == SPEC
+    assert model.spec == spec
     assert [request.timeout_s for request in way.requests] == [None, None]
 
 

@@ -338,20 +338,21 @@ def test_it_is_told_that_a_client_has_gone(make: Any) -> None:
     model = make(
         model_py("""
         def execute(self, requests):
-            import sys, time
+            import sys
             sys.modules["test_gone"].started.set()
-            while not requests[0].is_cancelled():
-                time.sleep(0.001)
+            assert sys.modules["test_gone"].left.wait(10)
+            assert requests[0].is_cancelled()
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError("given up", pb_utils.TritonError.CANCELLED))]
         """)
     )
     gone: Any = ModuleType("test_gone")
-    gone.started = threading.Event()
+    gone.started, gone.left = threading.Event(), threading.Event()
     sys.modules["test_gone"] = gone
     try:
         future = call(model, 1, inline=False)
         assert gone.started.wait(10)
         assert not future.cancel(), "it runs"
+        gone.left.set()
         with pytest.raises(Cancelled, match="given up"):
             future.result(10)
     finally:
