@@ -30,8 +30,8 @@ from sonic.firmware.device.settings import DELAY_US
 from sonic.firmware.device.timing import CardModel, Timeline
 from sonic.firmware.fromonnx import read
 from sonic.firmware.precision import Precision
-from sonic.server.batcher import Batcher
-from sonic.server.policies import BatchPolicy
+from sonic.server.scheduling.batcher import Batcher
+from sonic.server.scheduling.policies import BatchPolicy
 from sonic.study.published import study
 from sonic.workloads import MODELS
 

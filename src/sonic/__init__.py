@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sonic.client.model import Model as Model
     from sonic.framework.job import run as run
     from sonic.server.app import serve as serve
-    from sonic.server.services import service as service
+    from sonic.server.backends.services import service as service
 
 # Imported on first use, so that `sonic --help` does not wait for onnxruntime and a client does not load the server.
 _HOMES = {
@@ -35,7 +35,7 @@ _HOMES = {
     "Model": "sonic.client.model",
     "run": "sonic.framework.job",
     "serve": "sonic.server.app",
-    "service": "sonic.server.services",
+    "service": "sonic.server.backends.services",
 }
 
 __all__ = ["Client", "Fallback", "Model", "__version__", "run", "serve", "service"]

@@ -14,8 +14,8 @@ import pytest
 
 import sonic
 from sonic.protocol.messages import InferRequest
-from sonic.server.guard import Guard
-from sonic.server.tokens import Tokens
+from sonic.server.access.guard import Guard
+from sonic.server.access.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,9 +20,9 @@ import trustme
 from onnx import TensorProto, helper
 
 import sonic
-from sonic.server.guard import Guard
-from sonic.server.tls import Tls
-from sonic.server.tokens import Tokens
+from sonic.server.access.guard import Guard
+from sonic.server.access.tls import Tls
+from sonic.server.access.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,10 +19,10 @@ from tritonclient.utils import InferenceServerException
 from sonic.client.model import Model
 from sonic.errors import ConfigError, InferenceError, InvalidRequest, Unauthenticated, Unavailable
 from sonic.protocol.proto import grpc_service_pb2 as pb
-from sonic.server.guard import Guard
-from sonic.server.ratelimit import RateLimit
-from sonic.server.tls import Tls
-from sonic.server.tokens import Tokens
+from sonic.server.access.guard import Guard
+from sonic.server.access.ratelimit import RateLimit
+from sonic.server.access.tls import Tls
+from sonic.server.access.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

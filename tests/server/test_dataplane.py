@@ -13,7 +13,7 @@ import pytest
 from sonic.errors import InvalidRequest, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol.messages import InferRequest
 from sonic.server.dataplane import Dataplane
-from sonic.server.repository import Repository
+from sonic.server.models.repository import Repository
 from sonic.server.tracing import Tracer
 
 if TYPE_CHECKING:

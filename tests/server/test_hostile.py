@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from fuzz.judge import MAX_MESSAGE_BYTES, MODELS, REGION, Judge, write_models
 from fuzz.wires import http2_seeds
+from sonic.server.access.guard import Guard
+from sonic.server.access.tokens import Tokens
 from sonic.server.app import serve
-from sonic.server.guard import Guard
-from sonic.server.tokens import Tokens
 from sonic.testing import hostile
 
 if TYPE_CHECKING:

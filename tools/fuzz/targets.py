@@ -26,10 +26,10 @@ from sonic.protocol.parameters import priority_of
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.rawfields import join_raw, split_raw
 from sonic.protocol.tensors import same_bits
+from sonic.server.access.tokens import Tokens
 from sonic.server.logsettings import LogSettings
-from sonic.server.queueing import policy_of
+from sonic.server.scheduling.queueing import policy_of
 from sonic.server.sharedmemory import SharedMemory
-from sonic.server.tokens import Tokens
 from sonic.server.tracing import Tracer
 from sonic.specs import DType
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from sonic.server.access.guard import Guard
+    from sonic.server.access.tls import Tls
     from sonic.server.app import Server
-    from sonic.server.guard import Guard
-    from sonic.server.model import ServedModel
-    from sonic.server.tls import Tls
+    from sonic.server.models.model import ServedModel
 
 
 def serve(
@@ -157,7 +157,7 @@ def serve(
 
 def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
     from sonic.errors import ConfigError
-    from sonic.server.tls import Tls
+    from sonic.server.access.tls import Tls
 
     if cert is None or key is None:
         if cert is not None or key is not None or client_ca is not None:
@@ -175,9 +175,9 @@ def _guard(
     rate_burst: float | None,
 ) -> Guard | None:
     from sonic.errors import ConfigError
-    from sonic.server.guard import Guard
-    from sonic.server.ratelimit import RateLimit
-    from sonic.server.tokens import Tokens
+    from sonic.server.access.guard import Guard
+    from sonic.server.access.ratelimit import RateLimit
+    from sonic.server.access.tokens import Tokens
 
     if jwt_keys is None and (audience is not None or issuer is not None):
         raise ConfigError("--jwt-audience and --jwt-issuer need --jwt-keys")

@@ -20,8 +20,8 @@ from sonic.errors import InvalidRequest
 from sonic.firmware.build import DOCUMENT, load
 from sonic.firmware.device import settings
 from sonic.server.backends.base import Backend, choice_parameter, instance_count, int_parameter
-from sonic.server.completion import Signature
-from sonic.server.instances import Instance
+from sonic.server.backends.completion import Signature
+from sonic.server.execution.instances import Instance
 from sonic.specs import DType, TensorSpec
 
 if TYPE_CHECKING:

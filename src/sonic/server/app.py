@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
 from sonic.protocol.rawfields import MAX_BYTES
-from sonic.server.cache import DEFAULT_CACHE_BYTES
-from sonic.server.completion import DEFAULT_MAX_BATCH
+from sonic.server.backends.completion import DEFAULT_MAX_BATCH
 from sonic.server.dataplane import Dataplane
 from sonic.server.eventloop import EventLoop
 from sonic.server.grpc.front import GrpcFront
 from sonic.server.http.front import HttpFront
-from sonic.server.polling import Poller
-from sonic.server.queueing import DEFAULT_MAX_QUEUE
-from sonic.server.repository import Repository
+from sonic.server.models.polling import Poller
+from sonic.server.models.repository import Repository
+from sonic.server.scheduling.cache import DEFAULT_CACHE_BYTES
+from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.sharedmemory import SharedMemory
 from sonic.server.sockets import authority, listen, listen_unix
 from sonic.server.tracing import Tracer
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from sonic.server.guard import Guard
+    from sonic.server.access.guard import Guard
+    from sonic.server.access.tls import Tls
     from sonic.server.logsettings import LogSettings
-    from sonic.server.tls import Tls
 
 log = logging.getLogger("sonic.server")
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics, ModelStatus
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
-    from sonic.server.job import Inline
-    from sonic.server.model import ServedModel
-    from sonic.server.repository import Repository
+    from sonic.server.models.model import ServedModel
+    from sonic.server.models.repository import Repository
+    from sonic.server.scheduling.job import Inline
     from sonic.specs import ModelSpec
 
 log = logging.getLogger("sonic.server")

@@ -15,7 +15,7 @@ from sonic.errors import ConfigError, InferenceError, ModelFailed, Unavailable
 from sonic.protocol.messages import ModelStatus
 from sonic.server.dataplane import Dataplane
 from sonic.server.failures import failed
-from sonic.server.repository import Repository
+from sonic.server.models.repository import Repository
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

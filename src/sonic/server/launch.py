@@ -10,7 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from sonic.server.memory import collected_seldom, share_one_arena
+from sonic.server.machine.memory import collected_seldom, share_one_arena
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sonic.protocol.messages import InferRequest
-    from sonic.server.execution import Execution
+    from sonic.server.execution.plan import Execution
 
     Settings = dict[str, tuple[str, ...]]
 

@@ -39,6 +39,6 @@ def _processor(proc: Path) -> str:
 
 
 def _gpus() -> tuple[str, ...]:
-    from sonic.server.hardware import Machine as Hardware
+    from sonic.server.machine.hardware import Machine as Hardware
 
     return tuple(gpu.name for gpu in Hardware().gpus())

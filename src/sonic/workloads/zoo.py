@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -61,6 +62,34 @@ def build(
     OutputError
         If the folder cannot be written, or the model is there already.
     """
+    check(name, weights=weights, width=width, format=format)
+    target = Path(folder) / name
+    if target.exists():
+        raise OutputError(f"{target} is there already")
+    if weights == "trained":
+        try:
+            shutil.copytree(MODELS / name, target)
+        except OSError as error:
+            raise OutputError(f"{target} could not be written: {error}") from error
+        return target
+    from sonic.workloads import export
+
+    return export.write_random(name, Path(folder), width, seed, format, table=weights == "table")
+
+
+def check(name: str, *, weights: str = "trained", width: float = 1.0, format: str = "onnx") -> None:  # noqa: A002
+    """Refuse what :func:`build` cannot make, as far as that is known without beginning.
+
+    Parameters
+    ----------
+    name, weights, width, format
+        See :func:`build`.
+
+    Raises
+    ------
+    ConfigError
+        If the network, the weights asked for or a package is not there.
+    """
     found = network(name)
     if weights not in WEIGHTS:
         raise ConfigError(f"weights {weights!r}: one of {', '.join(WEIGHTS)}")
@@ -68,27 +97,18 @@ def build(
         raise ConfigError(f"format {format!r}: one of {', '.join(FORMATS)}")
     if not width > 0:
         raise ConfigError(f"width must be positive, got {width}")
-    target = Path(folder) / name
-    if target.exists():
-        raise OutputError(f"{target} is there already")
-    if weights == "trained":
-        if not found.shipped:
-            how = "train them, or build with random ones" if found.training else "build with random ones"
-            raise ConfigError(f"{name}: no trained weights ship; {how}")
-        if width != 1.0:
-            raise ConfigError(f"{name}: trained weights have the width they have; build random ones, or train")
-        if format != "onnx":
-            raise ConfigError(f"{name}: trained weights ship as onnx, not as {format}")
-        try:
-            shutil.copytree(MODELS / name, target)
-        except OSError as error:
-            raise OutputError(f"{target} could not be written: {error}") from error
-        return target
-    try:
-        from sonic.workloads import export
-    except ImportError as error:
-        raise _needs_extra(error) from None
-    return export.write_random(name, Path(folder), width, seed, format, table=weights == "table")
+    if weights != "trained":
+        for package in ("torch", "onnx"):
+            if find_spec(package) is None:
+                raise _needs_extra(package)
+        return
+    if not found.shipped:
+        how = "train them, or build with random ones" if found.training else "build with random ones"
+        raise ConfigError(f"{name}: no trained weights ship; {how}")
+    if width != 1.0:
+        raise ConfigError(f"{name}: trained weights have the width they have; build random ones, or train")
+    if format != "onnx":
+        raise ConfigError(f"{name}: trained weights ship as onnx, not as {format}")
 
 
 def trainable() -> tuple[Network, ...]:
@@ -185,9 +205,9 @@ def _trainer(name: str) -> Any:
     try:
         trainer = import_module(f"sonic.workloads.training.{module}")
     except ImportError as error:
-        raise _needs_extra(error) from None
+        raise _needs_extra(error.name or str(error)) from None
     return getattr(trainer, attribute) if attribute else trainer
 
 
-def _needs_extra(error: ImportError) -> ConfigError:
-    return ConfigError(f"this needs {error.name or error}: pip install 'sonic-hep[train]'")
+def _needs_extra(package: str) -> ConfigError:
+    return ConfigError(f"this needs {package}: pip install 'sonic-hep[train]'")

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.server import floor
 from benchmarks.server.cases import CASES, session
 from sonic.protocol import modelconfig
-from sonic.server.inspection import inspect
+from sonic.server.models.inspection import inspect
 
 BY_NAME = {case.name: case for case in CASES}
 SMALL = [name for name in BY_NAME if name != "resnet50"]  # whose weights take a second

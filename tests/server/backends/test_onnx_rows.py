@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from sonic.errors import DataError
 from sonic.protocol.modelconfig import ModelConfig, parse
 from sonic.server.backends import LoadContext, Rows
+from sonic.server.backends.completion import complete
 from sonic.server.backends.onnx import OnnxBackend
 from sonic.server.backends.onnx_rows import rows_of, with_outputs
-from sonic.server.completion import complete
-from sonic.server.execution import Plan, execute
-from sonic.server.model import ServedModel, to_spec
+from sonic.server.execution.plan import Plan, execute
+from sonic.server.models.model import ServedModel, to_spec
 from sonic.workloads import MODELS
 
 if TYPE_CHECKING:

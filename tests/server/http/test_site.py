@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sonic.errors import RateLimited
+from sonic.server.access.guard import Guard
+from sonic.server.access.ratelimit import RateLimit
 from sonic.server.dataplane import Dataplane
-from sonic.server.guard import Guard
 from sonic.server.http.head import read_head
 from sonic.server.http.infer import Inference
 from sonic.server.http.site import MetricsSite, ProtocolSite
-from sonic.server.ratelimit import RateLimit
-from sonic.server.repository import Repository
+from sonic.server.models.repository import Repository
 
 if TYPE_CHECKING:
     from sonic.server.http.head import Head

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sonic.errors import DeadlineExceeded, Unavailable
-from sonic.server.policies import BatchPolicy, QueuePolicy
+from sonic.server.scheduling.policies import BatchPolicy, QueuePolicy
 from sonic.study.simulation.clock import Clock
 from sonic.study.simulation.executors import Computing
 from sonic.study.simulation.processor import Processor

@@ -48,7 +48,7 @@ def check(
         with connected(parse_server(place)) as transport:
             names, findings = check_server(transport)
     else:
-        from sonic.server.inspection import inspect, models_in
+        from sonic.server.models.inspection import inspect, models_in
 
         folders = models_in(folder_of(place))
         names = tuple(folder.resolve().name for folder in folders)
@@ -91,7 +91,7 @@ def checksum(
     from sonic.errors import ConfigError
     from sonic.protocol.checksums import ALGORITHMS, DEFAULT_ALGORITHM
     from sonic.protocol.digests import store, survey
-    from sonic.server.inspection import models_in
+    from sonic.server.models.inspection import models_in
 
     if write and verify:
         raise ConfigError("--write and --verify do not go together")

@@ -46,7 +46,7 @@ def list_(
         rows = [facts for facts, _ in found]
         reasons = {facts.name: reason for facts, reason in found if reason}
     else:
-        from sonic.server.inspection import models_in, outline
+        from sonic.server.models.inspection import models_in, outline
 
         rows = [outline(folder) for folder in models_in(folder_of(place))]
     if as_json:
@@ -101,7 +101,7 @@ def show(
 
 def _of_folder(folder: Path) -> ModelFacts:
     from sonic.errors import ConfigError
-    from sonic.server.inspection import inspect, models_in
+    from sonic.server.models.inspection import inspect, models_in
 
     found = models_in(folder)
     if len(found) > 1:

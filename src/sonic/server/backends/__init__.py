@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sonic.server.backends.base import Backend, LoadContext, backend_for, register_backend
-from sonic.server.completion import Signature
-from sonic.server.instances import Call, CallInstance, Instance, Reply, Rows
+from sonic.server.backends.completion import Signature
+from sonic.server.execution.instances import Call, CallInstance, Instance, Reply, Rows
 
 __all__ = [
     "Backend",

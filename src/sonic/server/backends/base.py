@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from sonic.errors import ConfigError
-from sonic.server.instances import Rows
+from sonic.server.execution.instances import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatistics
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
-    from sonic.server.completion import Signature
-    from sonic.server.execution import Execution
-    from sonic.server.instances import Instance, Reply
-    from sonic.server.job import Inline, Job
-    from sonic.server.services import Service
+    from sonic.server.backends.completion import Signature
+    from sonic.server.backends.services import Service
+    from sonic.server.execution.instances import Instance, Reply
+    from sonic.server.execution.plan import Execution
+    from sonic.server.scheduling.job import Inline, Job
     from sonic.specs import ModelSpec
 
 GROUP = "sonic.backends"
@@ -55,7 +55,7 @@ class Models(Protocol):
     def submit(
         self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
-        """Take a request, as :meth:`sonic.server.model.ServedModel.submit` does.
+        """Take a request, as :meth:`sonic.server.models.model.ServedModel.submit` does.
 
         Raises
         ------
@@ -92,9 +92,9 @@ class LoadContext:
 
 
 class RequestScheduler(Protocol):
-    """What sees a model's requests through; :class:`sonic.server.scheduler.Scheduler` unless a backend has its own.
+    """What sees a model's requests through, unless a backend has its own.
 
-    The meaning of all methods is as there.
+    The meaning of all methods is that of :class:`sonic.server.scheduling.scheduler.Scheduler`.
     """
 
     @property

@@ -20,8 +20,8 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInstanceGrou
 from sonic.server.backends.base import Backend, instance_count
 from sonic.server.backends.python.importing import import_file
 from sonic.server.backends.results import own
-from sonic.server.instances import CallInstance, Instance, Reply
-from sonic.server.services import services_in
+from sonic.server.backends.services import services_in
+from sonic.server.execution.instances import CallInstance, Instance, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from sonic.errors import InferenceError
     from sonic.server.backends.base import LoadContext
     from sonic.server.backends.python.importing import ModelPackage
-    from sonic.server.instances import Call
-    from sonic.server.services import Service
+    from sonic.server.backends.services import Service
+    from sonic.server.execution.instances import Call
     from sonic.specs import TensorSpec
 
 

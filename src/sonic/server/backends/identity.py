@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sonic.errors import ConfigError
 from sonic.server.backends.base import Backend, instance_count
-from sonic.server.instances import Instance
+from sonic.server.execution.instances import Instance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

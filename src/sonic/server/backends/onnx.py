@@ -22,11 +22,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from sonic.errors import ConfigError, DataError, one_line
 from sonic.server.backends.base import Backend, choice_parameter, int_parameter
+from sonic.server.backends.completion import Signature
 from sonic.server.backends.devices import amd_gpus, nvidia_gpus, place
 from sonic.server.backends.onnx_providers import CPU, count_gpus, providers_of, why_no_gpu
 from sonic.server.backends.onnx_rows import rows_of
-from sonic.server.completion import Signature
-from sonic.server.instances import Instance, Rows
+from sonic.server.execution.instances import Instance, Rows
 from sonic.specs import DType, TensorSpec
 
 if TYPE_CHECKING:

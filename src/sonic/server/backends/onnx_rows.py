@@ -41,7 +41,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from sonic.errors import DataError
-from sonic.server.instances import Rows
+from sonic.server.execution.instances import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

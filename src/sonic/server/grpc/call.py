@@ -11,8 +11,8 @@ from sonic.server.grpc import wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sonic.server.access.guard import Guard
     from sonic.server.grpc.wire import Buffer, Head
-    from sonic.server.guard import Guard
     from sonic.server.http2 import Stream
 
 log = logging.getLogger("sonic.server")

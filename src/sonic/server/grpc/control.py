@@ -14,10 +14,10 @@ from sonic.server.grpc.call import Admission
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sonic.server.access.guard import Guard
     from sonic.server.dataplane import Dataplane
     from sonic.server.grpc.call import Call
     from sonic.server.grpc.wire import Buffer
-    from sonic.server.guard import Guard
 
 
 class Unary(Admission):

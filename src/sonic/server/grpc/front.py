@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import socket
     from asyncio import AbstractServer
 
+    from sonic.server.access.guard import Guard
+    from sonic.server.access.tls import Tls
     from sonic.server.dataplane import Dataplane
     from sonic.server.eventloop import EventLoop
     from sonic.server.grpc.call import Handler
-    from sonic.server.guard import Guard
-    from sonic.server.tls import Tls
 
 SERVICE = "inference.GRPCInferenceService"
 _BACKLOG = 2048

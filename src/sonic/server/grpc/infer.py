@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from sonic.protocol.form import Form
     from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.server.access.guard import Guard
     from sonic.server.dataplane import Dataplane
     from sonic.server.grpc.call import Call
     from sonic.server.grpc.wire import Buffer
-    from sonic.server.guard import Guard
 
 _LONG_BYTES = 1 << 22
 """Decoding a longer message could keep every other client waiting."""

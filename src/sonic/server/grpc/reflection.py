@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import FileDescriptor
 
+    from sonic.server.access.guard import Guard
     from sonic.server.grpc.call import Call
     from sonic.server.grpc.wire import Buffer
-    from sonic.server.guard import Guard
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """Both have the same messages; tools ask for the one or the other."""

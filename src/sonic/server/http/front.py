@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import asyncio
     import socket
 
+    from sonic.server.access.guard import Guard
+    from sonic.server.access.tls import Tls
     from sonic.server.dataplane import Dataplane
     from sonic.server.eventloop import EventLoop
-    from sonic.server.guard import Guard
     from sonic.server.http.exchange import Site
-    from sonic.server.tls import Tls
 
 _BACKLOG = 2048
 

@@ -1,7 +1,7 @@
 """The one route that has to be quick: a model's inference.
 
-Models that are known to be quick are executed in the event loop itself; see :mod:`sonic.server.scheduler`. Otherwise
-the response is written as bytes by the thread that made it.
+Models that are known to be quick are executed in the event loop itself (:mod:`sonic.server.scheduling.scheduler`).
+Otherwise the response is written as bytes by the thread that made it.
 
 Bodies may be compressed with gzip or deflate. A response is compressed if the request accepts exactly one of the two
 and nothing else, which says that it wants that; clients that merely list what they could read get it as it is.

@@ -14,9 +14,9 @@ from starlette.routing import Route
 from sonic.errors import InvalidRequest, ModelFailed, SonicError, shown
 from sonic.protocol import documents
 from sonic.protocol.status import http_status
-from sonic.server import status_page
 from sonic.server.http.extensions import Call, extension_routes
-from sonic.server.metrics import CONTENT_TYPE, Metrics
+from sonic.server.pages import status_page
+from sonic.server.pages.metrics import CONTENT_TYPE, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sonic.server.guard import PUBLIC_PATHS
+from sonic.server.access.guard import PUBLIC_PATHS
 from sonic.server.http.asgi import Application
 from sonic.server.http.infer import Inference
 from sonic.server.http.routes import metrics_app, protocol_app
 
 if TYPE_CHECKING:
+    from sonic.server.access.guard import Guard
     from sonic.server.dataplane import Dataplane
-    from sonic.server.guard import Guard
     from sonic.server.http.exchange import Handler
     from sonic.server.http.head import Head
 
@@ -42,7 +42,7 @@ class ProtocolSite:
         self._others = Application(protocol_app(dataplane, metrics_port), max_body_bytes)
 
     def admit(self, head: Head, peer: str) -> None:
-        """Let a request pass; see :class:`~sonic.server.guard.Guard` for what it may raise."""
+        """Let a request pass; see :class:`~sonic.server.access.guard.Guard` for what it may raise."""
         if self._guard is not None and head.path not in PUBLIC_PATHS:
             self._guard.count(self._guard.identify(peer, head.get(b"authorization") or None))
 

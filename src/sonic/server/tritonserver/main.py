@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from sonic.errors import ConfigError, SonicError
 from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server import launch
+from sonic.server.access.tls import Tls
 from sonic.server.app import Server
-from sonic.server.completion import DEFAULT_MAX_BATCH
-from sonic.server.queueing import DEFAULT_MAX_QUEUE
+from sonic.server.backends.completion import DEFAULT_MAX_BATCH
+from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.sockets import authority
-from sonic.server.tls import Tls
 from sonic.server.tritonserver import flags, known, logs
 
 if TYPE_CHECKING:

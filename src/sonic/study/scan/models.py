@@ -12,7 +12,7 @@ from sonic.framework.graph import similar
 from sonic.protocol.modelconfig import write
 from sonic.protocol.modelfolder import CONFIG_NAME, read_config
 from sonic.protocol.proto.model_config_pb2 import ModelInstanceGroup
-from sonic.server.folders import model_folders
+from sonic.server.models.folders import model_folders
 from sonic.workloads import MODELS
 
 if TYPE_CHECKING:

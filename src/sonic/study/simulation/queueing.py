@@ -7,15 +7,15 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.errors import DeadlineExceeded, Unavailable
-from sonic.server.batcher import Batcher
-from sonic.server.experience import Experience
+from sonic.server.scheduling.batcher import Batcher
+from sonic.server.scheduling.experience import Experience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sonic.client.deadline import Deadline
     from sonic.errors import InferenceError
-    from sonic.server.policies import BatchPolicy
+    from sonic.server.scheduling.policies import BatchPolicy
     from sonic.study.simulation.clock import Clock
     from sonic.study.simulation.executors import Executor
     from sonic.study.simulation.processor import Task

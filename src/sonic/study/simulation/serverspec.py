@@ -9,7 +9,7 @@ import msgspec
 from sonic.errors import ConfigError
 from sonic.firmware.device.timing import CardModel
 from sonic.framework.graph import similar
-from sonic.server.policies import BatchPolicy, QueuePolicy
+from sonic.server.scheduling.policies import BatchPolicy, QueuePolicy
 from sonic.study.conditions.line import Conditions
 from sonic.study.simulation.service import Service  # noqa: TC001 - msgspec reads annotations
 

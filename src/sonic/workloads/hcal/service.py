@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sonic.server.services import service
+from sonic.server.backends.services import service
 from sonic.workloads.hcal.features import energies, inputs
 from sonic.workloads.hcal.geometry import channels
 from sonic.workloads.hcal.mahi import MAHI

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sonic.server.services import service
+from sonic.server.backends.services import service
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.kalman import fit
 

@@ -13,8 +13,8 @@ import sonic
 from sonic.errors import ConfigError, DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
-from sonic.server.model import ServedModel
-from sonic.server.repository import Repository
+from sonic.server.models.model import ServedModel
+from sonic.server.models.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from sonic.errors import Cancelled, ConfigError, InvalidRequest, ModelFailed, Un
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
 from sonic.protocol.status import grpc_code
-from sonic.server.model import ServedModel
+from sonic.server.models.model import ServedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import pytest
 from sonic.errors import Unsupported
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends.python import pb_utils as pb
-from sonic.server.instances import Call
+from sonic.server.execution.instances import Call
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -153,7 +153,7 @@ def test_a_configuration_is_completed() -> None:
 
 
 def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG", "sonic.server.model")
+    caplog.set_level("DEBUG", "sonic.server.models.model")
     pb.Logger.log_info("a")
     pb.Logger.log_warn("b")
     pb.Logger.log_error("c")

@@ -17,7 +17,7 @@ from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import backend_for
 from sonic.server.backends.torch import TorchBackend, programs
-from sonic.server.model import ServedModel
+from sonic.server.models.model import ServedModel
 from sonic.specs import DType, TensorSpec
 
 if TYPE_CHECKING:

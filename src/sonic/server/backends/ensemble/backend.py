@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sonic.protocol.proto.model_config_pb2 import ModelInput, ModelOutput
     from sonic.server.backends.base import LoadContext, Loaded, Models
-    from sonic.server.instances import Instance
+    from sonic.server.execution.instances import Instance
     from sonic.specs import ModelSpec
 
 

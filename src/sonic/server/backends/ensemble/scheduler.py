@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelFailed, Unavailable, one_line
 from sonic.protocol.messages import InferRequest
 from sonic.server.backends.ensemble.graph import adapt
-from sonic.server.counters import Counters
-from sonic.server.execution import Execution
+from sonic.server.execution.instances import Reply
+from sonic.server.execution.plan import Execution
 from sonic.server.failures import failed, without_frames
-from sonic.server.instances import Reply
-from sonic.server.job import Result
+from sonic.server.scheduling.counters import Counters
+from sonic.server.scheduling.job import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferResponse, ModelStatistics
     from sonic.server.backends.base import Models
     from sonic.server.backends.ensemble.graph import Graph, Step
-    from sonic.server.job import Inline, Job
+    from sonic.server.scheduling.job import Inline, Job
     from sonic.specs import ModelSpec
 
 
@@ -105,7 +105,7 @@ class EnsembleScheduler:
             return self._counters.snapshot()
 
     def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
-        """Take a request; see :meth:`sonic.server.scheduler.Scheduler.submit`.
+        """Take a request; see :meth:`sonic.server.scheduling.scheduler.Scheduler.submit`.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class EnsembleScheduler:
         return job.future
 
     def answer(self, job: Job, reply: Reply) -> Future[InferResponse]:
-        """Take a request whose reply is there already; see :meth:`sonic.server.scheduler.Scheduler.answer`.
+        """Take a request whose reply is there already; see :meth:`sonic.server.scheduling.scheduler.Scheduler.answer`.
 
         Raises
         ------

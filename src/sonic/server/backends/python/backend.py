@@ -34,12 +34,12 @@ from sonic.errors import (
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.protocol.protojson import to_document
 from sonic.server.backends.base import Backend
+from sonic.server.backends.completion import complete, with_instances
 from sonic.server.backends.devices import nvidia_gpus, place
 from sonic.server.backends.python import pb_utils
 from sonic.server.backends.python.importing import ModelPackage
 from sonic.server.backends.results import own
-from sonic.server.completion import complete, with_instances
-from sonic.server.instances import CallInstance, Reply
+from sonic.server.execution.instances import CallInstance, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         InferenceError,
     )
     from sonic.server.backends.base import LoadContext
-    from sonic.server.instances import Call, Instance
+    from sonic.server.execution.instances import Call, Instance
 
 log = logging.getLogger("sonic.server")
 

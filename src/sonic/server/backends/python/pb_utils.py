@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sonic.protocol.messages import Parameter
     from sonic.protocol.proto.model_config_pb2 import ModelConfig as Config
-    from sonic.server.instances import Call
+    from sonic.server.execution.instances import Call
 
 
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 1, 2
@@ -327,7 +327,7 @@ class Logger:
     """The server's log."""
 
     INFO, WARNING, ERROR, VERBOSE = logging.INFO, logging.WARNING, logging.ERROR, logging.DEBUG
-    _log = logging.getLogger("sonic.server.model")
+    _log = logging.getLogger("sonic.server.models.model")
 
     @classmethod
     def log(cls, message: str, level: int = logging.INFO) -> None:

@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, ClassVar
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import dtype_of
 from sonic.server.backends.base import Backend, choice_parameter, int_parameter
+from sonic.server.backends.completion import Signature
 from sonic.server.backends.devices import place
 from sonic.server.backends.torch.instance import Settings, TorchInstance
 from sonic.server.backends.torch.naming import arguments_of, positions_of
 from sonic.server.backends.torch.programs import load, pytorch
-from sonic.server.completion import Signature
-from sonic.server.instances import Rows
+from sonic.server.execution.instances import Rows
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.backends.base import LoadContext
-    from sonic.server.instances import Instance
+    from sonic.server.execution.instances import Instance
 
 log = logging.getLogger("sonic.server")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ModelFailed, one_line
 from sonic.server.backends.torch.programs import NAMES, dtype_name, pytorch
-from sonic.server.instances import Instance
+from sonic.server.execution.instances import Instance
 from sonic.specs import DType
 
 if TYPE_CHECKING:

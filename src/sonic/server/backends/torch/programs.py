@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, DataError, one_line
-from sonic.server.completion import Signature
+from sonic.server.backends.completion import Signature
 from sonic.specs import DType, TensorSpec
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Who is let in: certificates, tokens, and how often."""

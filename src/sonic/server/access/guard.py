@@ -1,0 +1,77 @@
+"""Who is let in, and how often: asked by both fronts before they look at a request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from sonic.errors import RateLimited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.server.access.ratelimit import RateLimit
+    from sonic.server.access.tokens import Tokens
+
+PUBLIC_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
+"""Of HTTP, what everyone may ask for: probes, and the status page, which holds nothing until it is given a token."""
+
+
+class Guard:
+    """Thread-safe.
+
+    Parameters
+    ----------
+    tokens : Tokens or None
+        None: nobody needs a token.
+    limit : RateLimit or None
+        None: as often as they like. A client is the owner of a token, or else an address.
+    clock : callable
+        Returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens | None = None,
+        limit: RateLimit | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tokens = tokens
+        self._limit = limit
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def identify(self, peer: str, authorization: str | None) -> str:
+        """Return which client it is.
+
+        Parameters
+        ----------
+        peer : str
+            Its address, without a port; empty for one on a Unix domain socket.
+        authorization : str or None
+            The header of that name.
+
+        Raises
+        ------
+        Unauthenticated
+        """
+        return peer if self._tokens is None else f"token of {self._tokens.owner(authorization)}"
+
+    def count(self, client: str) -> None:
+        """Count one request of a client.
+
+        Raises
+        ------
+        RateLimited
+            If it has had its share.
+        """
+        if self._limit is None:
+            return
+        with self._lock:
+            wait_s = self._limit.take(client, self._clock())
+        if wait_s:
+            raise RateLimited(
+                f"more than {self._limit.per_s:g} requests a second: the next is taken in {wait_s:.3g} s", wait_s
+            )

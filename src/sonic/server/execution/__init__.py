@@ -1,0 +1,1 @@
+"""One execution: requests checked, put together, run, and taken apart again."""

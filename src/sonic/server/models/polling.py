@@ -1,0 +1,113 @@
+"""Follow the folders of a repository: load what is new or changed, unload what is gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from sonic.errors import ConfigError, ModelNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from sonic.server.models.repository import Repository
+
+log = logging.getLogger("sonic.server")
+
+_Print = frozenset[tuple[str, int, int]]
+
+
+class Poller:
+    """Compares the folders with what they were, now and then.
+
+    A change made while a model is being loaded is seen the next time, since the folders are looked at first; so a model
+    that is still being copied fails, and is loaded when it is whole.
+
+    Parameters
+    ----------
+    repository : Repository
+        What its folders hold now counts as known.
+    interval_s : float
+        Time between two looks.
+
+    Raises
+    ------
+    ConfigError
+        If the interval is not above zero.
+    """
+
+    def __init__(self, repository: Repository, interval_s: float) -> None:
+        if not interval_s > 0:
+            raise ConfigError(f"the interval between two looks at a repository must be above 0 s, given {interval_s:g}")
+        self._repository = repository
+        self._interval_s = interval_s
+        self._seen = {name: _fingerprint(folders) for name, folders in repository.names().items()}
+        self._trouble = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sonic-poll", daemon=True)
+
+    def start(self) -> None:
+        """Look every so often, from a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; waits for a model that is just being loaded."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def poll(self) -> None:
+        """Look once. What cannot be loaded is logged, and what was served of it stays."""
+        try:
+            found = self._repository.names()
+        except ConfigError as error:
+            if str(error) != self._trouble:  # said once
+                log.error("%s", error)
+            self._trouble = str(error)
+            return
+        self._trouble = ""
+        now = {name: _fingerprint(folders) for name, folders in found.items()}
+        before, self._seen = self._seen, now
+        for name in sorted(before.keys() - now.keys()):
+            self._repository.unload(name)
+            log.info("model %r is gone", name)
+        for name in sorted(now):
+            if self._stop.is_set():
+                return
+            if before.get(name) != now[name]:
+                try:
+                    self._repository.load(name)
+                except (ConfigError, ModelNotFound) as error:
+                    log.error("%s", error)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            self.poll()
+
+
+def _fingerprint(folders: Iterable[Path]) -> _Print:
+    """Names, times and sizes of all that a model consists of."""
+    return frozenset(part for folder in folders for part in _parts(str(folder)))
+
+
+def _parts(folder: str) -> Iterator[tuple[str, int, int]]:
+    entered: set[tuple[int, int]] = set()  # links may lead in circles
+    for path, folders, files in os.walk(folder, followlinks=True):
+        # What a model that is loaded may write beside itself is no change of it.
+        folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
+        for name in (*folders, *files):
+            part = os.path.join(path, name)  # noqa: PTH118 - a Path a file would make a look slow
+            try:
+                status = os.stat(part)  # noqa: PTH116
+            except OSError:  # gone since
+                continue
+            if name in files:
+                yield part, status.st_mtime_ns, status.st_size
+            elif (status.st_dev, status.st_ino) in entered:
+                folders.remove(name)
+            else:
+                entered.add((status.st_dev, status.st_ino))
+                yield part, 0, 0

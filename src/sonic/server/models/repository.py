@@ -1,0 +1,384 @@
+"""Folders of models in Triton's layout, and functions -> versions -> loaded models.
+
+::
+
+    repository/
+      name/
+        config.pbtxt        optional
+        1/                  a version: any whole number above zero
+          model.onnx
+
+Folders are only read. A function with ``@sonic.service`` is a model of one version, without a folder.
+
+Loading is one at a time; looking a model up never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.protocol.modelfolder import read_config
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
+from sonic.server.backends.completion import DEFAULT_MAX_BATCH
+from sonic.server.machine.limits import available_cores
+from sonic.server.machine.memory import give_back
+from sonic.server.models.folders import select
+from sonic.server.models.model import ServedModel
+from sonic.server.models.sources import Sources
+from sonic.server.models.versions import Version, Versions
+from sonic.server.scheduling.budget import Budget, default_queue_bytes
+from sonic.server.scheduling.cache import DEFAULT_CACHE_BYTES, ResponseCache
+from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
+    from sonic.server.backends.services import Service
+    from sonic.server.execution.plan import Execution
+    from sonic.server.models.sources import Places
+    from sonic.server.scheduling.job import Inline
+
+log = logging.getLogger("sonic.server")
+
+_TWICE = "model appears in two or more repositories"
+_UNLOADED = Version("UNAVAILABLE", "unloaded")
+
+
+class Repository:
+    """The models of one or several folders, and functions.
+
+    Parameters
+    ----------
+    sources : sequence of path, str or function
+        Folders; read-only ones are fine. Functions with ``@sonic.service``, or ``path/to/file.py``,
+        ``path/to/file.py:function`` and ``package.module:function``, which name them. A model that is in two folders
+        cannot be loaded.
+    cores : int or None
+        Cores that the instances of one model may keep busy; None: all that the process may use.
+    default_max_batch : int
+        Largest batch of a model whose owner says nothing of it.
+    max_queue : int
+        Requests that may wait for a model whose owner says nothing of it; 0: no bound.
+    max_queue_bytes : int or None
+        What the requests that wait may hold, for all models together; 0: no bound. None: a quarter of the memory that
+        the process may use.
+    cache_bytes : int
+        Room for the results of models that ask for ``response_cache``; 0: none are kept.
+    only : sequence of str
+        Names to serve; empty: all.
+
+    Raises
+    ------
+    ConfigError
+        If a folder is not there, a function has the name of another model, `only` names one that none has, or a
+        function is no service.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str | os.PathLike[str] | Callable[..., Any]],
+        *,
+        cores: int | None = None,
+        default_max_batch: int = DEFAULT_MAX_BATCH,
+        max_queue: int = DEFAULT_MAX_QUEUE,
+        max_queue_bytes: int | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        only: Sequence[str] = (),
+    ) -> None:
+        for what, given, least, none in (
+            ("cores", cores, 1, ""),
+            ("the default of max_batch_size", default_max_batch, 1, ""),
+            ("the bound of a queue", max_queue, 0, " (none)"),
+            ("the bytes that may wait", max_queue_bytes, 0, " (no bound)"),
+            ("the room for cached responses", cache_bytes, 0, " (none)"),
+        ):
+            if given is not None and given < least:
+                raise ConfigError(f"{what} must be {least}{none} or more, given {given}")
+        self._sources = Sources(sources, only)
+        self.cores = available_cores() if cores is None else cores
+        self._default_max_batch = default_max_batch
+        self._max_queue = max_queue
+        self._budget = Budget(default_queue_bytes() if max_queue_bytes is None else max_queue_bytes)
+        self._cache = ResponseCache(cache_bytes)
+        self._versions = Versions()
+        self._names: dict[str, str] = {}  # and why one that was never loaded is not there
+        self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
+        self._chain: list[str] = []  # names being loaded, each required by the one before
+        self._required: set[str] = set()  # loaded because another one is made of them
+        self._orphans: dict[str, set[str]] = {}  # unloaded because one of these was, which they are made of
+        try:
+            self.names()
+        except BaseException:
+            self._sources.close()
+            raise
+
+    def names(self) -> Places:
+        """Read which models there are now, and return those of the folders, and where they are.
+
+        Raises
+        ------
+        ConfigError
+            As the constructor does.
+        """
+        found = self._sources.find()
+        names = self._sources.names(found)
+        self._names = {name: _TWICE if len(found.get(name, ())) > 1 else "not loaded" for name in names}
+        return {name: found[name] for name in names if name in found}
+
+    def load_all(self, only: Sequence[str] = (), *, strict: bool = True, empty_ok: bool = False) -> None:
+        """Load every model.
+
+        Parameters
+        ----------
+        only : sequence of str
+            Names; empty: all there are.
+        strict : bool
+            Whether one that cannot be loaded is an error. Otherwise the index says why it is missing.
+        empty_ok : bool
+            Whether there may be none.
+
+        Raises
+        ------
+        ConfigError
+            If there is no model, or, when strict, if one cannot be loaded.
+        """
+        self.names()
+        names = tuple(only) or tuple(self._names)
+        if not names and not empty_ok:
+            raise ConfigError(f"no model in {self._sources}: expected NAME/1/model.onnx or the like below it")
+        failed: list[ConfigError | ModelNotFound] = []
+        self._required.clear()
+        for name in names:
+            if name in self._required:
+                continue
+            try:
+                self.load(name)
+            except (ConfigError, ModelNotFound) as error:
+                failed.append(error)
+                if not strict:
+                    log.error("%s", error)
+        if strict and failed:
+            more = f" ({len(failed)} of {len(names)} models cannot be loaded)" if len(failed) > 1 else ""
+            raise ConfigError(f"{failed[0]}{more}")
+
+    def load(self, name: str, config: ModelConfig | None = None) -> None:
+        """Load a model as its folder is now; versions loaded before are replaced without losing a request.
+
+        New requests go to the new versions once all of them are loaded; those that the old ones have end there.
+
+        Parameters
+        ----------
+        name : str
+        config : ModelConfig or None
+            In place of the one in its folder, until it is loaded again.
+
+        Raises
+        ------
+        ModelNotFound
+            If no repository has it.
+        ConfigError
+            If one of the versions that its policy selects cannot be loaded. Then what was loaded before stays, and no
+            other version comes.
+        """
+        with self._loading:
+            self._load(name, self.names(), config)
+
+    def require(self, name: str, version: str = "") -> ServedModel:
+        """Return a model for one that is made of it, and is being loaded; it is loaded first if it is not.
+
+        It may be one that is not among the names to serve.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable, ConfigError
+            If it is not there, cannot be loaded, or requires the one that asks.
+        """
+        with self._loading:
+            if name in self._chain:
+                raise ConfigError(f"models are made of each other: {' -> '.join([*self._chain, name])}")
+            try:
+                return self.get(name, version)
+            except (ModelNotFound, Unavailable):
+                if any(row.model is not None for row in self._versions.of(name).values()):
+                    raise  # the version is what is missing
+            self._load(name, self._sources.find())
+            self._required.add(name)
+            return self.get(name, version)
+
+    def submit(
+        self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
+    ) -> Future[InferResponse]:
+        """Hand a request to its model; see :meth:`sonic.server.models.model.ServedModel.submit`.
+
+        Raises
+        ------
+        ModelNotFound, Unavailable, InvalidRequest
+        """
+        model: ServedModel | None = None
+        while True:
+            previous, model = model, self._versions.get(request.model, request.version)
+            try:
+                return model.submit(request, inline=inline, observe=observe)
+            except Unavailable:
+                if model is previous or self._versions.get(request.model, request.version) is model:
+                    raise  # else it was replaced in between
+
+    def _load(self, name: str, found: Places, override: ModelConfig | None = None) -> None:
+        service = self._sources.service(name)
+        folders = found.get(name, ()) if service is None else (service.home,)
+        self._orphans.pop(name, None)
+        if not folders:
+            raise ModelNotFound(f"no model {name!r} in {self._sources}")
+        self._chain.append(name)
+        try:
+            self._load_versions(name, folders, override, service)
+        finally:
+            self._chain.pop()
+        self._load_orphans(name, found)
+
+    def _load_versions(
+        self, name: str, folders: Sequence[Path], override: ModelConfig | None, service: Service | None = None
+    ) -> None:
+        before = self._versions.of(name)
+        fresh: dict[str, Version] = {}
+        failure: ConfigError | None = None
+        try:
+            if service is not None:
+                config = ModelConfig() if override is None else override
+                selected = {str(service.version): folders[0]}
+            elif len(folders) > 1:
+                raise ConfigError(f"{_TWICE}: {' and '.join(map(str, folders))}")
+            else:
+                config = read_config(folders[0]) if override is None else override
+                selected = select(folders[0], config)
+        except ConfigError as error:
+            failure, selected = error, {}
+            fresh[""] = Version("UNAVAILABLE", str(error), failed=True)
+        self._versions.announce(name, selected)
+        for version, path in selected.items():
+            try:
+                model = ServedModel(
+                    name,
+                    version,
+                    path,
+                    config,
+                    cores=self.cores,
+                    default_max_batch=self._default_max_batch,
+                    max_queue=self._max_queue,
+                    budget=self._budget,
+                    cache=self._cache,
+                    models=self,
+                    service=service,
+                )
+                fresh[version] = Version("READY", model=model)
+                log.info("loaded model %r version %s, %d instances", name, version, model.instances)
+            except ConfigError as error:
+                failure = failure or error
+                fresh[version] = Version("UNAVAILABLE", str(error), failed=True)
+        if failure is not None:  # all versions or none: a request without one is for the highest
+            _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
+            fresh = {version: row if row.failed else _UNLOADED for version, row in fresh.items()}
+            if any(old.model is not None for old in before.values()):
+                reason = f"as before: its reload failed: {failure}"
+                fresh = {v: row if row.model is None else replace(row, reason=reason) for v, row in before.items()}
+        gone = {version for version, row in before.items() if version not in fresh and not row.failed}
+        self._versions.put(name, {**fresh, **dict.fromkeys(gone, _UNLOADED)})
+        kept = [new.model for new in fresh.values()]
+        _close([old.model for old in before.values() if old.model is not None and old.model not in kept])
+        if failure is not None:
+            raise failure
+
+    def unload(self, name: str, *, dependents: bool = False, drain_s: float = 30.0) -> bool:
+        """Unload a model, and return whether it was loaded: it takes no more requests, those it has are waited for.
+
+        Those that are made of it go too, and come back when it is loaded again, unless they are unloaded themselves.
+
+        Parameters
+        ----------
+        name : str
+        dependents : bool
+            Whether the models that it is made of go too, unless another loaded one is made of them.
+        drain_s : float
+            How long to wait, in seconds.
+        """
+        with self._loading:
+            self._orphans.pop(name, None)
+            models = self._unload(name, "unloaded", drain_s)
+            parts = {part for model in models for part in _parts(model)} if dependents else set()
+            for part in sorted(parts - {used for model in self.models() for used in _parts(model)}):
+                self.unload(part, dependents=True, drain_s=drain_s)
+            return bool(models)
+
+    def _unload(self, name: str, reason: str, drain_s: float) -> list[ServedModel]:
+        for whole in self.models():
+            if name in _parts(whole) and whole.spec.name not in self._orphans:
+                self._orphans[whole.spec.name] = _parts(whole)
+                self._unload(whole.spec.name, f"model {name!r}, which it is made of, is unloaded", drain_s)
+        versions = self._versions.of(name)
+        models = [version.model for version in versions.values() if version.model is not None]
+        if versions:  # one that could not be loaded is not missed any more
+            self._versions.put(name, dict.fromkeys(versions, Version("UNLOADING")))
+            _close(models, drain_s=drain_s)
+            self._versions.put(name, dict.fromkeys(versions, Version("UNAVAILABLE", reason)))
+        return models
+
+    def _load_orphans(self, part: str, found: Places) -> None:
+        loaded = {model.spec.name for model in self.models()}
+        for name in [name for name, parts in self._orphans.items() if part in parts and parts <= loaded]:
+            try:
+                self._load(name, found)
+            except (ConfigError, ModelNotFound) as error:
+                log.error("%s", error)
+
+    def get(self, name: str, version: str = "") -> ServedModel:
+        """Return a loaded model; without a version the highest there is.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model or version.
+        Unavailable
+            If there is, but it is not loaded.
+        """
+        return self._versions.get(name, version)
+
+    def models(self) -> tuple[ServedModel, ...]:
+        """Return every loaded version, by name and version."""
+        return self._versions.models()
+
+    def index(self) -> tuple[ModelStatus, ...]:
+        """Return the state of every version of every model, as of the last time that the folders were read."""
+        return self._versions.index(self._names)
+
+    def failed(self) -> bool:
+        """Whether a model should be there but could not be loaded."""
+        return self._versions.failed()
+
+    def close(self) -> None:
+        """Release every model. Requests that have not ended end in Unavailable."""
+        with self._loading:
+            _close(self._versions.clear("the server is shut down"), drain_s=0.0)
+            self._sources.close()
+
+
+def _parts(model: ServedModel) -> set[str]:
+    return {step.model_name for step in model.config.ensemble_scheduling.step}
+
+
+def _close(models: Sequence[ServedModel], drain_s: float = 30.0) -> None:
+    for model in models:
+        model.stop()  # or a request that has just been given to it would be cut off below
+    for model in models:
+        if not model.drain(drain_s) and drain_s:
+            log.warning("model %r version %s: not all requests ended", model.spec.name, model.spec.version)
+        model.close()
+    if models:
+        give_back()

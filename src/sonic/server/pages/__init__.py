@@ -1,0 +1,1 @@
+"""What people and monitors read of a server: its metrics, and a page."""

@@ -1,0 +1,1 @@
+"""How the requests of one model wait, which go together, and who executes them."""

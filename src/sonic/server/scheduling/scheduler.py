@@ -1,0 +1,390 @@
+"""One model's queue and instances: drives the batcher with threads.
+
+An idle instance runs a request in the thread that brought it. While all instances are busy requests gather in the
+batcher; whoever then finishes sees to it that the next batch runs. Worker threads are started when they are first
+needed, at most one more than there are instances: while all of those run, one is left to watch deadlines.
+
+An event loop executes what is known to be short itself. What comes to a model that merges in one turn of the loop then
+gathers until the end of the turn, if experience says that more than one comes.
+
+A deadline ends a request that waits, and one that is being executed as soon as a worker thread executes it: the
+result is then thrown away, and the instance is busy until the model returns. It cannot interrupt a model that runs
+in the thread that brought the request.
+
+Where the policy asks for order, a result waits until every request that came before has ended. Errors that are not the
+model's (a deadline, a queue that is too slow, the end of the server) do not wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from math import inf
+from typing import TYPE_CHECKING
+
+from sonic.errors import Cancelled, Unavailable
+from sonic.server.scheduling.attempts import attempt
+from sonic.server.scheduling.batcher import Batcher
+from sonic.server.scheduling.budget import Budget
+from sonic.server.scheduling.counters import Counters
+from sonic.server.scheduling.experience import Experience
+from sonic.server.scheduling.job import Result
+from sonic.server.scheduling.order import Order
+from sonic.server.scheduling.policies import QueuePolicy
+from sonic.server.scheduling.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+
+    from sonic.protocol.messages import InferResponse, ModelStatistics
+    from sonic.server.execution.instances import Instance, Reply
+    from sonic.server.execution.plan import Plan
+    from sonic.server.scheduling.job import Inline, Job
+    from sonic.server.scheduling.policies import BatchPolicy
+
+_FEW = 8
+"""One in so many requests of the queue may have been cancelled without its noticing."""
+
+
+class Scheduler:
+    """Runs the requests of one model version. Thread-safe.
+
+    Parameters
+    ----------
+    plan : Plan
+    policy : BatchPolicy
+    instances : sequence of Instance
+    short_s : float
+        What a thread that must not be kept waiting executes itself: what is known to take less, where executions take
+        about as long as those before, for as many rows. 0: nothing.
+    budget : Budget or None
+        For the bytes of the requests that wait; None: no bound.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        policy: BatchPolicy,
+        instances: Sequence[Instance],
+        *,
+        short_s: float = 0.0,
+        budget: Budget | None = None,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._plan = plan
+        self._label = f"model {plan.spec.name!r}"
+        self._batcher: Batcher[Job] = Batcher(policy)
+        self._budget = budget or Budget()
+        self._counters = Counters(plan.spec.name, plan.spec.version)
+        self._instances = len(instances)
+        self._idle = list(instances)
+        self._running: set[Job] = set()  # those that worker threads execute, and those whose result waits its turn
+        self._order = Order(self._lock) if policy.in_order else None
+        self._accepted = 0  # and not yet ended
+        self._experience = Experience(policy, short_s)
+        self._given_up = 0  # since those were last taken out of the queue
+        self._threads = Threads(self._lock, len(instances) + 1, f"sonic-{plan.spec.name}", self._work)
+        self._quiet = threading.Condition(self._lock)
+        self._draining = 0
+        self._stopped = False
+        self._closed = False
+
+    @property
+    def instances(self) -> int:
+        """Executions that run at the same time."""
+        return self._instances
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait."""
+        with self._lock:
+            return len(self._batcher)
+
+    def statistics(self) -> ModelStatistics:
+        """Return the counters."""
+        with self._lock:
+            return self._counters.snapshot()
+
+    def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
+        """Take a request.
+
+        Parameters
+        ----------
+        job : Job
+        inline : bool or callable
+            Whether the calling thread may execute it; otherwise this returns at once. An event loop gives its
+            ``call_soon``.
+
+        Returns
+        -------
+        Future
+            Of the response. Cancelling it has effect while the request waits.
+
+        Raises
+        ------
+        Unavailable
+            If the queue or the budget is full, or the scheduler closed.
+        """
+        batch: list[Job] = []
+        overdue: Sequence[Job] = ()
+        level = self._batcher.policy.level(job.priority)
+        queue = self._batcher.policy.queue_of(level)
+        with self._lock:
+            if self._stopped:
+                raise Unavailable(f"{self._label} is being unloaded")
+            if not (room := self._batcher.room(level)):
+                raise Unavailable(f"{self._label}: {queue.max_size} requests wait already. Exceeds maximum queue size")
+            job.arrive(now_s := time.monotonic(), queue)
+            rows = self._plan.room(job.rows)
+            gathers = False
+            if not isinstance(inline, bool):
+                call_soon, inline = inline, self._experience.is_short(job.n_bytes)
+                gathers = inline and room > 1 and bool(self._idle) and self._experience.gathers(job.n_bytes)
+                if gathers and self._experience.turn.join(job.n_bytes):
+                    call_soon(self._end_turn)
+            passes = inline and not gathers and self._idle and self._batcher.passes(rows)
+            alone = passes and min(job.deadline_s - now_s, job.limit_s) > 0
+            if not alone and not gathers:
+                job.held_bytes = self._budget.take(self._label, job.inputs)
+            self._accepted += 1
+            if self._order is not None:
+                self._order.append(job)
+            if not alone or self._order is not None:
+                job.wait(self._give_up)
+            if alone:
+                batch = self._begin([job])
+            else:
+                self._batcher.add(
+                    job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s, level=level, limit_s=job.limit_s
+                )
+                if inline and not gathers and self._idle:
+                    overdue = self._overdue(now_s)
+                    batch = self._next_batch(now_s)
+            if batch:
+                instance = self._idle.pop()
+            if not gathers and len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
+                self._threads.call()
+        self._refuse(overdue, now_s)
+        if batch:
+            self._run(instance, batch, now_s)
+        return job.future
+
+    def answer(self, job: Job, reply: Reply) -> Future[InferResponse]:
+        """Take a request whose reply is there already: it ends at once, or where order is kept when it is its turn.
+
+        Raises
+        ------
+        Unavailable
+            If the scheduler is closed.
+        """
+        result = Result.of_reply(job, reply)
+        with self._lock:
+            if self._stopped:
+                raise Unavailable(f"{self._label} is being unloaded")
+            job.future.set_running_or_notify_cancel()
+            job.arrive(job.arrived_s, QueuePolicy())
+            self._accepted += 1
+            if self._order is not None:
+                self._order.append(job)
+            ended = self._end([job], result)
+            if job in self._running and job.deadline_s != inf:
+                self._threads.call()  # to watch the deadline
+        for each in ended:
+            each.deliver(result)
+        self._send()
+        return job.future
+
+    def stop(self) -> None:
+        """Take no more requests; those that were taken go on."""
+        with self._lock:
+            self._stopped = True
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
+        with self._lock:
+            self._draining += 1
+            try:
+                return self._quiet.wait_for(lambda: not self._accepted, timeout_s)
+            finally:
+                self._draining -= 1
+
+    def close(self) -> bool:
+        """Take no more requests, and end those that have not: in Unavailable.
+
+        An execution that runs goes on in its thread; its result is thrown away.
+
+        Returns
+        -------
+        bool
+            Whether every instance is idle.
+        """
+        with self._lock:
+            self._stopped = self._closed = True
+            ended = self._end([*self._batcher.clear(), *(job for job in self._running if job.result is None)])
+            self._running.difference_update(ended)
+            free = self._threads.wake()
+        for job in ended:
+            job.fail(Unavailable(f"{self._label} is being unloaded, the request did not end in time"))
+        self._send()
+        for thread in free:
+            thread.join()
+        with self._lock:
+            if len(self._idle) == self._instances:
+                self._idle.clear()  # with what they hold of the model
+                self._instances = 0
+            return self._instances == 0
+
+    def _end_turn(self) -> None:
+        """Execute what has gathered in the event loop's turn, unless somebody else has."""
+        batch: list[Job] = []
+        with self._lock:
+            self._experience.turn.end()
+            overdue = self._overdue(now_s := time.monotonic())
+            if self._idle and (batch := self._next_batch(now_s)):
+                instance = self._idle.pop()
+            if len(self._batcher):
+                self._threads.call()
+        self._refuse(overdue, now_s)
+        if batch:
+            self._run(instance, batch, now_s)
+
+    # ---- with the lock held -----------------------------------------------------------------------------------------
+
+    def _next_batch(self, now_s: float) -> list[Job]:
+        while jobs := self._batcher.take(now_s):
+            if batch := self._begin(jobs):
+                return batch
+        return []
+
+    def _begin(self, jobs: list[Job]) -> list[Job]:
+        """Mark jobs as running; return them but for those that were cancelled, which end."""
+        batch = [job for job in jobs if job.begin()]
+        if len(batch) < len(jobs):
+            self._end([job for job in jobs if job not in batch])
+        return batch
+
+    def _end(self, jobs: Sequence[Job], result: Result | None = None) -> Sequence[Job]:
+        """Count those of the jobs that had not ended, and return them: their futures are the caller's to set.
+
+        Where order is kept, those with a result are left to :meth:`_send`, when it is their turn.
+        """
+        ended = jobs if len(jobs) == 1 and not jobs[0].ended else [job for job in jobs if not job.ended]
+        if result is not None and self._order is not None:
+            for job in ended:
+                job.result = result
+            self._running.update(ended)  # a deadline can still end them
+            ended = ()
+        self._count(ended, result)
+        if self._order is not None:
+            for job in self._order.advance():
+                self._running.discard(job)
+                self._count([job], job.result)
+        return ended
+
+    def _count(self, jobs: Sequence[Job], result: Result | None) -> None:
+        now_s = time.monotonic()
+        for job in jobs:
+            job.count(result, self._counters, now_s)
+            if job.held_bytes:
+                self._budget.give(job.held_bytes)
+        self._accepted -= len(jobs)
+        if self._draining and not self._accepted:
+            self._quiet.notify_all()
+
+    def _overdue(self, now_s: float) -> Sequence[Job]:
+        running = [job for job in self._running if job.deadline_s <= now_s]
+        self._running.difference_update(running)
+        needed_s = self._experience.needed_s if self._idle else 0.0
+        return self._end([*self._batcher.expire(now_s, needed_s), *running])
+
+    def _next_event_s(self) -> float:
+        deadline_s = min(self._batcher.next_deadline_s(), min((job.deadline_s for job in self._running), default=inf))
+        return min(deadline_s, self._batcher.next_ready_s()) if self._idle else deadline_s
+
+    def _learn(self, batch: Sequence[Job], results: Sequence[Result], lasted_s: float, busy_s: float) -> None:
+        rows = n_bytes = 0
+        for job in batch:
+            rows += job.rows
+            n_bytes += job.n_bytes
+        whole = len(results) == 1 and results[0].execution is not None
+        self._experience.learn(n_bytes, rows if whole else None, lasted_s, busy_s)
+        self._batcher.most_rows = self._experience.most_rows
+
+    # ---- without it -------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """See to the queue, in a thread of its own, until it is closed."""
+        while True:
+            batch: list[Job] = []
+            with self._lock:
+                self._threads.end()
+                now_s = time.monotonic()
+                overdue = self._overdue(now_s)
+                if self._idle and (batch := self._next_batch(now_s)):
+                    instance = self._idle.pop()
+                    self._threads.begin()
+                    self._running.update(batch)
+                    if len(self._batcher) or any(job.deadline_s != inf for job in batch):
+                        self._threads.call()  # for the next batch, or to watch the deadlines
+                elif not overdue:
+                    if self._closed:
+                        return
+                    self._threads.sleep(self._next_event_s() - now_s)
+            self._refuse(overdue, now_s)
+            if batch:
+                self._run(instance, batch, now_s, self._experience.clock)
+
+    def _run(
+        self, instance: Instance, batch: list[Job], started_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Execute a batch on an instance that is not idle, give the instance back, and end the jobs."""
+        results: list[Result] = []
+        live: list[Sequence[Job]] = []
+        interrupted: Sequence[Job] = ()
+        busy_s = clock()
+        try:
+            results = attempt(instance, self._plan, batch, started_s)
+        finally:
+            with self._lock:
+                self._idle.append(instance)
+                self._learn(batch, results, time.monotonic() - started_s, clock() - busy_s)
+                if self._running:
+                    self._running.difference_update(batch)
+                for result in results:
+                    live.append(self._end(result.jobs, result))
+                    result.count(self._counters)
+                if not results:  # as by Ctrl-C in the thread that brought the request
+                    interrupted = self._end(batch)
+                watched = self._order is not None and any(job.deadline_s != inf for job in self._running)
+                if len(self._batcher) or watched:
+                    self._threads.call()
+            for job in interrupted:
+                job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
+        for result, jobs in zip(results, live, strict=True):
+            for job in jobs:
+                job.deliver(result)
+        self._send()
+
+    def _send(self) -> None:
+        if self._order is not None:
+            self._order.give()
+
+    def _give_up(self) -> None:
+        """Take requests that were cancelled out of the queue, where they would take the room of others.
+
+        Looking for them is worth it when they are a good part of it.
+        """
+        with self._lock:
+            self._given_up += 1
+            if _FEW * self._given_up < len(self._batcher):
+                return
+            self._given_up = 0
+            self._begin(self._batcher.drop(lambda job: job.future.cancelled()))
+        self._send()
+
+    def _refuse(self, overdue: Sequence[Job], now_s: float) -> None:
+        for job in overdue:
+            job.refuse(self._label, now_s)
+        if overdue:
+            self._send()

@@ -1,0 +1,64 @@
+"""The threads of a scheduler: started when they are first needed, asleep while there is nothing to do."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from sonic.server.scheduling.job import NEVER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Threads:
+    """Threads that all do the same. The lock is held in every call of a method.
+
+    Parameters
+    ----------
+    lock : Lock
+        Their owner's.
+    most : int
+        Threads, at most.
+    name : str
+        Beginning of their names.
+    work : callable
+        What a thread does; it ends with it. The lock is not held.
+    """
+
+    def __init__(self, lock: threading.Lock, most: int, name: str, work: Callable[[], None]) -> None:
+        self._most = most
+        self._name = name
+        self._work = work
+        self._called = threading.Condition(lock)
+        self._threads: list[threading.Thread] = []
+        self._busy: set[threading.Thread] = set()
+        self._asleep = 0
+
+    def call(self) -> None:
+        """Wake one that sleeps, or start one; if all have something to do, nothing: they look again after it."""
+        if self._asleep:
+            self._called.notify()
+        elif len(self._threads) < self._most:
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def sleep(self, timeout_s: float) -> None:
+        """Let the calling thread, one of them, sleep until it is called or the time is over."""
+        self._asleep += 1
+        self._called.wait(None if timeout_s > NEVER_S else max(0.0, timeout_s))
+        self._asleep -= 1
+
+    def begin(self) -> None:
+        """Note that the calling thread has something to do that may take for ever."""
+        self._busy.add(threading.current_thread())
+
+    def end(self) -> None:
+        """Note that it is done with that."""
+        self._busy.discard(threading.current_thread())
+
+    def wake(self) -> list[threading.Thread]:
+        """Wake all; return those other than the calling one that are not busy."""
+        self._called.notify_all()
+        return [each for each in self._threads if each not in self._busy and each is not threading.current_thread()]

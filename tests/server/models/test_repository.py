@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import shutil
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.protocol.messages import InferRequest, ModelStatus
+from sonic.protocol.modelconfig import parse
+from sonic.server.backends import Backend, base
+from sonic.server.machine.limits import available_cores
+from sonic.server.models.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Repository]]:
+    made: list[Repository] = []
+
+    def make(*folders: Any, load: bool = True, strict: bool = True, **options: Any) -> Repository:
+        made.append(Repository([folder.path for folder in folders], **options))
+        if load:
+            made[-1].load_all(strict=strict)
+        return made[-1]
+
+    yield make
+    for repository in made:
+        repository.close()
+
+
+def run(repository: Repository, name: str = "scripted", **more: Any) -> Any:
+    x = np.ones((1, 2), np.float32)
+    return repository.get(name, **more).submit(InferRequest(name, {"x": x})).result(10)
+
+
+def test_models_of_two_folders(folder: Any, other_folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    other_folder.onnx("b")
+    (folder.path / ".hidden" / "1").mkdir(parents=True)
+    (folder.path / "notes.txt").touch()
+    repository = opened(folder, other_folder)
+    assert repository.index() == (ModelStatus("a", "1", "READY"), ModelStatus("b", "1", "READY"))
+    assert [model.spec.name for model in repository.models()] == ["a", "b"]
+    assert repository.get("b").instances == available_cores()
+
+
+def test_a_folder_that_is_given_twice(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    assert [model.spec.name for model in opened(folder, folder).models()] == ["a"]
+
+
+def test_a_read_only_folder(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    paths = [folder.path, *folder.path.rglob("*")]
+    before = [(path, path.stat().st_mtime_ns) for path in paths]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    opened(folder)
+    for path in paths:
+        path.chmod(0o755)
+    assert [(path, path.stat().st_mtime_ns) for path in [folder.path, *folder.path.rglob("*")]] == before
+
+
+@pytest.mark.parametrize(
+    ("policy", "versions"),
+    [
+        ("", ["10"]),
+        ("version_policy { latest { num_versions: 2 } }", ["2", "10"]),
+        ("version_policy { all {} }", ["1", "2", "10"]),
+        ("version_policy { specific { versions: [ 1, 10 ] } }", ["1", "10"]),
+    ],
+)
+def test_versions(policy: str, versions: list[str], folder: Any, opened: Any) -> None:
+    for version in ("1", "2", "10"):
+        folder.onnx("a", config=policy, version=version)
+    (folder.path / "a" / "03").mkdir()
+    repository = opened(folder)
+    assert [model.spec.version for model in repository.models()] == versions
+    assert repository.get("a").spec.version == "10"
+    assert repository.get("a", versions[0]).spec.version == versions[0]
+    with pytest.raises(ModelNotFound, match="unknown model: 'a' version 7 is not found: there is"):
+        repository.get("a", "7")
+
+
+def test_only_some(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b", b"broken")
+    assert [row.name for row in opened(folder, only=["a"]).index()] == ["a"]
+    with pytest.raises(ConfigError, match=r"no model 'c' in .*models: there is a, b"):
+        opened(folder, only=["c"])
+
+
+def test_the_same_name_twice(folder: Any, other_folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    folder.onnx("b")
+    other_folder.onnx("a", version="3")
+    twice = "model appears in two or more repositories"
+    repository = opened(folder, other_folder, load=False)
+    assert [row.reason for row in repository.index()] == [twice, "not loaded"]
+    repository.load("b")
+    with pytest.raises(ConfigError, match=rf"{twice}: .*models/a and .*more/a"):
+        repository.load("a")
+    assert [(row.name, row.state) for row in repository.index()] == [("a", "UNAVAILABLE"), ("b", "READY")]
+    shutil.rmtree(folder.path / "a")
+    repository.load("a")
+    assert [model.spec.version for model in repository.models()] == ["3", "1"]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "text"),
+    [
+        (lambda f: None, "no model in .*models: expected NAME/1/model.onnx"),
+        (lambda f: f.path.rmdir(), "no model repository .*models"),
+        (lambda f: (f.path / "1").mkdir(), "is one model's folder: give the folder above it"),
+        (lambda f: (f.path.rmdir(), f.path.touch()), "cannot read model repository .*: Not a directory"),
+    ],
+)
+def test_no_repository(prepare: Callable[[Any], None], text: str, folder: Any, opened: Any) -> None:
+    prepare(folder)
+    with pytest.raises(ConfigError, match=text):
+        opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [({"cores": 0}, "cores must be 1 or more, given 0"), ({"default_max_batch": 0}, "must be 1 or more, given 0")],
+)
+def test_bad_options(options: dict[str, int], text: str, folder: Any) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Repository([folder.path], **options)
+    with pytest.raises(ConfigError, match="no model repository is given"):
+        Repository([])
+
+
+def test_models_that_cannot_be_loaded(folder: Any, opened: Any) -> None:
+    folder.onnx("good")
+    file = folder.onnx("truncated")
+    file.write_bytes(file.read_bytes()[:-30])
+    folder.onnx("unreadable", config="max_batch_size: eight")
+    (folder.path / "empty" / "1").mkdir(parents=True)
+    (folder.path / "no_version").mkdir()
+    (folder.path / "no_version" / "config.pbtxt").touch()
+    folder.onnx("specific", config="version_policy { specific { versions: 4 } }")
+    with pytest.raises(ConfigError, match=r"model 'empty' version 1 cannot be loaded: no backend .* \(5 of 6 models"):
+        opened(folder)
+    repository = opened(folder, strict=False)
+    rows = {row.name: row for row in repository.index()}
+    assert rows.pop("good").state == "READY"
+    assert {row.state for row in rows.values()} == {"UNAVAILABLE"}
+    assert "ONNX Runtime cannot load" in rows["truncated"].reason
+    assert "config.pbtxt:1:17" in rows["unreadable"].reason
+    assert "has no version: expected a folder" in rows["no_version"].reason
+    assert "has none of the versions [4]" in rows["specific"].reason
+    assert all("\n" not in row.reason for row in rows.values())
+    assert repository.failed()
+    with pytest.raises(
+        Unavailable, match=r"'truncated' has no available versions: unavailable: model .* version 1 cannot"
+    ):
+        repository.get("truncated")
+    with pytest.raises(ModelNotFound, match="Request for unknown model: 'nope' is not found: there is empty, good"):
+        repository.get("nope")
+    for name in rows:
+        assert repository.failed()
+        assert not repository.unload(name)
+    assert not repository.failed(), "what was unloaded is not missed"
+
+
+def test_all_versions_or_none(folder: Any, opened: Any) -> None:
+    folder.onnx("a", config="version_policy { all {} }")
+    folder.onnx("a", b"broken", version="3")
+    repository = opened(folder, strict=False)
+    with pytest.raises(Unavailable, match=r"'a' has no available versions: .*version 3 cannot be loaded"):
+        repository.get("a")
+    assert [(row.version, row.state) for row in repository.index()] == [("1", "UNAVAILABLE"), ("3", "UNAVAILABLE")]
+
+
+def test_a_backend_that_raises_while_loading(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.scripted()
+    monkeypatch.setattr("sonic.server.backends.base._registered", {})
+    with pytest.raises(ConfigError, match="model 'scripted' version 1 cannot be loaded: unknown backend 'scripted'"):
+        opened(folder)
+
+
+def test_load_and_unload(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    repository = opened(folder, load=False)
+    assert repository.index() == (ModelStatus("a", "", "UNAVAILABLE", "not loaded"),)
+    with pytest.raises(ModelNotFound, match="Request for unknown model: 'a' is not found: none is loaded"):
+        repository.get("a")
+    repository.load("a")
+    assert repository.get("a").spec.name == "a"
+    repository.unload("a")
+    assert repository.index() == (ModelStatus("a", "1", "UNAVAILABLE", "unloaded"),)
+    assert not repository.failed()
+    with pytest.raises(Unavailable, match="unknown model: 'a' has no available versions: unavailable: unloaded"):
+        repository.get("a")
+    with pytest.raises(ModelNotFound, match="model 'nope'"):
+        repository.load("nope")
+    assert not repository.unload("nope")
+
+
+def test_a_reload_takes_the_new_files(folder: Any, opened: Any, make_dense: Callable[..., bytes]) -> None:
+    folder.onnx("a")
+    repository = opened(folder)
+    before = repository.get("a")
+    folder.onnx("a", make_dense((4, 3)), version="2")
+    repository.load("a")
+    assert repository.get("a").spec.version == "2"
+    assert [model.spec.version for model in repository.models()] == ["2"]
+    assert repository.index() == (ModelStatus("a", "1", "UNAVAILABLE", "unloaded"), ModelStatus("a", "2", "READY"))
+    with pytest.raises(Unavailable, match="'a' version 1 is not at ready state: unavailable: unloaded"):
+        repository.get("a", "1")
+    with pytest.raises(Unavailable, match="is being unloaded"):
+        before.submit(InferRequest("a", {"x": np.zeros((1, 4), np.float32)}))
+
+
+def test_a_reload_that_fails_leaves_what_was_there(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    repository = opened(folder)
+    folder.onnx("a", b"broken", version="2")
+    with pytest.raises(ConfigError, match="model 'a' version 2 cannot be loaded"):
+        repository.load("a")
+    assert repository.get("a").spec.version == "1"
+    (row,) = repository.index()
+    assert (row.version, row.state) == ("1", "READY")
+    assert row.reason.startswith("as before: its reload failed: model 'a' version 2 cannot be loaded")
+    assert not repository.failed()
+    folder.onnx("a", version="2")
+    repository.load("a")
+    assert repository.get("a").spec.version == "2"
+
+
+def test_a_configuration_in_place_of_the_folders(folder: Any, opened: Any) -> None:
+    folder.onnx("a", config="max_batch_size: 8")
+    folder.onnx("a", version="2")
+    repository = opened(folder)
+    repository.load("a", parse("max_batch_size: 3 version_policy { all {} }"))
+    assert [(m.spec.version, m.config.max_batch_size) for m in repository.models()] == [("1", 3), ("2", 3)]
+    repository.load("a")
+    assert [(m.spec.version, m.config.max_batch_size) for m in repository.models()] == [("2", 8)]
+
+
+def test_requests_in_hand_end_on_the_old_version(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.hold()
+    running = repository.submit(InferRequest("scripted", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()
+    old = repository.get("scripted")
+    thread = threading.Thread(target=repository.load, args=("scripted",))
+    thread.start()
+    while repository.get("scripted") is old:
+        thread.join(0.001)
+    late = repository.submit(InferRequest("scripted", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()  # the old one is still at work
+    assert not running.done()
+    assert thread.is_alive()
+    script.release()
+    thread.join(10)
+    assert running.result(10).outputs["y"].tolist() == late.result(10).outputs["y"].tolist() == [[2, 2]]
+
+
+class Whole(Backend):
+    """Stands for an ensemble: it has nothing but a configuration."""
+
+    platform = "ensemble"
+
+    def __init__(self, context: Any) -> None:
+        for step in context.config.ensemble_scheduling.step:
+            context.models.require(step.model_name)
+
+    def instances(self) -> Any:
+        return []
+
+    def scheduler(self, spec: Any) -> Any:
+        return SimpleNamespace(instances=0, pending=0, stop=lambda: None, drain=lambda _: True, close=lambda: True)
+
+
+def whole(folder: Any, name: str, *parts: str) -> None:
+    steps = "".join(f'step {{ model_name: "{part}" model_version: -1 }}' for part in parts)
+    folder.add(
+        name,
+        f"""platform: "ensemble" ensemble_scheduling {{ {steps} }}
+        input {{ name: "x" data_type: TYPE_FP32 dims: [ 2 ] }}
+        output {{ name: "y" data_type: TYPE_FP32 dims: [ 2 ] }}""",
+    )
+
+
+def test_what_a_model_is_made_of_goes_with_it(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    for name in ("a", "b", "c"):
+        folder.scripted(name)
+    whole(folder, "one", "a", "b")
+    whole(folder, "two", "b", "c")
+    repository = opened(folder)
+
+    def loaded() -> list[str]:
+        return [model.spec.name for model in repository.models()]
+
+    repository.unload("one", dependents=True)
+    assert loaded() == ["b", "c", "two"], "b is still needed"
+    repository.unload("two")
+    assert loaded() == ["b", "c"]
+    repository.load("two")
+    repository.unload("two", dependents=True)
+    assert loaded() == []
+
+
+def test_what_is_made_of_a_model_goes_and_comes_with_it(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    for name in ("a", "b"):
+        folder.scripted(name)
+    whole(folder, "inner", "a", "b")
+    whole(folder, "outer", "inner")
+    repository = opened(folder)
+
+    def loaded() -> list[str]:
+        return [model.spec.name for model in repository.models()]
+
+    repository.unload("a")
+    assert loaded() == ["b"]
+    assert not repository.failed()
+    reasons = {row.name: row.reason for row in repository.index()}
+    assert reasons["inner"] == "model 'a', which it is made of, is unloaded"
+    repository.unload("b")
+    repository.load("a")
+    assert loaded() == ["a"], "b was unloaded, and stays so"
+    repository.load("b")
+    assert loaded() == ["a", "b", "inner", "outer"]
+    repository.unload("a")
+    repository.unload("inner")
+    repository.load("a")
+    assert loaded() == ["a", "b"], "what is unloaded itself stays so"
+
+
+def test_an_ensemble_that_cannot_come_back(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    folder.scripted("a")
+    whole(folder, "e", "a")
+    repository = opened(folder)
+    repository.unload("a")
+    (folder.path / "e" / "config.pbtxt").write_text("?")
+    repository.load("a")
+    assert "config.pbtxt:1:1" in caplog.text
+    assert [(row.name, row.state) for row in repository.index()][:2] == [("a", "READY"), ("e", "UNAVAILABLE")]
+
+
+def test_unloading_waits_for_requests(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.hold()
+    running = repository.get("scripted").submit(InferRequest("s", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()
+    thread = threading.Thread(target=repository.unload, args=("scripted",))
+    thread.start()
+    script.release()
+    thread.join(10)
+    assert running.result(0).outputs["y"].tolist() == [[2, 2]]
+
+
+def test_close_ends_what_waits(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.hold()
+    running = repository.get("scripted").submit(InferRequest("s", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    script.wait_started()
+    repository.close()
+    with pytest.raises(Unavailable):
+        running.result(10)
+    with pytest.raises(Unavailable, match="the server is shut down"):
+        repository.get("scripted")

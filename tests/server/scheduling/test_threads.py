@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sonic.server.scheduling.job import NEVER_S
+from sonic.server.scheduling.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LONG_S = 20.0
+
+
+class Owner:
+    """Gives its threads functions to run; a thread sleeps while there is none."""
+
+    def __init__(self, most: int) -> None:
+        self.lock = threading.Lock()
+        self.threads = Threads(self.lock, most, "hand", self.work)
+        self.tasks: list[Callable[[], None]] = []
+        self.timeout_s = NEVER_S * 2
+        self.closed = False
+        self.asleep = threading.Semaphore(0)
+        self.runs: Counter[str] = Counter()
+
+    def work(self) -> None:
+        while True:
+            task = None
+            with self.lock:
+                self.threads.end()
+                if self.tasks:
+                    task = self.tasks.pop()
+                    self.threads.begin()
+                elif self.closed:
+                    return
+                else:
+                    self.asleep.release()
+                    self.threads.sleep(self.timeout_s)
+            if task is not None:
+                task()
+                self.runs[threading.current_thread().name] += 1
+
+    def give(self, task: Callable[[], None]) -> None:
+        with self.lock:
+            self.tasks.append(task)
+            self.threads.call()
+
+    def close(self) -> list[threading.Thread]:
+        with self.lock:
+            self.closed = True
+            return self.threads.wake()
+
+
+@pytest.fixture
+def owner() -> Iterator[Owner]:
+    owner = Owner(2)
+    yield owner
+    for thread in owner.close():
+        thread.join(LONG_S)
+        assert not thread.is_alive()
+
+
+def test_one_that_sleeps_is_woken_before_another_is_started(owner: Owner) -> None:
+    for _ in range(3):
+        ran = threading.Event()
+        owner.give(ran.set)
+        assert ran.wait(LONG_S)
+        assert owner.asleep.acquire(timeout=LONG_S)
+    assert owner.runs == {"hand-0": 3}
+
+
+def test_no_more_are_started_than_asked_for_and_those_that_are_busy_are_not_waited_for(owner: Owner) -> None:
+    gate, entered = threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        entered.release()
+        gate.wait(LONG_S)
+
+    for _ in range(2):
+        owner.give(hang)
+        assert entered.acquire(timeout=LONG_S)
+    ran = threading.Event()
+    owner.give(ran.set)
+    assert sum(thread.name.startswith("hand-") for thread in threading.enumerate()) == 2
+    assert owner.close() == []
+    gate.set()
+    assert ran.wait(LONG_S)  # by one that looks again once it is done
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, 1e-3])
+def test_who_sleeps_looks_again_when_the_time_is_over(timeout_s: float, owner: Owner) -> None:
+    owner.timeout_s = timeout_s
+    ran = threading.Event()
+    owner.give(lambda: None)
+    for _ in range(2):
+        assert owner.asleep.acquire(timeout=LONG_S)
+    with owner.lock:
+        owner.tasks.append(ran.set)  # and nobody is called
+    assert ran.wait(LONG_S)
