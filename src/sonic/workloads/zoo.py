@@ -72,8 +72,10 @@ def build(
         except OSError as error:
             raise OutputError(f"{target} could not be written: {error}") from error
         return target
-    from sonic.workloads import export
-
+    try:
+        from sonic.workloads import export
+    except ImportError as error:
+        raise _needs_extra(error.name or str(error)) from None
     return export.write_random(name, Path(folder), width, seed, format, table=weights == "table")
 
 

@@ -74,7 +74,8 @@ def test_copies_are_asked_by_turns(base: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "settings", "says"),
     [
-        ("miniaod", {}, "miniaod is a workflow: set input to a file of events"),
+        ("miniaod", {}, r"miniaod is a workflow: set input in \[fixed\] or \[grid\] to a file of events"),
+        ("miniaod", {"rows": 2}, "rows is for models, and miniaod is a workflow"),
         ("m", {"threads": 2}, "threads is for workflows, and m is a model"),
     ],
 )

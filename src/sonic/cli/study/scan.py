@@ -72,6 +72,7 @@ def scan(
     from sonic.study.scan.files import read
     from sonic.study.scan.measuring import LoadMeasurement
     from sonic.study.scan.plan import read_again
+    from sonic.study.scan.preflight import check
     from sonic.study.scan.run import prepare
     from sonic.study.scan.run import scan as run
 
@@ -79,6 +80,7 @@ def scan(
     path = to or Path(f"{file.stem}.jsonl")
     statuses = read_again(again or ())
     todo = prepare(wanted, path, statuses)
+    check(wanted, todo.points, file.parent)
     console, notes = Console(), Console(stderr=True)
     if dry_run:
         _show_plan(wanted, todo, console)

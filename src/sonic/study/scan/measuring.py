@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from sonic.study.scan.spec import Point, Spec
 
 
+_OF_JOBS = ("chunk_size", "threads", "streams")
+_OF_REQUESTS = ("rate", "arrivals", "rows", "think_s", "shared_memory")
+
+
 class LoadMeasurement:
     """Measures points by :func:`sonic.study.load.measure.measure`; a :class:`~sonic.study.scan.run.Measurement`.
 
@@ -43,26 +47,11 @@ class LoadMeasurement:
 
     def __call__(self, point: Point, spec: Spec, place: Place) -> Record:
         """Measure a point."""
-        said: dict[str, Any] = {**spec.measure, **concerning(point.settings, "load")}
-        file = said.pop("input", "random")
-        of_job = {name: said.pop(name) for name in ("chunk_size", "threads", "streams") if name in said}
-        load = LoadSettings(**said)
-        if is_workflow(point.target):
-            if file == "random":
-                raise ConfigError(f"{point.target} is a workflow: set input to a file of events")
-            workflow = str(self._base / point.target) if point.target.endswith(".py") else point.target
-            job = Job(workflow, (str(self._base / file),), **of_job)
-            return measure(job, place.url, load, metrics=place.metrics, progress=self._progress)
-        if of_job:
-            raise ConfigError(f"{next(iter(of_job))} is for workflows, and {point.target} is a model")
-        inputs: Inputs = RandomInputs(load.rows, load.shapes)
-        if file != "random":
-            path, rows = str(self._base / file), load.rows if "rows" in point.settings else None
-            inputs = FileInputs(path, rows) if path.endswith(".npz") else RecordedInputs(path)
-        if len(place.names) > 1:
+        target, load, inputs = asked(point, spec, self._base)
+        if inputs is not None and len(place.names) > 1:
             inputs = Copies(inputs, place.names)
         return measure(
-            point.target,
+            target,
             place.url,
             load,
             inputs=inputs,
@@ -70,6 +59,42 @@ class LoadMeasurement:
             metrics=place.metrics,
             progress=self._progress,
         )
+
+
+def asked(point: Point, spec: Spec, base: Path) -> tuple[str | Job, LoadSettings, Inputs | None]:
+    """Return what the load generator is asked for at a point: target, load, and what is sent; a job has its own.
+
+    Parameters
+    ----------
+    point : Point
+    spec : Spec
+    base : Path
+        What files are relative to.
+
+    Raises
+    ------
+    ConfigError
+        If a setting does not go with such a target, or a workflow has no events.
+    """
+    said: dict[str, Any] = {**spec.measure, **concerning(point.settings, "load")}
+    file = str(said.pop("input", "random"))
+    path = file if "://" in file else str(base / file)
+    of_job = {name: said.pop(name) for name in _OF_JOBS if name in said}
+    load = LoadSettings(**said)
+    if is_workflow(point.target):
+        for name in _OF_REQUESTS:
+            if name in point.settings:
+                raise ConfigError(f"{name} is for models, and {point.target} is a workflow")
+        if file == "random":
+            raise ConfigError(f"{point.target} is a workflow: set input in [fixed] or [grid] to a file of events")
+        workflow = str(base / point.target) if point.target.endswith(".py") else point.target
+        return Job(workflow, (path,), **of_job), load, None
+    if of_job:
+        raise ConfigError(f"{next(iter(of_job))} is for workflows, and {point.target} is a model")
+    if file == "random":
+        return point.target, load, RandomInputs(load.rows, load.shapes)
+    rows = load.rows if "rows" in point.settings else None
+    return point.target, load, FileInputs(path, rows) if path.endswith(".npz") else RecordedInputs(path)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, OutputError
 from sonic.framework.graph import similar
@@ -13,7 +13,7 @@ from sonic.protocol.modelconfig import write
 from sonic.protocol.modelfolder import CONFIG_NAME, read_config
 from sonic.protocol.proto.model_config_pb2 import ModelInstanceGroup
 from sonic.server.models.folders import model_folders
-from sonic.workloads import MODELS
+from sonic.workloads import MODELS, zoo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,11 +77,12 @@ def build(folder: Path, target: str, settings: Mapping[str, Setting], base: Path
         If the folder cannot be written.
     """
     try:
+        found = source(target, settings, base)
         if is_workflow(target):
-            _refuse(settings, ("backend", "weights", "width", "copies"), f"models, and {target} is a workflow")
-            _link_all(folder, Path(base, str(settings.get("models", MODELS))))
-        elif "models" in settings:
-            _link(folder, Path(base, str(settings["models"])), target, settings)
+            for path in model_folders(repository_of(settings, base)):
+                _link_one(folder, path)
+        elif found is not None and "models" in settings:
+            _link(folder, found)
         else:
             _from_zoo(folder, target, settings)
         for path in sorted(folder.iterdir()):
@@ -93,6 +94,39 @@ def build(folder: Path, target: str, settings: Mapping[str, Setting], base: Path
         return _copy(folder, target, int(settings.get("copies", 1)))
     except OSError as error:
         raise OutputError(f"the models of a scan could not be written to {folder}: {error}") from error
+
+
+def source(target: str, settings: Mapping[str, Setting], base: Path) -> Path | None:
+    """Return the folder of the model that is there already; None for random weights and the models of a workflow.
+
+    Parameters
+    ----------
+    target, settings, base
+        See :func:`build`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model, a setting does not go with it, or a package is missing to make it.
+    """
+    if is_workflow(target):
+        _refuse(settings, ("backend", "weights", "width", "copies"), f"models, and {target} is a workflow")
+        return None
+    if "models" in settings:
+        repository = repository_of(settings, base)
+        _refuse(settings, ("backend", "weights", "width"), f"networks of the zoo, but models is {repository}")
+        there = {path.name: path for path in model_folders(repository)}
+        if target not in there:
+            raise ConfigError(f"{repository} has no model {target}{similar(target, there)}")
+        return there[target]
+    how = _how(settings)
+    zoo.check(target, **how)
+    return MODELS / target if how["weights"] == "trained" else None
+
+
+def repository_of(settings: Mapping[str, Setting], base: Path) -> Path:
+    """Return the folder of models that settings name, or else that of those that ship."""
+    return Path(base, str(settings.get("models", MODELS)))
 
 
 def is_workflow(target: str) -> bool:
@@ -131,18 +165,18 @@ def change(config: ModelConfig, settings: Mapping[str, Setting]) -> None:
         config.dynamic_batching.preferred_batch_size[:] = [int(part) for part in str(settings["preferred"]).split(",")]
 
 
-def _from_zoo(folder: Path, target: str, settings: Mapping[str, Setting]) -> None:
-    from sonic.workloads import zoo
+def _how(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return how the zoo is to build a network."""
+    return {
+        "weights": str(settings.get("weights", "trained")),
+        "width": float(settings.get("width", 1.0)),
+        "format": _FORMATS[str(settings.get("backend", "onnxruntime"))],
+    }
 
-    backend = str(settings.get("backend", "onnxruntime"))
-    made = zoo.build(
-        target,
-        folder,
-        weights=str(settings.get("weights", "trained")),
-        width=float(settings.get("width", 1.0)),
-        format=_FORMATS[backend],
-    )
-    if backend == "python":
+
+def _from_zoo(folder: Path, target: str, settings: Mapping[str, Setting]) -> None:
+    made = zoo.build(target, folder, **_how(settings))
+    if settings.get("backend") == "python":
         config = read_config(made)
         if config.HasField("ensemble_scheduling"):
             raise ConfigError(f'{target} is an ensemble: backend = "python" is for single networks')
@@ -151,13 +185,11 @@ def _from_zoo(folder: Path, target: str, settings: Mapping[str, Setting]) -> Non
         (made / "1" / "model.py").write_text(_MODEL_PY)
 
 
-def _link(folder: Path, repository: Path, target: str, settings: Mapping[str, Setting]) -> None:
-    _refuse(settings, ("backend", "weights", "width"), f"networks of the zoo, but models is {repository}")
-    there = {path.name: path for path in model_folders(repository)}
-    if target not in there:
-        raise ConfigError(f"{repository} has no model {target}{similar(target, there)}")
-    _link_one(folder, there[target])
-    for step in read_config(there[target]).ensemble_scheduling.step:
+def _link(folder: Path, model: Path) -> None:
+    """Link a model of a repository, and an ensemble's steps."""
+    there = {path.name: path for path in model_folders(model.parent)}
+    _link_one(folder, model)
+    for step in read_config(model).ensemble_scheduling.step:
         if step.model_name in there and not (folder / step.model_name).exists():
             _link_one(folder, there[step.model_name])
 
@@ -166,11 +198,6 @@ def _refuse(settings: Mapping[str, Setting], names: tuple[str, ...], why: str) -
     for name in names:
         if name in settings:
             raise ConfigError(f"{name} is for {why}")
-
-
-def _link_all(folder: Path, repository: Path) -> None:
-    for path in model_folders(repository):
-        _link_one(folder, path)
 
 
 def _link_one(folder: Path, model: Path, name: str = "") -> None:

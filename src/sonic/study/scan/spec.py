@@ -96,6 +96,10 @@ class Spec:
     measure : dict
         ``warmup_s``, ``window_s``, ``repeats``, ``windows``, ``processes``, ``timeout_s``, ``tolerance``, ``seed``,
         and ``shapes``, as far as they were given.
+    where : str
+        Name of the file, for messages.
+    tables : dict of str to str
+        By setting, the table of the file that it is in: ``[fixed]``, ``[grid]`` or ``[[zip]]``.
     """
 
     targets: tuple[str, ...]
@@ -105,6 +109,8 @@ class Spec:
     metrics: str = ""
     about: str = ""
     measure: dict[str, Any] = field(default_factory=dict)
+    where: str = "SPEC.toml"
+    tables: dict[str, str] = field(default_factory=dict)
 
 
 def parse(text: str, where: str = "SPEC.toml") -> Spec:
@@ -137,7 +143,8 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
     fixed = {
         name: checked(name, value, f"{where}, [fixed]") for name, value in _table(document, "fixed", where).items()
     }
-    axes = [*_zipped(document, where), *_grid(document, where)]
+    zipped, grid = _zipped(document, where), _grid(document, where)
+    axes = [*zipped, *grid]
     _check_once([said, fixed, *(axis[0] for axis in axes)], where)
     count = len(targets)
     for axis in axes:
@@ -160,6 +167,10 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
         _word(document, "metrics", where),
         _word(document, "about", where),
         _measure(document, where),
+        where,
+        dict.fromkeys(fixed, "[fixed]")
+        | {name: "[grid]" for axis in grid for name in axis[0]}
+        | {name: "[[zip]]" for axis in zipped for name in axis[0]},
     )
 
 
