@@ -57,8 +57,8 @@ def test_a_point_alone_has_parts_and_a_histogram(make: Callable[..., Record]) ->
 
 
 def test_what_has_too_many_series_is_said(make: Callable[..., Record]) -> None:
-    pictures, left_out = album(scan(make, batch=tuple(range(1, 13))))
-    assert "facile: 12 series of throughput cannot be told apart, 10 can: choose some of them" in left_out
+    pictures, left_out = album(scan(make, batch=tuple(range(1, 26))))
+    assert "facile: 25 series of throughput cannot be told apart, 24 can: choose some of them" in left_out
     assert "facile-throughput-batch" in [each.name for each in pictures]  # four clients can
 
 
@@ -72,6 +72,14 @@ def test_jobs_have_their_modules_and_published_points(make: Callable[..., Record
     assert scans(protodune, "clients", "throughput") == scans(None, "clients", "throughput") == {}
     simulated = [make(1.0, settings={"jobs": n}, details={"module_s": 1.0 * n}) for n in (1, 2)]
     assert "facile-module-s-jobs" in [each.name for each in album(simulated, protodune)[0]]
+
+
+def test_modules_that_are_left_out_are_counted(make: Callable[..., Record]) -> None:
+    details = {f"module_s.m{n}": 1.0 + n for n in range(30)}
+    found = {
+        each.name: each for each in album([make(1.0, settings={"clients": n}, details=details) for n in (1, 2)])[0]
+    }
+    assert found["facile-modules-clients"].caption.endswith("; of 30 modules the 24 that take longest")
 
 
 def test_one_picture_of_ones_choice(make: Callable[..., Record]) -> None:

@@ -61,10 +61,36 @@ def test_one_series_says_where_it_saturates(scan: list[Record]) -> None:
     assert legend(axes) == ["95 % of the plateau: 9 (8.5 to 9.5) clients", "measured"]
 
 
-def test_more_series_than_colours_are_refused(make: Callable[..., Record]) -> None:
-    drawn = series([make(1.0, settings={"batch": n}) for n in range(11)], "clients", "throughput")
-    with pytest.raises(DataError, match="11 series of throughput cannot be told apart, 10 can"):
+def test_many_series_share_colours_and_lines_which_the_legend_tells(make: Callable[..., Record]) -> None:
+    made = [
+        make(10.0 * n, settings={"clients": n, "protocol": protocol, "instances": instances})
+        for protocol in ("grpc", "http", "local")
+        for instances in (1, 2, 4, 8)
+        for n in CLIENTS
+    ]
+    (axes,) = lines(series(made, "clients", "throughput"), "clients", "throughput").axes
+    assert len(axes.containers) == 12
+    assert legend(axes) == ["grpc", "http", "local", "instances 1", "instances 2", "instances 4", "instances 8"]
+
+
+def test_more_series_than_are_told_apart_are_refused(make: Callable[..., Record]) -> None:
+    drawn = series([make(1.0, settings={"batch": n}) for n in range(25)], "clients", "throughput")
+    with pytest.raises(DataError, match="25 series of throughput cannot be told apart, 24 can: choose some of them"):
         lines(drawn, "clients", "throughput")
+    assert len(lines(drawn[:24], "clients", "throughput").legends[0].get_texts()) == 24
+
+
+def test_many_latencies_have_a_panel_for_half_and_one_for_nearly_all(make: Callable[..., Record]) -> None:
+    made = [make(10.0 * n, settings={"clients": n, "batch": batch}) for batch in range(1, 12) for n in CLIENTS]
+    middle, tail = (series(made, "clients", name) for name in ("p50_ms", "p99_ms"))
+    left, right = latency(middle, tail, "clients").axes
+    assert (left.get_ylabel(), right.get_ylabel()) == (
+        "half of the requests within (ms)",
+        "99 % of the requests within (ms)",
+    )
+    assert len(left.lines) == len(right.lines) == 11
+    assert left.get_ylim() == right.get_ylim()
+    assert right.get_ylim()[1] >= max(each.y.max() for each in tail)
 
 
 def test_latency_is_solid_for_half_and_dashed_for_nearly_all(scan: list[Record]) -> None:

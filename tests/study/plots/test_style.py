@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("mplhep")
 
-from sonic.errors import ConfigError
-from sonic.study.plots.style import legend, panels, settings_axis, span, styled
+from sonic.errors import ConfigError, DataError
+from sonic.study.plots.style import COLOURS, MOST_SERIES, legend, looks, panels, settings_axis, span, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,3 +75,28 @@ def test_a_long_legend_stands_below_the_picture() -> None:
         assert (axes.get_legend() is not None) == within
         assert (figure.get_figheight() == height) == within
     legend(nothing().axes[0])  # of nothing: none
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[f"batch {n}" for n in range(count)] for count in (0, 1, 10, 11, MOST_SERIES)]
+    + [
+        [f"{one}, {other}, {third}" for one in range(a) for other in range(b) for third in range(c)]
+        for a, b, c in ((4, 4, 1), (2, 3, 4), (12, 1, 2), (4, 6, 1), (1, 5, 3), (24, 1, 1))
+    ]
+    + [["facile", *(f"batch {n}, delay {n} us" for n in range(15))]],
+)
+def test_no_two_series_look_alike(labels: list[str]) -> None:
+    found = looks(labels)
+    assert len({(look.colour, look.marker, look.line) for look in found}) == len(labels) == len(found)
+    for label, look in zip(labels, found, strict=True):
+        assert look.named(label) == label or set(", ".join(look.says or ()).split(", ")) == set(label.split(", "))
+
+
+def test_few_series_have_a_colour_each() -> None:
+    assert [look.colour for look in looks([f"{n}, {m}" for n in range(2) for m in range(5)])] == list(COLOURS)
+
+
+def test_more_than_can_be_told_apart() -> None:
+    with pytest.raises(DataError, match="25 ratios cannot be told apart, 24 can: choose some of them"):
+        looks([str(n) for n in range(25)], "ratios")

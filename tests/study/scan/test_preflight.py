@@ -62,7 +62,10 @@ def test_what_can_be_measured(base: Path, text: str) -> None:
     ("text", "says"),
     [
         ('target = "miniaod"', r": miniaod is a workflow: set input in \[fixed\] or \[grid\] to a file of events"),
-        ('target = "miniaod"\n[grid]\ninput = ["gone.root"]', r", \[grid\]: input is gone.root, and there is no file /"),
+        (
+            'target = "miniaod"\n[grid]\ninput = ["gone.root"]',
+            r", \[grid\]: input is gone.root, and there is no file",
+        ),
         (OURS + 'input = "gone.npz"', r", \[fixed\]: input is gone.npz, and there is no file /.*/gone.npz"),
         (OURS + 'input = "other.npz"', ": .*other.npz has no x for m: it has z"),
         (OURS + 'input = "good.npz"\nrows = 4', ": .*good.npz has 3 rows, expected 4 or more"),

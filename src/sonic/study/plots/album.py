@@ -171,8 +171,6 @@ def _quantities(records: Sequence[Record], x: str, beside: Study | None) -> list
 def _latency(records: Sequence[Record], x: str) -> Picture:
     target = records[0].target
     middle, tail = (series(records, x, name) for name in ("p50_ms", "p99_ms"))
-    if len(middle) > MOST_SERIES:
-        raise DataError(f"{len(middle)} series of latencies cannot be told apart, {MOST_SERIES} can: choose some")
     caption = f"{target}: latency within which half and 99 % of the requests are, against {label(x)}"
     return Picture(_name(target, "latency", x), caption, latency(middle, tail, x, title=target))
 
@@ -189,8 +187,6 @@ def _ratios(records: Sequence[Record], x: str, name: str) -> Picture:
     )
     by_label = {each.label: each for each in below}
     pairs = [(each, by_label[each.label]) for each in above if each.label in by_label]
-    if len(pairs) > MOST_SERIES:
-        raise DataError(f"{len(pairs)} ratios cannot be told apart, {MOST_SERIES} can: choose some of them")
     what = f"{target}: {word(name, other) or 'other'} over {word(name, plain) or 'plain'}"
     figure = ratios(pairs, x, "throughput / throughput", title=what)
     return Picture(_name(target, "ratio", name, x), f"{what}, in throughput, against {label(x)}", figure)
@@ -199,9 +195,11 @@ def _ratios(records: Sequence[Record], x: str, name: str) -> Picture:
 def _modules(records: Sequence[Record], x: str, beside: Mapping[str, tuple[FloatArray, FloatArray]]) -> Picture:
     group = _largest_group(records, x)
     target = group[0].target
-    names = _module_names(group)[:MOST_SERIES]
+    names = _module_names(group)
     caption = f"{target}: time of each module in an event, against {label(x)}"
-    figure = modules(group, names, x, beside=beside, title=target)
+    if len(names) > MOST_SERIES:
+        caption += f"; of {len(names)} modules the {MOST_SERIES} that take longest"
+    figure = modules(group, names[:MOST_SERIES], x, beside=beside, title=target)
     return Picture(_name(target, "modules", x), caption, figure)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sonic.errors import DataError
 from sonic.study.models.compare import MODELS
-from sonic.study.plots.style import COLOURS, MARKERS, MOST_SERIES, legend, panels, settings_axis, span, styled
+from sonic.study.plots.style import COLOURS, MARKERS, STYLES, Look, legend, looks, panels, settings_axis, span, styled
 from sonic.study.series import label, series, value
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _GREY = "0.35"
 MOST_MARKED = 4
-_STYLES = ("-", "--", "-.", ":")
 
 
 @styled
@@ -45,7 +45,7 @@ def lines(
     Parameters
     ----------
     drawn : sequence of Series
-        Ten at most.
+        As many as :func:`~sonic.study.plots.style.looks` tells apart.
     x, y : str
         What they are: names of :func:`sonic.study.series.label`.
     saturations : sequence of Saturation or None
@@ -62,11 +62,10 @@ def lines(
     DataError
         If there are more series than can be told apart.
     """
-    if len(drawn) > MOST_SERIES:
-        raise DataError(f"{len(drawn)} series of {y} cannot be told apart, {MOST_SERIES} can: choose some of them")
     figure, (axes,) = panels()
-    for i, each in enumerate(drawn):
-        _points(axes, each, COLOURS[i], f"{MARKERS[i]}-", each.label if len(drawn) > 1 else _kind(each))
+    how = looks([each.label for each in drawn], f"series of {y}")
+    for look, each in zip(how, drawn, strict=True):
+        _points(axes, each, look, look.named(each.label) if len(drawn) > 1 else _kind(each))
     for i, found in enumerate(saturations):
         if found is not None and len(drawn) <= MOST_MARKED:
             _mark(axes, found, COLOURS[i], f"95 % of the plateau: {found} {x}" if len(drawn) == 1 else None)
@@ -80,7 +79,7 @@ def lines(
     elif min(every_y) >= 0:
         axes.set_ylim(0, None)
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
-    legend(axes)
+    legend(axes, how)
     return figure
 
 
@@ -98,7 +97,7 @@ def over(
     Parameters
     ----------
     points, curves : mapping of str to (x [n], y [n])
-        Ten names at most.
+        As many names as :func:`~sonic.study.plots.style.looks` tells apart.
     x, y : str
         As for :func:`sonic.study.series.label`.
     title : str
@@ -110,16 +109,18 @@ def over(
     """
     figure, (axes,) = panels()
     names = list(dict.fromkeys([*points, *curves]))
-    for colour, marker, name in zip(COLOURS, MARKERS, names, strict=False):
+    how = looks(names)
+    for look, name in zip(how, names, strict=True):
         if name in points:
-            axes.plot(*points[name], marker, color=colour, label=name)
+            axes.plot(*points[name], look.marker, color=look.colour, label=look.named(name))
         if name in curves:
-            axes.plot(*curves[name], "-", color=colour, label=None if name in points else name, zorder=1)
+            called = None if name in points else look.named(name)
+            axes.plot(*curves[name], look.line, color=look.colour, label=called, zorder=1)
     values = [value for xs, _ in points.values() for value in xs]
     settings_axis(axes, values)
     axes.set_ylim(0, None)
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
-    legend(axes)
+    legend(axes, how)
     return figure
 
 
@@ -138,11 +139,11 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
     columns = min(len(compared), 2)
     figure, axes_of = panels(columns, -(-len(compared) // columns))
     for axes, each in zip(axes_of, compared, strict=False):
-        _points(axes, each.series, "black", "o", _kind(each.series))
+        _points(axes, each.series, Look("black", "o", ""), _kind(each.series))
         fine = np.geomspace(each.series.x[0], each.series.x[-1], 200)
         for one in each.fits:
             i = MODELS.index(one.model.name)
-            axes.plot(fine, one.predict(fine), _STYLES[i % len(_STYLES)], color=COLOURS[i], label=one.model.name)
+            axes.plot(fine, one.predict(fine), STYLES[i % len(STYLES)], color=COLOURS[i], label=one.model.name)
         _mark(axes, each.measured, "0.5")
         settings_axis(axes, each.series.x.tolist())
         axes.set_ylim(0, None)
@@ -166,22 +167,26 @@ def latency(middle: Sequence[Series], tail: Sequence[Series], x: str, *, title: 
     x : str
     title : str
     """
-    figure, (axes,) = panels()
-    for colour, marker, half, most in zip(COLOURS, MARKERS, middle, tail, strict=False):
-        axes.plot(half.x, half.y, f"{marker}-", color=colour, label=half.label if len(middle) > 1 else "half within")
-        axes.plot(
-            most.x,
-            most.y,
-            f"{marker}--",
-            color=colour,
-            markerfacecolor="white",
-            label=None if len(middle) > 1 else "99 % within",
-        )
-    settings_axis(axes, np.concatenate([each.x for each in middle]).tolist())
-    span(axes.yaxis, np.concatenate([each.y for each in (*middle, *tail)]).tolist())
-    dashed = " (dashed: 99 % within)" if len(middle) > 1 else ""
-    axes.set(xlabel=label(x), ylabel=f"latency (ms){dashed}", title=title)
-    legend(axes)
+    how = looks([each.label for each in middle], "series of latencies")
+    alone = len(middle) == 1
+    if len(middle) > len(COLOURS):  # their lines tell series apart, so that two panels tell half from most
+        figure, axes_of = panels(2)
+        axes_of[1].sharey(axes_of[0])
+        for axes, drawn, what in zip(axes_of, (middle, tail), ("half", "99 %"), strict=True):
+            for look, each in zip(how, drawn, strict=True):
+                _line(axes, each, look, look.named(each.label))
+            axes.set(xlabel=label(x), ylabel=f"{what} of the requests within (ms)", title=title)
+    else:
+        figure, axes_of = panels()
+        (axes,) = axes_of
+        for look, half, most in zip(how, middle, tail, strict=True):
+            _line(axes, half, look, "half within" if alone else half.label)
+            _line(axes, most, replace(look, line="--"), "99 % within" if alone else None, face="white")
+        axes.set(xlabel=label(x), ylabel="latency (ms)" + (" (dashed: 99 % within)" * (not alone)), title=title)
+    for axes in axes_of:
+        settings_axis(axes, np.concatenate([each.x for each in middle]).tolist())
+        span(axes.yaxis, np.concatenate([each.y for each in (*middle, *tail)]).tolist())
+    legend(axes_of[0], how, below=len(axes_of) > 1)
     return figure
 
 
@@ -192,7 +197,7 @@ def ratios(pairs: Sequence[tuple[Series, Series]], x: str, what: str, *, title: 
     Parameters
     ----------
     pairs : sequence of (Series, Series)
-        Each over the other; ten at most.
+        Each over the other; as many as :func:`~sonic.study.plots.style.looks` tells apart.
     x : str
     what : str
         What the ratio is called.
@@ -205,13 +210,15 @@ def ratios(pairs: Sequence[tuple[Series, Series]], x: str, what: str, *, title: 
     """
     figure, (axes,) = panels()
     seen: list[float] = []
-    for colour, marker, (over_it, base) in zip(COLOURS, MARKERS, pairs, strict=False):
+    how = looks([over_it.label for over_it, _ in pairs], "ratios")
+    for look, (over_it, base) in zip(how, pairs, strict=True):
         common, mine, its = np.intersect1d(over_it.x, base.x, return_indices=True)
         ratio = over_it.y[mine] / base.y[its]
         # Both intervals, added in quadrature.
         relative = [(one.high - one.low)[at] / 2 / one.y[at] for one, at in ((over_it, mine), (base, its))]
         bars = np.nan_to_num(ratio * np.hypot(*relative))
-        axes.errorbar(common, ratio, bars, fmt=f"{marker}-", color=colour, label=over_it.label, capsize=2)
+        style = f"{look.marker}{look.line}"
+        axes.errorbar(common, ratio, bars, fmt=style, color=look.colour, label=look.named(over_it.label), capsize=2)
         seen += common.tolist()
     if not seen:
         raise DataError(f"no two series have {x} in common")
@@ -220,7 +227,7 @@ def ratios(pairs: Sequence[tuple[Series, Series]], x: str, what: str, *, title: 
     axes.set_ylim(0, None)
     axes.set(xlabel=label(x), ylabel=what, title=title)
     if len(pairs) > 1:
-        legend(axes)
+        legend(axes, how)
     return figure
 
 
@@ -248,9 +255,9 @@ def modules(
     """
     figure, (axes,) = panels()
     drawn: list[tuple[FloatArray, FloatArray]] = []
-    for colour, marker, name in zip(COLOURS, MARKERS, names, strict=False):
+    for look, name in zip(looks(names), names, strict=True):
         (each,) = series([record for record in records if value(record, name)], x, name, by=[])
-        axes.plot(each.x, each.y, f"{marker}-", color=colour, label=name.partition(".")[2] or name)
+        _line(axes, each, look, name.partition(".")[2] or name)
         drawn.append((each.x, each.y))
     for marker, (name, (xs, ys)) in zip(MARKERS, (beside or {}).items(), strict=False):
         axes.plot(xs, ys, f"{marker}:", color=_GREY, markerfacecolor="none", label=name)
@@ -267,10 +274,16 @@ def _kind(each: Series) -> str:
     return "simulated" if any(record.settings.get("simulated") for record in each.records) else "measured"
 
 
-def _points(axes: Axes, each: Series, colour: str, style: str, name: str) -> None:
+def _points(axes: Axes, each: Series, look: Look, name: str | None) -> None:
     # What was measured once has no interval.
     bars = np.nan_to_num(np.stack([each.y - each.low, each.high - each.y]))
-    axes.errorbar(each.x, each.y, bars, fmt=style, color=colour, label=name, capsize=2, elinewidth=1)
+    style = f"{look.marker}{look.line}"
+    axes.errorbar(each.x, each.y, bars, fmt=style, color=look.colour, label=name, capsize=2, elinewidth=1)
+
+
+def _line(axes: Axes, each: Series, look: Look, name: str | None, face: str | None = None) -> None:
+    style = f"{look.marker}{look.line}"
+    axes.plot(each.x, each.y, style, color=look.colour, markerfacecolor=face, label=name)
 
 
 def _mark(axes: Axes, found: Saturation, colour: str, name: str | None = None) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
-from sonic.study.plots.style import COLOURS, MOST_SERIES, legend, panels, span, styled
+from sonic.study.plots.style import COLOURS, legend, panels, span, styled
 from sonic.study.records import written
 from sonic.study.series import PARTS, label, parts_s, value
 
@@ -45,8 +45,8 @@ def histogram(latencies: Mapping[str, Latencies], *, title: str = "") -> Figure:
     DataError
         If there are none, or more than can be told apart.
     """
-    if not 0 < len(latencies) <= MOST_SERIES:
-        raise DataError(f"1 to {MOST_SERIES} histograms of latencies can be drawn, given {len(latencies)}")
+    if not 0 < len(latencies) <= len(COLOURS):
+        raise DataError(f"1 to {len(COLOURS)} histograms of latencies can be drawn, given {len(latencies)}")
     figure, (axes,) = panels()
     for colour, (name, each) in zip(COLOURS, latencies.items(), strict=False):
         edges_ms, counts = _coarser(each)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import wraps
 from math import frexp
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Literal, ParamSpec
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +22,10 @@ P = ParamSpec("P")
 COLOURS = ("#3f90da", "#e76300", "#832db6", "#94a4a2", "#bd1f01", "#b9ac70", "#a96b59", "#717581", "#92dadd", "#ffa90e")
 """Petroff's ten (arXiv:2107.02270), told apart by those who see fewer colours, too."""
 MARKERS = "osD^v<>PXh"
-MOST_SERIES = len(COLOURS)
+Line = Literal["-", "--", "-.", ":", ""]
+STYLES: tuple[Line, ...] = ("-", "--", "-.", ":")
+MOST_SERIES = 24
+"""In a picture; of more not even names help to find one."""
 _MOST_WITHIN = 7
 _SMALL: dict[str, Any] = {
     "figure.figsize": (5.6, 4.2),
@@ -38,6 +42,70 @@ _SMALL: dict[str, Any] = {
     "ytick.major.size": 6,
     "ytick.minor.size": 3,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a series is drawn, and what its colour and its line say where each says a part of its label."""
+
+    colour: str
+    marker: str
+    line: Line = "-"
+    says: tuple[str, str] | None = None
+
+    def named(self, label: str) -> str | None:
+        """Return what stands in the legend for this series alone."""
+        return None if self.says else label
+
+
+def looks(labels: Sequence[str], what: str = "series") -> list[Look]:
+    """Return how series are drawn, such that they are told apart.
+
+    Up to ten have a colour and a marker each. Of more, those that differ in one of the settings which their labels
+    tell, and agree in the others, share a colour and have lines and markers of their own; where colours are then still
+    too few, they go from dark to light in the order of the series.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Settings, with commas between, as of :class:`sonic.study.series.Series`.
+    what : str
+        They are, for messages.
+
+    Raises
+    ------
+    DataError
+        If there are more than :data:`MOST_SERIES`.
+    """
+    if len(labels) > MOST_SERIES:
+        raise DataError(f"{len(labels)} {what} cannot be told apart, {MOST_SERIES} can: choose some of them")
+    if len(labels) <= len(COLOURS):
+        return [Look(colour, marker) for colour, marker, _ in zip(COLOURS, MARKERS, labels, strict=False)]
+    said = [tuple(each.split(", ")) for each in labels]
+    columns = list(zip(*said, strict=True)) if len(set(map(len, said))) == 1 else []
+    # The last that has as few values as there are lines to choose from.
+    by = next((i for i in reversed(range(len(columns))) if 1 < len(set(columns[i])) <= len(STYLES)), None)
+    own = list(dict.fromkeys(columns[by])) if by is not None else []
+    shared = [each if by is None else each[:by] + each[by + 1 :] for each in said]
+    colours = dict(zip(dict.fromkeys(shared), _colours(len(set(shared))), strict=True))
+    found = []
+    for i, each in enumerate(said):
+        turn = i if by is None else own.index(each[by])
+        look = Look(colours[shared[i]], MARKERS[turn % len(MARKERS)])
+        if by is not None:
+            look = replace(look, line=STYLES[turn], says=(", ".join(shared[i]), each[by]))
+        found.append(look)
+    return found
+
+
+def _colours(count: int) -> Sequence[str]:
+    """Return so many: those that are told apart best, or a scale from dark to light."""
+    if count <= len(COLOURS):
+        return COLOURS[:count]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["viridis"](0.93 * i / (count - 1))) for i in range(count)]
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -102,13 +170,31 @@ def span(axis: Axis, values: Sequence[float], factor: float = 8) -> bool:
     return True
 
 
-def legend(axes: Axes, *, below: bool = False) -> None:
-    """Tell what is what: within the axes, or below them where that is wished or would hide too much."""
+def legend(axes: Axes, drawn: Sequence[Look] = (), *, below: bool = False) -> None:
+    """Tell what is what: within the axes, or below them where that is wished or would hide too much.
+
+    Parameters
+    ----------
+    axes : Axes
+    drawn : sequence of Look
+        Whose colours and lines are told, each once.
+    below : bool
+    """
+    from matplotlib.lines import Line2D
+
     handles, names = axes.get_legend_handles_labels()
+    colours = {look.says[0]: Line2D([], [], color=look.colour, linewidth=4) for look in drawn if look.says}
+    styles = {
+        look.says[1]: Line2D([], [], color="black", marker=look.marker, linestyle=look.line)
+        for look in drawn
+        if look.says
+    }
+    names = [*colours, *styles, *names]
+    handles = [*colours.values(), *styles.values(), *handles]
     if not names:
         return
     if len(names) <= _MOST_WITHIN and not below:
-        axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
+        axes.legend(handles, names, loc="best", frameon=True, framealpha=0.85, edgecolor="none")
         return
     figure = axes.get_figure(root=True)
     assert figure is not None  # noqa: S101 - axes of ours have one
