@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from sonic.errors import InvalidRequest, ModelFailed
 from sonic.protocol import grpc_codec
+from sonic.protocol.form import Form, Place, Placement, Span
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.tensors import same_bits
-from sonic.protocol.wirecache import RequestWriter, ResponseReader
+from sonic.protocol.wirecache import RequestReader, RequestWriter, ResponseReader, ResponseWriter
 from sonic.specs import DType
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -75,13 +76,15 @@ def test_a_request_that_cannot_be_written_is_refused_every_time() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    write, read = RequestWriter(), ResponseReader()
+    write, read, answer, take = RequestWriter(), ResponseReader(), ResponseWriter(), RequestReader()
     for rows in range(1000):
         for _ in range(2):
-            write(InferRequest("m", {"x": np.zeros(rows)}))
-            read(grpc_codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(rows)})))
+            take(write(InferRequest("m", {"x": np.zeros(rows)})))
+            read(b"".join(answer(InferResponse("m", "1", {"y": np.zeros(rows)}))))
     assert len(write._known) <= 256
-    assert len(read._known) <= 256
+    assert len(answer._known) <= 256
+    assert len(read._layouts) <= 256
+    assert len(take._layouts) <= 256
 
 
 @pytest.mark.parametrize("what", ODD)
@@ -143,3 +146,111 @@ def test_answers_of_one_length_are_told_apart() -> None:
         for data in answers:
             expected = grpc_codec.response_from_wire(data).outputs["y"]
             assert same_bits(read(data).outputs["y"], expected)
+
+
+ASKED = {
+    "plain": InferRequest("m", ODD["plain"], "2", "7", ("y", "z"), {"priority": 1, "own": "p"}, 0.25),
+    "two inputs of one size": InferRequest("m", {"x": X, "w": -X}),
+    "classes": InferRequest("m", {"x": X}, outputs=("y",), classes={"y": 2}),
+    "bfloat16": InferRequest("m", {"x": X}, dtypes={"x": DType.BF16}),
+    "nothing": InferRequest("m", {}),
+    **{what: InferRequest("m", arrays) for what, arrays in ODD.items() if what != "plain"},
+}
+
+
+def same_request(one: InferRequest, other: InferRequest) -> bool:
+    said = [(r.model, r.version, r.id, r.outputs, r.parameters, r.timeout_s, r.dtypes, r.classes) for r in (one, other)]
+    return (
+        said[0] == said[1]
+        and list(one.inputs) == list(other.inputs)
+        and all(same_bits(one.inputs[name], array) for name, array in other.inputs.items())
+    )
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_a_request_reads_the_same_however_often_it_came(what: str) -> None:
+    read = RequestReader()
+    data = grpc_codec.request_to_wire(ASKED[what])
+    expected, expected_form = grpc_codec.request_from_wire(data)
+    for _ in range(4):
+        got, form = read(memoryview(bytearray(data)).toreadonly())
+        assert same_request(got, expected)
+        assert form == expected_form
+        assert all(array.flags.aligned for array in got.inputs.values())
+
+
+def test_what_becomes_of_one_request_is_not_seen_in_the_next() -> None:
+    read = RequestReader()
+    data = grpc_codec.request_to_wire(ASKED["plain"])
+    for _ in range(4):
+        request, _ = read(data)
+        assert request.parameters == {"priority": 1, "own": "p"}
+        request.parameters.clear()  # type: ignore[attr-defined]
+
+
+@given(st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3))
+def test_requests_that_differ_anywhere_are_read_anew(position: int, value: int, cut: int) -> None:
+    read = RequestReader()
+    data = grpc_codec.request_to_wire(InferRequest("model", {"x": X, "n": np.arange(4, dtype=np.int8)}, outputs=("y",)))
+    for _ in range(3):
+        read(data)
+    changed = bytearray(data)
+    changed[position % len(data)] = value
+    expected: InferRequest | None = None
+    with suppress(InvalidRequest):
+        expected, _ = grpc_codec.request_from_wire(bytes(changed))
+    for _ in range(3):
+        if expected is None:
+            with pytest.raises(InvalidRequest):
+                read(bytes(changed))
+        else:
+            assert same_request(read(bytes(changed))[0], expected)
+    if cut:
+        with pytest.raises(InvalidRequest):
+            read(data[:-cut])
+
+
+def test_tensors_in_shared_memory_are_looked_up_each_time() -> None:
+    content = bytearray(24)
+
+    class Memory:
+        def view(self, span: Span) -> memoryview:
+            return memoryview(bytes(content))[: span.byte_size]
+
+    placement = Placement({"x": Span("r", 0, 24)}, {}, Memory())
+    data = grpc_codec.request_to_wire(InferRequest("m", {"x": X}), placement)
+    read = RequestReader()
+    for value in range(4):
+        content[:] = np.full(6, value, np.float32).tobytes()
+        request, _ = read(data, Memory())
+        assert (request.inputs["x"] == value).all()
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_response_is_written_the_same_however_often(what: str) -> None:
+    write = ResponseWriter()
+    responses = [
+        InferResponse("m", "1", ODD[what]),
+        InferResponse("m", "2", ODD[what]),
+        InferResponse("m", "1", ODD[what], "id"),
+        InferResponse("m", "1", ODD[what], parameters={"p": 1}),
+        InferResponse("m", "1", {**ODD[what], "bf": X}, dtypes={"bf": DType.BF16}),
+    ]
+    for _ in range(4):
+        for response in responses:
+            assert b"".join(write(response)) == grpc_codec.response_to_wire(response)
+            for name, array in response.outputs.items():  # other values of the same form
+                if array.dtype.kind == "f" and name != "bf":
+                    array += 1
+
+
+def test_a_response_that_goes_to_shared_memory_does_so_every_time() -> None:
+    write = ResponseWriter()
+    for value in range(1, 5):
+        memory = bytearray(24)
+        form = Form(places={"y": Place(Span("r", 0, 24), memoryview(memory))})
+        y = np.full((2, 3), value, np.float32)
+        sent = b"".join(write(InferResponse("m", "1", {"z": X, "y": y}), form))
+        assert X.tobytes() in sent
+        assert y.tobytes() not in sent
+        assert bytes(memory) == y.tobytes()

@@ -1,4 +1,4 @@
-"""Requests and responses <-> protobuf where one looks like the last: what repeats is worked out once.
+"""Requests and responses <-> protobuf, for both ends, where one looks like the last: what repeats is worked out once.
 
 A client calls a model again and again with tensors of the same names, datatypes and shapes. The bytes around the
 contents are the same then, and so is what they mean. What is not seen for the second time at least, and whatever is
@@ -9,18 +9,26 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from sonic.protocol import grpc_codec
-from sonic.protocol.messages import InferResponse
+from sonic.protocol.form import PLAIN
+from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.parameters import TIMEOUT, timeout_us
 from sonic.protocol.rawfields import spans, varint
 
 if TYPE_CHECKING:
-    from sonic.protocol.form import Placement, Regions
-    from sonic.protocol.messages import InferRequest
+    from collections.abc import Mapping
+
+    from sonic.protocol.form import Form, Placement, Regions
+    from sonic.protocol.tensors import Buffer
+
+M = TypeVar("M")
+K = TypeVar("K")
+V = TypeVar("V")
 
 _MOST = 256
 """Forms that are remembered. Where every request has a shape of its own, nothing is gained, and little must be lost."""
@@ -29,7 +37,7 @@ _LARGEST_BYTES = 1 << 30
 """Of a message whose form is remembered: whether a larger one can be sent at all is a question for each."""
 
 _HEAD_BYTES = 48
-"""Of a response, by which it is recognised; then every byte around its contents is compared."""
+"""Of a message that is read, by which it is recognised; then every byte around its contents is compared."""
 
 _KINDS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _PLAIN = frozenset(np.dtype(kind) for kind in _KINDS if sys.byteorder == "little")
@@ -82,29 +90,60 @@ class RequestWriter:
     def _first(self, request: InferRequest, key: tuple[object, ...]) -> bytes:
         whole = grpc_codec.request_to_wire(request)
         if key not in self._known:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[key] = None
+            _remember(self._known, key, None)
         elif len(whole) < _LARGEST_BYTES and all(array.dtype in _PLAIN for array in request.inputs.values()):
             plain = whole if request.timeout_s is None else grpc_codec.request_to_wire(replace(request, timeout_s=None))
             self._known[key] = tuple(_around(plain, grpc_codec.RAW_INPUTS)[:-1])
         return whole
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What a response is whose bytes around its contents are these."""
+class ResponseWriter:
+    """Serialises ModelInferResponses as :func:`~sonic.protocol.grpc_codec.response_parts` does. Thread-safe."""
 
-    like: InferResponse
-    around: tuple[tuple[bytes, int], ...]
-    outputs: tuple[tuple[str, tuple[int, ...], np.dtype[Any], int], ...]
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[bytes, ...] | None] = {}
+
+    def __call__(self, response: InferResponse, form: Form = PLAIN) -> list[Buffer]:
+        """Serialise a response, in parts that share the memory of the arrays where they can.
+
+        Raises
+        ------
+        InvalidRequest
+            If an output's place in shared memory is too small.
+        ModelFailed
+            If an output has no datatype of the protocol, or the whole exceeds what protobuf can hold.
+        """
+        outputs = response.outputs
+        if form is not PLAIN or response.parameters or response.dtypes or response.id or not outputs:
+            return grpc_codec.response_parts(response, form)
+        arrays = [*outputs.values()]
+        key = (response.model, response.version, *outputs, *[(array.dtype, array.shape) for array in arrays])
+        around = self._known.get(key)
+        if around is None:
+            return self._first(response, key)
+        parts: list[Buffer] = []
+        for before, array in zip(around, arrays, strict=True):
+            parts.append(before)
+            flat = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+            parts.append(flat.reshape(-1).view(np.uint8).data)
+        return parts
+
+    def _first(self, response: InferResponse, key: tuple[object, ...]) -> list[Buffer]:
+        parts = grpc_codec.response_parts(response)
+        if key not in self._known:
+            _remember(self._known, key, None)
+        elif all(array.dtype in _PLAIN for array in response.outputs.values()):
+            head, *rest = parts  # then of each content what is before it, and itself
+            before = [bytes(part) for part in rest[::2]]
+            self._known[key] = (bytes(head) + before[0], *before[1:])
+        return parts
 
 
 class ResponseReader:
     """Reads ModelInferResponses as :func:`~sonic.protocol.grpc_codec.response_from_wire` does. Thread-safe."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, bytes], _Layout | None] = {}
+        self._layouts: _Layouts[InferResponse] = _Layouts(grpc_codec.RAW_OUTPUTS)
 
     def __call__(self, data: bytes, regions: Regions | None = None) -> InferResponse:
         """Read a response; the arrays are views of `data`, or of `regions`, where they can be.
@@ -116,42 +155,105 @@ class ResponseReader:
         """
         if regions is not None:
             return grpc_codec.response_from_wire(data, regions)
-        key = len(data), data[:_HEAD_BYTES]
-        layout = self._known.get(key)
-        if layout is None:
-            return self._first(data, key)
-        for expected, start in layout.around:
-            if not data.startswith(expected, start):
-                return grpc_codec.response_from_wire(data)
-        outputs = {}
-        for name, shape, dtype, start in layout.outputs:
-            array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, data, start)
-            outputs[name] = array if array.flags.aligned else array.copy()
-        like = layout.like
+        if (known := self._layouts.read(data)) is None:
+            response = grpc_codec.response_from_wire(data)
+            like = replace(response, outputs={}, parameters=dict(response.parameters))
+            self._layouts.learn(data, like, response.outputs, plain=not response.dtypes)
+            return response
+        like, outputs = known
         return InferResponse(like.model, like.version, outputs, like.id, dict(like.parameters))
 
-    def _first(self, data: bytes, key: tuple[int, bytes]) -> InferResponse:
-        response = grpc_codec.response_from_wire(data)
+
+class RequestReader:
+    """Reads ModelInferRequests as :func:`~sonic.protocol.grpc_codec.request_from_wire` does. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._layouts: _Layouts[InferRequest] = _Layouts(grpc_codec.RAW_INPUTS)
+
+    def __call__(self, data: Buffer, regions: Regions | None = None) -> tuple[InferRequest, Form]:
+        """Read a request, and how its response wants to be written.
+
+        Raises
+        ------
+        InvalidRequest, Unsupported
+            As there.
+        """
+        if (known := self._layouts.read(data)) is None:
+            request, form = grpc_codec.request_from_wire(data, regions)
+            like = replace(request, inputs={}, parameters=dict(request.parameters))
+            plain = form is PLAIN and not request.dtypes and not request.classes
+            self._layouts.learn(data, like, request.inputs, plain=plain)
+            return request, form
+        like, inputs = known
+        parameters = dict(like.parameters)
+        return InferRequest(like.model, inputs, like.version, like.id, like.outputs, parameters, like.timeout_s), PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout(Generic[M]):
+    """What a message is whose bytes around its contents are these: all but its tensors, and those."""
+
+    like: M
+    around: tuple[tuple[bytes, int, int], ...]
+    tensors: tuple[tuple[str, tuple[int, ...], np.dtype[Any], int], ...]
+
+
+class _Layouts(Generic[M]):
+    """What messages of one kind have looked like.
+
+    Parameters
+    ----------
+    number : int
+        Of the field that holds the contents.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._known: dict[tuple[int, bytes], _Layout[M] | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def read(self, data: Buffer) -> tuple[M, dict[str, np.ndarray]] | None:
+        """Return a message without its tensors, and those, as views of `data`; None if none like it is known."""
+        layout = self._known.get((len(data), bytes(data[:_HEAD_BYTES])))
+        if layout is None:
+            return None
+        for expected, start, end in layout.around:
+            if bytes(data[start:end]) != expected:
+                return None
+        arrays = {}
+        for name, shape, dtype, start in layout.tensors:
+            array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, data, start)
+            arrays[name] = array if array.flags.aligned else array.copy()
+        return layout.like, arrays
+
+    def learn(self, data: Buffer, like: M, arrays: Mapping[str, np.ndarray], *, plain: bool) -> None:
+        """Remember a message that was not known, if it is the second one like it, and nothing about it is odd."""
+        key = len(data), bytes(data[:_HEAD_BYTES])
         if key not in self._known:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[key] = None
-            return response
-        contents = spans(data, grpc_codec.RAW_OUTPUTS)
-        outputs = response.outputs
-        plain = not response.dtypes and all(array.dtype in _PLAIN for array in outputs.values())
-        if plain and len(contents) == len(outputs) > 0:
-            around = _around(data, grpc_codec.RAW_OUTPUTS)
-            ends = [0, *(end for _, _, end in contents)]
-            self._known[key] = _Layout(
-                InferResponse(response.model, response.version, {}, response.id, response.parameters),
-                tuple((part, start) for part, start in zip(around, ends, strict=True) if part),
-                tuple(
-                    (name, array.shape, array.dtype, start)
-                    for (name, array), (_, start, _) in zip(outputs.items(), contents, strict=True)
-                ),
-            )
-        return response
+            _remember(self._known, key, None)
+            return
+        spanned = [(start, end) for _, start, end in spans(data, self._number)]
+        if not plain or not spanned or [array.nbytes for array in arrays.values()] != [b - a for a, b in spanned]:
+            return  # of a tensor in shared memory the content is empty
+        if any(array.dtype not in _PLAIN for array in arrays.values()):
+            return
+        edges = [0, *chain.from_iterable(spanned), len(data)]
+        self._known[key] = _Layout(
+            like,
+            tuple((bytes(data[a:b]), a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b),
+            tuple(
+                (name, array.shape, array.dtype, start)
+                for (name, array), (start, _) in zip(arrays.items(), spanned, strict=True)
+            ),
+        )
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    if len(known) >= _MOST:
+        known.clear()
+    known[key] = value
 
 
 def _around(data: bytes, number: int) -> list[bytes]:

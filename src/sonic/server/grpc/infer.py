@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sonic.errors import Cancelled, InferenceError, SonicError
 from sonic.protocol import grpc_codec
 from sonic.protocol.form import PLAIN
+from sonic.protocol.wirecache import RequestReader, ResponseWriter
 from sonic.server.failures import failed
 from sonic.server.grpc.call import Admission
 from sonic.server.sharedmemory import PeerRegions
@@ -45,6 +46,8 @@ class Infer(Admission):
     def __init__(self, dataplane: Dataplane, guard: Guard | None) -> None:
         super().__init__(guard)
         self._dataplane = dataplane
+        self._reader = RequestReader()
+        self._writer = ResponseWriter()
 
     def message(self, call: Call, data: Buffer) -> None:
         """Begin a request."""
@@ -65,7 +68,7 @@ class Infer(Admission):
 
     def _read(self, call: Call, data: Buffer) -> tuple[InferRequest, Form]:
         peer = call.peer
-        request, form = grpc_codec.request_from_wire(data, PeerRegions(self._dataplane.memory, lambda: peer))
+        request, form = self._reader(data, PeerRegions(self._dataplane.memory, lambda: peer))
         left_s = call.head.timeout_s  # the call's own deadline counts where it is the earlier one
         if left_s is not None and (request.timeout_s is None or request.timeout_s > left_s):
             request = replace(request, timeout_s=left_s)
@@ -73,10 +76,22 @@ class Infer(Admission):
 
     def _follow(self, call: Call, form: Form, future: Future[InferResponse]) -> None:
         if future.done():
-            _answer(call, *_encoded(form, future))
+            _answer(call, *self._encoded(form, future))
             return
         call.on_gone(future.cancel)
-        future.add_done_callback(partial(_ended, call, form))
+        future.add_done_callback(partial(self._ended, call, form))
+
+    def _ended(self, call: Call, form: Form, future: Future[InferResponse]) -> None:
+        # Written in the thread that has executed the model: if it is another, the event loop is free meanwhile.
+        call.promptly(_answer, call, *self._encoded(form, future))
+
+    def _encoded(self, form: Form, future: Future[InferResponse]) -> tuple[list[Buffer], BaseException | None]:
+        try:
+            return self._writer(future.result(), form), None
+        except CancelledError:
+            return [], Cancelled("the request was cancelled by its client")
+        except Exception as error:  # noqa: BLE001 - the call ends in it
+            return [], error
 
 
 class StreamInfer:
@@ -90,11 +105,12 @@ class StreamInfer:
     def __init__(self, dataplane: Dataplane, guard: Guard | None) -> None:
         self._dataplane = dataplane
         self._guard = guard
+        self._reader = RequestReader()
 
     def opened(self, call: Call) -> None:
         """Look who it is."""
         client = "" if self._guard is None else self._guard.identify(call.peer, call.head.authorization)
-        call.state = _Conversation(self._dataplane, self._guard, client, call)
+        call.state = _Conversation(self._dataplane, self._guard, client, call, self._reader)
 
     def message(self, call: Call, data: Buffer) -> None:
         """Begin a request."""
@@ -107,8 +123,11 @@ class StreamInfer:
 
 
 class _Conversation:
-    def __init__(self, dataplane: Dataplane, guard: Guard | None, client: str, call: Call) -> None:
+    def __init__(
+        self, dataplane: Dataplane, guard: Guard | None, client: str, call: Call, reader: RequestReader
+    ) -> None:
         self._dataplane = dataplane
+        self._read = reader
         self._guard = guard
         self._client = client
         self._regions = PeerRegions(dataplane.memory, lambda peer=call.peer: peer)  # type: ignore[misc]
@@ -150,7 +169,7 @@ class _Conversation:
         try:
             if self._guard is not None:
                 self._guard.count(self._client)
-            request, form = grpc_codec.request_from_wire(data, self._regions)
+            request, form = self._read(data, self._regions)
         except InferenceError as error:
             return failed(error), PLAIN, grpc_codec.id_from_wire(data)
         return self._dataplane.infer(request, inline=call.call_soon), form, request.id
@@ -158,20 +177,6 @@ class _Conversation:
     def _give_up(self) -> None:
         for future, _, _ in self._pending:
             future.cancel()
-
-
-def _ended(call: Call, form: Form, future: Future[InferResponse]) -> None:
-    # Written in the thread that has executed the model: if it is another, the event loop is free meanwhile.
-    call.promptly(_answer, call, *_encoded(form, future))
-
-
-def _encoded(form: Form, future: Future[InferResponse]) -> tuple[list[Buffer], BaseException | None]:
-    try:
-        return grpc_codec.response_parts(future.result(), form), None
-    except CancelledError:
-        return [], Cancelled("the request was cancelled by its client")
-    except Exception as error:  # noqa: BLE001 - the call ends in it
-        return [], error
 
 
 def _answer(call: Call, parts: list[Buffer], error: BaseException | None) -> None:
