@@ -140,6 +140,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         were due nevertheless.
     server : ServerWindow or None
         None where it does not say.
+    process_cpu_s : float or None
+        Processor time of the process of a server that does not say, where it is on this host.
     """
 
     duration_s: float
@@ -151,6 +153,12 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     client_cpu_s: float = 0.0
     late: int = 0
     server: ServerWindow | None = None
+    process_cpu_s: float | None = None
+
+    @property
+    def server_cpu_s(self) -> float | None:
+        """Processor time of the server, whoever told it; None where nobody did."""
+        return self.process_cpu_s if self.server is None else self.server.cpu_s
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

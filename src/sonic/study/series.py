@@ -126,8 +126,14 @@ def _client_cpu(record: Record) -> float | None:
 
 
 def _server_cpu(record: Record) -> float | None:
-    server = server_window(record)
-    return None if server is None or server.cpu_s is None else 1e6 * server.cpu_s / server.requests
+    # Over the requests of all clients, where the server counts them.
+    known = [
+        (window.server_cpu_s, window.server.requests if window.server else window.requests)
+        for window in record.windows
+        if window.server_cpu_s is not None
+    ]
+    requests = sum(number for _, number in known)
+    return 1e6 * sum(used_s for used_s, _ in known) / requests if requests else None
 
 
 def _each(record: Record) -> Estimate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +17,7 @@ from sonic.study.load.jobs import Job
 from sonic.study.load.measure import measure, processes_of
 from sonic.study.load.settings import LoadSettings
 from sonic.study.load.tally import Tally
+from sonic.study.series import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -249,12 +251,42 @@ class Liar(BaseHTTPRequestHandler):
         pass
 
 
+class Bare(Liar):
+    """Answers, and has neither statistics nor metrics."""
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/models/m"):
+            super().do_GET()
+        else:
+            self.send_error(404)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        y = {"name": "y", "datatype": "FP32", "shape": [1], "data": [1.0]}
+        self._say({"model_name": "m", "outputs": [y]})
+
+
+@contextmanager
+def listening(handler: type[Liar]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_of_a_server_that_counts_nothing_the_process_tells_its_processor_time() -> None:
+    pytest.importorskip("psutil")
+    with listening(Bare) as url:
+        record = measure("m", url, LoadSettings(warmup_s=0.0, window_s=0.2, tolerance=10.0))
+    assert (record.status, record.reason) == ("measured", "")
+    assert [window.server for window in record.windows] == [None] * 3
+    assert sum(window.server_cpu_s or 0.0 for window in record.windows) > 0
+    assert value(record, "server_cpu_us") is not None
+
+
 def test_a_server_whose_answers_are_none() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as liar:
-        Thread(target=liar.serve_forever).start()
-        url = f"http://127.0.0.1:{liar.server_port}"
+    with listening(Liar) as url:
         record = measure("m", url, LoadSettings(warmup_s=0.0, window_s=0.1))
-        liar.shutdown()
     assert (record.status, record.reason) == ("failed", f"{url} answers for m with nothing, expected y")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import sonic
 from sonic.client.url import connect, parse_server
 from sonic.errors import Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
-from sonic.study.load.server import Sample, ServerWatch, identity, window
+from sonic.study.load.server import Sample, ServerWatch, cpu_between_s, identity, window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,4 +139,15 @@ def test_a_server_that_says_nothing() -> None:
     with ServerWatch(Silent(), address, ["m"]) as watch:  # type: ignore[arg-type]
         assert watch.sample() is None
         assert watch.window(None, None) is None
+        assert cpu_between_s(None, None) is None
+    pytest.importorskip("psutil")
+    # Another listens at its address, and its process is known all the same.
+    with ServerWatch(Silent(), address, ["m"], "http://127.0.0.1:1/metrics", os.getpid()) as watch:  # type: ignore[arg-type]
+        before, after = watch.sample(), watch.sample()
+        assert watch.window(before, after) is None
+        assert (cpu_between_s(before, after) or 0.0) >= 0.0
+        assert before is not None
+        assert before.cpu_s
+    with ServerWatch(Silent(), address, ["m"], pid=2**22 + 1) as watch:  # type: ignore[arg-type]
+        assert watch.sample() is None  # it has ended
     assert identity(address) == ""

@@ -81,8 +81,9 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     yield f"{row}s", f"{rows:.3g} a {one}{by_server}"
     client_s = sum(window.client_cpu_s for window in windows)
     yield "CPU of the load", f"{_ms(client_s / requests)} a {one}, {client_s / duration_s:.0%} of a core"
-    if servers and all(server.cpu_s is not None for server in servers):
-        server_s = sum(server.cpu_s or 0.0 for server in servers)
+    used_s = [window.server_cpu_s for window in windows if window.server_cpu_s is not None]
+    if len(used_s) == len(windows):
+        server_s = sum(used_s)
         yield "CPU of the server", f"{_ms(server_s / requests)} a {one}, {server_s / duration_s:.0%} of a core"
     use = [server.gpu_use for server in servers if server.gpu_use is not None]
     if use:

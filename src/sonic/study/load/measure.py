@@ -20,7 +20,7 @@ from sonic.study.load.clients import Clients
 from sonic.study.load.crew import Crew
 from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job, JobWork
-from sonic.study.load.server import ServerWatch, identity
+from sonic.study.load.server import ServerWatch, cpu_between_s, identity
 from sonic.study.load.settings import LoadSettings
 from sonic.study.load.stable import disagreement, estimate
 from sonic.study.load.tally import Tally
@@ -72,6 +72,7 @@ def measure(
     inputs: Inputs | None = None,
     copies: Sequence[str] = (),
     metrics: str = "",
+    pid: int | None = None,
     progress: Callable[[Glance], None] | None = None,
 ) -> Record:
     """Put a load on a server, and return what was measured.
@@ -89,6 +90,9 @@ def measure(
         Further models whose counters on the server count: copies of the target to which `inputs` sends requests too.
     metrics : str
         URL of the server's metrics, where they are not next to its port.
+    pid : int, optional
+        The server's process, if it is on this host and another listens at its URL: it tells the processor time of a
+        server without metrics.
     progress : callable, optional
         Called a few times a second, in this thread.
 
@@ -134,7 +138,7 @@ def measure(
                 parts = processes_of(settings)
                 works = [Clients(address, spec, sent, settings, part, parts) for part in range(parts)]
             versions["server"] = identity(address)
-            watch = stack.enter_context(ServerWatch(transport, address, models, metrics))
+            watch = stack.enter_context(ServerWatch(transport, address, models, metrics, pid))
             reason = point.run(works, watch)
             status = "unstable" if reason else "measured"
     except SonicError as error:
@@ -243,7 +247,7 @@ class _Point:
         if tally.errors and not tally.requests:
             raise SonicError(f"all of {tally.errors} requests failed, the first: {tally.error}")
         self._tallies.append(tally)
-        self._windows.append(tally.window(watch.window(before, after)))
+        self._windows.append(tally.window(watch.window(before, after), cpu_between_s(before, after)))
 
     def figures(self) -> dict[str, Any]:
         """Return the fields of a record that come from the last windows."""

@@ -40,6 +40,7 @@ class Sample:
     Parameters
     ----------
     models : tuple of ModelStatistics
+        Empty where it gives none.
     cpu_s : float or None
         Of its process.
     """
@@ -64,17 +65,28 @@ class ServerWatch:
         Whose counters are summed.
     metrics : str
         URL of the metrics, or of any port of the server; empty: next to its port, by habit.
+    pid : int, optional
+        Its process on this host; else the one that listens at the address.
     """
 
-    def __init__(self, transport: Transport, address: Address, models: Sequence[str], metrics: str = "") -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        address: Address,
+        models: Sequence[str],
+        metrics: str = "",
+        pid: int | None = None,
+    ) -> None:
         self._transport = transport
         self._models = models
         self._use: list[float] = []
         self._has_gpus = False
         self._local = address.scheme == "local"  # each process of the load is its own server then
         self._endpoint = None if self._local else self._find(address, metrics)
-        # Where metrics are named, what listens at the address may be a relay.
-        self._process = None if self._local or self._endpoint is not None or metrics else _listener(address)
+        self._process = None
+        if not self._local and self._endpoint is None:
+            # Where metrics are named, what listens at the address may be a relay.
+            self._process = _process(pid if pid is not None or metrics else listener(address))
 
     def __enter__(self) -> Self:
         return self
@@ -86,20 +98,19 @@ class ServerWatch:
             self._endpoint.close()
 
     def sample(self) -> Sample | None:
-        """Read the counters; None if the server does not give any."""
+        """Read the counters; None if there are none."""
         if self._local:
             return None
-        try:
+        models: tuple[ModelStatistics, ...] = ()
+        with suppress(InferenceError):
             models = tuple(self._transport.statistics(name, timeout_s=_TIMEOUT_S) for name in self._models)
-        except InferenceError:
-            return None
         cpu_s = None
         if self._endpoint is not None:
             scrape = self._scrape(self._endpoint)
             cpu_s = None if scrape is None else scrape.process_cpu_s
         elif self._process is not None:
             cpu_s = _used_s(self._process)
-        return Sample(models, cpu_s)
+        return Sample(models, cpu_s) if models or cpu_s is not None else None
 
     def look(self) -> None:
         """Read how busy the GPUs are, of which only the present is known: to be called now and then in a window."""
@@ -109,7 +120,7 @@ class ServerWatch:
     def window(self, before: Sample | None, after: Sample | None) -> ServerWindow | None:
         """Return what was counted in between; None if it was not said, or the models were loaded anew meanwhile."""
         use, self._use = self._use, []
-        if before is None or after is None:
+        if before is None or after is None or not (before.models and after.models):
             return None
         return window(before, after, sum(use) / len(use) if use else None)
 
@@ -162,6 +173,13 @@ def identity(address: Address) -> str:
     return f"{told.name} {told.version}".strip()
 
 
+def cpu_between_s(before: Sample | None, after: Sample | None) -> float | None:
+    """Return the processor time that a server took between two samples, in seconds; None where it is not known."""
+    if before is None or after is None or before.cpu_s is None or after.cpu_s is None:
+        return None
+    return after.cpu_s - before.cpu_s
+
+
 def window(before: Sample, after: Sample, gpu_use: float | None = None) -> ServerWindow | None:
     """Return the difference of two samples; None if a counter fell."""
     totals: dict[str, int] = {}
@@ -189,7 +207,7 @@ def window(before: Sample, after: Sample, gpu_use: float | None = None) -> Serve
         input_s=totals["input"] * per_request,
         infer_s=totals["infer"] * per_request,
         output_s=totals["output"] * per_request,
-        cpu_s=None if before.cpu_s is None or after.cpu_s is None else after.cpu_s - before.cpu_s,
+        cpu_s=cpu_between_s(before, after),
         gpu_use=gpu_use,
         sizes=executed(_sizes(before.models[0]), _sizes(after.models[0])) if len(after.models) == 1 else (),
     )
@@ -206,8 +224,8 @@ def _sizes(model: ModelStatistics) -> dict[int, tuple[int, float]]:
     }
 
 
-def _listener(address: Address) -> Any:
-    """Find the process that listens at an address of this host."""
+def listener(address: Address) -> int | None:
+    """Find the process that listens at an address of this host; None where there is none, or it cannot be known."""
     host, _, port = address.where.rpartition(":")
     unix = "unix" in address.scheme
     if not unix and host not in _NEAR:
@@ -220,7 +238,19 @@ def _listener(address: Address) -> Any:
         for each in psutil.net_connections("unix" if unix else "tcp"):
             here = each.laddr == address.where if unix else each.laddr and each.laddr.port == int(port)
             if here and each.pid and (unix or each.status == psutil.CONN_LISTEN):
-                return psutil.Process(each.pid)
+                return int(each.pid)
+    return None
+
+
+def _process(pid: int | None) -> Any:
+    if pid is None:
+        return None
+    try:
+        import psutil
+    except ImportError:
+        return None
+    with suppress(psutil.Error):
+        return psutil.Process(pid)
     return None
 
 

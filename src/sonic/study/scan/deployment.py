@@ -13,6 +13,7 @@ from sonic.client.url import parse_server
 from sonic.monitor.endpoint import candidates
 from sonic.study.conditions import Relay
 from sonic.study.conditions.netem import namespace
+from sonic.study.load.server import listener
 from sonic.study.scan import models
 from sonic.study.scan.settings import conditions_of
 
@@ -39,11 +40,14 @@ class Place:
         URL of its metrics; empty where the load generator has to look for them.
     names : tuple of str
         Of the model's copies, itself first.
+    pid : int or None
+        The server's process, where the scan started it, or it is on this host behind a relay.
     """
 
     url: str
     metrics: str = ""
     names: tuple[str, ...] = ()
+    pid: int | None = None
 
 
 class Deployment(Protocol):
@@ -96,12 +100,13 @@ class Elsewhere:
     @contextmanager
     def place(self, point: Point) -> Iterator[Place]:
         """Put a network before it; see :class:`Deployment`."""
-        where, url, metrics = self._address.where, self._address.server, self._metrics
+        where, url, metrics, pid = self._address.where, self._address.server, self._metrics, None
         with ExitStack() as stack:
             if not conditions_of(point.settings).plain:
                 metrics = metrics or candidates(f"{self._address.scheme}://{where}")[0]  # not next to the relay's port
+                pid = listener(self._address)
                 url = url.replace(where, _relayed(stack, where, point.settings))
-            yield Place(_compressed(url, point.settings), metrics, (point.target,))
+            yield Place(_compressed(url, point.settings), metrics, (point.target,), pid)
 
     def obituary(self) -> str:
         """Say nothing; see :class:`Deployment`."""
@@ -178,7 +183,7 @@ class OwnServer:
                 if settings.get("conditions", "relay") == "relay" and not conditions_of(settings).plain:
                     where = url.partition("://")[2]
                     url = url.replace(where, _relayed(stack, where, settings))
-            yield Place(_compressed(url, settings), metrics, self._names)
+            yield Place(_compressed(url, settings), metrics, self._names, server.pid)
 
     def obituary(self) -> str:
         """Say how it ended; see :class:`Deployment`."""

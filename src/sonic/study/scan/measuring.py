@@ -57,6 +57,7 @@ class LoadMeasurement:
             inputs=inputs,
             copies=place.names[1:],
             metrics=place.metrics,
+            pid=place.pid,
             progress=self._progress,
         )
 
