@@ -206,6 +206,10 @@ def test_a_body_without_json(dtype: DType, shape: tuple[int, ...], rows: int, bo
             r"raw input 'x' for model 'm': .* INT16 \[3\]. Expected 6, got 5",
         ),
         (model_of(TensorSpec("x", DType.INT16, (-1,))), r"INT16 \[2\]. Expected 4, got 5"),
+        (
+            model_of(TensorSpec("x", DType.INT16, (0, -1))),
+            r"raw input 'x' can not be deduced because a dimension of size 0 leaves no bytes: .*'m' has \[0, -1\]",
+        ),
     ],
 )
 def test_a_body_without_json_that_does_not_say_its_shape(spec: ModelSpec, text: str) -> None:

@@ -164,7 +164,8 @@ def raw_request_from_wire(body: Buffer, spec: ModelSpec, version: str = "") -> t
     Raises
     ------
     InvalidRequest
-        If the model has other inputs than one, its shape leaves more open, or the size is not a multiple of the rest.
+        If the model has other inputs than one, its shape leaves more open, its size is 0 whatever is open, or the
+        body's size is not a multiple of the rest.
     """
     # Each in the words by which clients written for Triton know it.
     if len(spec.inputs) != 1:
@@ -188,6 +189,11 @@ def raw_request_from_wire(body: Buffer, spec: ModelSpec, version: str = "") -> t
             raise InvalidRequest(
                 f"The shape of the {what} can not be deduced because there are more than one variable-sized "
                 f"dimension: model {spec.name!r} has {list(tensor.shape)}"
+            )
+        if variable and not fixed:
+            raise InvalidRequest(
+                f"The shape of the {what} can not be deduced because a dimension of size 0 leaves no bytes: "
+                f"model {spec.name!r} has {list(tensor.shape)}"
             )
         if variable:
             shape[shape.index(-1)] = len(body) // ((tensor.dtype.wire_size or 1) * fixed)
