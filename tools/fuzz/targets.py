@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from fuzz.faults import ends_in, expect
 from fuzz.wires import WIRES
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed, RegionNotFound, Unauthenticated, Unsupported
-from sonic.protocol import documents, grpc_codec, http_codec, modelconfig, tensors
+from sonic.protocol import documents, grpc_codec, http_codec, jsoncache, modelconfig, tensors, wirecache
 from sonic.protocol.form import Form
 from sonic.protocol.parameters import priority_of
 from sonic.protocol.proto import grpc_service_pb2 as pb
@@ -60,6 +60,10 @@ class _Memory:
 # ---- the wire -------------------------------------------------------------------------------------------------------
 
 
+_GRPC_READER, _HTTP_READER = wirecache.RequestReader(), jsoncache.RequestReader()
+"""One each, as a server has them: what was sent before must not show in what is read."""
+
+
 def rawfields(data: bytes) -> None:
     """Part the raw tensors from a message, as protobuf would."""
     try:
@@ -83,6 +87,8 @@ def grpc_request(data: bytes) -> None:
         request, _ = grpc_codec.request_from_wire(data, _Memory())
         priority_of(request.parameters)
         _same(request, grpc_codec.request_from_wire(grpc_codec.request_to_wire(request))[0])
+        for _ in range(3):  # then it is known
+            _same(request, _GRPC_READER(data, _Memory())[0])
 
 
 def grpc_response(data: bytes) -> None:
@@ -105,6 +111,8 @@ def http_request(data: bytes) -> None:
         request, _ = http_codec.request_from_wire(body, length, "m", regions=_Memory())
         priority_of(request.parameters)
         _same(request, http_codec.request_from_wire(*http_codec.request_to_wire(request), "m")[0])
+        for _ in range(3):  # then it is known
+            _same(request, _HTTP_READER(body, length, "m", regions=_Memory())[0])
 
 
 def http_response(data: bytes) -> None:

@@ -7,7 +7,6 @@ out of the ordinary, is left to :mod:`sonic.protocol.grpc_codec`.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -19,6 +18,7 @@ from sonic.protocol.form import PLAIN
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.parameters import TIMEOUT, timeout_us
 from sonic.protocol.rawfields import spans, varint
+from sonic.protocol.repeats import PLAIN_DTYPES, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,21 +27,12 @@ if TYPE_CHECKING:
     from sonic.protocol.tensors import Buffer
 
 M = TypeVar("M")
-K = TypeVar("K")
-V = TypeVar("V")
-
-_MOST = 256
-"""Forms that are remembered. Where every request has a shape of its own, nothing is gained, and little must be lost."""
 
 _LARGEST_BYTES = 1 << 30
 """Of a message whose form is remembered: whether a larger one can be sent at all is a question for each."""
 
 _HEAD_BYTES = 48
 """Of a message that is read, by which it is recognised; then every byte around its contents is compared."""
-
-_KINDS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
-_PLAIN = frozenset(np.dtype(kind) for kind in _KINDS if sys.byteorder == "little")
-"""Whose bytes on the wire are those in memory, and whatever they are, make sense."""
 
 _LONGEST_S = 1e9
 """Of a timeout; what to make of a longer one is a question for each."""
@@ -90,8 +81,8 @@ class RequestWriter:
     def _first(self, request: InferRequest, key: tuple[object, ...]) -> bytes:
         whole = grpc_codec.request_to_wire(request)
         if key not in self._known:
-            _remember(self._known, key, None)
-        elif len(whole) < _LARGEST_BYTES and all(array.dtype in _PLAIN for array in request.inputs.values()):
+            remember(self._known, key, None)
+        elif len(whole) < _LARGEST_BYTES and all(array.dtype in PLAIN_DTYPES for array in request.inputs.values()):
             plain = whole if request.timeout_s is None else grpc_codec.request_to_wire(replace(request, timeout_s=None))
             self._known[key] = tuple(_around(plain, grpc_codec.RAW_INPUTS)[:-1])
         return whole
@@ -131,8 +122,8 @@ class ResponseWriter:
     def _first(self, response: InferResponse, key: tuple[object, ...]) -> list[Buffer]:
         parts = grpc_codec.response_parts(response)
         if key not in self._known:
-            _remember(self._known, key, None)
-        elif all(array.dtype in _PLAIN for array in response.outputs.values()):
+            remember(self._known, key, None)
+        elif all(array.dtype in PLAIN_DTYPES for array in response.outputs.values()):
             head, *rest = parts  # then of each content what is before it, and itself
             before = [bytes(part) for part in rest[::2]]
             self._known[key] = (bytes(head) + before[0], *before[1:])
@@ -232,12 +223,12 @@ class _Layouts(Generic[M]):
         """Remember a message that was not known, if it is the second one like it, and nothing about it is odd."""
         key = len(data), bytes(data[:_HEAD_BYTES])
         if key not in self._known:
-            _remember(self._known, key, None)
+            remember(self._known, key, None)
             return
         spanned = [(start, end) for _, start, end in spans(data, self._number)]
         if not plain or not spanned or [array.nbytes for array in arrays.values()] != [b - a for a, b in spanned]:
             return  # of a tensor in shared memory the content is empty
-        if any(array.dtype not in _PLAIN for array in arrays.values()):
+        if any(array.dtype not in PLAIN_DTYPES for array in arrays.values()):
             return
         edges = [0, *chain.from_iterable(spanned), len(data)]
         self._known[key] = _Layout(
@@ -248,12 +239,6 @@ class _Layouts(Generic[M]):
                 for (name, array), (start, _) in zip(arrays.items(), spanned, strict=True)
             ),
         )
-
-
-def _remember(known: dict[K, V], key: K, value: V) -> None:
-    if len(known) >= _MOST:
-        known.clear()
-    known[key] = value
 
 
 def _around(data: bytes, number: int) -> list[bytes]:

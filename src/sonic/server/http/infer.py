@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sonic.errors import InvalidRequest, shown
 from sonic.protocol import http_codec
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.protocol.form import Form
+    from sonic.protocol.jsoncache import RequestReader, ResponseWriter
     from sonic.protocol.messages import InferRequest, InferResponse
     from sonic.protocol.tensors import Buffer
     from sonic.server.dataplane import Dataplane
@@ -36,6 +37,13 @@ _LENGTH = http_codec.HEADER_LENGTH.lower().encode()
 _BINARY = f"Content-Type: application/octet-stream\r\n{http_codec.HEADER_LENGTH}: %d\r\n".encode()
 
 
+class Codec(NamedTuple):
+    """What reads bodies and writes them, and remembers how: shared by all connections."""
+
+    read: RequestReader
+    write: ResponseWriter
+
+
 class Inference:
     """Answers infer requests that have one head.
 
@@ -44,6 +52,7 @@ class Inference:
     dataplane : Dataplane
     head : Head
     model, version : str
+    codec : Codec
     max_body_bytes : int
         Of a request, decompressed.
     """
@@ -55,12 +64,17 @@ class Inference:
         "_max_body_bytes",
         "_model",
         "_plain",
+        "_read_body",
         "_version",
+        "_write",
         "prefix",
     )
 
-    def __init__(self, dataplane: Dataplane, head: Head, model: str, version: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, dataplane: Dataplane, head: Head, model: str, version: str, codec: Codec, max_body_bytes: int
+    ) -> None:
         self._dataplane = dataplane
+        self._read_body, self._write = codec
         self._model = model
         self._version = version
         self._max_body_bytes = max_body_bytes
@@ -80,17 +94,17 @@ class Inference:
         request, form = self._read(exchange, exchange.body)
         future = self._dataplane.infer(request, inline=exchange.call_soon)
         if future.done():
-            exchange.answer(_answer(*http_codec.response_to_wire(future.result(), form)))
+            exchange.answer(_answer(*self._write(future.result(), form)))
         else:
             exchange.future = future
-            future.add_done_callback(partial(_ended, exchange, form))
+            future.add_done_callback(partial(self._ended, exchange, form))
 
     async def _compressed(self, exchange: Exchange) -> Answer:
         body = await plain(exchange.head, exchange.body, self._max_body_bytes)
         request, form = self._read(exchange, body)
         del body
         response = await asyncio.wrap_future(self._dataplane.infer(request, inline=False))
-        parts, header_length = http_codec.response_to_wire(response, form)
+        parts, header_length = self._write(response, form)
         answer = _answer(parts, header_length)
         if self._accepted:
             size = sum(len(part) for part in parts)
@@ -105,21 +119,20 @@ class Inference:
             spec = self._dataplane.model_spec(self._model, self._version)
             return http_codec.raw_request_from_wire(body, spec, self._version)
         regions = PeerRegions(self._dataplane.memory, lambda: exchange.peer)
-        return http_codec.request_from_wire(body, self._header_length, self._model, self._version, regions)
+        return self._read_body(body, self._header_length, self._model, self._version, regions)
 
-
-def _ended(exchange: Exchange, form: Form, future: Future[InferResponse]) -> None:
-    """Write the response in the thread that made it."""
-    if future.cancelled() or exchange.future is None:
-        return  # the client has gone
-    if (error := future.exception()) is not None:
-        exchange.answer_soon(refusal(error))
-        return
-    try:
-        answer = _answer(*http_codec.response_to_wire(future.result(), form))
-    except Exception as failure:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
-        answer = explained(without_frames(failure))
-    exchange.answer_soon(answer)
+    def _ended(self, exchange: Exchange, form: Form, future: Future[InferResponse]) -> None:
+        """Write the response in the thread that made it."""
+        if future.cancelled() or exchange.future is None:
+            return  # the client has gone
+        if (error := future.exception()) is not None:
+            exchange.answer_soon(refusal(error))
+            return
+        try:
+            answer = _answer(*self._write(future.result(), form))
+        except Exception as failure:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
+            answer = explained(without_frames(failure))
+        exchange.answer_soon(answer)
 
 
 def _answer(parts: list[Buffer], header_length: int | None) -> Answer:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sonic.protocol.jsoncache import RequestReader, ResponseWriter
 from sonic.server.access.guard import PUBLIC_PATHS
 from sonic.server.http.asgi import Application
-from sonic.server.http.infer import Inference
+from sonic.server.http.infer import Codec, Inference
 from sonic.server.http.routes import metrics_app, protocol_app
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ProtocolSite:
         self.max_body_bytes = max_body_bytes
         self._dataplane = dataplane
         self._guard = guard
+        self._codec = Codec(RequestReader(), ResponseWriter())
         self._others = Application(protocol_app(dataplane, metrics_port), max_body_bytes)
 
     def admit(self, head: Head, peer: str) -> None:
@@ -49,7 +51,7 @@ class ProtocolSite:
     def route(self, head: Head) -> Handler:
         """Return what answers requests that have this head."""
         if head.method == "POST" and (match := _INFER.fullmatch(head.path)) is not None:
-            return Inference(self._dataplane, head, match[1], match[2] or "", self.max_body_bytes)
+            return Inference(self._dataplane, head, match[1], match[2] or "", self._codec, self.max_body_bytes)
         return self._others
 
 

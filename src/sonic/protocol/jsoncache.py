@@ -1,0 +1,118 @@
+"""Requests and responses <-> HTTP bodies, for servers, where one looks like the last: what repeats is worked out once.
+
+As :mod:`sonic.protocol.wirecache` for protobuf. Only bodies all of whose tensors are in the binary tail are remembered,
+by their JSON; all others are left to :mod:`sonic.protocol.http_codec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonic.protocol import http_codec
+from sonic.protocol.messages import InferRequest
+from sonic.protocol.repeats import PLAIN_DTYPES, remember
+
+if TYPE_CHECKING:
+    from sonic.protocol.form import Form, Regions
+    from sonic.protocol.messages import InferResponse
+    from sonic.protocol.tensors import Buffer
+
+_LONGEST_BYTES = 1 << 12
+"""Of a JSON that is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What a body is that begins with some JSON: the request without its tensors, and where those are."""
+
+    like: InferRequest
+    form: Form
+    end: int
+    tensors: tuple[tuple[str, tuple[int, ...], np.dtype[Any], int], ...]
+
+
+class RequestReader:
+    """Reads bodies as :func:`~sonic.protocol.http_codec.request_from_wire` does. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, bytes], _Layout | None] = {}
+
+    def __call__(
+        self, body: Buffer, header_length: int | None, model: str, version: str = "", regions: Regions | None = None
+    ) -> tuple[InferRequest, Form]:
+        """Read a request, and how its response wants to be written.
+
+        Raises
+        ------
+        InvalidRequest, Unsupported
+            As there.
+        """
+        if header_length is None or not 0 <= header_length <= _LONGEST_BYTES:
+            return http_codec.request_from_wire(body, header_length, model, version, regions)
+        key = model, version, bytes(body[:header_length])
+        layout = self._known.get(key)
+        if layout is None or layout.end != len(body):
+            request, form = http_codec.request_from_wire(body, header_length, model, version, regions)
+            self._learn(key, len(body), request, form)
+            return request, form
+        inputs = {}
+        for name, shape, dtype, start in layout.tensors:
+            array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, body, start)
+            inputs[name] = array if array.flags.aligned else array.copy()
+        like = layout.like
+        parameters = dict(like.parameters)
+        return InferRequest(model, inputs, version, like.id, like.outputs, parameters, like.timeout_s), layout.form
+
+    def _learn(self, key: tuple[str, str, bytes], end: int, request: InferRequest, form: Form) -> None:
+        if key not in self._known:
+            remember(self._known, key, None)
+            return
+        if form.places or request.classes or request.dtypes:
+            return
+        tensors = []
+        start = len(key[-1])
+        for name, array in request.inputs.items():
+            tensors.append((name, array.shape, array.dtype, start))
+            start += array.nbytes
+        # Else some are in the JSON, or in shared memory.
+        if start == end and all(dtype in PLAIN_DTYPES for _, _, dtype, _ in tensors):
+            like = replace(request, inputs={}, parameters=dict(request.parameters))
+            self._known[key] = _Layout(like, form, end, tuple(tensors))
+
+
+class ResponseWriter:
+    """Writes bodies as :func:`~sonic.protocol.http_codec.response_to_wire` does. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], bytes | None] = {}
+
+    def __call__(self, response: InferResponse, form: Form) -> tuple[list[Buffer], int | None]:
+        """Write a response, in parts that share the memory of the arrays where they can.
+
+        Raises
+        ------
+        ModelFailed, InvalidRequest
+            As there.
+        """
+        outputs = response.outputs
+        odd = response.id or response.parameters or response.dtypes or form.named or form.places or not outputs
+        if odd or not form.binary:
+            return http_codec.response_to_wire(response, form)
+        arrays = [*outputs.values()]
+        key = (response.model, response.version, *outputs, *[(array.dtype, array.shape) for array in arrays])
+        head = self._known.get(key)
+        if head is None:
+            parts, length = http_codec.response_to_wire(response, form)
+            if key not in self._known:
+                remember(self._known, key, None)
+            elif all(array.dtype in PLAIN_DTYPES for array in arrays):
+                self._known[key] = bytes(parts[0])
+            return parts, length
+        contents: list[Buffer] = [head]
+        for array in arrays:
+            flat = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+            contents.append(flat.reshape(-1).view(np.uint8).data)
+        return contents, len(head)
