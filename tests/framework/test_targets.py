@@ -5,26 +5,11 @@ from pathlib import Path
 import pytest
 
 from sonic.errors import ConfigError, DataError
-from sonic.framework import Filter, Producer, Target, Workflow
+from sonic.framework import Target
+from sonic.framework.graph import Graph, Node
 from sonic.framework.targets import check_targets, choose, targets_of
 
-
-class Double(Producer):
-    consumes = ("x",)
-    produces = ("y",)
-
-    def produce(self, events):
-        return {"y": 2 * events.x}
-
-
-class Large(Filter):
-    consumes = ("x",)
-
-    def select(self, events):
-        return events.x > 2
-
-
-GRAPH = Workflow("test", (Double(), Large())).graph()
+GRAPH = Graph([Node("Double", ("x",), produces=("y",)), Node("Large", ("x",), is_filter=True)])
 
 
 @pytest.mark.parametrize(

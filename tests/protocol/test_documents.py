@@ -7,14 +7,14 @@ import pytest
 
 from sonic.errors import InvalidRequest, ModelFailed
 from sonic.protocol import documents
-from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics, ModelStatus, ServerInfo
+from sonic.protocol.messages import ModelStatus, ServerInfo
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
-from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BATCHES = tuple(BatchStatistics(n, Duration(n, 1), Duration(n, 2), Duration(n, 3)) for n in (1, 8))
+    from sonic.protocol.messages import ModelStatistics
+    from sonic.specs import ModelSpec
 
 
 def test_documents_are_read_by_their_form() -> None:
@@ -64,15 +64,7 @@ def test_an_error_of_anybody_can_be_read() -> None:
     assert documents.error_from_wire(b'{"error": ' + b"[" * 100_000).startswith('{"error": [[[')
 
 
-def test_what_is_said_of_servers_and_models_comes_back() -> None:
-    spec = ModelSpec(
-        "m",
-        "3",
-        (TensorSpec("a", DType.FP32, (-1, 4)), TensorSpec("b", DType.BYTES, (-1, 1), optional=True)),
-        (TensorSpec("y", DType.BF16, (-1, -1)),),
-        max_batch_size=8,
-        platform="onnxruntime_onnx",
-    )
+def test_what_is_said_of_servers_and_models_comes_back(spec: ModelSpec, statistics: ModelStatistics) -> None:
     config = ModelConfig(name="m", max_batch_size=8)
     config.input.add(name="b", optional=True, dims=[2**40])
     config.dynamic_batching.max_queue_delay_microseconds = 100
@@ -80,7 +72,7 @@ def test_what_is_said_of_servers_and_models_comes_back() -> None:
     assert documents.config_from_wire(documents.config_to_wire(config)) == config
     assert json.loads(documents.config_to_wire(config))["input"][0]["dims"] == [2**40]
 
-    rows = (ModelStatistics("m", "1", 10, 4, *(Duration(n, n * 2**40) for n in range(8)), 2**41, BATCHES),)
+    rows = (statistics,)
     assert documents.statistics_from_wire(documents.statistics_to_wire(rows)) == rows
     stats = json.loads(documents.statistics_to_wire(rows))["model_stats"][0]
     assert stats["inference_stats"]["queue"] == {"count": 2, "ns": 2**41}
