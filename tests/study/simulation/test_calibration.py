@@ -61,6 +61,74 @@ def test_figures_are_found_again_from_the_first_and_the_last_point(batch: int) -
     assert all(abs(each.deviation) < 0.05 for each in compared)
 
 
+SHORT = {"execution_s": 3e-5, "row_s": 1e-6}
+
+
+def short_as_measured(clients: int, batch: int, cores: float = 4, client_s: float = 4e-5) -> Record:
+    """Do the same with a model that the server's event loop executes."""
+    model = {"service": SHORT, "max_rows": batch, "threads": 1, "handover_s": 2e-5}
+    server = {"with_clients": True, "overhead_s": 1e-4, "wake_s": 5e-5, "network": {"round_trip_ms": 0.05}}
+    tree = {"models": {"m": model}, "servers": [server], "client": {"overhead_s": client_s, "cores": cores}}
+    tree |= {"target": "m", "clients": {"number": clients}, "window_s": 0.1, "warmup_s": 0.02, "repeats": 1}
+    ((settings, spec),) = unfold(tree, "test")
+    spec = structs.replace(spec, models={"m": structs.replace(spec.models["m"], short_s=3e-4)})
+    record = simulate(spec, settings)
+    window = record.windows[0]
+    assert window.server is not None
+    asleep = 1 if clients == 1 else 0
+    work_s = window.server.executions * 2e-5 + sum(each.number * each.mean_s for each in window.server.sizes)
+    cpu_s = work_s + window.server.requests * (1e-4 + asleep * 5e-5)
+    return structs.replace(
+        with_server(record, cpu_s=cpu_s),
+        settings={"clients": clients, "batch": batch},
+        machine=structs.replace(record.machine, cores=4),
+        versions={"server": "sonic 0.1", "platform": "onnxruntime_onnx"},
+    )
+
+
+@pytest.mark.parametrize("batch", [0, 64])
+def test_figures_of_what_the_event_loop_executes_are_found_again(batch: int) -> None:
+    records = [short_as_measured(clients, batch) for clients in (1, 2, 4, 16)]
+    found = calibrate(records)
+    assert found.short_s == 3e-4
+    assert found.service[1] == pytest.approx(3.1e-5, rel=0.02)
+    # Without batches nothing tells what is besides each execution from what is besides each request.
+    assert found.handover_s == pytest.approx(2e-5 if batch else 0, rel=0.15)
+    assert found.front_s == pytest.approx(1e-4 if batch else 1.2e-4, rel=0.03)
+    assert found.front_wake_s == pytest.approx(5e-5, rel=0.1)
+    assert found.client_s == pytest.approx(4e-5)
+    assert found.rest_s == pytest.approx(5e-5, rel=0.1)
+    assert found.cores == 4
+    points = [
+        simulate(structs.replace(spec, window_s=0.1, warmup_s=0.02, repeats=1), settings)
+        for settings, spec in like(records, {})
+    ]
+    assert max(abs(each.deviation) for each in beside_measured(points, records)) < 0.05
+
+
+@pytest.mark.parametrize("cores", [1.0, 1.5])
+def test_what_an_event_loop_and_its_clients_share_is_found_again(cores: float) -> None:
+    records = [short_as_measured(clients, 0, cores, client_s=1e-4) for clients in (1, 16)]
+    server = records[-1].windows[0].server
+    assert server is not None
+    exact = with_server(records[-1], cpu_s=server.requests * 1.51e-4, sizes=())  # without what waiting made longer
+    assert calibrate([records[0], exact]).cores == pytest.approx(cores, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"versions": {"server": "triton 2.50", "platform": "onnxruntime_onnx"}},
+        {"versions": {"server": "sonic 0.1", "platform": "pytorch_libtorch"}},
+        {"settings": {"clients": 1, "batch": 64, "delay_us": 100}},
+    ],
+)
+def test_other_servers_and_models_have_threads_of_their_own(other: dict[str, Any]) -> None:
+    found = calibrate([structs.replace(short_as_measured(1, 0), **other)])
+    assert found.short_s == found.front_wake_s == 0
+    assert found.tree("m")["models"]["m"]["short_s"] == 0
+
+
 def with_server(record: Record, **changes: Any) -> Record:
     window = record.windows[0]
     assert window.server is not None

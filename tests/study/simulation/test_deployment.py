@@ -8,6 +8,8 @@ from sonic.errors import ConfigError
 from sonic.firmware.device.timing import CardModel
 from sonic.study.load.schedule import PAUSE_S
 from sonic.study.simulation.deployment import Deployment
+from sonic.study.simulation.serverspec import ModelSpec
+from sonic.study.simulation.service import Service
 from sonic.study.simulation.specfile import unfold
 
 MODEL: dict[str, Any] = {"service": {"execution_s": 0.01}}
@@ -139,6 +141,47 @@ def test_clients_and_server_share_the_cores_of_their_machine() -> None:
     )
     assert rate(apart) == pytest.approx(100, rel=0.03)
     assert rate(together) == pytest.approx(100 / 3, rel=0.03)
+
+
+def test_what_is_short_executes_the_event_loop_of_a_server_that_does_as_ours() -> None:
+    short = {"service": {"execution_s": 1e-4}, "threads": 1}
+    given = {"servers": [{"cores": 4, "overhead_s": 1e-4}], "clients": {"number": 4}, "window_s": 0.1, "warmup_s": 0.02}
+    assert rate(run(models={"m": short}, **given)) == pytest.approx(5000, rel=0.01)
+    for other in ({"short_s": 0.0}, {"learns": False}, {"threads": 0}):
+        assert rate(run(models={"m": short | other}, **given)) == pytest.approx(10_000, rel=0.01)
+    together = run(models={"m": short | {"max_rows": 64}}, **given)
+    assert together.server_window().batch_rows > 1.3  # at the end of a turn, others come in the next
+    assert rate(together) > 5500
+
+
+def test_a_request_that_finds_the_front_end_idle_takes_longer() -> None:
+    server = {"overhead_s": 1e-3, "wake_s": 5e-4}
+    for model in ({"service": {"execution_s": 1e-4}, "threads": 1}, {"service": {"execution_s": 1e-4}}):
+        given = {"models": {"m": model}, "servers": [server], "client": {"overhead_s": 1e-4}, "window_s": 1.0}
+        alone = run(**given, clients={"number": 1}, warmup_s=0.1)
+        wakes = 1 if "threads" in model else 2  # also for the answer of another thread
+        assert rate(alone) == pytest.approx(1 / (1.2e-3 + wakes * 5e-4), rel=0.01)
+        busy = run(**given, clients={"number": 8}, warmup_s=0.1)
+        assert rate(busy) == pytest.approx(1 / (1.1e-3 if "threads" in model else 1e-3), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("execution_s", "cores", "given", "expected_s"),
+    [
+        (1e-4, 2, {}, 3e-4),
+        (1e-3, 2, {}, 0.0),
+        (1e-3, 1, {}, 2e-3),
+        (1e-3, 2, {"short_s": 5e-3}, 5e-3),
+        (1e-4, 2, {"short_s": 0.0}, 0.0),
+        (1e-4, 2, {"learns": False}, 0.0),
+    ],
+)
+def test_what_is_short_is_as_with_our_server_or_as_it_is_given(
+    execution_s: float, cores: float, given: dict[str, Any], expected_s: float
+) -> None:
+    model = ModelSpec(service=Service(execution_s=execution_s), **{"threads": 1, **given})
+    assert model.short_on_s(cores, 1.0) == expected_s
+    assert ModelSpec(card={"block": 1024}, **given).short_on_s(cores, 1.0) == 0
 
 
 def test_servers_are_added_under_load_and_removed_after_it() -> None:

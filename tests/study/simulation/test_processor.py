@@ -74,3 +74,13 @@ def test_a_thread_does_one_thing_after_another() -> None:
     thread.run(0.0, lambda: said.append(("nothing", clock.now_s())))
     clock.run()
     assert said == [("nothing", 0.0), ("a", 1.0), ("b", 2.0), ("c", 3.0)]
+
+
+def test_a_thread_that_was_asleep_does_more() -> None:
+    clock = Clock()
+    thread = Thread(Processor(clock, 1), wake_s=0.5)
+    ends: list[float] = []
+    for at_s in (0.0, 0.1, 4.0):
+        clock.after(at_s, lambda: thread.run(1.0, lambda: ends.append(clock.now_s())))
+    clock.run()
+    assert ends == pytest.approx([1.5, 2.5, 5.5])

@@ -9,6 +9,7 @@ from sonic.errors import DeadlineExceeded, Unavailable
 from sonic.server.scheduling.policies import BatchPolicy, QueuePolicy
 from sonic.study.simulation.clock import Clock
 from sonic.study.simulation.executors import Computing
+from sonic.study.simulation.loop import Loop
 from sonic.study.simulation.processor import Processor
 from sonic.study.simulation.queueing import ModelQueue
 from sonic.study.simulation.service import Service
@@ -140,3 +141,61 @@ def test_it_learns_how_many_rows_are_worth_an_execution() -> None:
         return bench.queue.counts.rows / bench.queue.counts.executions
 
     assert largest(learns=True) < 2 < largest(learns=False)
+
+
+class LoopBench(Bench):
+    """A queue whose requests an event loop reads, which takes 0.1 s for each."""
+
+    def __init__(self, policy: BatchPolicy, service: Service, short_s: float = 1.0, **settings: Any) -> None:
+        super().__init__(policy, service, short_s=short_s, **settings)
+        self.loop = Loop(Processor(self.clock, 1))
+
+    def at(self, at_s: float, name: str, rows: int = 1, timeout_s: float | None = None) -> None:
+        def answer(error: InferenceError | None) -> None:
+            self.ends[name] = self.clock.now_s(), error
+
+        def read() -> None:
+            self.queue.submit(rows, answer, timeout_s, self.loop)
+
+        self.clock.after(at_s, lambda: self.loop.run(0.1, read))
+
+
+def test_what_is_known_to_be_short_the_loop_executes_itself() -> None:
+    bench = LoopBench(BatchPolicy(), Service(execution_s=0.5), handover_s=0.2)
+    bench.at(0.0, "unknown")
+    for name in "ab":
+        bench.at(1.0, name)
+    assert bench.ended() == pytest.approx({"unknown": 0.6, "a": 1.6, "b": 2.4})
+    assert bench.queue.counts.queue_s == pytest.approx(0)
+
+
+def test_what_is_not_short_runs_beside_the_loop() -> None:
+    bench = LoopBench(BatchPolicy(), Service(execution_s=0.5), short_s=0.4, instances=2)
+    for at_s, name in ((0.0, "unknown"), (1.0, "a"), (1.0, "b")):
+        bench.at(at_s, name)
+    assert bench.ended() == pytest.approx({"unknown": 0.6, "a": 1.6, "b": 1.7})
+
+
+def test_requests_of_one_turn_are_executed_together_at_its_end_while_together_they_are_short() -> None:
+    bench = LoopBench(BatchPolicy(max_rows=8), Service(execution_s=0.2, row_s=0.1), wake_s=0.05)
+    bench.at(0.0, "unknown")
+    for name in "abcd":
+        bench.at(1.0, name)
+    bench.at(1.15, "late")
+    # a is read when it comes, and is a turn by itself; of b, c and d no more are thought to be short together.
+    ends = bench.ended()
+    assert ends["unknown"] == pytest.approx(0.45)
+    assert ends["a"] == pytest.approx(1.4)
+    sizes = {rows: number for rows, (number, _) in bench.queue.counts.sizes.items()}
+    assert sizes == {1: 2, 4: 1}
+    assert ends["b"] == ends["c"] == ends["d"] == ends["late"]
+
+
+def test_a_queue_that_is_cleared_begins_a_turn_anew() -> None:
+    bench = LoopBench(BatchPolicy(max_rows=8), Service(execution_s=0.2))
+    bench.at(0.0, "unknown")
+    bench.at(1.0, "lost")
+    bench.clock.after(1.2, bench.queue.clear)
+    bench.at(2.0, "next")
+    bench.clock.run()
+    assert {name: at_s for name, (at_s, _) in bench.ends.items()} == pytest.approx({"unknown": 0.3, "next": 2.3})

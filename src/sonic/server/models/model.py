@@ -28,6 +28,7 @@ from sonic.server.models.warmup import warm_up
 from sonic.server.scheduling.cache import key_of
 from sonic.server.scheduling.counters import Counters
 from sonic.server.scheduling.job import Job
+from sonic.server.scheduling.pace import short_s_on
 from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE, policy_of
 from sonic.server.scheduling.scheduler import Scheduler
 from sonic.specs import DType
@@ -50,11 +51,6 @@ if TYPE_CHECKING:
     from sonic.server.scheduling.job import Inline
 
     Arrays = Mapping[str, np.ndarray]
-
-_SHORT_S = 3e-4
-"""An execution that takes less costs less in the thread that brings the request than the turn of another would."""
-_SHORT_ON_ONE_CORE_S = 2e-3
-"""The same, where other threads have no core to run on meanwhile; as long others may then be kept waiting."""
 
 
 class ServedModel:
@@ -153,7 +149,7 @@ class ServedModel:
         policy = policy_of(config, merge=rows.merge, default_max_queue=max_queue)
         self.merges = policy.max_rows > 1
         steady = backend.steady and all(instance.gpu is None for instance in instances)
-        short_s = 0.0 if not steady else _SHORT_S if available_cores() > 1 else _SHORT_ON_ONE_CORE_S
+        short_s = short_s_on(available_cores()) if steady else 0.0
         self._scheduler: RequestScheduler = backend.scheduler(self.spec) or Scheduler(
             plan, policy, instances, short_s=short_s, budget=budget
         )

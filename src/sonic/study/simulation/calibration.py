@@ -8,15 +8,20 @@ network's delay.
 Where more wants to run than there are cores, part of an execution's time is waiting, and processor times are taken in
 its place. Not all of the cores is used then, since the system does not find work for each of them at once: what is used
 is taken for what there is.
+
+What is known to be short Sonic's server executes in the thread that reads requests, which then is what is busy. What an
+execution costs that thread besides is seen where more requests, and fewer, share one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
+from math import inf
+from statistics import linear_regression, median
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import DataError
+from sonic.server.scheduling.pace import short_s_on
 from sonic.study.records import Executions
 
 if TYPE_CHECKING:
@@ -26,6 +31,11 @@ if TYPE_CHECKING:
 
 _SAME = 1.05
 """Executions whose rows differ by less are of the same size."""
+
+_STEADY = ("fpga_emulator", "identity", "onnxruntime_onnx")
+"""Platforms of which Sonic's server takes what was short to be short again."""
+_ALWAYS = 0.95
+"""A thread that uses so much of a core has one for itself."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,10 @@ class Calibration:
         Of a request.
     cores : float
         That clients and server can use.
+    front_wake_s : float
+        More that a request costs the server which finds it asleep.
+    short_s : float
+        What takes less the server's event loop executes itself.
     """
 
     service: dict[int, float]
@@ -58,6 +72,8 @@ class Calibration:
     rest_s: float
     rows: int
     cores: float
+    front_wake_s: float = 0.0
+    short_s: float = 0.0
 
     def tree(self, target: str, *, instances: int = 1, batch: int = 0, delay_us: float = 0.0) -> dict[str, Any]:
         """Return a spec of clients and one server on one machine, as a file of it would have it.
@@ -76,11 +92,13 @@ class Calibration:
             "delay_us": delay_us,
             "handover_s": self.handover_s,
             "wake_s": self.wake_s,
+            "short_s": self.short_s,
             "threads": 1,
         }
         server = {
             "with_clients": True,
             "overhead_s": self.front_s,
+            "wake_s": self.front_wake_s,
             "network": {"round_trip_ms": 1e3 * self.rest_s},
         }
         return {
@@ -109,6 +127,8 @@ def calibrate(records: Sequence[Record]) -> Calibration:
         raise DataError("a simulation is calibrated with a record at least, given none")
     points = [_Point(record) for record in sorted(records, key=lambda each: float(each.settings.get("clients", 1)))]
     few, many = points[0], points[-1]
+    if short_s := _short_s(records[0], few):
+        return _of_loop(points, float(records[0].machine.cores), short_s)
     full = [point for point in points if point.waits] or [many]
     cores = float(records[0].machine.cores)
     wanted = many.instances + many.rate * (many.client_s + many.front_s)
@@ -127,6 +147,34 @@ def calibrate(records: Sequence[Record]) -> Calibration:
     client_s = median(point.client_s for point in full)
     rest_s = few.latency_s - client_s - front_s - few.execution_s
     return Calibration(service, wake_s, handover_s, client_s, front_s, max(0.0, rest_s), few.rows, cores)
+
+
+def _short_s(record: Record, point: _Point) -> float:
+    """Return what takes less the server's event loop executes; 0 if the model's executions do not."""
+    steady = record.versions.get("server", "").startswith("sonic") and record.versions.get("platform") in _STEADY
+    short_s = short_s_on(record.machine.cores)
+    waits = record.settings.get("delay_us") and record.settings.get("batch")  # for company, and not in the loop
+    return short_s if steady and not waits and point.execution_s < short_s else 0.0
+
+
+def _of_loop(points: Sequence[_Point], cores: float, short_s: float) -> Calibration:
+    """Take figures of a server whose event loop executes the model."""
+    few, service = points[0], _by_rows(points)
+    full = [point for point in points if point.latency_s > 2 * (point.client_s + point.server_s)] or [points[-1]]
+    shares = [1 / point.merged for point in full]  # of an execution, by request
+    besides_s = [point.server_s - share * point.one_s for share, point in zip(shares, full, strict=True)]
+    handover_s, (least, least_s) = 0.0, min(zip(shares, besides_s, strict=True))
+    if max(shares) > _SAME * least:
+        # No more than makes up for the first point, which also finds the loop asleep.
+        most_s = (few.server_s - few.one_s - least_s) / (1 - least)
+        handover_s = max(0.0, min(linear_regression(shares, besides_s).slope, most_s))
+    front_s = max(0.0, median(all_s - handover_s * share for share, all_s in zip(shares, besides_s, strict=True)))
+    client_s = median(point.client_s for point in full)
+    alone_s = front_s + service[min(service)] + handover_s
+    wake_s = max(0.0, few.server_s - alone_s)
+    rest_s = max(0.0, few.latency_s - client_s - alone_s - wake_s)
+    cores = min(cores, median(point.cores for point in full))
+    return Calibration(service, 0.0, handover_s, client_s, front_s, rest_s, few.rows, cores, wake_s, short_s)
 
 
 def _by_rows(points: Sequence[_Point]) -> dict[int, float]:
@@ -194,3 +242,12 @@ class _Point:
         # Of a mean execution; of a mean request's it is longer, since large ones have more requests.
         self.one_s = sum(size.number * size.mean_s for size in self.sizes) / sum(size.number for size in self.sizes)
         self.front_s = max(0.0, self.server_s - self.one_s / self.merged)
+
+    @property
+    def cores(self) -> float:
+        """What one thread of the clients and one of the server have to run on, of which one is always busy."""
+        less, more = sorted((self.rate * self.client_s, self.rate * self.server_s))
+        if less + more <= 1:
+            return less + more
+        # While both run each has a part of a core, and a whole one while the other has nothing to do.
+        return inf if more > _ALWAYS else 2 * less / (less + 1 - more)

@@ -144,10 +144,15 @@ class Deployment:
                 instances=model.instances if card is None else card.slots,
                 wake_s=model.wake_s,
                 handover_s=model.handover_s,
+                short_s=(short_s := model.short_on_s(host.cores, spec.speed)),
                 learns=model.learns,
             )
+            if short_s and model.service is not None:
+                models[name].know(1, model.service.mean_s(1) / spec.speed)
         self._queues += models.values()
-        server = Server(self.clock, f"server-{len(self.servers)}", models, site, host, spec.overhead_s, spec.speed)
+        server = Server(
+            self.clock, f"server-{len(self.servers)}", models, site, host, spec.overhead_s, spec.wake_s, spec.speed
+        )
         self.servers.append(server)
         failures = spec.failures
         for at_s, for_s in failures.at:

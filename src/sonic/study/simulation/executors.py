@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from sonic.firmware.device.timing import CardModel
     from sonic.study.simulation.clock import Clock
+    from sonic.study.simulation.loop import Loop
     from sonic.study.simulation.processor import Processor
     from sonic.study.simulation.service import Service
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 class Executor(Protocol):
     """Executes batches."""
 
-    def run(self, rows: int, done: Callable[[], object], wake_s: float = 0.0) -> Task:
-        """Begin an execution, for which something may have to wake up; `done` is called at its end."""
+    def run(self, rows: int, done: Callable[[], object], *, wake_s: float = 0.0, loop: Loop | None = None) -> Task:
+        """Begin an execution, for which something may have to wake up; `done` is called at its end.
+
+        In a thread of its own, or in that of the `loop` which calls this.
+        """
 
     def stop(self, task: Task) -> None:
         """End one before its time; nobody is told."""
@@ -51,9 +55,13 @@ class Computing:
         self._threads = threads
         self._speed = speed
 
-    def run(self, rows: int, done: Callable[[], object], wake_s: float = 0.0) -> Task:
+    def run(self, rows: int, done: Callable[[], object], *, wake_s: float = 0.0, loop: Loop | None = None) -> Task:
         """Begin one."""
         work_s = (self._service.draw_s(rows, self._random) + wake_s) / self._speed
+        if loop is not None:
+            task = Task(done, 0.0, 0.0)  # of no thread but the loop's
+            loop.at_once(work_s, task.end)
+            return task
         return self._processor.run(work_s, done, self._threads)
 
     def stop(self, task: Task) -> None:
@@ -75,7 +83,14 @@ class OnCard:
         self._block = model.block
         self._timeline = Timeline(model)
 
-    def run(self, rows: int, done: Callable[[], object], wake_s: float = 0.0) -> Task:  # noqa: ARG002 - never sleeps
+    def run(
+        self,
+        rows: int,
+        done: Callable[[], object],
+        *,
+        wake_s: float = 0.0,  # noqa: ARG002 - never sleeps
+        loop: Loop | None = None,  # noqa: ARG002 - is no thread
+    ) -> Task:
         """Begin one: all of its blocks, the last one padded."""
         now_s = done_s = self._clock.now_s()
         for _ in range(ceil(rows / self._block)):

@@ -137,10 +137,13 @@ class Thread:
     ----------
     processor : Processor
         That it runs on.
+    wake_s : float
+        More that it does for what finds it asleep.
     """
 
-    def __init__(self, processor: Processor) -> None:
+    def __init__(self, processor: Processor, wake_s: float = 0.0) -> None:
         self._processor = processor
+        self._wake_s = wake_s
         self._waiting: deque[tuple[float, Callable[[], object]]] = deque()
         self._runs = False
 
@@ -151,7 +154,7 @@ class Thread:
         elif self._runs:
             self._waiting.append((work_s, done))
         else:
-            self._begin(work_s, done)
+            self._begin(work_s + self._wake_s, done)
 
     def _begin(self, work_s: float, done: Callable[[], object]) -> None:
         self._runs = True

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sonic.server.scheduling.policies import BatchPolicy
     from sonic.study.simulation.clock import Clock
     from sonic.study.simulation.executors import Executor
+    from sonic.study.simulation.loop import Loop
     from sonic.study.simulation.processor import Task
 
     Answer = Callable[[InferenceError | None], object]
@@ -55,7 +56,8 @@ class ModelQueue:
     """What stands between requests and the instances of one model.
 
     A request that finds an idle instance goes at once, and what waits goes when an instance becomes idle, as the
-    policy has it. How many rows are worth an execution is learnt as the server learns it.
+    policy has it. How many rows are worth an execution is learnt as the server learns it, and so is what the event loop
+    that brings a request executes itself: at once, or with others that come in the same turn.
 
     Parameters
     ----------
@@ -68,6 +70,8 @@ class ModelQueue:
         More that an execution takes whose instance was idle.
     handover_s : float
         From the end of an execution until its instance can begin the next.
+    short_s : float
+        The event loop executes itself what is known to take less; 0: nothing.
     learns : bool
         Whether it learns how many rows are worth an execution, as Sonic's scheduler does, and Triton's does not.
     """
@@ -81,12 +85,14 @@ class ModelQueue:
         instances: int = 1,
         wake_s: float = 0.0,
         handover_s: float = 0.0,
+        short_s: float = 0.0,
         learns: bool = True,
     ) -> None:
         self.counts = Counts()
+        self.short_s = short_s
         self._clock = clock
         self._batcher: Batcher[Waiting] = Batcher(policy)
-        self._experience = Experience(policy, 0.0)
+        self._experience = Experience(policy, short_s)
         self._executor = executor
         self._instances = self._idle = instances
         self._wake_s = wake_s
@@ -101,11 +107,11 @@ class ModelQueue:
         """Return the number of requests that wait or are executed."""
         return len(self._batcher) + sum(map(len, self._running.values()))
 
-    def submit(self, rows: int, answer: Answer, timeout_s: float | None = None) -> None:
-        """Take a request; `answer` is called once, with None or with what it ended in."""
+    def submit(self, rows: int, answer: Answer, timeout_s: float | None = None, loop: Loop | None = None) -> None:
+        """Take a request, of a `loop` that calls this; `answer` is called once, with None or with what it ended in."""
         now_s = self._clock.now_s()
         batcher, queue = self._batcher, self._batcher.policy.queue
-        if not batcher.room():
+        if not (room := batcher.room()):
             self.counts.failures += 1
             answer(Unavailable(f"{queue.max_size} requests wait already, no more are taken"))
             return
@@ -113,14 +119,24 @@ class ModelQueue:
         limit_s, deadline_s = queue.limit_s(timeout_s), inf
         if timeout_s is not None and not (queue.delays and queue.allow_override):
             deadline_s = now_s + timeout_s
-        if self._idle and batcher.passes(rows) and min(deadline_s - now_s, limit_s) > 0:
-            self._begin([job], now_s, self._wake_s)
+        if loop is not None and not self._experience.is_short(rows):
+            loop = None
+        gathers = loop is not None and room > 1 and self._idle and self._experience.gathers(rows)
+        if not gathers and self._idle and batcher.passes(rows) and min(deadline_s - now_s, limit_s) > 0:
+            self._begin([job], now_s, self._wake_s, loop)
             return
         batcher.add(job, rows, now_s=now_s, deadline_s=deadline_s, limit_s=limit_s)
-        if self._idle:
-            self._go_on(self._wake_s)
+        if gathers:
+            if loop is not None and self._experience.turn.join(rows):
+                loop.soon(0.0, partial(self._end_turn, loop, self._lives))
+        elif self._idle:
+            self._go_on(self._wake_s, loop)
         elif min(deadline_s, now_s + limit_s) < self._alarm_s:
             self._watch()
+
+    def know(self, rows: int, took_s: float) -> None:
+        """Take note of an execution before the first request: a server is used with its models warmed up."""
+        self._experience.learn(rows, None, took_s, took_s)
 
     def clear(self) -> None:
         """Forget all that waits or is executed, as a server does that dies: nobody is answered."""
@@ -129,17 +145,24 @@ class ModelQueue:
             self._executor.stop(task)
             lost += len(batch)
         self._running.clear()
+        self._experience.turn.end()
         self._idle = self._instances
         self._lives += 1
         self.counts.failures += lost
         self._watch()
 
-    def _go_on(self, wake_s: float = 0.0) -> None:
+    def _end_turn(self, loop: Loop, life: int) -> None:
+        if life == self._lives:
+            self._experience.turn.end()
+            self._go_on(self._wake_s, loop)
+
+    def _go_on(self, wake_s: float = 0.0, loop: Loop | None = None) -> None:
         now_s = self._clock.now_s()
         needed_s = self._experience.needed_s if self._idle else 0.0
         overdue = self._batcher.expire(now_s, needed_s)
         while self._idle and (batch := self._batcher.take(now_s)):
-            self._begin(batch, now_s, wake_s)
+            self._begin(batch, now_s, wake_s, loop)
+            loop = None  # it executes one
         self._watch()
         self.counts.failures += len(overdue)
         for job in overdue:
@@ -161,18 +184,19 @@ class ModelQueue:
         self._alarm, self._alarm_s = None, inf
         self._go_on(self._wake_s)
 
-    def _begin(self, batch: list[Waiting], now_s: float, wake_s: float = 0.0) -> None:
+    def _begin(self, batch: list[Waiting], now_s: float, wake_s: float = 0.0, loop: Loop | None = None) -> None:
         self._idle -= 1
         rows = 0
         for job in batch:
             rows += job.rows
-        task = self._executor.run(rows, lambda: self._ended(task, rows, now_s), wake_s)
+        woken_s = wake_s if loop is None else 0.0
+        task = self._executor.run(rows, lambda: self._ended(task, rows, now_s, loop), wake_s=woken_s, loop=loop)
         self._running[task] = batch
 
-    def _ended(self, task: Task, rows: int, began_s: float) -> None:
+    def _ended(self, task: Task, rows: int, began_s: float, loop: Loop | None) -> None:
         batch = self._running.pop(task)
         now_s = self._clock.now_s()
-        self._experience.learn(1, rows, now_s - began_s, now_s - began_s)
+        self._experience.learn(rows, rows, now_s - began_s, now_s - began_s)
         if self._learns:
             self._batcher.most_rows = self._experience.most_rows
         counts = self.counts
@@ -184,10 +208,13 @@ class ModelQueue:
             counts.requests += 1
             counts.queue_s += began_s - job.arrived_s
             counts.infer_s += now_s - began_s
-        if self._handover_s:
-            self._clock.after(self._handover_s, partial(self._free, self._lives))
+        free = partial(self._free, self._lives)
+        if not self._handover_s:
+            free()
+        elif loop is not None:
+            loop.at_once(self._handover_s, free)
         else:
-            self._free(self._lives)
+            self._clock.after(self._handover_s, free)
         for job in batch:
             job.answer(None)
 

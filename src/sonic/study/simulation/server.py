@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sonic.errors import ModelNotFound, Unavailable
+from sonic.study.simulation.loop import Loop
 from sonic.study.simulation.processor import Thread
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Server:
         That its front end runs on.
     overhead_s : float
         Of the front end for a request, half before its execution and half after.
+    wake_s : float
+        More of it for a request that finds the front end idle.
     speed : float
         Of its models, for a balancer that knows it.
 
@@ -51,6 +54,7 @@ class Server:
         site: Site,
         processor: Processor,
         overhead_s: float = 0.0,
+        wake_s: float = 0.0,
         speed: float = 1.0,
     ) -> None:
         self.name = name
@@ -61,7 +65,8 @@ class Server:
         self.hangs = False
         self._clock = clock
         self._processor = processor
-        self._front = Thread(processor)
+        self._wake_s = wake_s
+        self._begin()
         self._half_s = overhead_s / 2
         self._present: dict[int, Answer] = {}
         self._taken = 0
@@ -95,15 +100,21 @@ class Server:
     def come_back(self) -> None:
         """Be there again, with empty queues."""
         self.up, self.hangs = True, False
-        self._front = Thread(self._processor)
+        self._begin()
+
+    def _begin(self) -> None:
+        executes = any(queue.short_s for queue in self.models.values())
+        self._loop = Loop(self._processor, self._wake_s) if executes else None
+        self._front = self._loop or Thread(self._processor, self._wake_s)
 
     def _queue(self, queue: ModelQueue, rows: int, number: int, timeout_s: float | None) -> None:
         if number in self._present:  # else it died meanwhile
-            queue.submit(rows, lambda error: self._executed(number, error), timeout_s)
+            queue.submit(rows, lambda error: self._executed(number, error), timeout_s, self._loop)
 
     def _executed(self, number: int, error: InferenceError | None) -> None:
         if error is None:
-            self._front.run(self._half_s, lambda: self._answer(number))
+            write = self._front.run if self._loop is None else self._loop.answer
+            write(self._half_s, lambda: self._answer(number))
         elif (answer := self._present.pop(number, None)) is not None:
             self._refuse(answer, error)
 
