@@ -51,6 +51,10 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
         (["m", "--server", "what"], 1, "'what' is not a URL of a server"),
         (["m", "--server", "grpc://127.0.0.1:1"], 1, "Connection refused"),
         (["m", "--clients", 0], 1, "clients is 1 or more; given 0"),
+        (["m", "--clients", 2, "--rate", 5], 1, "--rate is of an open loop and --clients of a closed one"),
+        (["m", "--data", "gone.npz"], 1, "no input file gone.npz"),
+        (["m", "--data", "gone"], 1, "no input file gone"),
+        (["w", "--input", "gone.root"], 1, "no input file gone.root"),
         (["m", "--arrivals", "never"], 1, "arrivals are poisson or constant; given never"),
         (["m", "--shape", "1,2"], 2, "expected NAME:1,3, got '1,2'"),
         (["m", "--shape", "x:1,two"], 2, "expected NAME:1,3, got 'x:1,two'"),
@@ -63,7 +67,7 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
         ),
         (["m", "--threads", 2], 1, "--threads is of the jobs of a workflow, which take --input"),
         (["w", "--input", "x.root", "--rows", 2], 1, "--rows is of a model, and with --input the target is a workflow"),
-        (["no_such_workflow", "--input", "x.root"], 1, "no workflow 'no_such_workflow'"),
+        (["no_such_workflow", "--input", __file__], 1, "no workflow 'no_such_workflow'"),
     ],
 )
 def test_what_makes_no_sense(words: list[object], code: int, said: str) -> None:

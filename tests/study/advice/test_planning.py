@@ -48,6 +48,7 @@ def test_a_plan(folder: Path) -> None:
     [
         (("none.json", "--site", "site.toml"), "cannot read the report none.json"),
         (("site.toml", "--site", "site.toml"), "site.toml is no report"),
+        (("half.json",), "half.json: no report of a job: it lacks 'mode'"),
         (("direct.json", "--site", "other.toml"), "no measurement of tagger, which w asks: there is ak4, facile"),
         (("direct.json",), "nothing says what a server can do"),
         (("direct.json", "--site", "site.toml", "--goal", "fame"), "goal 'fame': expected cost or throughput"),
@@ -55,6 +56,7 @@ def test_a_plan(folder: Path) -> None:
     ],
 )
 def test_files_that_make_no_sense(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    (folder / "half.json").write_text("{}")
     done = advise(*arguments)
     assert done.exit_code == 1
     assert says in done.output

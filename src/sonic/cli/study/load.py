@@ -44,8 +44,11 @@ def load(
         str, typer.Option("--server", "-s", metavar="URL", help="grpc://, http://, grpc+unix:, http+unix:, local: ...")
     ] = _SERVER,
     clients: Annotated[
-        int, typer.Option("--clients", "-c", help="Each sends when it has its answer. Of a workflow: jobs.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--clients", "-c", help="Each sends when it has its answer. Of a workflow: jobs.", show_default="1"
+        ),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Requests a second instead, answered or not.", show_default="clients")
     ] = None,
@@ -119,8 +122,10 @@ def load(
     from sonic.study.load.settings import LoadSettings, arrivals_of
     from sonic.study.storage import append, ready
 
+    if rate is not None and clients is not None:
+        raise ConfigError("--rate is of an open loop and --clients of a closed one: give one of them")
     settings = LoadSettings(
-        clients=clients,
+        clients=1 if clients is None else clients,
         think_s=think_s,
         rate=rate,
         arrivals=arrivals_of(arrivals),
@@ -149,7 +154,7 @@ def load(
         _refuse(of_jobs, "the jobs of a workflow, which take --input")
     job = Job(target, tuple(events), tuple(with_ or ()), chunk_size, threads, streams) if events else None
     errors = Console(stderr=True, quiet=quiet)
-    with live(errors, f"{target}, {f'{rate:g}/s' if rate else f'{clients} clients'}") as progress:
+    with live(errors, f"{target}, {f'{rate:g}/s' if rate else f'{settings.clients} clients'}") as progress:
         record = measure(
             job or target, server, settings, inputs=_inputs(data, rows), metrics=metrics, progress=progress
         )

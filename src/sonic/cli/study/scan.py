@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sonic.study.records import Record
     from sonic.study.scan.plan import Plan
     from sonic.study.scan.run import Standing
-    from sonic.study.scan.spec import Spec
+    from sonic.study.scan.spec import Point, Spec
 
 
 _WIDTH = 200
@@ -68,6 +68,7 @@ def scan(
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.table import Column
 
     from sonic.study.scan.files import read
     from sonic.study.scan.measuring import LoadMeasurement
@@ -85,15 +86,17 @@ def scan(
     if dry_run:
         _show_plan(wanted, todo, console)
         return
-    name = TextColumn("{task.description}", markup=False)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), name)
-    with Progress(*columns, console=notes, transient=True) as bar:
+    # On a narrow terminal the name of the point gives way.
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    name = TextColumn("{task.description}", markup=False, table_column=rest)
+    columns = (BarColumn(12), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), name)
+    with Progress(*columns, console=notes, transient=True, expand=True) as bar:
         task = bar.add_task("", total=len(wanted.points), completed=len(todo.done), left="")
 
         def progress(news: Standing) -> None:
             if news.record is not None:
                 notes.print(_line(news.record, wanted), markup=False, highlight=False, soft_wrap=True)
-            now = "" if news.point is None else str(news.point)
+            now = "" if news.point is None else _name(news.point, wanted)
             bar.update(task, completed=news.done, left=f"{_duration(news.left_s)} left", point=now, description=now)
 
         def glance(news: Glance) -> None:
@@ -102,7 +105,8 @@ def scan(
 
         measure = LoadMeasurement(file.parent, glance)
         summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
-    Console(width=_WIDTH).print(_table(summary.records, wanted))
+    if summary.records:
+        Console(width=_WIDTH).print(_table(summary.records, wanted))
     for record in summary.records:
         if record.status != "measured":
             console.print(_line(record, wanted), markup=False, highlight=False, soft_wrap=True)
@@ -114,12 +118,19 @@ def scan(
         raise typer.Exit(1)
 
 
+def _name(point: Point | Record, spec: Spec) -> str:
+    """Name a point by what sets it apart."""
+    from sonic.study.records import written
+
+    varied = (f"{name}={written(point.settings[name])}" for name in spec.varied if name in point.settings)
+    return " ".join([point.target, *varied])
+
+
 def _line(record: Record, spec: Spec) -> str:
     """Write a point that has just been measured as one line."""
     from sonic.study.histogram import quantile
-    from sonic.study.records import written
 
-    line = " ".join([record.target, *(f"{name}={written(record.settings[name])}" for name in spec.varied)]) + ":"
+    line = f"{_name(record, spec)}:"
     if record.throughput is not None:
         line += f" {record.throughput.value:,.1f}/s"
     if record.latencies is not None:

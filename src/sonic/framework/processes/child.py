@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, SonicError, one_line
+from sonic.framework.processes import interrupts
 from sonic.framework.processes.channel import Channel
 from sonic.framework.share import Station
 from sonic.framework.workflow import load
@@ -129,9 +130,8 @@ class Failed:
 
 def main(end: socket.socket, pickled: bytes) -> None:
     """Do a share of a job, as the process's only purpose."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the parent tells us
+    interrupts.ignore()
     signal.signal(signal.SIGTERM, _end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     channel = Channel(end)
     try:
         try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from sonic.errors import ConfigError, ProcessLost, one_line
 from sonic.framework.finished import Finished
 from sonic.framework.ledger import Ledger
+from sonic.framework.processes import interrupts
 from sonic.framework.processes.channel import CONTROL, Channel
 from sonic.framework.processes.child import Began, Done, Ended, Failed, Orders, Ready, main
 from sonic.framework.processes.leases import Leases
@@ -176,12 +177,7 @@ class Fleet:
             process = self._context.Process(
                 target=main, args=(there, pickle.dumps(self._orders[number])), name=f"sonic-{number}"
             )
-            # Until it can ignore Ctrl-C, which goes to all processes of a terminal, it does not get it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            interrupts.start(process)
         child = _Child(number, process, Channel(here))
         self._children.append(child)
         threading.Thread(target=self._listen, args=(child,), name=f"sonic-child-{number}", daemon=True).start()

@@ -55,7 +55,11 @@ def plan_from_files(
     ConfigError, DataError
         If a file cannot be read or the figures make no sense, or nothing says what a server can do.
     """
-    job = jobs_of.from_reports(_report(direct), None if service is None else _report(service), event_s=event_s)
+    reports = _report(direct), None if service is None else _report(service)
+    try:
+        job = jobs_of.from_reports(*reports, event_s=event_s)
+    except DataError as error:
+        raise DataError(f"{' and '.join(str(path) for path in (direct, service) if path)}: {error}") from error
     records = [record for path in scans for record in storage.read(path)]
     given = sites.read(site) if site is not None else None
     where = given if given is not None and given.servers else sites.of_machines(records, given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -10,6 +9,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Protocol, Self
 
 from sonic.errors import ProcessLost, SonicError, one_line
+from sonic.framework.processes import interrupts
 from sonic.study.load.lines import clock
 from sonic.study.load.tally import Tally
 
@@ -154,12 +154,9 @@ class Crew:
     def _start(self, work: Work) -> None:
         here, there = self._context.Pipe()
         process = self._context.Process(target=_main, args=(there, work), name="sonic-load")
-        # Until it can ignore Ctrl-C, which goes to all processes of a terminal, it does not get it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            interrupts.start(process)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             there.close()
         self._processes.append(process)
         self._connections.append(here)
@@ -177,8 +174,7 @@ class Crew:
 
 
 def _main(connection: Connection, work: Work) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    interrupts.ignore()
     try:
         runner = work.prepare()
         connection.send(Tally())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from sonic.client.url import connect, parse_server
-from sonic.errors import ConfigError, InferenceError, ModelFailed, SonicError
+from sonic.errors import ConfigError, DataError, InferenceError, ModelFailed, SonicError
 from sonic.study.histogram import Histogram
 from sonic.study.load.clients import Clients
 from sonic.study.load.crew import Crew
@@ -108,11 +108,15 @@ def measure(
     ------
     ConfigError
         If the settings or the URL make no sense.
+    DataError
+        If a file that is to be sent is not there.
     """
     settings = settings or LoadSettings()
     address = parse_server(server)
     if isinstance(target, Job) and (settings.rate is not None or settings.think_s):
         raise ConfigError(f"jobs of {target.workflow} are a closed loop without a pause: leave out rate and think_s")
+    if path := missing_file(target, inputs):
+        raise DataError(f"no input file {path}")
     estimate([0.0, 0.0])  # what is missing for it is said now
     point = _Point(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
@@ -155,6 +159,16 @@ def measure(
         versions={name: told for name, told in versions.items() if told},
     )
     return structs.replace(record, **point.figures())
+
+
+def missing_file(target: str | Job, inputs: Inputs | None) -> str:
+    """Return the first file of a load that is not there; empty if there is none, or it is not on this host."""
+    paths: Sequence[str] = ()
+    if isinstance(target, Job):
+        paths = target.files
+    elif isinstance(inputs, FileInputs | RecordedInputs):
+        paths = (inputs.path,)
+    return next((path for path in paths if "://" not in path and not Path(path).exists()), "")
 
 
 def _read_one(transport: Transport, spec: ModelSpec, inputs: Inputs, settings: LoadSettings) -> None:

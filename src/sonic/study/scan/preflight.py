@@ -17,6 +17,7 @@ from sonic.server.backends.completion import complete
 from sonic.server.backends.devices import amd_gpus, nvidia_gpus
 from sonic.server.models.folders import model_folders
 from sonic.study.load.jobs import Job
+from sonic.study.load.measure import missing_file
 from sonic.study.load.stable import estimate
 from sonic.study.scan.measuring import asked
 from sonic.study.scan.models import change, repository_of, source
@@ -61,7 +62,8 @@ def check(spec: Spec, points: Iterable[Point], base: Path) -> None:
         seen.add(key)
         try:
             target, load, inputs = asked(point, spec, base)
-            _check_file(target, inputs)
+            if path := missing_file(target, inputs):
+                raise ConfigError(f"input is {Path(path).name}, and there is no file {Path(path).absolute()}")
             if spec.server is None:
                 _check_served(target, load, inputs, point, base)
         except (ConfigError, DataError, InvalidRequest) as error:
@@ -72,14 +74,6 @@ def _where(spec: Spec, said: str) -> str:
     """Return the file, and the table of it that has the setting which a message begins with."""
     table = spec.tables.get(said.partition(" ")[0], "")
     return f"{spec.where}, {table}" if table else spec.where
-
-
-def _check_file(target: str | Job, inputs: Inputs | None) -> None:
-    """Miss a file before servers are started for it; only paths that are files, as others can be URLs."""
-    paths = target.files if isinstance(target, Job) else (getattr(inputs, "path", ""),)
-    for path in filter(None, paths):
-        if "://" not in path and not Path(path).is_file():
-            raise ConfigError(f"input is {Path(path).name}, and there is no file {Path(path).absolute()}")
 
 
 def _check_served(target: str | Job, load: LoadSettings, inputs: Inputs | None, point: Point, base: Path) -> None:
