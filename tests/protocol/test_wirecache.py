@@ -254,3 +254,11 @@ def test_a_response_that_goes_to_shared_memory_does_so_every_time() -> None:
         assert X.tobytes() in sent
         assert y.tobytes() not in sent
         assert bytes(memory) == y.tobytes()
+
+
+def test_a_request_that_says_much_is_not_kept() -> None:
+    read = RequestReader()
+    data = grpc_codec.request_to_wire(InferRequest("m", {"x": X}, parameters={"long": "p" * 10_000}))
+    for _ in range(4):
+        read(data)
+    assert not any(read._layouts._known.values())

@@ -13,15 +13,12 @@ import numpy as np
 
 from sonic.protocol import http_codec
 from sonic.protocol.messages import InferRequest
-from sonic.protocol.repeats import PLAIN_DTYPES, remember
+from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, remember
 
 if TYPE_CHECKING:
     from sonic.protocol.form import Form, Regions
     from sonic.protocol.messages import InferResponse
     from sonic.protocol.tensors import Buffer
-
-_LONGEST_BYTES = 1 << 12
-"""Of a JSON that is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class RequestReader:
         InvalidRequest, Unsupported
             As there.
         """
-        if header_length is None or not 0 <= header_length <= _LONGEST_BYTES:
+        if header_length is None or not 0 <= header_length <= LONGEST_BYTES:
             return http_codec.request_from_wire(body, header_length, model, version, regions)
         key = model, version, bytes(body[:header_length])
         layout = self._known.get(key)

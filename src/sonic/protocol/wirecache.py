@@ -18,7 +18,7 @@ from sonic.protocol.form import PLAIN
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.parameters import TIMEOUT, timeout_us
 from sonic.protocol.rawfields import spans, varint
-from sonic.protocol.repeats import PLAIN_DTYPES, remember
+from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -231,6 +231,8 @@ class _Layouts(Generic[M]):
         if any(array.dtype not in PLAIN_DTYPES for array in arrays.values()):
             return
         edges = [0, *chain.from_iterable(spanned), len(data)]
+        if sum(b - a for a, b in zip(edges[::2], edges[1::2], strict=True)) > LONGEST_BYTES:
+            return
         self._known[key] = _Layout(
             like,
             tuple((bytes(data[a:b]), a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b),
