@@ -123,3 +123,25 @@ def _app(verb: Callable[..., None]) -> typer.Typer:
     app = typer.Typer()
     app.command()(cli._reported(verb))
     return app
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("sonic stu", ["study"]),
+        ("sonic run mini", ["miniaod", "miniaod-full"]),
+        ("sonic run w --mode d", ["direct"]),
+        ("sonic run w --offload p", ["pseudo_async"]),
+        ("sonic models build facile-v", ["facile-v2", "facile-v5"]),
+        ("sonic models build m out --weights t", ["trained", "table"]),
+        ("sonic models build m out --format t", ["torchscript"]),
+        ("sonic study scan fac", ["facile"]),
+        ("sonic study scan s --again un", ["unstable"]),
+        ("sonic study fit f --model mva", ["mva", "mva-instances", "mva-batching"]),
+        ("sonic study plot f --y p9", ["p90_ms", "p99_ms"]),
+    ],
+)
+def test_a_shell_completes_names(words: str, expected: list[str]) -> None:
+    asked = {"_SONIC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = CliRunner().invoke(cli.app, env=asked, prog_name="sonic")
+    assert done.stdout.split() == expected

@@ -53,9 +53,21 @@ def expand(args: Sequence[str], names: set[str]) -> list[str]:
     return expanded if given else [*expanded, current]
 
 
+def _workflows() -> list[str]:
+    from sonic.framework.workflow import known
+
+    return list(known())
+
+
 def run(
     workflow: Annotated[
-        str, typer.Argument(metavar="WORKFLOW", help="Name of a workflow, or a Python file.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="WORKFLOW",
+            help="Name of a workflow, or a Python file.",
+            show_default=False,
+            autocompletion=_workflows,
+        ),
     ],
     inputs: Annotated[
         list[str],
@@ -77,10 +89,20 @@ def run(
         ),
     ] = None,
     mode: Annotated[
-        str, typer.Option(metavar="service|direct", help="direct: models run in the job's threads, without a server.")
+        str,
+        typer.Option(
+            metavar="service|direct",
+            help="direct: models run in the job's threads, without a server.",
+            autocompletion=lambda: ["service", "direct"],
+        ),
     ] = "service",
     offload: Annotated[
-        str, typer.Option(metavar="async|sync|pseudo_async", help="How a module waits for its model.")
+        str,
+        typer.Option(
+            metavar="async|sync|pseudo_async",
+            help="How a module waits for its model.",
+            autocompletion=lambda: ["async", "sync", "pseudo_async"],
+        ),
     ] = "async",
     threads: Annotated[
         int | None, typer.Option("--threads", "-t", help="Modules that run at once.", show_default="the cores")

@@ -41,11 +41,26 @@ def show_networks(*, as_json: bool) -> None:
 
 def build(
     name: Annotated[str, _NAME],
-    folder: Annotated[Path, typer.Argument(help="Model repository to put it into.")],
-    weights: Annotated[str, typer.Option(help="trained, random, or table: random in a small file")] = "trained",
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Model repository to put it into.")],
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="trained|random|table",
+            help="table: random ones in a small file.",
+            autocompletion=lambda: ["trained", "random", "table"],
+        ),
+    ] = "trained",
     width: Annotated[float, typer.Option(help="Scale of the channels, for random weights.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
-    format_: Annotated[str, typer.Option("--format", help="onnx or torchscript, for random weights.")] = "onnx",
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="onnx|torchscript",
+            help="Of random weights.",
+            autocompletion=lambda: ["onnx", "torchscript"],
+        ),
+    ] = "onnx",
 ) -> None:
     """Put a network into a model repository, ready to be served."""
     from sonic.workloads import zoo

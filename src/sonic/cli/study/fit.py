@@ -19,7 +19,8 @@ def _models() -> list[str]:
 def fit(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Records of a study, .jsonl or .parquet.")],
     model: Annotated[
-        list[str] | None, typer.Option(help="By default all; may be given again.", autocompletion=_models)
+        list[str] | None,
+        typer.Option(metavar="NAME", help="By default all; may be given again.", autocompletion=_models),
     ] = None,
     y: Annotated[
         str,
