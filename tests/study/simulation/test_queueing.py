@@ -177,15 +177,14 @@ def test_what_is_not_short_runs_beside_the_loop() -> None:
 
 
 def test_requests_of_one_turn_are_executed_together_at_its_end_while_together_they_are_short() -> None:
-    bench = LoopBench(BatchPolicy(max_rows=8), Service(execution_s=0.2, row_s=0.1), wake_s=0.05)
+    bench = LoopBench(BatchPolicy(max_rows=8), Service(execution_s=0.2, row_s=0.1), wake_s=0.05, turn_s=0.04)
     bench.at(0.0, "unknown")
     for name in "abcd":
         bench.at(1.0, name)
     bench.at(1.15, "late")
-    # a is read when it comes, and is a turn by itself; of b, c and d no more are thought to be short together.
     ends = bench.ended()
-    assert ends["unknown"] == pytest.approx(0.45)
-    assert ends["a"] == pytest.approx(1.4)
+    assert ends["unknown"] == pytest.approx(0.1 + 0.05 + 0.3)
+    assert ends["a"] == pytest.approx(1.1 + 0.04 + 0.3)  # which wakes the loop up: a turn by itself
     sizes = {rows: number for rows, (number, _) in bench.queue.counts.sizes.items()}
     assert sizes == {1: 2, 4: 1}
     assert ends["b"] == ends["c"] == ends["d"] == ends["late"]

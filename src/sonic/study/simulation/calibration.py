@@ -60,6 +60,8 @@ class Calibration:
         That clients and server can use.
     front_wake_s : float
         More that a request costs the server which finds it asleep.
+    turn_s : float
+        More that executions take at the end of its event loop's turns.
     short_s : float
         What takes less the server's event loop executes itself.
     """
@@ -73,6 +75,7 @@ class Calibration:
     rows: int
     cores: float
     front_wake_s: float = 0.0
+    turn_s: float = 0.0
     short_s: float = 0.0
 
     def tree(self, target: str, *, instances: int = 1, batch: int = 0, delay_us: float = 0.0) -> dict[str, Any]:
@@ -92,6 +95,7 @@ class Calibration:
             "delay_us": delay_us,
             "handover_s": self.handover_s,
             "wake_s": self.wake_s,
+            "turn_s": self.turn_s,
             "short_s": self.short_s,
             "threads": 1,
         }
@@ -131,7 +135,7 @@ def calibrate(records: Sequence[Record]) -> Calibration:
         return _of_loop(points, float(records[0].machine.cores), short_s)
     full = [point for point in points if point.waits] or [many]
     cores = float(records[0].machine.cores)
-    wanted = many.instances + many.rate * (many.client_s + many.front_s)
+    wanted = many.instances + many.rate * (many.client_s + many.besides_s)
     if many.waits and wanted > cores:
         service = _crowded(few, many)
         wake_s = handover_s = 0.0
@@ -160,21 +164,32 @@ def _short_s(record: Record, point: _Point) -> float:
 def _of_loop(points: Sequence[_Point], cores: float, short_s: float) -> Calibration:
     """Take figures of a server whose event loop executes the model."""
     few, service = points[0], _by_rows(points)
-    full = [point for point in points if point.latency_s > 2 * (point.client_s + point.server_s)] or [points[-1]]
-    shares = [1 / point.merged for point in full]  # of an execution, by request
-    besides_s = [point.server_s - share * point.one_s for share, point in zip(shares, full, strict=True)]
-    handover_s, (least, least_s) = 0.0, min(zip(shares, besides_s, strict=True))
-    if max(shares) > _SAME * least:
-        # No more than makes up for the first point, which also finds the loop asleep.
-        most_s = (few.server_s - few.one_s - least_s) / (1 - least)
-        handover_s = max(0.0, min(linear_regression(shares, besides_s).slope, most_s))
-    front_s = max(0.0, median(all_s - handover_s * share for share, all_s in zip(shares, besides_s, strict=True)))
+    full = [point for point in points if point.loaded] or [points[-1]]
+    front_s, handover_s, turn_s = _besides(few, full)
     client_s = median(point.client_s for point in full)
     alone_s = front_s + service[min(service)] + handover_s
     wake_s = max(0.0, few.server_s - alone_s)
     rest_s = max(0.0, few.latency_s - client_s - alone_s - wake_s)
     cores = min(cores, median(point.cores for point in full))
-    return Calibration(service, 0.0, handover_s, client_s, front_s, rest_s, few.rows, cores, wake_s, short_s)
+    return Calibration(service, 0.0, handover_s, client_s, front_s, rest_s, few.rows, cores, wake_s, turn_s, short_s)
+
+
+def _besides(few: _Point, full: Sequence[_Point]) -> tuple[float, float, float]:
+    """Return what a server of one thread does for each request, execution, and end of a turn with several requests."""
+    alone = [point.besides_s for point in full if point.merged < _SAME]
+    merged = [(1 / point.merged, point.besides_s) for point in full if point.merged >= _SAME]
+    if not merged:
+        return median(alone), 0.0, 0.0
+    alone_s = median(alone or [few.besides_s])
+    least, least_s = min(merged)
+    if max(merged)[0] > _SAME * least:
+        execution_s = linear_regression(*zip(*merged, strict=True)).slope  # of those at the end of a turn
+    else:
+        execution_s = (alone_s - least_s) / (1 - least)
+    execution_s = max(0.0, execution_s)
+    front_s = max(0.0, median(all_s - execution_s * share for share, all_s in merged))
+    handover_s = min(max(0.0, alone_s - front_s), execution_s)
+    return front_s, handover_s, execution_s - handover_s
 
 
 def _by_rows(points: Sequence[_Point]) -> dict[int, float]:
@@ -241,7 +256,12 @@ class _Point:
         ]
         # Of a mean execution; of a mean request's it is longer, since large ones have more requests.
         self.one_s = sum(size.number * size.mean_s for size in self.sizes) / sum(size.number for size in self.sizes)
-        self.front_s = max(0.0, self.server_s - self.one_s / self.merged)
+        self.besides_s = max(0.0, self.server_s - self.one_s / self.merged)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a server of one thread always has something to do."""
+        return self.rate * self.server_s > _ALWAYS or self.latency_s > 2 * (self.client_s + self.server_s)
 
     @property
     def cores(self) -> float:

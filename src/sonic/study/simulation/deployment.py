@@ -144,6 +144,7 @@ class Deployment:
                 instances=model.instances if card is None else card.slots,
                 wake_s=model.wake_s,
                 handover_s=model.handover_s,
+                turn_s=model.turn_s,
                 short_s=(short_s := model.short_on_s(host.cores, spec.speed)),
                 learns=model.learns,
             )

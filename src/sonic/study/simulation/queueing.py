@@ -70,6 +70,8 @@ class ModelQueue:
         More that an execution takes whose instance was idle.
     handover_s : float
         From the end of an execution until its instance can begin the next.
+    turn_s : float
+        More of that at the end of a turn of the event loop that brings requests.
     short_s : float
         The event loop executes itself what is known to take less; 0: nothing.
     learns : bool
@@ -85,6 +87,7 @@ class ModelQueue:
         instances: int = 1,
         wake_s: float = 0.0,
         handover_s: float = 0.0,
+        turn_s: float = 0.0,
         short_s: float = 0.0,
         learns: bool = True,
     ) -> None:
@@ -97,6 +100,7 @@ class ModelQueue:
         self._instances = self._idle = instances
         self._wake_s = wake_s
         self._handover_s = handover_s
+        self._turn_s = turn_s
         self._learns = learns
         self._lives = 0
         self._running: dict[Task, list[Waiting]] = {}
@@ -128,7 +132,7 @@ class ModelQueue:
         batcher.add(job, rows, now_s=now_s, deadline_s=deadline_s, limit_s=limit_s)
         if gathers:
             if loop is not None and self._experience.turn.join(rows):
-                loop.soon(0.0, partial(self._end_turn, loop, self._lives))
+                loop.soon(self._turn_s, partial(self._end_turn, loop, self._lives))
         elif self._idle:
             self._go_on(self._wake_s, loop)
         elif min(deadline_s, now_s + limit_s) < self._alarm_s:

@@ -43,6 +43,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         More that an execution takes whose instance was idle: a thread wakes up, and caches are cold.
     handover_s : float
         From the end of an execution until its instance can begin the next.
+    turn_s : float
+        More of that where the server's event loop executes what came in one of its turns.
     short_s : float or None
         What is known to take less the server's event loop executes itself. None: as with Sonic, 0.3 ms, or 2 ms where
         it has one core alone; and 0, which is nothing, of a model that uses an accelerator, and of a server that does
@@ -65,6 +67,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     threads: float = 0.0
     wake_s: float = 0.0
     handover_s: float = 0.0
+    turn_s: float = 0.0
     short_s: float | None = None
     learns: bool = True
     row_bytes: float = 0.0
