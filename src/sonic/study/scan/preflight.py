@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError, DataError, InvalidRequest, one_line
+from sonic.errors import ConfigError, SonicError, one_line
 from sonic.framework.graph import similar
 from sonic.protocol.modelconfig import to_spec
 from sonic.protocol.modelfolder import read_config
@@ -54,9 +54,8 @@ def check(spec: Spec, points: Iterable[Point], base: Path) -> None:
     estimate([0.0, 0.0])  # says which package it lacks
     seen: set[Hashable] = set()
     for point in points:
-        # More clients or another network make nothing wrong that is right for one.
-        matters = {name: value for name, value in point.settings.items() if name != "clients"}
-        matters = {name: matters[name] for name in concerning(matters, "load", "server")}
+        matters = concerning(point.settings, "load", "server")
+        matters.pop("clients", None)  # what is right for one is right for more
         if (key := (point.target, *matters.items())) in seen:
             continue
         seen.add(key)
@@ -66,8 +65,9 @@ def check(spec: Spec, points: Iterable[Point], base: Path) -> None:
                 raise ConfigError(f"input is {Path(path).name}, and there is no file {Path(path).absolute()}")
             if spec.server is None:
                 _check_served(target, load, inputs, point, base)
-        except (ConfigError, DataError, InvalidRequest) as error:
-            raise ConfigError(f"{_where(spec, one_line(error))}: {one_line(error)}") from error
+        except SonicError as error:
+            said = one_line(error)
+            raise ConfigError(f"{_where(spec, said)}: {said}") from error
 
 
 def _where(spec: Spec, said: str) -> str:
