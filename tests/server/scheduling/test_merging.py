@@ -38,6 +38,11 @@ def test_a_network_that_takes_longer_for_each_of_many_rows_is_executed_for_few()
     assert times > 1800
 
 
+def test_a_network_that_takes_longer_for_each_of_many_rows_is_hardly_ever_executed_for_all_of_them() -> None:
+    _, sizes = settled(lambda rows: rows * (1e-3 if rows <= 20 else 1.5e-3), 160, 10, executions=300)
+    assert sizes.count(160) < 8  # of a quarter of a second each
+
+
 def test_a_network_that_is_best_at_some_size_is_executed_so() -> None:
     _, sizes = settled(lambda rows: 0.01 + rows * 1e-3 + rows**2 * 2e-6, 1024, 8, executions=4000)
     assert Counter(sizes[1000:]).most_common(1)[0][0] == 56  # of 8, 24, 56, 120 ...; the best of all were 70

@@ -26,7 +26,7 @@ _PATIENCE = 8 * _ENOUGH
 _ALONE = -sys.maxsize.bit_length()
 _STEPS = (_ALONE, 1, -1)
 """From the usual size to the other one, in turn; first one that tells whether merging does any good."""
-_FIRST_AFTER, _SELDOM_AFTER = 8, 4096
+_FIRST_AFTER, _SELDOM_AFTER = 2, 4096
 """Executions before the first experiment, and between those that changed nothing, which become ever rarer."""
 
 
