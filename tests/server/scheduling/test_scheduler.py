@@ -674,6 +674,7 @@ def test_the_end_gives_out_what_waits_its_turn(bench: Bench) -> None:
 
 def test_overload_is_refused_at_once_and_what_was_accepted_goes_on(bench: Bench) -> None:
     scheduler = bench.scheduler(BatchPolicy(max_rows=4, queue=QueuePolicy(max_size=8)))
+    scheduler._experience._merging = None  # or some batches would be smaller, to see what is worth merging
     permits = threading.Semaphore(0)
     bench.instance.gate = SimpleNamespace(wait=lambda _: permits.acquire(timeout=30), set=lambda: None)
     accepted, refused = [scheduler.submit(job(0), inline=False)], 0
