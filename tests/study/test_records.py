@@ -54,3 +54,15 @@ def test_the_batch_is_rows_by_execution_and_none_without_executions() -> None:
     assert server is not None
     assert server.batch_rows == 4
     assert msgspec.structs.replace(server, executions=0).batch_rows == 0
+
+
+@pytest.mark.parametrize(("settings", "details", "instances"), [(2, 3.0, 2), (None, 3.0, 3), (None, None, 1)])
+def test_instances_are_as_set_or_as_the_server_says(
+    settings: int | None, details: float | None, instances: int
+) -> None:
+    record = msgspec.structs.replace(
+        POINT,
+        settings={} if settings is None else {"instances": settings},
+        details={} if details is None else {"instances": details},
+    )
+    assert record.instances == instances

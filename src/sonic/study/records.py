@@ -195,7 +195,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     versions : dict of str to str
         Of Sonic and Python, of the server, of what computes.
     details : dict of str to float
-        Further figures of a target, e.g. seconds a module.
+        Further figures of a target: seconds a module, or how many instances the server says that it has.
     """
 
     target: str
@@ -210,3 +210,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     latencies: Latencies | None = None
     windows: tuple[Window, ...] = ()
     details: dict[str, float] = {}
+
+    @property
+    def instances(self) -> int:
+        """How many the target has: as they were set, or else as the server says; 1 where nobody does."""
+        return int(self.settings.get("instances", self.details.get("instances", 1)))

@@ -63,6 +63,9 @@ def test_a_closed_loop(server: Server) -> None:
         "protocol": "grpc",
         "compression": "none",
     }
+    (echo,) = (model for model in server.dataplane.models() if model.spec.name == "echo")
+    assert record.details == {"instances": echo.instances}
+    assert record.instances == echo.instances
     assert len(record.windows) == 3
     assert record.throughput is not None
     assert record.row_rate is not None

@@ -120,6 +120,7 @@ def measure(
     estimate([0.0, 0.0])  # what is missing for it is said now
     point = _Point(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
+    details: dict[str, float] = {}
     started, name = utc_now(), target.workflow if isinstance(target, Job) else target
     status: Status = "measured"
     reason = ""
@@ -137,6 +138,7 @@ def measure(
                 models = [target, *copies]
                 spec = transport.model_spec(target, timeout_s=settings.timeout_s)
                 versions["platform"] = spec.platform
+                details = _told(transport, target, settings.timeout_s)
                 sent = inputs or RandomInputs(settings.rows, settings.shapes)
                 _read_one(transport, spec, sent, settings)
                 parts = processes_of(settings)
@@ -157,6 +159,7 @@ def measure(
         started=started,
         machine=this_machine(),
         versions={name: told for name, told in versions.items() if told},
+        details=details,
     )
     return structs.replace(record, **point.figures())
 
@@ -169,6 +172,16 @@ def missing_file(target: str | Job, inputs: Inputs | None) -> str:
     elif isinstance(inputs, FileInputs | RecordedInputs):
         paths = (inputs.path,)
     return next((path for path in paths if "://" not in path and not Path(path).exists()), "")
+
+
+def _told(transport: Transport, model: str, timeout_s: float) -> dict[str, float]:
+    """Return how many instances of a model its server has, where it says so."""
+    try:
+        groups = transport.model_config(model, timeout_s=timeout_s).instance_group
+    except SonicError:  # some have no such call
+        return {}
+    instances = sum(group.count * max(1, len(group.gpus)) for group in groups)
+    return {"instances": float(instances)} if instances else {}
 
 
 def _read_one(transport: Transport, spec: ModelSpec, inputs: Inputs, settings: LoadSettings) -> None:
@@ -273,13 +286,15 @@ class _Point:
             latencies += tally.latencies
             seconds.update(tally.seconds)
         events = seconds.pop("events", 0.0)
-        return {
+        found: dict[str, Any] = {
             "throughput": estimate([tally.rate for tally in tallies]),
             "row_rate": estimate([tally.rows / tally.duration_s for tally in tallies]),
             "latencies": latencies.latencies(),
             "windows": tuple(windows),
-            "details": {name: total / events for name, total in sorted(seconds.items())} if events else {},
         }
+        if events:
+            found["details"] = {name: total / events for name, total in sorted(seconds.items())}
+        return found
 
 
 def _settings(target: str | Job, settings: LoadSettings, address: Address, inputs: Inputs | None) -> dict[str, Setting]:

@@ -243,7 +243,7 @@ class _Point:
             sum((each.input_s + each.infer_s + each.output_s) * each.requests for each in servers) / served
         )
         # Of an instance's time, by execution. All of it is taken where requests always wait.
-        self.instances = int(record.settings.get("instances", 1))
+        self.instances = record.instances
         duration_s = sum(window.duration_s for window in windows)
         self.taken_s = self.instances * duration_s / executions
         self.rate = served / duration_s
