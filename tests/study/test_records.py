@@ -56,13 +56,11 @@ def test_the_batch_is_rows_by_execution_and_none_without_executions() -> None:
     assert msgspec.structs.replace(server, executions=0).batch_rows == 0
 
 
-@pytest.mark.parametrize(("settings", "details", "instances"), [(2, 3.0, 2), (None, 3.0, 3), (None, None, 1)])
-def test_instances_are_as_set_or_as_the_server_says(
-    settings: int | None, details: float | None, instances: int
-) -> None:
+@pytest.mark.parametrize(("set_to", "told", "served"), [(2, 3.0, 3), (500, 0.0, 0), (2, None, 2), (None, None, 0)])
+def test_how_a_model_is_served_the_server_knows_best(set_to: int | None, told: float | None, served: int) -> None:
     record = msgspec.structs.replace(
         POINT,
-        settings={} if settings is None else {"instances": settings},
-        details={} if details is None else {"instances": details},
+        settings={} if set_to is None else {"batch": set_to},
+        details={} if told is None else {"batch": told},
     )
-    assert record.instances == instances
+    assert record.served("batch") == served

@@ -195,7 +195,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     versions : dict of str to str
         Of Sonic and Python, of the server, of what computes.
     details : dict of str to float
-        Further figures of a target: seconds a module, or how many instances the server says that it has.
+        Further figures of a target: seconds a module; ``instances``, ``batch`` (0: none) and ``delay_us``, as the
+        server says.
     """
 
     target: str
@@ -211,7 +212,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     windows: tuple[Window, ...] = ()
     details: dict[str, float] = {}
 
-    @property
-    def instances(self) -> int:
-        """How many the target has: as they were set, or else as the server says; 1 where nobody does."""
-        return int(self.settings.get("instances", self.details.get("instances", 1)))
+    def served(self, name: str) -> float:
+        """How the target is executed: its ``instances``, ``batch`` or ``delay_us``.
+
+        As its server says, or else as they were set; 0 where nobody says.
+        """
+        return float(self.details.get(name, self.settings.get(name, 0)))

@@ -64,8 +64,9 @@ def test_a_closed_loop(server: Server) -> None:
         "compression": "none",
     }
     (echo,) = (model for model in server.dataplane.models() if model.spec.name == "echo")
-    assert record.details == {"instances": echo.instances}
-    assert record.instances == echo.instances
+    config = echo.config
+    assert record.details["instances"] == record.served("instances") == echo.instances
+    assert record.details["batch"] == (config.max_batch_size if config.HasField("dynamic_batching") else 0)
     assert len(record.windows) == 3
     assert record.throughput is not None
     assert record.row_rate is not None

@@ -175,13 +175,18 @@ def missing_file(target: str | Job, inputs: Inputs | None) -> str:
 
 
 def _told(transport: Transport, model: str, timeout_s: float) -> dict[str, float]:
-    """Return how many instances of a model its server has, where it says so."""
+    """Return how a server says that it executes a model, by the names of a scan's settings; nothing if it does not."""
     try:
-        groups = transport.model_config(model, timeout_s=timeout_s).instance_group
+        config = transport.model_config(model, timeout_s=timeout_s)
     except SonicError:  # some have no such call
         return {}
-    instances = sum(group.count * max(1, len(group.gpus)) for group in groups)
-    return {"instances": float(instances)} if instances else {}
+    batching = config.dynamic_batching
+    told = {
+        "instances": sum(group.count * max(1, len(group.gpus)) for group in config.instance_group),
+        "batch": config.max_batch_size if config.HasField("dynamic_batching") else 0,
+        "delay_us": batching.max_queue_delay_microseconds,
+    }
+    return {name: float(number) for name, number in told.items() if number or name == "batch"}
 
 
 def _read_one(transport: Transport, spec: ModelSpec, inputs: Inputs, settings: LoadSettings) -> None:

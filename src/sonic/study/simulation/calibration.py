@@ -157,7 +157,7 @@ def _short_s(record: Record, point: _Point) -> float:
     """Return what takes less the server's event loop executes; 0 if the model's executions do not."""
     steady = record.versions.get("server", "").startswith("sonic") and record.versions.get("platform") in _STEADY
     short_s = short_s_on(record.machine.cores)
-    waits = record.settings.get("delay_us") and record.settings.get("batch")  # for company, and not in the loop
+    waits = record.served("delay_us") and record.served("batch")  # for company, and not in the loop
     return short_s if steady and not waits and point.execution_s < short_s else 0.0
 
 
@@ -243,7 +243,7 @@ class _Point:
             sum((each.input_s + each.infer_s + each.output_s) * each.requests for each in servers) / served
         )
         # Of an instance's time, by execution. All of it is taken where requests always wait.
-        self.instances = record.instances
+        self.instances = max(1, int(record.served("instances")))
         duration_s = sum(window.duration_s for window in windows)
         self.taken_s = self.instances * duration_s / executions
         self.rate = served / duration_s

@@ -189,7 +189,7 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
     Parameters
     ----------
     measured : sequence of Record
-        Of one model, differing in ``clients`` alone. What they say of ``instances``, ``batch`` and ``delay_us`` holds.
+        Of one model, differing in ``clients`` alone. How it was served is what they say.
     over : mapping
         The grid; by default the clients that were measured.
 
@@ -203,8 +203,8 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
         raise DataError(f"the points of {measured[0].target} differ in {', '.join(others)} too: choose some by --where")
     calibration = calibrate(measured)
     first = measured[0]
-    own = {name: first.settings[name] for name in ("batch", "delay_us") if name in first.settings}
-    tree = calibration.tree(first.target, instances=first.instances, **own)  # type: ignore[arg-type]
+    instances, batch = max(1, int(first.served("instances"))), int(first.served("batch"))
+    tree = calibration.tree(first.target, instances=instances, batch=batch, delay_us=first.served("delay_us"))
     rate = max(record.throughput.value for record in measured if record.throughput is not None)
     window_s = min(10.0, max(0.5, _ENOUGH_REQUESTS / rate))  # of quick models more would only take longer
     tree |= {"window_s": window_s, "warmup_s": window_s / 5}
