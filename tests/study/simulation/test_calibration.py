@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 TRUE = {"execution_s": 3e-3, "row_s": 1e-3}
 
 
-def as_measured(clients: int, batch: int) -> Record:
+def as_measured(clients: int, batch: int, delay_us: float = 0.0) -> Record:
     """Simulate a server whose figures are known, and give it out as measured, with processor times."""
     tree = {
         "target": "m",
-        "models": {"m": {"service": TRUE, "max_rows": batch, "threads": 1}},
+        "models": {"m": {"service": TRUE, "max_rows": batch, "delay_us": delay_us, "threads": 1}},
         "servers": [{"cores": 4, "overhead_s": 2e-4}],
         "client": {"overhead_s": 3e-4, "cores": 4},
         "clients": {"number": clients},
@@ -33,14 +33,15 @@ def as_measured(clients: int, batch: int) -> Record:
     record = simulate(spec, settings)
     return structs.replace(
         record,
-        settings={"clients": clients, "batch": batch},
+        settings={"clients": clients},
+        details={"batch": float(batch), "delay_us": delay_us},
         machine=structs.replace(record.machine, cores=8),
     )
 
 
-@pytest.mark.parametrize("batch", [0, 16])
-def test_figures_are_found_again_from_the_first_and_the_last_point(batch: int) -> None:
-    records = [as_measured(clients, batch) for clients in (1, 4, 16)]
+@pytest.mark.parametrize(("batch", "delay_us"), [(0, 0), (16, 0), (16, 500)])
+def test_figures_are_found_again_from_the_first_and_the_last_point(batch: int, delay_us: float) -> None:
+    records = [as_measured(clients, batch, delay_us) for clients in (1, 4, 16)]
     found = calibrate([records[0], records[2]])
     assert found.service[1] == pytest.approx(4e-3, rel=0.02)
     if batch:

@@ -149,7 +149,7 @@ def calibrate(records: Sequence[Record]) -> Calibration:
         handover_s = between(max(0.0, point.taken_s - point.one_s) for point in full) if many.waits else 0.0
         front_s = median(max(0.0, point.server_s - (point.one_s + handover_s) / point.merged) for point in full)
     client_s = median(point.client_s for point in full)
-    rest_s = few.latency_s - client_s - front_s - few.execution_s
+    rest_s = few.latency_s - client_s - front_s - few.execution_s - few.delay_s
     return Calibration(service, wake_s, handover_s, client_s, front_s, max(0.0, rest_s), few.rows, cores)
 
 
@@ -242,13 +242,16 @@ class _Point:
         self.execution_s = (
             sum((each.input_s + each.infer_s + each.output_s) * each.requests for each in servers) / served
         )
+        queued_s = sum(each.queue_s * each.requests for each in servers)
+        # What it waits for company, though there is none.
+        self.delay_s = min(queued_s / served, 1e-6 * record.served("delay_us")) if record.served("batch") else 0.0
         # Of an instance's time, by execution. All of it is taken where requests always wait.
         self.instances = max(1, int(record.served("instances")))
         duration_s = sum(window.duration_s for window in windows)
         self.taken_s = self.instances * duration_s / executions
         self.rate = served / duration_s
         # Whether on average a request waits for each instance: then none is ever idle.
-        self.waits = sum(each.queue_s * each.requests for each in servers) / duration_s >= self.instances
+        self.waits = queued_s / duration_s >= self.instances
         self.batch = sum(each.rows for each in servers) / executions
         self.merged = served / executions
         self.sizes = [size for each in servers for size in each.sizes] or [
