@@ -95,6 +95,12 @@ def test_points_read_as_they_are_written() -> None:
             'target = "m"\n[[zip]]\nrows = [1, 2]\ncores = [1]',
             "as many values of each are expected, given: rows has 2, cores",
         ),
+        ('target = "m"\nload = 4', "there is no key load; there are target, about, server, "),
+        (
+            'target = "m"\n[fixed]\nwarmup_s = 1.0',
+            r"\[fixed\]: there is no setting warmup_s; warmup_s goes into \[measure\]",
+        ),
+        ('target = "m"\n[grid]\nseed = [1]', r"\[grid\]: there is no setting seed; seed goes into \[measure\]"),
         ('target = "m"\n[measure]\nwindow = 1', r"\[measure\]: there is no setting window; similar: window"),
         ('target = "m"\n[measure]\nwindow_s = "1"', "window_s is a number, given '1'"),
         ('target = "m"\n[measure.shapes]\nx = [-1]', r"the shape of x is a list of whole numbers, given \[-1\]"),

@@ -140,9 +140,9 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
             f"{where}: server is the URL of one; what concerns the scan's own goes into [fixed] or [grid]"
         )
     said = _said_by(server, where)
-    fixed = {
-        name: checked(name, value, f"{where}, [fixed]") for name, value in _table(document, "fixed", where).items()
-    }
+    settings = _table(document, "fixed", where)
+    _check_names(settings, KNOWN, f"{where}, [fixed]", "setting")
+    fixed = {name: checked(name, value, f"{where}, [fixed]") for name, value in settings.items()}
     zipped, grid = _zipped(document, where), _grid(document, where)
     axes = [*zipped, *grid]
     _check_once([said, fixed, *(axis[0] for axis in axes)], where)
@@ -196,7 +196,9 @@ def _targets(given: object, where: str) -> tuple[str, ...]:
 
 def _grid(document: Mapping[str, Any], where: str) -> list[list[dict[str, Setting]]]:
     found = []
-    for name, values in _table(document, "grid", where).items():
+    table = _table(document, "grid", where)
+    _check_names(table, KNOWN, f"{where}, [grid]", "setting")
+    for name, values in table.items():
         found.append([{name: value} for value in _values(name, values, f"{where}, [grid]")])
     return found
 
@@ -209,6 +211,7 @@ def _zipped(document: Mapping[str, Any], where: str) -> list[list[dict[str, Sett
         raise ConfigError(f"{where}: zip is a table, or several: [[zip]]")
     found = []
     for table in tables:
+        _check_names(table, KNOWN, f"{where}, [[zip]]", "setting")
         columns = {name: _values(name, values, f"{where}, [[zip]]") for name, values in table.items()}
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
@@ -220,8 +223,6 @@ def _zipped(document: Mapping[str, Any], where: str) -> list[list[dict[str, Sett
 
 def _values(name: str, values: object, where: str) -> list[Setting]:
     if not isinstance(values, list) or not values:
-        if name not in KNOWN:
-            checked(name, values, where)  # which says so
         raise ConfigError(f"{where}: {name} is a list of values, given {shown(values)}")
     found = [checked(name, value, where) for value in values]
     if len(set(found)) < len(found) and where.endswith("[grid]"):
@@ -328,5 +329,6 @@ def _table(document: Mapping[str, Any], name: str, where: str) -> dict[str, Any]
 def _check_names(table: Iterable[str], known: Collection[str], where: str, what: str) -> None:
     for name in table:
         if name not in known:
-            hint = similar(name, known) or (f"; {name} goes into [fixed] or [grid]" if name in KNOWN else "")
+            place = "[measure]" if name in _MEASURE else "[fixed] or [grid]" if name in KNOWN else ""
+            hint = f"; {name} goes into {place}" if place else similar(name, known) or f"; there are {', '.join(known)}"
             raise ConfigError(f"{where}: there is no {what} {name}{hint}")
