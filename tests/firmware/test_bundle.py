@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sonic.errors import DataError, OutputError
@@ -84,6 +84,7 @@ def test_files_that_hold_none(built: Firmware, tmp_path: Path) -> None:
 
 
 @settings(max_examples=20)
+@example(place=0.712890625, bit=0)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_bit_that_is_another_is_seen(traced: Firmware, place: float, bit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ import io
 import os
 import shutil
 import tarfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,7 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path
         try:
             with _opened(file) as tar:
                 tar.extractall(work, filter="data")
-        except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{os.fspath(file)} holds no firmware: {one_line(error)}") from error
         check(work)
     return target
