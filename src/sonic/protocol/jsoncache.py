@@ -7,17 +7,16 @@ by their JSON; all others are left to :mod:`sonic.protocol.http_codec`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from sonic.protocol import http_codec
 from sonic.protocol.messages import InferRequest
-from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, remember
+from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, arrays_in, contents, form_of, remember
 
 if TYPE_CHECKING:
     from sonic.protocol.form import Form, Regions
     from sonic.protocol.messages import InferResponse
+    from sonic.protocol.repeats import Content
     from sonic.protocol.tensors import Buffer
 
 
@@ -28,7 +27,7 @@ class _Layout:
     like: InferRequest
     form: Form
     end: int
-    tensors: tuple[tuple[str, tuple[int, ...], np.dtype[Any], int], ...]
+    tensors: tuple[Content, ...]
 
 
 class RequestReader:
@@ -55,12 +54,8 @@ class RequestReader:
             request, form = http_codec.request_from_wire(body, header_length, model, version, regions)
             self._learn(key, len(body), request, form)
             return request, form
-        inputs = {}
-        for name, shape, dtype, start in layout.tensors:
-            array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, body, start)
-            inputs[name] = array if array.flags.aligned else array.copy()
         like = layout.like
-        parameters = dict(like.parameters)
+        inputs, parameters = arrays_in(body, layout.tensors), dict(like.parameters)
         return InferRequest(model, inputs, version, like.id, like.outputs, parameters, like.timeout_s), layout.form
 
     def _learn(self, key: tuple[str, str, bytes], end: int, request: InferRequest, form: Form) -> None:
@@ -98,18 +93,13 @@ class ResponseWriter:
         odd = response.id or response.parameters or response.dtypes or form.named or form.places or not outputs
         if odd or not form.binary:
             return http_codec.response_to_wire(response, form)
-        arrays = [*outputs.values()]
-        key = (response.model, response.version, *outputs, *[(array.dtype, array.shape) for array in arrays])
+        key = (response.model, response.version, *form_of(outputs))
         head = self._known.get(key)
         if head is None:
             parts, length = http_codec.response_to_wire(response, form)
             if key not in self._known:
                 remember(self._known, key, None)
-            elif all(array.dtype in PLAIN_DTYPES for array in arrays):
+            elif all(array.dtype in PLAIN_DTYPES for array in outputs.values()):
                 self._known[key] = bytes(parts[0])
             return parts, length
-        contents: list[Buffer] = [head]
-        for array in arrays:
-            flat = array if array.flags.c_contiguous else np.ascontiguousarray(array)
-            contents.append(flat.reshape(-1).view(np.uint8).data)
-        return contents, len(head)
+        return [head, *contents(outputs.values())], len(head)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sonic.protocol.tensors import Buffer
+
+Content = tuple[str, tuple[int, ...], "np.dtype[Any]", int]
+"""A tensor in a message: its name, shape, dtype, and the byte at which it begins."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -26,3 +34,25 @@ def remember(known: dict[K, V], key: K, value: V) -> None:
     if len(known) >= MOST:
         known.clear()
     known[key] = value
+
+
+def form_of(arrays: Mapping[str, np.ndarray]) -> tuple[object, ...]:
+    """Return whatever is the same of arrays whose messages differ in their contents alone."""
+    return (*arrays, *[(array.dtype, array.shape) for array in arrays.values()])
+
+
+def contents(arrays: Iterable[np.ndarray]) -> list[Buffer]:
+    """Return the bytes of plain arrays on the wire, which share their memory where they can."""
+    return [
+        (array if array.flags.c_contiguous else np.ascontiguousarray(array)).reshape(-1).view(np.uint8).data
+        for array in arrays
+    ]
+
+
+def arrays_in(data: Buffer, tensors: Iterable[Content]) -> dict[str, np.ndarray]:
+    """Return plain arrays out of a message, aligned: views of it where they can be."""
+    arrays = {}
+    for name, shape, dtype, start in tensors:
+        array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, data, start)
+        arrays[name] = array if array.flags.aligned else array.copy()
+    return arrays

@@ -18,15 +18,16 @@ from sonic.protocol.form import PLAIN
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.parameters import TIMEOUT, timeout_us
 from sonic.protocol.rawfields import spans, varint
-from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, remember
+from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, arrays_in, contents, form_of, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sonic.protocol.form import Form, Placement, Regions
+    from sonic.protocol.repeats import Content
     from sonic.protocol.tensors import Buffer
 
-M = TypeVar("M")
+M = TypeVar("M", bound=InferRequest | InferResponse)
 
 _LARGEST_BYTES = 1 << 30
 """Of a message whose form is remembered: whether a larger one can be sent at all is a question for each."""
@@ -60,13 +61,7 @@ class RequestWriter:
         if odd or placement is not None or (timeout_s is not None and timeout_s > _LONGEST_S):
             return grpc_codec.request_to_wire(request, placement)
         arrays = [*inputs.values()]
-        key = (
-            request.model,
-            request.version,
-            request.outputs,
-            *inputs,
-            *[(array.dtype, array.shape) for array in arrays],
-        )
+        key = (request.model, request.version, request.outputs, *form_of(inputs))
         around = self._known.get(key)
         if around is None:
             return self._first(request, key)
@@ -107,17 +102,11 @@ class ResponseWriter:
         outputs = response.outputs
         if form is not PLAIN or response.parameters or response.dtypes or response.id or not outputs:
             return grpc_codec.response_parts(response, form)
-        arrays = [*outputs.values()]
-        key = (response.model, response.version, *outputs, *[(array.dtype, array.shape) for array in arrays])
+        key = (response.model, response.version, *form_of(outputs))
         around = self._known.get(key)
         if around is None:
             return self._first(response, key)
-        parts: list[Buffer] = []
-        for before, array in zip(around, arrays, strict=True):
-            parts.append(before)
-            flat = array if array.flags.c_contiguous else np.ascontiguousarray(array)
-            parts.append(flat.reshape(-1).view(np.uint8).data)
-        return parts
+        return [*chain.from_iterable(zip(around, contents(outputs.values()), strict=True))]
 
     def _first(self, response: InferResponse, key: tuple[object, ...]) -> list[Buffer]:
         parts = grpc_codec.response_parts(response)
@@ -134,7 +123,7 @@ class ResponseReader:
     """Reads ModelInferResponses as :func:`~sonic.protocol.grpc_codec.response_from_wire` does. Thread-safe."""
 
     def __init__(self) -> None:
-        self._layouts: _Layouts[InferResponse] = _Layouts(grpc_codec.RAW_OUTPUTS)
+        self._layouts: _Layouts[InferResponse] = _Layouts("outputs", grpc_codec.RAW_OUTPUTS)
 
     def __call__(self, data: bytes, regions: Regions | None = None) -> InferResponse:
         """Read a response; the arrays are views of `data`, or of `regions`, where they can be.
@@ -148,8 +137,7 @@ class ResponseReader:
             return grpc_codec.response_from_wire(data, regions)
         if (known := self._layouts.read(data)) is None:
             response = grpc_codec.response_from_wire(data)
-            like = replace(response, outputs={}, parameters=dict(response.parameters))
-            self._layouts.learn(data, like, response.outputs, plain=not response.dtypes)
+            self._layouts.learn(data, response, plain=not response.dtypes)
             return response
         like, outputs = known
         return InferResponse(like.model, like.version, outputs, like.id, dict(like.parameters))
@@ -159,7 +147,7 @@ class RequestReader:
     """Reads ModelInferRequests as :func:`~sonic.protocol.grpc_codec.request_from_wire` does. Thread-safe."""
 
     def __init__(self) -> None:
-        self._layouts: _Layouts[InferRequest] = _Layouts(grpc_codec.RAW_INPUTS)
+        self._layouts: _Layouts[InferRequest] = _Layouts("inputs", grpc_codec.RAW_INPUTS)
 
     def __call__(self, data: Buffer, regions: Regions | None = None) -> tuple[InferRequest, Form]:
         """Read a request, and how its response wants to be written.
@@ -171,9 +159,7 @@ class RequestReader:
         """
         if (known := self._layouts.read(data)) is None:
             request, form = grpc_codec.request_from_wire(data, regions)
-            like = replace(request, inputs={}, parameters=dict(request.parameters))
-            plain = form is PLAIN and not request.dtypes and not request.classes
-            self._layouts.learn(data, like, request.inputs, plain=plain)
+            self._layouts.learn(data, request, plain=form is PLAIN and not request.dtypes and not request.classes)
             return request, form
         like, inputs = known
         parameters = dict(like.parameters)
@@ -186,7 +172,7 @@ class _Layout(Generic[M]):
 
     like: M
     around: tuple[tuple[bytes, int, int], ...]
-    tensors: tuple[tuple[str, tuple[int, ...], np.dtype[Any], int], ...]
+    tensors: tuple[Content, ...]
 
 
 class _Layouts(Generic[M]):
@@ -194,11 +180,14 @@ class _Layouts(Generic[M]):
 
     Parameters
     ----------
+    tensors : str
+        How the field of a message is called that has the tensors.
     number : int
-        Of the field that holds the contents.
+        Of the field that holds the contents, on the wire.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, tensors: str, number: int) -> None:
+        self._tensors = tensors
         self._number = number
         self._known: dict[tuple[int, bytes], _Layout[M] | None] = {}
 
@@ -213,28 +202,29 @@ class _Layouts(Generic[M]):
         for expected, start, end in layout.around:
             if bytes(data[start:end]) != expected:
                 return None
-        arrays = {}
-        for name, shape, dtype, start in layout.tensors:
-            array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, data, start)
-            arrays[name] = array if array.flags.aligned else array.copy()
-        return layout.like, arrays
+        return layout.like, arrays_in(data, layout.tensors)
 
-    def learn(self, data: Buffer, like: M, arrays: Mapping[str, np.ndarray], *, plain: bool) -> None:
+    def learn(self, data: Buffer, message: M, *, plain: bool) -> None:
         """Remember a message that was not known, if it is the second one like it, and nothing about it is odd."""
         key = len(data), bytes(data[:_HEAD_BYTES])
         if key not in self._known:
             remember(self._known, key, None)
             return
-        spanned = [(start, end) for _, start, end in spans(data, self._number)]
-        if not plain or not spanned or [array.nbytes for array in arrays.values()] != [b - a for a, b in spanned]:
-            return  # of a tensor in shared memory the content is empty
-        if any(array.dtype not in PLAIN_DTYPES for array in arrays.values()):
+        if self._known[key] is not None:
+            return  # another one of that length and beginning
+        arrays: Mapping[str, np.ndarray] = getattr(message, self._tensors)
+        sizes = [array.nbytes for array in arrays.values()]
+        if not plain or sum(sizes) > len(data) or any(array.dtype not in PLAIN_DTYPES for array in arrays.values()):
             return
+        spanned = [(start, end) for _, start, end in spans(data, self._number)]
+        if not spanned or sizes != [b - a for a, b in spanned]:
+            return  # of a tensor in shared memory the content is empty
         edges = [0, *chain.from_iterable(spanned), len(data)]
         if sum(b - a for a, b in zip(edges[::2], edges[1::2], strict=True)) > LONGEST_BYTES:
             return
+        without: dict[str, Any] = {self._tensors: {}, "parameters": dict(message.parameters)}
         self._known[key] = _Layout(
-            like,
+            replace(message, **without),
             tuple((bytes(data[a:b]), a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b),
             tuple(
                 (name, array.shape, array.dtype, start)
