@@ -14,6 +14,8 @@ from sonic.specs import DType, ModelSpec, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sonic.protocol.messages import InferRequest
+
 
 @pytest.fixture
 def spec() -> ModelSpec:
@@ -46,3 +48,20 @@ def check_arrays() -> Callable[..., None]:
                 assert same_bits(back[name], array)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def same_request() -> Callable[[InferRequest, InferRequest], bool]:
+    """Tell whether two requests say the same, with the same bits."""
+
+    def same(one: InferRequest, other: InferRequest) -> bool:
+        said = [
+            (r.model, r.version, r.id, r.outputs, r.parameters, r.timeout_s, r.dtypes, r.classes) for r in (one, other)
+        ]
+        return (
+            said[0] == said[1]
+            and list(one.inputs) == list(other.inputs)
+            and all(same_bits(one.inputs[name], array) for name, array in other.inputs.items())
+        )
+
+    return same

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +16,11 @@ from sonic.protocol.jsoncache import RequestReader, ResponseWriter
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.tensors import same_bits
 from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Same = Callable[[InferRequest, InferRequest], bool]
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 ARRAYS = {
@@ -35,23 +41,14 @@ REQUESTS = {
 }
 
 
-def same(one: InferRequest, other: InferRequest) -> bool:
-    said = [(r.model, r.version, r.id, r.outputs, r.parameters, r.timeout_s, r.dtypes, r.classes) for r in (one, other)]
-    return (
-        said[0] == said[1]
-        and list(one.inputs) == list(other.inputs)
-        and all(same_bits(one.inputs[name], array) for name, array in other.inputs.items())
-    )
-
-
 @pytest.mark.parametrize("what", REQUESTS)
-def test_a_request_reads_the_same_however_often_it_came(what: str) -> None:
+def test_a_request_reads_the_same_however_often_it_came(same_request: Same, what: str) -> None:
     read = RequestReader()
     body, length = http_codec.request_to_wire(REQUESTS[what])
     expected, expected_form = http_codec.request_from_wire(body, length, "m", "2")
     for _ in range(4):
         got, form = read(memoryview(bytearray(body)).toreadonly(), length, "m", "2")
-        assert same(got, expected)
+        assert same_request(got, expected)
         assert form == expected_form
         assert all(array.flags.aligned for array in got.inputs.values())
 
@@ -82,7 +79,9 @@ def test_what_becomes_of_one_request_is_not_seen_in_the_next() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(0, 255), st.integers(-3, 3), st.integers(-9, 9))
-def test_bodies_that_differ_anywhere_are_read_anew(position: int, value: int, longer: int, shift: int) -> None:
+def test_bodies_that_differ_anywhere_are_read_anew(
+    same_request: Same, position: int, value: int, longer: int, shift: int
+) -> None:
     read = RequestReader()
     body, length = http_codec.request_to_wire(InferRequest("m", {"x": X, "n": np.arange(4, dtype=np.int8)}))
     for _ in range(3):
@@ -98,7 +97,7 @@ def test_bodies_that_differ_anywhere_are_read_anew(position: int, value: int, lo
             with pytest.raises(InvalidRequest):
                 read(bytes(changed), length, "m")
         else:
-            assert same(read(bytes(changed), length, "m")[0], expected)
+            assert same_request(read(bytes(changed), length, "m")[0], expected)
 
 
 def test_tensors_that_are_not_in_the_tail_are_read_each_time() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,11 @@ from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.tensors import same_bits
 from sonic.protocol.wirecache import RequestReader, RequestWriter, ResponseReader, ResponseWriter
 from sonic.specs import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Same = Callable[[InferRequest, InferRequest], bool]
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 ODD = {
@@ -158,17 +164,8 @@ ASKED = {
 }
 
 
-def same_request(one: InferRequest, other: InferRequest) -> bool:
-    said = [(r.model, r.version, r.id, r.outputs, r.parameters, r.timeout_s, r.dtypes, r.classes) for r in (one, other)]
-    return (
-        said[0] == said[1]
-        and list(one.inputs) == list(other.inputs)
-        and all(same_bits(one.inputs[name], array) for name, array in other.inputs.items())
-    )
-
-
 @pytest.mark.parametrize("what", ASKED)
-def test_a_request_reads_the_same_however_often_it_came(what: str) -> None:
+def test_a_request_reads_the_same_however_often_it_came(same_request: Same, what: str) -> None:
     read = RequestReader()
     data = grpc_codec.request_to_wire(ASKED[what])
     expected, expected_form = grpc_codec.request_from_wire(data)
@@ -189,7 +186,7 @@ def test_what_becomes_of_one_request_is_not_seen_in_the_next() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3))
-def test_requests_that_differ_anywhere_are_read_anew(position: int, value: int, cut: int) -> None:
+def test_requests_that_differ_anywhere_are_read_anew(same_request: Same, position: int, value: int, cut: int) -> None:
     read = RequestReader()
     data = grpc_codec.request_to_wire(InferRequest("model", {"x": X, "n": np.arange(4, dtype=np.int8)}, outputs=("y",)))
     for _ in range(3):
