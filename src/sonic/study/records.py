@@ -212,9 +212,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     windows: tuple[Window, ...] = ()
     details: dict[str, float] = {}
 
-    def served(self, name: str) -> float:
+    def served(self, name: str, otherwise: float = 0.0) -> float:
         """How the target is executed: its ``instances``, ``batch`` or ``delay_us``.
 
-        As its server says, or else as they were set; 0 where nobody says.
+        As its server says, or else as they were set; `otherwise` where nobody says.
         """
-        return float(self.details.get(name, self.settings.get(name, 0)))
+        return float(self.details.get(name, self.settings.get(name, otherwise)))

@@ -246,7 +246,7 @@ class _Point:
         # What it waits for company, though there is none.
         self.delay_s = min(queued_s / served, 1e-6 * record.served("delay_us")) if record.served("batch") else 0.0
         # Of an instance's time, by execution. All of it is taken where requests always wait.
-        self.instances = max(1, int(record.served("instances")))
+        self.instances = int(record.served("instances", 1))
         duration_s = sum(window.duration_s for window in windows)
         self.taken_s = self.instances * duration_s / executions
         self.rate = served / duration_s

@@ -203,7 +203,7 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
         raise DataError(f"the points of {measured[0].target} differ in {', '.join(others)} too: choose some by --where")
     calibration = calibrate(measured)
     first = measured[0]
-    instances, batch = max(1, int(first.served("instances"))), int(first.served("batch"))
+    instances, batch = int(first.served("instances", 1)), int(first.served("batch"))
     tree = calibration.tree(first.target, instances=instances, batch=batch, delay_us=first.served("delay_us"))
     rate = max(record.throughput.value for record in measured if record.throughput is not None)
     window_s = min(10.0, max(0.5, _ENOUGH_REQUESTS / rate))  # of quick models more would only take longer
