@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from math import inf
 from typing import NamedTuple
 
@@ -75,6 +76,16 @@ def test_more_than_the_largest_preferred_size_is_not_waited_for() -> None:
     assert Batcher(policy).passes(7)
     batcher = filled(policy, 3, 4)  # neither is preferred, and both are too much
     assert [batcher.take(0.0), batcher.take(0.0), batcher.take(0.5)] == [[0], [], [1]]
+
+
+def test_who_adds_one_is_told_whether_it_may_make_a_batch() -> None:
+    def told(policy: BatchPolicy, *rows: int) -> list[bool]:
+        batcher: Batcher[int] = Batcher(policy)
+        return [batcher.add(item, count, now_s=0.0) for item, count in enumerate(rows)]
+
+    assert told(BatchPolicy(max_rows=8), 1) == [True]
+    assert told(BatchPolicy(max_rows=8, max_delay_s=0.5), 3, 3, 3) == [False, False, True]
+    assert told(BatchPolicy(max_rows=8, preferred_rows=(2, 4), max_delay_s=0.5), 1, 1, 1) == [False, True, True]
 
 
 def test_shapes_do_not_mix_and_do_not_hold_each_other_up() -> None:
@@ -342,7 +353,9 @@ class Machine(RuleBasedStateMachine):
         limit_s = queue.limit_s(own_s)
         deadline_s = self.now_s + left_s
         passes = self.batcher.passes(rows)
-        self.batcher.add(self.count, rows, shape, now_s=self.now_s, deadline_s=deadline_s, level=level, limit_s=limit_s)
+        made = self.batcher.add(
+            self.count, rows, shape, now_s=self.now_s, deadline_s=deadline_s, level=level, limit_s=limit_s
+        )
         self.waiting[self.count] = Waiting(
             rows,
             shape,
@@ -355,6 +368,14 @@ class Machine(RuleBasedStateMachine):
         if passes:
             assert self.batcher.take(self.now_s) == [self.count - 1], "it would not have been the next batch"
             self.leave(self.count - 1)
+        elif not made:
+            probe = deepcopy(self.batcher)
+            while batch := probe.take(self.now_s):
+                due = any(self.late_or_due(item) for item, entry in self.waiting.items() if entry.shape == shape)
+                assert self.count - 1 not in batch or due, "it made a batch without saying so"
+
+    def late_or_due(self, item: int) -> bool:
+        return item in self.late or self.waiting[item].arrived_s + self.policy.max_delay_s <= self.now_s
 
     @rule(step_s=st.sampled_from([0.125, 0.5, 1.0]))
     def wait(self, step_s: float) -> None:

@@ -19,21 +19,22 @@ def test_nothing_is_short_before_it_is_known_or_where_nothing_is_to_be() -> None
     assert (known.clock, never.clock) == (time.thread_time, time.monotonic)
 
 
-def test_what_gathers_is_short_together() -> None:
-    experience = Experience(BatchPolicy(max_rows=64), 1e-3)
+@pytest.mark.parametrize("delay_s", [0.0, 1e-4])
+def test_what_joins_is_short_together(delay_s: float) -> None:
+    experience = Experience(BatchPolicy(max_rows=64, max_delay_s=delay_s), 1e-3)
     experience.learn(100, 1, 1e-4, 1e-4)
     joined = 0
-    while experience.gathers(300):
+    while experience.joins(300):
         experience.turn.join(300)
         joined += 1
     assert joined == 3
 
 
 @pytest.mark.parametrize("policy", [BatchPolicy(), BatchPolicy(max_rows=64, max_delay_s=0.1)])
-def test_models_that_do_not_merge_or_wait_by_themselves_gather_nothing(policy: BatchPolicy) -> None:
+def test_models_that_do_not_merge_or_wait_long_do_so_without_the_loop(policy: BatchPolicy) -> None:
     experience = Experience(policy, 1e-3)
     experience.learn(100, 1, 1e-4, 1e-4)
-    assert not experience.gathers(100)
+    assert not experience.joins(100)
 
 
 def test_failures_say_nothing_about_rows() -> None:

@@ -210,6 +210,84 @@ def test_a_model_that_does_not_merge_is_executed_at_once(bench: Bench, short: Ca
     assert not loop.waiting
 
 
+@pytest.fixture
+def lingering(short: Callable[..., Scheduler], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scheduler]:
+    """Make a scheduler with a delay that the event loop waits for; its time is what ``time_s[0]`` says."""
+
+    def make(time_s: list[float], **policy: Any) -> Scheduler:
+        scheduler = short(BatchPolicy(max_delay_s=4e-4, **policy))
+        monkeypatch.setattr("sonic.server.scheduling.scheduler.time.monotonic", lambda: time_s[0])
+        return scheduler
+
+    return make
+
+
+def test_who_waits_shortly_for_company_waits_in_the_event_loop(
+    bench: Bench, lingering: Callable[..., Scheduler]
+) -> None:
+    time_s, loop = [1.0], Loop()
+    scheduler = lingering(time_s, max_rows=64)
+    futures = []
+    for value in (1, 2, 3):
+        futures.append(scheduler.submit(job(value), inline=loop.call_soon))
+        loop.end_turn()
+        assert len(loop.waiting) == 1
+        assert not bench.instance.batches
+        time_s[0] += 1e-4
+    time_s[0] += 2e-4
+    futures.append(scheduler.submit(job(4), inline=loop.call_soon))  # it came in the turn in which the time is over
+    loop.end_turn()
+    assert [values(future) for future in futures] == [[2], [4], [6], [8]]
+    assert bench.instance.batches == [[1, 2, 3, 4]]
+    assert bench.instance.threads == [threading.get_ident()]
+    assert not loop.waiting
+
+
+def test_a_batch_that_is_full_does_not_wait_for_the_end_of_the_turn(
+    bench: Bench, lingering: Callable[..., Scheduler]
+) -> None:
+    loop = Loop()
+    scheduler = lingering([1.0], max_rows=8, preferred_rows=(3,))
+    futures = [scheduler.submit(job(value), inline=loop.call_soon) for value in range(7)]
+    assert bench.instance.batches == [[0, 1, 2], [3, 4, 5]]
+    assert bench.instance.threads == [threading.get_ident()] * 2
+    assert [future.done() for future in futures] == [True] * 6 + [False]
+    assert len(loop.waiting) == 1
+
+
+def test_with_what_would_take_too_long_a_thread_waits_for_company(
+    bench: Bench, lingering: Callable[..., Scheduler]
+) -> None:
+    time_s, loop = [1.0], Loop()
+    scheduler = lingering(time_s, max_rows=200)
+    first = [scheduler.submit(job(*range(30)), inline=loop.call_soon) for _ in range(3)]
+    time_s[0] += 1e-3
+    last = scheduler.submit(job(*range(30)), inline=loop.call_soon)
+    assert all(future.result(10) for future in (*first, last))  # though the turn has not ended
+    loop.end_turn()
+    assert [len(batch) for batch in bench.instance.batches] == [120]
+    assert bench.instance.threads != [threading.get_ident()]
+    assert not loop.waiting
+
+
+def test_what_waited_in_the_loop_for_company_leaves_it_when_it_is_cancelled_or_the_scheduler_closes(
+    bench: Bench, lingering: Callable[..., Scheduler]
+) -> None:
+    loop = Loop()
+    scheduler = lingering([1.0], max_rows=64)
+    future = scheduler.submit(job(1), inline=loop.call_soon)
+    assert future.cancel()
+    loop.end_turn()
+    assert not loop.waiting
+    future = scheduler.submit(job(1), inline=loop.call_soon)
+    scheduler.close()
+    loop.end_turn()
+    assert not loop.waiting
+    with pytest.raises(Unavailable):
+        future.result(10)
+    assert not bench.instance.batches
+
+
 def test_what_gathered_while_the_scheduler_closes_ends(bench: Bench, short: Callable[..., Scheduler]) -> None:
     scheduler, loop = short(), Loop()
     future = scheduler.submit(job(1), inline=loop.call_soon)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sonic.server.scheduling.job import NEVER_S
 from sonic.server.scheduling.threads import Threads
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Owner:
         self.lock = threading.Lock()
         self.threads = Threads(self.lock, most, "hand", self.work)
         self.tasks: list[Callable[[], None]] = []
-        self.timeout_s = NEVER_S * 2
+        self.until_s = inf
         self.closed = False
         self.asleep = threading.Semaphore(0)
         self.runs: Counter[str] = Counter()
@@ -39,7 +40,7 @@ class Owner:
                     return
                 else:
                     self.asleep.release()
-                    self.threads.sleep(self.timeout_s)
+                    self.threads.sleep(time.monotonic(), self.until_s)
             if task is not None:
                 task()
                 self.runs[threading.current_thread().name] += 1
@@ -91,9 +92,9 @@ def test_no_more_are_started_than_asked_for_and_those_that_are_busy_are_not_wait
     assert ran.wait(LONG_S)  # by one that looks again once it is done
 
 
-@pytest.mark.parametrize("timeout_s", [0.0, -1.0, 1e-3])
-def test_who_sleeps_looks_again_when_the_time_is_over(timeout_s: float, owner: Owner) -> None:
-    owner.timeout_s = timeout_s
+@pytest.mark.parametrize("timeout_s", [0.0, -inf, 1e-3])
+def test_who_sleeps_looks_again_when_the_time_has_come(timeout_s: float, owner: Owner) -> None:
+    owner.until_s = time.monotonic() + timeout_s
     ran = threading.Event()
     owner.give(lambda: None)
     for _ in range(2):
@@ -101,3 +102,17 @@ def test_who_sleeps_looks_again_when_the_time_is_over(timeout_s: float, owner: O
     with owner.lock:
         owner.tasks.append(ran.set)  # and nobody is called
     assert ran.wait(LONG_S)
+
+
+def test_who_will_look_in_time_sleeps_on(owner: Owner) -> None:
+    owner.until_s = time.monotonic() + LONG_S
+    owner.give(lambda: None)
+    assert owner.asleep.acquire(timeout=LONG_S)
+    with owner.lock:
+        owner.threads.call(owner.until_s)
+        owner.threads.call(owner.until_s + 1)
+    assert not owner.asleep.acquire(timeout=0.05)  # nobody has looked and gone to sleep again
+    with owner.lock:
+        owner.threads.call(owner.until_s - 1)
+    assert owner.asleep.acquire(timeout=LONG_S)
+    assert owner.runs == {"hand-0": 1}

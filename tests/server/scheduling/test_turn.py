@@ -15,8 +15,8 @@ def gathered(turn: Turn, *requests: int) -> list[int]:
                 assert (turn.open, turn.n_bytes) == (True, 10 * joined)
             else:
                 turn.miss()
-        if turn.open:
-            turn.end()
+        assert turn.called() is (joined > 0)
+        turn.end()
         assert (turn.open, turn.n_bytes) == (False, 0)
         waited.append(joined)
     return waited
@@ -38,3 +38,16 @@ def test_company_is_found_again() -> None:
     waited = gathered(turn, *[4] * 100)
     assert sum(waited) > 4 * 80
     assert waited[-1] == 4
+
+
+def test_a_loop_that_will_call_is_not_asked_again() -> None:
+    turn = Turn()
+    assert turn.join(10)
+    turn.end()  # others have seen to it before the loop could
+    assert not turn.join(10)
+    assert turn.called()
+    assert turn.ask()  # since it is too early
+    assert not turn.join(10)
+    assert (turn.called(), turn.n_bytes) == (True, 20)
+    turn.end()
+    assert turn.join(10)

@@ -144,10 +144,13 @@ def test_it_learns_how_many_rows_are_worth_an_execution() -> None:
 
 
 class LoopBench(Bench):
-    """A queue whose requests an event loop reads, which takes 0.1 s for each."""
+    """A queue whose requests an event loop reads, which takes `read_s` for each."""
 
-    def __init__(self, policy: BatchPolicy, service: Service, short_s: float = 1.0, **settings: Any) -> None:
+    def __init__(
+        self, policy: BatchPolicy, service: Service, short_s: float = 1.0, read_s: float = 0.1, **settings: Any
+    ) -> None:
         super().__init__(policy, service, short_s=short_s, **settings)
+        self.read_s = read_s
         self.loop = Loop(Processor(self.clock, 1))
 
     def at(self, at_s: float, name: str, rows: int = 1, timeout_s: float | None = None) -> None:
@@ -157,7 +160,7 @@ class LoopBench(Bench):
         def read() -> None:
             self.queue.submit(rows, answer, timeout_s, self.loop)
 
-        self.clock.after(at_s, lambda: self.loop.run(0.1, read))
+        self.clock.after(at_s, lambda: self.loop.run(self.read_s, read))
 
 
 def test_what_is_known_to_be_short_the_loop_executes_itself() -> None:
@@ -188,6 +191,29 @@ def test_requests_of_one_turn_are_executed_together_at_its_end_while_together_th
     sizes = {rows: number for rows, (number, _) in bench.queue.counts.sizes.items()}
     assert sizes == {1: 2, 4: 1}
     assert ends["b"] == ends["c"] == ends["d"] == ends["late"]
+
+
+def test_who_waits_shortly_for_company_waits_in_the_loop() -> None:
+    policy = BatchPolicy(max_rows=8, max_delay_s=4e-4)
+    bench = LoopBench(policy, Service(execution_s=0.2, row_s=0.1), handover_s=0.01, turn_s=1e-4, read_s=1e-4)
+    bench.at(0.0, "unknown")
+    for at_s, name in ((1.0, "a"), (1.0, "b"), (1.0003, "c"), (2.0, "alone")):
+        bench.at(at_s, name)
+    ends = bench.ended()
+    assert ends["unknown"] == pytest.approx(1e-4 + 4e-4 + 0.3)
+    assert ends["a"] == ends["b"] == ends["c"] == pytest.approx(1.0 + 1e-4 + 4e-4 + 0.5, abs=1e-4)
+    assert ends["alone"] == pytest.approx(2.0 + 1e-4 + 4e-4 + 0.3, abs=2e-5)
+
+
+def test_a_batch_that_is_full_does_not_wait_for_the_loop() -> None:
+    policy = BatchPolicy(max_rows=2, max_delay_s=4e-4)
+    bench = LoopBench(policy, Service(execution_s=0.2, row_s=0.1), read_s=1e-4)
+    bench.at(0.0, "unknown")
+    for name in "abc":
+        bench.at(1.0, name)
+    ends = bench.ended()
+    assert ends["a"] == ends["b"] == pytest.approx(1.0002 + 0.4)
+    assert ends["c"] == pytest.approx(1.4003 + 4e-4 + 0.3, abs=1e-4)
 
 
 def test_a_queue_that_is_cleared_begins_a_turn_anew() -> None:

@@ -40,11 +40,12 @@ class _Entry(Generic[T]):
 
 
 class _Group(Generic[T]):
-    """The requests of one shape."""
+    """The requests of one shape, and their rows together."""
 
-    __slots__ = ("_order", "lanes")
+    __slots__ = ("_order", "lanes", "rows")
 
     def __init__(self) -> None:
+        self.rows = 0
         self.lanes: dict[_Lane, deque[_Entry[T]]] = {}
         self._order: list[_Lane] = []
 
@@ -67,10 +68,12 @@ class _Group(Generic[T]):
             self.lanes[entry.lane] = deque()
             insort(self._order, entry.lane)
         self.lanes[entry.lane].append(entry)
+        self.rows += entry.rows
 
     def pop(self) -> _Entry[T]:
         lane = self._order[0]
         entry = self.lanes[lane].popleft()
+        self.rows -= entry.rows
         self._drop_if_empty(lane)
         return entry
 
@@ -82,10 +85,12 @@ class _Group(Generic[T]):
                 (dropped if entry.item is None or unwanted(entry.item) else kept).append(entry)
             self.lanes[lane] = kept
             self._drop_if_empty(lane)
+        self.rows -= sum(entry.rows for entry in dropped)
         return dropped
 
     def remove(self, entry: _Entry[T]) -> None:
         self.lanes[entry.lane].remove(entry)
+        self.rows -= entry.rows
         self._drop_if_empty(entry.lane)
 
     def _drop_if_empty(self, lane: _Lane) -> None:
@@ -118,6 +123,7 @@ class Batcher(Generic[T]):
         self._enough = policy.max_rows
         if policy.max_delay_s and policy.preferred_rows:
             self._enough = min(self._enough, max(policy.preferred_rows))
+        self._few = min((policy.max_rows, *policy.preferred_rows))  # with less, it takes time to make a batch
         self._groups: dict[Hashable, _Group[T]] = {}
         # By lane and then arrival, over all groups. What has left stays until it is at the front.
         self._lanes: dict[_Lane, deque[_Entry[T]]] = {}
@@ -150,7 +156,7 @@ class Batcher(Generic[T]):
         deadline_s: float = inf,
         level: int = 1,
         limit_s: float = inf,
-    ) -> None:
+    ) -> bool:
         """Put a request into the queue.
 
         Parameters
@@ -167,6 +173,11 @@ class Batcher(Generic[T]):
             Its priority, from 1, which goes first.
         limit_s : float
             How long it may wait before its queue policy applies (see :meth:`QueuePolicy.limit_s`).
+
+        Returns
+        -------
+        bool
+            Whether it may have made a batch that should run now, whatever the time.
         """
         self._serial += 1
         entry = _Entry(item, rows, shape, level, self._serial, now_s)
@@ -179,6 +190,7 @@ class Batcher(Generic[T]):
         self._sizes[level] = self._sizes.get(level, 0) + 1
         self._size += 1
         self._announce(entry, min(entry.late_s, entry.refused_s))
+        return not self.policy.max_delay_s or self._groups[shape].rows >= min(self.most_rows, self._few)
 
     def take(self, now_s: float) -> list[T]:
         """Remove and return the batch that should run now; empty if none should yet.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _MARGIN = 2.0
 """A request is begun so many usual executions before its deadline, if others wait."""
 
+_LINGER_S = 5e-4
+"""Company that is waited for no longer is waited for in the event loop, which can sleep for no less."""
+
 
 class Experience:
     """Durations by size, how far merging pays, and whether requests come together.
@@ -33,6 +36,8 @@ class Experience:
         Rows that are worth an execution.
     turn : Turn
         Of the event loop that brings requests.
+    lingers : bool
+        Whether the loop waits for more than one turn for what makes a batch.
     """
 
     def __init__(self, policy: BatchPolicy, short_s: float) -> None:
@@ -41,6 +46,7 @@ class Experience:
         self._max_rows = policy.max_rows
         self._pace = Pace()
         self._short_s = short_s
+        self.lingers = 0 < policy.max_delay_s <= _LINGER_S
         # Who waits for large batches gets them, whatever they cost.
         self._merging = Merging() if policy.max_rows > 1 and not policy.max_delay_s else None
 
@@ -59,13 +65,14 @@ class Experience:
         """Whether an execution with inputs of that size is known to be short."""
         return self._short_s > 0 and self._pace.expected_s(n_bytes) < self._short_s
 
-    def gathers(self, n_bytes: int) -> bool:
+    def joins(self, n_bytes: int) -> bool:
         """Whether a request that is short is to be executed with others that come in the same turn of the loop."""
-        if self._merging is None:
-            return False
-        if not self.turn.pays:
-            self.turn.miss()
-            return False
+        if not self.lingers:
+            if self._merging is None:
+                return False
+            if not self.turn.pays:
+                self.turn.miss()
+                return False
         return self.is_short(self.turn.n_bytes + n_bytes)
 
     def learn(self, n_bytes: int, rows: int | None, lasted_s: float, busy_s: float) -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, np.ndarray]
 
-    Inline = bool | Callable[[Callable[[], None]], object]
+    CallSoon = Callable[[Callable[[], None]], object]
+    Inline = bool | CallSoon
     """Whether the thread that brings a request may execute it, or else it must go on at once.
 
     An event loop, which must not be held up, gives a function that calls another once what came at once is dealt with,

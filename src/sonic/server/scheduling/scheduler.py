@@ -5,7 +5,8 @@ batcher; whoever then finishes sees to it that the next batch runs. Worker threa
 needed, at most one more than there are instances: while all of those run, one is left to watch deadlines.
 
 An event loop executes what is known to be short itself. What comes to a model that merges in one turn of the loop then
-gathers until the end of the turn, if experience says that more than one comes.
+gathers until the end of the turn, if experience says that more than one comes. Where the policy waits for company, but
+not for as long as a thread's turn is worth, the loop does the waiting: it looks after each of its turns.
 
 A deadline ends a request that waits, and one that is being executed as soon as a worker thread executes it: the
 result is then thrown away, and the instance is busy until the model returns. It cannot interrupt a model that runs
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferResponse, ModelStatistics
     from sonic.server.execution.instances import Instance, Reply
     from sonic.server.execution.plan import Plan
-    from sonic.server.scheduling.job import Inline, Job
+    from sonic.server.scheduling.job import CallSoon, Inline, Job
     from sonic.server.scheduling.policies import BatchPolicy
 
 _FEW = 8
@@ -137,34 +139,38 @@ class Scheduler:
                 raise Unavailable(f"{self._label}: {queue.max_size} requests wait already. Exceeds maximum queue size")
             job.arrive(now_s := time.monotonic(), queue)
             rows = self._plan.room(job.rows)
-            gathers = False
+            joins = False
             if not isinstance(inline, bool):
                 call_soon, inline = inline, self._experience.is_short(job.n_bytes)
-                gathers = inline and room > 1 and bool(self._idle) and self._experience.gathers(job.n_bytes)
-                if gathers and self._experience.turn.join(job.n_bytes):
-                    call_soon(self._end_turn)
-            passes = inline and not gathers and self._idle and self._batcher.passes(rows)
-            alone = passes and min(job.deadline_s - now_s, job.limit_s) > 0
-            if not alone and not gathers:
+                joins = inline and room > 1 and bool(self._idle) and self._experience.joins(job.n_bytes)
+            tries = inline and self._idle and (not joins or self._experience.lingers)
+            alone = tries and self._batcher.passes(rows) and min(job.deadline_s - now_s, job.limit_s) > 0
+            if not alone and not joins:
                 job.held_bytes = self._budget.take(self._label, job.inputs)
             self._accepted += 1
             if self._order is not None:
                 self._order.append(job)
             if not alone or self._order is not None:
                 job.wait(self._give_up)
+            made = False
             if alone:
                 batch = self._begin([job])
             else:
-                self._batcher.add(
+                made = self._batcher.add(
                     job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s, level=level, limit_s=job.limit_s
                 )
-                if inline and not gathers and self._idle:
+                if tries and made:
                     overdue = self._overdue(now_s)
                     batch = self._next_batch(now_s)
             if batch:
                 instance = self._idle.pop()
-            if not gathers and len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
-                self._threads.call()
+            if joins and self._idle and len(self._batcher):
+                if self._experience.turn.join(job.n_bytes):
+                    call_soon(partial(self._end_turn, call_soon))
+            else:
+                self._experience.turn.end()
+                if len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
+                    self._threads.call(-inf if made and self._idle else self._next_event_s())
         self._refuse(overdue, now_s)
         if batch:
             self._run(instance, batch, now_s)
@@ -235,16 +241,23 @@ class Scheduler:
                 self._instances = 0
             return self._instances == 0
 
-    def _end_turn(self) -> None:
-        """Execute what has gathered in the event loop's turn, unless somebody else has."""
+    def _end_turn(self, call_soon: CallSoon) -> None:
+        """Execute what has gathered in the event loop's turn, unless it waits for more, or somebody else sees to it."""
         batch: list[Job] = []
+        turn = self._experience.turn
         with self._lock:
-            self._experience.turn.end()
+            if not turn.called():
+                return
             overdue = self._overdue(now_s := time.monotonic())
             if self._idle and (batch := self._next_batch(now_s)):
                 instance = self._idle.pop()
-            if len(self._batcher):
-                self._threads.call()
+            if self._experience.lingers and self._idle and not batch and len(self._batcher):
+                turn.ask()
+                call_soon(partial(self._end_turn, call_soon))
+            else:
+                turn.end()
+                if len(self._batcher):
+                    self._threads.call()
         self._refuse(overdue, now_s)
         if batch:
             self._run(instance, batch, now_s)
@@ -330,7 +343,7 @@ class Scheduler:
                 elif not overdue:
                     if self._closed:
                         return
-                    self._threads.sleep(self._next_event_s() - now_s)
+                    self._threads.sleep(now_s, self._next_event_s())
             self._refuse(overdue, now_s)
             if batch:
                 self._run(instance, batch, now_s, self._experience.clock)

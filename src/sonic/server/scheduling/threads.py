@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.server.scheduling.job import NEVER_S
@@ -33,22 +34,28 @@ class Threads:
         self._called = threading.Condition(lock)
         self._threads: list[threading.Thread] = []
         self._busy: set[threading.Thread] = set()
-        self._asleep = 0
+        self._asleep: dict[threading.Thread, float] = {}  # and until when
 
-    def call(self) -> None:
-        """Wake one that sleeps, or start one; if all have something to do, nothing: they look again after it."""
+    def call(self, at_s: float = -inf) -> None:
+        """Have somebody look again at that time, or at once: one that sleeps longer, or a new one.
+
+        If all have something to do, nothing happens: they look again after it.
+        """
         if self._asleep:
-            self._called.notify()
+            if at_s < min(self._asleep.values()):
+                self._called.notify()
         elif len(self._threads) < self._most:
             thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def sleep(self, timeout_s: float) -> None:
-        """Let the calling thread, one of them, sleep until it is called or the time is over."""
-        self._asleep += 1
+    def sleep(self, now_s: float, until_s: float) -> None:
+        """Let the calling thread, one of them, sleep until it is called or the time has come."""
+        thread = threading.current_thread()
+        self._asleep[thread] = until_s
+        timeout_s = until_s - now_s
         self._called.wait(None if timeout_s > NEVER_S else max(0.0, timeout_s))
-        self._asleep -= 1
+        del self._asleep[thread]
 
     def begin(self) -> None:
         """Note that the calling thread has something to do that may take for ever."""

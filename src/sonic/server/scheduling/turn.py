@@ -27,6 +27,7 @@ class Turn:
         self.open = False
         self.n_bytes = 0
         self._requests = 0
+        self._asked = False
         self._alone = 0
 
     @property
@@ -35,18 +36,29 @@ class Turn:
         return self.open or self._alone < _PATIENCE or not self._alone % _TRIES_EVERY
 
     def join(self, n_bytes: int) -> bool:
-        """Count a request that waits for the end; return whether it is the first."""
-        first, self.open = not self.open, True
+        """Count a request that waits for the end; return whether the loop is yet to be asked to call then."""
+        self.open = True
         self._requests += 1
         self.n_bytes += n_bytes
-        return first
+        return self.ask()
 
     def miss(self) -> None:
         """Count a request that does not."""
         self._alone += 1
 
+    def ask(self) -> bool:
+        """Note that the loop is asked to call in the end; return whether it was not before."""
+        first, self._asked = not self._asked, True
+        return first
+
+    def called(self) -> bool:
+        """Note that it has called; return whether requests still wait for that."""
+        self._asked = False
+        return self.open
+
     def end(self) -> None:
-        """Begin the next one."""
-        self._alone = 0 if self._requests > 1 else self._alone + 1
-        self.open = False
-        self.n_bytes = self._requests = 0
+        """Begin the next one: those that waited have been seen to."""
+        if self.open:
+            self._alone = 0 if self._requests > 1 else self._alone + 1
+            self.open = False
+            self.n_bytes = self._requests = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sonic.errors import DeadlineExceeded, Unavailable
 from sonic.server.scheduling.batcher import Batcher
 from sonic.server.scheduling.experience import Experience
+from sonic.server.scheduling.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from sonic.study.simulation.processor import Task
 
     Answer = Callable[[InferenceError | None], object]
+
+_LOOK_S = 1e-5
+"""A turn of the event loop in which it only looks whether a batch has waited long enough."""
 
 
 class Waiting:
@@ -123,19 +127,22 @@ class ModelQueue:
         limit_s, deadline_s = queue.limit_s(timeout_s), inf
         if timeout_s is not None and not (queue.delays and queue.allow_override):
             deadline_s = now_s + timeout_s
-        if loop is not None and not self._experience.is_short(rows):
+        experience = self._experience
+        if loop is not None and not experience.is_short(rows):
             loop = None
-        gathers = loop is not None and room > 1 and self._idle and self._experience.gathers(rows)
-        if not gathers and self._idle and batcher.passes(rows) and min(deadline_s - now_s, limit_s) > 0:
+        joins = loop is not None and room > 1 and self._idle > 0 and experience.joins(rows)
+        tries = self._idle > 0 and (not joins or experience.lingers)
+        if tries and batcher.passes(rows) and min(deadline_s - now_s, limit_s) > 0:
             self._begin([job], now_s, self._wake_s, loop)
             return
-        batcher.add(job, rows, now_s=now_s, deadline_s=deadline_s, limit_s=limit_s)
-        if gathers:
-            if loop is not None and self._experience.turn.join(rows):
-                loop.soon(self._turn_s, partial(self._end_turn, loop, self._lives))
-        elif self._idle:
+        made = batcher.add(job, rows, now_s=now_s, deadline_s=deadline_s, limit_s=limit_s)
+        if tries and made:
             self._go_on(self._wake_s, loop)
-        elif min(deadline_s, now_s + limit_s) < self._alarm_s:
+        if loop is not None and joins and self._idle and len(batcher):
+            if experience.turn.join(rows):
+                self._ask(loop, self._turn_s)
+        else:
+            experience.turn.end()
             self._watch()
 
     def know(self, rows: int, took_s: float) -> None:
@@ -149,16 +156,27 @@ class ModelQueue:
             self._executor.stop(task)
             lost += len(batch)
         self._running.clear()
-        self._experience.turn.end()
+        self._experience.turn = Turn()
         self._idle = self._instances
         self._lives += 1
         self.counts.failures += lost
         self._watch()
 
+    def _ask(self, loop: Loop, work_s: float) -> None:
+        loop.soon(work_s, partial(self._end_turn, loop, self._lives))
+
     def _end_turn(self, loop: Loop, life: int) -> None:
-        if life == self._lives:
-            self._experience.turn.end()
-            self._go_on(self._wake_s, loop)
+        turn = self._experience.turn
+        if life != self._lives or not turn.called():
+            return
+        executions = len(self._running)
+        self._go_on(self._wake_s, loop)
+        if self._experience.lingers and self._idle and len(self._running) == executions and len(self._batcher):
+            turn.ask()
+            self._ask(loop, _LOOK_S)
+        else:
+            turn.end()
+            self._watch()
 
     def _go_on(self, wake_s: float = 0.0, loop: Loop | None = None) -> None:
         now_s = self._clock.now_s()
@@ -174,7 +192,7 @@ class ModelQueue:
 
     def _watch(self) -> None:
         at_s = self._batcher.next_deadline_s()
-        if self._idle:
+        if self._idle and not self._experience.turn.open:
             at_s = min(at_s, self._batcher.next_ready_s())
         if at_s == self._alarm_s:
             return
