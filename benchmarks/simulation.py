@@ -70,6 +70,8 @@ class Case:
     instances : int
     batch : int
         Rows of one at most; 0: requests go alone.
+    delay_us : int
+        That a request waits for company.
     apart : bool
         Whether server and clients have cores of their own. Linux has the two threads that make up the load of a short
         model on one core at times and on two at others, which are machines of different speed.
@@ -78,10 +80,13 @@ class Case:
     model: str
     instances: int = 1
     batch: int = 0
+    delay_us: int = 0
     apart: bool = False
 
     def __str__(self) -> str:
         batching = f"batches of up to {self.batch}" if self.batch else "no batching"
+        if self.delay_us:
+            batching += f" after {self.delay_us} us"
         return f"{self.model}, {self.instances} instance{'s' * (self.instances > 1)}, {batching}"
 
 
@@ -94,6 +99,7 @@ CASES = (
     Case("particlenet-ak4", batch=500),
     Case("particlenet-ak4", instances=2),
     Case("facile-v5", batch=32_000, apart=True),  # which takes microseconds: the server's event loop executes it
+    Case("facile-v5", batch=32_000, delay_us=100, apart=True),
 )
 
 
@@ -132,7 +138,7 @@ def _measured(case: Case, repeats: int, console: Console) -> list[Record]:
                     console.print(f"[red]{case}, {clients} clients: {record.status}, {record.reason}[/red]")
                 found[clients].append(record)
     console.print(str(case))
-    own: dict[str, Setting] = {"instances": case.instances, "batch": case.batch}
+    own: dict[str, Setting] = {"instances": case.instances, "batch": case.batch, "delay_us": case.delay_us}
     middle = [sorted(records, key=_throughput)[len(records) // 2] for records in found.values()]
     machine = structs.replace(middle[0].machine, cores=len(cores))
     return [structs.replace(each, status="measured", settings=each.settings | own, machine=machine) for each in middle]
@@ -157,8 +163,8 @@ def _server(case: Case) -> Iterator[ServeProcess]:
             config = read_config(model)
             config.instance_group.add(count=case.instances)
             config.ClearField("dynamic_batching")
-            if case.batch:  # without waiting for company
-                config.dynamic_batching.SetInParent()
+            if case.batch:
+                config.dynamic_batching.max_queue_delay_microseconds = case.delay_us
             (model / CONFIG_NAME).write_text(write(config))
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the matrices' products: an execution is one thread
         server = ServeProcess([folder])

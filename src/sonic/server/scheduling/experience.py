@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MARGIN = 2.0
 """A request is begun so many usual executions before its deadline, if others wait."""
 
-_LINGER_S = 5e-4
+LINGER_S = 5e-4
 """Company that is waited for no longer is waited for in the event loop, which can sleep for no less."""
 
 
@@ -46,7 +46,7 @@ class Experience:
         self._max_rows = policy.max_rows
         self._pace = Pace()
         self._short_s = short_s
-        self.lingers = 0 < policy.max_delay_s <= _LINGER_S
+        self.lingers = 0 < policy.max_delay_s <= LINGER_S
         # Who waits for large batches gets them, whatever they cost.
         self._merging = Merging() if policy.max_rows > 1 and not policy.max_delay_s else None
 

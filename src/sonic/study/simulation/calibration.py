@@ -21,6 +21,7 @@ from statistics import linear_regression, median
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import DataError
+from sonic.server.scheduling.experience import LINGER_S
 from sonic.server.scheduling.pace import short_s_on
 from sonic.study.records import Executions
 
@@ -34,6 +35,8 @@ _SAME = 1.05
 
 _STEADY = ("fpga_emulator", "identity", "onnxruntime_onnx")
 """Platforms of which Sonic's server takes what was short to be short again."""
+_LONG = 3.0
+"""What is so many times as long as a wait leaves no time for it."""
 _ALWAYS = 0.95
 """A thread that uses so much of a core has one for itself."""
 
@@ -157,19 +160,18 @@ def _short_s(record: Record, point: _Point) -> float:
     """Return what takes less the server's event loop executes; 0 if the model's executions do not."""
     steady = record.versions.get("server", "").startswith("sonic") and record.versions.get("platform") in _STEADY
     short_s = short_s_on(record.machine.cores)
-    waits = record.served("delay_us") and record.served("batch")  # for company, and not in the loop
-    return short_s if steady and not waits and point.execution_s < short_s else 0.0
+    return short_s if steady and point.waits_s <= LINGER_S and point.execution_s < short_s else 0.0
 
 
 def _of_loop(points: Sequence[_Point], cores: float, short_s: float) -> Calibration:
     """Take figures of a server whose event loop executes the model."""
     few, service = points[0], _by_rows(points)
-    full = [point for point in points if point.loaded] or [points[-1]]
+    full = [point for point in points if point.loaded and not point.lingers] or [points[-1]]
     front_s, handover_s, turn_s = _besides(few, full)
     client_s = median(point.client_s for point in full)
     alone_s = front_s + service[min(service)] + handover_s
-    wake_s = max(0.0, few.server_s - alone_s)
-    rest_s = max(0.0, few.latency_s - client_s - alone_s - wake_s)
+    wake_s = max(0.0, few.server_s - few.delay_s - alone_s)  # while it waits for company, the loop looks for it
+    rest_s = max(0.0, few.latency_s - client_s - alone_s - wake_s - few.delay_s)
     cores = min(cores, median(point.cores for point in full))
     return Calibration(service, 0.0, handover_s, client_s, front_s, rest_s, few.rows, cores, wake_s, turn_s, short_s)
 
@@ -180,7 +182,7 @@ def _besides(few: _Point, full: Sequence[_Point]) -> tuple[float, float, float]:
     merged = [(1 / point.merged, point.besides_s) for point in full if point.merged >= _SAME]
     if not merged:
         return median(alone), 0.0, 0.0
-    alone_s = median(alone or [few.besides_s])
+    alone_s = median(alone or [max(0.0, few.besides_s - few.delay_s)])
     least, least_s = min(merged)
     if max(merged)[0] > _SAME * least:
         execution_s = linear_regression(*zip(*merged, strict=True)).slope  # of those at the end of a turn
@@ -243,8 +245,9 @@ class _Point:
             sum((each.input_s + each.infer_s + each.output_s) * each.requests for each in servers) / served
         )
         queued_s = sum(each.queue_s * each.requests for each in servers)
-        # What it waits for company, though there is none.
-        self.delay_s = min(queued_s / served, 1e-6 * record.served("delay_us")) if record.served("batch") else 0.0
+        # How long it may wait for company, and did though there was none.
+        self.waits_s = 1e-6 * record.served("delay_us") if record.served("batch") else 0.0
+        self.delay_s = min(queued_s / served, self.waits_s)
         # Of an instance's time, by execution. All of it is taken where requests always wait.
         self.instances = int(record.served("instances", 1))
         duration_s = sum(window.duration_s for window in windows)
@@ -265,6 +268,11 @@ class _Point:
     def loaded(self) -> bool:
         """Whether a server of one thread always has something to do."""
         return self.rate * self.server_s > _ALWAYS or self.latency_s > 2 * (self.client_s + self.server_s)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether a server of one thread has time to wait for company: it has not while it reads enough requests."""
+        return (self.merged - 1) * self.besides_s < _LONG * self.waits_s
 
     @property
     def cores(self) -> float:
