@@ -139,7 +139,7 @@ class Scheduler:
                 raise Unavailable(f"{self._label}: {queue.max_size} requests wait already. Exceeds maximum queue size")
             job.arrive(now_s := time.monotonic(), queue)
             rows = self._plan.room(job.rows)
-            joins = False
+            joins = False  # those that the event loop executes in the end of its turn
             if not isinstance(inline, bool):
                 call_soon, inline = inline, self._experience.is_short(job.n_bytes)
                 joins = inline and room > 1 and bool(self._idle) and self._experience.joins(job.n_bytes)
