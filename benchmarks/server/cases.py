@@ -143,6 +143,16 @@ CASES = (
         about_merging=True,
     ),
     Case(
+        "dense16-waiting",
+        "dense, [16,15], dynamic batching after 100 us",
+        networks.dense,
+        {"in": (16, 15)},
+        _tensors("15", "1", 1024, "dynamic_batching { max_queue_delay_microseconds: 100 }\n"),
+        (1, 4, 16, 64),
+        size="small",
+        about_merging=True,
+    ),
+    Case(
         "dense16000",
         "dense, [16000,15], 0.96 MB",
         networks.dense,
