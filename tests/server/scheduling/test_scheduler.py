@@ -195,6 +195,16 @@ def test_what_would_together_take_too_long_is_not_gathered(bench: Bench, short: 
     assert [len(batch) for batch in bench.instance.batches] == [60, 60]
 
 
+def test_the_loop_does_not_execute_what_takes_long_because_it_came_with_what_does_not(
+    bench: Bench, short: Callable[..., Scheduler]
+) -> None:
+    scheduler, loop = short(BatchPolicy(max_rows=1000)), Loop()
+    futures = [scheduler.submit(job(*range(rows)), inline=loop.call_soon) for rows in (1, 500)]
+    loop.end_turn()
+    assert all(future.result(10) for future in futures)
+    assert threading.get_ident() not in bench.instance.threads
+
+
 def test_a_queue_with_little_room_does_not_refuse_what_an_idle_instance_can_take(
     bench: Bench, short: Callable[..., Scheduler]
 ) -> None:
