@@ -113,6 +113,13 @@ def _particlenet_config() -> str:
     return text_format.MessageToString(config)
 
 
+def _batched(name: str, what: str, delay_us: int = 0, clients: tuple[int, ...] = (1, 16, 64)) -> Case:
+    """Return the small case for a server that merges requests, which may wait for company."""
+    delay = f"max_queue_delay_microseconds: {delay_us} " if delay_us else ""
+    config = _tensors("15", "1", 1024, f"dynamic_batching {{ {delay}}}\n")
+    return Case(name, what, networks.dense, {"in": (16, 15)}, config, clients, size="small", about_merging=True)
+
+
 def _identity(name: str, n_bytes: int, clients: tuple[int, ...] = (1, 16, 64)) -> Case:
     return Case(
         name,
@@ -133,25 +140,8 @@ def _first(name: str, n_bytes: int) -> Case:
 _JETS = 10
 CASES = (
     Case("dense16", "dense, [16,15]", networks.dense, {"in": (16, 15)}, _tensors("-1, 15", "-1, 1"), size="small"),
-    Case(
-        "dense16-batched",
-        "dense, [16,15], dynamic batching",
-        networks.dense,
-        {"in": (16, 15)},
-        _tensors("15", "1", 1024, "dynamic_batching { }\n"),
-        size="small",
-        about_merging=True,
-    ),
-    Case(
-        "dense16-waiting",
-        "dense, [16,15], dynamic batching after 100 us",
-        networks.dense,
-        {"in": (16, 15)},
-        _tensors("15", "1", 1024, "dynamic_batching { max_queue_delay_microseconds: 100 }\n"),
-        (1, 4, 16, 64),
-        size="small",
-        about_merging=True,
-    ),
+    _batched("dense16-batched", "dense, [16,15], dynamic batching"),
+    _batched("dense16-waiting", "dense, [16,15], dynamic batching after 100 us", 100, (1, 4, 16, 64)),
     Case(
         "dense16000",
         "dense, [16000,15], 0.96 MB",

@@ -66,7 +66,7 @@ class Experience:
         return self._short_s > 0 and self._pace.expected_s(n_bytes) < self._short_s
 
     def joins(self, n_bytes: int) -> bool:
-        """Whether a request that is short is to be executed with others that come in the same turn of the loop."""
+        """Whether a request that is short is to be executed with others, of this turn or while the loop lingers."""
         if not self.lingers:
             if self._merging is None:
                 return False
