@@ -100,10 +100,11 @@ def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         row_rate=Estimate(200.0),
         latencies=histogram.latencies(),
         windows=(window,),
-        details={"module_s.fit": 0.25},
+        details={"module_s.fit": 0.25, "instances": 2.0, "batch": 8.0, "delay_us": 100.0},
     )
     show(record, Console(width=120))
     shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("an event") == 1  # how a model is served takes no time
     for text in (
         "m unstable: rate 50, rows 4 it grew requests/s 50.00 ± 1.00",
         "mean 5.99 ms, largest 500 ms",
@@ -118,3 +119,26 @@ def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         "7 requests were sent more than a millisecond after they were due",
     ):
         assert text in shown
+
+
+def test_long_times_and_large_requests_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    histogram = Histogram()
+    histogram.add([3.5] * 10)
+    record = Record(
+        target="m",
+        settings={"clients": 1, "rows": 16000},
+        status="measured",
+        started="",
+        machine=Machine(system="", processor="", cores=1),
+        versions={},
+        throughput=Estimate(0.3),
+        row_rate=Estimate(4571.0),
+        latencies=histogram.latencies(),
+        windows=(Window(duration_s=35.0, requests=10, errors=0, rows=160_000),),
+    )
+    show(record, Console(width=120))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "latency mean 3,500 ms, largest 3,500 ms" in shown
+    assert "rows 16,000 a request" in shown

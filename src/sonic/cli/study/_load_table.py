@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sonic.study.load.measure import Glance
     from sonic.study.records import Estimate, Record, ServerWindow
 
-_DETAILS = {"cpu_s": "CPU of the jobs"}
+_MODULE = "module_s."
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 
@@ -68,8 +68,11 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     if latencies := record.latencies:
         yield "latency", f"mean {_ms(latencies.mean_s)}, largest {_ms(latencies.most_s)}"
         yield "", ", ".join(f"{name} {_ms(quantile(latencies, part))}" for name, part in _QUANTILES.items())
+    if "cpu_s" in record.details:
+        yield "CPU of the jobs", f"{_ms(record.details['cpu_s'])} an event"
     for name, seconds in record.details.items():
-        yield _DETAILS.get(name) or name.replace("module_s.", "module "), f"{_ms(seconds)} an event"
+        if name.startswith(_MODULE):
+            yield f"module {name.removeprefix(_MODULE)}", f"{_ms(seconds)} an event"
     requests, duration_s = sum(window.requests for window in windows), sum(window.duration_s for window in windows)
     servers = [window.server for window in windows if window.server is not None]
     if servers:
@@ -77,8 +80,8 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
         yield "", _means(servers, "input", "output")
     rows = sum(window.rows for window in windows) / requests
     executions = sum(server.executions for server in servers)
-    by_server = f", {sum(server.rows for server in servers) / executions:.3g} an execution" if executions else ""
-    yield f"{row}s", f"{rows:.3g} a {one}{by_server}"
+    by_server = f", {_three(sum(server.rows for server in servers) / executions)} an execution" if executions else ""
+    yield f"{row}s", f"{_three(rows)} a {one}{by_server}"
     client_s = sum(window.client_cpu_s for window in windows)
     yield "CPU of the load", f"{_ms(client_s / requests)} a {one}, {client_s / duration_s:.0%} of a core"
     used_s = [window.server_cpu_s for window in windows if window.server_cpu_s is not None]
@@ -112,4 +115,9 @@ def _estimate(estimate: Estimate | None) -> str:
 
 
 def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms"
+    return f"{_three(1000 * seconds)} ms"
+
+
+def _three(number: float) -> str:
+    """Write three digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
