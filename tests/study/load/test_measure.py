@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -188,6 +189,20 @@ def test_windows_that_never_agree(server: Server, monkeypatch: pytest.MonkeyPatc
     assert record.status == "unstable"
     assert record.reason == "throughput of 3 windows is up to 71% off their mean, expected 10% at most"
     assert record.throughput is not None
+
+
+def test_a_rate_beyond_what_a_server_can_do_is_never_stable() -> None:
+    @sonic.service(inputs={"x": "FP32[1]"}, outputs={"y": "FP32[1]"}, instances=1)
+    def slow(x):  # type: ignore[no-untyped-def]
+        time.sleep(0.004)
+        return x
+
+    settings = LoadSettings(rate=400.0, arrivals="constant", warmup_s=0.1, window_s=0.2, tolerance=0.3)
+    with sonic.serve(slow) as server:
+        record = measure("slow", server.grpc_url, settings)
+    assert record.status == "unstable"
+    assert len(record.windows) == 3
+    assert "more requests are due than are answered" in record.reason
 
 
 def test_errors_of_some_are_said(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
-from sonic.study.load.stable import disagreement, estimate
+from sonic.study.load.stable import disagreement, estimate, growth
 from sonic.study.load.tally import Tally
 
 
@@ -78,3 +78,34 @@ def test_windows_without_a_request() -> None:
 
 def test_a_job_has_no_latency() -> None:
     assert disagreement([Tally(duration_s=1.0, requests=10)] * 3, 0.1) == ""
+
+
+def overloaded(first: int, scatter: float = 0.0) -> list[Tally]:
+    """Three windows of a server that is asked for 1.2 times what it can do, from a window on."""
+    made = []
+    random = np.random.default_rng(0)
+    for start_s in range(first, first + 3):
+        tally = Tally(duration_s=1.0, requests=1000)
+        tally.latencies.add(0.2 * (start_s + np.linspace(0, 1, 1000)) * random.lognormal(0.0, scatter, 1000))
+        made.append(tally)
+    return made
+
+
+def test_windows_late_in_an_overload_agree_and_yet_their_latency_grows() -> None:
+    assert "latency" in disagreement(overloaded(3), 0.1)
+    for first in (10, 100):
+        assert disagreement(overloaded(first), 0.1) == ""
+        said = growth(overloaded(first), since_s=first)
+        assert said == "latency grows by 0.2 s in a second: more requests are due than are answered"
+
+
+def test_latencies_that_stay_where_they_are_do_not_grow() -> None:
+    assert growth(windows(1000, 1000, 1000), since_s=10) == ""
+    assert growth(windows(1000, 1000, 1000, scatter=0.5), since_s=10) == ""
+    assert growth(windows(1000, 1000, 1000, grow=0.9), since_s=10) == ""
+    # by as much as can be told only from what has lasted long
+    assert growth(windows(1000, 1000, 1000, grow=1.05), since_s=1) == ""
+
+
+def test_few_requests_differ_by_chance() -> None:
+    assert growth(windows(10, 10, 10, scatter=1.0, grow=1.05), since_s=100) == ""

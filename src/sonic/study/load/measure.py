@@ -22,7 +22,7 @@ from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job, JobWork
 from sonic.study.load.server import ServerWatch, cpu_between_s, identity
 from sonic.study.load.settings import LoadSettings
-from sonic.study.load.stable import disagreement, estimate
+from sonic.study.load.stable import disagreement, estimate, growth
 from sonic.study.load.tally import Tally
 from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record
@@ -257,13 +257,22 @@ class _Point:
                 before, tally = after, Tally()
                 if len(self._tallies) < settings.agreeing:
                     continue
-                random = settings.rate is not None and settings.arrivals == "poisson"
-                trouble = disagreement(self._tallies[-settings.agreeing :], settings.tolerance, random=random)
+                trouble = self._trouble(warmup * self._slice_s)
                 if not trouble or len(self._tallies) >= settings.most_windows:
                     break
         if not sum(tally.requests for tally in self._tallies):
             raise SonicError(trouble)
         return trouble
+
+    def _trouble(self, warmup_s: float) -> str:
+        """Say why the last windows are not stable; empty if they are."""
+        settings = self._settings
+        earlier, last = self._tallies[: -settings.agreeing], self._tallies[-settings.agreeing :]
+        random = settings.rate is not None and settings.arrivals == "poisson"
+        trouble = disagreement(last, settings.tolerance, random=random)
+        if trouble or settings.rate is None:
+            return trouble
+        return growth(last, warmup_s + sum(window.duration_s for window in earlier))
 
     @property
     def errors(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean, linear_regression, stdev
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
@@ -64,6 +64,34 @@ def disagreement(windows: Sequence[Tally], tolerance: float, *, random: bool = F
         return said
     latencies = [window.latencies.mean_s for window in windows]
     return _differ("latency", latencies, [_ERRORS * window.latencies.error_s for window in windows], tolerance)
+
+
+def growth(windows: Sequence[Tally], since_s: float) -> str:
+    """Say that latency grows as that of an open loop does beyond the server's capacity; empty if it does not.
+
+    There it is in proportion to the time since the load began, and so grows from window to window by a part of its mean
+    that is the smaller the longer one looks: at last by less than any tolerance.
+
+    Parameters
+    ----------
+    windows : sequence of Tally
+        One after the other, two or more.
+    since_s : float
+        From the beginning of the load to the first, in seconds.
+    """
+    times_s, ends_s = [], since_s
+    for window in windows:
+        times_s.append(ends_s + window.duration_s / 2)
+        ends_s += window.duration_s
+    middle_s = fmean(times_s)
+    latencies = [window.latencies for window in windows]
+    slope = linear_regression(times_s, [each.mean_s for each in latencies]).slope
+    offsets_s = [time_s - middle_s for time_s in times_s]
+    scatter = sqrt(sum((each.error_s * off_s) ** 2 for each, off_s in zip(latencies, offsets_s, strict=True)))
+    chance = _ERRORS * scatter / sum(off_s**2 for off_s in offsets_s)
+    if slope <= chance or slope * middle_s <= fmean(each.mean_s for each in latencies) / 2:
+        return ""
+    return f"latency grows by {slope:.2g} s in a second: more requests are due than are answered"
 
 
 def _differ(what: str, values: Sequence[float], chance: Sequence[float], tolerance: float) -> str:
