@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -14,6 +15,9 @@ import sonic
 from sonic.errors import ConfigError, Unavailable
 from sonic.protocol.messages import InferRequest
 from sonic.server.sockets import listen
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def request(client: Any = None) -> Any:
@@ -53,6 +57,22 @@ def test_a_port_that_is_taken_is_said_before_models_are_loaded(which: str, folde
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} is taken on 127.0.0.1: choose another with --{which}-port"):
             serve(folder, **{f"{which}_port": port})
+
+
+def test_what_cannot_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import sonic\n@sonic.service(inputs={'x': 'FP32[-1]'}, outputs={'y': 'FP32[-1]'})\ndef same(x): return x\n"
+    )
+    before = set(sys.modules), threading.active_count()
+    for wrong, text in (
+        ({"http_socket": tmp_path / "gone" / "http.sock"}, "there is no folder"),
+        ({"poll_s": 0.0}, "must be above 0 s"),
+        ({"trace_file": tmp_path / "gone" / "trace"}, "cannot write traces"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            sonic.serve(f"{tmp_path / 'own.py'}", grpc_socket=tmp_path / "grpc.sock", **wrong)
+        assert not (tmp_path / "grpc.sock").exists()
+        assert (set(sys.modules), threading.active_count()) == before
 
 
 def test_two_servers_do_not_share_a_port(folder: Any, serve: Any) -> None:

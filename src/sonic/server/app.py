@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
@@ -161,64 +163,60 @@ class Server:
         self._closing = threading.Lock()
         self._closed = False
         self._tls, self._grpc_tls = tls, grpc_tls or tls
-        self.repository = Repository(
-            models_of,
-            cores=cores,
-            only=() if explicit else models,
-            default_max_batch=default_max_batch,
-            max_queue=max_queue,
-            max_queue_bytes=max_queue_bytes,
-            cache_bytes=cache_bytes,
-        )
-        traces = Tracer(trace_file, trace_settings)
-        self._poller = None if poll_s is None else Poller(self.repository, poll_s)
-        # Ports first: that one is taken should not be learnt after minutes of loading.
-        ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
-        sockets = {"grpc": grpc_socket, "http": http_socket}
-        claimed: dict[str, socket.socket] = {}
-        self._loop = EventLoop()  # of the connections of both fronts
-        try:
-            for front, port in ports.items():
+        with ExitStack() as undo:  # for what fails before there is a server that could be closed
+            self.repository = Repository(
+                models_of,
+                cores=cores,
+                only=() if explicit else models,
+                default_max_batch=default_max_batch,
+                max_queue=max_queue,
+                max_queue_bytes=max_queue_bytes,
+                cache_bytes=cache_bytes,
+            )
+            undo.callback(self.repository.close)
+            traces = Tracer(trace_file, trace_settings)
+            self._poller = None if poll_s is None else Poller(self.repository, poll_s)
+            # Ports first: that one is taken should not be learnt after minutes of loading.
+            claimed: dict[str, socket.socket] = {}
+            for front, port in (("grpc", grpc_port), ("http", http_port), ("metrics", metrics_port)):
                 if port is not None:
-                    claimed[front] = listen(self._hosts[front], port, f"--{front}-port")
-            for front, path in sockets.items():
+                    claimed[front] = undo.enter_context(listen(self._hosts[front], port, f"--{front}-port"))
+            self.grpc_port, self.http_port, self.metrics_port = (
+                claimed[front].getsockname()[1] if front in claimed else 0 for front in ("grpc", "http", "metrics")
+            )
+            for front, path in (("grpc", grpc_socket), ("http", http_socket)):
                 if path is not None:
-                    claimed[f"{front} unix"] = listen_unix(path, f"--{front}-socket")
-        except BaseException:
-            for taken in claimed.values():
-                taken.close()
-            self._loop.close()
-            raise
-        numbers: dict[str, int] = {front: taken.getsockname()[1] for front, taken in claimed.items() if front in ports}
-        self.http_port = numbers.get("http", 0)
-        self.metrics_port = numbers.get("metrics", 0)
-        self.grpc_port = numbers.get("grpc", 0)
-        self._grpc = GrpcFront(
-            self._loop,
-            claimed.get("grpc"),
-            unix=claimed.get("grpc unix"),
-            max_message_bytes=max_message_bytes,
-            tls=self._grpc_tls,
-            guard=guard,
-        )
-        self._http = HttpFront(
-            claimed.get("http"),
-            claimed.get("metrics"),
-            loop=self._loop,
-            unix=claimed.get("http unix"),
-            max_message_bytes=max_message_bytes,
-            tls=tls,
-            guard=guard,
-        )
-        self.dataplane = Dataplane(
-            self.repository,
-            explicit=explicit,
-            strict_readiness=strict_readiness,
-            name=name,
-            memory=SharedMemory(allow_client_shm),
-            logs=logs,
-            traces=traces,
-        )
+                    unix = claimed[f"{front} unix"] = undo.enter_context(listen_unix(path, f"--{front}-socket"))
+                    undo.callback(Path(unix.getsockname()).unlink, missing_ok=True)
+            self._loop = EventLoop()  # of the connections of both fronts
+            undo.callback(self._loop.close)
+            self._grpc = GrpcFront(
+                self._loop,
+                claimed.get("grpc"),
+                unix=claimed.get("grpc unix"),
+                max_message_bytes=max_message_bytes,
+                tls=self._grpc_tls,
+                guard=guard,
+            )
+            self._http = HttpFront(
+                claimed.get("http"),
+                claimed.get("metrics"),
+                loop=self._loop,
+                unix=claimed.get("http unix"),
+                max_message_bytes=max_message_bytes,
+                tls=tls,
+                guard=guard,
+            )
+            self.dataplane = Dataplane(
+                self.repository,
+                explicit=explicit,
+                strict_readiness=strict_readiness,
+                name=name,
+                memory=SharedMemory(allow_client_shm),
+                logs=logs,
+                traces=traces,
+            )
+            undo.pop_all()
         try:
             if not explicit or models:
                 named = () if not explicit or "*" in models else models
