@@ -103,6 +103,15 @@ def test_files_of_the_model_as_a_whole_keep_theirs(model: Path) -> None:
     assert [row.path for row in survey(model) if row.state == "ok"][-1] == "labels.txt"
 
 
+def test_a_configuration_that_is_a_link_stays_one(model: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared.pbtxt"
+    (model / "config.pbtxt").replace(shared)
+    (model / "config.pbtxt").symlink_to(shared)
+    store(model)
+    assert (model / "config.pbtxt").is_symlink()
+    assert "checksum" in shared.read_text()
+
+
 def test_a_folder_that_cannot_be_written(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sonic.errors import ConfigError, DataError, OutputError
+from sonic.errors import ConfigError, DataError
+from sonic.files import replacing
 from sonic.protocol.checksums import ALGORITHMS, DEFAULT_ALGORITHM, Checksum, read_checksums, write_checksums
 from sonic.protocol.modelconfig import parse
 from sonic.protocol.modelfolder import CONFIG_NAME, files_of, read_text
@@ -156,7 +156,8 @@ def store(folder: Path, algorithm: str | None = None, *, force: bool = False) ->
     before = read_text(folder)
     after = write_checksums(before, sorted(checksums, key=lambda each: each.key), str(folder / CONFIG_NAME))
     if after != before:
-        _write(folder / CONFIG_NAME, after)
+        with replacing(folder / CONFIG_NAME) as beside:  # as a whole: a server may be reading it
+            beside.write_text(after, encoding="utf-8")
     return rows
 
 
@@ -174,14 +175,3 @@ def _again(folder: Path, row: FileDigest, algorithm: str) -> Checksum:
 
 def _differs(path: str, algorithm: str, found: str, expected: str) -> str:
     return f"file {path!r} has {algorithm} {found}, expected {expected} by {CONFIG_NAME}"
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole: a server may be reading it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
