@@ -107,7 +107,7 @@ def request_from_wire(data: Buffer, regions: Regions | None = None) -> tuple[Inf
         If a tensor is in shared memory, and the sender may use none.
     """
     header, raw = split_raw(data, RAW_INPUTS)
-    message = _parse(pb.ModelInferRequest, header)
+    message = parse(pb.ModelInferRequest, header)
     arrays, dtypes = _tensors("input", message.model_name, message.inputs, raw, regions)
     reader: FormReader | None = None
     for output in message.outputs:
@@ -179,7 +179,7 @@ def response_from_wire(data: bytes, regions: Regions | None = None) -> InferResp
     """
     try:
         header, raw = split_raw(data, RAW_OUTPUTS)
-        message = _parse(pb.ModelInferResponse, header)
+        message = parse(pb.ModelInferResponse, header)
         arrays, dtypes = _tensors("output", message.model_name, message.outputs, raw, regions)
     except (InvalidRequest, Unsupported) as error:
         raise ModelFailed(f"the server sent a response that cannot be read: {error}") from error
@@ -207,7 +207,7 @@ def stream_to_wire(answer: InferResponse | BaseException, form: Form = PLAIN, id
 def id_from_wire(data: Buffer) -> str:
     """Id of a serialised ModelInferRequest that may otherwise make no sense; empty if it cannot be read."""
     try:
-        message: pb.ModelInferRequest = _parse(pb.ModelInferRequest, split_raw(data, RAW_INPUTS)[0])
+        message: pb.ModelInferRequest = parse(pb.ModelInferRequest, split_raw(data, RAW_INPUTS)[0])
     except InvalidRequest:
         return ""
     return message.id
@@ -223,12 +223,32 @@ def stream_from_wire(data: bytes) -> InferResponse:
     """
     try:
         header, responses = split_raw(data, 2)
-        error = _parse(pb.ModelStreamInferResponse, header).error_message
+        error = parse(pb.ModelStreamInferResponse, header).error_message
     except InvalidRequest as unreadable:
         raise ModelFailed(f"the server sent a response that cannot be read: {unreadable}") from unreadable
     if error or not responses:
         raise ModelFailed(error or "the server sent neither a response nor an error")
     return response_from_wire(bytes(responses[-1]))
+
+
+def parse(kind: Any, data: Buffer) -> Any:
+    """Read a message of protobuf.
+
+    Parameters
+    ----------
+    kind : type
+        Of the message.
+    data : bytes-like
+
+    Raises
+    ------
+    InvalidRequest
+        If the bytes are none.
+    """
+    try:
+        return kind.FromString(bytes(data))
+    except DecodeError as error:
+        raise InvalidRequest(f"not a {kind.DESCRIPTOR.name}: {error}") from None
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
@@ -313,10 +333,3 @@ def _read_parameters(source: Mapping[str, pb.InferParameter]) -> dict[str, Param
         if kind is not None:
             parameters[name] = getattr(value, kind)
     return parameters
-
-
-def _parse(kind: Any, data: bytes) -> Any:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise InvalidRequest(f"not a {kind.DESCRIPTOR.name}: {error}") from None

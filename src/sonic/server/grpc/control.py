@@ -4,82 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
-
-from sonic.errors import InvalidRequest, Unsupported
+from sonic.errors import Unsupported
 from sonic.protocol import records
 from sonic.protocol.proto import grpc_service_pb2 as pb
-from sonic.server.grpc.call import Admission
+from sonic.server.grpc.unary import Method
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from sonic.server.access.guard import Guard
     from sonic.server.dataplane import Dataplane
-    from sonic.server.grpc.call import Call
-    from sonic.server.grpc.wire import Buffer
-
-
-class Unary(Admission):
-    """Handler of a method that takes one message of protobuf and returns one.
-
-    Parameters
-    ----------
-    function : callable
-        Takes the message and, if it has an attribute ``asks_peer``, the address of the client.
-    request : type
-        Of the message.
-    guard : Guard or None
-    aside : bool
-        Whether the function runs in another thread, and may take its time; else in that of the event loop.
-    """
-
-    def __init__(
-        self, function: Callable[..., Any], request: Any, guard: Guard | None = None, *, aside: bool = False
-    ) -> None:
-        super().__init__(guard)
-        self._function = function
-        self._asks_peer: bool = getattr(function, "asks_peer", False)
-        self._request = request
-        self._aside = aside
-
-    def message(self, call: Call, data: Buffer) -> None:
-        """Answer it."""
-        request = parse(self._request, data)
-        if self._aside:
-            call.aside(self._run_and_tell, call, request, call.peer)
-        else:
-            self._done(call, self._run(request, call.peer))
-
-    def _run(self, request: Any, peer: str) -> bytes:
-        response = self._function(request, peer) if self._asks_peer else self._function(request)
-        content: bytes = response.SerializeToString()
-        return content
-
-    def _run_and_tell(self, call: Call, request: Any, peer: str) -> None:
-        try:
-            content = self._run(request, peer)
-        except Exception as error:  # noqa: BLE001 - the call ends in it
-            call.soon(call.fail, error)
-        else:
-            call.soon(self._done, call, content)
-
-    def _done(self, call: Call, content: bytes) -> None:
-        call.send((content,), last=True)
-
-
-def parse(kind: Any, data: Buffer) -> Any:
-    """Read a message of protobuf.
-
-    Raises
-    ------
-    InvalidRequest
-        If the bytes are none.
-    """
-    try:
-        return kind.FromString(bytes(data))
-    except DecodeError as error:
-        raise InvalidRequest(f"not a {kind.DESCRIPTOR.name}: {error}") from None
 
 
 class Questions:
@@ -88,21 +21,24 @@ class Questions:
     def __init__(self, dataplane: Dataplane) -> None:
         self._dataplane = dataplane
 
-    def probes(self) -> Mapping[str, tuple[Callable[..., Any], Any]]:
-        """Return function and type of the request of each method that needs no token and is answered at once."""
-        return {"ServerLive": (self.live, pb.ServerLiveRequest), "ServerReady": (self.ready, pb.ServerReadyRequest)}
-
-    def methods(self) -> Mapping[str, tuple[Callable[..., Any], Any]]:
-        """Return function and type of the request of each other method."""
+    def probes(self) -> Mapping[str, Method]:
+        """Return the methods that need no token and are answered at once, by name."""
         return {
-            "ModelReady": (self.model_ready, pb.ModelReadyRequest),
-            "ServerMetadata": (self.server_metadata, pb.ServerMetadataRequest),
-            "ModelMetadata": (self.model_metadata, pb.ModelMetadataRequest),
-            "ModelConfig": (self.model_config, pb.ModelConfigRequest),
-            "ModelStatistics": (self.model_statistics, pb.ModelStatisticsRequest),
-            "RepositoryIndex": (self.repository_index, pb.RepositoryIndexRequest),
-            "RepositoryModelLoad": (self.load, pb.RepositoryModelLoadRequest),
-            "RepositoryModelUnload": (self.unload, pb.RepositoryModelUnloadRequest),
+            "ServerLive": Method(self.live, pb.ServerLiveRequest),
+            "ServerReady": Method(self.ready, pb.ServerReadyRequest),
+        }
+
+    def methods(self) -> Mapping[str, Method]:
+        """Return the others, by name."""
+        return {
+            "ModelReady": Method(self.model_ready, pb.ModelReadyRequest),
+            "ServerMetadata": Method(self.server_metadata, pb.ServerMetadataRequest),
+            "ModelMetadata": Method(self.model_metadata, pb.ModelMetadataRequest),
+            "ModelConfig": Method(self.model_config, pb.ModelConfigRequest),
+            "ModelStatistics": Method(self.model_statistics, pb.ModelStatisticsRequest),
+            "RepositoryIndex": Method(self.repository_index, pb.RepositoryIndexRequest),
+            "RepositoryModelLoad": Method(self.load, pb.RepositoryModelLoadRequest),
+            "RepositoryModelUnload": Method(self.unload, pb.RepositoryModelUnloadRequest),
         }
 
     def live(self, _: pb.ServerLiveRequest) -> pb.ServerLiveResponse:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sonic.errors import InvalidRequest, Unsupported
 from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.server.grpc.unary import Method
 from sonic.server.sharedmemory import NO_CUDA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sonic.server.dataplane import Dataplane
 
 
-def extension_calls(dataplane: Dataplane) -> Mapping[str, tuple[Callable[..., Any], Any]]:
-    """Return function and type of the request of each method; one whose ``asks_peer`` is true also gets the address."""
+def extension_methods(dataplane: Dataplane) -> Mapping[str, Method]:
+    """Return the methods of the extensions, by name."""
     extensions = _Extensions(dataplane)
     return {
-        "SystemSharedMemoryStatus": (extensions.memory_status, pb.SystemSharedMemoryStatusRequest),
-        "SystemSharedMemoryRegister": (extensions.memory_register, pb.SystemSharedMemoryRegisterRequest),
-        "SystemSharedMemoryUnregister": (extensions.memory_unregister, pb.SystemSharedMemoryUnregisterRequest),
-        "CudaSharedMemoryStatus": (extensions.cuda_status, pb.CudaSharedMemoryStatusRequest),
-        "CudaSharedMemoryRegister": (extensions.cuda_register, pb.CudaSharedMemoryRegisterRequest),
-        "CudaSharedMemoryUnregister": (extensions.cuda_unregister, pb.CudaSharedMemoryUnregisterRequest),
-        "TraceSetting": (extensions.trace, pb.TraceSettingRequest),
-        "LogSettings": (extensions.log, pb.LogSettingsRequest),
+        "SystemSharedMemoryStatus": Method(
+            extensions.memory_status, pb.SystemSharedMemoryStatusRequest, asks_peer=True
+        ),
+        "SystemSharedMemoryRegister": Method(
+            extensions.memory_register, pb.SystemSharedMemoryRegisterRequest, asks_peer=True
+        ),
+        "SystemSharedMemoryUnregister": Method(
+            extensions.memory_unregister, pb.SystemSharedMemoryUnregisterRequest, asks_peer=True
+        ),
+        "CudaSharedMemoryStatus": Method(extensions.cuda_status, pb.CudaSharedMemoryStatusRequest),
+        "CudaSharedMemoryRegister": Method(extensions.cuda_register, pb.CudaSharedMemoryRegisterRequest),
+        "CudaSharedMemoryUnregister": Method(extensions.cuda_unregister, pb.CudaSharedMemoryUnregisterRequest),
+        "TraceSetting": Method(extensions.trace, pb.TraceSettingRequest),
+        "LogSettings": Method(extensions.log, pb.LogSettingsRequest),
     }
-
-
-def _asks_peer(call: Callable[..., Any]) -> Callable[..., Any]:
-    call.asks_peer = True  # type: ignore[attr-defined]
-    return call
 
 
 class _Extensions:
@@ -39,7 +41,6 @@ class _Extensions:
         self._dataplane = dataplane
         self._memory = dataplane.memory
 
-    @_asks_peer
     def memory_status(
         self, request: pb.SystemSharedMemoryStatusRequest, peer: str
     ) -> pb.SystemSharedMemoryStatusResponse:
@@ -50,7 +51,6 @@ class _Extensions:
             row.name, row.key, row.offset, row.byte_size = region.name, region.key, region.offset, region.byte_size
         return response
 
-    @_asks_peer
     def memory_register(
         self, request: pb.SystemSharedMemoryRegisterRequest, peer: str
     ) -> pb.SystemSharedMemoryRegisterResponse:
@@ -58,7 +58,6 @@ class _Extensions:
         self._memory.register(request.name, request.key, request.offset, request.byte_size)
         return pb.SystemSharedMemoryRegisterResponse()
 
-    @_asks_peer
     def memory_unregister(
         self, request: pb.SystemSharedMemoryUnregisterRequest, peer: str
     ) -> pb.SystemSharedMemoryUnregisterResponse:

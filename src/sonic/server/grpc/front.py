@@ -12,11 +12,12 @@ from sonic.protocol.proto import health_pb2
 from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server.grpc import reflection
 from sonic.server.grpc.connection import GrpcConnection, Site
-from sonic.server.grpc.control import Questions, Unary
-from sonic.server.grpc.extensions import extension_calls
+from sonic.server.grpc.control import Questions
+from sonic.server.grpc.extensions import extension_methods
 from sonic.server.grpc.health import SERVICE as HEALTH
 from sonic.server.grpc.health import Health, Watch
 from sonic.server.grpc.infer import Infer, StreamInfer
+from sonic.server.grpc.unary import Method, Unary
 
 if TYPE_CHECKING:
     import socket
@@ -117,15 +118,17 @@ class GrpcFront:
         methods: dict[str, dict[str, Handler]] = {
             SERVICE: {
                 # Who only asks whether the server is well has no token, and is not to wait for a thread.
-                **{name: Unary(*method) for name, method in questions.probes().items()},
-                **{name: Unary(*method, guard, aside=True) for name, method in questions.methods().items()},
-                **{name: Unary(*method, guard, aside=True) for name, method in extension_calls(dataplane).items()},
+                **{name: Unary(method) for name, method in questions.probes().items()},
+                **{
+                    name: Unary(method, guard, aside=True)
+                    for name, method in (*questions.methods().items(), *extension_methods(dataplane).items())
+                },
                 "ModelInfer": Infer(dataplane, guard),
                 "ModelStreamInfer": StreamInfer(dataplane, guard),
             },
             HEALTH: {
-                "Check": Unary(health.check, health_pb2.HealthCheckRequest),
-                "List": Unary(health.list, health_pb2.HealthListRequest),
+                "Check": Unary(Method(health.check, health_pb2.HealthCheckRequest)),
+                "List": Unary(Method(health.list, health_pb2.HealthListRequest)),
                 "Watch": Watch(health),
             },
         }

@@ -6,9 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ModelNotFound
+from sonic.protocol.grpc_codec import parse
 from sonic.protocol.proto import health_pb2
 from sonic.server.grpc.call import Admission
-from sonic.server.grpc.control import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

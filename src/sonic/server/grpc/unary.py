@@ -1,0 +1,74 @@
+"""Methods that take one message of protobuf and return one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sonic.protocol.grpc_codec import parse
+from sonic.server.grpc.call import Admission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sonic.server.access.guard import Guard
+    from sonic.server.grpc.call import Call
+    from sonic.server.grpc.wire import Buffer
+
+
+class Method(NamedTuple):
+    """What a method does.
+
+    Attributes
+    ----------
+    function : callable
+        Returns the answer, a message of protobuf; given the request and, if `asks_peer`, the address of the client.
+    request : type
+        Of the request.
+    asks_peer : bool
+    """
+
+    function: Callable[..., Any]
+    request: Any
+    asks_peer: bool = False
+
+
+class Unary(Admission):
+    """Handler of a method that takes one message of protobuf and returns one.
+
+    Parameters
+    ----------
+    method : Method
+    guard : Guard or None
+    aside : bool
+        Whether the method runs in another thread, and may take its time; else in that of the event loop.
+    """
+
+    def __init__(self, method: Method, guard: Guard | None = None, *, aside: bool = False) -> None:
+        super().__init__(guard)
+        self._method = method
+        self._aside = aside
+
+    def message(self, call: Call, data: Buffer) -> None:
+        """Answer it."""
+        request = parse(self._method.request, data)
+        if self._aside:
+            call.aside(self._run_and_tell, call, request, call.peer)
+        else:
+            self._done(call, self._run(request, call.peer))
+
+    def _run(self, request: Any, peer: str) -> bytes:
+        function = self._method.function
+        response = function(request, peer) if self._method.asks_peer else function(request)
+        content: bytes = response.SerializeToString()
+        return content
+
+    def _run_and_tell(self, call: Call, request: Any, peer: str) -> None:
+        try:
+            content = self._run(request, peer)
+        except Exception as error:  # noqa: BLE001 - the call ends in it
+            call.soon(call.fail, error)
+        else:
+            call.soon(self._done, call, content)
+
+    def _done(self, call: Call, content: bytes) -> None:
+        call.send((content,), last=True)
