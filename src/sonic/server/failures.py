@@ -1,12 +1,17 @@
-"""Errors that outlive the frames they were raised in."""
+"""Errors on their way to a client: without the frames that they were raised in, and those that nobody foresaw."""
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
+from sonic.errors import ModelFailed, SonicError
+
 if TYPE_CHECKING:
     from sonic.protocol.messages import InferResponse
+
+log = logging.getLogger("sonic.server")
 
 E = TypeVar("E", bound=BaseException)
 
@@ -33,3 +38,20 @@ def failed(error: BaseException) -> Future[InferResponse]:
     future: Future[InferResponse] = Future()
     future.set_exception(without_frames(error))
     return future
+
+
+def foreseen(error: BaseException, what: str) -> SonicError:
+    """Return what a client is told of an error; one that is not of Sonic's tree is a fault of the server, and logged.
+
+    Parameters
+    ----------
+    error : BaseException
+        Loses its frames, once they are in the log.
+    what : str
+        What it ended, for the log: ``"an HTTP call"``.
+    """
+    if isinstance(error, SonicError):
+        return without_frames(error)
+    log.error("%s failed for no reason that is known", what, exc_info=error)
+    without_frames(error)
+    return ModelFailed(f"internal error of the server: {type(error).__name__}: {error}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sonic.errors import InvalidRequest, ModelFailed, SonicError
+from sonic.errors import InvalidRequest, SonicError
+from sonic.server.failures import foreseen
 from sonic.server.grpc import wire
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from sonic.server.access.guard import Guard
     from sonic.server.grpc.wire import Buffer, Head
     from sonic.server.http2 import Stream
-
-log = logging.getLogger("sonic.server")
 
 _LONG_BYTES = 1 << 16
 """From here on decompressing could keep every other client waiting."""
@@ -274,8 +272,6 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """End the call in an error."""
-        if not isinstance(error, SonicError):
-            log.error("a gRPC call failed for no reason that is known", exc_info=error)
-            error = ModelFailed(f"internal error of the server: {type(error).__name__}: {error}")
-        self._connection.fail(self._stream, wire.failure(error, opened=self._opened))
+        ending = wire.failure(foreseen(error, "a gRPC call"), opened=self._opened)
+        self._connection.fail(self._stream, ending)
         self.gone()

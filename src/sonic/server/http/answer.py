@@ -6,7 +6,7 @@ from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING
 
-from sonic.errors import ModelFailed, RateLimited, SonicError, Unauthenticated
+from sonic.errors import RateLimited, Unauthenticated
 from sonic.protocol import documents
 from sonic.protocol.status import http_status
 from sonic.server.http.head import BadMessage
@@ -14,6 +14,7 @@ from sonic.server.http.head import BadMessage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sonic.errors import SonicError
     from sonic.protocol.tensors import Buffer
 
 JSON = b"Content-Type: application/json\r\n"
@@ -65,10 +66,8 @@ class Answer:
         return [head, *parts]
 
 
-def refusal(error: BaseException) -> Answer:
+def refusal(error: SonicError) -> Answer:
     """Return the answer that says an error."""
-    if not isinstance(error, SonicError):
-        error = ModelFailed(f"internal error of the server: {type(error).__name__}: {error}")
     status = error.status if isinstance(error, BadMessage) else http_status(error)
     fields = JSON
     if isinstance(error, Unauthenticated):

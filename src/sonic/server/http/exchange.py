@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Protocol
 
-from sonic.errors import SonicError
 from sonic.server.eventloop import within
-from sonic.server.failures import without_frames
+from sonic.server.failures import foreseen
 from sonic.server.http.answer import refusal
 
 if TYPE_CHECKING:
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
     from sonic.server.http.answer import Answer
     from sonic.server.http.head import Head
-
-log = logging.getLogger("sonic.server")
 
 NOTHING = memoryview(b"")
 
@@ -150,7 +146,5 @@ class Exchange:
 
 
 def explained(error: Exception) -> Answer:
-    """Return the answer that says an error, and log one that should not be."""
-    if not isinstance(error, SonicError):
-        log.error("an HTTP call failed for no reason that is known", exc_info=error)
-    return refusal(without_frames(error))
+    """Return the answer that says an error; one that should not be is logged."""
+    return refusal(foreseen(error, "an HTTP call"))

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sonic.errors import InvalidRequest, shown
 from sonic.protocol import http_codec
 from sonic.server.decompression import WINDOW_BITS
-from sonic.server.failures import without_frames
-from sonic.server.http.answer import JSON, Answer, refusal
+from sonic.server.http.answer import JSON, Answer
 from sonic.server.http.compression import compress, off_loop, plain
 from sonic.server.http.exchange import explained
 from sonic.server.sharedmemory import PeerRegions
@@ -125,13 +124,10 @@ class Inference:
         """Write the response in the thread that made it."""
         if future.cancelled() or exchange.future is None:
             return  # the client has gone
-        if (error := future.exception()) is not None:
-            exchange.answer_soon(refusal(error))
-            return
         try:
             answer = _answer(*self._write(future.result(), form))
-        except Exception as failure:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
-            answer = explained(without_frames(failure))
+        except Exception as error:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
+            answer = explained(error)
         exchange.answer_soon(answer)
 
 

@@ -1,9 +1,12 @@
-"""Everything that HTTP offers beside inference, as ASGI applications: decode, call the dataplane, encode."""
+"""Everything that HTTP offers beside inference, as ASGI applications: decode, call the dataplane, encode.
+
+What a handler raises leaves the application, as any error does that starlette has no handler for; the exchange makes
+the answer of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -11,9 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sonic.errors import InvalidRequest, ModelFailed, SonicError, shown
+from sonic.errors import InvalidRequest, ModelFailed, shown
 from sonic.protocol import documents
-from sonic.protocol.status import http_status
 from sonic.server.http.extensions import Call, extension_routes
 from sonic.server.pages import status_page
 from sonic.server.pages.metrics import CONTENT_TYPE, Metrics
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from sonic.server.dataplane import Dataplane
-
-log = logging.getLogger("sonic.server")
 
 
 def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starlette:
@@ -52,10 +52,9 @@ def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starl
             )
         ),
     ):
-        routes.append(Route(path, _answered(handler), methods=[method]))
+        routes.append(Route(path, handler, methods=[method]))
     routes += [
-        Route(path, _answered(_document(handler)), methods=[method])
-        for method, path, handler in extension_routes(dataplane)
+        Route(path, _document(handler), methods=[method]) for method, path, handler in extension_routes(dataplane)
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
 
@@ -144,20 +143,6 @@ def _state(document: Mapping[str, Any]) -> Response:
 
 def _json(content: bytes, status: int = 200) -> Response:
     return Response(content, status, media_type="application/json")
-
-
-def _answered(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    async def answered(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except SonicError as error:
-            return _json(documents.error_to_wire(error), http_status(error))
-        except Exception as error:
-            log.exception("an HTTP call failed for no reason that is known")
-            failure = ModelFailed(f"internal error of the server: {type(error).__name__}: {error}")
-            return _json(documents.error_to_wire(failure), http_status(failure))
-
-    return answered
 
 
 async def _by_the_site(request: Request) -> Response:
