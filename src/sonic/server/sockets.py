@@ -1,4 +1,4 @@
-"""Ports, claimed before anything slow is done."""
+"""Ports, claimed before anything slow is done, and who connects to them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 from sonic.errors import ConfigError
+
+BACKLOG = 2048
+"""Connections that the system keeps for a socket until they are accepted."""
 
 _MAX_PATH = 103
 """Longest path of a socket, in bytes, on every system."""
@@ -43,7 +47,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     try:
         claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         claimed.bind(address)
-        claimed.listen(2048)
+        claimed.listen(BACKLOG)
     except OSError as error:
         claimed.close()
         raise _explain(host, port, option, error) from error
@@ -105,7 +109,7 @@ def listen_unix(path: str | os.PathLike[str], option: str) -> socket.socket:
     claimed = socket.socket(socket.AF_UNIX)
     try:
         claimed.bind(where)
-        claimed.listen(2048)
+        claimed.listen(BACKLOG)
     except OSError as error:
         claimed.close()
         raise ConfigError(f"cannot listen on {option} {path}: {error.strerror or error}") from error
@@ -115,6 +119,19 @@ def listen_unix(path: str | os.PathLike[str], option: str) -> socket.socket:
 def authority(host: str, port: int) -> str:
     """Return host and port as they stand in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def peer_of(name: Any) -> str:
+    """Return the address of a client, without its port; empty for one on a Unix domain socket.
+
+    Parameters
+    ----------
+    name : object
+        What a transport of the event loop says of its ``peername``.
+    """
+    if name is None:  # it has gone already: that is no reason to take it for one of this host
+        return "unknown"
+    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _explain(host: str, port: int, option: str, error: OSError) -> ConfigError:

@@ -12,6 +12,7 @@ from sonic.server import http2
 from sonic.server.eventloop import within
 from sonic.server.grpc import wire
 from sonic.server.grpc.call import Call
+from sonic.server.sockets import peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,13 +61,23 @@ class Site:
 
 
 class GrpcConnection(asyncio.BufferedProtocol):
-    """Connection of one client."""
+    """Connection of one client.
+
+    Parameters
+    ----------
+    site : Site
+
+    Attributes
+    ----------
+    peer : str
+        Address of the client, without its port; empty for one on a Unix domain socket.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._http2 = http2.Connection(self, wire.read_head)
         self._transport: asyncio.Transport | None = None
-        self._busy = True  # then whoever is busy writes in the end
+        self._busy = True  # somebody is at work, and writes what is there when done
         self.peer = ""
 
     # ---- what the event loop calls ----------------------------------------------------------------------------------
@@ -76,12 +87,11 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(_UNSENT_BYTES)
         address = transport.get_extra_info("peername")
-        # None if it has gone already: that is no reason to take it for one of this host.
-        self.peer = address[0] if isinstance(address, tuple) else "unknown" if address is None else ""
+        self.peer = peer_of(address)
         if isinstance(address, tuple):
             _keep_alive(transport.get_extra_info("socket"))
         self._site.connections.add(self)
-        self._begin = self._site.loop.call_later(_BEGIN_S, self._check_begun)
+        self._begin_timer = self._site.loop.call_later(_BEGIN_S, self._check_begun)
         self._write()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -89,7 +99,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         if error is not None:
             log.debug("a gRPC connection broke: %s", error)
         self._transport = None
-        self._begin.cancel()
+        self._begin_timer.cancel()
         self._http2.close()
         self._site.connections.discard(self)
         if not self._site.connections:

@@ -18,6 +18,7 @@ from sonic.server.grpc.health import SERVICE as HEALTH
 from sonic.server.grpc.health import Health, Watch
 from sonic.server.grpc.infer import Infer, StreamInfer
 from sonic.server.grpc.unary import Method, Unary
+from sonic.server.sockets import BACKLOG
 
 if TYPE_CHECKING:
     import socket
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from sonic.server.grpc.call import Handler
 
 SERVICE = "inference.GRPCInferenceService"
-_BACKLOG = 2048
 
 
 class GrpcFront:
@@ -93,9 +93,9 @@ class GrpcFront:
         self._site = Site(handlers, self._max_bytes, loop, self._pool)
         made = partial(GrpcConnection, self._site)
         if self._port is not None:
-            self._servers.append(await loop.create_server(made, sock=self._port, ssl=self._context, backlog=_BACKLOG))
+            self._servers.append(await loop.create_server(made, sock=self._port, ssl=self._context, backlog=BACKLOG))
         if self._unix is not None:
-            self._servers.append(await loop.create_unix_server(made, sock=self._unix, backlog=_BACKLOG))
+            self._servers.append(await loop.create_unix_server(made, sock=self._unix, backlog=BACKLOG))
 
     async def _end(self, grace_s: float) -> None:
         for server in self._servers:

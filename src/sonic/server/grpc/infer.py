@@ -130,7 +130,8 @@ class _Conversation:
         self._read = reader
         self._guard = guard
         self._client = client
-        self._regions = PeerRegions(dataplane.memory, lambda peer=call.peer: peer)  # type: ignore[misc]
+        peer = call.peer
+        self._regions = PeerRegions(dataplane.memory, lambda: peer)
         self._pending: deque[tuple[Future[InferResponse], Form, str]] = deque()
         self.complete = False
         call.on_gone(self._give_up)

@@ -18,6 +18,7 @@ from sonic.server.http.body import Body, ChunkedBody, UnwantedBody
 from sonic.server.http.exchange import NOTHING, Exchange, explained
 from sonic.server.http.head import END, BadMessage, read_head
 from sonic.server.http.wakeups import PIECE_BYTES, Wakeups
+from sonic.server.sockets import peer_of
 
 if TYPE_CHECKING:
     from sonic.server.http.answer import Answer
@@ -94,9 +95,7 @@ class Connection(asyncio.BufferedProtocol):
     def peer(self) -> str:
         """Address of the client, without its port; empty for one on a Unix domain socket."""
         if self._peer is None:
-            name = self._transport.get_extra_info("peername")
-            # None if it has gone already: that is no reason to take it for one of this host.
-            self._peer = name[0] if isinstance(name, tuple) else "unknown" if name is None else ""
+            self._peer = peer_of(self._transport.get_extra_info("peername"))
         return self._peer
 
     # ---- what the event loop calls ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server.http.connection import Connection
 from sonic.server.http.connections import Connections
 from sonic.server.http.site import MetricsSite, ProtocolSite
+from sonic.server.sockets import BACKLOG
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from sonic.server.dataplane import Dataplane
     from sonic.server.eventloop import EventLoop
     from sonic.server.http.exchange import Site
-
-_BACKLOG = 2048
 
 
 class HttpFront:
@@ -98,7 +97,7 @@ class HttpFront:
             if claimed is not None:
                 listen = loop.create_unix_server if claimed is self._unix else loop.create_server
                 make = partial(Connection, site, connections)
-                self._servers.append(await listen(make, sock=claimed, ssl=ssl, backlog=_BACKLOG))
+                self._servers.append(await listen(make, sock=claimed, ssl=ssl, backlog=BACKLOG))
 
     async def _stop(self, connections: Connections, grace_s: float) -> None:
         for server in self._servers:
