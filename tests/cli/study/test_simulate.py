@@ -65,6 +65,20 @@ def test_measured_points_that_differ_in_more_than_clients_are_to_be_chosen_from(
     assert "lacks the server's statistics" in chosen.output or "none to calibrate with" in chosen.output
 
 
+def test_what_cannot_be_drawn_over_a_paper_is_refused_before_it_is_simulated(spec: Path, tmp_path: Path) -> None:
+    spec.write_text(SPEC.replace("published", "# published"))
+    records = tmp_path / "records.jsonl"
+    result = RUN.invoke(app, ["study", "simulate", str(spec), "--to", str(records), "--plot", str(tmp_path / "x.png")])
+    assert "two jobs: its spec names no published scan" in " ".join(result.output.split())
+    assert not records.exists()
+
+
+def test_a_scan_without_the_axes_of_its_paper_cannot_be_drawn(spec: Path, tmp_path: Path) -> None:
+    spec.write_text(SPEC.replace("miniaod-ak4", "exatrkx").replace("AK4", "events"))
+    result = RUN.invoke(app, ["study", "simulate", str(spec), "--plot", str(tmp_path / "x.png")])
+    assert "two jobs: events is of events_per_s by gpus, which is not simulated" in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -73,6 +87,7 @@ def test_measured_points_that_differ_in_more_than_clients_are_to_be_chosen_from(
         (["{spec}", "--over", "jobs"], "an axis is NAME=VALUE"),
         (["{spec}", "--over", "jobz=1"], "it has unknown field 'jobz'"),
         (["{spec}", "--plot", "x.gif"], "x.gif ends in none of .png"),
+        (["{spec}", "protodune-1gpu", "--plot", "x.png"], "scans of 2 papers or quantities are drawn one by one"),
         (["--measured", "{spec}.not"], "cannot read"),
         (["{spec}", "--where", "rows=1"], "--where chooses among the records of --measured"),
     ],

@@ -62,6 +62,13 @@ def test_figures_are_found_again_from_the_first_and_the_last_point(batch: int, d
     assert all(abs(each.deviation) < 0.05 for each in compared)
 
 
+def test_a_deployment_that_was_not_measured_stands_beside_nothing() -> None:
+    records = [as_measured(clients, 0) for clients in (1, 4)]
+    for over, compared in (({"clients": (1, 4)}, 4), ({"clients": (1, 4), "servers.network.round_trip_ms": (10,)}, 0)):
+        points = [simulate(structs.replace(spec, repeats=1), settings) for settings, spec in like(records, over)]
+        assert len(beside_measured(points, records, over)) == compared
+
+
 SHORT = {"execution_s": 3e-5, "row_s": 1e-6}
 
 

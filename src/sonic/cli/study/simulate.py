@@ -83,6 +83,10 @@ def simulate(
         raise ConfigError("--where chooses among the records of --measured: give those too")
     known = usable(read([measured], where or []))[0] if measured is not None else []
     deployments = [load(path, axes) for name in specs or () for path in find(name)] if specs else [like(known, axes)]
+    if plot is not None:  # before hours are simulated
+        from sonic.study.simulation.pictures import published_axes
+
+        published_axes([points[0][1] for points in deployments])
     console, records, drawn = _console(), [], []
     for points in deployments:
         scan = []
@@ -99,7 +103,7 @@ def simulate(
         console.print(_table(scan))
         if to is not None:  # also what is done, should the rest be interrupted
             storage.write(records, to)
-        compared = beside_published(scan, points[0][1]) or beside_measured(scan, known)
+        compared = beside_published(scan, points[0][1]) or beside_measured(scan, known, axes)
         drawn.append((points[0][1], scan))
         if compared:
             console.print(_comparison(compared, "measured" if known else "published"))

@@ -28,6 +28,25 @@ _LABELS = {
 }
 
 
+def published_axes(specs: Sequence[Spec]) -> tuple[str, str, str]:
+    """Return the paper that specs stand beside, and the quantities of its scans along x and y.
+
+    Raises
+    ------
+    ConfigError
+        If a spec names no published scan, or several name different papers or quantities.
+    """
+    axes = set()
+    for spec in specs:
+        if spec.published is None:
+            raise ConfigError(f"{spec.target}: its spec names no published scan to be drawn over")
+        curve = spec.published.scan()
+        axes.add((spec.published.study, curve.x, curve.y))
+    if len(axes) != 1:
+        raise ConfigError(f"scans of {len(axes)} papers or quantities are drawn one by one")
+    return axes.pop()
+
+
 def over_published(scans: Sequence[tuple[Spec, Sequence[Record]]]) -> Figure:
     """Draw simulated scans as lines over the points of the paper that their specs name.
 
@@ -41,20 +60,17 @@ def over_published(scans: Sequence[tuple[Spec, Sequence[Record]]]) -> Figure:
     ConfigError
         If they are not, or name none; if matplotlib or mplhep are missing.
     """
+    name, x, y = published_axes([spec for spec, _ in scans])
+    paper = study(name)
     points: dict[str, tuple[FloatArray, FloatArray]] = {}
     curves: dict[str, tuple[FloatArray, FloatArray]] = {}
-    axes = set()
     for spec, records in scans:
-        if spec.published is None:
-            raise ConfigError(f"{spec.target}: its spec names no published scan to be drawn over")
-        curve = study(spec.published.study).curve(spec.published.curve)
-        axes.add((spec.published.study, curve.x, curve.y))
-        drawn = sorted((float(record.settings[curve.x]), record.details[curve.y]) for record in records)
+        assert spec.published is not None  # noqa: S101 - it has axes
+        curve = spec.published.scan()
+        if not all(x in record.settings and y in record.details for record in records):
+            raise ConfigError(f"{spec.target}: {curve.name} is of {y} by {x}, which is not simulated")
+        drawn = sorted((float(record.settings[x]), record.details[y]) for record in records)
         points[curve.name], curves[curve.name] = _columns(curve.points), _columns(drawn)
-    if len(axes) != 1:
-        raise ConfigError(f"scans of {len(axes)} papers or quantities are drawn one by one")
-    ((name, x, y),) = axes
-    paper = study(name)
     title = f"{paper.source}: published (points), simulated (lines)"
     figure = over(points, curves, _LABELS.get(x, x), _LABELS.get(y, y), title=title)
     figure.axes[0].set_ylim(0, 1.15 * max(values.max() for _, values in (*points.values(), *curves.values())))

@@ -18,7 +18,6 @@ from sonic.errors import ConfigError, DataError
 from sonic.study.histogram import Histogram
 from sonic.study.load.stable import estimate
 from sonic.study.machine import this_machine, utc_now
-from sonic.study.published import study
 from sonic.study.records import Record, Window
 from sonic.study.series import varying
 from sonic.study.simulation.calibration import calibrate
@@ -27,7 +26,7 @@ from sonic.study.simulation.specfile import parse, unfold
 from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sonic.study.records import Setting
@@ -156,7 +155,7 @@ def beside_published(records: Sequence[Record], spec: Spec) -> list[Beside]:
     """
     if spec.published is None:
         return []
-    curve = study(spec.published.study).curve(spec.published.curve)
+    curve = spec.published.scan()
     found = []
     for x, y in curve.points:
         for record in records:
@@ -168,8 +167,22 @@ def beside_published(records: Sequence[Record], spec: Spec) -> list[Beside]:
     return found
 
 
-def beside_measured(records: Sequence[Record], measured: Sequence[Record]) -> list[Beside]:
-    """Compare throughput and mean latency with measurements for as many clients."""
+def beside_measured(
+    records: Sequence[Record], measured: Sequence[Record], over: Collection[str] = ("clients",)
+) -> list[Beside]:
+    """Compare throughput and mean latency with measurements for as many clients.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Simulated, as :func:`like` describes what was measured.
+    measured : sequence of Record
+    over : collection of str
+        Axes of the grid that was simulated. If there is another than the clients nothing is compared: that deployment
+        was not measured.
+    """
+    if not set(over) <= {"clients", "clients.number"}:
+        return []
     found = []
     for record in records:
         clients = record.settings.get("clients")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import fields
 from math import inf
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from sonic.client.settings import ClientSettings
 from sonic.errors import ConfigError
 from sonic.framework.graph import Graph, Node, similar
+from sonic.study.published import study
 from sonic.study.records import Setting  # noqa: TC001 - msgspec reads annotations
 from sonic.study.simulation.balancing import Policy  # noqa: TC001
 from sonic.study.simulation.job import Mode  # noqa: TC001
 from sonic.study.simulation.scaling import Scaling  # noqa: TC001
 from sonic.study.simulation.serverspec import ModelSpec, NetworkSpec, ServerSpec  # noqa: TC001
+
+if TYPE_CHECKING:
+    from sonic.study.published import Curve
 
 
 class BalancerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,6 +195,16 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     study: str
     curve: str
+
+    def scan(self) -> Curve:
+        """Return it.
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        return study(self.study).curve(self.curve)
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
