@@ -19,7 +19,6 @@ def test_a_value_is_of_the_setting_s_kind() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("client", 4, "there is no setting client; similar: clients"),
         ("clients", 4.0, "clients is a whole number, given 4.0"),
         ("clients", True, "clients is a whole number, given True"),
         ("clients", 0, "clients must be 1 or more, given 0"),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sonic.errors import ConfigError, shown
-from sonic.framework.graph import similar
 from sonic.study.conditions.line import Conditions
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ def checked(name: str, value: object, where: str) -> Setting:
     Parameters
     ----------
     name : str
+        Of :data:`KNOWN`.
     value : object
     where : str
         In what it was found, for messages.
@@ -96,11 +96,9 @@ def checked(name: str, value: object, where: str) -> Setting:
     Raises
     ------
     ConfigError
-        If there is no such setting, or it cannot have that value.
+        If it cannot have that value.
     """
-    known = KNOWN.get(name)
-    if known is None:
-        raise ConfigError(f"{where}: there is no setting {name}{similar(name, KNOWN)}")
+    known = KNOWN[name]
     if known.kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not known.kind:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from sonic.client.url import parse_server
@@ -139,16 +140,11 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
         raise ConfigError(
             f"{where}: server is the URL of one; what concerns the scan's own goes into [fixed] or [grid]"
         )
-    said = _said_by(server, where)
-    settings = _table(document, "fixed", where)
-    _check_names(settings, KNOWN, f"{where}, [fixed]", "setting")
-    fixed = {name: checked(name, value, f"{where}, [fixed]") for name, value in settings.items()}
+    said, fixed = _said_by(server, where), _fixed(document, where)
     zipped, grid = _zipped(document, where), _grid(document, where)
     axes = [*zipped, *grid]
     _check_once([said, fixed, *(axis[0] for axis in axes)], where)
-    count = len(targets)
-    for axis in axes:
-        count *= len(axis)
+    count = len(targets) * prod(map(len, axes))
     if count > MOST_POINTS:
         raise ConfigError(f"{where}: a scan has at most {MOST_POINTS:,} points, given {count:,}")
     points = []
@@ -194,13 +190,18 @@ def _targets(given: object, where: str) -> tuple[str, ...]:
     return tuple(targets)
 
 
+def _fixed(document: Mapping[str, Any], where: str) -> dict[str, Setting]:
+    table = _table(document, "fixed", where)
+    where = f"{where}, [fixed]"
+    _check_names(table, KNOWN, where, "setting")
+    return {name: checked(name, value, where) for name, value in table.items()}
+
+
 def _grid(document: Mapping[str, Any], where: str) -> list[list[dict[str, Setting]]]:
-    found = []
     table = _table(document, "grid", where)
-    _check_names(table, KNOWN, f"{where}, [grid]", "setting")
-    for name, values in table.items():
-        found.append([{name: value} for value in _values(name, values, f"{where}, [grid]")])
-    return found
+    where = f"{where}, [grid]"
+    _check_names(table, KNOWN, where, "setting")
+    return [[{name: value} for value in _values(name, values, where)] for name, values in table.items()]
 
 
 def _zipped(document: Mapping[str, Any], where: str) -> list[list[dict[str, Setting]]]:
