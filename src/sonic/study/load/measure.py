@@ -22,7 +22,7 @@ from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job, JobWork
 from sonic.study.load.server import ServerWatch, cpu_between_s, identity
 from sonic.study.load.settings import LoadSettings
-from sonic.study.load.stable import disagreement, estimate, growth
+from sonic.study.load.stable import check_installed, disagreement, estimate, growth
 from sonic.study.load.tally import Tally
 from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record
@@ -117,7 +117,7 @@ def measure(
         raise ConfigError(f"jobs of {target.workflow} are a closed loop without a pause: leave out rate and think_s")
     if path := missing_file(target, inputs):
         raise DataError(f"no input file {path}")
-    estimate([0.0, 0.0])  # what is missing for it is said now
+    check_installed()
     point = _Point(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
     details: dict[str, float] = {}

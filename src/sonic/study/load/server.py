@@ -141,16 +141,21 @@ class ServerWatch:
         url = metrics or f"{'https' if address.scheme == 'https' else address.scheme[:4]}://{address.where}"
         endpoint = Endpoint(url, timeout_s=_METRICS_TIMEOUT_S)
         with suppress(InferenceError, DataError):
-            rows = {name: row.rows for (name, _), row in endpoint.scrape().models.items()}
-            told = [self._transport.statistics(name, timeout_s=_TIMEOUT_S).inference_count for name in self._models]
-            again = {name: row.rows for (name, _), row in endpoint.scrape().models.items()}
-            known = [rows.get(name, -1) for name in self._models]
-            if metrics or all(
-                low <= told <= again.get(n, -1) for n, low, told in zip(self._models, known, told, strict=True)
-            ):
+            # If the metrics are this server's, its statistics lie between what they say before and after.
+            before = _rows(endpoint)
+            told = {
+                name: self._transport.statistics(name, timeout_s=_TIMEOUT_S).inference_count for name in self._models
+            }
+            after = _rows(endpoint)
+            if metrics or all(before.get(name, -1) <= rows <= after.get(name, -1) for name, rows in told.items()):
                 return endpoint
         endpoint.close()
         return None
+
+
+def _rows(endpoint: Endpoint) -> dict[str, float]:
+    """Return the rows that each model has computed, by a server's metrics."""
+    return {name: row.rows for (name, _), row in endpoint.scrape().models.items()}
 
 
 def identity(address: Address) -> str:

@@ -19,6 +19,17 @@ _ERRORS = 2.0
 """So many standard errors are chance."""
 
 
+def check_installed() -> None:
+    """See that :func:`estimate` has what it needs, before an hour is spent on what it is given.
+
+    Raises
+    ------
+    ConfigError
+        If SciPy is not installed.
+    """
+    _student(1)
+
+
 def estimate(values: Sequence[float]) -> Estimate:
     """Return the mean of repeats and the interval that covers it with 95 %, by Student's t.
 

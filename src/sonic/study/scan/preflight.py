@@ -18,7 +18,7 @@ from sonic.server.backends.devices import amd_gpus, nvidia_gpus
 from sonic.server.models.folders import model_folders
 from sonic.study.load.jobs import Job
 from sonic.study.load.measure import missing_file
-from sonic.study.load.stable import estimate
+from sonic.study.load.stable import check_installed
 from sonic.study.scan.measuring import asked
 from sonic.study.scan.models import change, repository_of, source
 from sonic.study.scan.settings import concerning
@@ -51,7 +51,7 @@ def check(spec: Spec, points: Iterable[Point], base: Path) -> None:
     ConfigError
         With the first thing that is wrong, and where in the specification it was said.
     """
-    estimate([0.0, 0.0])  # says which package it lacks
+    check_installed()
     seen: set[Hashable] = set()
     for point in points:
         matters = concerning(point.settings, "load", "server")

@@ -148,10 +148,10 @@ def scan(
         If the records cannot be read or written, or the kernel's network emulation is wanted and cannot be had.
     """
     todo = prepare(spec, path, again)
-    for point in todo.points:
-        if point.settings.get("conditions") == "netem":
-            with namespace(conditions_of(point.settings)):
-                break
+    emulated = [point for point in todo.points if point.settings.get("conditions") == "netem"]
+    if emulated:
+        with namespace(conditions_of(emulated[0].settings)):
+            pass  # what it lacks is said now
     file = _File(path, todo.kept)
     summary = Summary(list(todo.done))
     pace = _Pace(spec, todo.points)
