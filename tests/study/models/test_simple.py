@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.study.models.protodune import ProtoDune
-from sonic.study.models.simple import amdahl, bounds, offload_speed_up, scalability
+from sonic.study.models.simple import amdahl, bounds, scalability
 
 CLIENTS = np.array([1.0, 2, 4, 8, 16, 32, 64])
 
@@ -40,9 +40,3 @@ def test_the_universal_law_falls_again_behind_its_peak() -> None:
     assert scalability().capacity(values) == pytest.approx(rate.max(), rel=1e-3)
     assert 1 < scalability().saturation(values) < np.sqrt(0.98 / 0.002)
     assert scalability().capacity(np.array([100.0, 0.0, 0.0])) == np.inf
-
-
-def test_offloading_a_part_speeds_up_by_no_more_than_the_rest_allows() -> None:
-    assert offload_speed_up(0.65) == pytest.approx(1 / 0.35)
-    assert offload_speed_up(0.65, 17) == pytest.approx(1 / (0.35 + 0.65 / 17))
-    assert offload_speed_up(0.0, 17) == 1

@@ -1,4 +1,4 @@
-"""Lines over sockets of their own, which send bytes that were encoded once: a seventh of what a whole client costs.
+"""Lines over sockets of their own, which send bytes that were encoded once: a tenth of what a whole client costs.
 
 Each line is a connection, as each client of a server in production is. What an answer holds is not decoded: that it is
 one, that it is whole, and how many bytes of tensors are in it, is read off what surrounds them.

@@ -76,7 +76,7 @@ class Model:
     ----------
     name : str
     text : str
-        What it takes to be so.
+        What it assumes.
     source : str
     parameters : tuple of Parameter [k]
     rate : callable

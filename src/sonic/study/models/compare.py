@@ -57,7 +57,7 @@ def compare(
     y : str
         ``throughput`` or ``row_rate``.
     by : sequence of str, optional
-        Settings that tell series apart; by default all in which the records differ.
+        Settings that tell series apart; by default those of :func:`~sonic.study.series.telling`.
     names : sequence of str
         Of :data:`MODELS`.
 

@@ -81,11 +81,6 @@ def scalability() -> Model:
     )
 
 
-def offload_speed_up(offloaded_part: float, acceleration: float = np.inf) -> float:
-    """Return by how much a job is faster if a part of its time is made shorter by a factor: Amdahl's law."""
-    return 1.0 / (1.0 - offloaded_part + offloaded_part / acceleration)
-
-
 def _universal(clients: FloatArray, values: FloatArray) -> FloatArray:
     rate, contention, coherency = values
     return np.asarray(rate * clients / (1 + contention * (clients - 1) + coherency * clients * (clients - 1)), float)

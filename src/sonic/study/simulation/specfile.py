@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sonic.errors import ConfigError, one_line
+from sonic.errors import ConfigError, one_line, shown
 from sonic.study.simulation.spec import Spec
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ def unfold(
     tree = dict(tree)
     grid = tree.pop("grid", {})
     if not isinstance(grid, dict):
-        raise ConfigError(f"{where}: grid is a table of lists, given {grid!r}")
+        raise ConfigError(f"{where}: grid is a table of lists, given {shown(grid)}")
     axes = {**grid, **(over or {})}
     for name, values in axes.items():
         if not isinstance(values, list | tuple) or not values:
-            raise ConfigError(f"{where}: grid.{name} is a list of values, given {values!r}")
+            raise ConfigError(f"{where}: grid.{name} is a list of values, given {shown(values)}")
     points = []
     for values in product(*axes.values()):
         own = dict(zip(axes, values, strict=True))
