@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from common import Figure
+from common import Figure, pinned
 from sonic.client.fallback import ServeProcess
 from sonic.protocol.modelconfig import write
 from sonic.protocol.modelfolder import CONFIG_NAME, read_config
@@ -68,20 +68,19 @@ class Case:
     ----------
     model : str
     instances : int
+    rows : int
+        Of a request.
     batch : int
-        Rows of one at most; 0: requests go alone.
+        Rows of an execution at most; 0: requests go alone.
     delay_us : int
         That a request waits for company.
-    apart : bool
-        Whether server and clients have cores of their own. Linux has the two threads that make up the load of a short
-        model on one core at times and on two at others, which are machines of different speed.
     """
 
     model: str
     instances: int = 1
+    rows: int = 1
     batch: int = 0
     delay_us: int = 0
-    apart: bool = False
 
     def __str__(self) -> str:
         batching = f"batches of up to {self.batch}" if self.batch else "no batching"
@@ -95,11 +94,11 @@ CASES = (
     Case("busy", batch=16),
     Case("busy", instances=2),
     Case("busy", instances=2, batch=16),
-    Case("particlenet-ak4"),
-    Case("particlenet-ak4", batch=500),
-    Case("particlenet-ak4", instances=2),
-    Case("facile-v5", batch=32_000, apart=True),  # which takes microseconds: the server's event loop executes it
-    Case("facile-v5", batch=32_000, delay_us=100, apart=True),
+    Case("particlenet-ak4", rows=10),
+    Case("particlenet-ak4", rows=10, batch=500),
+    Case("particlenet-ak4", rows=10, instances=2),
+    Case("facile-v5", batch=32_000),  # which takes microseconds: the server's event loop executes it
+    Case("facile-v5", batch=32_000, delay_us=100),
 )
 
 
@@ -126,11 +125,10 @@ def _measured(case: Case, repeats: int, console: Console) -> list[Record]:
     All numbers have their turn before one is repeated, since a machine that others share is slower in some minutes.
     """
     found: dict[int, list[Record]] = {clients: [] for clients in CLIENTS}
-    cores = os.sched_getaffinity(0)
     with _server(case) as server:
         for repeat in range(repeats):
             for clients in CLIENTS if repeat % 2 else CLIENTS[::-1]:
-                settings = LoadSettings(clients=clients, processes=1, window_s=WINDOW_S, repeats=1)
+                settings = LoadSettings(clients=clients, processes=1, rows=case.rows, window_s=WINDOW_S, repeats=1)
                 record = measure_load(case.model, server.grpc_url, settings, metrics=server.metrics_url)
                 if record.throughput is None:
                     raise RuntimeError(f"{case}, {clients} clients: {record.reason}")
@@ -140,8 +138,7 @@ def _measured(case: Case, repeats: int, console: Console) -> list[Record]:
     console.print(str(case))
     own: dict[str, Setting] = {"instances": case.instances, "batch": case.batch, "delay_us": case.delay_us}
     middle = [sorted(records, key=_throughput)[len(records) // 2] for records in found.values()]
-    machine = structs.replace(middle[0].machine, cores=len(cores))
-    return [structs.replace(each, status="measured", settings=each.settings | own, machine=machine) for each in middle]
+    return [structs.replace(each, status="measured", settings=each.settings | own) for each in middle]
 
 
 def _throughput(record: Record) -> float:
@@ -167,15 +164,14 @@ def _server(case: Case) -> Iterator[ServeProcess]:
                 config.dynamic_batching.max_queue_delay_microseconds = case.delay_us
             (model / CONFIG_NAME).write_text(write(config))
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the matrices' products: an execution is one thread
-        server = ServeProcess([folder])
-        cores = os.sched_getaffinity(0)
+        cores = sorted(os.sched_getaffinity(0))
+        # Where both have all cores, Linux has two threads that want to run on one at times and on two at others, which
+        # are machines of different speed. So each has its own, if there are enough.
+        apart = len(cores) > case.instances
+        with pinned(cores[: case.instances] if apart else cores):
+            server = ServeProcess([folder])
         try:
-            if case.apart and len(cores) > 1:
-                first, *others = sorted(cores)
-                for thread in Path(f"/proc/{server.pid}/task").iterdir():
-                    os.sched_setaffinity(int(thread.name), {first})
-                os.sched_setaffinity(0, others)
-            yield server
+            with pinned(cores[case.instances :] if apart else cores):
+                yield server
         finally:
-            os.sched_setaffinity(0, cores)
             server.close(drain_s=0)

@@ -196,7 +196,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
         Of Sonic and Python, of the server, of what computes.
     details : dict of str to float
         Further figures of a target: seconds a module; ``instances``, ``batch`` (0: none) and ``delay_us``, as the
-        server says.
+        server says; and ``own_cores``, how many cores the server has that the load may not use, if all of its are such.
     """
 
     target: str

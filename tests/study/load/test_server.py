@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import sonic
 from sonic.client.url import connect, parse_server
 from sonic.errors import Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
-from sonic.study.load.server import Sample, ServerWatch, cpu_between_s, identity, window
+from sonic.study.load.server import Sample, ServerWatch, cpu_between_s, identity, own_cores, window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,3 +152,21 @@ def test_a_server_that_says_nothing() -> None:
     with ServerWatch(Silent(), address, ["m"], pid=2**22 + 1) as watch:  # type: ignore[arg-type]
         assert watch.sample() is None  # it has ended
     assert identity(address) == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not say which cores a process has")
+def test_cores_are_a_servers_own_if_the_load_may_use_none_of_them() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("one core cannot be shared out")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+        try:
+            assert own_cores(server.pid) == 0
+            os.sched_setaffinity(server.pid, cores[:1])
+            assert own_cores(server.pid) == 0
+            os.sched_setaffinity(0, cores[1:])
+            assert own_cores(server.pid) == 1
+        finally:
+            os.sched_setaffinity(0, cores)
+            server.kill()
+    assert own_cores(server.pid) == own_cores(None) == 0

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 TRUE = {"execution_s": 3e-3, "row_s": 1e-3}
 
 
-def as_measured(clients: int, batch: int, delay_us: float = 0.0) -> Record:
+def as_measured(clients: int, batch: int, delay_us: float = 0.0, own_cores: float = 0.0) -> Record:
     """Simulate a server whose figures are known, and give it out as measured, with processor times."""
     tree = {
         "target": "m",
         "models": {"m": {"service": TRUE, "max_rows": batch, "delay_us": delay_us, "threads": 1}},
-        "servers": [{"cores": 4, "overhead_s": 2e-4}],
+        "servers": [{"cores": own_cores or 4, "overhead_s": 2e-4}],
         "client": {"overhead_s": 3e-4, "cores": 4},
         "clients": {"number": clients},
         "window_s": 1.0,
@@ -34,8 +34,8 @@ def as_measured(clients: int, batch: int, delay_us: float = 0.0) -> Record:
     return structs.replace(
         record,
         settings={"clients": clients},
-        details={"batch": float(batch), "delay_us": delay_us},
-        machine=structs.replace(record.machine, cores=8),
+        details={"batch": float(batch), "delay_us": delay_us} | ({"own_cores": own_cores} if own_cores else {}),
+        machine=structs.replace(record.machine, cores=4 if own_cores else 8),
     )
 
 
@@ -156,6 +156,25 @@ def test_executions_are_taken_by_their_size_and_more_rows_never_take_less() -> N
     found = calibrate([with_server(alone, infer_s=5e-3), with_server(many, sizes=tuple(sizes))])
     assert found.service == pytest.approx({1: 4e-3, 2: 7.5e-3, 3: 7.5e-3})
     assert found.wake_s == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(("batch", "clients"), [(0, (1, 2, 4, 16)), (16, (1, 2, 4))])
+def test_what_comes_in_disturbs_executions_of_a_server_with_one_core(batch: int, clients: tuple[int, ...]) -> None:
+    records = [as_measured(number, batch, own_cores=1) for number in clients]
+    found = calibrate(records)
+    assert (found.own_cores, found.cores) == (1, 4)
+    # Alone it takes 4 ms, and more by what the front does for another meanwhile.
+    assert found.service[1] == pytest.approx(4.2e-3, rel=0.01)
+    assert found.wake_s == pytest.approx(-2e-4, rel=0.05)
+    (server,) = found.tree("m")["servers"]
+    assert server["cores"] == 1
+    assert "with_clients" not in server
+    points = [
+        simulate(structs.replace(spec, window_s=2.0, warmup_s=0.5, repeats=1), s) for s, spec in like(records, {})
+    ]
+    compared = beside_measured(points, records)
+    assert len(compared) == 2 * len(clients)
+    assert max(abs(each.deviation) for each in compared) < 0.05
 
 
 def test_where_more_wants_to_run_than_there_are_cores_what_is_used_is_all_there_is() -> None:

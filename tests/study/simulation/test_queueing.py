@@ -101,6 +101,14 @@ def test_what_wakes_up_takes_longer() -> None:
     assert bench.queue.counts.sizes == {1: (1, pytest.approx(1.5)), 2: (2, pytest.approx(2.5))}
 
 
+@pytest.mark.parametrize(("less_s", "took_s"), [(0.25, 0.75), (2.0, 0.0)])
+def test_what_nothing_disturbs_may_take_less_and_never_less_than_nothing(less_s: float, took_s: float) -> None:
+    bench = Bench(BatchPolicy(), Service(execution_s=1.0), wake_s=-less_s)
+    bench.at(0.0, "a")
+    bench.at(0.0, "b")
+    assert bench.ended() == {"a": took_s, "b": took_s + 1}
+
+
 def test_a_full_queue_refuses() -> None:
     bench = Bench(BatchPolicy(queue=QueuePolicy(max_size=1)), Service(execution_s=1.0))
     for name in "abc":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -245,6 +246,16 @@ def listener(address: Address) -> int | None:
             if here and each.pid and (unix or each.status == psutil.CONN_LISTEN):
                 return int(each.pid)
     return None
+
+
+def own_cores(pid: int | None) -> int:
+    """Return how many cores a process of this host may use, if this process may use none of them; else 0."""
+    if pid is None or not hasattr(os, "sched_getaffinity"):
+        return 0
+    with suppress(OSError):  # it has ended, or is another user's
+        theirs = os.sched_getaffinity(pid)
+        return 0 if theirs & os.sched_getaffinity(0) else len(theirs)
+    return 0
 
 
 def _process(pid: int | None) -> Any:

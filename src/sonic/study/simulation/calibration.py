@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _SAME = 1.05
 """Executions whose rows differ by less are of the same size."""
 
+_OFTEN = 2
+"""Points at which less than one in so many of the most executions of a size are seen say little of it: they are of an
+experiment, or of what was left over, while more than usual came in."""
+
 _STEADY = ("fpga_emulator", "identity", "onnxruntime_onnx")
 """Platforms of which Sonic's server takes what was short to be short again."""
 _LONG = 3.0
@@ -50,7 +54,7 @@ class Calibration:
     service : mapping of int to float
         Seconds of an execution, by its rows.
     wake_s : float
-        More that one takes whose instance was idle.
+        More that an execution takes whose instance was idle; below 0: less.
     handover_s : float
         Between two executions of an instance, where others wait.
     client_s, front_s : float
@@ -60,7 +64,9 @@ class Calibration:
     rows : int
         Of a request.
     cores : float
-        That clients and server can use.
+        That clients and server can use; if the server has its own, the clients.
+    own_cores : float
+        Of the server, if it shares none with the clients; else 0.
     front_wake_s : float
         More that a request costs the server which finds it asleep.
     turn_s : float
@@ -77,6 +83,7 @@ class Calibration:
     rest_s: float
     rows: int
     cores: float
+    own_cores: float = 0.0
     front_wake_s: float = 0.0
     turn_s: float = 0.0
     short_s: float = 0.0
@@ -103,7 +110,7 @@ class Calibration:
             "threads": 1,
         }
         server = {
-            "with_clients": True,
+            **({"cores": self.own_cores} if self.own_cores else {"with_clients": True}),
             "overhead_s": self.front_s,
             "wake_s": self.front_wake_s,
             "network": {"round_trip_ms": 1e3 * self.rest_s},
@@ -134,36 +141,36 @@ def calibrate(records: Sequence[Record]) -> Calibration:
         raise DataError("a simulation is calibrated with a record at least, given none")
     points = [_Point(record) for record in sorted(records, key=lambda each: float(each.settings.get("clients", 1)))]
     few, many = points[0], points[-1]
+    cores, own_cores = float(records[0].machine.cores), records[0].details.get("own_cores", 0.0)
     if short_s := _short_s(records[0], few):
-        return _of_loop(points, float(records[0].machine.cores), short_s)
+        return _of_loop(points, cores, own_cores, short_s)
     full = [point for point in points if point.waits] or [many]
-    cores = float(records[0].machine.cores)
     wanted = many.instances + many.rate * (many.client_s + many.besides_s)
-    if many.waits and wanted > cores:
+    if many.waits and wanted > cores and not own_cores:
         service = _crowded(few, many)
         wake_s = handover_s = 0.0
         front_s = max(0.0, many.server_s - service[max(service)] / many.merged)
         cores = min(cores, median(point.rate * (point.client_s + point.server_s) for point in full))
     else:
         service = _by_rows(points)
-        wake_s = max(0.0, few.execution_s - service[min(service)])
+        wake_s = few.execution_s - service[min(service)]
         # After many rows more passes than after few, so among sizes the least is what passes after each.
         between = median if len(service) == 1 else min
         handover_s = between(max(0.0, point.taken_s - point.one_s) for point in full) if many.waits else 0.0
         front_s = median(max(0.0, point.server_s - (point.one_s + handover_s) / point.merged) for point in full)
     client_s = median(point.client_s for point in full)
-    rest_s = few.latency_s - client_s - front_s - few.execution_s - few.delay_s
-    return Calibration(service, wake_s, handover_s, client_s, front_s, max(0.0, rest_s), few.rows, cores)
+    rest_s = max(0.0, few.latency_s - client_s - front_s - few.execution_s - few.delay_s)
+    return Calibration(service, wake_s, handover_s, client_s, front_s, rest_s, few.rows, cores, own_cores)
 
 
 def _short_s(record: Record, point: _Point) -> float:
     """Return what takes less the server's event loop executes; 0 if the model's executions do not."""
     steady = record.versions.get("server", "").startswith("sonic") and record.versions.get("platform") in _STEADY
-    short_s = short_s_on(record.machine.cores)
+    short_s = short_s_on(record.details.get("own_cores", record.machine.cores))
     return short_s if steady and point.waits_s <= LINGER_S and point.execution_s < short_s else 0.0
 
 
-def _of_loop(points: Sequence[_Point], cores: float, short_s: float) -> Calibration:
+def _of_loop(points: Sequence[_Point], cores: float, own_cores: float, short_s: float) -> Calibration:
     """Take figures of a server whose event loop executes the model."""
     few, service = points[0], _by_rows(points)
     full = [point for point in points if point.loaded and not point.lingers] or [points[-1]]
@@ -172,8 +179,11 @@ def _of_loop(points: Sequence[_Point], cores: float, short_s: float) -> Calibrat
     alone_s = front_s + service[min(service)] + handover_s
     wake_s = max(0.0, few.server_s - few.delay_s - alone_s)  # while it waits for company, the loop looks for it
     rest_s = max(0.0, few.latency_s - client_s - alone_s - wake_s - few.delay_s)
-    cores = min(cores, median(point.cores for point in full))
-    return Calibration(service, 0.0, handover_s, client_s, front_s, rest_s, few.rows, cores, wake_s, turn_s, short_s)
+    if not own_cores:
+        cores = min(cores, median(point.cores for point in full))
+    return Calibration(
+        service, 0.0, handover_s, client_s, front_s, rest_s, few.rows, cores, own_cores, wake_s, turn_s, short_s
+    )
 
 
 def _besides(few: _Point, full: Sequence[_Point]) -> tuple[float, float, float]:
@@ -198,10 +208,11 @@ def _by_rows(points: Sequence[_Point]) -> dict[int, float]:
     """Return what an execution takes, by its rows; more rows never take less."""
     # Those of the first point found their instance idle, and tell only of sizes that there are no others of.
     known: dict[int, tuple[int, float]] = {}
-    for sizes in ([size for point in points[1:] for size in point.sizes], points[0].sizes):
+    for some in (points[1:], points[:1]):
         already = set(known)
-        for size in sizes:
-            if size.rows not in already:
+        most = _most(some)
+        for size in (size for point in some for size in point.sizes):
+            if size.rows not in already and _OFTEN * size.number >= most[size.rows]:
                 number, all_s = known.get(size.rows, (0, 0.0))
                 known[size.rows] = number + size.number, all_s + size.number * size.mean_s
     blocks: list[tuple[list[int], int, float]] = []  # sizes, executions, and their time; means never fall
@@ -212,6 +223,14 @@ def _by_rows(points: Sequence[_Point]) -> dict[int, float]:
             block = before[0] + block[0], before[1] + block[1], before[2] + block[2]
         blocks.append(block)
     return {rows: all_s / number for sizes, number, all_s in blocks for rows in sizes}
+
+
+def _most(points: Sequence[_Point]) -> dict[int, int]:
+    """Return the most executions of a size at any of the points, by its rows."""
+    most: dict[int, int] = {}
+    for size in (size for point in points for size in point.sizes):
+        most[size.rows] = max(most.get(size.rows, 0), size.number)
+    return most
 
 
 def _crowded(few: _Point, many: _Point) -> dict[int, float]:

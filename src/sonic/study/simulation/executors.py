@@ -23,7 +23,7 @@ class Executor(Protocol):
     """Executes batches."""
 
     def run(self, rows: int, done: Callable[[], object], *, wake_s: float = 0.0, loop: Loop | None = None) -> Task:
-        """Begin an execution, for which something may have to wake up; `done` is called at its end.
+        """Begin an execution, which takes so much more for finding its instance idle; `done` is called at its end.
 
         In a thread of its own, or in that of the `loop` which calls this.
         """
@@ -57,7 +57,7 @@ class Computing:
 
     def run(self, rows: int, done: Callable[[], object], *, wake_s: float = 0.0, loop: Loop | None = None) -> Task:
         """Begin one."""
-        work_s = (self._service.draw_s(rows, self._random) + wake_s) / self._speed
+        work_s = max(0.0, self._service.draw_s(rows, self._random) + wake_s) / self._speed
         if loop is not None:
             task = Task(done, 0.0, 0.0)  # of no thread but the loop's
             loop.at_once(work_s, task.end)

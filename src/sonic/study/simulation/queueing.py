@@ -71,7 +71,7 @@ class ModelQueue:
         That its instances execute on.
     instances : int
     wake_s : float
-        More that an execution takes whose instance was idle.
+        More that an execution takes whose instance was idle; below 0: less.
     handover_s : float
         From the end of an execution until its instance can begin the next.
     turn_s : float

@@ -40,7 +40,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     threads : float
         Cores of its server that an execution uses; 0: it uses an accelerator.
     wake_s : float
-        More that an execution takes whose instance was idle: a thread wakes up, and caches are cold.
+        More that an execution takes whose instance was idle: a thread wakes up, and caches are cold. Below 0 where it
+        takes less, since nothing else comes in meanwhile.
     handover_s : float
         From the end of an execution until its instance can begin the next.
     turn_s : float

@@ -284,7 +284,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for name, value in counts.items():
             if not value > 0:
                 raise ConfigError(f"{name} is above 0, given {value:g}")
-        _check_numbers(msgspec.to_builtins(self))
+        tree = msgspec.to_builtins(self)
+        for model in tree["models"].values():
+            model["wake_s"] = abs(model["wake_s"])  # alone of all it may be below 0
+        _check_numbers(tree)
         asked = [each.model for each in (self.jobs.modules if self.jobs else ()) if each.model]
         for name in [*asked, *(name for server in self.servers for name in server.models)]:
             self.model(name)
