@@ -119,7 +119,9 @@ class Script:
 
     def __init__(self) -> None:
         self.run: Callable[[np.ndarray], Any] = lambda x: {"y": 2 * x}
+        self.load: Callable[[], Any] = lambda: None
         self.batches: list[int] = []
+        self.closed = 0
         self.started = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
@@ -153,6 +155,10 @@ class ScriptedBackend(Backend):
 
     def __init__(self, context: Any) -> None:
         self._count = sum(group.count for group in context.config.instance_group)
+        self.script.load()
+
+    def close(self) -> None:
+        self.script.closed += 1
 
     def instances(self) -> Sequence[Instance]:
         return [_ScriptedInstance(self.script)] * self._count

@@ -187,3 +187,64 @@ def test_a_bound_below_zero_is_refused(folder: Any) -> None:
         sonic.serve(folder.path, max_queue=-1)
     with pytest.raises(ConfigError, match="bytes that may wait"):
         sonic.serve(folder.path, max_queue_bytes=-1)
+
+
+def test_loads_that_take_long_hold_up_nothing_else_nor_the_end(folder: Any, serve: Any, script: Any) -> None:
+    folder.identity("big", "FP32")
+    names = [f"slow{number}" for number in range(8)]
+    for name in names:
+        folder.scripted(name)
+    server = serve(folder, explicit=True, models=["big"])
+    gate = threading.Event()
+    script.load = lambda: gate.wait(60)
+    address = server.grpc_url.removeprefix("grpc://")
+    client, other = triton.InferenceServerClient(address), triton.InferenceServerClient(address)
+    ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def load(name: str, way: str) -> None:
+        try:
+            if way == "grpc":
+                other.load_model(name)
+            else:
+                httpx.post(f"{server.http_url}/v2/repository/models/{name}/load", timeout=60)
+        except (InferenceServerException, httpx.HTTPError) as error:
+            ended.put(error)
+
+    loads = [threading.Thread(target=load, args=(name, way)) for name in names for way in ("grpc", "http")]
+    for thread in loads:
+        thread.start()
+    x = np.ones(2_000_000, np.float32)
+    tensor = triton.InferInput("in0", x.shape, "FP32")
+    tensor.set_data_from_numpy(x)
+    assert client.infer("big", [tensor], client_timeout=20).as_numpy("out0").shape == x.shape
+    assert client.get_model_metadata("big", client_timeout=20).name == "big"
+    assert httpx.get(server.metrics_url, timeout=20).status_code == 200
+    assert server.close(drain_s=0.01) is False
+    for thread in loads:
+        thread.join(20)
+    assert ended.qsize() == len(loads)
+    gate.set()
+    client.close()
+    other.close()
+
+
+def test_a_load_in_hand_ends_before_the_server(folder: Any, serve: Any, script: Any, until: Any) -> None:
+    folder.scripted()
+    server = serve(folder, explicit=True)
+    loading, gate = threading.Event(), threading.Event()
+    script.load = lambda: loading.set() or gate.wait(10)
+    answers: list[int] = []
+    url = f"{server.http_url}/v2/repository/models/scripted/load"
+    post = threading.Thread(target=lambda: answers.append(httpx.post(url, timeout=20).status_code))
+    post.start()
+    assert loading.wait(10)
+    closed: list[bool] = []
+    closing = threading.Thread(target=lambda: closed.append(server.close(drain_s=10)))
+    closing.start()
+    until(lambda: not server.dataplane.accepting)
+    with pytest.raises(Unavailable, match="it loads and unloads no more models"):
+        server.dataplane.load("scripted")
+    gate.set()
+    for thread in (post, closing):
+        thread.join(20)
+    assert (answers, closed) == ([200], [True])

@@ -250,12 +250,13 @@ class Server:
         Parameters
         ----------
         drain_s : float
-            How long to wait for requests; those that have not ended by then end in Unavailable.
+            How long to wait for requests, and for a model that is being loaded or unloaded; requests that have not
+            ended by then end in Unavailable.
 
         Returns
         -------
         bool
-            Whether all of them ended by themselves.
+            Whether all of it ended by itself.
         """
         with self._closing:
             if self._closed:
@@ -265,7 +266,7 @@ class Server:
                 self._poller.stop()
             drained = self.dataplane.drain(drain_s)
             if not drained:
-                log.warning("not all requests ended within %g s", drain_s)
+                log.warning("not all requests, or what loads models, ended within %g s", drain_s)
                 self.dataplane.close()
             start_s = time.monotonic()
             self._grpc.stop(_FLUSH_S)

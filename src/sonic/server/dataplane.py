@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sonic.errors import ConfigError, InferenceError, InvalidRequest, ModelNotFound, Unavailable, Unsupported
 from sonic.protocol.messages import ServerInfo
 from sonic.protocol.modelconfig import parse_json
+from sonic.server.commands import Commands
 from sonic.server.failures import failed
 from sonic.server.logsettings import LogSettings
 from sonic.server.sharedmemory import SharedMemory
@@ -68,6 +69,8 @@ class Dataplane:
     memory : SharedMemory
     logs : LogSettings
     traces : Tracer
+    commands : Commands
+        Where fronts load and unload models.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Dataplane:
         self.memory = memory or SharedMemory()
         self.logs = logs or LogSettings()
         self.traces = traces or Tracer()
+        self.commands = Commands("sonic-commands")
         self._repository = repository
         self._explicit = explicit
         self._strict_readiness = strict_readiness
@@ -247,7 +251,7 @@ class Dataplane:
         Raises
         ------
         Unavailable
-            If clients may not.
+            If clients may not, or the server is shut down.
         Unsupported
             If `parameters` bring the model's files.
         InvalidRequest
@@ -303,10 +307,14 @@ class Dataplane:
     # ---- the end ----------------------------------------------------------------------------------------------------
 
     def drain(self, timeout_s: float) -> bool:
-        """Take no more requests, and wait for those that were taken; False if that takes longer than `timeout_s`."""
+        """Take no more requests, and wait for those that were taken; False if that takes longer than `timeout_s`.
+
+        To load or unload a model is one of them.
+        """
         self._draining.set()
         end_s = time.monotonic() + timeout_s
-        return all(model.drain(max(0.0, end_s - time.monotonic())) for model in self._repository.models())
+        drained = all(model.drain(max(0.0, end_s - time.monotonic())) for model in self._repository.models())
+        return self._repository.settle(max(0.0, end_s - time.monotonic())) and drained
 
     def close(self) -> None:
         """Release the models. Requests that have not ended end in Unavailable."""
@@ -314,6 +322,8 @@ class Dataplane:
         self._repository.close()
 
     def _allow_control(self) -> None:
+        if self._draining.is_set():
+            raise Unavailable("Server is stopping, it loads and unloads no more models")
         if not self._explicit:
             raise Unavailable(
                 "explicit model load / unload is not allowed if polling is enabled, only with --model-control explicit"

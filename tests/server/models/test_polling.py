@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
 from typing import Any
 
 import pytest
@@ -130,3 +131,16 @@ def test_a_server_polls(folder: Any, serve: Any, until: Any) -> None:
     assert server.dataplane.infer(InferRequest("a", {})).exception() is not None
     with pytest.raises(ConfigError, match="not both"):
         serve(folder, poll_s=1.0, explicit=True)
+
+
+def test_a_server_drains_while_it_loads_what_it_has_found(folder: Any, serve: Any, script: Any) -> None:
+    server = serve(folder, poll_s=0.01)
+    loading, gate = threading.Event(), threading.Event()
+    script.load = lambda: loading.set() or gate.wait(10)
+    folder.scripted()
+    assert loading.wait(10)
+    assert server.close(drain_s=0.01) is False
+    assert not server.dataplane.accepting
+    gate.set()
+    assert server.repository.settle(10)
+    assert script.closed == 1

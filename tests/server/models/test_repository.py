@@ -383,3 +383,46 @@ def test_close_ends_what_waits(folder: Any, opened: Any, script: Any) -> None:
         running.result(10)
     with pytest.raises(Unavailable, match="the server is shut down"):
         repository.get("scripted")
+
+
+def test_close_does_not_wait_for_a_model_that_is_being_loaded(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted("old")
+    folder.scripted("new")
+    repository = opened(folder, load=False)
+    repository.load("old")
+    loading, gate = threading.Event(), threading.Event()
+    script.load = lambda: loading.set() or gate.wait(10)
+    failures: list[BaseException] = []
+
+    def load(name: str) -> None:
+        try:
+            repository.load(name)
+        except Unavailable as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=load, args=("new",))]
+    threads[0].start()
+    assert loading.wait(10)
+    assert not repository.settle(0.0)
+    repository.close()
+    assert script.closed == 1
+    threads.append(threading.Thread(target=load, args=("old",)))  # which comes too late
+    threads[1].start()
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert script.closed == 2
+    assert [str(failure) for failure in failures] == ["the server is shut down"] * 2
+    assert repository.models() == ()
+    assert repository.settle(10)
+
+
+def test_a_model_that_is_replaced_while_the_repository_closes_is_released_once(
+    folder: Any, opened: Any, script: Any
+) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.load = repository.close
+    with pytest.raises(Unavailable, match="the server is shut down"):
+        repository.load("scripted")
+    assert script.closed == 2

@@ -37,6 +37,11 @@ class Questions:
             "ModelConfig": Method(self.model_config, pb.ModelConfigRequest),
             "ModelStatistics": Method(self.model_statistics, pb.ModelStatisticsRequest),
             "RepositoryIndex": Method(self.repository_index, pb.RepositoryIndexRequest),
+        }
+
+    def commands(self) -> Mapping[str, Method]:
+        """Return those that may take their time, by name."""
+        return {
             "RepositoryModelLoad": Method(self.load, pb.RepositoryModelLoadRequest),
             "RepositoryModelUnload": Method(self.unload, pb.RepositoryModelUnloadRequest),
         }

@@ -123,6 +123,10 @@ class GrpcFront:
                     name: Unary(method, guard, aside=True)
                     for name, method in (*questions.methods().items(), *extension_methods(dataplane).items())
                 },
+                **{
+                    name: Unary(method, guard, commands=dataplane.commands)
+                    for name, method in questions.commands().items()
+                },
                 "ModelInfer": Infer(dataplane, guard),
                 "ModelStreamInfer": StreamInfer(dataplane, guard),
             },

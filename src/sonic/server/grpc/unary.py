@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sonic.server.access.guard import Guard
+    from sonic.server.commands import Commands
     from sonic.server.grpc.call import Call
     from sonic.server.grpc.wire import Buffer
 
@@ -40,18 +41,25 @@ class Unary(Admission):
     method : Method
     guard : Guard or None
     aside : bool
-        Whether the method runs in another thread, and may take its time; else in that of the event loop.
+        Whether the method runs in another thread; else in that of the event loop.
+    commands : Commands or None
+        Where it runs instead if it may take its time.
     """
 
-    def __init__(self, method: Method, guard: Guard | None = None, *, aside: bool = False) -> None:
+    def __init__(
+        self, method: Method, guard: Guard | None = None, *, aside: bool = False, commands: Commands | None = None
+    ) -> None:
         super().__init__(guard)
         self._method = method
         self._aside = aside
+        self._commands = commands
 
     def message(self, call: Call, data: Buffer) -> None:
         """Answer it."""
         request = parse(self._method.request, data)
-        if self._aside:
+        if self._commands is not None:
+            self._commands.submit(self._run_and_tell, call, request, call.peer)
+        elif self._aside:
             call.aside(self._run_and_tell, call, request, call.peer)
         else:
             self._done(call, self._run(request, call.peer))

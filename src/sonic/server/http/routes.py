@@ -113,12 +113,15 @@ class _Handlers:
         return _json(documents.index_to_wire(self._dataplane.index(ready=ready)))
 
     async def load(self, request: Request) -> Response:
-        await asyncio.to_thread(self._dataplane.load, _model(request)[0], await _parameters(request))
+        await self._command(self._dataplane.load, _model(request)[0], await _parameters(request))
         return _json(b"{}")
 
     async def unload(self, request: Request) -> Response:
-        await asyncio.to_thread(self._dataplane.unload, _model(request)[0], await _parameters(request))
+        await self._command(self._dataplane.unload, _model(request)[0], await _parameters(request))
         return _json(b"{}")
+
+    async def _command(self, function: Callable[..., None], *given: object) -> None:
+        await asyncio.wrap_future(self._dataplane.commands.submit(function, *given))
 
 
 def _model(request: Request) -> tuple[str, str]:

@@ -240,13 +240,16 @@ class ServedModel:
         return self._scheduler.drain(timeout_s)
 
     def close(self) -> None:
-        """Take no more requests, end in Unavailable those that wait, and release the model."""
+        """Take no more requests, end in Unavailable those that wait, and release the model. Harmless when repeated."""
         idle = self._scheduler.close()
         if self._cache is not None:
             self._cache.drop(self)
-        if idle and self._backend is not None:
-            self._backend.close()
-            self._backend = None
+        if not idle:
+            return
+        with self._lock:
+            backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
 
 
 def _verify(context: LoadContext) -> None:

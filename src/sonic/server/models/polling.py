@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError, ModelNotFound
+from sonic.errors import ConfigError, ModelNotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,10 +54,8 @@ class Poller:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; waits for a model that is just being loaded."""
+        """Look no more; does not wait for a model that is just being loaded."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def poll(self) -> None:
         """Look once. What cannot be loaded is logged, and what was served of it stays."""
@@ -80,7 +78,7 @@ class Poller:
             if before.get(name) != now[name]:
                 try:
                     self._repository.load(name)
-                except (ConfigError, ModelNotFound) as error:
+                except (ConfigError, ModelNotFound, Unavailable) as error:
                     log.error("%s", error)
 
     def _run(self) -> None:

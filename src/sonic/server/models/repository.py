@@ -50,6 +50,7 @@ log = logging.getLogger("sonic.server")
 
 _TWICE = "model appears in two or more repositories"
 _UNLOADED = Version("UNAVAILABLE", "unloaded")
+_SHUT_DOWN = "the server is shut down"
 
 
 class Repository:
@@ -114,6 +115,7 @@ class Repository:
         self._chain: list[str] = []  # names being loaded, each required by the one before
         self._required: set[str] = set()  # loaded because another one is made of them
         self._orphans: dict[str, set[str]] = {}  # unloaded because one of these was, which they are made of
+        self._closed = False
         try:
             self.names()
         except BaseException:
@@ -187,6 +189,8 @@ class Repository:
         ConfigError
             If one of the versions that its policy selects cannot be loaded. Then what was loaded before stays, and no
             other version comes.
+        Unavailable
+            If the repository is closed, be it meanwhile.
         """
         with self._loading:
             self._load(name, self.names(), config)
@@ -247,6 +251,8 @@ class Repository:
     def _load_versions(
         self, name: str, folders: Sequence[Path], override: ModelConfig | None, service: Service | None = None
     ) -> None:
+        if self._closed:
+            raise Unavailable(_SHUT_DOWN)
         before = self._versions.of(name)
         fresh: dict[str, Version] = {}
         failure: ConfigError | None = None
@@ -293,6 +299,9 @@ class Repository:
         self._versions.put(name, {**fresh, **dict.fromkeys(gone, _UNLOADED)})
         kept = [new.model for new in fresh.values()]
         _close([old.model for old in before.values() if old.model is not None and old.model not in kept])
+        if self._closed:  # meanwhile, and it may have come too early for what was put there
+            _close(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
+            raise Unavailable(_SHUT_DOWN)
         if failure is not None:
             raise failure
 
@@ -362,11 +371,21 @@ class Repository:
         """Whether a model should be there but could not be loaded."""
         return self._versions.failed()
 
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until no model is being loaded or unloaded; False if that takes longer than `timeout_s` seconds."""
+        settled = self._loading.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
+        if settled:
+            self._loading.release()
+        return settled
+
     def close(self) -> None:
-        """Release every model. Requests that have not ended end in Unavailable."""
-        with self._loading:
-            _close(self._versions.clear("the server is shut down"), drain_s=0.0)
-            self._sources.close()
+        """Release every model. Requests that have not ended end in Unavailable.
+
+        A model that is just being loaded is not waited for: it is released when it is loaded.
+        """
+        self._closed = True
+        _close(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
+        self._sources.close()
 
 
 def _parts(model: ServedModel) -> set[str]:
