@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -61,7 +62,7 @@ def generate(
     OutputError
         If the file cannot be written.
     """
-    if events < 1 or electrons_mean < 0:
+    if events < 1 or not 0 <= electrons_mean < math.inf:
         raise ConfigError(f"expected events >= 1 and electrons_mean >= 0, given {events} and {electrons_mean}")
     beam = Beam(min_energy_gev, max_energy_gev, pileup=pileup)
     counts = np.random.default_rng((seed, 8)).poisson(electrons_mean, events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ class Beam:
     def __post_init__(self) -> None:
         if not 1.0 <= self.min_energy_gev < self.max_energy_gev <= 1000.0:
             raise ConfigError(f"energies lie between 1 and 1000 GeV and rise, given {self}")
-        if not 0 < self.max_eta <= MAX_ETA or self.pileup < 0:
+        if not 0 < self.max_eta <= MAX_ETA or not 0 <= self.pileup < math.inf:
             raise ConfigError(f"max_eta lies in (0, {MAX_ETA}] and pileup is 0 or more, given {self}")
 
 

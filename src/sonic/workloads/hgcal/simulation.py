@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ class Beam:
     Raises
     ------
     ConfigError
-        If there is no share for each kind, or a range is upside down.
+        If there is no share for each kind, a range is upside down, or a number is negative.
     """
 
     min_particles: int = 2
@@ -64,8 +65,10 @@ class Beam:
             raise ConfigError(f"shares are of {', '.join(KINDS)}, none negative, given {self.shares}")
         for name in ("particles", "energy_gev", "eta"):
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
-            if not 0 <= low <= high or (name == "energy_gev" and low == 0):
+            if not 0 <= low <= high < math.inf or (name == "energy_gev" and low == 0):
                 raise ConfigError(f"{name} from {low} to {high}: expected a range above 0")
+        if not (0 <= self.spread_cm < math.inf and 0 <= self.noise_hits < math.inf):
+            raise ConfigError(f"spread and noise are 0 or more, given {self.spread_cm} cm and {self.noise_hits} hits")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Branches: ``Digi_*`` the channels of the hadron calorimeter (the eight codes of 
 from __future__ import annotations
 
 import itertools
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def generate(
         If there is no such process, an extra is missing (fastjet always, for true jets; pythia8mc), or a number makes
         no sense.
     """
-    if events < 1 or pileup < 0:
+    if events < 1 or not 0 <= pileup < math.inf:
         raise ConfigError(f"expected 1 event or more and a pileup of 0 or more, given {events} and {pileup}")
 
     def blocks() -> Iterator[dict[str, ak.Array]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sonic.errors import ConfigError
 from sonic.workloads.lartpc.showers import Quanta, develop, joined, michel_energy
 from sonic.workloads.lartpc.tracks import follow, kinetic_for, together
 
@@ -42,6 +44,11 @@ class Beam:
         That enter in front. Pions interact: protons, pions and photons come of it.
     showers : float
         Electrons and photons, anywhere.
+
+    Raises
+    ------
+    ConfigError
+        If a number is negative.
     """
 
     through: float = 3.0
@@ -49,6 +56,10 @@ class Beam:
     pions: float = 1.5
     protons: float = 1.0
     showers: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not all(0 <= mean < math.inf for mean in astuple(self)):
+            raise ConfigError(f"means are 0 or more, given {self}")
 
 
 class Particles(NamedTuple):

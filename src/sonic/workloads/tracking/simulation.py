@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sonic.errors import ConfigError
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import COT, QPT, cross, perigee, wrap
 
@@ -48,6 +50,11 @@ class Beam:
         Of an event, beside the particles: cones as narrow as those of jets of some hundred GeV. Hits never merge.
     jet_particles : int
         Of each.
+
+    Raises
+    ------
+    ConfigError
+        If a number makes no sense.
     """
 
     particles: int = 100
@@ -63,6 +70,12 @@ class Beam:
     scattering: bool = True
     jets: int = 0
     jet_particles: int = 12
+
+    def __post_init__(self) -> None:
+        if min(self.particles, self.jets, self.jet_particles) < 0 or not 0 <= self.noise < math.inf:
+            raise ConfigError(f"particles, jets, their particles and noise are 0 or more, given {self}")
+        if not 0 <= self.efficiency <= 1:
+            raise ConfigError(f"efficiency lies in [0, 1], given {self.efficiency}")
 
 
 @dataclass(frozen=True)
