@@ -91,6 +91,14 @@ def test_a_server_is_without_model() -> None:
         parse_server("grpc://host:8001/tagger")
 
 
+@pytest.mark.parametrize("text", ["host:8001", "ftp://host:8001", "grpc://", "local:"])
+def test_the_forms_that_are_shown_of_a_server_name_no_model(text):
+    with pytest.raises(ConfigError, match=r"expected grpc://host:port or http://host:port or [^ ]*") as caught:
+        parse_server(text)
+    assert "version" not in str(caught.value)
+    assert str(caught.value).endswith("local:/folder/of/models")
+
+
 def test_transports_by_scheme() -> None:
     for text, kind in (("grpc://127.0.0.1:1", GrpcTransport), ("http://127.0.0.1:1", HttpTransport)):
         transport = connect(parse_server(text))

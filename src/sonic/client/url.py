@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from sonic.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sonic.client.transport import Transport
 
 FORMS = (
@@ -25,6 +27,8 @@ FORMS = (
     "local:/folder/of/models/model[/version]",
 )
 """What a URL of a model can look like. Without the model it is the URL of a server."""
+
+_SERVERS = tuple(form.replace("/model[/version]", "") for form in FORMS)
 
 OPTIONS = ("ca", "cert", "key", "token_file", "compression")
 """What a URL of a server can say behind a question mark: files (see :class:`sonic.client.secure.Credentials`), and
@@ -94,8 +98,8 @@ def parse_server(url: str) -> Address:
         If it is none, or names a model.
     """
     if url.startswith("local:"):
-        return Address("local", _folder(url))
-    address = _parse_remote(url)
+        return Address("local", _folder(url, _SERVERS))
+    address = _parse_remote(url, _SERVERS)
     if address.model:
         raise ConfigError(f"{url} names a model: the URL of a server ends with its port")
     return address
@@ -110,17 +114,17 @@ def parse_model(url: str) -> Address:
         If it is none.
     """
     if not url.startswith("local:"):
-        address = _parse_remote(url)
+        address = _parse_remote(url, FORMS)
         if not address.model:
-            raise ConfigError(f"{url} names no model: {_forms()}")
+            raise ConfigError(f"{url} names no model: {_expected(FORMS)}")
         return address
-    folder, mark, options = _folder(url).partition("?")
+    folder, mark, options = _folder(url, FORMS).partition("?")
     path = PurePath(folder)
     version = ""
     if path.name.isdecimal() and len(path.parts) > 2:
         path, version = path.parent, path.name
     if not path.name or path.name == "..":
-        raise ConfigError(f"{url} names no model: {_forms()}")
+        raise ConfigError(f"{url} names no model: {_expected(FORMS)}")
     return Address("local", f"{path.parent}{mark}{options}", path.name, version)
 
 
@@ -140,12 +144,12 @@ def connect(address: Address) -> Transport:
     )
 
 
-def _parse_remote(url: str) -> Address:
+def _parse_remote(url: str, forms: Sequence[str]) -> Address:
     match = _REMOTE.fullmatch(url) or _UNIX.fullmatch(url)
     if match is None:
-        raise ConfigError(f"{url!r} is not a URL of a server: {_forms()}")
+        raise ConfigError(f"{url!r} is not a URL of a server: {_expected(forms)}")
     scheme = match["scheme"].lower()
-    place = match["where"] if scheme not in _DEFAULT_PORT else _host_and_port(url, scheme, match["where"])
+    place = match["where"] if scheme not in _DEFAULT_PORT else _host_and_port(url, scheme, match["where"], forms)
     options = tuple(parse_qsl(match["query"] or "", keep_blank_values=True))
     for name, value in options:
         if name not in OPTIONS or not value:
@@ -154,27 +158,27 @@ def _parse_remote(url: str) -> Address:
             raise ConfigError(f"{url} has compression {value}, expected {' or '.join(COMPRESSIONS)}")
     parts = [unquote(part) for part in (match["path"] or "").strip("/").split("/") if part]
     if len(parts) > 2:
-        raise ConfigError(f"{url} has more than a model and a version behind the port: {_forms()}")
+        raise ConfigError(f"{url} has more than a model and a version behind the port: {_expected(forms)}")
     model, version = (*parts, "", "")[:2]
     return Address(scheme, place, model, version, options)
 
 
-def _host_and_port(url: str, scheme: str, text: str) -> str:
+def _host_and_port(url: str, scheme: str, text: str, forms: Sequence[str]) -> str:
     where = _WHERE.fullmatch(text)
     if where is None:
-        raise ConfigError(f"{url!r} is not a URL of a server: {_forms()}")
+        raise ConfigError(f"{url!r} is not a URL of a server: {_expected(forms)}")
     port = int(where["port"] or _DEFAULT_PORT[scheme])
     if not 0 < port < 65536:
         raise ConfigError(f"{url} has port {port}, expected 1 to 65535")
     return f"{where['host']}:{port}"
 
 
-def _folder(url: str) -> str:
+def _folder(url: str, forms: Sequence[str]) -> str:
     folder = url.removeprefix("local:")
     if not folder:
-        raise ConfigError(f"{url} names no folder: {_forms()}")
+        raise ConfigError(f"{url} names no folder: {_expected(forms)}")
     return folder
 
 
-def _forms() -> str:
-    return f"expected {' or '.join(FORMS)}"
+def _expected(forms: Sequence[str]) -> str:
+    return f"expected {' or '.join(forms)}"
