@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from concurrent.futures import Future
@@ -373,6 +374,22 @@ def test_settings_that_make_no_sense(events_file, tmp_path, fake, options, error
     with pytest.raises(error, match=complaint):
         run(workflow_with(), [events_file(5)], tmp_path / "o.root", **{"client": fake} | options)
     assert [path.name for path in tmp_path.iterdir()] == ["events.root"]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"inputs": "events.root"}, "inputs is a sequence, given the one 'events.root'"),
+        ({"inputs": Path("events.root")}, "inputs is a sequence, given the one 'events.root'"),
+        ({"servers": "grpc://h:1"}, "servers is a sequence, given the one 'grpc://h:1'"),
+        ({"keep": "Jet_*"}, "keep is a sequence, given the one"),
+        ({"workflow": "miniaod"}, "expected a Workflow, given 'miniaod': sonic.framework.workflow.load makes one"),
+        ({"workflow": workflow_with}, "expected a Workflow, given <function workflow_with"),
+    ],
+)
+def test_one_where_several_belong_and_a_name_where_a_workflow_does(given, complaint):
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        run(**{"workflow": workflow_with(), "inputs": ["events.root"]} | given)
 
 
 def test_an_output_that_is_an_input(events_file, fake):

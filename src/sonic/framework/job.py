@@ -28,6 +28,7 @@ from sonic.framework.source import TreeSource
 from sonic.framework.steps import steps
 from sonic.framework.summary import module_reports, servers_used
 from sonic.framework.targets import check_targets, choose, targets_of
+from sonic.framework.workflow import Workflow
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from sonic.framework.report import ModuleReport
     from sonic.framework.sinks.base import Sink
     from sonic.framework.targets import Target
-    from sonic.framework.workflow import Workflow
 
 # A stream is cheap: a chunk in memory. With a server far away more of them are needed to keep the threads busy.
 _STREAMS_PER_THREAD = 2
@@ -138,6 +138,7 @@ def run(
     ProcessLost
         If one of several processes dies, and its chunks are not to be done again.
     """
+    _check_kinds(workflow, inputs=inputs, servers=servers, keep=keep)
     cores = _cores()
     chunk_size = workflow.chunk_size if chunk_size is None else chunk_size
     servers, named_by = servers_for(workflow, servers, mode) if client is None else (servers, "")
@@ -254,6 +255,17 @@ def run(
         totals=out.totals,
         records=tuple(sorted(records, key=lambda record: record.start_ns)),
     )
+
+
+def _check_kinds(workflow: object, **sequences: object) -> None:
+    """Refuse a name for a workflow, and one for several: a text is a sequence, too, of its letters."""
+    if not isinstance(workflow, Workflow):
+        raise ConfigError(
+            f"expected a Workflow, given {workflow!r}: sonic.framework.workflow.load makes one of a name or a file"
+        )
+    for name, given in sequences.items():
+        if isinstance(given, str | os.PathLike):
+            raise ConfigError(f"{name} is a sequence, given the one {str(given)!r}")
 
 
 def _cores() -> int:
