@@ -229,6 +229,7 @@ def test_a_fallback_alone(models: Path) -> None:
         assert client.model("echo").spec == BATCHING
         assert client.model("echo").statistics().inference_count == 0
         assert repr(client.model("echo", "1")) == "<Model echo/1 on the fallback>"
+        assert repr(client) == "<Client of the fallback>"
         assert client.servers() == ()
 
 

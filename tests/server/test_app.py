@@ -38,9 +38,11 @@ def test_serve_in_a_with_block(folder: Any, other_folder: Any) -> None:
         assert server.metrics_url.endswith("/metrics")
         assert len({server.grpc_port, server.http_port, server.metrics_port}) == 3
         assert [model.spec.name for model in server.dataplane.models()] == ["a", "b"]
+        assert repr(server) == f"<Server {server.grpc_url}, {server.http_url}>"
     for port in (server.grpc_port, server.http_port, server.metrics_port):
         listen("127.0.0.1", port, "--http-port").close()  # free again
     assert server.close()
+    assert repr(server) == "<Server closed>"
 
 
 def test_another_host(folder: Any, serve: Any) -> None:

@@ -185,6 +185,9 @@ class Client:
         self._closed = True
         self._router.close()
 
+    def __repr__(self) -> str:
+        return f"<Client of {_named(self)}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -349,8 +352,11 @@ class Model:
         self.close()
 
     def __repr__(self) -> str:
-        servers = ", ".join(state.server for state in self._client.servers()) or "the fallback"
-        return f"<Model {self.name}{'/' if self.version else ''}{self.version} on {servers}>"
+        return f"<Model {self.name}{'/' if self.version else ''}{self.version} on {_named(self._client)}>"
 
     def __reduce__(self) -> tuple[object, ...]:
         return Client.shared_model, (self._client, self.name, self.version, self.outputs, self.request_rows)
+
+
+def _named(client: Client) -> str:
+    return ", ".join(state.server for state in client.servers()) or "the fallback"

@@ -275,6 +275,10 @@ class Server:
             self.dataplane.close()
             return drained
 
+    def __repr__(self) -> str:
+        urls = [url for port, url in ((self.grpc_port, self.grpc_url), (self.http_port, self.http_url)) if port]
+        return f"<Server {'closed' if self._closed else ', '.join(urls) or 'without a port'}>"
+
     def __enter__(self) -> Self:
         return self
 
