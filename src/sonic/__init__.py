@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 from sonic.version import __version__
 
 if TYPE_CHECKING:
+    from sonic import coffea as coffea
+    from sonic import errors as errors
+    from sonic import framework as framework
     from sonic.client.fallback import Fallback as Fallback
     from sonic.client.model import Client as Client
     from sonic.client.model import Model as Model
@@ -38,14 +41,18 @@ _HOMES = {
     "service": "sonic.server.backends.services",
 }
 
+_ROOMS = ("coffea", "errors", "framework")
+
 __all__ = ["Client", "Fallback", "Model", "__version__", "run", "serve", "service"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return import_module(f"sonic.{name}")
     raise AttributeError(f"module 'sonic' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_ROOMS]
