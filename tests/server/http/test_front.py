@@ -180,7 +180,13 @@ def test_a_body_that_grows_too_large_is_refused(folder: Any, serve: Any) -> None
 def test_routes_there_are_not(folder: Any, serve: Any) -> None:
     folder.onnx("a")
     base = serve(folder).http_url
-    for method, path, status in (("GET", "/v3", 404), ("GET", "/v2/models/a/infer", 405), ("POST", "/v2", 405)):
+    for method, path, status in (
+        ("GET", "/v3", 404),
+        ("GET", "/v2/models/a/infer", 405),
+        ("POST", "/v2", 405),
+        ("GET", "/v2/", 404),
+        ("POST", "/v2/models/a/infer/", 404),
+    ):
         answer = httpx.request(method, base + path)
         assert (answer.status_code, answer.json()["error"]) == (status, f"{method} {path} is not offered")
 

@@ -21,9 +21,10 @@ from sonic.server.pages import status_page
 from sonic.server.pages.metrics import CONTENT_TYPE, Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
 
     from sonic.server.dataplane import Dataplane
 
@@ -56,12 +57,19 @@ def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starl
     routes += [
         Route(path, _document(handler), methods=[method]) for method, path, handler in extension_routes(dataplane)
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+    return _app(routes)
 
 
 def metrics_app(dataplane: Dataplane) -> Starlette:
     """Return the metrics as an ASGI application."""
-    return Starlette(routes=[_metrics_route(dataplane)], exception_handlers={HTTPException: _no_route})
+    return _app([_metrics_route(dataplane)])
+
+
+def _app(routes: Sequence[BaseRoute]) -> Starlette:
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+    # Whether a proxy or TLS is in between is not known here, and so not where a corrected path would be.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _metrics_route(dataplane: Dataplane) -> Route:
@@ -149,7 +157,7 @@ def _json(content: bytes, status: int = 200) -> Response:
 
 
 async def _by_the_site(request: Request) -> Response:
-    # POST never comes here, but other methods are refused, and paths corrected, by there being such a route.
+    # POST never comes here, but other methods are refused by there being such a route.
     raise ModelFailed(f"{request.url.path} is answered elsewhere")
 
 
