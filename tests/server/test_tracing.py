@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def trace(tracer: Tracer, count: int, model: str = "m") -> list[bool]:
     taken = []
     for number in range(count):
-        begun = tracer.sample(InferRequest(model, {}, id=str(number)))
+        begun = tracer.sample(InferRequest(model, {}, id=str(number)), "1")
         taken.append(begun is not None)
         if begun is not None:
             begun.end()

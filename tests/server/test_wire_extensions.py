@@ -303,7 +303,7 @@ def test_traces(kind: str, folder: Any, serve: Any, connect: Any, tmp_path: Path
     for number in range(7):
         client.infer("a", [x], request_id=str(number))
     traces = json.loads(file.read_text())
-    assert [trace["request_id"] for trace in traces] == ["1", "3"]
+    assert [(trace["request_id"], trace["model_version"]) for trace in traces] == [("1", 1), ("3", 1)]
     times = {row["name"]: row["ns"] for row in traces[0]["timestamps"]}
     order = [
         "REQUEST_START",

@@ -116,11 +116,11 @@ class Dataplane:
             if self._draining.is_set():
                 raise Unavailable("Server is stopping, it has stopped accepting new inference requests")
             if self.traces.active:
-                self._repository.get(request.model, request.version)  # names of none would be counted for ever
-            if self.traces.active and (trace := self.traces.sample(request)) is not None:
-                future = self._repository.submit(request, inline=inline, observe=trace.observe)
-                future.add_done_callback(lambda _: trace.end())
-                return self._logged(request, future)
+                model = self._repository.get(request.model, request.version)  # names of none would be counted for ever
+                if (trace := self.traces.sample(request, model.spec.version)) is not None:
+                    future = self._repository.submit(request, inline=inline, observe=trace.observe)
+                    future.add_done_callback(lambda _: trace.end())
+                    return self._logged(request, future)
             return self._logged(request, self._repository.submit(request, inline=inline))
         except InferenceError as error:
             return self._logged(request, failed(error))

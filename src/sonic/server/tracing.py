@@ -39,9 +39,9 @@ _FIXED = ("trace_file", "trace_mode")
 class Trace:
     """One request that is traced."""
 
-    def __init__(self, number: int, request: InferRequest, file: _TraceFile) -> None:
+    def __init__(self, number: int, request: InferRequest, version: str, file: _TraceFile) -> None:
         self._number = number
-        self._request = request.model, request.version, request.id
+        self._request = request.model, int(version), request.id
         self._file = file
         self._times: list[tuple[str, int]] = []
         self._start_ns = time.perf_counter_ns()
@@ -154,8 +154,8 @@ class Tracer:
             self.active = any(settings.get("trace_level", ("OFF",)) != ("OFF",) for settings in every)
             return self._of(model)
 
-    def sample(self, request: InferRequest) -> Trace | None:
-        """Begin the trace of a request, if it is one to be traced."""
+    def sample(self, request: InferRequest, version: str) -> Trace | None:
+        """Begin the trace of a request, if it is one to be traced, by the version of its model that gets it."""
         with self._lock:
             settings = self._of(request.model)
             if self._file is None or settings["trace_level"] == ("OFF",):
@@ -166,7 +166,7 @@ class Tracer:
             self._taken[request.model] = self._taken.get(request.model, 0) + 1
             self._number += 1
             self._file.frequency = int(settings["log_frequency"][0])
-            return Trace(self._number, request, self._file)
+            return Trace(self._number, request, version, self._file)
 
     def _of(self, model: str) -> Settings:
         settings = {**self._common, **self._own.get(model, {})}
