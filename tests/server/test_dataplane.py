@@ -135,7 +135,7 @@ def test_a_configuration_comes_with_the_request_to_load(folder: Any, opened: Any
         ({"file:1/model.onnx": b""}, Unsupported, "files come from its folder"),
         ({"config": "{"}, InvalidRequest, "failed to load 'a': parameter config: "),
         ({"config": '{"nope": 1}'}, InvalidRequest, 'no field named "nope"'),
-        ({"config": 1}, InvalidRequest, "takes the parameter config, a text"),
+        ({"config": 1}, InvalidRequest, "takes the parameter config, a text, given 'config': 1"),
         ({"config": '{"max_batch_size": -1}'}, InvalidRequest, "max_batch_size is -1"),
         (
             {"config": '{"default_model_filename": "../../b/1/x"}'},
@@ -143,7 +143,7 @@ def test_a_configuration_comes_with_the_request_to_load(folder: Any, opened: Any
             "is not in the model's folder",
         ),
         ({"config": '{"version_policy": {"specific": {"versions": [-7]}}}'}, InvalidRequest, "none of the versions"),
-        ({"other": "x"}, InvalidRequest, "given 'other'"),
+        ({"other": "x"}, InvalidRequest, "given 'other': 'x'"),
     ],
 )
 def test_other_parameters_of_a_load(
@@ -171,12 +171,13 @@ def test_names_of_no_model_are_not_traced(folder: Any, tmp_path: Path) -> None:
         dataplane.close()
 
 
-@pytest.mark.parametrize("parameters", [{"unload_dependents": "yes"}, {"other": True}])
-def test_other_parameters_of_an_unload(parameters: dict[str, Any], folder: Any, opened: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), [("unload_dependents", "yes"), ("other", True)])
+def test_other_parameters_of_an_unload(name: str, value: Any, folder: Any, opened: Any) -> None:
     folder.onnx("a")
     dataplane = opened(folder, explicit=True)
-    with pytest.raises(InvalidRequest, match="takes the parameter unload_dependents, true or false"):
-        dataplane.unload("a", parameters)
+    expected = f"takes the parameter unload_dependents, true or false, given {name!r}: {value!r}"
+    with pytest.raises(InvalidRequest, match=expected):
+        dataplane.unload("a", {name: value})
     assert dataplane.model_ready("a")
     dataplane.unload("a", {"unload_dependents": False})
     assert not dataplane.model_ready("a")

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from sonic.errors import ConfigError, InferenceError, InvalidRequest, ModelNotFound, Unavailable, Unsupported
+from sonic.errors import ConfigError, InferenceError, InvalidRequest, ModelNotFound, Unavailable, Unsupported, shown
 from sonic.protocol.messages import ServerInfo
 from sonic.protocol.modelconfig import parse_json
 from sonic.server.commands import Commands
@@ -265,7 +265,8 @@ class Dataplane:
             if parameter.startswith("file:"):
                 raise Unsupported(f"model {name!r}: a model's files come from its folder, not with {parameter!r}")
             if parameter != "config" or not isinstance(value, str):
-                raise InvalidRequest(f"model {name!r}: loading takes the parameter config, a text, given {parameter!r}")
+                given = f"{shown(parameter)}: {shown(value)}"
+                raise InvalidRequest(f"model {name!r}: loading takes the parameter config, a text, given {given}")
             try:
                 config = parse_json(value, "parameter config")
             except ConfigError as error:
@@ -299,7 +300,7 @@ class Dataplane:
             if parameter != "unload_dependents" or not isinstance(value, bool):
                 raise InvalidRequest(
                     f"model {name!r}: unloading takes the parameter unload_dependents, true or false, "
-                    f"given {parameter!r}"
+                    f"given {shown(parameter)}: {shown(value)}"
                 )
             dependents = value
         self._repository.unload(name, dependents=dependents)
