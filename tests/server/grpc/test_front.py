@@ -225,6 +225,18 @@ def test_streaming(folder: Any, serve: Any, connect: Any) -> None:
     assert "Request for unknown model: 'z' is not found" in str(answers[3][1])
 
 
+def test_the_first_error_ends_a_stream_if_its_client_says_so(folder: Any, serve: Any, connect: Any) -> None:
+    folder.onnx("a")
+    client = connect(serve(folder))
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    client.start_stream(lambda result, error: results.put((result, error)), headers={"triton_grpc_error": "true"})
+    client.async_stream_infer("a", tensors(x=np.zeros((1, 4), np.float32)))
+    assert results.get(timeout=10)[1] is None
+    client.async_stream_infer("z", tensors(x=np.zeros((1, 4), np.float32)))
+    error = results.get(timeout=10)[1]
+    assert (error.status(), "'z' is not found" in error.message()) == ("StatusCode.NOT_FOUND", True)
+
+
 def test_from_asyncio(folder: Any, serve: Any) -> None:
     folder.onnx("a")
     url = serve(folder).grpc_url.removeprefix("grpc://")

@@ -43,6 +43,8 @@ def test_what_is_no_timeout(text: str) -> None:
 def test_who_asks() -> None:
     head = wire.read_head((*HEAD, ("authorization", "Bearer x"), ("grpc-encoding", "gzip")))
     assert (head.path, head.authorization, head.encoding, head.status) == ("/a/b", "Bearer x", "gzip", 200)
+    for value, ends in (("true", True), ("false", False)):
+        assert wire.read_head((*HEAD, ("triton_grpc_error", value))).ends_in_errors is ends
     assert wire.read_head(()).status == 405
     assert wire.read_head(HEAD[:2]).status == 415
 

@@ -97,7 +97,8 @@ class Infer(Admission):
 class StreamInfer:
     """Handler of ModelStreamInfer: answers in the order of the requests, of which many can be under way.
 
-    An error ends only its own request.
+    An error ends only its own request, unless the client has asked, as it can ask Triton, that the first one ends the
+    stream, with its code.
     """
 
     streams = True
@@ -137,6 +138,8 @@ class _Conversation:
         call.on_gone(self._give_up)
 
     def accept(self, call: Call, data: Buffer) -> None:
+        if call.over:
+            return  # by an error of a request that came together with this one
         future, form, name = self._begin(call, data)
         self._pending.append((future, form, name))
         if len(self._pending) >= _MAX_STREAMED:
@@ -159,6 +162,9 @@ class _Conversation:
             except CancelledError:
                 answer = grpc_codec.stream_to_wire(Cancelled("the request was cancelled"), id=name)
             except SonicError as error:
+                if call.head.ends_in_errors:
+                    call.fail(error)
+                    return
                 answer = grpc_codec.stream_to_wire(error, id=name)
             call.send((answer,))
             if len(self._pending) == _MAX_STREAMED // 2:

@@ -49,6 +49,8 @@ class Head:
     encoding : str
         Of messages that are compressed.
     authorization : str or None
+    ends_in_errors : bool
+        Whether the first error ends a stream; else it is a message, and the stream goes on.
     status : int
         Of HTTP, if it is no call of gRPC; else 200.
     fault : str
@@ -59,6 +61,7 @@ class Head:
     timeout_s: float | None = None
     encoding: str = "identity"
     authorization: str | None = None
+    ends_in_errors: bool = False
     status: int = 200
     fault: str = ""
 
@@ -83,6 +86,7 @@ def read_head(given: Headers) -> Head:
         timeout_s=timeout_s,
         encoding=fields.get("grpc-encoding", "identity"),
         authorization=fields.get("authorization"),
+        ends_in_errors=fields.get("triton_grpc_error") == "true",
         status=status,
         fault=fault,
     )
