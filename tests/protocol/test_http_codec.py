@@ -285,7 +285,13 @@ def test_reads_what_tritonclient_sends_and_tritonclient_what_we_send() -> None:
 def test_null_says_nothing() -> None:
     body = (
         b'{"model_name": "a", "model_version": null, "id": null, "parameters": null, '
-        b'"outputs": [{"name": "y", "datatype": "INT8", "shape": [1], "data": [3]}]}'
+        b'"outputs": [{"name": "y", "datatype": "INT8", "shape": [1], "data": [3], "parameters": null}]}'
     )
     response = codec.response_from_wire(body, None)
     assert (response.version, response.id, response.parameters, response.outputs["y"].tolist()) == ("", "", {}, [3])
+    body = (
+        b'{"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [3], "parameters": null}], '
+        b'"outputs": [{"name": "y", "parameters": null}]}'
+    )
+    request, form = codec.request_from_wire(body, None, "a")
+    assert (request.inputs["x"].tolist(), request.outputs, form.is_binary("y")) == ([3], ("y",), False)

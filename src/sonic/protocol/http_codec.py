@@ -37,13 +37,14 @@ class _Tensor(msgspec.Struct, omit_defaults=True):
     name: str
     datatype: str = ""
     shape: list[int] = []
-    parameters: dict[str, Parameter] = {}
+    # Here and below: some clients and servers write null for what they do not say.
+    parameters: dict[str, Parameter] | None = {}
     data: list[Any] | None = None
 
 
 class _Wanted(msgspec.Struct, omit_defaults=True):
     name: str
-    parameters: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] | None = {}
 
 
 class _Request(msgspec.Struct, omit_defaults=True):
@@ -55,7 +56,6 @@ class _Request(msgspec.Struct, omit_defaults=True):
 
 class _Response(msgspec.Struct, omit_defaults=True):
     model_name: str = ""
-    # Some servers write null for what they do not say.
     model_version: str | None = ""
     id: str | None = ""
     parameters: dict[str, Parameter] | None = {}
@@ -136,7 +136,7 @@ def request_from_wire(
         return request, ALL_BINARY if binary else PLAIN
     reader = FormReader(regions)
     for output in document.outputs:
-        reader.read(output.name, output.parameters)
+        reader.read(output.name, output.parameters or {})
     wanted = tuple([output.name for output in document.outputs])
     request = InferRequest(model, arrays, version, document.id, wanted, parameters, timeout_s, dtypes, reader.classes)
     return request, reader.form(binary=binary)
@@ -306,8 +306,9 @@ def _read(
 
     def read(tensor: _Tensor, dtype: DType) -> np.ndarray:
         nonlocal position
-        span = span_of(tensor.parameters)
-        size = tensor.parameters.get("binary_data_size")
+        parameters = tensor.parameters or {}
+        span = span_of(parameters)
+        size = parameters.get("binary_data_size")
         if span is not None:
             if tensor.data is not None or size is not None:
                 raise InvalidRequest("has both shared memory and data")
