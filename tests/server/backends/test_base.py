@@ -7,7 +7,7 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import Backend, backend_for, register_backend
-from sonic.server.backends.base import choice_parameter, instance_count, int_parameter
+from sonic.server.backends.base import bool_parameter, choice_parameter, instance_count, int_parameter
 from sonic.server.backends.identity import IdentityBackend
 from sonic.server.backends.onnx import OnnxBackend
 
@@ -55,6 +55,17 @@ def test_parameters() -> None:
         int_parameter(config, "bad", 1)
     with pytest.raises(ConfigError, match="parameter bad is one of a, b, given 'x'"):
         choice_parameter(config, "bad", ("a", "b"))
+    with pytest.raises(ConfigError, match="parameter bad is true or false, given 'x'"):
+        bool_parameter(config, "bad", default=True)
+    assert bool_parameter(config, "m", default=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("1", True), ("FALSE", False), ("f", False)]
+)
+def test_flags_as_triton_reads_them(text: str, value: bool) -> None:
+    config = parse(f'parameters {{ key: "flag" value {{ string_value: "{text}" }} }}')
+    assert bool_parameter(config, "flag", default=not value) is value
 
 
 @pytest.mark.parametrize(

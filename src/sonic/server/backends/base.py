@@ -190,6 +190,8 @@ class Backend(ABC):
         """Release what the model holds. No instance is running any more."""
 
 
+_BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
 _registered: dict[str, type[Backend]] = {}
 
 
@@ -274,6 +276,22 @@ def choice_parameter(config: ModelConfig, name: str, choices: Sequence[str]) -> 
     if text not in choices:
         raise ConfigError(f"parameter {name} is one of {', '.join(choices)}, given {text!r}")
     return text
+
+
+def bool_parameter(config: ModelConfig, name: str, *, default: bool) -> bool:
+    """Return whether a flag among the ``parameters`` of a configuration is set, as Triton reads them.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither true nor false, in any case, nor the first letter of these, nor 1 or 0.
+    """
+    if name not in config.parameters:
+        return default
+    text = config.parameters[name].string_value
+    if text.lower() not in _BOOLS:
+        raise ConfigError(f"parameter {name} is true or false, given {text!r}")
+    return _BOOLS[text.lower()]
 
 
 def instance_count(config: ModelConfig, cores: int, threads: int = 1) -> int:

@@ -170,16 +170,43 @@ def test_a_model_may_write_to_its_inputs(load: Any, scripted: Any) -> None:
         assert not given.any()
 
 
-def test_a_model_that_differentiates(load: Any, scripted: Any) -> None:
+@pytest.mark.parametrize("given", ["false", "False", "0"])
+def test_a_model_that_differentiates(given: str, load: Any, scripted: Any) -> None:
     text = """def forward(self, x: Tensor):
       x = x.requires_grad_(True)
       grad = torch.autograd.grad([(x * x).sum()], [x])[0]
       assert grad is not None
       return grad"""
     tensors = 'input { name: "x" data_type: TYPE_FP32 dims: -1 } output { name: "y" data_type: TYPE_FP32 dims: -1 }'
-    switch = 'parameters { key: "INFERENCE_MODE" value { string_value: "false" } }'
+    switch = f'parameters {{ key: "INFERENCE_MODE" value {{ string_value: "{given}" }} }}'
     model = load(scripted(text), f'backend: "pytorch" {switch} {tensors}')
     assert run(model, {"x": np.array([3], np.float32)})["y"].tolist() == [6]
+
+
+@pytest.mark.parametrize(("plain", "optimises"), [("", True), ("0", True), ("TRUE", False)])
+def test_a_merged_model_that_is_not_to_optimise_itself(
+    plain: str, optimises: bool, load: Any, linear: Any, torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    wrapped = torch.jit.optimized_execution
+    monkeypatch.setattr(torch.jit, "optimized_execution", lambda given: asked.append(given) or wrapped(given))
+    given = {"merge": "always", **({"DISABLE_OPTIMIZED_EXECUTION": plain} if plain else {})}
+    switches = "".join(f'parameters {{ key: "{k}" value {{ string_value: "{v}" }} }}' for k, v in given.items())
+    run(load(linear(), CONFIG + switches), inputs())
+    assert asked == [optimises]
+
+
+def test_arguments_that_are_no_tensors_keep_their_default(load: Any, scripted: Any) -> None:
+    text = "def forward(self, x: Tensor, wide: bool = False, factor: float = 3.0, scale: Optional[Tensor] = None):\n"
+    text += "  return x[:, :2] * factor if scale is None else x[:, :2] * scale"
+    x = np.ones((1, 4), np.float32)
+    one = CONFIG.replace('input { name: "scale" data_type: TYPE_FP32 dims: 1 }', "")
+    assert run(load(scripted(text), one), {"x": x})["y"].tolist() == [[3, 3]]
+    assert run(load(scripted(text), CONFIG), {"x": x, "scale": x[:, :1] * 5})["y"].tolist() == [[5, 5]]
+    counted = CONFIG.replace('"x"', '"x__0"').replace('"scale"', '"x__3"')
+    assert run(load(scripted(text), counted), {"x__0": x, "x__3": x[:, :1] * 7})["y"].tolist() == [[7, 7]]
+    with pytest.raises(ConfigError, match="input 'x__1' is for argument 'wide' of forward, which is a bool"):
+        load(scripted(text), counted.replace("x__3", "x__1"))
 
 
 # ---- torch.export ---------------------------------------------------------------------------------------------------

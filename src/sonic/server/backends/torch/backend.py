@@ -11,7 +11,8 @@ does not. :mod:`sonic.server.backends.torch.naming` says how inputs and outputs 
 - ``merge``: ``measured`` unless given, or ``never``: requests are not put together, since PyTorch's kernels let the
   last bits of a row depend on the number of rows (in a ParticleNet 2, 3, 7 and 10 jets out of 50 came out
   differently). ``always`` for a model whose owner vouches for it or does not mind: requests are merged as
-  config.pbtxt says, and TorchScript may optimise itself while it runs, which changes bits from one call to the next.
+  config.pbtxt says, and TorchScript may optimise itself while it runs, which changes bits from one call to the next,
+  unless ``DISABLE_OPTIMIZED_EXECUTION`` is ``true``.
 - ``INFERENCE_MODE``: ``false`` for a model that differentiates while it runs.
 
 One module executes for all instances on a device, so that weights are there once; a ``forward`` that keeps state is not
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import dtype_of
-from sonic.server.backends.base import Backend, choice_parameter, int_parameter
+from sonic.server.backends.base import Backend, bool_parameter, choice_parameter, int_parameter
 from sonic.server.backends.completion import Signature
 from sonic.server.backends.devices import place
 from sonic.server.backends.torch.instance import Settings, TorchInstance
@@ -64,7 +65,9 @@ class TorchBackend(Backend):
         threads = int_parameter(config, "intra_op_thread_count", int_parameter(config, "INTRA_OP_THREAD_COUNT", 1))
         self._threads = min(max(threads, 1), context.cores)
         self._merge = choice_parameter(config, "merge", ("measured", "always", "never"))
-        self._differentiates = choice_parameter(config, "INFERENCE_MODE", ("true", "false")) == "false"
+        plain = bool_parameter(config, "DISABLE_OPTIMIZED_EXECUTION", default=False)
+        self._optimises = self._merge == "always" and not plain
+        self._differentiates = not bool_parameter(config, "INFERENCE_MODE", default=True)
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         self._devices = place(config, context.name, gpus=gpus, cores=context.cores, threads=self._threads)
         self._programs = {
@@ -75,6 +78,9 @@ class TorchBackend(Backend):
         self._arguments = (
             {} if self._program.dictionary else arguments_of(inputs, self._program.arguments, self._program.required)
         )
+        for argument, name in self._arguments.items():
+            if (kind := self._program.others.get(argument)) is not None:
+                raise ConfigError(f"input {name!r} is for argument {argument!r} of forward, which is a {kind}")
         self._signature = self._renamed(config)
 
     @classmethod
@@ -122,7 +128,7 @@ class TorchBackend(Backend):
         settings = Settings(
             name=self._name,
             threads=self._threads,
-            optimises=self._merge == "always",
+            optimises=self._optimises,
             differentiates=self._differentiates,
             inputs=self._inputs,
             outputs=self._outputs,

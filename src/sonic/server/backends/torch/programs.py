@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, DataError, one_line
@@ -69,12 +70,15 @@ class Program(ABC):
         Whether the one argument is a dictionary of all inputs.
     keyed : bool
         Whether the file says that the result is a dictionary.
+    others : mapping of str to str
+        Arguments that are no tensors and keep their default, and what they are.
     """
 
     arguments: tuple[str, ...]
     required: frozenset[str]
     dictionary: bool = False
     keyed: bool = False
+    others: Mapping[str, str] = MappingProxyType({})
 
     @property
     def signature(self) -> Signature | None:
@@ -122,11 +126,13 @@ class _Script(Program):
         arguments = self._module.forward.schema.arguments[1:]  # without self
         kinds = {argument.name: argument.type.annotation_str for argument in arguments}
         self.dictionary = list(kinds.values()) == ["Dict[str, Tensor]"]
-        for name, kind in kinds.items():
-            if not self.dictionary and kind not in ("Tensor", "Optional[Tensor]"):
-                raise ConfigError(f"{path}: argument {name!r} of forward is a {kind}, expected tensors")
         self.arguments = tuple(kinds)
         self.required = frozenset(argument.name for argument in arguments if not argument.has_default_value())
+        if not self.dictionary:
+            self.others = {name: kind for name, kind in kinds.items() if kind not in ("Tensor", "Optional[Tensor]")}
+        for name, kind in self.others.items():
+            if name in self.required:
+                raise ConfigError(f"{path}: argument {name!r} of forward is a {kind}, expected tensors")
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
         return self._module(**arguments)
