@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import psutil
 import pytest
@@ -81,9 +82,64 @@ def test_instances_and_threads_fit_the_cores(
 
 def test_threads_between_operators_are_no_more_than_the_cores(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:
     before = psutil.Process().num_threads()
-    backend = load(tmp_path, make_dense(), parameter("inter_op_thread_count", "5000"), 2)
+    text = parameter("execution_mode", "1") + parameter("inter_op_thread_count", "5000")
+    backend = load(tmp_path, make_dense(), text, 2)
     assert psutil.Process().num_threads() < before + 100
     backend.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "threads", "level"),
+    [
+        ("", "ORT_SEQUENTIAL", 0, "ORT_ENABLE_ALL"),
+        (parameter("inter_op_thread_count", "3"), "ORT_SEQUENTIAL", 0, "ORT_ENABLE_ALL"),
+        (parameter("execution_mode", "1"), "ORT_PARALLEL", 4, "ORT_ENABLE_ALL"),
+        (
+            parameter("execution_mode", "1") + parameter("inter_op_thread_count", "3"),
+            "ORT_PARALLEL",
+            3,
+            "ORT_ENABLE_ALL",
+        ),
+        ("optimization { graph { level: -1 } }", "ORT_SEQUENTIAL", 0, "ORT_ENABLE_BASIC"),
+        ("optimization { graph { level: 1 } }", "ORT_SEQUENTIAL", 0, "ORT_ENABLE_EXTENDED"),
+        ("optimization { graph { level: 2 } }", "ORT_SEQUENTIAL", 0, "ORT_DISABLE_ALL"),
+    ],
+)
+def test_a_session_is_as_triton_makes_it(
+    text: str,
+    mode: str,
+    threads: int,
+    level: str,
+    tmp_path: Path,
+    make_dense: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[ort.SessionOptions] = []
+    make = ort.InferenceSession
+    monkeypatch.setattr(
+        ort, "InferenceSession", lambda model, options, **rest: asked.append(options) or make(model, options, **rest)
+    )
+    backend = load(tmp_path, make_dense(), text)
+    (options,) = asked
+    assert (options.execution_mode.name, options.graph_optimization_level.name) == (mode, level)
+    assert options.inter_op_num_threads == threads
+    assert backend.instances()[0].run({"x": np.zeros((1, 4), np.float32)}, ["y"])["y"].shape == (1, 2)
+    assert backend.rows().merge is (level == "ORT_ENABLE_ALL")
+
+
+def test_a_folder_with_the_model_and_its_weights(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:
+    folder = tmp_path / "1" / "model.onnx"
+    assert not OnnxBackend.serves(folder.parent)
+    folder.mkdir(parents=True)
+    assert not OnnxBackend.serves(folder.parent)
+    model = onnx.load_model_from_string(make_dense())
+    onnx.save_model(model, folder / "model.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    assert OnnxBackend.serves(folder.parent)
+    backend = OnnxBackend(LoadContext("m", "1", folder.parent, parse(""), 1))
+    x = np.random.default_rng(0).standard_normal((5, 4), np.float32)
+    expected = load(tmp_path, make_dense()).instances()[0].run({"x": x}, ["y"])["y"]
+    np.testing.assert_array_equal(backend.instances()[0].run({"x": x}, ["y"])["y"], expected)
+    assert backend.rows() == Rows()
 
 
 def test_how_requests_may_be_merged(tmp_path: Path, make_dense: Callable[..., bytes]) -> None:

@@ -2,12 +2,14 @@
 
 One session executes for all instances of a model: it is thread-safe, holds the weights once, and with one intra-op
 thread each call runs in the thread that makes it (2 threads on one session and on two sessions took equally long).
-``parameters`` of config.pbtxt that count here: ``intra_op_thread_count`` (1 unless given), ``inter_op_thread_count``,
-and ``merge``: ``measured`` unless given, which is to say as :mod:`sonic.server.backends.onnx_rows` finds that the bits
-of a result do not depend on its company; ``always`` for a model whose owner vouches for that, or does not mind;
-``never``. What was measured holds for ONNX Runtime's own kernels on the CPU: on a GPU, or with another accelerator,
-requests are merged only if ``merge`` is ``always``. Where instances execute, and with which provider, is in
-:mod:`sonic.server.backends.devices` and :mod:`sonic.server.backends.onnx_providers`; each GPU has one session.
+``parameters`` of config.pbtxt that count here: ``intra_op_thread_count`` (1 unless given), ``execution_mode`` (1:
+operators side by side, in ``inter_op_thread_count`` threads or as many as there are cores), and ``merge``:
+``measured`` unless given, which is to say as :mod:`sonic.server.backends.onnx_rows` finds that the bits of a result do
+not depend on its company; ``always`` for a model whose owner vouches for that, or does not mind; ``never``. What was
+measured holds for ONNX Runtime's own kernels on the CPU, and graphs that it optimises as far as it can: on a GPU, with
+another accelerator, or with a level in ``optimization.graph``, requests are merged only if ``merge`` is ``always``.
+Where instances execute, and with which provider, is in :mod:`sonic.server.backends.devices` and
+:mod:`sonic.server.backends.onnx_providers`; each GPU has one session.
 """
 
 from __future__ import annotations
@@ -64,6 +66,12 @@ _ERRORS = (
     state.NotImplemented,
     state.RuntimeException,
 )
+_LEVELS = {
+    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+"""By Triton's numbers; any other is all that there is."""
 _VECTOR_BYTES = 16
 _LONG = np.dtype(np.longdouble)  # aligned to as many bytes, on most machines
 
@@ -77,9 +85,11 @@ class OnnxBackend(Backend):
 
     def __init__(self, context: LoadContext) -> None:
         config = context.config
-        self._path = context.folder / (config.default_model_filename or self.filename)
+        self._path = _file(context.folder / (config.default_model_filename or self.filename))
         self._threads = min(max(int_parameter(config, "intra_op_thread_count", 1), 1), context.cores)
-        self._inter = min(max(int_parameter(config, "inter_op_thread_count", 1), 1), context.cores)
+        self._parallel = choice_parameter(config, "execution_mode", ("0", "1")) == "1"
+        self._inter = min(max(int_parameter(config, "inter_op_thread_count", 0), 0) or context.cores, context.cores)
+        self._level = _LEVELS.get(config.optimization.graph.level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
         self._merge = choice_parameter(config, "merge", ("measured", "always", "never"))
         available = ort.get_available_providers()
         gpus = count_gpus(available, nvidia_gpus, amd_gpus)
@@ -92,7 +102,11 @@ class OnnxBackend(Backend):
             without="" if gpus else why_no_gpu(available),
         )
         providers = {gpu: providers_of(config, gpu, available) for gpu in dict.fromkeys(self._devices)}
-        self._measured = providers.keys() == {None} and len(providers[None]) == 1
+        self._measured = (
+            providers.keys() == {None}
+            and len(providers[None]) == 1
+            and self._level is ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        )
         self._sessions = {gpu: [self._session(chosen)] for gpu, chosen in providers.items()}
         if self._threads > 1 and None in providers:
             # A pool of threads is not shared, or one call would wait for another's.
@@ -100,6 +114,11 @@ class OnnxBackend(Backend):
             self._sessions[None] += [self._session(providers[None]) for _ in more]
         self._signature = _signature(self._sessions[self._devices[0]][0])
         self._warn_if_alone(config, context.name)
+
+    @classmethod
+    def serves(cls, folder: Path) -> bool:
+        """Whether there is an ONNX file, or a folder with one."""
+        return _file(folder / cls.filename).is_file()
 
     @property
     def signature(self) -> Signature:
@@ -130,16 +149,19 @@ class OnnxBackend(Backend):
     def _warn_if_alone(self, config: ModelConfig, name: str) -> None:
         if config.HasField("dynamic_batching") and self._merge == "measured" and not self._measured:
             log.warning(
-                "model %r: requests are not merged, for only on the CPU is it known what lets the bits of a row depend "
-                "on the rows beside it; the parameter merge with the value always merges them",
+                "model %r: requests are not merged, for only on the CPU, and with every optimisation, is it "
+                "known what lets the bits of a row depend on the rows beside it; the parameter merge with the value "
+                "always merges them",
                 name,
             )
 
     def _session(self, providers: Sequence[tuple[str, dict[str, str]]], content: bytes | None = None) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = self._inter
-        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL if self._inter > 1 else ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = self._level
+        if self._parallel:
+            options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+            options.inter_op_num_threads = self._inter
         options.enable_mem_pattern = False  # it keeps a plan for every size of batch ever met
         options.log_severity_level = 4  # errors reach the caller as exceptions
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -187,6 +209,11 @@ class _SessionInstance(Instance):
             name: _octets(array) if array.dtype.kind in "OU" else array
             for name, array in zip(wanted, arrays, strict=True)
         }
+
+
+def _file(path: Path) -> Path:
+    """Return a model's file: it may be in a folder of its name, with its weights beside it, as Triton has it."""
+    return path / OnnxBackend.filename if path.is_dir() else path
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:
