@@ -152,10 +152,16 @@ def test_points_without_clients_are_refused(make: Callable[..., Record]) -> None
         points(of)
 
 
-def test_models_know_of_instances_and_measured_batches(make: Callable[..., Record]) -> None:
-    records = [make(100.0 * n, batch=min(n, 4), settings={"clients": n, "instances": 2}) for n in (1, 2, 4, 8)]
+def test_models_know_of_instances_as_set_or_as_the_server_says(make: Callable[..., Record]) -> None:
+    for settings, details in (({"instances": 2}, {}), ({}, {"instances": 2.0})):
+        records = [make(100.0 * n, settings={"clients": n, **settings}, details=details) for n in (1, 2, 4, 8)]
+        (of,) = series(records, "clients", "throughput")
+        assert "2 equal instances" in {each.name: each for each in models(of)}["mva"].text
+
+
+def test_models_know_of_measured_batches(make: Callable[..., Record]) -> None:
+    records = [make(100.0 * n, batch=min(n, 4), settings={"clients": n}) for n in (1, 2, 4, 8)]
     (of,) = series(records, "clients", "throughput")
     by_name = {each.name: each for each in models(of)}
-    assert "2 equal instances" in by_name["mva"].text
     values = np.array([0.001, 0.004, 0.001])
     assert by_name["mva-batching"].capacity(values) == pytest.approx(4 / 0.008)

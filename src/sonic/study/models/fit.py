@@ -132,14 +132,12 @@ def points(series: Series) -> Points:
 
 def models(series: Series) -> list[Model]:
     """Return the models that a series may be fitted with, by what its records say of instances and batches."""
-    settings = [record.settings for record in series.records]
-    instances = {each.get("instances", 1) for each in settings}
-    servers = instances.pop() if len(instances) == 1 else 1
+    instances = {int(record.served("instances", 1)) for record in series.records}
     return [
         bounds(),
         amdahl(),
         scalability(),
-        queue(servers if isinstance(servers, int) and servers > 0 else 1),
+        queue(max(1, instances.pop()) if len(instances) == 1 else 1),
         hindered(),
         batching(_batches(series)),
     ]
