@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+import sonic
 from sonic.cli import app
 from sonic.errors import ConfigError
 from sonic.protocol.messages import InferRequest
@@ -83,6 +85,25 @@ def test_every_request_ends_in_its_answer(tmp_path: Path, server: str, pace: Pac
         assert record.latencies is not None
         assert record.latencies.count == record.windows[0].requests
         assert record.windows[0].duration_s > 0
+
+
+def test_a_record_says_whose_rows_it_counts_and_of_which_versions(tmp_path: Path) -> None:
+    models(tmp_path / "models", 2)
+    for config in (tmp_path / "models").glob("*/config.pbtxt"):
+        config.write_text(CONFIG.replace("max_batch_size: 8", "").replace("dims: [ 2 ]", "dims: [ -1, 2 ]"))
+    recording = recorded(tmp_path / "r")
+    with sonic.serve(tmp_path / "models") as server:
+        records = replay(recording, server.grpc_url, Pace(clients=1))
+    assert [record.windows[0].rows for record in records] == [4, 2]  # as the server counts: requests, without batches
+    for record in records:
+        assert record.windows[0].server is not None
+        assert record.windows[0].server.rows == record.windows[0].rows
+        assert record.versions == {
+            "sonic": sonic.__version__,
+            "python": platform.python_version(),
+            "server": f"sonic {sonic.__version__}",
+            "platform": "python",
+        }
 
 
 def test_answers_with_other_bits_are_found(tmp_path: Path, server: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Condition
@@ -13,23 +14,25 @@ import numpy as np
 
 from sonic.client.promise import failure_of
 from sonic.client.url import connect, parse_server
-from sonic.errors import ConfigError, DeadlineExceeded, SonicError
+from sonic.errors import ConfigError, DeadlineExceeded, InferenceError, SonicError
 from sonic.protocol.tensors import same_bits
+from sonic.study.load.inputs import rows_of
 from sonic.study.load.schedule import LATE_S
-from sonic.study.load.server import ServerWatch
+from sonic.study.load.server import ServerWatch, identity
 from sonic.study.load.tally import Tally
 from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Estimate, Record
 from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
     from sonic.client.transport import Transport
     from sonic.protocol.messages import InferRequest, InferResponse
+    from sonic.specs import ModelSpec
     from sonic.study.load.server import Sample
     from sonic.study.recording import Recording
     from sonic.study.records import Setting, Status
@@ -145,6 +148,8 @@ def replay(
     addresses = [parse_server(url) for url in (server, compare) if url]
     started = utc_now()
     tallies = {model: _Tally() for model in recording.models}
+    versions = {"sonic": __version__, "python": sys.version.split()[0]}
+    specs: dict[str, ModelSpec] = {}
     status: Status = "measured"
     reason = ""
     before: dict[str, Sample | None] = {}
@@ -158,10 +163,13 @@ def replay(
                 stack.callback(way.close)
             if not ways[0].ready(timeout_s=pace.timeout_s):
                 raise SonicError(f"{server} takes no requests")
+            versions["server"] = identity(addresses[0])
             for model in tallies:
+                with suppress(InferenceError):  # which its requests end in too
+                    specs[model] = ways[0].model_spec(model, timeout_s=pace.timeout_s)
                 watches[model] = stack.enter_context(ServerWatch(ways[0], addresses[0], [model]))
             before = {model: watch.sample() for model, watch in watches.items()}
-            player = _Player(recording, ways, pace, tallies)
+            player = _Player(recording, ways, pace, tallies, specs)
             try:
                 player.play(progress)
             finally:
@@ -174,7 +182,7 @@ def replay(
     except KeyboardInterrupt:
         status, reason = "interrupted", "by Ctrl-C"
     known = {"protocol": addresses[0].scheme, "input": "recorded"} | pace.said()
-    machine, versions = this_machine(), {"sonic": __version__}
+    machine = this_machine()
     return [
         Record(
             target=model,
@@ -183,7 +191,7 @@ def replay(
             reason=reason or tally.error,
             started=started,
             machine=machine,
-            versions=versions,
+            versions={name: told for name, told in (versions | {"platform": _platform(specs, model)}).items() if told},
             throughput=Estimate(tally.requests / took_s) if took_s else None,
             row_rate=Estimate(tally.rows / took_s) if took_s else None,
             latencies=tally.latencies.latencies(),
@@ -206,11 +214,19 @@ class _Tally(Tally):
 class _Player:
     """Sends, in the thread that calls; answers are counted in whatever thread brings them."""
 
-    def __init__(self, recording: Recording, ways: list[Transport], pace: Pace, tallies: dict[str, _Tally]) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        ways: list[Transport],
+        pace: Pace,
+        tallies: dict[str, _Tally],
+        specs: Mapping[str, ModelSpec],
+    ) -> None:
         self._recording = recording
         self._way, self._other = ways[0], ways[1] if len(ways) > 1 else None
         self._pace = pace
         self._tallies = tallies
+        self._specs = specs
         self._most = pace.clients or _MOST_UNDER_WAY
         self._free = Condition()
         self._under_way = 0
@@ -265,7 +281,8 @@ class _Player:
             self._ended_s = max(self._ended_s, now_s)
             if failure is None:
                 tally.requests += 1
-                tally.rows += next((len(array) for array in request.inputs.values() if array.ndim), 1)
+                spec = self._specs.get(request.model)
+                tally.rows += rows_of(request, spec) if spec is not None else 1
                 tally.bytes_sent += sum(array.nbytes for array in request.inputs.values())
                 tally.bytes_received += sum(array.nbytes for array in future.result().outputs.values())
                 tally.latencies.add([now_s - due_s])
@@ -291,6 +308,10 @@ class _Player:
         with self._free:
             self._under_way -= 1
             self._free.notify_all()
+
+
+def _platform(specs: Mapping[str, ModelSpec], model: str) -> str:
+    return specs[model].platform if model in specs else ""
 
 
 def _same(one: InferResponse, other: InferResponse) -> bool:
