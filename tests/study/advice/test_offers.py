@@ -53,8 +53,9 @@ def test_the_best_of_each_way_the_quickest_first() -> None:
     assert found[1].busy_latency_s == pytest.approx(8 / 300)
 
 
-def test_the_network_is_of_who_asks() -> None:
-    (offer,) = offers([record(100, 8, round_trip_ms=0.0), record(90, 8, round_trip_ms=60.0, bandwidth_mbps=100.0)])
+def test_the_network_and_a_pause_are_of_who_asks() -> None:
+    far = record(90, 8, round_trip_ms=60.0, bandwidth_mbps=100.0)
+    (offer,) = offers([record(100, 8, round_trip_ms=0.0), far, record(20, 8, think_s=0.5)])
     assert offer.rows_per_s == 100
     assert offer.settings == {"rows": 2}
 

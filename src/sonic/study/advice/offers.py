@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sonic.study.advice.site import Site
     from sonic.study.records import Record, Setting
 
-_LOAD = frozenset({"clients", "rate", "arrivals", "processes", "repeats", "warmup_s", "window_s"})
+_LOAD = frozenset({"clients", "rate", "arrivals", "think_s", "processes"})
 _ASKING = _LOAD | {name for name, known in KNOWN.items() if known.concern == "network"}
 """Settings of who asks, and from where; all others are of how it is served."""
 
