@@ -96,11 +96,10 @@ def test_again_of_something_else() -> None:
 
 
 def test_the_time_is_that_of_points_and_of_servers() -> None:
-    usual = {"warmup_s": 1.0, "window_s": 2.0, "repeats": 3}
-    one = estimated_s(SPEC.points[:1], SPEC, **usual)
-    two, four = estimated_s(SPEC.points[:2], SPEC, **usual), estimated_s(SPEC.points, SPEC, **usual)
+    one = estimated_s(SPEC.points[:1], SPEC)
+    two, four = estimated_s(SPEC.points[:2], SPEC), estimated_s(SPEC.points, SPEC)
     assert four == pytest.approx(2 * two)  # two servers with two points each
     assert one < two < 2 * one
-    assert estimated_s((), SPEC, **usual) == 0
+    assert estimated_s((), SPEC) == 0
     longer = parse('target = "m"\n[measure]\nwindow_s = 10.0\nrepeats = 5')
-    assert estimated_s(longer.points, longer, **usual) > 50
+    assert estimated_s(longer.points, longer) > 50

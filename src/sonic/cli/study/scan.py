@@ -170,13 +170,13 @@ def _ms(seconds: float) -> str:
 
 
 def _show_plan(spec: Spec, todo: Plan, console: Console) -> None:
-    from sonic.study.scan.run import expected_s
+    from sonic.study.scan.plan import estimated_s
 
     for point in todo.points:
         console.print(str(point), markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{len(todo.points)} of {len(spec.points)} points to be measured, "
-        f"{_duration(expected_s(todo.points, spec))} if all are stable at once"
+        f"{_duration(estimated_s(todo.points, spec))} if all are stable at once"
     )
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from sonic.errors import ConfigError
+from sonic.study.load.settings import LoadSettings
 from sonic.study.scan.settings import told
 from sonic.study.scan.spec import server_of
 
@@ -20,7 +21,6 @@ Again = Literal["failed", "unstable", "measured", "all"]
 
 _SERVER_START_S = 4.0
 _POINT_START_S = 1.5
-_LEAST_AGREEING = 3
 
 
 def read_again(words: Iterable[str]) -> frozenset[str]:
@@ -98,19 +98,10 @@ def plan(
     return Plan(tuple(points), tuple(done), tuple(record for record in records if record.status != "interrupted"))
 
 
-def estimated_s(points: Sequence[Point], spec: Spec, *, warmup_s: float, window_s: float, repeats: int) -> float:
-    """Guess how long points take that are stable at once, in seconds.
-
-    Parameters
-    ----------
-    points : sequence of Point
-    spec : Spec
-    warmup_s, window_s, repeats : float, float, int
-        Where `spec` says nothing.
-    """
-    said = spec.measure
-    windows = max(int(said.get("repeats", repeats)), _LEAST_AGREEING)
-    point_s = _POINT_START_S + float(said.get("warmup_s", warmup_s)) + windows * float(said.get("window_s", window_s))
+def estimated_s(points: Sequence[Point], spec: Spec) -> float:
+    """Guess how long points of a scan take that are stable at once, in seconds."""
+    load = LoadSettings(**spec.measure)
+    point_s = _POINT_START_S + load.warmup_s + load.agreeing * load.window_s
     starts = sum(one != other for one, other in pairwise(map(server_of, points)))
     servers = starts + 1 if points and spec.server is None else 0
     return len(points) * point_s + servers * _SERVER_START_S

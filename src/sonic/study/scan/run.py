@@ -14,7 +14,6 @@ import msgspec
 from sonic.errors import SonicError, one_line
 from sonic.study import storage
 from sonic.study.conditions.netem import namespace
-from sonic.study.load.settings import LoadSettings
 from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record
 from sonic.study.scan.deployment import Elsewhere, OwnServer
@@ -104,12 +103,6 @@ def prepare(spec: Spec, path: Path, again: Collection[str] = frozenset()) -> Pla
         If the file is there, and cannot be read.
     """
     return plan(spec, storage.read(path) if path.exists() else [], versions(), again)
-
-
-def expected_s(points: Sequence[Point], spec: Spec) -> float:
-    """Guess how long points take, in seconds."""
-    usual = LoadSettings()
-    return estimated_s(points, spec, warmup_s=usual.warmup_s, window_s=usual.window_s, repeats=usual.repeats)
 
 
 def scan(
@@ -293,7 +286,7 @@ class _Pace:
         now_s = time.monotonic()
         # Beside the next point alone: it says whether there is another server then, and those after it cancel out.
         pair = self._points[self._ended : self._ended + 2]
-        guessed_s = expected_s(pair, self._spec) - expected_s(pair[1:], self._spec)
+        guessed_s = estimated_s(pair, self._spec) - estimated_s(pair[1:], self._spec)
         self._took.append((now_s - self._since_s, guessed_s))
         self._since_s = now_s
         self._ended += 1
@@ -301,4 +294,4 @@ class _Pace:
     def left_s(self) -> float:
         """Guess how long the rest takes."""
         factor = sum(took for took, _ in self._took) / sum(guess for _, guess in self._took) if self._took else 1.0
-        return factor * expected_s(self._points[self._ended :], self._spec)
+        return factor * estimated_s(self._points[self._ended :], self._spec)
