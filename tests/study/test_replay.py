@@ -165,3 +165,13 @@ def test_the_command(tmp_path: Path, server: str) -> None:
     failed = run.invoke(app, ["study", "replay", str(tmp_path / "r"), "--server", server], env={"COLUMNS": "150"})
     assert failed.exit_code == 1
     assert "below zero" in failed.output
+
+
+@pytest.mark.parametrize(
+    "option", [("--speed", "2"), ("--rate", "0"), ("--repeat", "2"), ("--compare", "local:x"), ("--json", "out.jsonl")]
+)
+def test_what_is_sent_needs_a_server(tmp_path: Path, option: tuple[str, str]) -> None:
+    recorded(tmp_path / "r")
+    said = CliRunner().invoke(app, ["study", "replay", str(tmp_path / "r"), *option])
+    assert said.exit_code != 0
+    assert f"{option[0]} is of requests that are sent: give --server too" in " ".join(said.output.split())

@@ -43,11 +43,17 @@ def replay(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from sonic.errors import ConfigError
     from sonic.study import storage
     from sonic.study.recording import Recording
     from sonic.study.replay import Pace
     from sonic.study.replay import replay as play
 
+    if not server:
+        paces = {"--speed": speed != 1.0, "--rate": rate is not None, "--clients": clients is not None}
+        for name, given in (paces | {"--repeat": repeat != 1, "--compare": compare, "--json": json}).items():
+            if given:
+                raise ConfigError(f"{name} is of requests that are sent: give --server too")
     read = Recording(recording)
     console = Console()
     if not server:
