@@ -67,6 +67,12 @@ def test_simulated_jobs_stand_for_clients(make: Callable[..., Record]) -> None:
     assert compare(made, names=["protodune"])[0].fits[0].knee.value == pytest.approx(5, rel=0.01)
 
 
+def test_points_of_a_rate_lack_clients(make: Callable[..., Record]) -> None:
+    made = [Record(**{**_fields(make(rate)), "settings": {"rate": rate}}) for rate in (10.0, 20.0, 30.0)]
+    with pytest.raises(DataError, match="no record has a number for 'clients': they have rate"):
+        compare(made)
+
+
 def test_json_has_no_infinite_numbers(records: list[Record]) -> None:
     (found,) = compare(records[:3])
     told = json.loads(json.dumps(as_json(found), allow_nan=False))

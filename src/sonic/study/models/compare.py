@@ -71,7 +71,8 @@ def compare(
     for name in names:
         if name not in MODELS:
             raise ConfigError(f"no model {name!r}: there are {', '.join(MODELS)}")
-    x = "jobs" if all("clients" not in record.settings for record in records) else "clients"
+    asking = {name for record in records for name in ("clients", "jobs") if name in record.settings}
+    x = "jobs" if asking == {"jobs"} else "clients"
     compared = [_compared(each, names) for each in series(records, x, y, by)]
     if not any(each.fits for each in compared):
         raise DataError("; ".join(f"{each.series.label}: no fit: {'; '.join(each.refused)}" for each in compared))
