@@ -50,7 +50,7 @@ def save(pictures: Sequence[Picture], folder: Path, kind: str = "png") -> list[P
 
 def save_fits(compared: Sequence[Comparison], file: Path, y: str) -> None:
     """Draw fits into a file; see :func:`save_figure`."""
-    checked(file)  # before it is drawn
+    check_format(file)  # before it is drawn
     save_figure(fits(compared, y), file)
 
 
@@ -64,13 +64,13 @@ def save_figure(figure: Figure, file: Path) -> None:
     ConfigError
         If its name ends in none of :data:`FORMATS`.
     """
-    checked(file)
+    check_format(file)
     with _writing(file):
         figure.savefig(file, dpi=_DPI)
 
 
-def checked(file: Path) -> None:
-    """See that a picture can be called so.
+def check_format(file: Path) -> None:
+    """See that a picture's name says in which format it is to be written.
 
     Raises
     ------

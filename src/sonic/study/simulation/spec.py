@@ -251,6 +251,18 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     published: Published | None = None
 
     def __post_init__(self) -> None:
+        self._check_tables()
+        for name, value in self._counts().items():
+            if not value > 0:
+                raise ConfigError(f"{name} is above 0, given {value:g}")
+        tree = msgspec.to_builtins(self)
+        for model in tree["models"].values():
+            model["wake_s"] = abs(model["wake_s"])  # alone of all it may be below 0
+        _check_numbers(tree)
+        self._check_models()
+        self.client_settings()
+
+    def _check_tables(self) -> None:
         if sum(each is not None for each in (self.clients, self.arrivals, self.jobs)) != 1:
             raise ConfigError("a simulation has one of the tables clients, arrivals and jobs")
         if not self.models or not self.servers:
@@ -259,38 +271,35 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ConfigError(
                 "scaling needs one table [[servers]], and a [balancer] through which clients find what is added"
             )
-        counts = {"window_s": self.window_s, "repeats": self.repeats}
-        counts |= {f"{name}.instances": model.instances for name, model in self.models.items()}
-        counts |= {"servers.count": min(each.count for each in self.servers)}
-        counts |= {
-            f"servers.{name}": min(_or_any(getattr(each, name)) for each in self.servers)
-            for name in ("speed", "accelerators", "cores")
-        }
-        counts |= {"client.cores": _or_any(self.client.cores)}
         if self.jobs is not None:
-            counts |= {
-                f"jobs.{name}": getattr(self.jobs, name) for name in ("number", "threads", "chunk_events", "speed")
-            }
-            counts |= {"jobs.modules.requests": min((each.requests for each in self.jobs.modules), default=1)}
             self.jobs.graph()
             if not self.jobs.takes_time():
                 raise ConfigError("jobs whose events take no time never end: give modules cpu_s, or a model")
+
+    def _counts(self) -> dict[str, float]:
+        """Return what must be above 0, by its path."""
+        counts: dict[str, float] = {"window_s": self.window_s, "repeats": self.repeats}
+        counts |= {f"{name}.instances": model.instances for name, model in self.models.items()}
+        counts["servers.count"] = min(each.count for each in self.servers)
+        for name in ("speed", "accelerators", "cores"):
+            counts[f"servers.{name}"] = min(_or_any(getattr(each, name)) for each in self.servers)
+        counts["client.cores"] = _or_any(self.client.cores)
+        if self.jobs is not None:
+            for name in ("number", "threads", "chunk_events", "speed"):
+                counts[f"jobs.{name}"] = getattr(self.jobs, name)
+            counts["jobs.modules.requests"] = min((each.requests for each in self.jobs.modules), default=1)
         if self.clients is not None:
-            counts |= {
-                f"clients.{name}": getattr(self.clients, name) for name in ("number", "rows", "in_flight", "processes")
-            }
+            for name in ("number", "rows", "in_flight", "processes"):
+                counts[f"clients.{name}"] = getattr(self.clients, name)
         if self.arrivals is not None:
-            counts |= {"arrivals.rate": self.arrivals.rate}
-        for name, value in counts.items():
-            if not value > 0:
-                raise ConfigError(f"{name} is above 0, given {value:g}")
-        tree = msgspec.to_builtins(self)
-        for model in tree["models"].values():
-            model["wake_s"] = abs(model["wake_s"])  # alone of all it may be below 0
-        _check_numbers(tree)
-        asked = [each.model for each in (self.jobs.modules if self.jobs else ()) if each.model]
-        for name in [*asked, *(name for server in self.servers for name in server.models)]:
-            self.model(name)
+            counts["arrivals.rate"] = self.arrivals.rate
+        return counts
+
+    def _check_models(self) -> None:
+        """See that all models that are named are there, and take what they are asked for."""
+        for server in self.servers:
+            for name in server.models:
+                self.model(name)
         who = self.clients or self.arrivals
         if who is not None:
             self._check_rows(who.model, who.rows)
@@ -298,7 +307,6 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             for module in self.jobs.modules:
                 if module.model:
                     self._check_rows(module.model, self.jobs.request_rows(module))
-        self.client_settings()
 
     def _check_rows(self, name: str, rows: int) -> None:
         name, model = self.model(name)
