@@ -16,6 +16,7 @@ from sonic.client.promise import failure_of
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DeadlineExceeded, InferenceError, SonicError
 from sonic.protocol.tensors import same_bits
+from sonic.study.load.engine import MOST_UNDER_WAY
 from sonic.study.load.inputs import rows_of
 from sonic.study.load.schedule import LATE_S
 from sonic.study.load.server import ServerWatch, identity
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from sonic.study.load.server import Sample
     from sonic.study.recording import Recording
     from sonic.study.records import Setting, Status
-
-_MOST_UNDER_WAY = 512
-"""Requests at a time where their number is not given; what is due beyond waits, and is late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +225,7 @@ class _Player:
         self._pace = pace
         self._tallies = tallies
         self._specs = specs
-        self._most = pace.clients or _MOST_UNDER_WAY
+        self._most = pace.clients or MOST_UNDER_WAY
         self._free = Condition()
         self._under_way = 0
         self._begun_s = 0.0

@@ -27,7 +27,7 @@ def check_installed() -> None:
     ConfigError
         If SciPy is not installed.
     """
-    _student(1)
+    student(1)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -46,8 +46,28 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = fmean(values)
     if len(values) < 2:
         return Estimate(mean)
-    half = _student(len(values) - 1) * stdev(values) / sqrt(len(values))
+    half = student(len(values) - 1) * stdev(values) / sqrt(len(values))
     return Estimate(mean, mean - half, mean + half)
+
+
+def student(freedom: float) -> float:
+    """Return how many standard errors the interval of :func:`estimate` reaches to each side.
+
+    Parameters
+    ----------
+    freedom : float
+        Degrees of it: repeats less one.
+
+    Raises
+    ------
+    ConfigError
+        If SciPy is not installed.
+    """
+    try:
+        from scipy.special import stdtrit
+    except ImportError as error:
+        raise ConfigError("an interval over repeats needs SciPy: pip install 'sonic-hep[study]'") from error
+    return float(stdtrit(freedom, (1 + COVERAGE) / 2))
 
 
 def disagreement(windows: Sequence[Tally], tolerance: float, *, random: bool = False) -> str:
@@ -114,12 +134,3 @@ def _differ(what: str, values: Sequence[float], chance: Sequence[float], toleran
         return ""
     off = f"{beyond:.1%}" if beyond < 2 * tolerance else f"{beyond:.0%}"  # which is not to read as what is expected
     return f"{what} of {len(values)} windows is up to {off} off their mean, expected {tolerance:.0%} at most"
-
-
-def _student(freedom: int) -> float:
-    """Return how many standard errors the interval reaches to each side."""
-    try:
-        from scipy.special import stdtrit
-    except ImportError as error:
-        raise ConfigError("an interval over repeats needs SciPy: pip install 'sonic-hep[study]'") from error
-    return float(stdtrit(freedom, (1 + COVERAGE) / 2))

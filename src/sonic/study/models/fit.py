@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonic.errors import ConfigError, DataError
+from sonic.study.load.stable import student
 from sonic.study.models.base import Points
 from sonic.study.models.queues import batching, hindered, measured_batches, queue
 from sonic.study.models.simple import amdahl, bounds, scalability
@@ -112,15 +113,10 @@ def points(series: Series) -> Points:
     DataError
         If clients or throughput are not above zero.
     """
-    try:
-        from scipy.special import stdtrit
-    except ImportError:
-        raise ConfigError("fits need SciPy: pip install 'sonic-hep[study]'") from None
     if (series.x < 1).any() or (series.y <= 0).any():
         raise DataError(f"{series.label}: a fit needs one client and a throughput above 0 at least, at each point")
-    repeats = np.array([len(record.windows) or np.inf for record in series.records])
-    error = (series.high - series.low) / 2 / stdtrit(np.maximum(repeats - 1, 1), 0.975)
-    relative = error / series.y
+    reach = np.array([student(max((len(record.windows) or np.inf) - 1, 1)) for record in series.records])
+    relative = (series.high - series.low) / 2 / reach / series.y
     known = np.isfinite(relative) & (relative > 0)
     if not known.any():
         return Points(series.x, series.y)
