@@ -16,9 +16,9 @@ from sonic.server.dataplane import Dataplane
 from sonic.server.eventloop import EventLoop
 from sonic.server.grpc.front import GrpcFront
 from sonic.server.http.front import HttpFront
+from sonic.server.models.cache import DEFAULT_CACHE_BYTES
 from sonic.server.models.polling import Poller
 from sonic.server.models.repository import Repository
-from sonic.server.scheduling.cache import DEFAULT_CACHE_BYTES
 from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.sharedmemory import SharedMemory
 from sonic.server.sockets import authority, listen, listen_unix

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sonic.errors import ConfigError, one_line
 from sonic.protocol.checksums import read_checksums
 from sonic.protocol.digests import mismatches
-from sonic.protocol.messages import InferResponse
+from sonic.protocol.messages import Duration, InferResponse
 from sonic.protocol.modelconfig import check_filename, to_spec
 from sonic.protocol.parameters import SEQUENCE_ID, priority_of
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
@@ -24,9 +24,8 @@ from sonic.server.execution.plan import Plan
 from sonic.server.execution.ragged import ragged_of
 from sonic.server.execution.validation import check_request, shape_key
 from sonic.server.machine.limits import available_cores
+from sonic.server.models.cache import key_of
 from sonic.server.models.warmup import warm_up
-from sonic.server.scheduling.cache import key_of
-from sonic.server.scheduling.counters import Counters
 from sonic.server.scheduling.job import Job
 from sonic.server.scheduling.pace import short_s_on
 from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE, policy_of
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
     from sonic.server.backends.services import Service
     from sonic.server.execution.instances import Reply
     from sonic.server.execution.plan import Execution
+    from sonic.server.models.cache import Key, ResponseCache
     from sonic.server.scheduling.budget import Budget
-    from sonic.server.scheduling.cache import Key, ResponseCache
     from sonic.server.scheduling.job import Inline
 
     Arrays = Mapping[str, np.ndarray]
@@ -119,8 +118,8 @@ class ServedModel:
             raise ConfigError(f"model {name!r} version {version} cannot be loaded: {one_line(error)}") from error
         caches = self.config.response_cache.enable and cache is not None and cache.enabled
         self._cache = cache if caches else None
-        self._missed = Counters(name, version)
-        self._lock = threading.Lock()
+        self._misses = Duration()
+        self._lock = threading.Lock()  # of the misses
 
     def _load(self, context: LoadContext, default_max_batch: int, max_queue: int, budget: Budget | None) -> None:
         check_filename(context.config)
@@ -166,11 +165,7 @@ class ServedModel:
 
     def statistics(self) -> ModelStatistics:
         """Return the counters since it was loaded."""
-        row = self._scheduler.statistics()
-        if self._cache is None:
-            return row
-        with self._lock:
-            return replace(row, cache_miss=self._missed.snapshot().cache_miss)
+        return replace(self._scheduler.statistics(), cache_miss=self._misses)
 
     def submit(
         self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
@@ -184,7 +179,6 @@ class ServedModel:
         Unavailable
             If the queue is full, or the model is being unloaded.
         """
-        start_s = time.monotonic()
         inputs, rows = check_request(request, self.spec)
         check_classes(request, self.spec)
         wanted = request.outputs or self._outputs
@@ -210,8 +204,8 @@ class ServedModel:
             observe=observe,
         )
         if self._cache is not None and SEQUENCE_ID not in request.parameters:
+            job.arrived_s = start_s = time.monotonic()
             key = key_of(self, inputs, wanted, request.parameters)
-            job.arrived_s = start_s
             if (reply := self._cache.get(key)) is not None:
                 return self._scheduler.answer(job, reply)
             job.respond = partial(self._keep, self._cache, key, time.monotonic() - start_s, respond)
@@ -225,10 +219,12 @@ class ServedModel:
         respond: Callable[[Reply], InferResponse],
         reply: Reply,
     ) -> InferResponse:
+        """Make the response to a request that missed the cache, which keeps the reply."""
         start_s = time.monotonic()
         cache.put(key, reply)
         with self._lock:
-            self._missed.missed(total_ns=round((lookup_s + time.monotonic() - start_s) * 1e9))
+            took_ns = round((lookup_s + time.monotonic() - start_s) * 1e9)
+            self._misses = Duration(self._misses.count + 1, self._misses.total_ns + took_ns)
         return respond(reply)
 
     def stop(self) -> None:

@@ -26,12 +26,12 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.backends.completion import DEFAULT_MAX_BATCH
 from sonic.server.machine.limits import available_cores
 from sonic.server.machine.memory import give_back
+from sonic.server.models.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.models.folders import select
 from sonic.server.models.model import ServedModel
 from sonic.server.models.sources import Sources
 from sonic.server.models.versions import Version, Versions
 from sonic.server.scheduling.budget import Budget, default_queue_bytes
-from sonic.server.scheduling.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ class Counters:
     not merged. Of executions themselves there is a line for every size of batch. Rows that an execution repeats for
     the sake of equal bits are not counted.
 
-    A request whose result was in the cache is a success that waited and was not computed.
+    A request whose result was in the cache is a success that waited and was not computed. Misses of the cache are
+    counted by the model, which looks them up.
     """
 
     def __init__(self, name: str, version: str) -> None:
@@ -23,9 +24,9 @@ class Counters:
         self._inferences = 0
         self._executions = 0
         # Successes: those that were computed, and those that were not. Their durations in nanoseconds, as all below.
-        self._computed = self._hits = self._failed = self._missed = 0
+        self._computed = self._hits = self._failed = 0
         self._success_ns = self._queue_ns = self._input_ns = self._infer_ns = self._output_ns = 0
-        self._fail_ns = self._hit_ns = self._miss_ns = 0
+        self._fail_ns = self._hit_ns = 0
         self._batches: dict[int, list[int]] = {}  # executions and their three parts, by rows
         self._last_ms = 0
 
@@ -66,11 +67,6 @@ class Counters:
         self._success_ns += total_ns
         self._hit_ns += total_ns
 
-    def missed(self, *, total_ns: int) -> None:
-        """Count a request whose response was not in the cache, with the time that looking it up and keeping it took."""
-        self._missed += 1
-        self._miss_ns += total_ns
-
     def snapshot(self) -> ModelStatistics:
         """Return the counts as they stand."""
         successes = self._computed + self._hits
@@ -91,5 +87,4 @@ class Counters:
             compute_infer=Duration(self._computed, self._infer_ns),
             compute_output=Duration(self._computed, self._output_ns),
             cache_hit=Duration(self._hits, self._hit_ns),
-            cache_miss=Duration(self._missed, self._miss_ns),
         )

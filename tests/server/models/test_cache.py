@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from sonic.errors import ConfigError, ModelFailed
 from sonic.protocol.messages import InferRequest
 from sonic.server.execution.instances import Reply
-from sonic.server.scheduling.cache import ResponseCache, key_of
+from sonic.server.models.cache import ResponseCache, key_of
 
 if TYPE_CHECKING:
-    from sonic.server.scheduling.cache import Key
+    from sonic.server.models.cache import Key
 
 OWNER = object()
 
