@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.server.http import body as bodies
+from sonic.server.http.answer import Answer
 from sonic.server.http.body import ALIGNMENT, Body, ChunkedBody, UnwantedBody
 from sonic.server.http.head import BadMessage
 
@@ -94,8 +95,8 @@ def test_chunks_that_make_no_sense(data: bytes, text: str) -> None:
 
 
 def test_what_is_not_wanted_is_counted_and_not_kept() -> None:
-    body = UnwantedBody(10**12)
+    body = UnwantedBody(10**12, Answer(401))
     assert body.take(bytes(100), 40, 100) == 100
     assert (body.received, body.complete) == (60, False)
-    body = UnwantedBody(5)
+    body = UnwantedBody(5, Answer(401))
     assert (body.take(b"123456789", 1, 9), body.complete) == (6, True)

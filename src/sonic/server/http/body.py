@@ -15,6 +15,8 @@ import numpy as np
 from sonic.server.http.head import BadMessage
 
 if TYPE_CHECKING:
+    from sonic.server.http.answer import Answer
+
     Data = bytes | bytearray
 
 ALIGNMENT = 16
@@ -175,12 +177,27 @@ class ChunkedBody:
 
 
 class UnwantedBody:
-    """A body of a request that is refused: it is read so that the next request can be, and not kept."""
+    """A body of a request that is refused: it is read so that the next request can be, and not kept.
 
-    __slots__ = ("_left", "received")
+    Parameters
+    ----------
+    size : int
+        Bytes; more than 0.
+    answer : Answer
+        What the client is answered when all of it came.
 
-    def __init__(self, size: int) -> None:
+    Attributes
+    ----------
+    answer : Answer
+    received : int
+        Bytes that came.
+    """
+
+    __slots__ = ("_left", "answer", "received")
+
+    def __init__(self, size: int, answer: Answer) -> None:
         self._left = size
+        self.answer = answer
         self.received = 0
 
     @property

@@ -57,7 +57,6 @@ class Connection(asyncio.BufferedProtocol):
         "_peer",
         "_pending",
         "_reading_paused",
-        "_refused",
         "_since_s",
         "_site",
         "_transport",
@@ -78,7 +77,6 @@ class Connection(asyncio.BufferedProtocol):
         self._head: Head | None = None  # of the request in hand, or else of the last
         self._body: Body | ChunkedBody | UnwantedBody | None = None
         self._direct: Body | None = None  # what the loop reads straight into
-        self._refused: Answer | None = None
         self._exchange: Exchange | None = None
         self._pending = bytearray()
         self._consuming = False
@@ -285,7 +283,7 @@ class Connection(asyncio.BufferedProtocol):
         if head.chunked or head.expects_continue or head.length > self._all.limits.unwanted_bytes:
             self._break(answer)
         elif head.length:
-            self._body, self._refused = UnwantedBody(head.length), answer
+            self._body = UnwantedBody(head.length, answer)
             self._since_s = self._all.now_s()
         else:
             self._send(answer, head)
@@ -296,9 +294,7 @@ class Connection(asyncio.BufferedProtocol):
         head = self._head
         assert head is not None  # noqa: S101 - it came before the body
         if isinstance(body, UnwantedBody):
-            answer, self._refused = self._refused, None
-            assert answer is not None  # noqa: S101 - why it is not wanted
-            self._send(answer, head)
+            self._send(body.answer, head)
             return
         exchange = self._exchange = Exchange(self, head, NOTHING if body is None else body.content())
         try:
