@@ -222,9 +222,9 @@ class _Layouts(Generic[M]):
         edges = [0, *chain.from_iterable(spanned), len(data)]
         if sum(b - a for a, b in zip(edges[::2], edges[1::2], strict=True)) > LONGEST_BYTES:
             return
-        without: dict[str, Any] = {self._tensors: {}, "parameters": dict(message.parameters)}
+        bare: dict[str, Any] = {self._tensors: {}, "parameters": dict(message.parameters)}
         self._known[key] = _Layout(
-            replace(message, **without),
+            replace(message, **bare),
             tuple((bytes(data[a:b]), a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b),
             tuple(
                 (name, array.shape, array.dtype, start)

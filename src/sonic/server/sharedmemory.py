@@ -127,10 +127,10 @@ class SharedMemory:
             raise InvalidRequest(f"the name of a shared memory region has at most {MAX_NAME} characters")
         status = RegionStatus(name, key, offset, byte_size)
         with self._lock:
-            self._refuse_taken(name)
+            self._check_free(name)
         memory = _map(status)
         with self._lock:
-            self._refuse_taken(name)
+            self._check_free(name)
             self._regions[name] = status, memory
             if _is_owned(status) and not self._watching:
                 self._watching = True
@@ -198,7 +198,7 @@ class SharedMemory:
         except KeyError:
             raise RegionNotFound(f"Unable to find system shared memory region: {name!r} is not registered") from None
 
-    def _refuse_taken(self, name: str) -> None:
+    def _check_free(self, name: str) -> None:
         if len(self._regions) >= MAX_REGIONS:
             raise InvalidRequest(f"{MAX_REGIONS} shared memory regions are registered already: unregister one first")
         if name in self._regions:

@@ -53,7 +53,7 @@ class Plan:
         """Whether the first dimension is a batch."""
         return self.spec.max_batch_size > 0
 
-    def room(self, rows: int) -> int:
+    def padded(self, rows: int) -> int:
         """Rows that a request takes up in a batch, repeated ones included."""
         return -(-rows // self.rows.multiple) * self.rows.multiple
 
@@ -198,7 +198,7 @@ def _merge(plan: Plan, requests: Sequence[Arrays], rows: Sequence[int]) -> tuple
     total = 0
     for count in rows:
         starts.append(total)
-        total += plan.room(count)
+        total += plan.padded(count)
     total = max(total, plan.rows.least)
     if plan.ragged is not None:
         flat = plan.ragged.flatten(requests)

@@ -44,7 +44,7 @@ class Poller:
             raise ConfigError(f"the interval between two looks at a repository must be above 0 s, given {interval_s:g}")
         self._repository = repository
         self._interval_s = interval_s
-        self._seen = {name: _fingerprint(folders) for name, folders in repository.names().items()}
+        self._seen = {name: _fingerprint(folders) for name, folders in repository.look().items()}
         self._trouble = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sonic-poll", daemon=True)
@@ -60,7 +60,7 @@ class Poller:
     def poll(self) -> None:
         """Look once. What cannot be loaded is logged, and what was served of it stays."""
         try:
-            found = self._repository.names()
+            found = self._repository.look()
         except ConfigError as error:
             if str(error) != self._trouble:  # said once
                 log.error("%s", error)

@@ -110,20 +110,20 @@ class Repository:
         self._budget = Budget(default_queue_bytes() if max_queue_bytes is None else max_queue_bytes)
         self._cache = ResponseCache(cache_bytes)
         self._versions = Versions()
-        self._names: dict[str, str] = {}  # and why one that was never loaded is not there
+        self._reasons: dict[str, str] = {}  # of each model there is: why it is not served, if it was never loaded
         self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
-        self._chain: list[str] = []  # names being loaded, each required by the one before
-        self._required: set[str] = set()  # loaded because another one is made of them
-        self._orphans: dict[str, set[str]] = {}  # unloaded because one of these was, which they are made of
+        self._chain: list[str] = []  # models being loaded, each required by the one before
+        self._required: set[str] = set()  # models loaded because another one is made of them
+        self._orphans: dict[str, set[str]] = {}  # models unloaded because a part of them was, and all their parts
         self._closed = False
         try:
-            self.names()
+            self.look()
         except BaseException:
             self._sources.close()
             raise
 
-    def names(self) -> Places:
-        """Read which models there are now, and return those of the folders, and where they are.
+    def look(self) -> Places:
+        """Look which models there are now, for the index too; return those in folders, and where they are.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Repository:
         """
         found = self._sources.find()
         names = self._sources.names(found)
-        self._names = {name: _TWICE if len(found.get(name, ())) > 1 else "not loaded" for name in names}
+        self._reasons = {name: _TWICE if len(found.get(name, ())) > 1 else "not loaded" for name in names}
         return {name: found[name] for name in names if name in found}
 
     def load_all(self, only: Sequence[str] = (), *, strict: bool = True, empty_ok: bool = False) -> None:
@@ -152,8 +152,8 @@ class Repository:
         ConfigError
             If there is no model, or, when strict, if one cannot be loaded.
         """
-        self.names()
-        names = tuple(only) or tuple(self._names)
+        self.look()
+        names = tuple(only) or tuple(self._reasons)
         if not names and not empty_ok:
             raise ConfigError(f"no model in {self._sources}: expected NAME/1/model.onnx or the like below it")
         failed: list[ConfigError | ModelNotFound] = []
@@ -193,7 +193,7 @@ class Repository:
             If the repository is closed, be it meanwhile.
         """
         with self._loading:
-            self._load(name, self.names(), config)
+            self._load(name, self.look(), config)
 
     def require(self, name: str, version: str = "") -> ServedModel:
         """Return a model for one that is made of it, and is being loaded; it is loaded first if it is not.
@@ -365,7 +365,7 @@ class Repository:
 
     def index(self) -> tuple[ModelStatus, ...]:
         """Return the state of every version of every model, as of the last time that the folders were read."""
-        return self._versions.index(self._names)
+        return self._versions.index(self._reasons)
 
     def failed(self) -> bool:
         """Whether a model should be there but could not be loaded."""

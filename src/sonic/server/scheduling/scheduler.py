@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sonic.server.scheduling.policies import BatchPolicy
 
 _FEW = 8
-"""One in so many requests of the queue may have been cancelled without its noticing."""
+"""Cancelled requests stay in the queue until they may be one in so many of it."""
 
 
 class Scheduler:
@@ -135,14 +135,16 @@ class Scheduler:
         with self._lock:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
-            if not (room := self._batcher.room(level)):
+            if not (places := self._batcher.room(level)):
                 raise Unavailable(f"{self._label}: {queue.max_size} requests wait already. Exceeds maximum queue size")
             job.arrive(now_s := time.monotonic(), queue)
-            rows = self._plan.room(job.rows)
-            joins = False  # those that the event loop executes in the end of its turn
+            rows = self._plan.padded(job.rows)
+            joins = False  # waits for the end of the event loop's turn, to be executed there with what else comes
             if not isinstance(inline, bool):
                 call_soon, inline = inline, self._experience.is_short(job.n_bytes)
-                joins = inline and room > 1 and bool(self._idle) and self._experience.joins(job.n_bytes)
+                # Not in the last place of the queue, where nothing else could come.
+                joins = inline and places > 1 and bool(self._idle) and self._experience.joins(job.n_bytes)
+            # Whether this thread looks for a batch to execute now, and whether that is this request, past the queue.
             tries = inline and self._idle and (not joins or self._experience.lingers)
             alone = tries and self._batcher.passes(rows) and min(job.deadline_s - now_s, job.limit_s) > 0
             if not alone and not joins:
@@ -355,13 +357,13 @@ class Scheduler:
         results: list[Result] = []
         live: list[Sequence[Job]] = []
         interrupted: Sequence[Job] = ()
-        busy_s = clock()
+        before_s = clock()
         try:
             results = attempt(instance, self._plan, batch, started_s)
         finally:
             with self._lock:
                 self._idle.append(instance)
-                self._learn(batch, results, time.monotonic() - started_s, clock() - busy_s)
+                self._learn(batch, results, time.monotonic() - started_s, clock() - before_s)
                 if self._running:
                     self._running.difference_update(batch)
                 for result in results:

@@ -44,9 +44,7 @@ from sonic.server.execution.instances import CallInstance, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sonic.errors import (
-        InferenceError,
-    )
+    from sonic.errors import InferenceError
     from sonic.server.backends.base import LoadContext
     from sonic.server.execution.instances import Call, Instance
 
