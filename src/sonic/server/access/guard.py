@@ -19,7 +19,7 @@ PUBLIC_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
 
 
 class Guard:
-    """Thread-safe.
+    """Knows clients by their tokens or addresses, and counts their requests. Thread-safe.
 
     Parameters
     ----------

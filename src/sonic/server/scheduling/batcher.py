@@ -119,11 +119,11 @@ class Batcher(Generic[T]):
         self.policy = policy
         self.most_rows = policy.max_rows
         self._preferred = frozenset(policy.preferred_rows)
-        # What waits for company waits for no more than that, and is not put off for one that would make it more.
+        # A batch of so many rows goes at once. Where requests wait for company, none is made larger either.
         self._enough = policy.max_rows
         if policy.max_delay_s and policy.preferred_rows:
             self._enough = min(self._enough, max(policy.preferred_rows))
-        self._few = min((policy.max_rows, *policy.preferred_rows))  # with less, it takes time to make a batch
+        self._few = min((policy.max_rows, *policy.preferred_rows))  # fewer have to wait for the delay
         self._groups: dict[Hashable, _Group[T]] = {}
         # By lane and then arrival, over all groups. What has left stays until it is at the front.
         self._lanes: dict[_Lane, deque[_Entry[T]]] = {}
@@ -215,8 +215,8 @@ class Batcher(Generic[T]):
         ----------
         now_s : float
         needed_s : float
-            What is not taken so long before its deadline would not be done in time. It is removed too, but only if
-            others wait that can be: under overload the oldest would else use up the time of all.
+            How long an execution takes. A request with less time than that left is removed too, but only if others
+            wait that can be done in time: under overload, the oldest would otherwise use up the time of all.
         """
         overdue: list[T] = []
         while self._events and (self._events[0][0] <= now_s or self._events[0][2].item is None):
@@ -295,6 +295,7 @@ class Batcher(Generic[T]):
         return None
 
     def _hopeless(self, before_s: float) -> list[T]:
+        """Remove and return every request with a deadline up to then, unless all that wait are such."""
         events: list[tuple[float, int, _Entry[T]]] = []
         while self._events and self._events[0][0] <= before_s:
             events.append(heapq.heappop(self._events))

@@ -18,7 +18,7 @@ _ELEMENT_BYTES = 48
 
 
 class Budget:
-    """Thread-safe.
+    """Counts the bytes of the requests that wait, and refuses those beyond a bound. Thread-safe.
 
     Parameters
     ----------

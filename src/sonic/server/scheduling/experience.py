@@ -18,7 +18,7 @@ _MARGIN = 2.0
 """A request is begun so many usual executions before its deadline, if others wait."""
 
 LINGER_S = 5e-4
-"""Company that is waited for no longer is waited for in the event loop, which can sleep for no less."""
+"""A wait for company of at most so long is the event loop's, turn after turn: it cannot sleep for so short a time."""
 
 
 class Experience:
@@ -57,8 +57,8 @@ class Experience:
 
     @property
     def clock(self) -> Callable[[], float]:
-        """By which executions in a thread of their own are measured."""
-        # Where it says something, not what the clock on the wall says: with other threads busy that is mostly theirs.
+        """Measures executions in a thread of their own."""
+        # Where the times decide something, processor time: by the wall clock, what other threads do would count too.
         return time.thread_time if self._short_s else time.monotonic
 
     def is_short(self, n_bytes: int) -> bool:
@@ -66,7 +66,10 @@ class Experience:
         return self._short_s > 0 and self._pace.expected_s(n_bytes) < self._short_s
 
     def joins(self, n_bytes: int) -> bool:
-        """Whether a request that is short is to be executed with others, of this turn or while the loop lingers."""
+        """Whether a short request waits for others, to the end of the turn or while the loop lingers.
+
+        One that does not is counted, so that from time to time another is tried.
+        """
         if not self.lingers:
             if self._merging is None:
                 return False

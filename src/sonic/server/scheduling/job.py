@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     CallSoon = Callable[[Callable[[], None]], object]
     Inline = bool | CallSoon
-    """Whether the thread that brings a request may execute it, or else it must go on at once.
+    """Whether the thread that brings a request may execute it; otherwise it must go on at once.
 
-    An event loop, which must not be held up, gives a function that calls another once what came at once is dealt with,
-    like ``call_soon``. Requests that are known to be short then gather until that, and are executed in the loop.
+    An event loop, which must not be held up, gives its ``call_soon`` instead. It executes only requests that are known
+    to be short: at once, or at the end of its turn, together with others that come until then.
     """
 
 
@@ -46,7 +46,7 @@ class JobFuture(Future["InferResponse"]):
 
     on_cancel: Callable[[], None] | None = None
     given_up: bool = False
-    """Whether it was to be cancelled, which is too late for one that is executed already."""
+    """Whether somebody has tried to cancel it, even if that was too late."""
 
     def cancel(self) -> bool:
         """Give the request up, unless it is executed already."""

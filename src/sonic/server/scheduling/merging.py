@@ -14,31 +14,32 @@ from itertools import cycle
 from statistics import median
 
 _BESIDES_S = 5e-5
-"""What an execution costs the server beside itself, all of which is saved where requests are merged."""
+"""What the server does around an execution, in seconds: all of it is saved where requests are merged."""
 _BETTER = 0.98
-"""What costs less than so much of the usual is taken in its place: less of a difference is the clock's or chance."""
+"""Another size becomes the usual one if a row then costs less than this share; a smaller gain may be chance."""
 _DOUBT = 0.3
-"""So much more than that a single pair of executions would have to differ; n of them by an n-th."""
+"""How much further off the share must be after one pair of executions; after n pairs, an n-th of it."""
 _SOME, _ENOUGH = 3, 15
-"""Pairs before which nothing is decided, since the machine may change its speed within one, and after which all is."""
+"""Fewer pairs decide nothing, since the machine may change its speed within one; so many always do."""
 _PATIENCE = 8 * _ENOUGH
-"""Executions in which there may be too few pairs: then nothing comes of it."""
+"""Executions after which an experiment that still has too few pairs is given up."""
 _ALONE = -sys.maxsize.bit_length()
+"""The step down to single rows, from any size."""
 _STEPS = (_ALONE, 1, -1)
-"""From the usual size to the other one, in turn; first one that tells whether merging does any good."""
+"""From the usual size to the one it is compared with, by turns; the first tells whether merging does any good."""
 _FIRST_AFTER, _SELDOM_AFTER = 2, 4096
-"""Executions before the first experiment, and between those that changed nothing, which become ever rarer."""
+"""Executions before the first experiment, and at most between two: each that changes nothing doubles the pause."""
 
 
 class Merging:
-    """What is worth merging, in sizes: the bits of the number of rows.
+    """How many rows are worth an execution, found to a power of two: sizes are the bits of a number of rows.
 
     Not thread-safe: its owner's lock guards it.
 
     Attributes
     ----------
     most_rows : int
-        Of the next execution.
+        That the next execution is to have at most.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class Merging:
         if self._experiment is not None:
             self._experiment.learn(size, (busy_s + _BESIDES_S) / rows)
             self._go_on(self._experiment)
-        elif size > self._largest:  # more waits than ever did, and nothing is known of that
+        elif size > self._largest:  # larger than any before: nothing is known of that
             self._largest = size
             self._steps = cycle(_STEPS)
             self._left = self._pause = _FIRST_AFTER
@@ -73,7 +74,7 @@ class Merging:
 
     def _begin(self, size: int, step: int) -> None:
         if size == 1 or (step > 0 and self._usual_rows == sys.maxsize):
-            return  # there is none that is smaller, or larger: the next execution may be another
+            return  # no size is smaller, or larger; the next execution may have another size
         self._experiment = _Experiment(size, max(1, size + step))
         self._left = _PATIENCE
         self.most_rows = self._experiment.other_rows

@@ -31,7 +31,7 @@ class Order:
         self._jobs.append(job)
 
     def advance(self) -> Iterator[Job]:
-        """Iterate over those whose turn it now is, from now on :meth:`give`'s to end. The lock is held."""
+        """Iterate over those whose turn it now is, which :meth:`give` then ends. The lock is held."""
         while self._jobs and (self._jobs[0].ended or self._jobs[0].result is not None):
             job = self._jobs.popleft()
             if not job.ended:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import inf
 
 _LATEST = 0.2
-"""What the latest execution counts in the usual one."""
+"""Weight of the latest execution in the usual one."""
 _SLOWER = 1.25
-"""An execution that took longer than expected is believed so far: mostly another process had the core."""
+"""A slow execution raises what is expected by this factor at most: mostly another process had the core."""
 
 
 def short_s_on(cores: float) -> float:
-    """Return what an execution takes less than that an event loop with so many cores does itself."""
-    # Less costs less than the turn of another thread; without a core for that thread, the loop would be kept anyway.
+    """Return how long an execution may take, in seconds, for an event loop with so many cores to do it itself."""
+    # To hand it to a thread would cost more. Without a core for that thread, the loop would be held up anyway.
     return 3e-4 if cores > 1 else 2e-3
 
 
@@ -22,13 +22,13 @@ class Pace:
     Attributes
     ----------
     usual_s : float
-        Of a usual one, from its begin to its end; 0 before the first.
+        How long one usually takes, from its start to its end; 0 before the first.
     """
 
     def __init__(self) -> None:
         self.usual_s = 0.0
-        self._least_s = inf
-        self._byte_s = inf
+        self._least_s = inf  # processor time of an execution, whatever its size
+        self._byte_s = inf  # and for each byte of its inputs
 
     def learn(self, lasted_s: float, busy_s: float, n_bytes: int) -> None:
         """Take note of an execution.

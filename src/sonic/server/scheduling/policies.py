@@ -19,7 +19,8 @@ class QueuePolicy:
     timeout_s : float
         How long one may wait.
     delays : bool
-        What has waited so long is refused; or, if this is set, goes when no other of its priority waits.
+        What becomes of one that has waited so long: False, it is refused; True, it goes when no other of its priority
+        waits.
     allow_override : bool
         Whether a request may bring a shorter timeout of its own.
     max_size : int
@@ -43,10 +44,10 @@ class BatchPolicy:
     Parameters
     ----------
     max_rows : int
-        Rows of a batch are never above it; 0: the model has no batch dimension, every request goes alone.
+        Most rows of a batch; 0: the model has no batch dimension, every request goes alone.
     preferred_rows : tuple of int
-        Sizes at which a batch goes at once, and of which it is not made larger than the largest. Without a delay they
-        only choose where a long queue is cut.
+        A batch that reaches one of these sizes goes at once, and none is made larger than the largest of them. Without
+        `max_delay_s` they only say where a long queue is cut.
     max_delay_s : float
         How long the oldest request may wait for company while an instance is idle.
     queue : QueuePolicy

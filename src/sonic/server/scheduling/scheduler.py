@@ -4,9 +4,9 @@ An idle instance runs a request in the thread that brought it. While all instanc
 batcher; whoever then finishes sees to it that the next batch runs. Worker threads are started when they are first
 needed, at most one more than there are instances: while all of those run, one is left to watch deadlines.
 
-An event loop executes what is known to be short itself. What comes to a model that merges in one turn of the loop then
-gathers until the end of the turn, if experience says that more than one comes. Where the policy waits for company, but
-not for as long as a thread's turn is worth, the loop does the waiting: it looks after each of its turns.
+An event loop itself executes what is known to be short. If the model merges requests, those that come in one turn of
+the loop gather until its end, where experience says that more than one comes. Where the policy lets requests wait for
+company, but for less time than it takes to wake a thread for it, the loop does the waiting, and looks once a turn.
 
 A deadline ends a request that waits, and one that is being executed as soon as a worker thread executes it: the
 result is then thrown away, and the instance is busy until the model returns. It cannot interrupt a model that runs
@@ -58,8 +58,8 @@ class Scheduler:
     policy : BatchPolicy
     instances : sequence of Instance
     short_s : float
-        What a thread that must not be kept waiting executes itself: what is known to take less, where executions take
-        about as long as those before, for as many rows. 0: nothing.
+        A thread that must not be held up executes a request itself if one of its size is known to take less than this.
+        For models whose executions take about as long as those before. 0: it executes none.
     budget : Budget or None
         For the bytes of the requests that wait; None: no bound.
     """

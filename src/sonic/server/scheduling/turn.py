@@ -7,9 +7,9 @@ which is tried from time to time.
 from __future__ import annotations
 
 _PATIENCE = 16
-"""Turns with one request after which the next is executed at once."""
+"""After so many turns with a single request, those that follow are executed at once."""
 _TRIES_EVERY = 64
-"""Of so many that are executed at once, one waits nevertheless."""
+"""One in so many of these waits nevertheless, to find out whether others come again."""
 
 
 class Turn:
