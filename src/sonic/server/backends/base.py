@@ -130,6 +130,10 @@ class Backend(ABC):
     The constructor loads it. It raises an error of :mod:`sonic.errors` (or anything else, which is reported with
     its type) if it cannot.
 
+    What is asked of it then, in this order: :meth:`amend`, :attr:`signature`, :meth:`instances`, :meth:`rows` (not of
+    a model with ragged inputs), :meth:`labels`, :meth:`scheduler`. :meth:`close` is called in the end, and if one of
+    these raises.
+
     Attributes
     ----------
     platform : str

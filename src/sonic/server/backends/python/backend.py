@@ -85,7 +85,6 @@ class PythonBackend(Backend):
         except BaseException:
             self._package.close()
             raise
-        self._config = config
 
     def amend(self, config: ModelConfig) -> None:
         """Let the model's ``auto_complete_config`` complete it."""
