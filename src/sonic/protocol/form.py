@@ -87,9 +87,9 @@ class Form:
     Parameters
     ----------
     binary : bool
-        Over HTTP: whether outputs are binary of which the request said nothing else.
+        Over HTTP: whether outputs are binary, but for those in `named`.
     named : mapping of str to bool
-        Over HTTP: what it said of each.
+        Over HTTP: outputs of which the request says whether they are binary.
     places : mapping of str to Place
         Outputs that go into shared memory.
     """

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What a body is that begins with some JSON: the request without its tensors, and where those are."""
+    """What a body says that begins with some JSON.
+
+    Parameters
+    ----------
+    like : InferRequest
+        All but its tensors.
+    form : Form
+    end : int
+        Length of the body.
+    tensors : tuple of Content
+    """
 
     like: InferRequest
     form: Form

@@ -19,14 +19,14 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MOST = 256
-"""Forms that are remembered. Where every request has a shape of its own, nothing is gained, and little must be lost."""
+"""Forms that are remembered: few, for where every request has a shape of its own they only cost memory."""
 
 LONGEST_BYTES = 1 << 12
-"""Around the contents of a message that is remembered: others could fill the memory."""
+"""Most bytes around the contents of a message that is remembered, or a few could fill the memory."""
 
 _KINDS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 PLAIN_DTYPES = frozenset(np.dtype(kind) for kind in _KINDS if sys.byteorder == "little")
-"""Whose bytes on the wire are those in memory, and whatever they are, make sense."""
+"""Those that are on the wire as they are in memory, and of which any bytes make sense."""
 
 
 def remember(known: dict[K, V], key: K, value: V) -> None:

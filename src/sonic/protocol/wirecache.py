@@ -1,8 +1,8 @@
 """Requests and responses <-> protobuf, for both ends, where one looks like the last: what repeats is worked out once.
 
 A client calls a model again and again with tensors of the same names, datatypes and shapes. The bytes around the
-contents are the same then, and so is what they mean. What is not seen for the second time at least, and whatever is
-out of the ordinary, is left to :mod:`sonic.protocol.grpc_codec`.
+contents are the same then, and so is what they mean. A message is remembered when one like it comes for the second
+time; until then, and if it is out of the ordinary, :mod:`sonic.protocol.grpc_codec` writes and reads it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=InferRequest | InferResponse)
 
 _LARGEST_BYTES = 1 << 30
-"""Of a message whose form is remembered: whether a larger one can be sent at all is a question for each."""
+"""The form of a larger message is not remembered: each has to be checked against protobuf's limit."""
 
 _HEAD_BYTES = 48
-"""Of a message that is read, by which it is recognised; then every byte around its contents is compared."""
+"""A message is looked up by its length and its first so many bytes; then all around its contents is compared."""
 
 _LONGEST_S = 1e9
-"""Of a timeout; what to make of a longer one is a question for each."""
+"""Longer timeouts are left to grpc_codec: they may be more than the wire can say."""
 
 _TIMEOUT_KEY = b"\x0a" + bytes([len(TIMEOUT)]) + TIMEOUT.encode()
 
@@ -168,7 +168,16 @@ class RequestReader:
 
 @dataclass(frozen=True, slots=True)
 class _Layout(Generic[M]):
-    """What a message is whose bytes around its contents are these: all but its tensors, and those."""
+    """What a message looks like.
+
+    Parameters
+    ----------
+    like : InferRequest or InferResponse
+        All that it says but for its tensors.
+    around : tuple of (bytes, int, int)
+        The bytes around the contents, each with where they begin and end.
+    tensors : tuple of Content
+    """
 
     like: M
     around: tuple[tuple[bytes, int, int], ...]

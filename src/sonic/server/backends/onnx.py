@@ -73,7 +73,7 @@ _LEVELS = {
 }
 """By Triton's numbers; any other is all that there is."""
 _VECTOR_BYTES = 16
-_LONG = np.dtype(np.longdouble)  # aligned to as many bytes, on most machines
+_LONG = np.dtype(np.longdouble)  # its alignment is as many bytes, on most machines
 
 
 class OnnxBackend(Backend):

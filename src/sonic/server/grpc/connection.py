@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sonic.server")
 
 _JOINED_BYTES = 1 << 16
-"""Below this one write of a copy costs less than many parts."""
+"""Below this, to copy all parts into one costs less than to write them one by one."""
 _UNSENT_BYTES = 1 << 22
 """From here on a client that does not read is not read either."""
 _BEGIN_S = 30.0
@@ -118,7 +118,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
             self._write()
 
     def pause_writing(self) -> None:
-        """Read no more of a client that doesn't."""
+        """Read nothing more of a client that does not read."""
         if self._transport is not None:
             self._transport.pause_reading()
 

@@ -25,7 +25,7 @@ PREFIX_BYTES = 5
 _PREFIX = Struct(">BL")  # whether the message is compressed, and its length
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_AT_ONCE_BYTES = 1 << 24  # taken for a message whose length its sender has only claimed
+_AT_ONCE_BYTES = 1 << 24  # room for a message at first: its length is only its sender's claim
 _ALIGNED_BYTES = 64
 _SHORT_BYTES = 4096  # not worth aligning
 _MAX_TEXT = 2000  # it travels in a header, of which peers accept some 8 kB
@@ -148,7 +148,7 @@ class Inbox:
             If one is too large, or begins as none does.
         """
         if self._buffer is not None and self._filled + len(data) < min(self._length, len(self._buffer)):
-            self._fill(self._buffer, data)  # as most do that a long one comes in
+            self._fill(self._buffer, data)  # most pieces of a long message are within it
             return []
         messages: list[tuple[Buffer, bool]] = []
         while data or (self._buffer is not None and self._filled == self._length):

@@ -79,7 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         self._direct: Body | None = None  # what the loop reads straight into
         self._exchange: Exchange | None = None
         self._pending = bytearray()
-        self._consuming = False
+        self._consuming = False  # while it does, an answer leaves what is pending to it
         self._wakeups: Wakeups | None = None  # if a large body came
         self._reading_paused = False
         self._writing_paused = False
@@ -280,6 +280,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._transport.write(_CONTINUE)
 
     def _refuse(self, head: Head, answer: Answer) -> None:
+        """Answer a request that is not let in, after its body if that is worth reading."""
         if head.chunked or head.expects_continue or head.length > self._all.limits.unwanted_bytes:
             self._break(answer)
         elif head.length:

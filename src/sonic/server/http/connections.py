@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _SCRATCH_BYTES = 1 << 16
 _SWEEP_S = 1.0
+"""Between two looks at all connections, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,10 @@ class Limits:
     idle_s : float
         How long there may be no request.
     stall_s, least_bytes_per_s : float
-        A body may take so long and, for what has come of it, as long as it takes at that rate; an answer likewise.
+        A body may take `stall_s`, and besides the time that what has come of it takes at this rate; an answer
+        likewise.
     linger_s : float
-        How long is read on after an answer that ends the connection in the middle of a request.
+        How long to read on after an answer that ends the connection in the middle of a request.
     """
 
     head_bytes: int = 1 << 16

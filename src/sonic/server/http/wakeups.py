@@ -35,7 +35,7 @@ class Wakeups:
             self._socket = socket.socket(given.family, given.type, given.proto, fileno=given.fileno())
 
     def wait_for(self, count: int) -> None:
-        """Wake for the end of the stream, and for so many bytes, of which the client has promised as many at least."""
+        """Wake the event loop for so many bytes, or the end of the stream; the client has promised at least as many."""
         count = min(count, PIECE_BYTES)
         if self._socket is None or count == self._bytes:
             return

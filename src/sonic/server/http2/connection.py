@@ -30,6 +30,7 @@ Opened = TypeVar("Opened", contravariant=True)
 
 
 _LOOKS_FREE = 64
+"""So few streams are not worth counting when a setting changes; an answered stream makes up for as many looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,14 @@ class Limits:
     streams : int
         At the same time.
     window_bytes : int
-        Of a stream that nobody has looked at yet.
+        What it may send on a stream beyond what has been dealt with.
     frame_bytes : int
     header_bytes : int
         Of one list of headers.
     resets : int
-        Streams given up before they were answered, beyond those that were answered.
+        Streams that it may give up unanswered; each that is answered makes up for one.
     looks : int
-        At streams because a setting changed, beyond some for each that was answered.
+        Streams that are looked at because it has changed a setting; those that are answered make up for some.
     """
 
     streams: int = 4096

@@ -97,9 +97,9 @@ class Sending:
         self._send_on(stream)
 
     def reset_windows(self, size: int, streams: Iterable[Stream]) -> int:
-        """Hear that streams begin with another window, and those that there are have so much more or less.
+        """Hear that new streams begin with another window; the windows of open ones change by the difference.
 
-        Nothing is sent yet: until the peer has seen that it is known, more than before is too much for it.
+        Nothing is sent yet: the peer takes more than before only once its setting is acknowledged.
 
         Returns
         -------

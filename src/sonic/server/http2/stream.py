@@ -17,13 +17,21 @@ class Stream:
     Attributes
     ----------
     id : int
+    receive_window, send_window : int
+        Bytes that the peer may still send, and takes.
+    uncredited : int
+        Bytes that have been dealt with, for which the peer may not send others yet.
     owner : Any
     ended : bool
         Whether the peer has sent all of its part.
     closed : bool
         Whether it is over, for whatever reason: nothing more is sent.
-    queued_bytes : int
+    outbox : deque of bytes-like
         What waits for the peer to take more.
+    queued_bytes : int
+        Bytes of that.
+    trailers : bytes or None
+        Block of headers to be sent after it, which ends the stream.
     drained : callable or None
         Called when nothing waits any more, or the stream is over.
     """
@@ -52,5 +60,5 @@ class Stream:
         self.uncredited = 0
         self.outbox: deque[Buffer] = deque()
         self.queued_bytes = 0
-        self.trailers: bytes | None = None  # to be sent after what waits
+        self.trailers: bytes | None = None
         self.drained: Callable[[], None] | None = None
