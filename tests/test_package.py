@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -66,6 +67,16 @@ def test_the_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -
     )
     assert shown.returncode == 0, shown.stderr
     assert "serve" in shown.stdout
+
+
+def test_the_first_workflow_needs_no_more_than_its_page_says() -> None:
+    page = (ROOT / "docs" / "first-workflow.md").read_text()
+    code = "\n".join(re.findall(r"^```python.*?\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    imported = {match[1] for match in re.finditer(r"^(?:import|from) (\w+)", code, re.MULTILINE)}
+    (said,) = re.findall(r"`pip install (.*)`", page)
+    wanted = [Requirement(line) for line in requires("sonic-hep") or []]
+    base = {each.name for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})}
+    assert imported <= {"sonic", *said.split(), *base, *sys.stdlib_module_names}
 
 
 def test_extras_admit_the_cpu_build_of_torch() -> None:
