@@ -15,7 +15,9 @@ def top(
     url: Annotated[
         str,
         typer.Argument(
-            metavar="URL", help="The metrics, http://host:8002/metrics, or the server: host:port of any of its ports."
+            metavar="URL",
+            help="The metrics, http://host:8002/metrics, or the server: host:port of HTTP or the metrics, or of gRPC "
+            "if the metrics have the next one.",
         ),
     ] = "127.0.0.1:8002",
     interval_s: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
