@@ -66,7 +66,7 @@ def main() -> int:
     for name, what in {
         "out.root": "the events with their new branches, and the histograms",
         "timeline.png": "which stream did what, when",
-        "report.json": "the table above, and more",
+        "report.json": "the tables above, and more",
         "trace.json": "the same for chrome://tracing or ui.perfetto.dev",
     }.items():
         console.print(f"  {short(HERE / name):20} {what}")

@@ -1,18 +1,52 @@
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 
-from sonic.cli._run_table import _count, _row
-from sonic.framework.ledger import Account
-from sonic.framework.report import ModuleReport
+from sonic.cli._run_table import _count, show
+from sonic.framework.report import ModuleReport, OffloadReport, Report, ServerReport
 
 
-def test_a_module_has_its_time_and_its_share():
-    module = ModuleReport("jets", "producer", 2, 20, None, 0.25, 0.3)
-    assert _row(module, 0.254) == ("jets", "20", "0.250 s", "25 %")
-    offload = Account(external_ns=2 * 10**9).offload("m", "", "async", None)
-    tagger = ModuleReport("tagger", "offload", 2, 20, None, 0.1, 0.2, offload)
-    assert _row(tagger, 0.004)[:6] == ("tagger", "20", "0.100 s", "0 %", "2.000 s", "0 %")
+def shown(*modules: ModuleReport, width: int = 80) -> list[str]:
+    numbers = dict.fromkeys(
+        ("by_fallback", "threads", "streams", "chunk_size", "repeat", "events", "events_written", "chunks"), 1
+    )
+    times = dict.fromkeys(("wall_s", "cpu_s", "events_per_s", "external_s", "hidden_s"), 1.0)
+    given = {"workflow": "w", "inputs": (), "outputs": (), "servers": (), "mode": "service", "offload_mode": "async"}
+    rest = {"peak_rss_bytes": 1, "summaries": {}, "versions": {}, "records_kept": 0, "records_cut": 0}
+    console = Console(file=io.StringIO(), width=width)
+    show(Report(**given, **numbers, **times, **rest, modules=modules), console)
+    assert isinstance(console.file, io.StringIO)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def an_offload(name: str, events: int = 20, passed: int | None = None) -> ModuleReport:
+    server = ServerReport(rows=1, executions=100, mean_batch=12_345.0, queue_s=0.0, compute_s=0.0)
+    offload = OffloadReport("m", "", "async", 12_345, 1, 1, 1, 81_004.0, 60_000_000, 40_000_000, 2.0, 1.0, server)
+    return ModuleReport(name, "offload", 2, events, passed, 0.25, 0.3, offload)
+
+
+def test_a_module_has_its_time_and_its_share_and_an_offload_a_row_in_a_table_of_its_own():
+    lines = shown(ModuleReport("jets", "producer", 2, 20, None, 0.75, 0.8), an_offload("tagger"))
+    assert lines[1] == "module events CPU share"
+    assert "jets 20 0.750 s 75 %" in lines
+    assert "tagger 20 0.250 s 25 %" in lines
+    at = lines.index("offload external hidden requests bytes batch")
+    assert lines[at + 2].startswith("tagger 2.000 s 50 % 12345 100 MB 81k (12.3k)")
+
+
+def test_without_an_offload_there_is_one_table():
+    jets = ModuleReport("jets", "producer", 2, 20, None, 1.0, 1.0)
+    assert not any(line.startswith("offload") for line in shown(jets))
+
+
+def test_long_names_and_numbers_fit_into_a_terminal_of_80_columns():
+    name = "tracking_performance_of_all"
+    lines = shown(an_offload(name, events=10_000_000, passed=1_000_000))
+    assert f"{name} 1000000/10000000 0.250 s 100 %" in lines
+    assert any(line.startswith(f"{name} 2.000 s") for line in lines)
 
 
 @pytest.mark.parametrize(

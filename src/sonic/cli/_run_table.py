@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
-    from sonic.framework.report import ModuleReport, Report
+    from sonic.framework.report import ModuleReport, OffloadReport, Report
 
 _SKIPS_SHOWN = 5
 _NAMED_BY = {
@@ -24,7 +26,9 @@ _NAMED_BY = {
 
 def show(result: Report, console: Console) -> None:
     """Print what a job did and took."""
-    console.print(_module_table(result))
+    console.print(_modules(result))
+    if any(module.offload for module in result.modules):
+        console.print(_offloads(result.modules))
     for module, figures in result.summaries.items():
         console.print(f"[bold]{module}[/bold]")
         width = max(len(label) for label in figures)
@@ -81,30 +85,37 @@ def show(result: Report, console: Console) -> None:
         console.print(f"{output.path}: {output.events} events", highlight=False, soft_wrap=True)
 
 
-def _module_table(result: Report) -> Table:
-    table = Table(
-        title=f"{result.workflow}, {result.mode}", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
-    )
-    table.add_column("module", overflow="fold")
-    for name in ("events", "CPU", "share", "external", "hidden", "requests", "bytes", "batch"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _modules(result: Report) -> Table:
+    table = _table("module", "events", "CPU", "share", title=f"{result.workflow}, {result.mode}", title_justify="left")
     for module in result.modules:
-        table.add_row(*_row(module, result.share(module)))
+        events = str(module.events) if module.passed is None else f"{module.passed}/{module.events}"
+        table.add_row(module.name, events, f"{module.cpu_s:.3f} s", f"{100 * result.share(module):.0f} %")
     return table
 
 
-def _row(module: ModuleReport, share: float) -> tuple[str, ...]:
-    events = str(module.events) if module.passed is None else f"{module.passed}/{module.events}"
-    cells = (module.name, events, f"{module.cpu_s:.3f} s", f"{100 * share:.0f} %")
-    offload = module.offload
-    if offload is None:
-        return cells
+def _offloads(modules: Sequence[ModuleReport]) -> Table:
+    # A table of its own: beside the other columns the names would not fit into a terminal.
+    table = _table("offload", "external", "hidden", "requests", "bytes", "batch")
+    for module in modules:
+        if module.offload is not None:
+            table.add_row(module.name, *_cells(module.offload))
+    return table
+
+
+def _table(first: str, *columns: str, **options: Any) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False, **options)
+    table.add_column(first, overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(offload: OffloadReport) -> tuple[str, ...]:
     hidden = f"{100 * offload.hidden_s / offload.external_s:.0f} %" if offload.external_s else ""
     server = (
         "" if offload.server is None or not offload.server.executions else f" ({_count(offload.server.mean_batch)})"
     )
     return (
-        *cells,
         f"{offload.external_s:.3f} s",
         hidden,
         str(offload.requests),
