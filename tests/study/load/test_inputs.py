@@ -39,7 +39,7 @@ def test_random_numbers_are_small_differ_and_come_again() -> None:
     spec = model(TensorSpec("x", DType.FP32, (-1, 100)), TensorSpec("i", DType.UINT8, (-1, 100)))
     first, second = list(RandomInputs(2).requests(spec, 1))[:2]
     assert np.abs(first.inputs["x"]).max() < 10
-    assert first.inputs["i"].max() < 8
+    assert first.inputs["i"].max() < 3  # DeepMET embeds particles' charges, of which there are three
     assert not np.array_equal(first.inputs["x"], second.inputs["x"])
     again = next(RandomInputs(2).requests(spec, 1))
     assert np.array_equal(first.inputs["x"], again.inputs["x"])

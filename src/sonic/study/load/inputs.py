@@ -23,8 +23,8 @@ _DIFFERENT = 16
 _MEMORY_BYTES = 64 << 20
 """For them; of large ones there are fewer."""
 
-_INTEGERS = 8
-"""Random integers are below it: often they are indices, into tables that may be small."""
+_INTEGERS = 3
+"""Random integers are below it: often they are indices, into tables that may be small (DeepMET's has three rows)."""
 
 
 class Inputs(Protocol):
@@ -48,7 +48,7 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class RandomInputs:
-    """Numbers at random: floats from a normal distribution, integers from 0 to 7, texts of digits.
+    """Numbers at random: floats from a normal distribution, integers from 0 to 2, texts of digits.
 
     Parameters
     ----------
