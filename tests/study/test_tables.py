@@ -62,6 +62,9 @@ def test_the_verdict_is_honest() -> None:
     assert said[2].startswith("95 % of it: at 13.2 clients by the points, 9.5")
     assert len(said) == 3
     assert "none describes the points within their errors" in verdict([fit(amdahl(), known)], at)[1]
+    assert verdict([fit(amdahl(), known), fit(bounds(), known)], at)[1].startswith(
+        "it does not describe the points within their errors, as protodune does: chi2/ndf "
+    )
     assert "the points have no errors" in verdict([fit(bounds(), unknown)], at)[1]
     rising = saturation.measured(CLIENTS[:3], RATE[:3])
     assert verdict([fit(bounds(), known)], rising)[2].startswith("95 % of it: not reached by the points, 9.5")

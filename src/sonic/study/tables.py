@@ -32,6 +32,9 @@ _FIGURES = {
     "batch_rows": "rows of a batch",
 }
 
+_MOST_CHI2 = 2.0
+"""Over the degrees of freedom: beyond it a model does not describe its points."""
+
 
 def measured(records: Sequence[Record]) -> tuple[Table, dict[str, str]]:
     """Return a row for each record, with the settings in which they differ, and those that they share."""
@@ -105,15 +108,24 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
     lines = [f"{said}: {first.model.text}"]
     if not first.errors_known:
         lines.append("the points have no errors (one repeat): how good a fit is cannot be told, only which is best")
-    elif first.chi2 / first.ndf > 2:
-        lines.append(
-            f"none describes the points within their errors: the best has chi2/ndf {first.chi2 / first.ndf:.3g} "
-            f"and is {first.deviation:.1%} off"
-        )
+    elif not _describes(first):
+        better = [each.model.name for each in others if _describes(each)]
+        chi2 = f"chi2/ndf {first.chi2 / first.ndf:.3g}"
+        if better:
+            names = f"{' and '.join(better)} {'do' if len(better) > 1 else 'does'}"
+            lines.append(f"it does not describe the points within their errors, as {names}: {chi2}")
+        else:
+            lines.append(
+                f"none describes the points within their errors: the best has {chi2} and is {first.deviation:.1%} off"
+            )
     name = first.model.name
     lines.append(f"plateau: {found.plateau:.4g}/s by the points, {finite(first.capacity)} by {name}")
     lines.append(f"95 % of it: {at} by the points, {finite(first.saturation)} by {name}")
     return lines
+
+
+def _describes(fit: Fitted) -> bool:
+    return fit.chi2 / fit.ndf <= _MOST_CHI2
 
 
 def shown(table: Table) -> Grid:
