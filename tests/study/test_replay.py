@@ -142,7 +142,16 @@ def test_the_recorded_distances_scaled(sent_s: list[float], repeats: int, speed:
 
 
 @pytest.mark.parametrize(
-    "options", [{"rate": 1.0, "clients": 1}, {"speed": 0.0}, {"rate": -1.0}, {"clients": 0}, {"repeats": 0}]
+    "options",
+    [
+        {"rate": 1.0, "clients": 1},
+        {"rate": 1.0, "speed": 2.0},
+        {"clients": 1, "speed": 2.0},
+        {"speed": 0.0},
+        {"rate": -1.0},
+        {"clients": 0},
+        {"repeats": 0},
+    ],
 )
 def test_a_pace_that_makes_no_sense(options: dict) -> None:
     with pytest.raises(ConfigError):

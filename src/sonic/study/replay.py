@@ -71,10 +71,14 @@ class Pace:
     def __post_init__(self) -> None:
         if self.rate is not None and self.clients is not None:
             raise ConfigError("a rate and a number of clients exclude each other")
+        if self.speed != 1 and (self.rate is not None or self.clients is not None):
+            raise ConfigError(
+                "speed is of the times that were recorded: neither a rate nor a number of clients has any"
+            )
         for name in ("speed", "rate", "timeout_s"):
             given = getattr(self, name)
             if given is not None and not 0 < given < 1e9:
-                raise ConfigError(f"{name} is above zero; given {given:g}")
+                raise ConfigError(f"{name} is above zero, below 1e9; given {given:g}")
         for name in ("clients", "repeats"):
             given = getattr(self, name)
             if given is not None and given < 1:

@@ -52,6 +52,8 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
         (["m", "--server", "grpc://127.0.0.1:1"], 1, "Connection refused"),
         (["m", "--clients", 0], 1, "clients is 1 or more; given 0"),
         (["m", "--clients", 2, "--rate", 5], 1, "--rate is of an open loop and --clients of a closed one"),
+        (["m", "--arrivals", "constant"], 1, "--arrivals is of an open loop, which takes --rate"),
+        (["m", "--rate", 5, "--think-s", 1], 1, "think_s is of clients in a closed loop and rate of an open one"),
         (["m", "--data", "gone.npz"], 1, "no input file gone.npz"),
         (["m", "--data", "gone"], 1, "no input file gone"),
         (["w", "--input", "gone.root"], 1, "no input file gone.root"),

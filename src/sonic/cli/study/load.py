@@ -124,6 +124,8 @@ def load(
 
     if rate is not None and clients is not None:
         raise ConfigError("--rate is of an open loop and --clients of a closed one: give one of them")
+    if rate is None and arrivals_of(arrivals) != "poisson":
+        raise ConfigError("--arrivals is of an open loop, which takes --rate")
     settings = LoadSettings(
         clients=1 if clients is None else clients,
         think_s=think_s,

@@ -29,6 +29,7 @@ def arrivals_of(text: str) -> Arrivals:
 
 _LEAST_WINDOW_S = 0.01
 """The processes of the load report each window, and looking at the server takes milliseconds."""
+_MOST = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +96,17 @@ class LoadSettings:
             given = getattr(self, name)
             if given is not None and given < 1:
                 raise ConfigError(f"{name} is 1 or more; given {given}")
-        if not _LEAST_WINDOW_S <= self.window_s < 1e9:
-            raise ConfigError(f"window_s is {_LEAST_WINDOW_S} or more; given {self.window_s:g}")
+        if not _LEAST_WINDOW_S <= self.window_s < _MOST:
+            raise ConfigError(f"window_s is {_LEAST_WINDOW_S} or more, below {_MOST:g}; given {self.window_s:g}")
         for name in ("rate", "tolerance", "timeout_s"):
             given = getattr(self, name)
-            if given is not None and not 0 < given < 1e9:
-                raise ConfigError(f"{name} is above zero; given {given:g}")
+            if given is not None and not 0 < given < _MOST:
+                raise ConfigError(f"{name} is above zero, below {_MOST:g}; given {given:g}")
         for name in ("think_s", "warmup_s", "seed"):
-            if not 0 <= getattr(self, name) < 1e9:
-                raise ConfigError(f"{name} is zero or more; given {getattr(self, name):g}")
+            if not 0 <= getattr(self, name) < _MOST:
+                raise ConfigError(f"{name} is zero or more, below {_MOST:g}; given {getattr(self, name):g}")
+        if self.rate is not None and self.think_s:
+            raise ConfigError("think_s is of clients in a closed loop and rate of an open one: set one of them")
         arrivals_of(self.arrivals)
         if self.windows is not None and self.windows < self.agreeing:
             raise ConfigError(f"windows is {self.agreeing} or more, as so many must agree; given {self.windows}")

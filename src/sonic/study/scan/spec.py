@@ -25,6 +25,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -155,6 +156,9 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
                 settings |= each
             _check_together(settings, server, where)
             points.append(Point(target, {name: settings[name] for name in KNOWN if name in settings}))
+    for point, times in Counter(map(str, points)).most_common(1):
+        if times > 1:
+            raise ConfigError(f"{where}: a point is there twice: {point}")
     return Spec(
         targets,
         tuple(_grouped(points)),
@@ -272,6 +276,8 @@ def _check_together(settings: Mapping[str, Setting], server: str | None, where: 
         raise ConfigError(f"{where}: compression is for what goes over a wire, but protocol is local")
     if "rate" in settings and "clients" in settings:
         raise ConfigError(f"{where}: rate is of an open loop and clients of a closed one: set one of them")
+    if "arrivals" in settings and "rate" not in settings:
+        raise ConfigError(f"{where}: arrivals is of an open loop: set rate, too")
     if settings.get("batching") is False and (settings.get("delay_us") or "preferred" in settings):
         raise ConfigError(f"{where}: batching is false, but delay_us or preferred is set; pair them in [[zip]]")
     if settings.get("backend", "onnxruntime") == "pytorch" and settings.get("weights", "trained") != "random":
