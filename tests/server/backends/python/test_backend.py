@@ -160,6 +160,38 @@ def test_files_beside_it_and_models_of_the_same_names(make: Any) -> None:
     assert (values(call(three, 1)), values(call(five, 1))) == ([3], [5])
 
 
+def test_files_for_all_versions_of_it(make: Any, folder: Any) -> None:
+    (folder.add("m").parent / "common.py").write_text("import helper\nfactor = 7 * helper.factor")
+    text = DOUBLE.replace("2 *", "common.factor *").replace("import triton", "import common\nimport triton")
+    assert values(call(make(text, helper="factor = 2"), 1)) == [14]
+
+
+def test_a_file_in_a_folder_of_its_own(make: Any, folder: Any) -> None:
+    inner = folder.add("m") / "code"
+    inner.mkdir()
+    (inner / "model.py").write_text(DOUBLE.replace("2 *", "helper.factor *").replace("import t", "import helper, t"))
+    model = make(DOUBLE, more='default_model_filename: "code/model.py"', helper="factor = 3")
+    assert values(call(model, 1)) == [3]
+
+
+def test_a_pickle_of_what_is_beside_it(make: Any) -> None:
+    text = """
+import importlib
+import pickle
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.factor = pickle.loads(b"cnetwork\\nfactor\\n.") + importlib.import_module("network").factor
+
+    def execute(self, requests):
+        (request,) = requests
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("y", self.factor * request.inputs()[0].as_numpy())])]
+"""
+    three, five = make(text, name="a", network="factor = 3"), make(text, name="b", network="factor = 5")
+    assert (values(call(three, 1)), values(call(five, 1))) == ([6], [10])
+
+
 def test_texts(make: Any) -> None:
     model = make(
         model_py("""

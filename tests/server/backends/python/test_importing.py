@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import pickle
 import sys
 import threading
@@ -28,7 +29,7 @@ class Maker:
             path.write_text(text)
         provided = ModuleType("given")
         provided.value = 42
-        self.made.append(ModelPackage(folder, {"given": provided}))
+        self.made.append(ModelPackage([folder], {"given": provided}))
         return self.made[-1]
 
 
@@ -102,6 +103,54 @@ def test_nothing_is_left_behind(make: Maker, tmp_path: Path) -> None:
     package.close()
     assert not [name for name in sys.modules if name.startswith(package.name)]
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["helper.py", "model.py"]
+
+
+def test_by_the_bare_name_while_it_is_loaded(make: Maker) -> None:
+    text = """
+import importlib, pickle
+def find(name):
+    return importlib.import_module(name)
+def read(data):
+    return pickle.loads(data)
+class Python(pickle._Unpickler):
+    pass
+def slowly(data):
+    import io
+    return Python(io.BytesIO(data)).load()
+"""
+    files = {"tools/__init__": "", "tools/deep": "class A:\n    x = 7", "statistics": "mine = True"}
+    one = make("one", model=text, helper_of_models="class A:\n    x = 1", **files)
+    two = make("two", model=text, helper_of_models="class A:\n    x = 2")
+    pickled = b"chelper_of_models\nA\n."
+    for package, x in ((one, 1), (two, 2), (one, 1)):
+        with package.loading():
+            model = package.load("model")
+            assert model.read(pickled) is model.slowly(pickled) is package.load("helper_of_models").A
+            assert model.find("helper_of_models").A.x == x
+        with pytest.raises(ModuleNotFoundError):
+            model.find("helper_of_models")
+    with one.loading():
+        model = one.load("model")
+        assert model.find("tools.deep").A is model.read(b"ctools.deep\nA\n.") is one.load("tools.deep").A
+        assert not hasattr(model.find("statistics"), "mine")  # a library's name
+    assert not {"helper_of_models", "tools", "tools.deep"} & sys.modules.keys()
+
+
+def test_only_the_thread_that_loads_finds_bare_names(make: Maker) -> None:
+    package = make("m", model="", helper_of_models="")
+    failures: list[ModuleNotFoundError] = []
+
+    def look() -> None:
+        try:
+            importlib.import_module("helper_of_models")
+        except ModuleNotFoundError as error:
+            failures.append(error)
+
+    with package.loading():
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+    assert len(failures) == 1
 
 
 def test_what_is_not_there(make: Maker) -> None:

@@ -79,7 +79,9 @@ class PythonBackend(Backend):
         self._models: list[Any] = []
         utilities = ModuleType("triton_python_backend_utils", pb_utils.__doc__)
         utilities.__dict__.update(vars(pb_utils), get_model_dir=lambda: str(context.folder))
-        self._package = ModelPackage(context.folder, {"triton_python_backend_utils": utilities})
+        # As in Triton, files in the model's folder are for all of its versions.
+        folders = (self._path.parent, context.folder, context.folder.parent)
+        self._package = ModelPackage(folders, {"triton_python_backend_utils": utilities})
         try:
             self._class = self._import()
         except BaseException:
@@ -89,7 +91,7 @@ class PythonBackend(Backend):
     def amend(self, config: ModelConfig) -> None:
         """Let the model's ``auto_complete_config`` complete it."""
         if hasattr(self._class, "auto_complete_config"):
-            _guarded("auto_complete_config", self._class.auto_complete_config, pb_utils.ModelConfig(config))
+            self._guarded("auto_complete_config", self._class.auto_complete_config, pb_utils.ModelConfig(config))
         if not config.output:
             raise ConfigError(
                 "a model.py needs a config.pbtxt with input and output, or an auto_complete_config that adds them"
@@ -108,7 +110,7 @@ class PythonBackend(Backend):
         made: list[Instance] = []
         for number, gpu in enumerate(devices):
             label = f"{context.name}_0_{number}"
-            model = _guarded("__init__", self._class)
+            model = self._guarded("__init__", self._class)
             self._models.append(model)
             if hasattr(model, "initialize"):
                 arguments = {
@@ -121,7 +123,7 @@ class PythonBackend(Backend):
                     "model_name": context.name,
                 }
                 try:
-                    _guarded("initialize", model.initialize, arguments)
+                    self._guarded("initialize", model.initialize, arguments)
                 except ConfigError:
                     self._models.pop()  # it never began: there is nothing to finalise
                     raise
@@ -140,7 +142,7 @@ class PythonBackend(Backend):
         self._package.close()
 
     def _import(self) -> Any:
-        module = _guarded(f"import of {self._path}", self._package.load, self._path.stem)
+        module = self._guarded(f"import of {self._path}", self._package.load, self._path.stem)
         found = getattr(module, "TritonPythonModel", None)
         if not isinstance(found, type):
             raise ConfigError(f"{self._path} defines no class TritonPythonModel")
@@ -151,14 +153,14 @@ class PythonBackend(Backend):
             raise ConfigError(f"TritonPythonModel.execute in {self._path} is async, which is not offered")
         return found
 
-
-def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except SonicError:
-        raise
-    except (Exception, SystemExit) as error:  # a model is anybody's code
-        raise ConfigError(f"{what} failed: {one_line(error)}") from error
+    def _guarded(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            with self._package.loading():
+                return function(*arguments)
+        except SonicError:
+            raise
+        except (Exception, SystemExit) as error:  # a model is anybody's code
+            raise ConfigError(f"{what} failed: {one_line(error)}") from error
 
 
 class _PythonInstance(CallInstance):

@@ -1,9 +1,12 @@
 """Import a model.py and the files beside it so that several models in one process do not see each other's.
 
 Triton starts a process for each model, where ``import helper`` finds the helper.py beside model.py. Here every model
-is a package of its own, with a name that no other has, and its modules get an ``import`` that looks into their folder
+is a package of its own, with a name that no other has, and its modules get an ``import`` that looks into their folders
 first. What is imported from elsewhere (numpy, torch ...) is shared. No bytecode is written: folders of models are only
 read.
+
+Pickles and ``importlib.import_module`` look for a module by its bare name alone. While a model is loaded, the thread
+that loads it finds its files so, too, but for those that have the name of a library.
 """
 
 from __future__ import annotations
@@ -12,15 +15,17 @@ import builtins
 import importlib
 import itertools
 import sys
-from importlib.machinery import PathFinder, SourceFileLoader
+import threading
+from contextlib import contextmanager
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, SonicError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from importlib.machinery import ModuleSpec
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import CodeType
 
@@ -29,25 +34,33 @@ _serial = itertools.count()
 _packages: dict[str, ModelPackage] = {}
 
 
+class _Loading(threading.local):
+    package: ModelPackage | None = None
+
+
+_loading = _Loading()
+
+
 class ModelPackage:
     """The modules of one model.
 
     Parameters
     ----------
-    folder : Path
-        Where its files are.
+    folders : sequence of Path
+        Where its files are, the first one first.
     provided : mapping of str to module
         What its modules import by these names, wherever else there may be one.
     """
 
-    def __init__(self, folder: Path, provided: Mapping[str, ModuleType]) -> None:
+    def __init__(self, folders: Sequence[Path], provided: Mapping[str, ModuleType]) -> None:
         self.name = f"{_PREFIX}{next(_serial)}"
-        self.folder = str(folder)
+        self._folders = list(dict.fromkeys(map(str, folders)))
         self._provided = provided
         self._own: dict[str, bool] = {}
+        self._bare: list[str] = []
         self.builtins = {**vars(builtins), "__import__": self._import}
         package = ModuleType(self.name)
-        package.__path__ = [self.folder]
+        package.__path__ = self._folders
         _packages[self.name] = self
         sys.modules[self.name] = package
         if _FINDER not in sys.meta_path:
@@ -56,6 +69,30 @@ class ModelPackage:
     def load(self, module: str) -> ModuleType:
         """Import one of the files, given by its name without the suffix."""
         return importlib.import_module(f"{self.name}.{module}")
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Let the calling thread find the modules by their bare names, of which nothing is left afterwards."""
+        before, _loading.package = _loading.package, self
+        try:
+            yield
+        finally:
+            _loading.package = before
+            for name in self._bare:
+                sys.modules.pop(name, None)
+            self._bare.clear()
+
+    def bare(self, name: str) -> ModuleSpec | None:
+        """Find one by its bare name; None if there is none, or a library has that name."""
+        top = name.partition(".")[0]
+        if self._owns(top) and not _is_library(top):
+            return ModuleSpec(name, _BareLoader(self), is_package=True)
+        return None
+
+    def enter(self, name: str) -> None:
+        """Put one among the modules of the process by its bare name, for as long as the model is being loaded."""
+        self._bare.append(name)
+        sys.modules[name] = self.load(name)
 
     def close(self) -> None:
         """Forget the modules; what still refers to them keeps them alive."""
@@ -76,7 +113,9 @@ class ModelPackage:
             if name in self._provided:
                 return self._provided[name]
             if self._owns(top):
-                module = importlib.import_module(f"{self.name}.{name}")
+                module = self.load(name)
+                if _loading.package is self and self.bare(name) is not None:
+                    importlib.import_module(name)  # a pickle's import, which looks for it there
                 if not fromlist:
                     return sys.modules[f"{self.name}.{top}"]
                 return builtins.__import__(module.__name__, globals, locals, fromlist, 0)
@@ -84,13 +123,17 @@ class ModelPackage:
 
     def _owns(self, top: str) -> bool:
         if top not in self._own:
-            spec = PathFinder.find_spec(top, [self.folder])
+            spec = PathFinder.find_spec(top, self._folders)
             if spec is not None and spec.origin is None:
                 # A folder without __init__.py may hold anything: it counts only where no module has its name.
-                other = PathFinder.find_spec(top)
-                spec = spec if other is None or other.origin is None else None
+                spec = None if _is_library(top) else spec
             self._own[top] = spec is not None
         return self._own[top]
+
+
+def _is_library(top: str) -> bool:
+    spec = PathFinder.find_spec(top)
+    return spec is not None and spec.origin is not None
 
 
 def import_file(path: Path) -> tuple[ModelPackage, ModuleType]:
@@ -101,9 +144,10 @@ def import_file(path: Path) -> tuple[ModelPackage, ModuleType]:
     ConfigError
         If it cannot be imported.
     """
-    package = ModelPackage(path.absolute().parent, {})
+    package = ModelPackage([path.absolute().parent], {})
     try:
-        return package, package.load(path.stem)
+        with package.loading():
+            return package, package.load(path.stem)
     except (Exception, SystemExit) as error:  # anybody's code
         package.close()
         text = str(error) if isinstance(error, SonicError) else one_line(error)
@@ -125,10 +169,23 @@ class _Loader(SourceFileLoader):
         super().exec_module(module)
 
 
+class _BareLoader(Loader):
+    def __init__(self, package: ModelPackage) -> None:
+        self._package = package
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to the machinery, which takes what it finds among the modules in the end."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._package.enter(module.__name__)
+
+
 class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if _loading.package is not None and not fullname.startswith(_PREFIX):
+            return _loading.package.bare(fullname)
         package = _packages.get(fullname.partition(".")[0])
         if package is None or path is None:
             return None
