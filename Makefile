@@ -80,12 +80,13 @@ bench-server: $(VENV)/.dev ## what serving costs, by each transport; needs h2loa
 	$(BIN)/python -m benchmarks.server $(BENCH)
 
 # Other servers that it measures too, each with its own requirements; PEERS=kserve for one of them.
-PEERS ?= nvidia-pytriton kserve litserve mlserver
+PEERS ?= nvidia-pytriton kserve litserve mlserver uvicorn
+NEEDS_uvicorn := httptools uvloop
 bench-peers: $(PEERS:%=build/peers/%) ## install other servers for bench-server to stand beside, 1.5 GB in build/peers
 
 build/peers/%:
 	$(PYTHON) -m venv $@.part
-	$@.part/bin/python -m pip --disable-pip-version-check -q install $* onnxruntime
+	$@.part/bin/python -m pip --disable-pip-version-check -q install $* onnxruntime $(NEEDS_$*)
 	mv $@.part $@
 
 SECONDS ?= 600

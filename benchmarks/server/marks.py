@@ -25,6 +25,7 @@ _SMALL_GOALS = {1: 0.9, 16: 0.5, 64: 0.5}
 _LARGE_GOAL = 1.0
 _GRPC_GOAL = 0.8
 _GRPC_FROM_BYTES = 100_000
+_YARDSTICK = "uvicorn"
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,12 @@ def beside_reference(
     """Yield the ratios to the published figures of Triton: the better of its protocols, then gRPC alone.
 
     Where the model takes most of the time, what is compared is how much of the speed in process is left, on each
-    machine: the reference's may be faster, and so may its network of the same kind.
+    machine: the reference's may be faster, and so may its network of the same kind. A bare application, if both
+    machines had it serve the case, is the better yardstick: a server has its share of a machine's speed, too.
     """
-    ours = [point for point in points if point.server == _OURS and point.samples]
+    held = [point for point in points if point.samples]
+    ours = [point for point in held if point.server == _OURS]
+    bare = [point for point in held if point.server == _YARDSTICK]
     for case in cases:
         for clients in case.clients:
             triton = {
@@ -108,6 +112,11 @@ def beside_reference(
             goal = _SMALL_GOALS.get(clients) if case.size == "small" else _LARGE_GOAL
             name = f"{case.name}, {clients} clients: {best.transport} / best of Triton{what}"
             yield Figure.of(name, [sample.per_s / max(triton.values()) / speed for sample in best.samples], goal)
+            measure = _best(bare, case.name, clients, ("http",))
+            if measure is not None and (known := reference.per_s.get((case.name, f"{_YARDSTICK}-http", clients))):
+                name = f"{case.name}, {clients} clients: {best.transport} / best of Triton, each / {_YARDSTICK}"
+                ratios = _ratios(best.samples, measure.samples)
+                yield Figure.of(name, [ratio * known / max(triton.values()) for ratio in ratios], goal)
             grpc = _best(ours, case.name, clients, ("grpc",))
             if grpc is not None and "grpc" in triton and case.request_bytes >= _GRPC_FROM_BYTES:
                 name = f"{case.name}, {clients} clients: grpc / gRPC of Triton{what}"

@@ -71,6 +71,7 @@ PEERS = {
         Peer("triton-python", "nvidia-pytriton", "serve_triton.py", shm=True, batches=True),
         Peer("kserve", "kserve", "serve_kserve.py"),
         Peer("litserve", "litserve", "serve_litserve.py", ready="/health", grpc=False),
+        Peer("uvicorn", "uvicorn", "serve_uvicorn.py", grpc=False),
         Peer("mlserver", "mlserver", "serve_mlserver.py", http=False),
     )
 }

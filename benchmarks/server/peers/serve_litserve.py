@@ -1,19 +1,16 @@
 """LitServe, over HTTP: a model a path, and the protocol's binary tensors read and written here."""
 
 # No postponed annotations: FastAPI reads those of decode_request.
-import json
 from typing import Annotated, Any
 
 import litserve
 import numpy as np
 from fastapi import Depends, Request, Response
-from served import Served, options
-
-_LENGTH = "Inference-Header-Content-Length"
+from served import LENGTH, Served, from_body, options, to_body
 
 
 async def _message(request: Request) -> dict[str, Any]:
-    return {"header_bytes": int(request.headers[_LENGTH]), "body": await request.body()}
+    return {"header_bytes": int(request.headers[LENGTH]), "body": await request.body()}
 
 
 class _Api(litserve.LitAPI):
@@ -25,31 +22,14 @@ class _Api(litserve.LitAPI):
         self._served = Served(**self._model)
 
     def decode_request(self, request: Annotated[dict, Depends(_message)]) -> dict[str, np.ndarray]:
-        body, at = request["body"], request["header_bytes"]
-        inputs = {}
-        for tensor in json.loads(body[:at])["inputs"]:
-            size = tensor["parameters"]["binary_data_size"]
-            inputs[tensor["name"]] = np.frombuffer(body, np.float32, size // 4, at).reshape(tensor["shape"])
-            at += size
-        return inputs
+        return from_body(request["body"], request["header_bytes"])
 
     def predict(self, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return self._served.run(x)
 
     def encode_response(self, output: dict[str, np.ndarray]) -> Response:
-        described = [
-            {
-                "name": name,
-                "shape": array.shape,
-                "datatype": "FP32",
-                "parameters": {"binary_data_size": array.nbytes},
-            }
-            for name, array in output.items()
-        ]
-        document = {"model_name": self._model["name"], "model_version": "1", "outputs": described}
-        header = json.dumps(document).encode()
-        body = header + b"".join(array.tobytes() for array in output.values())
-        return Response(body, headers={_LENGTH: str(len(header))}, media_type="application/octet-stream")
+        header, body = to_body(self._model["name"], output)
+        return Response(header + body, headers={LENGTH: str(len(header))}, media_type="application/octet-stream")
 
 
 def main() -> None:

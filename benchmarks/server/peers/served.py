@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnxruntime as ort
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
+LENGTH = "Inference-Header-Content-Length"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,26 @@ class Served:
         """Run it."""
         names = [output.name for output in self.outputs]
         return dict(zip(names, self._session.run(names, inputs), strict=True))
+
+
+def from_body(body: bytes, header_bytes: int) -> dict[str, np.ndarray]:
+    """Read the protocol's binary tensors, all float32, for a server that has none of its own."""
+    inputs, at = {}, header_bytes
+    for tensor in json.loads(body[:at])["inputs"]:
+        size = tensor["parameters"]["binary_data_size"]
+        inputs[tensor["name"]] = np.frombuffer(body, np.float32, size // 4, at).reshape(tensor["shape"])
+        at += size
+    return inputs
+
+
+def to_body(model: str, outputs: Mapping[str, np.ndarray]) -> tuple[bytes, bytes]:
+    """Write them: the JSON header, and what follows it."""
+    described = [
+        {"name": name, "shape": array.shape, "datatype": "FP32", "parameters": {"binary_data_size": array.nbytes}}
+        for name, array in outputs.items()
+    ]
+    header = json.dumps({"model_name": model, "model_version": "1", "outputs": described}).encode()
+    return header, b"".join(array.tobytes() for array in outputs.values())
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ REFERENCE = marks.Reference(
         ("dense16", "triton-http", 16): 2000,
         ("dense16000", "triton-grpc", 16): 1000,
         ("dense16000", "triton-http", 16): 500,
+        ("dense16000", "uvicorn-http", 16): 800,
     },
 )
 
@@ -87,6 +88,15 @@ def test_small_requests_have_to_reach_half_of_the_reference_large_ones_all_of_it
     grpc = found["dense16000, 16 clients: grpc / gRPC of Triton, each / in process"]
     assert (grpc.low, grpc.goal) == (0.75, 0.8)
     assert len(found) == 3
+
+
+def test_a_bare_application_that_both_machines_know_tells_how_fast_each_is_as_a_server() -> None:
+    points = [_point(425, transport="http"), _point(340, server="uvicorn", transport="http")]
+    found = {figure.name: figure for figure in marks.beside_reference(points, FLOORS, CASES, REFERENCE)}
+    figure = found["dense16000, 16 clients: http / best of Triton, each / uvicorn"]
+    assert (figure.low, figure.high, figure.goal) == (1.0, 1.0, 1)  # 1.25 of it here, and Triton there
+    points = [_point(800, case="dense16"), _point(340, case="dense16", server="uvicorn", transport="http")]
+    assert len(list(marks.beside_reference(points, FLOORS, CASES, REFERENCE))) == 1  # unknown there
 
 
 def test_the_speed_of_the_machine_is_shown_where_the_reference_knows_the_case() -> None:
