@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from sonic.errors import DeadlineExceeded, ModelFailed
 from sonic.protocol.messages import InferRequest
 from sonic.server.machine.hardware import Gpu
 from sonic.server.pages.metrics import Metrics
@@ -19,9 +20,9 @@ def read(server: Any) -> tuple[dict[tuple[str, ...], float], dict[str, str]]:
     kinds = {family.name: family.type for family in text_string_to_metric_families(answer.text)}
     samples = {}
     for line in answer.text.splitlines():  # prometheus_client's own parser would add _total to the names
-        if match := re.fullmatch(r'(\w+)(?:\{model="(.*)",version="(.*)"\})? (\S+)', line):
-            name, model, version, value = match.groups()
-            samples[name, model or "", version or ""] = float(value)
+        if match := re.fullmatch(r'(\w+)(?:\{model="(.*)",version="(.*?)"(?:,reason="(.*)")?\})? (\S+)', line):
+            name, model, version, reason, value = match.groups()
+            samples[(name, model or "", version or "", *([reason] if reason else []))] = float(value)
     return samples, kinds
 
 
@@ -34,14 +35,33 @@ def test_tritons_names_count_what_happened(folder: Any, serve: Any, script: Any)
     script.run = lambda x: 1 / 0
     infer(InferRequest("scripted", {"x": np.zeros((3, 2), np.float32)}))
     samples, kinds = read(server)
-    for name, value in (("request_success", 1), ("request_failure", 0), ("count", 3), ("exec_count", 1)):
+    for name, value in (("request_success", 1), ("count", 3), ("exec_count", 1)):
         assert samples[f"nv_inference_{name}", "a", "1"] == value
-    assert samples["nv_inference_request_failure", "scripted", "1"] == 1
     for part in ("request", "queue", "compute_input", "compute_infer", "compute_output"):
         assert ("nv_inference_" + part + "_duration_us", "a", "1") in samples
     assert samples["nv_inference_request_duration_us", "a", "1"] > 0
     assert kinds["nv_inference_pending_request_count"] == "gauge"
     assert ("process_resident_memory_bytes", "", "") in samples
+
+
+def test_failures_have_a_reason(folder: Any, serve: Any, script: Any) -> None:
+    folder.scripted()
+    server = serve(folder)
+    x = {"x": np.zeros((1, 2), np.float32)}
+    script.hold()
+    running = server.dataplane.infer(InferRequest("scripted", x), inline=False)
+    script.wait_started()
+    gone = server.dataplane.infer(InferRequest("scripted", x), inline=False)
+    late = server.dataplane.infer(InferRequest("scripted", x, timeout_s=0.01), inline=False)
+    assert isinstance(late.exception(10), DeadlineExceeded)
+    assert gone.cancel()
+    script.run = lambda x: 1 / 0
+    script.release()
+    assert isinstance(running.exception(10), ModelFailed)
+    samples, kinds = read(server)
+    reasons = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
+    counts = [samples["nv_inference_request_failure", "scripted", "1", reason] for reason in reasons]
+    assert (counts, kinds["nv_inference_request_failure"]) == ([1, 1, 1, 0], "counter")
 
 
 def test_requests_that_wait_are_seen(folder: Any, serve: Any, script: Any) -> None:
@@ -62,7 +82,7 @@ def test_only_models_with_a_cache_have_its_counters(folder: Any, serve: Any) -> 
     folder.onnx("b", config="response_cache { enable: true }")
     samples, kinds = read(serve(folder, cache_bytes=1 << 20))
     assert kinds["nv_cache_num_hits_per_model"] == "counter"
-    assert [model for name, model, _ in samples if name == "nv_cache_num_misses_per_model"] == ["b"]
+    assert [model for name, model, *_ in samples if name == "nv_cache_num_misses_per_model"] == ["b"]
 
 
 def test_odd_names_are_escaped(folder: Any, serve: Any) -> None:
@@ -106,7 +126,7 @@ def test_the_load_by_which_a_deployment_scales(folder: Any, serve: Any, script: 
     server = serve(folder)
 
     def scrape() -> dict[str, float]:
-        return {name: value for (name, model, _), value in read(server)[0].items() if model == "scripted"}
+        return {name: value for (name, model, *_), value in read(server)[0].items() if model == "scripted"}
 
     def submit() -> Any:
         request = InferRequest("scripted", {"x": np.zeros((1, 2), np.float32)})

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from sonic.errors import Cancelled, DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration
-from sonic.server.scheduling.counters import Counters
+from sonic.server.scheduling.counters import Counters, reason_of
 
 
 def test_counts_have_tritons_meaning() -> None:
@@ -9,7 +10,7 @@ def test_counts_have_tritons_meaning() -> None:
     counters.executed(rows=6, input_ns=1, infer_ns=50, output_ns=2)
     for rows in (4, 2):  # one execution of two requests
         counters.succeeded(rows=rows, total_ns=100, queue_ns=10, input_ns=1, infer_ns=50, output_ns=2, now_ms=7)
-    counters.failed(total_ns=30, now_ms=9)
+    counters.failed("BACKEND", total_ns=30, now_ms=9)
     row = counters.snapshot()
     assert (row.name, row.version, row.inference_count, row.execution_count, row.last_inference_ms) == (
         "m",
@@ -21,6 +22,14 @@ def test_counts_have_tritons_meaning() -> None:
     assert (row.success, row.fail) == (Duration(2, 200), Duration(1, 30))
     assert (row.queue, row.compute_infer) == (Duration(2, 20), Duration(2, 100))
     assert (row.compute_input, row.compute_output) == (Duration(2, 2), Duration(2, 4))
+
+
+def test_failures_are_counted_by_reason() -> None:
+    counters = Counters("m", "1")
+    for error in (Unavailable(), DeadlineExceeded(), Cancelled(), ModelFailed(), ModelFailed(), InvalidRequest()):
+        counters.failed(reason_of(error), total_ns=1, now_ms=1)
+    assert counters.failures() == {"REJECTED": 2, "CANCELED": 1, "BACKEND": 3, "OTHER": 0}
+    assert counters.snapshot().fail == Duration(6, 6)
 
 
 def test_executions_are_counted_by_size() -> None:

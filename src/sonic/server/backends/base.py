@@ -108,6 +108,9 @@ class RequestScheduler(Protocol):
     def statistics(self) -> ModelStatistics:
         """Return the counters."""
 
+    def failures(self) -> Mapping[str, int]:
+        """Return how many requests failed, by reason."""
+
     def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
         """Take a request."""
 

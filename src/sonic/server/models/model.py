@@ -167,6 +167,10 @@ class ServedModel:
         """Return the counters since it was loaded."""
         return replace(self._scheduler.statistics(), cache_miss=self._misses)
 
+    def failures(self) -> Mapping[str, int]:
+        """Return how many requests failed since then, by reason in the words of Triton's metrics."""
+        return self._scheduler.failures()
+
     def submit(
         self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:

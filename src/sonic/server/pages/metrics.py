@@ -26,7 +26,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _COUNTERS: tuple[tuple[str, str, Callable[[ModelStatistics], int]], ...] = (
     ("request_success", "Requests that ended in a response", lambda s: s.success.count),
-    ("request_failure", "Requests that ended in an error after they were accepted", lambda s: s.fail.count),
     ("count", "Rows of the requests that ended in a response", lambda s: s.inference_count),
     ("exec_count", "Executions of the model", lambda s: s.execution_count),
     (
@@ -88,6 +87,11 @@ class Metrics:
             yield from _head(name, text, "counter")
             for labels, row in counted:
                 yield f"{name}{labels} {value(row)}\n"
+        name = "nv_inference_request_failure"
+        yield from _head(name, "Requests that ended in an error after they were accepted, by reason", "counter")
+        for model in models:
+            for reason, count in model.failures().items():
+                yield f"{name}{_labels(model.spec.name, model.spec.version, reason=reason)} {count}\n"
         yield from _head("nv_inference_pending_request_count", "Requests that wait for an instance", "gauge")
         for model in models:
             labels = _labels(model.spec.name, model.spec.version)

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sonic.errors import Cancelled, DeadlineExceeded, Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REJECTED, CANCELED, BACKEND = "REJECTED", "CANCELED", "BACKEND"
+"""Why a request failed, as Triton's metrics have it: it waited in vain, its client gave it up, or the model failed."""
+REASONS = (REJECTED, CANCELED, BACKEND, "OTHER")
+"""What those name; the last never comes here."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return which of the reasons an error is."""
+    if isinstance(error, Unavailable | DeadlineExceeded):
+        return REJECTED
+    return CANCELED if isinstance(error, Cancelled) else BACKEND
 
 
 class Counters:
@@ -24,7 +42,8 @@ class Counters:
         self._inferences = 0
         self._executions = 0
         # Successes: those that were computed, and those that were not. Their durations in nanoseconds, as all below.
-        self._computed = self._hits = self._failed = 0
+        self._computed = self._hits = 0
+        self._failed = dict.fromkeys(REASONS, 0)
         self._success_ns = self._queue_ns = self._input_ns = self._infer_ns = self._output_ns = 0
         self._fail_ns = self._hit_ns = 0
         self._batches: dict[int, list[int]] = {}  # executions and their three parts, by rows
@@ -54,10 +73,10 @@ class Counters:
         self._infer_ns += infer_ns
         self._output_ns += output_ns
 
-    def failed(self, *, total_ns: int, now_ms: int) -> None:
+    def failed(self, reason: str, *, total_ns: int, now_ms: int) -> None:
         """Count a request that ended in an error after it had been accepted."""
         self._last_ms = now_ms
-        self._failed += 1
+        self._failed[reason] += 1
         self._fail_ns += total_ns
 
     def hit(self, *, total_ns: int, now_ms: int) -> None:
@@ -66,6 +85,10 @@ class Counters:
         self._hits += 1
         self._success_ns += total_ns
         self._hit_ns += total_ns
+
+    def failures(self) -> Mapping[str, int]:
+        """Return how many requests failed, by each of the reasons there are."""
+        return dict(self._failed)
 
     def snapshot(self) -> ModelStatistics:
         """Return the counts as they stand."""
@@ -81,7 +104,7 @@ class Counters:
                 for rows, (count, *parts_ns) in sorted(self._batches.items())
             ),
             success=Duration(successes, self._success_ns),
-            fail=Duration(self._failed, self._fail_ns),
+            fail=Duration(sum(self._failed.values()), self._fail_ns),
             queue=Duration(successes, self._queue_ns),
             compute_input=Duration(self._computed, self._input_ns),
             compute_infer=Duration(self._computed, self._infer_ns),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sonic.errors import DeadlineExceeded, InferenceError, Unavailable
 from sonic.server.execution.instances import Reply
 from sonic.server.execution.plan import Execution
+from sonic.server.scheduling.counters import CANCELED, REJECTED, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -235,16 +236,17 @@ class Job:
             self._future.set_result(response)
 
     def count(self, result: Result | None, counters: Counters, now_s: float) -> None:
-        """Count it as ended: with its part of a result, or without one. Its future is the caller's to set.
+        """Count it as ended: with its part of a result, or without one, since it waited in vain or was given up.
 
-        The lock that guards the counters is held.
+        Its future is the caller's to set. The lock that guards the counters is held.
         """
         self.ended = True
         total_ns = int((now_s - self.arrived_s) * 1e9)
         now_ms = time.time_ns() // 1_000_000
-        done = None if result is None else result.execution
-        if result is None or done is None:
-            counters.failed(total_ns=total_ns, now_ms=now_ms)
+        if result is None:
+            counters.failed(CANCELED if self.given_up() else REJECTED, total_ns=total_ns, now_ms=now_ms)
+        elif isinstance(done := result.outcome, InferenceError):
+            counters.failed(reason_of(done), total_ns=total_ns, now_ms=now_ms)
         elif result.kept:
             counters.hit(total_ns=total_ns, now_ms=now_ms)
         else:

@@ -36,7 +36,7 @@ from sonic.server.scheduling.policies import QueuePolicy
 from sonic.server.scheduling.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferResponse, ModelStatistics
@@ -107,6 +107,11 @@ class Scheduler:
         """Return the counters."""
         with self._lock:
             return self._counters.snapshot()
+
+    def failures(self) -> Mapping[str, int]:
+        """Return how many requests failed, by reason."""
+        with self._lock:
+            return self._counters.failures()
 
     def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
         """Take a request.

@@ -427,6 +427,7 @@ def test_the_error_of_a_step_names_it(inline: bool, world: World) -> None:
         call(repository, 13, inline=inline).result(10)
     row = repository.get("e").statistics()
     assert (row.success.count, row.fail.count, row.execution_count) == (0, 1, 0)
+    assert repository.get("e").failures()["BACKEND"] == 1
     assert repository.get("e").drain(0)
 
 
@@ -485,7 +486,7 @@ def test_a_request_that_is_cancelled(held: Repository, script: Any, until: Any) 
     assert waiting.cancel()
     with pytest.raises(CancelledError):
         waiting.result(10)
-    assert held.get("e").statistics().fail.count == 1
+    assert held.get("e").failures()["CANCELED"] == held.get("e").statistics().fail.count == 1
     script.release()
     assert values(running) == [2]
     assert held.get("scripted").drain(10)

@@ -104,6 +104,11 @@ class EnsembleScheduler:
         with self._lock:
             return self._counters.snapshot()
 
+    def failures(self) -> Mapping[str, int]:
+        """Return how many requests failed, by reason."""
+        with self._lock:
+            return self._counters.failures()
+
     def submit(self, job: Job, *, inline: Inline = True) -> Future[InferResponse]:
         """Take a request; see :meth:`sonic.server.scheduling.scheduler.Scheduler.submit`.
 
@@ -279,7 +284,7 @@ class EnsembleScheduler:
             if run.ended:
                 return
             run.ended = True
-            self._count(run, None)
+            self._count(run, Result([run.job], run.started_s, error))
             futures = list(run.futures)
         try:
             run.job.fail(error)
