@@ -19,7 +19,7 @@ def test_what_is_set_happens_in_the_order_of_time() -> None:
     clock.after(2.0, lambda: said.append(("c", clock.now_s())))
     clock.run()
     assert said == [("a", 1.0), ("b", 2.0), ("c", 2.0)]
-    assert clock.events == 3
+    assert clock.steps == 3
 
 
 def test_time_passes_only_as_far_as_it_is_let() -> None:

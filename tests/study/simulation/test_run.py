@@ -42,6 +42,8 @@ def test_a_record_says_that_it_is_simulated_and_reads_like_a_measured_one(tmp_pa
     assert server is not None
     assert (server.batch_rows, server.gpu_use) == (2.0, pytest.approx(1.0, abs=0.01))
     assert first.windows[0].bytes_sent == 100 * first.windows[0].rows
+    assert first.details["steps_per_s"] == pytest.approx(first.details["steps"] / first.details["took_s"])
+    assert "events_per_s" not in first.details  # which would be taken for that of jobs
     assert told == sorted(told[:40]) + sorted(told[40:])
     assert told[39] == told[-1] == 1.0
     assert varied([first, second]) == ["clients"]
@@ -73,7 +75,7 @@ def test_what_ships_is_sound(name: str) -> None:
     scaled = structs.replace(spec, window_s=2.0, warmup_s=0.1)
     if spec.jobs is not None:
         scaled = structs.replace(scaled, jobs=structs.replace(spec.jobs, number=4, stagger_s=0.0))
-    assert simulate(scaled, settings).details["events"] > 0
+    assert simulate(scaled, settings).details["steps"] > 0
 
 
 def test_specs_are_found_by_name() -> None:

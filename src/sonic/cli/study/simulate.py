@@ -112,8 +112,8 @@ def simulate(
         from sonic.study.simulation.pictures import over_published
 
         save_figure(over_published(drawn), plot)
-    speed = sum(each.details["events"] for each in records) / sum(each.details["took_s"] for each in records)
-    console.print(f"{speed:,.0f} events of the simulation a second")
+    speed = sum(each.details["steps"] for each in records) / sum(each.details["took_s"] for each in records)
+    console.print(f"{speed:,.0f} steps of the simulation a second")
 
 
 def _console() -> Console:

@@ -19,8 +19,8 @@ class Clock:
 
     Attributes
     ----------
-    events : int
-        That have been set.
+    steps : int
+        Events that have been set.
 
     Raises
     ------
@@ -34,7 +34,7 @@ class Clock:
         except ImportError:
             raise ConfigError("a simulation needs simpy: pip install 'sonic-hep[study]'") from None
         self._environment = simpy.Environment()
-        self.events = 0
+        self.steps = 0
         self._deadlines: list[tuple[float, int, Deadline]] = []
         self._ticket = count()
         self._wakes_s = inf
@@ -46,7 +46,7 @@ class Clock:
 
     def after(self, delay_s: float, action: Callable[[], object]) -> None:
         """Have `action` called so much later."""
-        self.events += 1
+        self.steps += 1
         callbacks: list[Any] = self._environment.timeout(delay_s).callbacks
         callbacks.append(lambda _: action())
 
@@ -56,7 +56,7 @@ class Clock:
 
     def sleep(self, delay_s: float) -> Any:
         """Return what a process yields to wait."""
-        self.events += 1
+        self.steps += 1
         return self._environment.timeout(delay_s)
 
     def set(self, at_s: float, action: Callable[[], object]) -> Deadline:

@@ -76,14 +76,14 @@ def simulate(
         Of clients and arrivals ``throughput`` counts requests and ``row_rate`` rows; of jobs, chunks and events.
         Latencies are of requests. In ``details``: ``module_s.NAME`` (from when a module could begin to its end),
         ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``;
-        ``servers_from_s.300``, as many from then on), and how fast the simulation was: ``events_per_s`` of its own.
+        ``servers_from_s.300``, as many from then on), and how fast the simulation was: its ``steps_per_s``.
     """
     started, began_s = utc_now(), perf_counter()
     histogram = Histogram()
     windows: list[Window] = []
     details: list[dict[str, float]] = []
     rates: list[tuple[float, float]] = []
-    events = 0
+    steps = 0
     tell: Callable[[float], object] = progress or (lambda part: None)  # noqa: ARG005
     for repeat in range(spec.repeats):
         with _uncollected():
@@ -93,7 +93,7 @@ def simulate(
         windows.append(_window(spec, run))
         details.append(_details(spec, run))
         rates.append(_rates(spec, run))
-        events += run.clock.events
+        steps += run.clock.steps
     took_s = perf_counter() - began_s
     means = {
         name: sum(each[name] for each in details) / len(details)
@@ -112,7 +112,7 @@ def simulate(
         row_rate=estimate(row_rates),
         latencies=histogram.latencies(),
         windows=tuple(windows),
-        details=means | {"events": float(events), "events_per_s": events / took_s, "took_s": took_s},
+        details=means | {"steps": float(steps), "steps_per_s": steps / took_s, "took_s": took_s},
     )
 
 
