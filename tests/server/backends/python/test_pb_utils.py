@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,16 @@ def test_dlpack_with_torch() -> None:
     torch = pytest.importorskip("torch")
     tensor = torch.from_dlpack(pb.Tensor("x", X.copy()).to_dlpack())
     assert tensor.tolist() == X.tolist()
-    for given in (2 * tensor, torch.utils.dlpack.to_dlpack(2 * tensor)):
-        assert pb.Tensor.from_dlpack("y", given).as_numpy().tolist() == (2 * X).tolist()
+    for double in (2 * tensor, (2 * tensor).to(torch.bfloat16)):  # numpy has no bfloat16
+        for given in (double, torch.utils.dlpack.to_dlpack(double)):
+            array = pb.Tensor.from_dlpack("y", given).as_numpy()
+            assert (array.dtype, array.tolist()) == (np.float32, (2 * X).tolist())
+
+
+def test_a_capsule_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    capsule = pb.Tensor("x", X.copy()).to_dlpack()
+    assert pb.Tensor.from_dlpack("y", capsule).as_numpy().tolist() == X.tolist()
 
 
 def test_a_tensor_of_something_else() -> None:
@@ -143,6 +152,12 @@ def test_a_configuration_is_completed() -> None:
     assert (config.max_batch_size, config.HasField("dynamic_batching")) == (8, True)
     assert [(t.name, list(t.dims), t.optional) for t in config.input] == [("a", [4], False), ("b", [-1], True)]
     assert auto.as_dict()["output"][0]["name"] == "y"
+    part = parse('input { name: "a" } output { name: "y" data_type: TYPE_FP32 label_filename: "labels" }')
+    auto_part = pb.ModelConfig(part)
+    auto_part.add_input({"name": "a", "data_type": "TYPE_FP32", "dims": [4]})
+    auto_part.add_output({"name": "y", "data_type": "TYPE_FP32", "dims": [2]})
+    assert [(t.data_type, list(t.dims)) for t in (*part.input, *part.output)] == [(11, [4]), (11, [2])]
+    assert part.output[0].label_filename == "labels"
     for wrong, complaint in (
         (lambda: auto.add_input({"name": "a", "data_type": "TYPE_FP32", "dims": [5]}), "'a' is in config.pbtxt"),
         (lambda: auto.add_output({"name": "z", "dims": [5]}), "an output has no data_type"),

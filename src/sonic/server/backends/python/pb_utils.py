@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -119,12 +120,14 @@ class Tensor:
     @staticmethod
     def from_dlpack(name: str, tensor: Any) -> Tensor:
         """Make a tensor of anything that speaks DLPack; what is on a GPU is copied to the CPU."""
-        if hasattr(tensor, "cpu"):
-            tensor = tensor.cpu()
-        elif type(tensor).__name__ == "PyCapsule":
-            tensor = _Capsule(tensor)
+        if type(tensor).__name__ == "PyCapsule":
+            torch = sys.modules.get("torch")  # which takes what numpy does not: a GPU's memory, and bfloat16
+            tensor = _Capsule(tensor) if torch is None else torch.from_dlpack(tensor)
         elif not hasattr(tensor, "__dlpack__"):
             raise TypeError(f"tensor {name!r}: expected what speaks DLPack, given {type(tensor).__name__}")
+        if hasattr(tensor, "cpu"):
+            tensor = tensor.cpu()
+            tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
         return Tensor(name, np.from_dlpack(tensor))
 
 
@@ -300,7 +303,10 @@ class ModelConfig:
         self._config.model_transaction_policy.decoupled = bool(policy.get("decoupled", False))
 
     def add_input(self, tensor: Mapping[str, Any]) -> None:
-        """Add an input, e.g. ``{"name": "x", "data_type": "TYPE_FP32", "dims": [4], "optional": False}``."""
+        """Add an input, e.g. ``{"name": "x", "data_type": "TYPE_FP32", "dims": [4], "optional": False}``.
+
+        One that config.pbtxt has keeps what is said there, and gets what is not.
+        """
         self._add("input", tensor)
 
     def add_output(self, tensor: Mapping[str, Any]) -> None:
@@ -315,8 +321,13 @@ class ModelConfig:
         data_type, dims = DataType.Value(tensor["data_type"]), list(tensor["dims"])
         for existing in listed:
             if existing.name == tensor["name"]:
-                if (existing.data_type, list(existing.dims)) != (data_type, dims):
+                if existing.data_type not in (DataType.TYPE_INVALID, data_type) or list(existing.dims) not in (
+                    [],
+                    dims,
+                ):
                     raise ValueError(f"{what} {existing.name!r} is in config.pbtxt already, and another one")
+                existing.data_type = data_type
+                existing.dims[:] = dims
                 return
         added = listed.add(name=tensor["name"], data_type=data_type, dims=dims)
         if what == "input":
