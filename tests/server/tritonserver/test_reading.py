@@ -27,6 +27,13 @@ def test_a_flag_may_be_shortened_while_it_is_unique(written: str, name: str) -> 
     assert read(["--log-=1"])[0] == {}
 
 
+@pytest.mark.parametrize(("value", "level"), [("true", 1), ("False", 0), ("2", 2)])
+def test_how_verbose_a_log_is_may_be_true_or_false(value: str, level: int) -> None:
+    assert read([f"--log-verbose={value}"])[0] == {"log-verbose": [level]}
+    with pytest.raises(ConfigError, match="--http-port expects a whole number, given 'true'"):
+        read(["--http-port=true"])
+
+
 def test_what_is_ignored_takes_its_value_along() -> None:
     values, warnings = read(["--host-policy", "gpu_0,numa-node=0", "--nope", "--id=x"])
     assert values == {"id": ["x"]}

@@ -76,6 +76,8 @@ def _convert(name: str, kind: type, value: str) -> Any:
             raise ConfigError(f"--{name} expects true or false, given {value!r}")
         return _BOOLS[value.lower()]
     if kind is int:
+        if name == "log-verbose":  # which was true or false once, and may be still
+            value = {"true": "1", "false": "0"}.get(value.lower(), value)
         try:
             return int(value)
         except ValueError:
