@@ -55,6 +55,7 @@ def without(given: dict, name: str) -> dict:
         (report("direct", a=1.0), report("service", a=1.0) | {"workflow": "v"}, None, "one report is of 'w'"),
         (report("direct", a=9.0), None, 0.5, "more in its models alone"),
         (report("direct", a=9.0), None, float("nan"), "an event takes nan s in all"),
+        (report("direct", a=9.0), None, float("inf"), "an event takes inf s, expected more than nothing, and an end"),
         (report("direct", a=-2.0), None, None, "an event takes 0 s, expected more than nothing"),
         (
             report("direct", a=1.0) | {"modules": [{"name": "b", "cpu_s": 1, "offload": {}}]},

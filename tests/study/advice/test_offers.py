@@ -60,6 +60,11 @@ def test_the_network_and_a_pause_are_of_who_asks() -> None:
     assert offer.settings == {"rows": 2}
 
 
+def test_clients_that_execute_the_model_themselves_are_no_servers() -> None:
+    (offer,) = offers([record(100, 8, protocol="grpc"), record(900, 8, protocol="local")])
+    assert (offer.rows_per_s, offer.settings["protocol"]) == (100, "grpc")
+
+
 def test_what_a_setting_is_worth() -> None:
     found = offers(SCAN)
     assert gain_of("delay_us", found, found[0]) == (100, 0, 1.5)

@@ -43,6 +43,33 @@ def test_the_cheaper_kind_is_taken_and_what_is_dearer_there_stays() -> None:
     assert made.streams == 4 + 1
 
 
+def test_what_is_cheaper_by_the_part_of_a_server_stays_where_whole_ones_cost_more() -> None:
+    spare = Site(core_hour=0.05, spare=1, servers=SITE.servers)
+    few = plan(JOB, [FAST], spare, jobs=10)
+    assert few.models[0].server_cost < few.models[0].cores_cost
+    assert (few.fleets, few.cost, few.gain) == ((), few.cost_before, 0.0)
+    said = {advice.choice: advice.reason for advice in reasons(few, [FAST]) if advice.subject == FAST.model}
+    assert "but whole servers, with spare ones and their network, cost these jobs more" in said["leave it in the job"]
+    many = plan(JOB, [FAST], spare, jobs=1000)
+    assert many.models[0].offload
+    assert many.cost < many.cost_before
+    assert not any("but whole servers" in advice.reason for advice in reasons(many, [FAST]))
+
+
+def test_of_two_kinds_the_one_that_pays_is_kept() -> None:
+    fit = Offer("fit", "cpu", rows_per_s=1000.0)
+    few = Site(core_hour=0.05, spare=8, servers={"gpu": Kind(hour=1.0), "cpu": Kind(hour=0.005)})
+    made = plan(JOB, [FAST, fit], few, jobs=50)
+    assert {model.model: model.offload for model in made.models} == {"tagger": False, "fit": True}
+    assert [fleet.kind for fleet in made.fleets] == ["cpu"]
+
+
+def test_a_job_of_which_nothing_is_left_is_no_plan() -> None:
+    job = Job("w", event_s=0.1, chunk_size=10, offloads=(FIT,))
+    with pytest.raises(ConfigError, match="nothing of an event is left to the job"):
+        plan(job, [DEAR], SITE, jobs=1, goal="throughput")
+
+
 def test_for_throughput_everything_goes_that_saves_anything() -> None:
     made = plan(JOB, [FAST, DEAR], SITE, jobs=100, threads=4, goal="throughput")
     assert [model.offload for model in made.models] == [True, True]
@@ -76,7 +103,7 @@ def test_what_was_measured_on_servers_without_a_price_is_said() -> None:
 
 def test_a_spare_server_is_one_more() -> None:
     counts = [
-        plan(JOB, [FAST], Site(servers=SITE.servers, spare=spare), jobs=100).fleets[0].servers for spare in (0, 2)
+        plan(JOB, [FAST], Site(servers=SITE.servers, spare=spare), jobs=1000).fleets[0].servers for spare in (0, 2)
     ]
     assert counts[1] == counts[0] + 2
 
@@ -91,10 +118,10 @@ def test_a_spare_server_is_one_more() -> None:
 def test_servers_are_enough_and_one_less_is_not(jobs, rate, rows, hour, use) -> None:
     job = Job("w", 1.0, 10, (Offload("m", "model", 0.5, 0.1, rows, 0.0, 0.0),))
     site = Site(core_hour=0.05, use=use, spare=0, servers={"k": Kind(hour=hour)})
-    made = plan(job, [Offer("model", "k", rate)], site, jobs=jobs)
-    if not made.fleets:
-        assert made.models[0].server_cost >= made.models[0].cores_cost
-        return
+    cheap = plan(job, [Offer("model", "k", rate)], site, jobs=jobs)
+    assert cheap.cost <= cheap.cost_before
+    made = plan(job, [Offer("model", "k", rate)], site, jobs=jobs, goal="throughput")
+    assert bool(cheap.fleets) == (made.cost < made.cost_before)
     (fleet,) = made.fleets
     demand = made.events_per_s * rows
     assert fleet.servers * rate * use >= demand * (1 - 1e-9)

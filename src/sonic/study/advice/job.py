@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import DataError, one_line
@@ -102,8 +103,8 @@ def _job(direct: Mapping[str, Any], service: Mapping[str, Any] | None, event_s: 
     if event_s is not None and not event_s >= sum(offload.cpu_s for offload in offloads):
         raise DataError(f"an event takes {event_s} s in all, and more in its models alone")
     whole_s = sum(float(module["cpu_s"]) for module in ours) / events if event_s is None else event_s
-    if not whole_s > 0:
-        raise DataError(f"an event takes {whole_s:g} s, expected more than nothing")
+    if not 0 < whole_s < inf:
+        raise DataError(f"an event takes {whole_s:g} s, expected more than nothing, and an end")
     return Job(str(direct["workflow"]), whole_s, float(direct["chunk_size"]), offloads, host_known=service is not None)
 
 

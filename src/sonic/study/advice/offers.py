@@ -60,10 +60,13 @@ class Offer:
 
 
 def offers(records: Iterable[Record]) -> list[Offer]:
-    """Sum up scans: an offer for each way of serving, the quickest first. Points that are not measured are left out."""
+    """Sum up scans: an offer for each way of serving, the quickest first.
+
+    Points that are not measured are left out, and those of clients that executed the model themselves.
+    """
     ways: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
-        if record.status == "measured" and record.row_rate is not None:
+        if record.status == "measured" and record.row_rate is not None and record.settings.get("protocol") != "local":
             ways.setdefault((record.target, *sorted(_served(record).items())), []).append(record)
     return sorted((_offer(way) for way in ways.values()), key=lambda offer: -offer.rows_per_s)
 

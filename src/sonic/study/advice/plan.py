@@ -1,20 +1,21 @@
 """How many servers of which kind so many jobs need, what that gains, and what it costs. Pure.
 
-A model is offloaded where that is cheaper: the cores that its jobs save against the part of a server that it takes; or,
-where throughput is the goal, wherever it saves the jobs anything. Capacities are planned with up to the site's ``use``,
+A model is offloaded where that is cheaper: the cores that its jobs save against the part of a server that it takes, and
+against whole servers, spare ones and the network's among them; or, where throughput is the goal, wherever it saves the
+jobs anything. Capacities are planned with up to the site's ``use``,
 since near saturation queues grow without bounds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sonic.study.advice.job import Job, Offload
     from sonic.study.advice.offers import Offer
@@ -152,7 +153,7 @@ def plan(job: Job, offers: Sequence[Offer], site: Site, *, jobs: int, threads: i
     Raises
     ------
     ConfigError
-        If jobs or threads are less than 1, or the goal is none.
+        If jobs or threads are less than 1, the goal is none, or nothing of an event is left to the job.
     """
     for name, value in (("jobs", jobs), ("threads", threads)):
         if value < 1:
@@ -160,8 +161,28 @@ def plan(job: Job, offers: Sequence[Offer], site: Site, *, jobs: int, threads: i
     if goal not in ("cost", "throughput"):
         raise ConfigError(f"goal {goal!r}: expected cost or throughput")
     models = tuple(_model(group, offers, site, goal) for group in _groups(job))
+    made = _deployed(job, models, site, goal, jobs, threads)
+    while goal == "cost" and made.fleets:
+        best = min((_deployed(job, fewer, site, goal, jobs, threads) for fewer in _fewer(made)), key=lambda p: p.cost)
+        if best.cost >= made.cost:
+            break
+        made = best
+    return made
+
+
+def _fewer(made: Plan) -> Iterator[tuple[ModelPlan, ...]]:
+    """Yield what becomes of the models if one that is offloaded, or all on a kind of server, stay in the job."""
+    offloaded = [{model.model} for model in made.models if model.offload]
+    for left in [*offloaded, *(set(fleet.shares) for fleet in made.fleets)]:
+        yield tuple(replace(model, offload=False) if model.model in left else model for model in made.models)
+
+
+def _deployed(job: Job, models: tuple[ModelPlan, ...], site: Site, goal: str, jobs: int, threads: int) -> Plan:
+    """Count servers, and what all costs."""
     taken = [model for model in models if model.offload]
     event_s = job.event_s - sum(model.saved_s for model in taken)
+    if not event_s > 0:
+        raise ConfigError("nothing of an event is left to the job: say what its requests leave to it (--service)")
     rate = jobs * threads / event_s
     fleets = tuple(
         _fleet(kind, [model for model in taken if model.offer is not None and model.offer.kind == kind], rate, site)

@@ -59,6 +59,7 @@ def reasons(plan: Plan, offers: Sequence[Offer]) -> list[Advice]:
 def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Advice]:
     name, offer, money = model.model, model.offer, plan.site.currency
     part = model.saved_s / plan.job.event_s
+    too_dear = plan.goal == "cost" and not model.offload and model.saved_s > 0 and model.server_cost < model.cores_cost
     if offer is None:
         kinds = list(dict.fromkeys(each.kind for each in offers if each.model == name))
         where = ", ".join(f'[servers."{kind}"]' for kind in kinds)
@@ -70,7 +71,9 @@ def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Ad
         f"offload it to {offer.kind}" if model.offload else "leave it in the job",
         f"it takes {part:.1%} of the job, {model.cores_cost:.3g} {money} of cores for a million events, or "
         f"{model.server_cost:.3g} of {offer.kind} with {offer.rows_per_s:,.0f} rows/s: worth it below "
-        f"{model.break_even(plan.site.servers[offer.kind].hour):.2g} {money} an hour",
+        f"{model.break_even(plan.site.servers[offer.kind].hour):.2g} {money} an hour"
+        + "; but whole servers, with spare ones and their network, cost these jobs more"
+        * too_dear,
     )
     if not model.offload:
         return

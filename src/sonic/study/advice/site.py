@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -71,10 +72,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             ("spare", self.spare),
             ("round_trip_ms", self.round_trip_ms),
         ):
-            if value < 0:
+            if not 0 <= value < inf:
                 raise ConfigError(f"{name} is 0 or more, given {value}")
         for name, kind in self.servers.items():
-            if kind.hour < 0 or kind.network_gbps <= 0 or any(rate <= 0 for rate in kind.rows_per_s.values()):
+            above_0 = (kind.network_gbps, *kind.rows_per_s.values())
+            if not (0 <= kind.hour < inf and all(0 < value < inf for value in above_0)):
                 raise ConfigError(f"server {name!r}: hour is 0 or more, network_gbps and rates above 0")
 
 
@@ -90,6 +92,8 @@ def read(path: Path) -> Site:
         return msgspec.convert(tomllib.loads(path.read_text()), Site)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path} describes no site: {one_line(error)}") from error
 
