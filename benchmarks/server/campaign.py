@@ -143,6 +143,8 @@ class Campaign:
             for way in ways:
                 shared = region if way.shm else None
                 request = wire.write(case, way, target, self._folder, shared)
+                if way is ways[0]:
+                    measure.meet(request, target, clients=max(clients), cores=self._plan.cores[-1:])
                 for number in clients:
                     self._measure_point((target.name, case.name, way.name, number), request, target, outputs, shared)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from benchmarks.server.processes import Target
 
+_MEET_S = 1.5
 _WARM_UP_S = 0.3
 
 
@@ -73,6 +74,18 @@ class Point:
     def cpu_ms(self) -> float:
         """Median of the server's processor time of a request, in milliseconds; nan without any."""
         return median(sample.cpu_ms for sample in self.samples) if self.samples else float("nan")
+
+
+def meet(request: wire.Request, target: Target, *, clients: int, cores: Sequence[int]) -> None:
+    """Have a server that has just started meet its load: it allocates memory, and tries out what merging is worth.
+
+    Raises
+    ------
+    RuntimeError
+        If the load generator or the server failed.
+    """
+    h2load.run(request, clients, _MEET_S, cores)
+    target.settle()
 
 
 def sample(
