@@ -45,6 +45,13 @@ def test_requests_are_spread_and_counted() -> None:
     assert [(s.outstanding, s.completed, s.failed) for s in servers.choice.statistics()] == [(1, 0, 1), (0, 1, 0)]
 
 
+def test_what_a_server_refuses_is_not_what_it_completed() -> None:
+    servers = Servers("a", "b")
+    for error in (None, ModelNotFound("no m"), InvalidRequest("no such input"), Cancelled("given up")):
+        servers.request("a", error)
+    assert [(s.outstanding, s.completed, s.failed) for s in servers.choice.statistics()] == [(0, 1, 0), (0, 0, 0)]
+
+
 def test_the_fallback_comes_last_and_is_not_counted() -> None:
     servers = Servers("a", fallback="local:f")
     assert servers.choice.first("m") == "a"

@@ -594,6 +594,17 @@ def test_an_announced_server_that_is_down_and_jobs_that_need_none(events_file, t
         run(flow, [source], tmp_path / "o.root", fallback=False)
 
 
+def test_a_server_without_the_model_is_not_said_to_have_run_it(events_file, models):
+    @sonic.service(inputs={"x": "FP64[-1]"}, outputs={"x": "FP64[-1]"})
+    def another(x):
+        return x
+
+    with sonic.serve(another) as elsewhere:
+        report = run(workflow_with(models), [events_file(10)], servers=[elsewhere.grpc_url], chunk_size=5)
+    assert report.by_fallback == report.modules[3].offload.requests == 2
+    assert report.servers[0].completed == 0
+
+
 def test_a_model_that_is_absent_or_wrong_or_gives_nan(events_file, tmp_path, models):
     def with_model(name):
         class Other(Score):

@@ -161,7 +161,7 @@ class Choice:
             failed = None if isinstance(error, Cancelled) else error.retryable
             # An error comes sooner than an answer, and says nothing about how long these take.
             took_s = took_s if failed is None else None
-            self._pool.done(url, now_s, failed=failed, model=model, took_s=took_s, among=among)
+            self._pool.done(url, now_s, failed=failed, refused=True, model=model, took_s=took_s, among=among)
             if not isinstance(error, ModelNotFound):
                 return False
             self._catalogue.not_found(url, model, now_s)

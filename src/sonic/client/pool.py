@@ -174,6 +174,7 @@ class Pool:
         now_s: float,
         *,
         failed: bool | None,
+        refused: bool = False,
         model: str = "",
         took_s: float | None = None,
         among: int = 1,
@@ -187,6 +188,9 @@ class Pool:
         failed : bool or None
             Whether the server is to blame: it did not answer, or could not take the request. None: nobody knows,
             since the request was given up.
+        refused : bool
+            Whether it answered with an error that it is not to blame for: that it lacks the model, say. That counts as
+            neither completed nor failed.
         model : str
         took_s : float, optional
             From sending to the end, if that says something about the server's speed.
@@ -202,7 +206,7 @@ class Pool:
             state.failed += 1
             state.rests_until_s = now_s + self._rest_s
         elif failed is False:
-            state.completed += 1
+            state.completed += not refused
             state.rests_until_s = float("-inf")
 
     def _took(self, state: _Server, now_s: float, model: str, took_s: float, among: int, *, whole: bool) -> None:

@@ -168,10 +168,11 @@ class Written:
 
 @dataclass(frozen=True)
 class ServerUse:
-    """How many requests of this job a server completed, and how many it did not take or answered with an error.
+    """How many requests of this job a server completed, and how many it failed on.
 
-    Of those large enough for it, `in_memory` had their tensors in shared memory and `over_wire` had not. `wire_reason`
-    says what stood in the way at the end; empty if nothing did.
+    Errors for which it is not to blame, such as that it lacks the model, are in neither. Of those large enough for it,
+    `in_memory` had their tensors in shared memory and `over_wire` had not. `wire_reason` says what stood in the way at
+    the end; empty if nothing did.
     """
 
     url: str
