@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import h2.connection
 import h2.events
+import h2.settings
 import numpy as np
 import pytest
 
 from sonic.protocol import grpc_codec
 from sonic.protocol.messages import InferRequest
-from sonic.server.grpc import connection, infer
+from sonic.server.grpc import connection, infer, wire
+from sonic.server.http2 import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +61,15 @@ class Raw:
                     answer |= {name.decode(): value.decode() for name, value in event.headers}
                 if isinstance(event, h2.events.StreamEnded):
                     return answer
+
+
+def frames_of(connection: socket.socket) -> Iterator[tuple[int, int, int]]:
+    """Kind, length and flags of the frames that come."""
+    with connection.makefile("rb") as stream:
+        while head := stream.read(frames.HEAD_BYTES):
+            length, kind, flags, _ = frames.read_head(head, 0)
+            stream.read(length)
+            yield kind, length, flags
 
 
 @pytest.fixture
@@ -207,6 +218,33 @@ def test_the_end_of_a_server_waits_for_answers_and_not_for_idle_clients(folder: 
         events += idle.h2.receive_data(data)
     assert any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
     idle.socket.close()
+
+
+def test_the_end_of_a_server_waits_for_answers_that_are_being_sent(folder: Any, serve: Any) -> None:
+    folder.identity("i", "FP32")
+    server = serve(folder)
+    gone = Raw(server)  # there was a moment when nobody was connected
+    gone.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")
+    gone.socket.close()
+    slow = Raw(server)
+    body = grpc_codec.request_to_wire(InferRequest("i", {"in0": np.ones(1000, np.float32)}))
+    slow.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 100})
+    slow.h2.send_headers(1, [*({":path": INFER} | HEAD).items()])
+    slow.h2.send_data(1, wire.prefix(len(body)) + body, end_stream=True)
+    slow.socket.sendall(slow.h2.data_to_send())
+    came = frames_of(slow.socket)
+    assert next(length for kind, length, _ in came if kind == frames.DATA) == 100
+    with ThreadPoolExecutor(1) as pool:
+        closed = pool.submit(server.close)
+        assert next(kind for kind, *_ in came if kind != frames.DATA) == frames.GOAWAY
+        with pytest.raises(TimeoutError):
+            closed.result(0.2)
+        slow.socket.sendall(frames.window_update(1, 10_000))
+        rest = [*came]
+        assert closed.result(10)
+    assert sum(length for kind, length, _ in rest if kind == frames.DATA) > 3900
+    assert (rest[-1][0], rest[-1][2] & frames.END_STREAM) == (frames.HEADERS, frames.END_STREAM)
+    slow.socket.close()
 
 
 def test_who_has_gone_already_is_not_local() -> None:

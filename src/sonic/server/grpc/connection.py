@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from sonic.errors import InvalidRequest, SonicError, Unsupported
 from sonic.server import http2
+from sonic.server.connections import OpenConnections
 from sonic.server.eventloop import within
 from sonic.server.grpc import wire
 from sonic.server.grpc.call import Call
@@ -56,8 +57,7 @@ class Site:
         self.pool = pool
         # The loop reads one connection at a time, and what is kept of it is copied.
         self.scratch = memoryview(bytearray(1 << 18))
-        self.connections: set[GrpcConnection] = set()
-        self.all_gone = asyncio.Event()
+        self.connections: OpenConnections[GrpcConnection] = OpenConnections()
 
 
 class GrpcConnection(asyncio.BufferedProtocol):
@@ -102,8 +102,6 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._begin_timer.cancel()
         self._http2.close()
         self._site.connections.discard(self)
-        if not self._site.connections:
-            self._site.all_gone.set()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Return where to put what comes."""
@@ -203,7 +201,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._http2.send_headers(stream, trailers, last=True)
         self._write_soon()
 
-    def refuse(self) -> None:
+    def end(self) -> None:
         """Take no more calls; close once those in hand have ended."""
         self._http2.refuse()
         self._write_soon()

@@ -100,16 +100,8 @@ class GrpcFront:
     async def _end(self, grace_s: float) -> None:
         for server in self._servers:
             server.close()
-        site = self._site
-        if site is None or not site.connections:
-            return
-        for connection in list(site.connections):
-            connection.refuse()
-        try:
-            await asyncio.wait_for(site.all_gone.wait(), grace_s)
-        except TimeoutError:
-            for connection in list(site.connections):
-                connection.abort()
+        if self._site is not None:
+            await self._site.connections.end(grace_s)
 
     def _handlers(self, dataplane: Dataplane) -> dict[str, Handler]:
         guard = self._guard

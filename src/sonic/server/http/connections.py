@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
+from sonic.server.connections import Ending, OpenConnections
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 _SCRATCH_BYTES = 1 << 16
@@ -49,21 +51,15 @@ class Limits:
         return self.stall_s + size / self.least_bytes_per_s
 
 
-class Watched(Protocol):
+class Watched(Ending, Protocol):
     """A connection, as far as it is looked after."""
 
     def check(self, now_s: float) -> None:
         """Give up on a client that keeps it waiting for too long."""
 
-    def end(self) -> None:
-        """Close it once the request in hand is answered."""
 
-    def abort(self) -> None:
-        """Close it, whatever it does."""
-
-
-class Connections:
-    """The connections of a front. For the event loop.
+class Connections(OpenConnections[Watched]):
+    """The connections of the HTTP front. For the event loop.
 
     Parameters
     ----------
@@ -86,30 +82,13 @@ class Connections:
         limits: Limits | None = None,
         now_s: Callable[[], float] | None = None,
     ) -> None:
+        super().__init__()
         self.loop = loop
         self.limits = limits or Limits()
         self.now_s = now_s or loop.time
         self.scratch = bytearray(_SCRATCH_BYTES)
         self.date = _date()
-        self._open: set[Watched] = set()
-        self._ended = asyncio.Event()
-        self._ending = False
         self._timer: asyncio.TimerHandle | None = None
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, connection: Watched) -> None:
-        """Count a connection among them."""
-        self._open.add(connection)
-        if self._ending:
-            connection.end()
-
-    def discard(self, connection: Watched) -> None:
-        """Count it no more."""
-        self._open.discard(connection)
-        if not self._open:
-            self._ended.set()
 
     def watch(self) -> None:
         """Look after them, from now on."""
@@ -120,21 +99,12 @@ class Connections:
         """Give up on those whose client keeps them waiting for too long."""
         self.date = _date()
         now_s = self.now_s()
-        for connection in list(self._open):
+        for connection in self:
             connection.check(now_s)
 
     async def end(self, grace_s: float) -> None:
-        """Close those without a request at once, the others when it is answered, or after so many seconds."""
-        self._ending = True
-        for connection in list(self._open):
-            connection.end()
-        self._ended.clear()
-        if self._open:
-            try:
-                await asyncio.wait_for(self._ended.wait(), grace_s)
-            except TimeoutError:
-                for connection in list(self._open):
-                    connection.abort()
+        """Close them as :class:`OpenConnections` does, and look after them no more."""
+        await super().end(grace_s)
         if self._timer is not None:
             self._timer.cancel()
 
