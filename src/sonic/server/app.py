@@ -199,10 +199,10 @@ class Server:
                 guard=guard,
             )
             self._http = HttpFront(
+                self._loop,
                 claimed.get("http"),
-                claimed.get("metrics"),
-                loop=self._loop,
                 unix=claimed.get("http unix"),
+                metrics=claimed.get("metrics"),
                 max_message_bytes=max_message_bytes,
                 tls=tls,
                 guard=guard,

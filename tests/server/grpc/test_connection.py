@@ -258,8 +258,8 @@ def test_who_has_gone_already_is_not_local() -> None:
 
     async def peers() -> list[str]:
         with ThreadPoolExecutor(1) as pool:
-            site = connection.Site({}, 1000, asyncio.get_running_loop(), pool)
-            made = [connection.GrpcConnection(site) for _ in range(2)]
+            shared = connection.Shared({}, 1000, asyncio.get_running_loop(), pool)
+            made = [connection.GrpcConnection(shared) for _ in range(2)]
             for each, address in zip(made, (None, "/tmp/a.sock"), strict=True):
                 each.connection_made(Transport(address))
                 each.connection_lost(None)

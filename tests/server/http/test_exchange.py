@@ -32,7 +32,7 @@ def make(loop: asyncio.AbstractEventLoop) -> tuple[Owner, Exchange]:
 def test_answers_from_other_threads() -> None:
     async def run() -> list[Answer]:
         owner, exchange = make(asyncio.get_running_loop())
-        await asyncio.to_thread(exchange.answer_soon, Answer(204))
+        await asyncio.to_thread(exchange.answer_promptly, Answer(204))
         await asyncio.wait_for(owner.answered.wait(), 10)
         assert bytes(exchange.body) == b""  # or it would be kept for as long as the model's future
         return owner.answers
@@ -44,7 +44,7 @@ def test_an_answer_after_the_end_of_the_server_is_dropped() -> None:
     loop = asyncio.new_event_loop()
     owner, exchange = make(loop)
     loop.close()
-    exchange.answer_soon(Answer(200))
+    exchange.answer_promptly(Answer(200))
     assert owner.answers == []
 
 

@@ -34,7 +34,7 @@ _KEEPALIVE_S = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 """When the network is asked whether a silent client is still there."""
 
 
-class Site:
+class Shared:
     """What the connections of a front share.
 
     Parameters
@@ -65,7 +65,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     Parameters
     ----------
-    site : Site
+    shared : Shared
 
     Attributes
     ----------
@@ -73,8 +73,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
         Address of the client, without its port; empty for one on a Unix domain socket.
     """
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
         self._http2 = http2.Connection(self, wire.read_head)
         self._transport: asyncio.Transport | None = None
         self._busy = True  # somebody is at work, and writes what is there when done
@@ -90,8 +90,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self.peer = peer_of(address)
         if isinstance(address, tuple):
             _keep_alive(transport.get_extra_info("socket"))
-        self._site.connections.add(self)
-        self._begin_timer = self._site.loop.call_later(_BEGIN_S, self._check_begun)
+        self._shared.connections.add(self)
+        self._begin_timer = self._shared.loop.call_later(_BEGIN_S, self._check_begun)
         self._write()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -101,17 +101,17 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._transport = None
         self._begin_timer.cancel()
         self._http2.close()
-        self._site.connections.discard(self)
+        self._shared.connections.discard(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Return where to put what comes."""
-        return self._site.scratch
+        return self._shared.scratch
 
     def buffer_updated(self, count: int) -> None:
         """Look at what came, and write what it makes necessary."""
         self._busy = True
         try:
-            self._http2.receive(self._site.scratch[:count])
+            self._http2.receive(self._shared.scratch[:count])
         finally:
             self._write()
 
@@ -132,12 +132,12 @@ class GrpcConnection(asyncio.BufferedProtocol):
         if head.status != 200:
             self._http2.send_headers(stream, wire.refusal(head.status), last=True)
             return
-        handler = self._site.handlers.get(head.path)
+        handler = self._shared.handlers.get(head.path)
         if handler is None:
             error = Unsupported(f"{head.path} is not offered")
             self._http2.send_headers(stream, wire.failure(error, opened=False), last=True)
             return
-        call = stream.owner = Call(self, stream, head, handler, self._site.max_bytes)
+        call = stream.owner = Call(self, stream, head, handler, self._shared.max_bytes)
         try:
             if head.fault:
                 raise InvalidRequest(head.fault)
@@ -161,13 +161,13 @@ class GrpcConnection(asyncio.BufferedProtocol):
     def soon(self, action: Callable[..., None], *given: object) -> None:
         """Do something in the thread of the event loop, from any thread."""
         try:
-            self._site.loop.call_soon_threadsafe(action, *given)
+            self._shared.loop.call_soon_threadsafe(action, *given)
         except RuntimeError:  # the loop is closed, and with it every connection
             log.debug("an answer came after the end of the server")
 
     def promptly(self, action: Callable[..., None], *given: object) -> None:
         """Do something in the thread of the event loop, at once if this is it."""
-        if within(self._site.loop):
+        if within(self._shared.loop):
             action(*given)
         else:
             self.soon(action, *given)
@@ -175,11 +175,11 @@ class GrpcConnection(asyncio.BufferedProtocol):
     @property
     def call_soon(self) -> Callable[[Callable[[], None]], object]:
         """Calls what it is given when the event loop has dealt with what came at once."""
-        return self._site.loop.call_soon
+        return self._shared.loop.call_soon
 
     def aside(self, action: Callable[..., None], *given: object) -> None:
         """Do something in another thread."""
-        self._site.pool.submit(action, *given)
+        self._shared.pool.submit(action, *given)
 
     def credit(self, stream: http2.Stream, size: int) -> None:
         """Let the client send more."""
@@ -222,7 +222,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         """Write in the end of this turn of the loop, with what else has become ready in it."""
         if not self._busy:
             self._busy = True
-            self._site.loop.call_soon(self._write)
+            self._shared.loop.call_soon(self._write)
 
     def _write(self) -> None:
         self._busy = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sonic.protocol.proto import health_pb2
 from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server.grpc import reflection
-from sonic.server.grpc.connection import GrpcConnection, Site
+from sonic.server.grpc.connection import GrpcConnection, Shared
 from sonic.server.grpc.control import Questions
 from sonic.server.grpc.extensions import extension_methods
 from sonic.server.grpc.health import SERVICE as HEALTH
@@ -69,7 +69,7 @@ class GrpcFront:
         self._guard = guard
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="sonic-grpc")
         self._health: Health | None = None
-        self._site: Site | None = None
+        self._shared: Shared | None = None
         self._servers: list[AbstractServer] = []
 
     def start(self, dataplane: Dataplane) -> None:
@@ -90,8 +90,8 @@ class GrpcFront:
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         loop = asyncio.get_running_loop()
-        self._site = Site(handlers, self._max_bytes, loop, self._pool)
-        made = partial(GrpcConnection, self._site)
+        self._shared = Shared(handlers, self._max_bytes, loop, self._pool)
+        made = partial(GrpcConnection, self._shared)
         if self._port is not None:
             self._servers.append(await loop.create_server(made, sock=self._port, ssl=self._context, backlog=BACKLOG))
         if self._unix is not None:
@@ -100,8 +100,8 @@ class GrpcFront:
     async def _end(self, grace_s: float) -> None:
         for server in self._servers:
             server.close()
-        if self._site is not None:
-            await self._site.connections.end(grace_s)
+        if self._shared is not None:
+            await self._shared.connections.end(grace_s)
 
     def _handlers(self, dataplane: Dataplane) -> dict[str, Handler]:
         guard = self._guard
@@ -112,11 +112,11 @@ class GrpcFront:
                 # Who only asks whether the server is well has no token, and is not to wait for a thread.
                 **{name: Unary(method) for name, method in questions.probes().items()},
                 **{
-                    name: Unary(method, guard, aside=True)
+                    name: Unary(method, guard, self._pool.submit)
                     for name, method in (*questions.methods().items(), *extension_methods(dataplane).items())
                 },
                 **{
-                    name: Unary(method, guard, commands=dataplane.commands)
+                    name: Unary(method, guard, dataplane.commands.submit)
                     for name, method in questions.commands().items()
                 },
                 "ModelInfer": Infer(dataplane, guard),

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sonic.server.access.guard import Guard
-    from sonic.server.commands import Commands
     from sonic.server.grpc.call import Call
     from sonic.server.grpc.wire import Buffer
 
@@ -40,29 +39,22 @@ class Unary(Admission):
     ----------
     method : Method
     guard : Guard or None
-    aside : bool
-        Whether the method runs in another thread; else in that of the event loop.
-    commands : Commands or None
-        Where it runs instead if it may take its time.
+    submit : callable or None
+        Calls what it is given in another thread; None: the method runs in that of the event loop, and must be quick.
     """
 
-    def __init__(
-        self, method: Method, guard: Guard | None = None, *, aside: bool = False, commands: Commands | None = None
-    ) -> None:
+    def __init__(self, method: Method, guard: Guard | None = None, submit: Callable[..., object] | None = None) -> None:
         super().__init__(guard)
         self._method = method
-        self._aside = aside
-        self._commands = commands
+        self._submit = submit
 
     def message(self, call: Call, data: Buffer) -> None:
         """Answer it."""
         request = parse(self._method.request, data)
-        if self._commands is not None:
-            self._commands.submit(self._run_and_tell, call, request, call.peer)
-        elif self._aside:
-            call.aside(self._run_and_tell, call, request, call.peer)
-        else:
+        if self._submit is None:
             self._done(call, self._run(request, call.peer))
+        else:
+            self._submit(self._run_and_tell, call, request, call.peer)
 
     def _run(self, request: Any, peer: str) -> bytes:
         function = self._method.function

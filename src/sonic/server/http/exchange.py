@@ -114,8 +114,8 @@ class Exchange:
         """Calls what it is given when the event loop has dealt with what came at once."""
         return self._owner.loop.call_soon
 
-    def answer_soon(self, answer: Answer) -> None:
-        """Answer the request. Thread-safe."""
+    def answer_promptly(self, answer: Answer) -> None:
+        """Answer the request in the thread of the event loop, from any thread; at once if this is it."""
         if within(self._owner.loop):
             self.answer(answer)
             return

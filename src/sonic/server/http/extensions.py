@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
     from sonic.server.dataplane import Dataplane
 
-    Handler = Callable[["Call"], Any]
-
 
 class Call(msgspec.Struct, frozen=True):
-    """What a handler needs of a request: the parts of its path, its body, and who sends it."""
+    """What an extension needs of a request: the parts of its path, its body, and who sends it."""
 
     path: dict[str, str]
     body: bytes
@@ -32,8 +30,8 @@ class _Register(msgspec.Struct):
     offset: int = 0
 
 
-def extension_routes(dataplane: Dataplane) -> tuple[tuple[str, str, Handler], ...]:
-    """Return method, path and handler, which turns a call into the document that answers it."""
+def extension_routes(dataplane: Dataplane) -> tuple[tuple[str, str, Callable[[Call], Any]], ...]:
+    """Return method and path of each, and the function that makes of a call the document that answers it."""
     extensions = _Extensions(dataplane)
     system, cuda = "/v2/systemsharedmemory", "/v2/cudasharedmemory"
     return (

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 class HttpFront:
-    """An HTTP server, with a second one for the metrics.
+    """An HTTP server on sockets that are listening, with a second one for the metrics.
 
     Parameters
     ----------
-    protocol, metrics : socket or None
-        Listening ones; None: not offered.
     loop : EventLoop
-        Serves the connections.
-    unix : socket or None
-        A Unix domain socket that is listening, for the protocol as well; its file is removed in the end.
+        That serves it.
+    port, unix : socket or None
+        For the protocol: of the network, and of a Unix domain socket, whose file is removed in the end.
+    metrics : socket or None
+        For the metrics alone.
     max_message_bytes : int
         Largest body of a request, decompressed; larger ones are refused.
     tls : Tls or None
@@ -44,23 +44,23 @@ class HttpFront:
 
     def __init__(
         self,
-        protocol: socket.socket | None,
-        metrics: socket.socket | None,
-        *,
         loop: EventLoop,
+        port: socket.socket | None,
+        *,
         unix: socket.socket | None = None,
+        metrics: socket.socket | None = None,
         max_message_bytes: int = MAX_BYTES,
         tls: Tls | None = None,
         guard: Guard | None = None,
     ) -> None:
-        self._protocol = protocol
-        self._unix = unix
-        self._metrics = metrics
         self._loop = loop
-        self._max_message_bytes = max_message_bytes
-        self._tls = tls
-        self._guard = guard
+        self._port = port
+        self._unix = unix
         self._unix_path = None if unix is None else Path(unix.getsockname())
+        self._metrics = metrics
+        self._max_bytes = max_message_bytes
+        self._context = None if tls is None else tls.context("http/1.1")
+        self._guard = guard
         self._connections: Connections | None = None
         self._servers: list[asyncio.Server] = []
 
@@ -69,28 +69,27 @@ class HttpFront:
         protocol = ProtocolSite(
             dataplane,
             metrics_port=None if self._metrics is None else self._metrics.getsockname()[1],
-            max_body_bytes=self._max_message_bytes,
+            max_body_bytes=self._max_bytes,
             guard=self._guard,
         )
-        self._loop.run(self._start(protocol, MetricsSite(dataplane)))
+        self._loop.run(self._listen(protocol, MetricsSite(dataplane)))
 
     def stop(self, grace_s: float) -> None:
         """Take no more connections, and give requests in hand so many seconds to end."""
         if self._connections is not None:
-            self._loop.run(self._stop(self._connections, grace_s))
-        for claimed in (self._protocol, self._unix, self._metrics):
+            self._loop.run(self._end(self._connections, grace_s))
+        for claimed in (self._port, self._unix, self._metrics):
             if claimed is not None:
                 claimed.close()
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
 
-    async def _start(self, protocol: Site, metrics: Site) -> None:
+    async def _listen(self, protocol: Site, metrics: Site) -> None:
         loop = self._loop.loop
         connections = self._connections = Connections(loop)
         connections.watch()
-        context = None if self._tls is None else self._tls.context("http/1.1")
         for claimed, site, ssl in (
-            (self._protocol, protocol, context),
+            (self._port, protocol, self._context),
             (self._unix, protocol, None),
             (self._metrics, metrics, None),
         ):
@@ -99,7 +98,7 @@ class HttpFront:
                 make = partial(Connection, site, connections)
                 self._servers.append(await listen(make, sock=claimed, ssl=ssl, backlog=BACKLOG))
 
-    async def _stop(self, connections: Connections, grace_s: float) -> None:
+    async def _end(self, connections: Connections, grace_s: float) -> None:
         for server in self._servers:
             server.close()
         await connections.end(grace_s)

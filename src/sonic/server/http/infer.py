@@ -128,7 +128,7 @@ class Inference:
             answer = _answer(*self._write(future.result(), form))
         except Exception as error:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
             answer = explained(error)
-        exchange.answer_soon(answer)
+        exchange.answer_promptly(answer)
 
 
 def _answer(parts: list[Buffer], header_length: int | None) -> Answer:
