@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sonic.server.models.model import ServedModel
     from sonic.server.models.repository import Repository
     from sonic.server.scheduling.job import Inline
+    from sonic.server.tracing import Trace
     from sonic.specs import ModelSpec
 
 log = logging.getLogger("sonic.server")
@@ -112,18 +113,20 @@ class Dataplane:
         Future
             Ends exactly once, in a response or in an :class:`~sonic.errors.InferenceError`.
         """
+        trace: Trace | None = None
         try:
             if self._draining.is_set():
                 raise Unavailable("Server is stopping, it has stopped accepting new inference requests")
             if self.traces.active:
                 model = self._repository.get(request.model, request.version)  # names of none would be counted for ever
-                if (trace := self.traces.sample(request, model.spec.version)) is not None:
-                    future = self._repository.submit(request, inline=inline, observe=trace.observe)
-                    future.add_done_callback(lambda _: trace.end())
-                    return self._logged(request, future)
-            return self._logged(request, self._repository.submit(request, inline=inline))
+                trace = self.traces.sample(request, model.spec.version)
+            observe = None if trace is None else trace.observe
+            future = self._repository.submit(request, inline=inline, observe=observe)
+            if trace is not None:
+                future.add_done_callback(lambda _: trace.end())
         except InferenceError as error:
-            return self._logged(request, failed(error))
+            future = failed(error)
+        return self._logged(request, future)
 
     def _logged(self, request: InferRequest, future: Future[InferResponse]) -> Future[InferResponse]:
         if not log.isEnabledFor(logging.DEBUG):
