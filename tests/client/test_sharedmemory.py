@@ -279,7 +279,7 @@ def test_a_server_that_lies_is_found_out(fake: FakeMemoryServer) -> None:
         assert transport._lender.settle(WAIT_S)
     use = transport.memory_use
     assert (use.requests, len(fake.registered)) == (0, 3)
-    assert "Unable to find system shared memory region" in use.reason
+    assert "Unable to find shared memory region" in use.reason
     transport.close()
 
 

@@ -145,7 +145,7 @@ def test_a_view_outlives_the_region_and_the_memory() -> None:
     array = np.frombuffer(memory.view(Span("r", 0, 4)), np.uint8)
     mapped = weakref.ref(memory._regions["r"][1].obj)
     memory.unregister("r")
-    with pytest.raises(RegionNotFound, match="Unable to find system shared memory region: 'r'"):
+    with pytest.raises(RegionNotFound, match="Unable to find shared memory region: 'r'"):
         memory.view(Span("r", 0, 4))
     assert array.tobytes() == b"abcd"
     assert mapped() is not None

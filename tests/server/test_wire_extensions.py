@@ -99,7 +99,7 @@ def test_tensors_in_shared_memory(kind: str, folder: Any, serve: Any, connect: A
     inputs[0].set_shared_memory("absent", x.nbytes)
     with pytest.raises(
         InferenceServerException,
-        match=r"input 'in0' for model '.*': Unable to find system shared memory region: 'absent'",
+        match=r"input 'in0' for model '.*': Unable to find shared memory region: 'absent'",
     ):
         client.infer("i", inputs)
 

@@ -170,7 +170,7 @@ class SharedMemory:
         """
         with self._lock:
             if name:
-                return (self._find(name)[0],)
+                return (self._find(name, "system shared memory region")[0],)
             return tuple(status for status, _ in self._regions.values())
 
     def view(self, span: Span) -> memoryview:
@@ -183,7 +183,7 @@ class SharedMemory:
             If they are not all within the region.
         """
         with self._lock:
-            status, memory = self._find(span.region)
+            status, memory = self._find(span.region, "shared memory region")
         if span.offset + span.byte_size > status.byte_size:
             what = "offset" if span.offset >= status.byte_size else "offset + byte size"
             raise InvalidRequest(
@@ -192,11 +192,11 @@ class SharedMemory:
             )
         return memory[span.offset : span.offset + span.byte_size]
 
-    def _find(self, name: str) -> tuple[RegionStatus, memoryview]:
+    def _find(self, name: str, what: str) -> tuple[RegionStatus, memoryview]:
         try:
             return self._regions[name]
         except KeyError:
-            raise RegionNotFound(f"Unable to find system shared memory region: {name!r} is not registered") from None
+            raise RegionNotFound(f"Unable to find {what}: {name!r} is not registered") from None
 
     def _check_free(self, name: str) -> None:
         if len(self._regions) >= MAX_REGIONS:
