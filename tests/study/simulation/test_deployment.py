@@ -243,8 +243,3 @@ def test_an_fpga_card_takes_blocks_however_full_they_are() -> None:
         run(models={"m": {"card": {"unit": 2}}}, clients={})
     with pytest.raises(ConfigError, match="a service or a card: one of the two"):
         run(models={"m": {}}, clients={})
-
-
-def test_servers_behind_a_balancer_are_in_one_place() -> None:
-    with pytest.raises(ConfigError, match="in one place"):
-        run(servers=[{}, {"network": {"round_trip_ms": 1}}], balancer={}, clients={})

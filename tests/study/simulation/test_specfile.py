@@ -52,6 +52,9 @@ def test_an_axis_of_the_command_line_takes_the_place_of_the_files() -> None:
         ("[grid]", "[clients]\n[grid]", "one of the tables clients, arrivals and jobs"),
         ("[grid]", "[scaling]\n[grid]", "scaling needs one table"),
         ('name = "rest"', 'name = "tagger"', "two modules are called 'tagger'"),
+        ("round_trip_ms = 10", "round_trip_ms = 10, loss = 0.6", "SPEC.toml: network: loss must be at most 0.5"),
+        ("round_trip_ms = 10", "jitter_ms = 10", "SPEC.toml: network: jitter_ms must be at most half of round_trip_ms"),
+        ("[jobs]", "[[servers]]\n[balancer]\n[jobs]", "SPEC.toml: servers behind a balancer are in one place"),
     ],
 )
 def test_errors_say_what_and_where(old: str, new: str, text: str) -> None:

@@ -9,7 +9,6 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sonic.errors import ConfigError
 from sonic.framework.graph import Graph
 from sonic.study.conditions.line import Conditions
 from sonic.study.simulation.balancing import Balancer
@@ -76,8 +75,6 @@ class Deployment:
                 self._deploy(each, site)
         self._balancer: Balancer | None = None
         if spec.balancer is not None:
-            if len({each.network for each in spec.servers}) > 1:
-                raise ConfigError("servers behind a balancer are in one place: give them the same network")
             policy, notice_s = spec.balancer.policy, spec.balancer.notice_s
             self._balancer = Balancer(self.clock, list(self.servers), policy, self._random, notice_s=notice_s)
             if spec.scaling is not None:

@@ -115,6 +115,12 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bandwidth_mbps: float = 0.0
     loss: float = 0.0
 
+    def __post_init__(self) -> None:
+        try:
+            self.conditions()
+        except ConfigError as error:
+            raise ConfigError(f"network: {error}") from None
+
     def conditions(self) -> Conditions:
         """Return it as the lines take it."""
         return Conditions(self.round_trip_ms, self.jitter_ms, self.bandwidth_mbps, self.loss)

@@ -271,6 +271,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ConfigError(
                 "scaling needs one table [[servers]], and a [balancer] through which clients find what is added"
             )
+        if self.balancer is not None and len({each.network for each in self.servers}) > 1:
+            raise ConfigError("servers behind a balancer are in one place: give them the same network")
         if self.jobs is not None:
             self.jobs.graph()
             if not self.jobs.takes_time():
