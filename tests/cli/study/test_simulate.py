@@ -11,11 +11,14 @@ pytest.importorskip("mplhep")
 from sonic.cli import app
 from sonic.study import storage
 from sonic.study.records import Machine, Record
+from sonic.study.simulation.run import simulate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from sonic.study.records import Status
+    from sonic.study.records import Setting, Status
+    from sonic.study.simulation.spec import Spec
 
 RUN = CliRunner()
 SPEC = """
@@ -63,6 +66,21 @@ def test_measured_points_that_differ_in_more_than_clients_are_to_be_chosen_from(
     assert "m clients=4 protocol=grpc: unstable" in " ".join(result.output.split())
     chosen = RUN.invoke(app, [*words, "--where", "protocol=grpc"])
     assert "lacks the server's statistics" in chosen.output or "none to calibrate with" in chosen.output
+
+
+def test_what_is_simulated_is_kept_when_the_rest_is_interrupted(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def until_the_second(spec: Spec, settings: dict[str, Setting], tell: Callable[[float], object]) -> Record:
+        if settings["jobs"] == 100:
+            raise KeyboardInterrupt
+        return simulate(spec, settings, tell)
+
+    monkeypatch.setattr("sonic.study.simulation.run.simulate", until_the_second)
+    records = tmp_path / "records.jsonl"
+    result = RUN.invoke(app, ["study", "simulate", str(spec), "--over", "jobs=60,100", "--to", str(records)])
+    assert result.exit_code != 0
+    assert [record.settings["jobs"] for record in storage.read(records)] == [60]
 
 
 def test_what_cannot_be_drawn_over_a_paper_is_refused_before_it_is_simulated(spec: Path, tmp_path: Path) -> None:

@@ -99,10 +99,10 @@ def simulate(
                     progress.update(task, completed=done + part)
 
                 scan.append(simulate(replaced(spec, repeats=repeats, seed=seed), settings, tell))
-        records += scan
+                records.append(scan[-1])
+                if to is not None:  # also what is done, should the rest be interrupted
+                    storage.write(records, to)
         console.print(_table(scan))
-        if to is not None:  # also what is done, should the rest be interrupted
-            storage.write(records, to)
         compared = beside_published(scan, points[0][1]) or beside_measured(scan, known, axes)
         drawn.append((points[0][1], scan))
         if compared:
