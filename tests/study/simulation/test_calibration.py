@@ -201,3 +201,18 @@ def test_what_lacks_the_servers_side_does_not_do() -> None:
         calibrate([structs.replace(record, status="failed")])
     with pytest.raises(DataError, match="a record at least, given none"):
         calibrate([])
+
+
+def test_the_pause_of_clients_is_simulated_too() -> None:
+    quiet = structs.replace(as_measured(4, 0), settings={"clients": 4, "think_s": 0.5})
+    ((_, spec),) = like([quiet], {})
+    assert spec.clients is not None
+    assert spec.clients.think_s == 0.5
+
+
+def test_what_is_of_no_clients_does_not_do() -> None:
+    at_a_rate = structs.replace(as_measured(4, 0), settings={"rate": 50.0})
+    of_jobs = structs.replace(as_measured(4, 0), latencies=None)
+    for record in (at_a_rate, of_jobs):
+        with pytest.raises(DataError, match="a record of m is of no clients that call a model"):
+            calibrate([record])

@@ -135,7 +135,7 @@ def calibrate(records: Sequence[Record]) -> Calibration:
     Raises
     ------
     DataError
-        If a record is not measured, or has no statistics of the server with its processor time.
+        If a record is not measured, is of a rate or of jobs, or lacks what the server counts and its processor time.
     """
     if not records:
         raise DataError("a simulation is calibrated with a record at least, given none")
@@ -248,9 +248,12 @@ class _Point:
     def __init__(self, record: Record) -> None:
         windows = [window for window in record.windows if window.requests]
         servers = [window.server for window in windows if window.server is not None]
-        clients = record.settings.get("clients", 1)
-        where = f"record of {record.target} with {clients} clients"
-        if record.status != "measured" or record.latencies is None or not windows:
+        if "clients" not in record.settings or record.latencies is None:
+            raise DataError(
+                f"a record of {record.target} is of no clients that call a model: there is none to calibrate with"
+            )
+        where = f"record of {record.target} with {record.settings['clients']} clients"
+        if record.status != "measured" or not windows:
             raise DataError(f"{where} is {record.status}, and none to calibrate with")
         if len(servers) < len(windows) or any(each.cpu_s is None or not each.executions for each in servers):
             raise DataError(f"{where} lacks the server's statistics, or its processor time: is it on this host?")

@@ -220,6 +220,7 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
     tree = calibration.tree(first.target, instances=instances, batch=batch, delay_us=first.served("delay_us"))
     rate = max(record.throughput.value for record in measured if record.throughput is not None)
     window_s = min(10.0, max(0.5, _ENOUGH_REQUESTS / rate))  # of quick models more would only take longer
+    tree["clients"]["think_s"] = first.settings.get("think_s", 0.0)
     tree |= {"window_s": window_s, "warmup_s": window_s / 5}
     clients = tuple(sorted({record.settings.get("clients", 1) for record in measured}, key=float))
     return unfold(tree, f"as {first.target} was measured", over or {"clients": clients})
