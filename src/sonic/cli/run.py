@@ -155,6 +155,7 @@ def run(
             metavar="inprocess|child|container",
             help="Where to run them; what the container is, the settings say.",
             show_default="inprocess",
+            autocompletion=lambda: ["inprocess", "child", "container"],
         ),
     ] = None,
     no_fallback: Annotated[bool, typer.Option("--no-fallback", help="Fail if no server can be reached.")] = False,

@@ -55,6 +55,7 @@ def serve(
         typer.Option(
             metavar="none|explicit|poll",
             help="explicit: clients load and unload models. poll: models follow their folders.",
+            autocompletion=lambda: ["none", "explicit", "poll"],
         ),
     ] = "none",
     poll_s: Annotated[float, typer.Option(help="Seconds between two looks at the folders, with poll.")] = 15.0,

@@ -26,7 +26,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of events and weights.")] = None,
     width: Annotated[float | None, typer.Option(help="Scale of the channels; 1 is the published size.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(metavar="auto|cpu|cuda", help="Where to train.", autocompletion=lambda: ["auto", "cpu", "cuda"]),
+    ] = "auto",
     cores: Annotated[int | None, typer.Option(help="Cores to use; 0 for all.")] = None,
 ) -> None:
     """Train a network on generated events. Interrupted and called again, it goes on where it was.

@@ -79,7 +79,13 @@ def checksum(
         bool, typer.Option("--verify", help="Exit with 1 unless every file is what its checksum says.")
     ] = False,
     algorithm: Annotated[
-        str | None, typer.Option(metavar="MD5|SHA256", help="Triton knows MD5 alone.", show_default="MD5")
+        str | None,
+        typer.Option(
+            metavar="MD5|SHA256",
+            help="Triton knows MD5 alone.",
+            show_default="MD5",
+            autocompletion=lambda: ["MD5", "SHA256"],
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="With --write, also where a file has changed.")] = False,
 ) -> None:
