@@ -67,6 +67,19 @@ def test_a_call_without_a_request_has_no_outputs():
     assert Call(0, EventRange(0, "f", 0, 1), 0, None, lambda call: None).outputs() == {}
 
 
+def test_a_request_of_the_modules_own_thread_holds_no_other(desk, manual_model):
+    model = manual_model()
+    at = desk(model, Mode.PSEUDO_ASYNC)
+    call = at.send()
+    model.wait_for(1)  # so that the thread of the module is the first to do anything
+    worker = threading.Thread(target=at.requests.hold, args=(call,), daemon=True)
+    worker.start()
+    worker.join(1.0)
+    assert not worker.is_alive()
+    model.answer(0)
+    assert at.came_back.wait(TIMEOUT_S)
+
+
 def test_an_answer_that_is_there_already_is_no_wait(desk, manual_model):
     at = desk(manual_model(at_once=True), Mode.ASYNC)
     at.send()

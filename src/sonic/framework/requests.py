@@ -133,8 +133,8 @@ class Requests:
 
     def hold(self, call: Call) -> None:
         """Keep the calling thread until the answer of a `sync` module is there, or the job is given up."""
-        if call.latch is None or call.latch.is_set():
-            return
+        if self._modes[call.i] is not Mode.SYNC or call.latch is None or call.latch.is_set():
+            return  # in mode pseudo_async the latch is that of the module's own thread
         with self._lock:
             self._ledger.busy(self._clock(), -1)
         call.latch.wait()
