@@ -84,6 +84,19 @@ def test_the_end_of_standard_input_while_it_starts(monkeypatch: pytest.MonkeyPat
     assert server.closed == [7.0]
 
 
+def test_an_end_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off: SimpleQueue[int] = SimpleQueue()
+    monkeypatch.setattr(launch, "_LATE_S", -7.0)
+    monkeypatch.setattr(os, "_exit", cut_off.put)
+
+    class Hangs(Fake):
+        def close(self, drain_s: float) -> bool:
+            assert cut_off.get(timeout=10) == 1
+            return super().close(drain_s)
+
+    assert run(Hangs(), lambda _: signal.raise_signal(signal.SIGTERM)) == (True, ["SIGTERM"])
+
+
 def test_standard_input_that_is_closed_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     server = Fake()

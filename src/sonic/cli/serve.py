@@ -124,7 +124,7 @@ def serve(
             except OSError as error:
                 raise ConfigError(f"cannot write {ports_file}: {error.strerror}") from error
 
-    launch.run(
+    drained = launch.run(
         lambda: start(
             *repositories,
             grpc_port=grpc_port,
@@ -154,6 +154,8 @@ def serve(
         drain_s=drain_s,
         watch_stdin=watch_stdin,
     )
+    if not drained:
+        launch.leave(1)
 
 
 def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:

@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sonic.server.machine.memory import collected_seldom, share_one_arena
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sonic.server.app import Server
 
 _LATE_S = 30.0
-"""How much longer than its drain the end of a server without an owner may take, in seconds."""
+"""How much longer than its drain the end of a server may take, in seconds: a model may hang as it is released."""
 
 
 def run(
@@ -43,12 +44,12 @@ def run(
         How long requests in hand may take to end, in seconds.
     watch_stdin : bool
         Whether to end also when standard input closes, with whoever holds its other end. Nobody is left then to see
-        to it, so that what hangs, be it while it loads or drains, is cut off.
+        to it, so that what hangs while it loads is cut off, too.
 
     Returns
     -------
     bool
-        Whether all requests ended by themselves.
+        Whether all requests ended by themselves; if not, :func:`leave` ends the process.
     """
     reasons: SimpleQueue[str] = SimpleQueue()  # whose put, unlike an Event's set, may interrupt its get
     _on_signals(reasons)
@@ -64,12 +65,21 @@ def run(
             try:
                 started(server)
                 draining(reasons.get())
+                threading.Thread(target=_cut_off, args=(over, drain_s + _LATE_S), daemon=True).start()
             except BaseException:
                 server.close(drain_s)
                 raise
             return server.close(drain_s)
     finally:
         over.set()
+
+
+def leave(status: int) -> NoReturn:
+    """End the process at once: a thread that still executes a model would hold its end up, or crash on the way."""
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            sys.stdout.flush()
+    os._exit(status)
 
 
 def _on_signals(reasons: SimpleQueue[str]) -> None:
@@ -103,5 +113,9 @@ def _wait_for_end_of_stdin(reasons: SimpleQueue[str], over: threading.Event, lim
         while os.read(descriptor, 4096):
             pass
     reasons.put("standard input closed")
-    if not over.wait(limit_s):
-        os._exit(1)
+    _cut_off(over, limit_s)
+
+
+def _cut_off(over: threading.Event, limit_s: float) -> None:
+    if not over.wait(min(limit_s, threading.TIMEOUT_MAX)):
+        leave(1)

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -33,7 +34,8 @@ PORTS = ("--http-port=0", "--grpc-port=0", "--metrics-port", "0")
 @contextmanager
 def running(*flags: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, str], list[str]]]:
     """A server, its addresses by service, and what it logged until it was up."""
-    process = subprocess.Popen([sys.executable, "-c", CODE, *map(str, flags)], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", CODE, *map(str, flags)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
     try:
@@ -51,8 +53,9 @@ def running(*flags: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, s
         watchdog.cancel()
         process.kill()
         process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 def test_serves_and_drains(folder: Any) -> None:
@@ -76,6 +79,35 @@ def test_serves_and_drains(folder: Any) -> None:
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert "SIGTERM: Waiting for in-flight requests to complete, up to 30 s" in process.stderr.read()
+
+
+def test_a_model_that_hangs_does_not_hold_up_the_end(folder: Any) -> None:
+    config = """backend: "python" input { name: "x" data_type: TYPE_FP32 dims: 1 }
+        output { name: "y" data_type: TYPE_FP32 dims: 1 }"""
+    (folder.add("m", config) / "model.py").write_text("""
+import threading
+import time
+
+class TritonPythonModel:
+    def execute(self, requests):
+        threading.Thread(target=time.sleep, args=(100,)).start()
+        print("executes", flush=True)
+        time.sleep(100)
+""")
+    with running(f"--model-repository={folder.path}", *PORTS, "--exit-timeout-secs=0") as (process, at, _):
+        client = triton.InferenceServerClient(at["GRPCInferenceService"])
+        tensor = triton.InferInput("x", [1], "FP32")
+        tensor.set_data_from_numpy(np.ones(1, np.float32))
+        ended: SimpleQueue[Any] = SimpleQueue()
+        client.async_infer("m", [tensor], lambda result, error: ended.put(error))
+        assert process.stdout is not None
+        assert process.stdout.readline() == "executes\n"
+        process.send_signal(signal.SIGTERM)
+        assert ended.get(timeout=30).status() == "StatusCode.UNAVAILABLE"
+        assert process.wait(30) == 1
+        assert process.stderr is not None
+        assert "the time to end in was over before all requests had ended" in process.stderr.read()
+        client.close()
 
 
 def test_explicit_control(folder: Any) -> None:

@@ -29,7 +29,8 @@ log = logging.getLogger("sonic.tritonserver")
 
 def main() -> None:
     """Serve, and exit: with 0 after a drain, with 1 after an error or a drain that came to no end."""
-    sys.exit(run(sys.argv[1:]))
+    if status := run(sys.argv[1:]):
+        launch.leave(status)
 
 
 def run(arguments: Sequence[str]) -> int:
