@@ -69,6 +69,7 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
         ),
         (["m", "--threads", 2], 1, "--threads is of the jobs of a workflow, which take --input"),
         (["w", "--input", "x.root", "--rows", 2], 1, "--rows is of a model, and with --input the target is a workflow"),
+        (["w", "--input", "x.root", "--processes", 2], 1, "--processes is of a model, and with --input the target is"),
         (["no_such_workflow", "--input", __file__], 1, "no workflow 'no_such_workflow'"),
     ],
 )

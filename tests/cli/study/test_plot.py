@@ -61,6 +61,8 @@ def test_one_picture_of_some_points(scan: Path) -> None:
         (["--to", ".", "--where", "protocol=smoke"], "none of 15 records has protocol=smoke"),
         (["--to", ".", "--where", "protocol"], "a condition is NAME=VALUE, given 'protocol'"),
         (["--to", ".", "--published", "dune"], "nothing published by the name 'dune'"),
+        (["--to", ".", "--title", "mine"], "--spec and --title are of the page: give --html too"),
+        (["--to", ".", "--spec", "mine.toml"], "--spec and --title are of the page: give --html too"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_line(scan: Path, options: list[str], said: str) -> None:

@@ -150,7 +150,7 @@ def load(
         raise ConfigError(lacks_events)
     if events:
         of_models = {"--rows": rows != 1, "--shape": shape, "--data": data, "--shared-memory": shared_memory}
-        _refuse(of_models, "a model, and with --input the target is a workflow")
+        _refuse(of_models | {"--processes": processes}, "a model, and with --input the target is a workflow")
     else:
         of_jobs = {"--with": with_, "--chunk-size": chunk_size, "--threads": threads != 1, "--streams": streams}
         _refuse(of_jobs, "the jobs of a workflow, which take --input")

@@ -68,6 +68,8 @@ def plot(
         raise ConfigError(f"--format is one of {', '.join(FORMATS)}, given {kind!r}")
     if x is None and (by or y != "throughput"):
         raise ConfigError("--y and --by are of one picture: say --x too")
+    if html is None and (spec or title):
+        raise ConfigError("--spec and --title are of the page: give --html too")
     console = Console(stderr=True)
     records = read(files, where or [])
     beside = study(published) if published else None
