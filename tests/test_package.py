@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -57,13 +58,14 @@ def test_the_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -
     code = (
         "import sonic, sonic.workloads.miniaod as m; w = m.workflow(); print(sonic.__file__); assert w.models.is_dir()"
     )
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # which may lead to the checkout
     done = subprocess.run(
-        [installed / "bin" / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [installed / "bin" / "python", "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert str(installed) in done.stdout
     shown = subprocess.run(
-        [installed / "bin" / "sonic", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [installed / "bin" / "sonic", "--help"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert shown.returncode == 0, shown.stderr
     assert "serve" in shown.stdout
