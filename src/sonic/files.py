@@ -22,9 +22,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     OutputError
         If it cannot be written. Nothing is left of it then, and what was at `path` stays.
     """
+    given = Path(path)
+    whole = given.exists() and not given.is_file()  # /dev/null, or a pipe, whose real path is none that can be opened
     target = Path(os.path.realpath(path))
-    whole = target.exists() and not target.is_file()  # /dev/null, a pipe
-    part = target if whole else target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = given if whole else target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         yield part
         if not whole:
