@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window, written
+from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window, digits, written
 
 POINT = Record(
     target="facile",
@@ -64,3 +64,20 @@ def test_how_a_model_is_served_the_server_knows_best(set_to: int | None, told: f
         details={} if told is None else {"batch": told},
     )
     assert record.served("batch") == served
+
+
+@pytest.mark.parametrize(
+    ("number", "most", "text"),
+    [
+        (0.01254, 3, "0.0125"),
+        (99.96, 3, "100"),
+        (1038.4, 3, "1,038"),
+        (16000, 3, "16,000"),
+        (12842.4, 4, "12,842"),
+        (-2500, 3, "-2,500"),
+        (0, 3, "0"),
+        (float("inf"), 3, "inf"),
+    ],
+)
+def test_numbers_are_written_without_powers_of_ten(number: float, most: int, text: str) -> None:
+    assert digits(number, most) == text

@@ -30,17 +30,17 @@ def test_points_have_their_settings_figures_and_status(make: Callable[..., Recor
     (heads, rows), shared = measured([make(100.0), make(200.0, status="unstable", settings={"clients": 2})])
     assert shared == {"rows": "10"}
     assert heads[:3] == ["clients", "requests/s", "rows/s"]
-    assert rows[0][:3] == ["1", "100.0 +- 4.0", "1000"]
+    assert rows[0][:3] == ["1", "100.0 +- 4.0", "1,000"]
     assert rows[1][0] == "2"
     assert rows[1][-1] == "unstable"
-    assert measured([make(1354.0, throughput=Estimate(1354.0, 1164.0, 1544.0))])[0][1][0][0] == "1354 +- 190"
+    assert measured([make(1354.0, throughput=Estimate(1354.0, 1164.0, 1544.0))])[0][1][0][0] == "1,354 +- 190"
     (heads, rows), _ = measured([make(1.0), make(1.0, target="tagger")])
     assert [heads[0], rows[1][0]] == ["target", "tagger"]
 
 
 def test_numbers_have_the_digits_that_their_errors_leave() -> None:
     assert finite(Value(12.3456, 0.0234)) == "12.346 +- 0.023"
-    assert finite(Value(1234.5, 67.8)) == "1234 +- 68"
+    assert finite(Value(1234.5, 67.8)) == "1,234 +- 68"
     assert finite(Value(np.inf, np.nan)) == "none"
     assert finite(Value(3.0, 1e9)) == "3"
 

@@ -26,6 +26,11 @@ def written(setting: Setting | None) -> str:
     return f"{setting:.12g}" if isinstance(setting, float) else str(setting)
 
 
+def digits(number: float, most: int = 3) -> str:
+    """Write a number with so many digits, or all that it has before the point: ``0.0125``, ``16,000``."""
+    return f"{number:,.0f}" if abs(number) >= 10 ** (most - 1) else f"{number:.{most}g}"
+
+
 class Estimate(msgspec.Struct, frozen=True):
     """A mean over repeats, and the interval that covers it with 95 % (Student's t); None after one repeat."""
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.study.records import digits
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -55,8 +57,8 @@ class Saturation:
         if self.clients is None:
             return "not reached"
         if self.low is None or self.high is None:
-            return f"{self.clients:.3g}"
-        return f"{self.clients:.3g} ({self.low:.3g} to {self.high:.3g})"
+            return digits(self.clients)
+        return f"{digits(self.clients)} ({digits(self.low)} to {digits(self.high)})"
 
 
 def measured(clients: FloatArray, throughput: FloatArray, error: FloatArray | None = None) -> Saturation:

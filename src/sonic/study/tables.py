@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.study.records import written
+from sonic.study.records import digits, written
 from sonic.study.series import INCIDENTAL, value, varying
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def finite(found: Value) -> str:
     if not np.isfinite(found.value):
         return "none"
     if not np.isfinite(found.error) or found.error > 10 * abs(found.value):
-        return f"{found.value:.3g}"
+        return digits(found.value)
     return _rounded(found.value, found.error)
 
 
@@ -97,7 +97,7 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
     """Say of fits, the best first, whether it is any good, and how its saturation compares with the measured one."""
     at = "not reached" if found.clients is None else f"at {found} clients"
     if not fits:
-        return [f"not fitted; by the points the plateau is {found.plateau:.4g}/s, 95 % of it {at}"]
+        return [f"not fitted; by the points the plateau is {digits(found.plateau, 4)}/s, 95 % of it {at}"]
     first, *others = fits
     if not np.isfinite(first.aicc):
         count = len(first.points.clients)
@@ -119,7 +119,7 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
                 f"none describes the points within their errors: the best has {chi2} and is {first.deviation:.1%} off"
             )
     name = first.model.name
-    lines.append(f"plateau: {found.plateau:.4g}/s by the points, {finite(first.capacity)} by {name}")
+    lines.append(f"plateau: {digits(found.plateau, 4)}/s by the points, {finite(first.capacity)} by {name}")
     lines.append(f"95 % of it: {at} by the points, {finite(first.saturation)} by {name}")
     return lines
 
@@ -154,9 +154,9 @@ _TIMES = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
 def _rounded(value: float, error: float) -> str:
     """Return both to two digits of the error."""
     if not np.isfinite(error) or error <= 0:
-        return f"{value:.4g}"
-    digits = max(0, 1 - int(f"{error:.1e}".partition("e")[2]))
-    return f"{value:.{digits}f} +- {error:.{digits}f}"
+        return digits(value, 4)
+    places = max(0, 1 - int(f"{error:.1e}".partition("e")[2]))
+    return f"{value:,.{places}f} +- {error:,.{places}f}"
 
 
 def _number(record: Record, name: str) -> str:
@@ -164,5 +164,5 @@ def _number(record: Record, name: str) -> str:
     if found is None:
         return ""
     if found.low is None or found.high is None:
-        return f"{found.value:.4g}"
+        return digits(found.value, 4)
     return _rounded(found.value, (found.high - found.low) / 2)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from sonic.study.records import digits, written
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -45,8 +47,6 @@ def _now(glance: Glance) -> Text:
 
 def show(record: Record, console: Console) -> None:
     """Print what was measured."""
-    from sonic.study.records import written
-
     said = ", ".join(f"{name.replace('_', ' ')} {written(value)}" for name, value in record.settings.items())
     console.print(f"[bold]{record.target}[/bold] {record.status}: {said}", highlight=False, soft_wrap=True)
     if record.reason:
@@ -80,8 +80,8 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
         yield "", _means(servers, "input", "output")
     rows = sum(window.rows for window in windows) / requests
     executions = sum(server.executions for server in servers)
-    by_server = f", {_three(sum(server.rows for server in servers) / executions)} an execution" if executions else ""
-    yield f"{row}s", f"{_three(rows)} a {one}{by_server}"
+    by_server = f", {digits(sum(server.rows for server in servers) / executions)} an execution" if executions else ""
+    yield f"{row}s", f"{digits(rows)} a {one}{by_server}"
     client_s = sum(window.client_cpu_s for window in windows)
     yield "CPU of the load", f"{_ms(client_s / requests)} a {one}, {client_s / duration_s:.0%} of a core"
     used_s = [window.server_cpu_s for window in windows if window.server_cpu_s is not None]
@@ -115,9 +115,4 @@ def _estimate(estimate: Estimate | None) -> str:
 
 
 def _ms(seconds: float) -> str:
-    return f"{_three(1000 * seconds)} ms"
-
-
-def _three(number: float) -> str:
-    """Write three digits, or all before the point."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    return f"{digits(1000 * seconds)} ms"

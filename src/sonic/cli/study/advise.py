@@ -81,6 +81,8 @@ def _table(*columns: str) -> Table:
 
 
 def _models(made: Plan) -> Table:
+    from sonic.study.records import digits
+
     money = made.site.currency
     table = _table("model", "of the job", "rows an event", "where", f"cores ({money})", f"server ({money})")
     for model in made.models:
@@ -88,10 +90,10 @@ def _models(made: Plan) -> Table:
         table.add_row(
             model.model,
             f"{model.saved_s / made.job.event_s:.1%}",
-            f"{model.rows_per_event:.3g}",
+            digits(model.rows_per_event),
             offer.kind if model.offload and offer else "in the job",
-            f"{model.cores_cost:.3g}",
-            f"{model.server_cost:.3g}" if offer else "not measured",
+            digits(model.cores_cost),
+            digits(model.server_cost) if offer else "not measured",
         )
     table.caption = "cost of a million events: of the cores it takes in the job, of the part of a server it takes else"
     table.caption_justify = "left"
@@ -99,6 +101,8 @@ def _models(made: Plan) -> Table:
 
 
 def _sums(made: Plan) -> Table:
+    from sonic.study.records import digits
+
     money = made.site.currency
     table = _table("", "in the job", "planned", "")
     table.add_row(
@@ -106,13 +110,13 @@ def _sums(made: Plan) -> Table:
     )
     table.add_row(
         f"{money} for a million events",
-        f"{made.cost_before:.4g}",
-        f"{made.cost:.4g}",
+        digits(made.cost_before, 4),
+        digits(made.cost, 4),
         f"{100 * (made.cost / made.cost_before - 1):+.1f} %" if made.cost_before else "",
     )
     for fleet in made.fleets:
         table.add_row(f"servers: {fleet.kind}", "0", str(fleet.servers))
-    table.add_row("network, Gbit/s", "0", f"{made.network_gbps:.3g}")
+    table.add_row("network, Gbit/s", "0", digits(made.network_gbps))
     table.add_row(f"streams of a job with {made.threads} threads", str(made.threads), str(made.streams))
     return table
 

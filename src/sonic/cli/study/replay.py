@@ -85,6 +85,7 @@ def _show(records: list[Record], console: Console) -> None:
     from rich.table import Table
 
     from sonic.study.histogram import quantile
+    from sonic.study.records import digits
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     table.add_column("model", no_wrap=True)
@@ -103,10 +104,10 @@ def _show(records: list[Record], console: Console) -> None:
             f"{window.errors:,}" if window else "",
             f"{window.late:,}" if window else "",
             f"{record.throughput.value:,.1f}" if record.throughput else "",
-            f"{1e3 * quantile(latencies, 0.5):.3g}" if latencies else "",
-            f"{1e3 * quantile(latencies, 0.99):.3g}" if latencies else "",
-            f"{1e3 * served.queue_s:.3g}" if served else "",
-            f"{served.batch_rows:.3g}" if served else "",
+            digits(1e3 * quantile(latencies, 0.5)) if latencies else "",
+            digits(1e3 * quantile(latencies, 0.99)) if latencies else "",
+            digits(1e3 * served.queue_s) if served else "",
+            digits(served.batch_rows) if served else "",
             *([f"{record.details['different']:.0f} of {record.details['compared']:.0f}"] if compared else []),
         )
     console.print(table)

@@ -145,7 +145,9 @@ def _table(scan: Sequence[Record]) -> Table:
 
 
 def _comparison(compared: Sequence[Beside], there: str) -> Table:
+    from sonic.study.records import digits
+
     table = _plain_table("", "", there, "simulated", "deviation")
     for each in compared:
-        table.add_row(each.what, each.at, f"{each.there:.4g}", f"{each.here:.4g}", f"{each.deviation:+.1%}")
+        table.add_row(each.what, each.at, digits(each.there, 4), digits(each.here, 4), f"{each.deviation:+.1%}")
     return table

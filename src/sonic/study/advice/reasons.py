@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sonic.study.advice.offers import gain_of
+from sonic.study.records import digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,9 +70,9 @@ def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Ad
     yield Advice(
         name,
         f"offload it to {offer.kind}" if model.offload else "leave it in the job",
-        f"it takes {part:.1%} of the job, {model.cores_cost:.3g} {money} of cores for a million events, or "
-        f"{model.server_cost:.3g} of {offer.kind} with {offer.rows_per_s:,.0f} rows/s: worth it below "
-        f"{model.break_even(plan.site.servers[offer.kind].hour):.2g} {money} an hour"
+        f"it takes {part:.1%} of the job, {digits(model.cores_cost)} {money} of cores for a million events, or "
+        f"{digits(model.server_cost)} of {offer.kind} with {offer.rows_per_s:,.0f} rows/s: worth it below "
+        f"{digits(model.break_even(plan.site.servers[offer.kind].hour), 2)} {money} an hour"
         + "; but whole servers, with spare ones and their network, cost these jobs more"
         * too_dear,
     )
@@ -105,7 +106,7 @@ def _batches(plan: Plan, model: ModelPlan, offer: Offer) -> Iterator[Advice]:
     asked = model.rows_per_event * plan.job.chunk_size
     yield Advice(
         model.model,
-        f"ask for all {model.rows_per_event:.3g} rows of an event, and all events of a chunk, in one request",
+        f"ask for all {digits(model.rows_per_event)} rows of an event, and all events of a chunk, in one request",
         f"{asked:,.0f} rows a request in chunks of {plan.job.chunk_size:.0f} events",
     )
     rows, clients = offer.settings.get("rows"), offer.clients
@@ -149,9 +150,9 @@ def _fleet(plan: Plan, fleet: Fleet) -> Iterator[Advice]:
     )
     yield Advice(
         fleet.kind,
-        f"{fleet.network_gbps:.3g} Gbit/s of network",
-        f"{each:.2g} Gbit/s a server of {line:g}; most of it is {largest.model}, "
-        f"{largest.bytes_per_event / 1e6:.3g} MB an event",
+        f"{digits(fleet.network_gbps)} Gbit/s of network",
+        f"{digits(each, 2)} Gbit/s a server of {line:g}; most of it is {largest.model}, "
+        f"{digits(largest.bytes_per_event / 1e6)} MB an event",
     )
     if fleet.servers > 1:
         yield Advice(fleet.kind, "one address for all", "the client takes the quickest, and goes on when one fails")

@@ -16,6 +16,7 @@ from sonic.study.models.fit import points
 from sonic.study.plots.curves import MOST_MARKED, latency, lines, modules, ratios
 from sonic.study.plots.shares import breakdown, heat_map, histogram
 from sonic.study.plots.style import MOST_SERIES
+from sonic.study.records import digits
 from sonic.study.series import describe, label, parts_s, series, telling, usable, value, varying, word
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def picture(
         if found is not None and len(drawn) <= MOST_MARKED:
             which = f"{each.label}: " if len(drawn) > 1 else ""
             at = f"at {found} {x}" if found.clients is not None else str(found)
-            said.append(f"{which}plateau {found.plateau:.4g}/s, 95 % of it {at}")
+            said.append(f"{which}plateau {digits(found.plateau, 4)}/s, 95 % of it {at}")
     return Picture(_name(targets, y, x), "; ".join(said), figure)
 
 

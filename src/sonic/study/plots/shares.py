@@ -9,7 +9,7 @@ import numpy as np
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
 from sonic.study.plots.style import COLOURS, legend, panels, span, styled
-from sonic.study.records import written
+from sonic.study.records import digits, written
 from sonic.study.series import PARTS, label, parts_s, value
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def heat_map(records: Sequence[Record], x: str, y: str, z: str, *, title: str = 
     legible = max(len(columns), len(rows)) <= _MOST_NAMED
     for i, j in zip(*np.nonzero(np.isfinite(grid) & legible), strict=True):
         colour = "white" if grid[i, j] < middle else "black"
-        axes.text(j, i, f"{grid[i, j]:.3g}", ha="center", va="center", color=colour, fontsize=8)
+        axes.text(j, i, digits(grid[i, j]), ha="center", va="center", color=colour, fontsize=8)
     _name_places(axes.xaxis, [f"{each:g}" for each in columns])
     _name_places(axes.yaxis, [f"{each:g}" for each in rows])
     axes.tick_params(which="both", length=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sonic.study.histogram import quantile
-from sonic.study.records import written
+from sonic.study.records import digits, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,25 +29,25 @@ def row(record: Record, names: Sequence[str]) -> list[str]:
 def _estimate(value: Estimate | None) -> str:
     if value is None:
         return ""
-    error = "" if value.high is None else f" ± {value.high - value.value:.2g}"
-    return f"{value.value:.5g}{error}"
+    error = "" if value.high is None else f" ± {digits(value.high - value.value, 2)}"
+    return f"{digits(value.value, 5)}{error}"
 
 
 def _latency(record: Record, part: float | None) -> str:
     if record.latencies is None:
         return ""
     latency_s = record.latencies.mean_s if part is None else quantile(record.latencies, part)
-    return f"{1e3 * latency_s:.4g}"
+    return digits(1e3 * latency_s, 4)
 
 
 def _server(record: Record, what: Callable[[ServerWindow], float | None]) -> str:
     values = [what(window.server) for window in record.windows if window.server is not None]
     known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.3g}" if known else ""
+    return digits(sum(known) / len(known)) if known else ""
 
 
 def _detail(name: str) -> Callable[[Record], str]:
-    return lambda record: f"{record.details[name]:.4g}" if name in record.details else ""
+    return lambda record: digits(record.details[name], 4) if name in record.details else ""
 
 
 COLUMNS: dict[str, Callable[[Record], str]] = {
