@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sonic.errors import ConfigError
+from sonic.protocol import modelfolder
 from sonic.protocol.modelconfig import parse
 from sonic.server.models.folders import model_folders, select
+from sonic.server.models.repository import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,26 @@ def test_what_is_a_model(folder: Any) -> None:
         (folder.path / other).mkdir(parents=True)
     (folder.path / "g").touch()
     assert [path.name for path in model_folders(folder.path)] == ["a", "b", "c"]
+
+
+def test_a_folder_that_may_not_be_read_is_a_model_that_cannot_be_loaded(
+    folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version_folders(path: Path) -> dict[int, Path]:
+        if path.name in ("secret", "lost+found"):
+            raise PermissionError(13, "Permission denied")
+        return modelfolder.version_folders(path)
+
+    monkeypatch.setattr("sonic.server.models.folders.version_folders", version_folders)
+    folder.identity("a", "FP32")
+    for name in ("secret", "lost+found"):  # the latter at the root of a volume, and root's
+        (folder.path / name).mkdir()
+    assert [path.name for path in model_folders(folder.path)] == ["a", "secret"]
+    repository = Repository([folder.path], cores=1)
+    with pytest.raises(ConfigError, match=r"cannot read .*secret: Permission denied"):
+        repository.load_all()
+    assert [(row.name, row.state) for row in repository.index()] == [("a", "READY"), ("secret", "UNAVAILABLE")]
+    repository.close()
 
 
 @pytest.mark.parametrize(

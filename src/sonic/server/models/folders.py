@@ -28,17 +28,20 @@ def model_folders(folder: Path) -> list[Path]:
     try:
         if (folder / CONFIG_NAME).is_file() or (folder / "1").is_dir():
             raise ConfigError(f"{folder} is one model's folder: give the folder above it, which holds the models")
-        return [
-            path
-            for path in sorted(folder.iterdir())
-            if path.is_dir()
-            and not path.name.startswith(".")
-            and ((path / CONFIG_NAME).is_file() or version_folders(path))
-        ]
+        return [path for path in sorted(folder.iterdir()) if path.is_dir() and _holds_model(path)]
     except FileNotFoundError:
         raise ConfigError(f"no model repository {folder}") from None
     except OSError as error:
         raise ConfigError(f"cannot read model repository {folder}: {error.strerror}") from error
+
+
+def _holds_model(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    try:
+        return (path / CONFIG_NAME).is_file() or bool(version_folders(path))
+    except PermissionError:  # which is said when it is loaded; the one below is every file system's own
+        return path.name != "lost+found"
 
 
 def find_models(repositories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
@@ -62,9 +65,12 @@ def select(folder: Path, config: ModelConfig) -> dict[str, Path]:
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is none, or the folder cannot be read.
     """
-    there = version_folders(folder)
+    try:
+        there = version_folders(folder)
+    except OSError as error:
+        raise ConfigError(f"cannot read {folder}: {error.strerror}") from error
     if not there:
         raise ConfigError(f"model {folder.name!r} has no version: expected a folder {folder / '1'}")
     numbers = sorted(there, reverse=True)
