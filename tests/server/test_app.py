@@ -3,6 +3,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -98,7 +99,10 @@ def test_a_model_that_cannot_be_loaded(folder: Any, serve: Any) -> None:
     assert serve(folder, models=["a"]).dataplane.ready()
 
 
-def test_close_lets_requests_end_and_refuses_new_ones(folder: Any, serve: Any, script: Any, until: Any) -> None:
+@pytest.mark.parametrize("drain_s", [30, inf])
+def test_close_lets_requests_end_and_refuses_new_ones(
+    drain_s: float, folder: Any, serve: Any, script: Any, until: Any
+) -> None:
     folder.scripted()
     server = serve(folder)
     client = triton.InferenceServerClient(server.grpc_url.removeprefix("grpc://"))
@@ -110,7 +114,7 @@ def test_close_lets_requests_end_and_refuses_new_ones(folder: Any, serve: Any, s
     (model,) = server.dataplane.models()
     until(lambda: model.pending + sum(script.batches) == 3)  # the first may have gone together
     closed: list[bool] = []
-    closing = threading.Thread(target=lambda: closed.append(server.close(drain_s=30)))
+    closing = threading.Thread(target=lambda: closed.append(server.close(drain_s=drain_s)))
     closing.start()
     until(lambda: not server.dataplane.accepting)
     with pytest.raises(InferenceServerException, match="Server is stopping"):

@@ -13,6 +13,7 @@ from sonic.protocol.modelconfig import parse_json
 from sonic.server.commands import Commands
 from sonic.server.failures import failed
 from sonic.server.logsettings import LogSettings
+from sonic.server.scheduling.job import NEVER_S
 from sonic.server.sharedmemory import SharedMemory
 from sonic.server.tracing import Tracer
 from sonic.version import __version__
@@ -316,7 +317,7 @@ class Dataplane:
         To load or unload a model is one of them.
         """
         self._draining.set()
-        end_s = time.monotonic() + timeout_s
+        end_s = time.monotonic() + min(timeout_s, NEVER_S)
         drained = all(model.drain(max(0.0, end_s - time.monotonic())) for model in self._repository.models())
         return self._repository.settle(max(0.0, end_s - time.monotonic())) and drained
 

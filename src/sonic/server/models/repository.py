@@ -373,7 +373,7 @@ class Repository:
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until no model is being loaded or unloaded; False if that takes longer than `timeout_s` seconds."""
-        settled = self._loading.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
+        settled = self._loading.acquire(timeout=timeout_s)
         if settled:
             self._loading.release()
         return settled
