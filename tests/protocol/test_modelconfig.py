@@ -56,15 +56,18 @@ def test_what_is_given_is_kept() -> None:
         + """
         version_policy { specific { versions: [ 1, 3 ] } }
         default_model_filename: "net.onnx"
-        instance_group [ { count: 2 }, { name: "b" kind: KIND_GPU } ]"""
+        instance_group [ { count: 2 }, { name: "b" kind: KIND_GPU }, { gpus: [ 1 ] } ]"""
     )
-    config = modelconfig.normalise(modelconfig.parse(text), "tagger", gpus=[0, 1])
+    config = modelconfig.normalise(modelconfig.parse(text), "tagger")
+    modelconfig.validate(config)
     assert list(config.dynamic_batching.preferred_batch_size) == [8, 32]
     assert list(config.version_policy.specific.versions) == [1, 3]
     assert config.default_model_filename == "net.onnx"
-    first, second = config.instance_group
-    assert (first.name, first.kind, first.count, list(first.gpus)) == ("tagger_0", 1, 2, [0, 1])
-    assert (second.name, second.kind, second.count, list(second.gpus)) == ("b", 1, 1, [0, 1])
+    assert [(group.name, group.kind, group.count, list(group.gpus)) for group in config.instance_group] == [
+        ("tagger_0", ModelInstanceGroup.KIND_CPU, 2, []),
+        ("b", ModelInstanceGroup.KIND_GPU, 1, []),
+        ("tagger_2", ModelInstanceGroup.KIND_GPU, 1, [1]),
+    ]
 
 
 @pytest.mark.parametrize(

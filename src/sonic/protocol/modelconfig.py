@@ -86,7 +86,7 @@ def write(config: ModelConfig) -> str:
     return text_format.MessageToString(config)
 
 
-def normalise(config: ModelConfig, name: str = "", *, gpus: Sequence[int] = ()) -> ModelConfig:
+def normalise(config: ModelConfig, name: str = "") -> ModelConfig:
     """Fill in what a configuration leaves to its defaults, as Triton does.
 
     Parameters
@@ -95,14 +95,13 @@ def normalise(config: ModelConfig, name: str = "", *, gpus: Sequence[int] = ()) 
         Not changed.
     name : str
         The model's folder, which names it if the configuration does not.
-    gpus : sequence of int
-        Devices there are; they decide what KIND_AUTO means.
 
     Returns
     -------
     ModelConfig
         With backend, platform and file name, version policy, preferred batch size, and instance groups that have
-        a name, a kind and a count.
+        a name, a kind and a count. One of KIND_AUTO is for the CPU here, unless it names GPUs; which GPUs there are,
+        and so where its instances go, is found out by the backend that loads the model.
     """
     config = copy.deepcopy(config)
     config.name = config.name or name
@@ -116,7 +115,7 @@ def normalise(config: ModelConfig, name: str = "", *, gpus: Sequence[int] = ()) 
         if not batching.preferred_batch_size:
             batching.preferred_batch_size.append(config.max_batch_size)
     if not config.HasField("ensemble_scheduling"):
-        _complete_instances(config, gpus)
+        _complete_instances(config)
     return config
 
 
@@ -230,16 +229,13 @@ def _complete_kind(config: ModelConfig) -> None:
             return
 
 
-def _complete_instances(config: ModelConfig, gpus: Sequence[int]) -> None:
+def _complete_instances(config: ModelConfig) -> None:
     if not config.instance_group:
         config.instance_group.add(name=config.name)
     for position, group in enumerate(config.instance_group):
         group.name = group.name or f"{config.name}_{position}"
         if group.kind == ModelInstanceGroup.KIND_AUTO:
-            usable = bool(gpus) and set(group.gpus) <= set(gpus)
-            group.kind = ModelInstanceGroup.KIND_GPU if usable else ModelInstanceGroup.KIND_CPU
-        if group.kind == ModelInstanceGroup.KIND_GPU and not group.gpus:
-            group.gpus.extend(gpus)
+            group.kind = ModelInstanceGroup.KIND_GPU if group.gpus else ModelInstanceGroup.KIND_CPU
         group.count = max(group.count, 1)
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         ("instance_group { count: 2 kind: KIND_GPU gpus: [ 1 ] }", 0, 4, [None] * 2),
         ("instance_group { count: 1 }", 1, 4, [0]),
         ("instance_group { count: 1 }", 0, 4, [None]),
+        ("instance_group { count: 1 gpus: [ 1 ] }", 2, 4, [1]),
+        ("instance_group { count: 1 gpus: [ 1 ] }", 0, 4, [None]),
         (
             "instance_group { count: 1 kind: KIND_GPU } instance_group { count: 2 kind: KIND_CPU }",
             1,

@@ -10,6 +10,7 @@ from sonic.protocol.checksums import Checksum, write_checksums
 from sonic.protocol.digests import digest
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
+from sonic.protocol.proto.model_config_pb2 import ModelInstanceGroup
 from sonic.server.models.model import ServedModel
 from sonic.specs import DType
 
@@ -34,6 +35,17 @@ def test_from_a_file_alone(folder: Any) -> None:
     assert (response.model, response.version, response.id) == ("a", "1", "7")
     assert response.outputs["y"].shape == (3, 2)
     assert model.statistics().inference_count == 3
+    model.close()
+
+
+def test_a_group_that_names_gpus_alone_goes_to_the_cpu_where_there_are_none(
+    folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonic.server.backends.onnx.nvidia_gpus", lambda: 0)
+    folder.onnx("a", config="instance_group { count: 1 gpus: [ 0 ] }")
+    model = served(folder, "a")
+    (group,) = model.config.instance_group
+    assert (ModelInstanceGroup.Kind.Name(group.kind), group.count, list(group.gpus)) == ("KIND_CPU", 1, [])
     model.close()
 
 
