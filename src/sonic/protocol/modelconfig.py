@@ -18,7 +18,7 @@ from sonic.protocol.tensors import MAX_DIMENSIONS
 from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 
 class _Kind(NamedTuple):
@@ -161,38 +161,6 @@ def to_spec(config: ModelConfig, version: str) -> ModelSpec:
     )
     outputs = tuple(TensorSpec(t.name, dtype_of(t.data_type), (*batch, *t.dims)) for t in config.output)
     return ModelSpec(config.name, version, inputs, outputs, config.max_batch_size, config.platform or config.backend)
-
-
-def spec_from_parts(
-    name: str,
-    version: str,
-    versions: Sequence[str],
-    platform: str,
-    inputs: Iterable[TensorSpec],
-    outputs: Iterable[TensorSpec],
-    config: ModelConfig,
-) -> ModelSpec:
-    """Return what a client sees of a model, from its metadata and, for the rest, its configuration.
-
-    Parameters
-    ----------
-    name, version : str
-        An empty version is replaced by the highest of `versions`, which is the server's choice as well.
-    versions : sequence of str
-        Those that the server has.
-    platform : str
-    inputs, outputs : iterable of TensorSpec
-    config : ModelConfig
-    """
-    optional = {tensor.name for tensor in config.input if tensor.optional}
-    return ModelSpec(
-        name=name,
-        version=version or max(versions, key=lambda v: (v.isdecimal(), int(v) if v.isdecimal() else 0), default=""),
-        inputs=tuple(TensorSpec(t.name, t.dtype, t.shape, t.name in optional) for t in inputs),
-        outputs=tuple(outputs),
-        max_batch_size=config.max_batch_size,
-        platform=platform,
-    )
 
 
 def dtype_of(data_type: int) -> DType:

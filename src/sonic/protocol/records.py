@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics, ModelStatus, ServerInfo
-from sonic.protocol.modelconfig import spec_from_parts
+from sonic.protocol.modelfolder import number
 from sonic.protocol.proto import grpc_service_pb2 as pb
-from sonic.specs import DType, TensorSpec
+from sonic.specs import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sonic.protocol.proto import model_config_pb2
-    from sonic.specs import ModelSpec
 
 _COMPUTE_PARTS = ("compute_input", "compute_infer", "compute_output")
 _REQUEST_PARTS = ("success", "fail", "queue", *_COMPUTE_PARTS, "cache_hit", "cache_miss")
@@ -45,16 +44,24 @@ def spec_from_wire(
 ) -> ModelSpec:
     """Read a model's metadata; the configuration adds the largest batch and which inputs are optional.
 
+    An empty version is the highest that there is, which is the server's choice as well.
+
     Raises
     ------
     InvalidRequest
         If a datatype is not of the protocol.
     """
-    inputs, outputs = (
-        [TensorSpec(t.name, DType.from_wire(t.datatype), tuple(t.shape)) for t in half]
-        for half in (metadata.inputs, metadata.outputs)
+    optional = {tensor.name for tensor in config.input if tensor.optional}
+    return ModelSpec(
+        name=metadata.name,
+        version=version or max(metadata.versions, key=number, default=""),
+        inputs=tuple(
+            TensorSpec(t.name, DType.from_wire(t.datatype), tuple(t.shape), t.name in optional) for t in metadata.inputs
+        ),
+        outputs=tuple(TensorSpec(t.name, DType.from_wire(t.datatype), tuple(t.shape)) for t in metadata.outputs),
+        max_batch_size=config.max_batch_size,
+        platform=metadata.platform,
     )
-    return spec_from_parts(metadata.name, version, list(metadata.versions), metadata.platform, inputs, outputs, config)
 
 
 def statistics_to_wire(rows: Iterable[ModelStatistics]) -> pb.ModelStatisticsResponse:
