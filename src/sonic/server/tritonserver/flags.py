@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError
+from sonic.protocol.rawfields import MAX_BYTES
+from sonic.server.backends.completion import DEFAULT_MAX_BATCH
+from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.tritonserver.reading import read
 
 if TYPE_CHECKING:
@@ -52,9 +55,9 @@ class Settings:
     drain_s: float = 30.0
     name: str = "triton"
     cores: int | None = None
-    max_queue: int | None = None
-    max_message_bytes: int | None = None
-    default_max_batch: int | None = None
+    max_queue: int = DEFAULT_MAX_QUEUE
+    max_message_bytes: int = MAX_BYTES
+    default_max_batch: int = DEFAULT_MAX_BATCH
     cache_bytes: int = 0
     allow_client_shm: bool | None = None
     trace_file: str | None = None
@@ -105,8 +108,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         drain_s=_at_least(one, "exit-timeout-secs", 30, 0),
         name=one.get("id", "triton"),
         cores=_at_least(one, "cores", None, 1),
-        max_queue=_at_least(one, "max-queue", None, 0),
-        max_message_bytes=_at_least(one, "max-message-bytes", None, 1),
+        max_queue=_at_least(one, "max-queue", DEFAULT_MAX_QUEUE, 0),
+        max_message_bytes=_at_least(one, "max-message-bytes", MAX_BYTES, 1),
         default_max_batch=_default_max_batch(values, warnings),
         cache_bytes=_cache_bytes(values, one, warnings),
         allow_client_shm=one.get("allow-client-shm"),
@@ -191,8 +194,8 @@ def _control(values: Mapping[str, Any], one: Mapping[str, Any], warnings: list[s
     return {"control": control, "models": models, "poll_s": float(poll_s)}
 
 
-def _default_max_batch(values: Mapping[str, Any], warnings: list[str]) -> int | None:
-    size: int | None = None
+def _default_max_batch(values: Mapping[str, Any], warnings: list[str]) -> int:
+    size = DEFAULT_MAX_BATCH
     for text in values.get("backend-config", ()):
         backend, _, setting = text.rpartition(",")
         key, is_setting, value = setting.partition("=")

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, SonicError
-from sonic.protocol.rawfields import MAX_BYTES
 from sonic.server import launch
 from sonic.server.access.tls import Tls
 from sonic.server.app import Server
-from sonic.server.backends.completion import DEFAULT_MAX_BATCH
-from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 from sonic.server.sockets import authority
 from sonic.server.tritonserver import flags, known, logs
 
@@ -87,9 +84,9 @@ def _start(settings: Settings, log_settings: LogSettings) -> Server:
         strict_readiness=settings.strict_readiness,
         explicit=settings.control == "explicit",
         poll_s=settings.poll_s if settings.control == "poll" else None,
-        default_max_batch=settings.default_max_batch or DEFAULT_MAX_BATCH,
-        max_queue=DEFAULT_MAX_QUEUE if settings.max_queue is None else settings.max_queue,
-        max_message_bytes=settings.max_message_bytes or MAX_BYTES,
+        default_max_batch=settings.default_max_batch,
+        max_queue=settings.max_queue,
+        max_message_bytes=settings.max_message_bytes,
         cache_bytes=settings.cache_bytes,
         allow_client_shm=settings.allow_client_shm,
         trace_file=settings.trace_file,
