@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,7 +133,9 @@ def test_serves_the_others_if_told_to(models: Path) -> None:
     (models / "two" / "config.pbtxt").write_text("what?")
     with running(models, *ANY, "--no-exit-on-error") as (process, urls, lines):
         assert infer(urls) == [7]
-        assert "UNAVAILABLE: " in "".join(lines)
+        text = "".join(lines)
+        assert "UNAVAILABLE" in text
+        assert re.search(r"^two: .*config.pbtxt:1:1", text, re.MULTILINE)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0

@@ -213,16 +213,19 @@ def _show(server: Server) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "version", "state", "instances", "batch")
+    table = Table()
+    for column in ("model", "version", "state", "instances", "batch"):
+        table.add_column(column, overflow="fold")
     loaded = {(model.spec.name, model.spec.version): model for model in server.dataplane.models()}
-    for row in server.dataplane.index():
+    rows = server.dataplane.index()
+    for row in rows:
         served = loaded.get((row.name, row.version))
-        state = f"{row.state}: {row.reason}" if row.reason else row.state
-        if served is None:
-            table.add_row(row.name, row.version, state, "", "")
-        else:
-            table.add_row(row.name, row.version, state, str(served.instances), _batch(served))
+        size = ("", "") if served is None else (str(served.instances), _batch(served))
+        table.add_row(row.name, row.version, row.state, *size)
     Console().print(table)
+    for row in rows:
+        if row.reason:
+            typer.echo(f"{row.name}: {row.reason}")
     metrics_url = server.metrics_url if server.metrics_port else f"{server.http_url}/metrics"
     for name, url in (("gRPC", server.grpc_url), ("HTTP", server.http_url), ("metrics", metrics_url)):
         typer.echo(f"{name:<8} {url}")
