@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sonic.client.fallback import ServeProcess
+from sonic.errors import SonicError
 from sonic.testing.compare import differences
 
 HERE = Path(__file__).resolve().parent
@@ -36,6 +37,17 @@ console = Console(highlight=False)
 
 def main() -> int:
     """Run the demonstration; return the exit status."""
+    try:
+        return demonstrate()
+    except KeyboardInterrupt:
+        return 130  # a command that was running has said so
+    except SonicError as error:
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        return 1
+
+
+def demonstrate() -> int:
+    """Run both ways and compare the outputs; return the exit status."""
     sample, repeat = the_sample()
     outputs = {mode: HERE / f"{mode}.root" for mode in ("direct", "service")}
     with console.status("starting a server"):
