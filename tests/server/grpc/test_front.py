@@ -269,6 +269,17 @@ def test_health(folder: Any, serve: Any) -> None:
         assert health.Check(request()).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+def test_who_watches_the_health_is_told_of_the_end(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    server = serve(folder)
+    with grpc.insecure_channel(server.grpc_url.removeprefix("grpc://")) as channel:
+        health, state = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckResponse
+        known, unknown = (health.Watch(health_pb2.HealthCheckRequest(service=name)) for name in ("", "nope"))
+        assert (next(known).status, next(unknown).status) == (state.SERVING, state.SERVICE_UNKNOWN)
+        assert server.close()
+        assert ([each.status for each in known], [*unknown]) == ([state.NOT_SERVING], [])
+
+
 def test_probes_are_answered_while_requests_wait(folder: Any, serve: Any, connect: Any, script: Any) -> None:
     folder.scripted()
     client = connect(serve(folder))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sonic.errors import ModelNotFound
 from sonic.protocol.grpc_codec import parse
@@ -21,6 +21,14 @@ SERVICE = "grpc.health.v1.Health"
 _Response = health_pb2.HealthCheckResponse
 _LOOK_S = 0.2
 """How often readiness is looked at while somebody watches it, in seconds."""
+
+
+class _Watcher(NamedTuple):
+    """Who watches, and what it was told; None: there is nothing to tell of what it asked for."""
+
+    send: Callable[[Any], None]
+    end: Callable[[], None]
+    told: bool | None
 
 
 class Health:
@@ -41,7 +49,7 @@ class Health:
         self._look_s = look_s
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._watchers: dict[object, tuple[Callable[[Any], None], bool]] = {}
+        self._watchers: dict[object, _Watcher] = {}
         self._thread: threading.Thread | None = None
 
     def check(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
@@ -59,27 +67,28 @@ class Health:
         self,
         request: health_pb2.HealthCheckRequest,
         send: Callable[[health_pb2.HealthCheckResponse], None],
+        end: Callable[[], None],
     ) -> Callable[[], None]:
-        """Answer now and whenever it changes; what is returned ends it."""
+        """Answer now and whenever it changes, and `end` when the server does; what is returned stops that."""
         key = object()
-        if request.service not in self._services:
-            send(_Response(status=_Response.SERVICE_UNKNOWN))  # the specification keeps such a call open
-            return lambda: None
+        known = request.service in self._services
         with self._lock:
             ready = self._dataplane.ready()
-            self._watchers[key] = send, ready
+            self._watchers[key] = _Watcher(send, end, ready if known else None)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="sonic-grpc-health", daemon=True)
                 self._thread.start()
-            send(_Response(status=_status(ready)))
+            # The specification keeps a call open that asks for a service that nobody knows.
+            send(_Response(status=_status(ready) if known else _Response.SERVICE_UNKNOWN))
         return lambda: self._forget(key)
 
     def close(self) -> None:
-        """Tell those who watch that it serves no more, and look no further."""
+        """Tell those who watch that it serves no more, end their calls, and look no further."""
         self._closed.set()
         with self._lock:
             for key in list(self._watchers):
                 self._tell(key, ready=False)
+                self._watchers.pop(key).end()
 
     def _look(self) -> None:
         while not self._closed.wait(self._look_s):
@@ -89,10 +98,10 @@ class Health:
                     self._tell(key, ready=ready)
 
     def _tell(self, key: object, *, ready: bool) -> None:
-        send, told = self._watchers[key]
-        if told is not ready:
-            self._watchers[key] = send, ready
-            send(_Response(status=_status(ready)))
+        watcher = self._watchers[key]
+        if watcher.told is not None and watcher.told is not ready:
+            self._watchers[key] = watcher._replace(told=ready)
+            watcher.send(_Response(status=_status(ready)))
 
     def _forget(self, key: object) -> None:
         with self._lock:
@@ -112,7 +121,8 @@ class Watch(Admission):
         def send(response: health_pb2.HealthCheckResponse) -> None:
             call.soon(_send, call, response.SerializeToString())
 
-        call.on_gone(self._health.watch(parse(health_pb2.HealthCheckRequest, data), send))
+        request = parse(health_pb2.HealthCheckRequest, data)
+        call.on_gone(self._health.watch(request, send, lambda: call.soon(call.finish)))
 
 
 def _send(call: Call, content: bytes) -> None:
