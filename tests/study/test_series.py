@@ -131,6 +131,8 @@ def test_what_cannot_be_drawn_is_refused_by_name(make: Callable[..., Record]) ->
         series([make(1.0, status="failed")], "clients", "throughput")
     with pytest.raises(DataError, match="no record has a number for 'round_trip_ms': they have clients, rows"):
         series([make(1.0)], "round_trip_ms", "throughput")
+    with pytest.raises(DataError, match="no record has a setting 'protocoll' to tell series apart: they have clients"):
+        series([make(1.0)], "clients", "throughput", by=["rows", "protocoll"])
     both = [make(1.0, settings={"protocol": "grpc"}), make(2.0, settings={"protocol": "http"})]
     with pytest.raises(DataError, match="points at clients = 1 differ in protocol: tell them apart by that"):
         series(both, "clients", "throughput", by=["rows"])

@@ -307,6 +307,11 @@ def series(records: Sequence[Record], x: str, y: str, by: Sequence[str] | None =
         what = f"a number for {missing!r}" if missing else f"both {x!r} and {y!r}"
         raise DataError(f"no record has {what}: they have {there}; and there are {', '.join(QUANTITIES)}")
     chosen = [each for _, _, each in points]
+    if unknown := [name for name in by or () if all(name not in each.settings for each in chosen)]:
+        there = ", ".join(dict.fromkeys(name for each in chosen for name in each.settings))
+        raise DataError(
+            f"no record has a setting {' or '.join(map(repr, unknown))} to tell series apart: they have {there}"
+        )
     names = telling(chosen, x) if by is None else list(by)
     groups: dict[tuple[object, ...], dict[float, tuple[Estimate, Record]]] = {}
     for at, up, each in points:
