@@ -55,6 +55,12 @@ def test_throughput_has_its_series_bars_marks_and_what_others_have(scan: list[Re
     assert len(axes.patches) == 1  # and its band
 
 
+def test_there_is_room_above_what_is_all_of_one_height(make: Callable[..., Record]) -> None:
+    flat = series([make(500.0, settings={"clients": n}) for n in CLIENTS], "clients", "throughput")
+    (axes,) = lines(flat, "clients", "throughput").axes
+    assert axes.get_ylim() == pytest.approx((0, 1.05 * 520))  # bars reach to 4 % above
+
+
 def test_one_series_says_where_it_saturates(scan: list[Record]) -> None:
     drawn = series(scan[:5], "clients", "throughput")
     (axes,) = lines(drawn, "clients", "throughput", saturations=[Saturation(900, 9.0, 8.5, 9.5, 9.0)]).axes
@@ -127,6 +133,6 @@ def test_fits_have_a_panel_for_each_series(scan: list[Record]) -> None:
     pytest.importorskip("iminuit")
     figure = fits(compare(scan, names=["protodune", "amdahl"]))
     left, right = figure.axes
-    assert left.get_title() == "grpc: not saturated"
-    assert right.get_title().startswith("http: 95 % at ")
+    assert left.get_title() == "grpc\nnot saturated"
+    assert right.get_title().startswith("http\n95 % at ")
     assert legend(left) == ["protodune", "amdahl", "measured"]

@@ -55,6 +55,14 @@ def test_settings_are_where_they_can_be_read(values: list[float], scale: str, ti
     assert set(ticks) <= set(shown)
 
 
+def test_a_few_whole_numbers_have_no_parts_between_them() -> None:
+    (axes,) = nothing().axes
+    axes.plot([1, 2], [3, 4])
+    settings_axis(axes, [1, 2])
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+    assert not len(axes.get_xticks(minor=True))
+
+
 def test_an_axis_is_logarithmic_only_where_it_must_be() -> None:
     (axes,) = nothing().axes
     assert not span(axes.yaxis, [1, 7])

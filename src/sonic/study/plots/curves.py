@@ -9,7 +9,19 @@ import numpy as np
 
 from sonic.errors import DataError
 from sonic.study.models.compare import MODELS
-from sonic.study.plots.style import COLOURS, MARKERS, STYLES, Look, legend, looks, panels, settings_axis, span, styled
+from sonic.study.plots.style import (
+    COLOURS,
+    MARKERS,
+    STYLES,
+    Look,
+    from_zero,
+    legend,
+    looks,
+    panels,
+    settings_axis,
+    span,
+    styled,
+)
 from sonic.study.series import label, series, value
 
 if TYPE_CHECKING:
@@ -77,7 +89,7 @@ def lines(
     if min(every_y) > 0 and max(every_y) > 30 * min(every_y) and y.endswith(("_s", "_ms", "_us")):
         span(axes.yaxis, every_y)
     elif min(every_y) >= 0:
-        axes.set_ylim(0, None)
+        from_zero(axes)
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
     legend(axes, how)
     return figure
@@ -118,7 +130,7 @@ def over(
             axes.plot(*curves[name], look.line, color=look.colour, label=called, zorder=1)
     values = [value for xs, _ in points.values() for value in xs]
     settings_axis(axes, values)
-    axes.set_ylim(0, None)
+    from_zero(axes)
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
     legend(axes, how)
     return figure
@@ -146,9 +158,9 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
             axes.plot(fine, one.predict(fine), STYLES[i % len(STYLES)], color=COLOURS[i], label=one.model.name)
         _mark(axes, each.measured, "0.5")
         settings_axis(axes, each.series.x.tolist())
-        axes.set_ylim(0, None)
+        from_zero(axes)
         at = f"95 % at {each.measured} clients" if each.measured.clients else "not saturated"
-        title = f"{each.series.label}: {at}"
+        title = f"{each.series.label}\n{at}"  # a line each: panels stand side by side
         axes.set(xlabel=label("clients"), ylabel=label(y), title=title)
         legend(axes)
     for axes in axes_of[len(compared) :]:
@@ -224,7 +236,7 @@ def ratios(pairs: Sequence[tuple[Series, Series]], x: str, what: str, *, title: 
         raise DataError(f"no two series have {x} in common")
     axes.axhline(1.0, color=_GREY, linewidth=1, linestyle=":")
     settings_axis(axes, seen)
-    axes.set_ylim(0, None)
+    from_zero(axes)
     axes.set(xlabel=label(x), ylabel=what, title=title)
     if len(pairs) > 1:
         legend(axes, how)
@@ -264,7 +276,7 @@ def modules(
         drawn.append((xs, ys))
     settings_axis(axes, np.concatenate([xs for xs, _ in drawn]).tolist())
     if not span(axes.yaxis, np.concatenate([ys for _, ys in drawn]).tolist()):
-        axes.set_ylim(0, None)
+        from_zero(axes)
     axes.set(xlabel=label(x), ylabel="time of an event (s)", title=title)
     legend(axes)
     return figure

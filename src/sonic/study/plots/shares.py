@@ -57,7 +57,7 @@ def histogram(latencies: Mapping[str, Latencies], *, title: str = "") -> Figure:
     span(axes.xaxis, [1e3 * each for one in latencies.values() for each in (one.least_s, one.most_s)], 2)
     axes.set_ylim(0, None)
     axes.set(xlabel="latency (ms); below: half, 99 % within", ylabel="part of the requests", title=title)
-    legend(axes)
+    legend(axes, below=len(latencies) > 1)
     return figure
 
 

@@ -27,6 +27,8 @@ STYLES: tuple[Line, ...] = ("-", "--", "-.", ":")
 MOST_SERIES = 24
 """In a picture; of more not even names help to find one."""
 _MOST_WITHIN = 7
+_FEW = 10
+_ROOM = 0.05
 _SMALL: dict[str, Any] = {
     "figure.figsize": (5.6, 4.2),
     "figure.constrained_layout.use": True,
@@ -142,7 +144,7 @@ def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
 
 def settings_axis(axes: Axes, values: Sequence[float]) -> None:
     """Scale the x axis for settings: by powers of 2 where they were mostly chosen so, else as :func:`span` has it."""
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     different = sorted(set(values))
     least, most = different[0], different[-1]
@@ -151,8 +153,9 @@ def settings_axis(axes: Axes, values: Sequence[float]) -> None:
         axes.xaxis.set_major_locator(LogLocator(2, numticks=12))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    else:
-        span(axes.xaxis, different, 30)
+    elif not span(axes.xaxis, different, 30) and most - least < _FEW and all(each == int(each) for each in different):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no half of an instance
+        axes.xaxis.set_minor_locator(NullLocator())
 
 
 def span(axis: Axis, values: Sequence[float], factor: float = 8) -> bool:
@@ -168,6 +171,11 @@ def span(axis: Axis, values: Sequence[float], factor: float = 8) -> bool:
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.set_minor_formatter(NullFormatter())
     return True
+
+
+def from_zero(axes: Axes) -> None:
+    """Have the y axis begin at zero, with room above what is drawn, which may be all of one height."""
+    axes.set_ylim(0, (1 + _ROOM) * axes.dataLim.ymax)
 
 
 def legend(axes: Axes, drawn: Sequence[Look] = (), *, below: bool = False) -> None:
