@@ -245,12 +245,15 @@ def _tensor_complaints(what: str, listed: Iterable[Any]) -> Iterable[str]:
         for dim in (*tensor.dims, *tensor.reshape.shape):
             if dim < -1 or dim == 0:
                 yield f"{label} has dimension {dim}, expected 1 or more, or -1"
-        fixed = tensor.HasField("reshape") and -1 not in (*tensor.dims, *tensor.reshape.shape)
-        if fixed and prod(tensor.dims) != prod(tensor.reshape.shape):
-            yield f"{label} cannot be reshaped from {list(tensor.dims)} to {list(tensor.reshape.shape)}"
-        said, there = (list(shape).count(-1) for shape in (tensor.dims, tensor.reshape.shape))
-        if tensor.HasField("reshape") and said != there and (there if what == "input" else said) > 1:
-            yield f"{label} has {said} variable dimensions, and its reshape has {there}"
+        # Whatever sizes the variable ones have, which a request only tells.
+        if tensor.HasField("reshape") and _elements(tensor.dims) != _elements(tensor.reshape.shape):
+            given = f"from {list(tensor.dims)} to {list(tensor.reshape.shape)}"
+            yield f"{label} cannot be reshaped {given}: variable dimensions or the product of the others differ"
+
+
+def _elements(shape: Iterable[int]) -> tuple[int, int]:
+    sizes = list(shape)
+    return sizes.count(-1), prod(size for size in sizes if size != -1)
 
 
 def _batching_complaints(config: ModelConfig) -> Iterable[str]:
