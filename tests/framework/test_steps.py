@@ -58,6 +58,13 @@ def test_a_producer_a_filter_and_an_analyzer(chunk_of):
     assert [step.events(chunk) for step in found] == [3, 3, 2]
 
 
+def test_an_analyzer_that_returns_nothing_is_an_error(chunk_of, monkeypatch):
+    monkeypatch.setattr(Sum, "analyze", lambda self, events: None)
+    (step,) = steps_of(Sum())
+    with pytest.raises(TypeError, match="analyze returned None, expected what adds up"):
+        step.run(chunk_of(x=[1.0], y=[2.0]))
+
+
 def test_an_offload(chunk_of):
     chunk = chunk_of(x=[1.0, 2.0])
     (step,) = steps_of(Scorer())

@@ -81,7 +81,10 @@ class AnalyzerStep(Step):
 
     def run(self, chunk: Chunk) -> None:
         """Call `analyze` and keep the result."""
-        chunk.results[self.name] = self.module.analyze(self.view(chunk))
+        result = self.module.analyze(self.view(chunk))
+        if result is None:  # of a single chunk nothing would be added up, and nobody would miss it
+            raise TypeError("analyze returned None, expected what adds up over chunks, a histogram for instance")
+        chunk.results[self.name] = result
 
 
 class OffloadStep(Step):
