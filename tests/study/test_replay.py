@@ -176,6 +176,20 @@ def test_the_command(tmp_path: Path, server: str) -> None:
     assert "below zero" in failed.output
 
 
+def test_a_replay_that_is_interrupted_is_recorded_and_says_so(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sonic.study.replay._Player.play", interrupted)
+    recorded(tmp_path / "r")
+    file = tmp_path / "out.jsonl"
+    ended = CliRunner().invoke(app, ["study", "replay", str(tmp_path / "r"), "--server", server, "--json", str(file)])
+    assert ended.exit_code == 130
+    assert [json.loads(line)["status"] for line in file.read_text().splitlines()] == ["interrupted"] * 2
+
+
 @pytest.mark.parametrize(
     "option", [("--speed", "2"), ("--rate", "0"), ("--repeat", "2"), ("--compare", "local:x"), ("--json", "out.jsonl")]
 )

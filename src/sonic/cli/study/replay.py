@@ -71,6 +71,8 @@ def replay(
     if json is not None:
         for record in records:
             storage.append(record, json)
+    if any(record.status == "interrupted" for record in records):
+        raise KeyboardInterrupt
     if any(_bad(record) for record in records):
         raise typer.Exit(1)
 
