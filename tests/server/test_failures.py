@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.server.failures import failed, without_frames
+from sonic.server.failures import failed, is_interrupt, without_frames
 
 
 def raised() -> InvalidRequest:
@@ -14,6 +16,13 @@ def raised() -> InvalidRequest:
             raise InvalidRequest("b") from error
     except InvalidRequest as error:
         return error
+
+
+def test_what_interrupts_comes_to_the_main_thread() -> None:
+    assert is_interrupt(KeyboardInterrupt())
+    assert not is_interrupt(SystemExit())
+    with ThreadPoolExecutor() as pool:
+        assert not pool.submit(is_interrupt, KeyboardInterrupt()).result()
 
 
 def test_the_frames_are_gone_and_the_reasons_stay() -> None:

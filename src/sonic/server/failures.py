@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("sonic.server")
 
 E = TypeVar("E", bound=BaseException)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, which comes to the main thread alone, and no fault of the code that it came in.
+
+    Whatever else a model's code raises is its own, though it be no ``Exception``, as asyncio's ``CancelledError``.
+    """
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def without_frames(error: E) -> E:

@@ -22,6 +22,7 @@ from sonic.server.backends.python.importing import import_file
 from sonic.server.backends.results import own
 from sonic.server.backends.services import services_in
 from sonic.server.execution.instances import CallInstance, Instance, Reply
+from sonic.server.failures import is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +93,9 @@ class FunctionBackend(Backend):
             made: Callable[..., Any] = target()
         except SonicError:
             raise
-        except (Exception, SystemExit) as error:  # a service is anybody's code
+        except BaseException as error:  # a service is anybody's code
+            if is_interrupt(error):
+                raise
             raise ConfigError(f"{target.__name__}() failed: {one_line(error)}") from error
         return made
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from sonic.errors import InferenceError, ModelFailed, one_line
 from sonic.server.execution.instances import Reply
+from sonic.server.failures import is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +95,9 @@ def execute(
         return _execute(instance, plan, requests, rows, wanted)
     except InferenceError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model is anybody's code
+    except BaseException as error:  # a model is anybody's code
+        if is_interrupt(error):
+            raise
         failure = _failure(f"model {plan.spec.name!r} failed", error)
     raise failure
 
@@ -129,7 +132,9 @@ def execute_calls(
         return _execute_calls(instance, plan, calls, rows)
     except InferenceError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model is anybody's code
+    except BaseException as error:  # a model is anybody's code
+        if is_interrupt(error):
+            raise
         failure = _failure(instance.failed if instance.name else f"model {plan.spec.name!r} failed", error)
     raise failure
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sonic.errors import ConfigError, one_line, shown
 from sonic.server.backends.python.importing import import_file
 from sonic.server.backends.services import service_of, services_in
+from sonic.server.failures import is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +121,9 @@ def find(text: str) -> Found | None:
         return None
     try:
         module = importlib.import_module(where)
-    except (Exception, SystemExit) as error:  # anybody's code
+    except BaseException as error:  # anybody's code
+        if is_interrupt(error):
+            raise
         raise ConfigError(f"cannot import {where}: {one_line(error)}") from error
     return Found(_chosen(module, where, attribute))
 

@@ -23,6 +23,7 @@ from sonic.server.execution.instances import Rows
 from sonic.server.execution.plan import Plan
 from sonic.server.execution.ragged import ragged_of
 from sonic.server.execution.validation import check_request, shape_key
+from sonic.server.failures import is_interrupt
 from sonic.server.machine.limits import available_cores
 from sonic.server.models.cache import key_of
 from sonic.server.models.warmup import warm_up
@@ -112,9 +113,11 @@ class ServedModel:
         context = LoadContext(name, version, folder, config, cores, models, service)
         try:
             self._load(context, default_max_batch, max_queue, budget)
-        except Exception as error:  # a backend may raise anything
+        except BaseException as error:  # a backend may raise anything
             if self._backend is not None:
                 self._backend.close()
+            if is_interrupt(error):
+                raise
             raise ConfigError(f"model {name!r} version {version} cannot be loaded: {one_line(error)}") from error
         caches = self.config.response_cache.enable and cache is not None and cache.enabled
         self._cache = cache if caches else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import textwrap
 import threading
@@ -294,6 +295,10 @@ def test_it_is_finalised_and_what_that_raises_is_logged(make: Any, caplog: pytes
             "decoupled model_transaction_policy is not offered",
         ),
         (model_py("def execute(self, r): ...\ndef initialize(self, a): pb_utils.MetricFamily()"), "metrics of its own"),
+        (
+            model_py("def execute(self, r): ...\ndef initialize(self, a): raise GeneratorExit('no')"),
+            "initialize failed: GeneratorExit: no",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_loaded(text: str, complaint: str, make: Any) -> None:
@@ -339,6 +344,22 @@ def test_a_model_that_fails(answer: str, complaint: str, make: Any) -> None:
     with pytest.raises(ModelFailed, match=complaint):
         call(model, 1).result(10)
     assert model.statistics().fail.count == 1
+
+
+@pytest.mark.parametrize("raised", ["asyncio.CancelledError", "KeyboardInterrupt", "GeneratorExit"])
+def test_what_is_no_exception_ends_its_request_alone(raised: str, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    fails = f"if requests[0].inputs()[0].as_numpy()[0, 0] < 0: raise {raised}('no')\n        "
+    text = DOUBLE.replace("return [", f"{fails}return [")
+    model = make(f"import asyncio\n{text}\n    def finalize(self): raise {raised}('late')")
+    for _ in range(5):
+        failure = call(model, -1, inline=False).exception(10)
+        assert isinstance(failure, ModelFailed)
+        assert re.search(f"{FAILED}{raised.rpartition('.')[2]}: no", str(failure))
+        assert values(call(model, 1, inline=False)) == [2]
+    thread = threading.Thread(target=model.close)
+    thread.start()
+    thread.join(10)
+    assert f"finalize failed: {raised.rpartition('.')[2]}: late" in caplog.text
 
 
 def test_errors_keep_their_kind(make: Any) -> None:

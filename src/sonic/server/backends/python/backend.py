@@ -40,6 +40,7 @@ from sonic.server.backends.python import pb_utils
 from sonic.server.backends.python.importing import ModelPackage
 from sonic.server.backends.results import own
 from sonic.server.execution.instances import CallInstance, Reply
+from sonic.server.failures import is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -136,7 +137,9 @@ class PythonBackend(Backend):
             if hasattr(model, "finalize"):
                 try:
                     model.finalize()
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - anybody's code, and nothing depends on it
+                except BaseException as error:  # anybody's code, and nothing depends on it
+                    if is_interrupt(error):
+                        raise
                     log.warning("model %r: finalize failed: %s", self._context.name, one_line(error))
         self._models.clear()
         self._package.close()
@@ -159,7 +162,9 @@ class PythonBackend(Backend):
                 return function(*arguments)
         except SonicError:
             raise
-        except (Exception, SystemExit) as error:  # a model is anybody's code
+        except BaseException as error:  # a model is anybody's code
+            if is_interrupt(error):
+                raise
             raise ConfigError(f"{what} failed: {one_line(error)}") from error
 
 

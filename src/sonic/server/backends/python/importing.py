@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, SonicError, one_line
+from sonic.server.failures import is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -148,8 +149,10 @@ def import_file(path: Path) -> tuple[ModelPackage, ModuleType]:
     try:
         with package.loading():
             return package, package.load(path.stem)
-    except (Exception, SystemExit) as error:  # anybody's code
+    except BaseException as error:  # anybody's code
         package.close()
+        if is_interrupt(error):
+            raise
         text = str(error) if isinstance(error, SonicError) else one_line(error)
         raise ConfigError(f"cannot import {path}: {text}") from error
 
