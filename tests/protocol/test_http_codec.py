@@ -120,6 +120,16 @@ def nested(depth: int) -> list:
             None,
             r"input 'x' for model 'm': shape does not match true shape of 'data': FP32 \[2\] is 2 values, given 1",
         ),
+        (
+            b'{"inputs": [{"name": "x", "datatype": "FP32", "data": [1]}]}',
+            None,
+            r"the body is not an infer request: Object missing required field `shape` - at `\$\.inputs\[0\]`",
+        ),
+        (
+            b'{"inputs": [{"name": "x", "shape": [1], "data": [1]}]}',
+            None,
+            r"the body is not an infer request: Object missing required field `datatype` - at `\$\.inputs\[0\]`",
+        ),
         (document(data=["a", 1]), None, "input 'x' for model 'm': 'a' is not a value of FP32"),
         (document(datatype="FP8", data=[1, 2]), None, "input 'x' for model 'm': unknown datatype 'FP8'.*"),
         (

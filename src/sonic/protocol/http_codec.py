@@ -35,8 +35,8 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 class _Tensor(msgspec.Struct, omit_defaults=True):
     name: str
-    datatype: str = ""
-    shape: list[int] = []
+    datatype: str
+    shape: list[int]
     # Here and below: some clients and servers write null for what they do not say.
     parameters: dict[str, Parameter] | None = {}
     data: list[Any] | None = None
