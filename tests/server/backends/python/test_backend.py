@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sys
@@ -277,7 +278,6 @@ def test_it_is_finalised_and_what_that_raises_is_logged(make: Any, caplog: pytes
         ("x = 1", "defines no class TritonPythonModel"),
         ("TritonPythonModel = 3", "defines no class TritonPythonModel"),
         ("class TritonPythonModel: ...", "has no method execute"),
-        (model_py("async def execute(self, requests): ..."), "is async, which is not offered"),
         (model_py("def execute(self, r): ...\ndef __init__(self): 1 / 0"), "__init__ failed: ZeroDivisionError"),
         (
             model_py("def execute(self, r): ...\ndef initialize(self, args): 1 / 0"),
@@ -344,6 +344,21 @@ def test_a_model_that_fails(answer: str, complaint: str, make: Any) -> None:
     with pytest.raises(ModelFailed, match=complaint):
         call(model, 1).result(10)
     assert model.statistics().fail.count == 1
+
+
+def test_an_execute_that_is_async(make: Any) -> None:
+    text = f"import asyncio\n{DOUBLE}".replace("def execute", "async def execute")
+    model = make(text.replace("return [", "await asyncio.sleep(0)\n        return ["))
+    assert values(call(model, 1)) == [2]
+
+    async def within() -> list[float]:
+        return values(call(model, 3))
+
+    assert asyncio.run(within()) == [6]
+    failing = make(
+        text.replace("return [", "await asyncio.sleep(0)\n        raise ValueError('bad luck')\n        ["), name="n"
+    )
+    assert isinstance(call(failing, 1).exception(10), ModelFailed)
 
 
 @pytest.mark.parametrize("raised", ["asyncio.CancelledError", "KeyboardInterrupt", "GeneratorExit"])

@@ -13,9 +13,11 @@ returns them, so that it may use its buffers again.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -43,7 +45,7 @@ from sonic.server.execution.instances import CallInstance, Reply
 from sonic.server.failures import is_interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from sonic.errors import InferenceError
     from sonic.server.backends.base import LoadContext
@@ -152,8 +154,6 @@ class PythonBackend(Backend):
         execute = getattr(found, "execute", None)
         if not callable(execute):
             raise ConfigError(f"TritonPythonModel in {self._path} has no method execute")
-        if inspect.iscoroutinefunction(execute) or inspect.isasyncgenfunction(execute):
-            raise ConfigError(f"TritonPythonModel.execute in {self._path} is async, which is not offered")
         return found
 
     def _guarded(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -168,6 +168,16 @@ class PythonBackend(Backend):
             raise ConfigError(f"{what} failed: {one_line(error)}") from error
 
 
+def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run an ``async def execute`` to its end, in a loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as pool:  # for a caller in this process that has a loop, and waits in it
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 class _PythonInstance(CallInstance):
     def __init__(self, model: Any, model_name: str, version: str, name: str, gpu: int | None) -> None:
         self._model = model
@@ -179,6 +189,8 @@ class _PythonInstance(CallInstance):
     def run_calls(self, calls: Sequence[Call]) -> Sequence[Reply | InferenceError]:
         requests = [pb_utils.InferenceRequest.of_call(call, self._model_name, self._version) for call in calls]
         responses = self._model.execute(requests)
+        if inspect.iscoroutine(responses):
+            responses = _await(responses)
         if not isinstance(responses, list | tuple):
             raise ModelFailed(f"{self.failed}: Expected a list in the execute return, given {type(responses).__name__}")
         return [self._outcome(response) for response in responses]
