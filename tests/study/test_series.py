@@ -103,6 +103,13 @@ def test_a_setting_is_told_with_its_unit(make: Callable[..., Record]) -> None:
     assert [word(*each) for each in told.items()] == said
 
 
+def test_what_is_counted_is_said(make: Callable[..., Record]) -> None:
+    requests, jobs = make(1.0), make(1.0, settings={"threads": 4})
+    assert [label(name, [requests]) for name in ("throughput", "row_rate")] == ["throughput (requests/s)", "rows (1/s)"]
+    assert [label(name, [jobs]) for name in ("throughput", "row_rate")] == ["throughput (chunks/s)", "events (1/s)"]
+    assert label("row_rate", [requests, jobs]) == "rows or events (1/s)"
+
+
 def test_no_limit_of_the_bandwidth_is_no_number(make: Callable[..., Record]) -> None:
     records = [make(1.0 * n, settings={"bandwidth_mbps": 100.0 * n}) for n in (0, 1, 2)]
     (of,) = series(records, "bandwidth_mbps", "throughput")

@@ -30,6 +30,7 @@ def test_points_have_their_settings_figures_and_status(make: Callable[..., Recor
     (heads, rows), shared = measured([make(100.0), make(200.0, status="unstable", settings={"clients": 2})])
     assert shared == {"rows": "10"}
     assert heads[:3] == ["clients", "requests/s", "rows/s"]
+    assert measured([make(100.0, settings={"threads": 4})])[0][0][:2] == ["chunks/s", "events/s"]
     assert rows[0][:3] == ["1", "100.0 +- 4.0", "1,000"]
     assert rows[1][0] == "2"
     assert rows[1][-1] == "unstable"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Setting = bool | int | float | str
 Status = Literal["measured", "unstable", "failed", "interrupted"]
@@ -223,3 +223,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
         As its server says, or else as they were set; `otherwise` where nobody says.
         """
         return float(self.details.get(name, self.settings.get(name, otherwise)))
+
+
+def counted(records: Iterable[Record]) -> tuple[str, str]:
+    """Return what ``throughput`` and ``row_rate`` count: requests and rows; of jobs, chunks and events; or both."""
+    of_jobs = {"threads" in record.settings for record in records}
+    if of_jobs == {True}:
+        return "chunks", "events"
+    return ("requests or chunks", "rows or events") if True in of_jobs else ("requests", "rows")

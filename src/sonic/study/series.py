@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
-from sonic.study.records import Estimate, ServerWindow, written
+from sonic.study.records import Estimate, ServerWindow, counted, written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -47,7 +47,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a record says: the axis' label, and how to get it."""
+    """What a record says: the axis' label, with places for what is counted, and how to get it."""
 
     label: str
     of: Callable[[Record], Estimate | float | None]
@@ -145,9 +145,9 @@ def _each(record: Record) -> Estimate | None:
 
 
 QUANTITIES: dict[str, Quantity] = {
-    "throughput": Quantity("throughput (requests/s)", lambda record: record.throughput),
-    "row_rate": Quantity("rows or events (1/s)", lambda record: record.row_rate),
-    "rate_per_client": Quantity("rows or events of each client (1/s)", _each),
+    "throughput": Quantity("throughput ({requests}/s)", lambda record: record.throughput),
+    "row_rate": Quantity("{rows} (1/s)", lambda record: record.row_rate),
+    "rate_per_client": Quantity("{rows} of each client (1/s)", _each),
     "mean_ms": Quantity("mean latency (ms)", _mean),
     "p50_ms": Quantity("median latency (ms)", _latency(0.5)),
     "p90_ms": Quantity("90 % of the requests within (ms)", _latency(0.9)),
@@ -176,9 +176,12 @@ _LABELS = {
 _UNITS = {"s": "s", "ms": "ms", "us": "us", "mbps": "Mbit/s"}
 
 
-def label(name: str) -> str:
-    """Return how an axis is called that shows that quantity, setting or detail."""
-    return QUANTITIES[name].label if name in QUANTITIES else _LABELS.get(name, name.replace("_", " "))
+def label(name: str, records: Iterable[Record] = ()) -> str:
+    """Return how an axis is called that shows that quantity, setting or detail, of these records."""
+    if name in QUANTITIES:
+        requests, rows = counted(records)
+        return QUANTITIES[name].label.format(requests=requests, rows=rows)
+    return _LABELS.get(name, name.replace("_", " "))
 
 
 def value(record: Record, name: str) -> Estimate | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.study.records import digits, written
+from sonic.study.records import counted, digits, written
 from sonic.study.series import INCIDENTAL, value, varying
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ Table = tuple[list[str], list[list[str]]]
 """Heads, and rows as wide."""
 
 _FIGURES = {
-    "throughput": "requests/s",
-    "row_rate": "rows/s",
+    "throughput": "{requests}/s",
+    "row_rate": "{rows}/s",
     "mean_ms": "mean (ms)",
     "p50_ms": "half within (ms)",
     "p99_ms": "99 % within (ms)",
@@ -43,7 +43,12 @@ def measured(records: Sequence[Record]) -> tuple[Table, dict[str, str]]:
     same = [name for name in names if name not in differing and name not in INCIDENTAL]
     shared = {name: written(records[0].settings[name]) for name in same}
     several = len({record.target for record in records}) > 1
-    figures = {name: head for name, head in _FIGURES.items() if any(value(record, name) for record in records)}
+    requests, per_row = counted(records)
+    figures = {
+        name: head.format(requests=requests, rows=per_row)
+        for name, head in _FIGURES.items()
+        if any(value(record, name) for record in records)
+    }
     rows = [
         [record.target] * several
         + [written(record.settings.get(name)) for name in differing]

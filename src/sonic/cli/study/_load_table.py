@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sonic.study.records import digits, written
+from sonic.study.records import counted, digits, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     from sonic.study.histogram import quantile
 
     windows = record.windows
-    one, row = ("chunk", "event") if "threads" in record.settings else ("request", "row")
+    one, row = (many.removesuffix("s") for many in counted([record]))
     yield f"{one}s/s", _estimate(record.throughput)
     yield f"{row}s/s", _estimate(record.row_rate)
     if latencies := record.latencies:

@@ -143,11 +143,11 @@ def _table(records: list[Record], spec: Spec) -> Table:
     from rich.table import Table
 
     from sonic.study.histogram import quantile
-    from sonic.study.records import written
+    from sonic.study.records import counted, written
 
     names = [name for name in spec.varied if any(name in record.settings for record in records)]
     table = Table(box=None, pad_edge=False)
-    figures = ("requests/s", "rows/s", "p50 (ms)", "p99 (ms)", "rows executed")
+    figures = (*(f"{what}/s" for what in counted(records)), "p50 (ms)", "p99 (ms)", "rows executed")
     for column in (*(["target"] if len(spec.targets) > 1 else []), *names, *figures):
         table.add_column(column.replace("_", "\n").replace(" ", "\n"), justify="right", no_wrap=True)
     if any(record.status != "measured" for record in records):

@@ -71,7 +71,7 @@ def picture(
     marked = [_saturation(each) for each in drawn] if fit_for_it else []
     targets = " and ".join(dict.fromkeys(record.target for record in records))
     figure = lines(drawn, x, y, saturations=marked, beside=scans(beside, x, y), title=targets)
-    said = [f"{targets}: {label(y)} against {label(x)}"]
+    said = [f"{targets}: {label(y, records)} against {label(x)}"]
     for each, found in zip(drawn, marked, strict=False):
         if found is not None and len(drawn) <= MOST_MARKED:
             which = f"{each.label}: " if len(drawn) > 1 else ""

@@ -90,7 +90,7 @@ def lines(
         span(axes.yaxis, every_y)
     elif min(every_y) >= 0:
         from_zero(axes)
-    axes.set(xlabel=label(x), ylabel=label(y), title=title)
+    axes.set(xlabel=label(x), ylabel=label(y, [record for each in drawn for record in each.records]), title=title)
     legend(axes, how)
     return figure
 
@@ -161,7 +161,7 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
         from_zero(axes)
         at = f"95 % at {each.measured} clients" if each.measured.clients else "not saturated"
         title = f"{each.series.label}\n{at}"  # a line each: panels stand side by side
-        axes.set(xlabel=label("clients"), ylabel=label(y), title=title)
+        axes.set(xlabel=label("clients"), ylabel=label(y, each.series.records), title=title)
         legend(axes)
     for axes in axes_of[len(compared) :]:
         axes.set_visible(False)

@@ -140,7 +140,7 @@ def heat_map(records: Sequence[Record], x: str, y: str, z: str, *, title: str = 
     axes.tick_params(which="both", length=0)
     axes.minorticks_off()
     axes.set(xlabel=label(x), ylabel=label(y), title=title)
-    figure.colorbar(drawn, ax=axes, label=label(z))
+    figure.colorbar(drawn, ax=axes, label=label(z, records))
     return figure
 
 
