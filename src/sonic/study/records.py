@@ -184,7 +184,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
         Model or workflow.
     settings : dict of str to bool, int, float or str
         All that makes this point another one than its neighbours: ``clients``, ``rate``, ``rows``, ``protocol``,
-        ``instances``, ``batch``, ``delay_us``, ``round_trip_ms``, ``bandwidth_mbps``, ``copies``, ``compression`` ...
+        ``instances``, ``batch``, ``delay_us``, ``round_trip_ms``, ``bandwidth_mbps``, ``copies``, ``compression`` ...;
+        ``shape.NAME`` of an input whose shape was said, ``with.NAME`` of a workflow's option.
     status : {"measured", "unstable", "failed", "interrupted"}
         Figures of one that never became stable are there, and not to be trusted.
     reason : str

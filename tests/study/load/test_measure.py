@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 import sonic
+from sonic.client.url import parse_server
 from sonic.errors import ConfigError, ProcessLost
 from sonic.study.histogram import quantile
+from sonic.study.load.inputs import FileInputs
 from sonic.study.load.jobs import Job
-from sonic.study.load.measure import measure, processes_of
+from sonic.study.load.measure import _settings, measure, processes_of
 from sonic.study.load.settings import LoadSettings
 from sonic.study.load.tally import Tally
 from sonic.study.series import value
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sonic.server.app import Server
+    from sonic.study.load.inputs import Inputs
     from sonic.study.load.measure import Glance
-    from sonic.study.records import Record
+    from sonic.study.records import Record, Setting
 
 QUICK = LoadSettings(clients=4, rows=2, warmup_s=0.1, window_s=0.1, tolerance=10.0)
 
@@ -126,6 +129,21 @@ def test_a_server_that_ends_in_the_middle(repository: Path) -> None:
     assert record.status == "failed"
     assert record.reason.startswith("all of ")
     assert record.windows[0].requests > 0
+
+
+def test_what_is_asked_for_tells_points_apart() -> None:
+    address = parse_server("grpc://gpu01:8001")
+
+    def said(target: str | Job, inputs: Inputs | None = None, **load: Any) -> dict[str, Setting]:
+        usual = _settings("m", LoadSettings(), address, None)
+        settings = _settings(target, LoadSettings(**load), address, inputs)
+        return {name: value for name, value in settings.items() if usual.get(name) != value}
+
+    assert said("m", shapes={"x": (1, 3)}) == {"shape.x": "1,3"}
+    assert said("m", FileInputs("here/a.npz")) == {"input": "a.npz"}
+    assert said("m", FileInputs("here/a.npz", 7)) == {"input": "a.npz", "rows": 7}
+    job = Job("w", ("here/a.root", "b.root"), ("tagger=fast",))
+    assert said(job) == {"threads": 1, "input": "a.root, b.root", "with.tagger": "fast"}
 
 
 class Slices:

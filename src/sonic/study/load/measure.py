@@ -322,11 +322,16 @@ def _settings(target: str | Job, settings: LoadSettings, address: Address, input
     if isinstance(target, Job):
         said |= {"threads": target.threads}
         said |= {name: given for name in ("streams", "chunk_size") if (given := getattr(target, name)) is not None}
+        said["input"] = ", ".join(Path(file).name for file in target.files)
+        said |= {f"with.{name}": value for name, _, value in (option.partition("=") for option in target.options)}
     else:
         if isinstance(inputs, FileInputs | RecordedInputs):
             said["input"] = Path(inputs.path).name
+            if isinstance(inputs, FileInputs) and inputs.rows is not None:
+                said["rows"] = inputs.rows
         else:
             said["rows"] = settings.rows
+            said |= {f"shape.{name}": ",".join(map(str, shape)) for name, shape in settings.shapes.items()}
         said |= {"shared_memory": settings.shared_memory, "processes": processes_of(settings)}
     return said | {
         "protocol": address.scheme,
