@@ -44,9 +44,15 @@ def test_the_algorithm_may_be_written_small_and_the_digest_large():
     assert read_checksums(parse(agent("md5:1/model.onnx", DIGEST.upper()))) == (ONE,)
 
 
-def test_other_agents_have_no_checksums():
-    assert read_checksums(parse(OF_CMS.replace('"checksum"', '"decrypt"'))) == ()
+def test_what_no_agent_is_named_for_has_no_checksums():
     assert read_checksums(parse("")) == ()
+
+
+def test_an_agent_that_might_have_to_change_the_files_is_not_passed_over():
+    config = parse(OF_CMS.replace('"checksum"', '"decrypt"'))
+    with pytest.raises(ConfigError, match="repository agent 'decrypt' is not known, which the model needs; 'checksum'"):
+        read_checksums(config)
+    assert read_checksums(config, strict=False) == ()
 
 
 @pytest.mark.parametrize(

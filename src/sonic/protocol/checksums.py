@@ -88,11 +88,14 @@ def read_checksums(config: ModelConfig, *, strict: bool = True) -> tuple[Checksu
     Raises
     ------
     ConfigError
-        For an algorithm that is not known, a path outside of the model's folder, or what is no digest.
+        For another agent, which may have to do something to the files; for an algorithm that is not known, a path
+        outside of the model's folder, or what is no digest.
     """
     found = []
     for agent in config.model_repository_agents.agents:
         if agent.name != AGENT:
+            if strict:
+                raise ConfigError(f"repository agent {agent.name!r} is not known, which the model needs; {AGENT!r} is")
             continue
         for key, value in agent.parameters.items():
             try:

@@ -94,6 +94,7 @@ def test_an_unknown_field_and_what_is_wrong_besides(folder: Any) -> None:
             'model_repository_agents { agents { name: "checksum" parameters { key: "MD5:1/x" value: "1" } } }',
             "expected 32 hexadecimal digits",
         ),
+        ('model_repository_agents { agents { name: "decrypt" } }', "repository agent 'decrypt' is not known"),
     ],
 )
 def test_what_is_wrong(config: str, says: str, folder: Any) -> None:
@@ -142,11 +143,6 @@ def test_files_without_a_checksum_are_noted(folder: Any) -> None:
     store(model)
     (model / "1" / "more.bin").touch()
     assert notes(model) == ["no checksum of 1/more.bin"]
-
-
-def test_agents_that_are_not_known_are_noted(folder: Any) -> None:
-    folder.onnx("a", config='model_repository_agents { agents { name: "decrypt" } }')
-    assert notes(folder.path / "a") == ["repository agent 'decrypt' is not known, and is passed over", CHECKSUMS]
 
 
 def test_a_gpu_that_only_this_machine_lacks(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,3 +136,6 @@ def test_a_checksum_that_is_none_is_refused(folder: Any) -> None:
     )
     with pytest.raises(ConfigError, match=r"'CRC:1/model.onnx': expected MD5:PATH or SHA256:PATH"):
         served(folder, "a")
+    config.write_text('model_repository_agents { agents { name: "chekcsum" } }')
+    with pytest.raises(ConfigError, match="repository agent 'chekcsum' is not known"):
+        served(folder, "a")

@@ -13,7 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, InferenceError, SonicError
-from sonic.protocol.checksums import AGENT, read_checksums
+from sonic.protocol.checksums import read_checksums
 from sonic.protocol.digests import survey
 from sonic.protocol.facts import Finding, ModelFacts
 from sonic.protocol.modelconfig import check_filename, normalise, parse, to_spec
@@ -147,9 +147,6 @@ class _Inspection:
             self._error(problem)
         if problems:
             config.ClearField("model_repository_agents")
-        for agent in config.model_repository_agents.agents:
-            if agent.name != AGENT:
-                self._note(f"repository agent {agent.name!r} is not known, and is passed over")
         without = sorted({row.path for row in rows if row.state == "missing"})
         if without and len(without) == len(rows):
             self._note("it has no checksums: sonic models checksum --write adds them")
