@@ -101,6 +101,13 @@ def test_another_job(path):
         assert indices(journal) == [0]
 
 
+def test_a_file_of_something_else_is_left_as_it_is(path):
+    path.write_text("minutes of the meeting")
+    with pytest.raises(ConfigError, match=r"o\.root\.journal is where the journal of this job belongs, and is none"):
+        Journal(path, JOB)
+    assert path.read_text() == "minutes of the meeting"
+
+
 def test_two_jobs_at_once(path):
     with Journal(path, JOB), pytest.raises(ConfigError, match=r"another process is writing .*o.root.journal"):
         Journal(path, JOB)

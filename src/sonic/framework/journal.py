@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _HEAD = struct.Struct("<QI")
+_MOST_JOB_BYTES = 1 << 24
+"""The first record is smaller: a list of input files, and some settings."""
 
 
 class Journal:
@@ -46,7 +48,7 @@ class Journal:
     Raises
     ------
     ConfigError
-        If it is the journal of another job, or another process writes it.
+        If it is the journal of another job, or no journal, or another process writes it.
     OutputError
         If it cannot be read or written.
     """
@@ -65,6 +67,7 @@ class Journal:
                 records = self._records()
                 found = next(records, None)
                 if found is None:
+                    self._check_cut_off()
                     self._file.truncate(0)
                     self._file.seek(0)
                     self._append(json.dumps(job).encode())
@@ -120,6 +123,14 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigError(f"another process is writing {self.path}, the journal of this job") from error
+
+    def _check_cut_off(self) -> None:
+        """See that what is there may be a first record which was not written to its end, and no other file."""
+        self._file.seek(0)
+        head = self._file.read(_HEAD.size)
+        left = self.path.stat().st_size - len(head)
+        if len(head) == _HEAD.size and not left < _HEAD.unpack(head)[0] < _MOST_JOB_BYTES:
+            raise ConfigError(f"{self.path} is where the journal of this job belongs, and is none: remove or rename it")
 
     def _compare(self, found: Mapping[str, Any], job: Mapping[str, Any]) -> None:
         for name in (*job, *(found.keys() - job.keys())):
