@@ -32,6 +32,15 @@ def test_series_are_told_apart_by_what_varies_and_go_up(make: Callable[..., Reco
     assert [each.settings["clients"] for each in http.records] == [1, 2, 4]
 
 
+def test_series_stand_in_the_order_of_their_numbers(make: Callable[..., Record]) -> None:
+    made = [
+        make(1.0, settings={"clients": 1, "rows": rows, "protocol": protocol})
+        for rows, protocol in ((100, "http"), (10, "http"), (10, "grpc"), (100, "grpc"))
+    ]
+    drawn = series(made, "clients", "throughput")
+    assert [each.label for each in drawn] == ["rows 10, http", "rows 10, grpc", "rows 100, http", "rows 100, grpc"]
+
+
 def test_the_target_tells_apart_and_is_named_only_where_it_must_be(make: Callable[..., Record]) -> None:
     (alone,) = series([make(1.0)], "clients", "throughput")
     assert alone.label == "facile"

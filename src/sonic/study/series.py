@@ -326,7 +326,19 @@ def series(records: Sequence[Record], x: str, y: str, by: Sequence[str] | None =
         if not other or other[1].started <= each.started:  # of the same point measured again, the last
             group[at.value] = (up, each)
     several = len({each.target for each in chosen}) > 1
-    return [_series(key, names, group, several) for key, group in groups.items()]
+    return [_series(key, names, groups[key], several) for key in _in_order(list(groups))]
+
+
+def _in_order(keys: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Sort by one setting after the other: numbers by size, words as they came; a scan goes on where it was."""
+    ranks: list[dict[object, float]] = []
+    for column in zip(*keys, strict=True):
+        numbers = [each for each in column if isinstance(each, int | float) and not isinstance(each, bool)]
+        if len(numbers) == len(column):
+            ranks.append({each: each for each in numbers})
+        else:
+            ranks.append({each: place for place, each in enumerate(dict.fromkeys(column))})
+    return sorted(keys, key=lambda key: [rank[each] for rank, each in zip(ranks, key, strict=True)])
 
 
 def _series(
