@@ -11,9 +11,14 @@ import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnxruntime as ort
 from msgspec import structs
 
 from common import Figure, pinned
@@ -23,7 +28,7 @@ from sonic.protocol.modelfolder import CONFIG_NAME, read_config
 from sonic.study.load.measure import measure as measure_load
 from sonic.study.load.settings import LoadSettings
 from sonic.study.simulation.run import beside_measured, like, replaced, simulate
-from sonic.workloads import zoo
+from sonic.workloads import MODELS, zoo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 GOAL = 0.10
 WINDOW_S = 1.0
+SPEED_S = 0.2
+_CORES = os.sched_getaffinity(0)
 
 _BUSY_CONFIG = """
     backend: "python"
@@ -120,12 +127,14 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
 
 
 def _measured(case: Case, repeats: int, console: Console) -> list[Record]:
-    """Return a record for each number of clients: of its repeats the one in the middle.
+    """Return a record for each number of clients: of its repeats the one at which the machine was as it usually is.
 
-    All numbers have their turn before one is repeated, since a machine that others share is slower in some minutes.
+    A machine that others share is faster in some minutes than in others. So all numbers have their turn before one is
+    repeated, and how fast the machine is by itself is measured before and after each.
     """
-    found: dict[int, list[Record]] = {clients: [] for clients in CLIENTS}
+    found: dict[int, list[tuple[float, Record]]] = {clients: [] for clients in CLIENTS}
     with _server(case) as server:
+        speeds = [_speed()]
         for repeat in range(repeats):
             for clients in CLIENTS if repeat % 2 else CLIENTS[::-1]:
                 settings = LoadSettings(clients=clients, processes=1, rows=case.rows, window_s=WINDOW_S, repeats=1)
@@ -134,15 +143,36 @@ def _measured(case: Case, repeats: int, console: Console) -> list[Record]:
                     raise RuntimeError(f"{case}, {clients} clients: {record.reason}")
                 if record.status != "measured":
                     console.print(f"[red]{case}, {clients} clients: {record.status}, {record.reason}[/red]")
-                found[clients].append(record)
-    console.print(str(case))
+                speeds.append(_speed())
+                found[clients].append((sum(speeds[-2:]) / 2, record))
+    usual = median(speeds)
+    console.print(
+        f"{case}; the machine's own speed was {min(speeds) / usual:.2f} to {max(speeds) / usual:.2f} of usual"
+    )
     own: dict[str, Setting] = {"instances": case.instances, "batch": case.batch, "delay_us": case.delay_us}
-    middle = [sorted(records, key=_throughput)[len(records) // 2] for records in found.values()]
-    return [structs.replace(each, status="measured", settings=each.settings | own) for each in middle]
+    chosen = [min(pairs, key=lambda pair: abs(pair[0] - usual)) for pairs in found.values()]
+    return [structs.replace(each, status="measured", settings=each.settings | own) for _, each in chosen]
 
 
-def _throughput(record: Record) -> float:
-    return record.throughput.value if record.throughput is not None else 0.0
+def _speed() -> float:
+    """Return how many executions of ParticleNet a second the first core does by itself."""
+    session, inputs = _alone()
+    with pinned(sorted(_CORES)[:1]):
+        done, began_s = 0, perf_counter()
+        while (past_s := perf_counter() - began_s) < SPEED_S:
+            session.run(None, inputs)
+            done += 1
+    return done / past_s
+
+
+@cache
+def _alone() -> tuple[ort.InferenceSession, dict[str, np.ndarray]]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(MODELS / "particlenet-ak4" / "1" / "model.onnx", options)
+    random = np.random.default_rng(0)
+    shapes = {each.name: (10, *each.shape[1:]) for each in session.get_inputs()}
+    return session, {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 @contextmanager
@@ -164,7 +194,7 @@ def _server(case: Case) -> Iterator[ServeProcess]:
                 config.dynamic_batching.max_queue_delay_microseconds = case.delay_us
             (model / CONFIG_NAME).write_text(write(config))
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the matrices' products: an execution is one thread
-        cores = sorted(os.sched_getaffinity(0))
+        cores = sorted(_CORES)
         # Where both have all cores, Linux has two threads that want to run on one at times and on two at others, which
         # are machines of different speed. So each has its own, if there are enough.
         apart = len(cores) > case.instances

@@ -174,7 +174,7 @@ def _of_loop(points: Sequence[_Point], cores: float, own_cores: float, short_s: 
     """Take figures of a server whose event loop executes the model."""
     few, service = points[0], _by_rows(points)
     full = [point for point in points if point.loaded and not point.lingers] or [points[-1]]
-    front_s, handover_s, turn_s = _besides(few, full)
+    front_s, handover_s, turn_s = _besides(points, full)
     client_s = median(point.client_s for point in full)
     alone_s = front_s + service[min(service)] + handover_s
     wake_s = max(0.0, few.server_s - few.delay_s - alone_s)  # while it waits for company, the loop looks for it
@@ -186,13 +186,15 @@ def _of_loop(points: Sequence[_Point], cores: float, own_cores: float, short_s: 
     )
 
 
-def _besides(few: _Point, full: Sequence[_Point]) -> tuple[float, float, float]:
+def _besides(points: Sequence[_Point], full: Sequence[_Point]) -> tuple[float, float, float]:
     """Return what a server of one thread does for each request, execution, and end of a turn with several requests."""
     alone = [point.besides_s for point in full if point.merged < _SAME]
     merged = [(1 / point.merged, point.besides_s) for point in full if point.merged >= _SAME]
     if not merged:
         return median(alone), 0.0, 0.0
-    alone_s = median(alone or [max(0.0, few.besides_s - few.delay_s)])
+    # Where it is not always busy it wakes up besides, the less often the more it has to do.
+    some = (max(0.0, each.besides_s - each.delay_s) for each in points if each is points[0] or each.merged < _SAME)
+    alone_s = median(alone) if alone else min(some)
     least, least_s = min(merged)
     if max(merged)[0] > _SAME * least:
         execution_s = linear_regression(*zip(*merged, strict=True)).slope  # of those at the end of a turn
