@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, isclose
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sonic.errors import ConfigError
@@ -115,13 +115,15 @@ def test_a_spare_server_is_one_more() -> None:
     hour=st.floats(0, 100),
     use=st.floats(0.05, 1),
 )
+@example(jobs=213, rate=0.1, rows=0.01, hour=0.01, use=0.05)  # as dear as without
 def test_servers_are_enough_and_one_less_is_not(jobs, rate, rows, hour, use) -> None:
     job = Job("w", 1.0, 10, (Offload("m", "model", 0.5, 0.1, rows, 0.0, 0.0),))
     site = Site(core_hour=0.05, use=use, spare=0, servers={"k": Kind(hour=hour)})
     cheap = plan(job, [Offer("model", "k", rate)], site, jobs=jobs)
     assert cheap.cost <= cheap.cost_before
     made = plan(job, [Offer("model", "k", rate)], site, jobs=jobs, goal="throughput")
-    assert bool(cheap.fleets) == (made.cost < made.cost_before)
+    if not isclose(made.cost, made.cost_before):
+        assert bool(cheap.fleets) == (made.cost < made.cost_before)
     (fleet,) = made.fleets
     demand = made.events_per_s * rows
     assert fleet.servers * rate * use >= demand * (1 - 1e-9)
