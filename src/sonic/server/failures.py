@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from sonic.errors import ModelFailed, SonicError
+from sonic.errors import ConfigError, ModelFailed, SonicError, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sonic.protocol.messages import InferResponse
 
 log = logging.getLogger("sonic.server")
@@ -23,6 +26,25 @@ def is_interrupt(error: BaseException) -> bool:
     Whatever else a model's code raises is its own, though it be no ``Exception``, as asyncio's ``CancelledError``.
     """
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Call anybody's code that a model is loaded with: whatever it raises says that `what` failed, and why.
+
+    Raises
+    ------
+    ConfigError
+        But for Sonic's own errors, and Ctrl-C.
+    """
+    try:
+        yield
+    except SonicError:
+        raise
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise ConfigError(f"{what} failed: {one_line(error)}") from error
 
 
 def without_frames(error: E) -> E:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sonic.errors import ConfigError, InvalidRequest, ModelFailed, SonicError, one_line
+from sonic.errors import ConfigError, InvalidRequest, ModelFailed, one_line
 from sonic.protocol.modelconfig import data_type_of
 from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from sonic.server.backends.base import Backend, instance_count
@@ -22,7 +22,7 @@ from sonic.server.backends.python.importing import import_file
 from sonic.server.backends.results import own
 from sonic.server.backends.services import services_in
 from sonic.server.execution.instances import CallInstance, Instance, Reply
-from sonic.server.failures import is_interrupt
+from sonic.server.failures import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,14 +89,8 @@ class FunctionBackend(Backend):
         target = self._service.target
         if not isinstance(target, type):
             return target
-        try:
+        with guarded(f"{target.__name__}()"):
             made: Callable[..., Any] = target()
-        except SonicError:
-            raise
-        except BaseException as error:  # a service is anybody's code
-            if is_interrupt(error):
-                raise
-            raise ConfigError(f"{target.__name__}() failed: {one_line(error)}") from error
         return made
 
 

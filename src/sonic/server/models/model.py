@@ -122,7 +122,7 @@ class ServedModel:
         caches = self.config.response_cache.enable and cache is not None and cache.enabled
         self._cache = cache if caches else None
         self._misses = Duration()
-        self._lock = threading.Lock()  # of the misses
+        self._lock = threading.Lock()  # of the misses, and of who releases the backend
 
     def _load(self, context: LoadContext, default_max_batch: int, max_queue: int, budget: Budget | None) -> None:
         check_filename(context.config)

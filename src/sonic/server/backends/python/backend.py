@@ -28,7 +28,6 @@ from sonic.errors import (
     DataError,
     InvalidRequest,
     ModelFailed,
-    SonicError,
     Unavailable,
     Unsupported,
     one_line,
@@ -42,7 +41,7 @@ from sonic.server.backends.python import pb_utils
 from sonic.server.backends.python.importing import ModelPackage
 from sonic.server.backends.results import own
 from sonic.server.execution.instances import CallInstance, Reply
-from sonic.server.failures import is_interrupt
+from sonic.server.failures import guarded, is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -157,15 +156,8 @@ class PythonBackend(Backend):
         return found
 
     def _guarded(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            with self._package.loading():
-                return function(*arguments)
-        except SonicError:
-            raise
-        except BaseException as error:  # a model is anybody's code
-            if is_interrupt(error):
-                raise
-            raise ConfigError(f"{what} failed: {one_line(error)}") from error
+        with guarded(what), self._package.loading():
+            return function(*arguments)
 
 
 def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:
