@@ -219,7 +219,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     details: dict[str, float] = {}
 
     def served(self, name: str, otherwise: float = 0.0) -> float:
-        """How the target is executed: its ``instances``, ``batch`` or ``delay_us``.
+        """How the target is executed: its ``instances``, ``batch``, ``delay_us`` or ``own_cores``.
 
         As its server says, or else as they were set; `otherwise` where nobody says.
         """

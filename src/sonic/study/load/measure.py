@@ -20,7 +20,7 @@ from sonic.study.load.clients import Clients
 from sonic.study.load.crew import Crew
 from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job, JobWork
-from sonic.study.load.server import ServerWatch, cpu_between_s, identity, listener, own_cores
+from sonic.study.load.server import ServerWatch, cpu_between_s, identity
 from sonic.study.load.settings import LoadSettings
 from sonic.study.load.stable import check_installed, disagreement, estimate, growth
 from sonic.study.load.tally import Tally
@@ -144,9 +144,9 @@ def measure(
                 parts = processes_of(settings)
                 works = [Clients(address, spec, sent, settings, part, parts) for part in range(parts)]
             versions["server"] = identity(address)
-            if cores := own_cores(listener(address) if pid is None else pid):
-                details |= {"own_cores": float(cores)}
             watch = stack.enter_context(ServerWatch(transport, address, models, metrics, pid))
+            if cores := watch.own_cores():
+                details |= {"own_cores": float(cores)}
             reason = point.run(works, watch)
             status = "unstable" if reason else "measured"
     except SonicError as error:

@@ -84,10 +84,13 @@ class ServerWatch:
         self._has_gpus = False
         self._local = address.scheme == "local"  # each process of the load is its own server then
         self._endpoint = None if self._local else self._find(address, metrics)
+        self._address = address
+        self._pid = pid
         self._process = None
         if not self._local and self._endpoint is None:
-            # Where metrics are named, what listens at the address may be a relay.
-            self._process = _process(pid if pid is not None or metrics else listener(address))
+            if pid is None and not metrics:  # where metrics are named, what listens at the address may be a relay
+                self._pid = listener(address)
+            self._process = _process(self._pid)
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +100,10 @@ class ServerWatch:
     ) -> None:
         if self._endpoint is not None:
             self._endpoint.close()
+
+    def own_cores(self) -> int:
+        """Return how many cores the server has that this process may not use; see :func:`own_cores`."""
+        return own_cores(listener(self._address) if self._pid is None else self._pid)
 
     def sample(self) -> Sample | None:
         """Read the counters; None if there are none."""

@@ -1,7 +1,8 @@
 """From what was measured, for few clients and for many, to the figures of a simulation. Pure.
 
 What an execution takes is what the server says of those of its size, but for the point of the fewest clients. One
-that finds its instance idle takes longer, since a thread has to wake up and the caches are cold; that is seen there.
+that finds its instance idle takes longer, since a thread has to wake up and the caches are cold, or less, where the
+server has one core and reads what else comes in on it; that is seen there.
 What is left of the latency at that point is nobody's processor time, but the way between the two, and becomes the
 network's delay.
 
@@ -141,7 +142,7 @@ def calibrate(records: Sequence[Record]) -> Calibration:
         raise DataError("a simulation is calibrated with a record at least, given none")
     points = [_Point(record) for record in sorted(records, key=lambda each: float(each.settings.get("clients", 1)))]
     few, many = points[0], points[-1]
-    cores, own_cores = float(records[0].machine.cores), records[0].details.get("own_cores", 0.0)
+    cores, own_cores = float(records[0].machine.cores), records[0].served("own_cores")
     if short_s := _short_s(records[0], few):
         return _of_loop(points, cores, own_cores, short_s)
     full = [point for point in points if point.waits] or [many]
@@ -160,13 +161,23 @@ def calibrate(records: Sequence[Record]) -> Calibration:
         front_s = median(max(0.0, point.server_s - (point.one_s + handover_s) / point.merged) for point in full)
     client_s = median(point.client_s for point in full)
     rest_s = max(0.0, few.latency_s - client_s - front_s - few.execution_s - few.delay_s)
-    return Calibration(service, wake_s, handover_s, client_s, front_s, rest_s, few.rows, cores, own_cores)
+    return Calibration(
+        service=service,
+        wake_s=wake_s,
+        handover_s=handover_s,
+        client_s=client_s,
+        front_s=front_s,
+        rest_s=rest_s,
+        rows=few.rows,
+        cores=cores,
+        own_cores=own_cores,
+    )
 
 
 def _short_s(record: Record, point: _Point) -> float:
     """Return what takes less the server's event loop executes; 0 if the model's executions do not."""
     steady = record.versions.get("server", "").startswith("sonic") and record.versions.get("platform") in _STEADY
-    short_s = short_s_on(record.details.get("own_cores", record.machine.cores))
+    short_s = short_s_on(record.served("own_cores", record.machine.cores))
     return short_s if steady and point.waits_s <= LINGER_S and point.execution_s < short_s else 0.0
 
 
@@ -182,7 +193,18 @@ def _of_loop(points: Sequence[_Point], cores: float, own_cores: float, short_s: 
     if not own_cores:
         cores = min(cores, median(point.cores for point in full))
     return Calibration(
-        service, 0.0, handover_s, client_s, front_s, rest_s, few.rows, cores, own_cores, wake_s, turn_s, short_s
+        service=service,
+        wake_s=0.0,
+        handover_s=handover_s,
+        client_s=client_s,
+        front_s=front_s,
+        rest_s=rest_s,
+        rows=few.rows,
+        cores=cores,
+        own_cores=own_cores,
+        front_wake_s=wake_s,
+        turn_s=turn_s,
+        short_s=short_s,
     )
 
 
