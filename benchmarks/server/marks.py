@@ -112,10 +112,10 @@ def beside_reference(
             goal = _SMALL_GOALS.get(clients) if case.size == "small" else _LARGE_GOAL
             name = f"{case.name}, {clients} clients: {best.transport} / best of Triton{what}"
             yield Figure.of(name, [sample.per_s / max(triton.values()) / speed for sample in best.samples], goal)
-            measure = _best(bare, case.name, clients, ("http",))
-            if measure is not None and (known := reference.per_s.get((case.name, f"{_YARDSTICK}-http", clients))):
+            yardstick = _best(bare, case.name, clients, ("http",))
+            if yardstick is not None and (known := reference.per_s.get((case.name, f"{_YARDSTICK}-http", clients))):
                 name = f"{case.name}, {clients} clients: {best.transport} / best of Triton, each / {_YARDSTICK}"
-                ratios = _ratios(best.samples, measure.samples)
+                ratios = _ratios(best.samples, yardstick.samples)
                 yield Figure.of(name, [ratio * known / max(triton.values()) for ratio in ratios], goal)
             grpc = _best(ours, case.name, clients, ("grpc",))
             if grpc is not None and "grpc" in triton and case.request_bytes >= _GRPC_FROM_BYTES:

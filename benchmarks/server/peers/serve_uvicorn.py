@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -24,7 +23,7 @@ class _Application:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         model = self._models.get(scope["path"])
         if model is None:
-            await _answer(send, json.dumps({"ready": True}).encode())
+            await _answer(send, b'{"ready": true}')
             return
         parts, more = [], True
         while more:
