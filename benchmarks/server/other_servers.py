@@ -68,7 +68,8 @@ class Peer:
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("triton-python", "nvidia-pytriton", "serve_triton.py", shm=True, batches=True),
+        Peer("triton", "nvidia-pytriton", "serve_triton_onnxruntime.py", shm=True, batches=True),
+        Peer("triton-python", "nvidia-pytriton", "serve_triton_python.py", shm=True, batches=True),
         Peer("kserve", "kserve", "serve_kserve.py"),
         Peer("litserve", "litserve", "serve_litserve.py", ready="/health", grpc=False),
         Peer("uvicorn", "uvicorn", "serve_uvicorn.py", grpc=False),
