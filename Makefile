@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 
-.PHONY: demo test check fuzz bench bench-workloads bench-server bench-peers soak faults study gallery tables docs docs-serve proto train wheel format clean help
+.PHONY: demo test check fuzz bench bench-workloads bench-server bench-peers soak faults study gallery tables docs docs-serve proto train wheel compiled test-compiled format clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -125,6 +125,13 @@ train: $(VENV)/.dev      ## train the networks that ship, from generated events,
 
 wheel: $(VENV)/.dev      ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .
+
+compiled: $(VENV)/.dev   ## Sonic as a compiled wheel installs it, in build/compiled, for bench-server and test-compiled; needs a C compiler
+	rm -rf build/compiled
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(PIP) install -q --no-deps --target build/compiled .
+
+test-compiled: compiled  ## the tests of the server and the protocol with the compiled modules
+	PYTHONPATH=build/compiled $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not interpreted' tests/server tests/protocol
 
 clean:                   ## remove what the tasks made, the environment too
 	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

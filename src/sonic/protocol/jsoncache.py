@@ -6,7 +6,7 @@ by their JSON; all others are left to :mod:`sonic.protocol.http_codec`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sonic.protocol import http_codec
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sonic.protocol.tensors import Buffer
 
 
-@dataclass(frozen=True, slots=True)
 class _Layout:
     """What a body says that begins with some JSON.
 
@@ -34,10 +33,13 @@ class _Layout:
     tensors : tuple of Content
     """
 
-    like: InferRequest
-    form: Form
-    end: int
-    tensors: tuple[Content, ...]
+    __slots__ = ("end", "form", "like", "tensors")
+
+    def __init__(self, like: InferRequest, form: Form, end: int, tensors: tuple[Content, ...]) -> None:
+        self.like = like
+        self.form = form
+        self.end = end
+        self.tensors = tensors
 
 
 class RequestReader:
@@ -113,3 +115,11 @@ class ResponseWriter:
                 self._known[key] = bytes(parts[0])
             return parts, length
         return [head, *contents(outputs.values())], len(head)
+
+
+class JsonCodec:
+    """What reads bodies and writes them, and remembers how."""
+
+    def __init__(self) -> None:
+        self.read = RequestReader()
+        self.write = ResponseWriter()

@@ -7,7 +7,7 @@ time; until then, and if it is out of the ordinary, :mod:`sonic.protocol.grpc_co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -166,7 +166,6 @@ class RequestReader:
         return InferRequest(like.model, inputs, like.version, like.id, like.outputs, parameters, like.timeout_s), PLAIN
 
 
-@dataclass(frozen=True, slots=True)
 class _Layout(Generic[M]):
     """What a message looks like.
 
@@ -179,9 +178,12 @@ class _Layout(Generic[M]):
     tensors : tuple of Content
     """
 
-    like: M
-    around: tuple[tuple[bytes, int, int], ...]
-    tensors: tuple[Content, ...]
+    __slots__ = ("around", "like", "tensors")
+
+    def __init__(self, like: M, around: tuple[tuple[bytes, int, int], ...], tensors: tuple[Content, ...]) -> None:
+        self.like = like
+        self.around = around
+        self.tensors = tensors
 
 
 class _Layouts(Generic[M]):

@@ -17,7 +17,8 @@ from sonic.server.backends import LoadContext, Rows
 from sonic.server.backends.completion import complete
 from sonic.server.backends.onnx import OnnxBackend
 from sonic.server.backends.onnx_rows import rows_of, with_outputs
-from sonic.server.execution.plan import Plan, execute
+from sonic.server.execution.executing import execute
+from sonic.server.execution.plan import Plan
 from sonic.server.models.model import ServedModel, to_spec
 from sonic.workloads import MODELS
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from sonic.errors import ModelFailed, Unsupported
 from sonic.protocol.proto.model_config_pb2 import BatchInput
+from sonic.server.execution.executing import execute, execute_calls
 from sonic.server.execution.instances import Call, CallInstance, Instance, Reply, Rows
-from sonic.server.execution.plan import Plan, execute, execute_calls
+from sonic.server.execution.plan import Plan
 from sonic.server.execution.ragged import MadeInput, Ragged
 from sonic.specs import DType, ModelSpec, TensorSpec
 

@@ -13,7 +13,8 @@ from sonic.errors import ConfigError, InvalidRequest, ModelFailed
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import Instance, Rows
-from sonic.server.execution.plan import Plan, execute
+from sonic.server.execution.executing import execute
+from sonic.server.execution.plan import Plan
 from sonic.server.execution.ragged import Ragged, ragged_of
 from sonic.server.models.model import ServedModel
 from sonic.specs import DType, ModelSpec, TensorSpec

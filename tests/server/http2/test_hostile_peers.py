@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hpack import Encoder
 
 from sonic.server.http2 import frames
@@ -40,6 +41,7 @@ def test_what_ends_a_connection_says_nothing_of_the_servers_memory() -> None:
     assert b"0x" not in said
 
 
+@pytest.mark.interpreted
 def test_of_a_setting_that_is_given_ten_thousand_times_the_last_counts() -> None:
     connection = connected()
     connection.receive(frame(frames.HEADERS, frames.END_HEADERS, 1, bytes(Encoder().encode([("a", "b")]))))

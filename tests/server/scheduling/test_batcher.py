@@ -16,7 +16,7 @@ from sonic.server.scheduling.policies import BatchPolicy, QueuePolicy
 def filled(policy: BatchPolicy, *rows: int, now_s: float = 0.0) -> Batcher[int]:
     batcher: Batcher[int] = Batcher(policy)
     for item, count in enumerate(rows):
-        batcher.add(item, count, now_s=now_s)
+        batcher.add(item, rows=count, now_s=now_s)
     return batcher
 
 
@@ -54,7 +54,7 @@ def test_the_delay_is_waited_for_company() -> None:
     batcher = filled(BatchPolicy(max_rows=8, max_delay_s=0.5), 3, now_s=1.0)
     assert batcher.take(1.25) == []
     assert batcher.next_ready_s() == 1.5
-    batcher.add(1, 3, now_s=1.375)
+    batcher.add(1, rows=3, now_s=1.375)
     assert batcher.take(1.375) == []
     assert batcher.take(1.5) == [0, 1]
 
@@ -81,7 +81,7 @@ def test_more_than_the_largest_preferred_size_is_not_waited_for() -> None:
 def test_who_adds_one_is_told_whether_it_may_make_a_batch() -> None:
     def told(policy: BatchPolicy, *rows: int) -> list[bool]:
         batcher: Batcher[int] = Batcher(policy)
-        return [batcher.add(item, count, now_s=0.0) for item, count in enumerate(rows)]
+        return [batcher.add(item, rows=count, now_s=0.0) for item, count in enumerate(rows)]
 
     assert told(BatchPolicy(max_rows=8), 1) == [True]
     assert told(BatchPolicy(max_rows=8, max_delay_s=0.5), 3, 3, 3) == [False, False, True]
@@ -91,7 +91,7 @@ def test_who_adds_one_is_told_whether_it_may_make_a_batch() -> None:
 def test_shapes_do_not_mix_and_do_not_hold_each_other_up() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=4, max_delay_s=1.0))
     for item, shape in (("a1", "a"), ("b1", "b"), ("b2", "b"), ("a2", "a")):
-        batcher.add(item, 2 if shape == "b" else 1, shape, now_s=0.0)
+        batcher.add(item, rows=2 if shape == "b" else 1, shape=shape, now_s=0.0)
     assert batcher.take(0.5) == ["b1", "b2"]
     assert batcher.take(0.5) == []
     assert batcher.take(1.0) == ["a1", "a2"]
@@ -100,7 +100,7 @@ def test_shapes_do_not_mix_and_do_not_hold_each_other_up() -> None:
 def test_the_oldest_goes_first() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=4))
     for item in ("a1", "b1", "a2", "c1"):
-        batcher.add(item, 1, item[0], now_s=0.0)
+        batcher.add(item, rows=1, shape=item[0], now_s=0.0)
     assert [batcher.take(0.0) for _ in range(3)] == [["a1", "a2"], ["b1"], ["c1"]]
 
 
@@ -153,9 +153,9 @@ def test_priorities_go_in_order_and_together() -> None:
 
 def test_priority_decides_which_shape_goes_first() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=8, levels=2))
-    batcher.add("x2", 1, "x", now_s=0.0, level=2)
-    batcher.add("y1", 1, "y", now_s=1.0, level=1)
-    batcher.add("x1", 1, "x", now_s=2.0, level=1)
+    batcher.add("x2", rows=1, shape="x", now_s=0.0, level=2)
+    batcher.add("y1", rows=1, shape="y", now_s=1.0, level=1)
+    batcher.add("x1", rows=1, shape="x", now_s=2.0, level=1)
     assert [batcher.take(2.0), batcher.take(2.0)] == [["y1"], ["x1", "x2"]]
 
 
@@ -234,7 +234,7 @@ def test_what_nobody_wants_any_more_makes_room() -> None:
 def test_clear_gives_everything_back_in_order() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=4))
     for item in ("a1", "b1", "a2"):
-        batcher.add(item, 1, item[0], now_s=0.0, deadline_s=5.0)
+        batcher.add(item, rows=1, shape=item[0], now_s=0.0, deadline_s=5.0)
     assert batcher.clear() == ["a1", "b1", "a2"]
     assert (len(batcher), batcher.take(9.0), batcher.expire(9.0)) == (0, [], [])
 
@@ -249,9 +249,9 @@ def test_far_deadlines_of_what_has_left_are_not_kept() -> None:
 
 def test_what_has_left_is_not_kept_behind_one_that_waits() -> None:
     batcher: Batcher[int] = Batcher(BatchPolicy(max_rows=2, max_delay_s=1e9))
-    batcher.add(-1, 1, "rare", now_s=0.0)
+    batcher.add(-1, rows=1, shape="rare", now_s=0.0)
     for item in range(1000):
-        batcher.add(item, 2, "common", now_s=0.0)
+        batcher.add(item, rows=2, shape="common", now_s=0.0)
         assert batcher.take(0.0) == [item]
     assert len(batcher._lanes[1, False]) < 200
 
@@ -354,7 +354,13 @@ class Machine(RuleBasedStateMachine):
         deadline_s = self.now_s + left_s
         passes = self.batcher.passes(rows)
         made = self.batcher.add(
-            self.count, rows, shape, now_s=self.now_s, deadline_s=deadline_s, level=level, limit_s=limit_s
+            self.count,
+            now_s=self.now_s,
+            rows=rows,
+            shape=shape,
+            deadline_s=deadline_s,
+            level=level,
+            limit_s=limit_s,
         )
         self.waiting[self.count] = Waiting(
             rows,
@@ -442,7 +448,7 @@ class Machine(RuleBasedStateMachine):
             assert self.batcher.next_deadline_s() == min(events, default=inf)
 
 
-TestMachine = Machine.TestCase
+TestMachine = pytest.mark.interpreted(Machine.TestCase)
 TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 

@@ -12,7 +12,8 @@ from sonic.protocol.messages import InferResponse
 from sonic.server.execution.instances import Reply
 from sonic.server.execution.plan import Execution
 from sonic.server.scheduling.counters import Counters
-from sonic.server.scheduling.job import NEVER_S, Ended, Job, Result
+from sonic.server.scheduling.futures import Ended
+from sonic.server.scheduling.job import NEVER_S, Job, Result
 from sonic.server.scheduling.policies import QueuePolicy
 
 Y = np.ones((2, 1), np.float32)

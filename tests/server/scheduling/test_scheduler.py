@@ -186,6 +186,7 @@ def test_what_comes_in_one_turn_of_an_event_loop_is_executed_together_in_its_thr
     assert scheduler.pending == 0
 
 
+@pytest.mark.interpreted
 def test_what_would_together_take_too_long_is_not_gathered(bench: Bench, short: Callable[..., Scheduler]) -> None:
     scheduler, loop = short(), Loop()
     first = [scheduler.submit(job(*range(30)), inline=loop.call_soon) for _ in range(3)]
@@ -195,6 +196,7 @@ def test_what_would_together_take_too_long_is_not_gathered(bench: Bench, short: 
     assert [len(batch) for batch in bench.instance.batches] == [60, 60]
 
 
+@pytest.mark.interpreted
 def test_the_loop_does_not_execute_what_takes_long_because_it_came_with_what_does_not(
     bench: Bench, short: Callable[..., Scheduler]
 ) -> None:
@@ -265,6 +267,7 @@ def test_a_batch_that_is_full_does_not_wait_for_the_end_of_the_turn(
     assert len(loop.waiting) == 1
 
 
+@pytest.mark.interpreted
 def test_with_what_would_take_too_long_a_thread_waits_for_company(
     bench: Bench, lingering: Callable[..., Scheduler]
 ) -> None:
@@ -336,6 +339,7 @@ def test_requests_gather_while_the_instance_is_busy(bench: Bench) -> None:
     assert row.queue.total_ns > 0
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(("delay_s", "limited"), [(0.0, True), (1e-7, False)])
 def test_no_more_rows_go_together_than_pay_unless_that_is_asked_for(
     delay_s: float, limited: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch

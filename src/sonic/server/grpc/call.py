@@ -11,7 +11,6 @@ from sonic.server.grpc import wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sonic.server.access.guard import Guard
     from sonic.server.grpc.wire import Buffer, Head
     from sonic.server.http2 import Stream
 
@@ -38,29 +37,6 @@ class Handler(Protocol):
 
     def ended(self, call: Call) -> None:
         """Hear that the client of a call that streams sends no more."""
-
-
-class Admission:
-    """The first half of a handler: who is let in.
-
-    Parameters
-    ----------
-    guard : Guard or None
-        None: everyone.
-    """
-
-    streams = False
-
-    def __init__(self, guard: Guard | None = None) -> None:
-        self._guard = guard
-
-    def opened(self, call: Call) -> None:
-        """Look who it is, and count it."""
-        if self._guard is not None:
-            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
-
-    def ended(self, call: Call) -> None:
-        """Do nothing: the only message has come."""
 
 
 class Line(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sonic.errors import ModelNotFound
 from sonic.protocol.grpc_codec import parse
 from sonic.protocol.proto import health_pb2
-from sonic.server.grpc.call import Admission
+from sonic.server.grpc.admission import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable

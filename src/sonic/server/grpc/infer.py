@@ -19,7 +19,7 @@ from sonic.protocol import grpc_codec
 from sonic.protocol.form import PLAIN
 from sonic.protocol.wirecache import RequestReader, ResponseWriter
 from sonic.server.failures import failed
-from sonic.server.grpc.call import Admission
+from sonic.server.grpc.admission import Admission
 from sonic.server.sharedmemory import PeerRegions
 
 if TYPE_CHECKING:

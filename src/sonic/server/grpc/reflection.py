@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sonic.protocol.grpc_codec import parse
 from sonic.protocol.proto import reflection_pb2 as pb
 from sonic.protocol.proto.pool import POOL
-from sonic.server.grpc.call import Admission
+from sonic.server.grpc.admission import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

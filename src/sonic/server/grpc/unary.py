@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sonic.protocol.grpc_codec import parse
-from sonic.server.grpc.call import Admission
+from sonic.server.grpc.admission import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable

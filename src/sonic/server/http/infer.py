@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sonic.errors import InvalidRequest, shown
 from sonic.protocol import http_codec
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sonic.protocol.form import Form
-    from sonic.protocol.jsoncache import RequestReader, ResponseWriter
+    from sonic.protocol.jsoncache import JsonCodec
     from sonic.protocol.messages import InferRequest, InferResponse
     from sonic.protocol.tensors import Buffer
     from sonic.server.dataplane import Dataplane
@@ -36,13 +36,6 @@ _LENGTH = http_codec.HEADER_LENGTH.lower().encode()
 _BINARY = f"Content-Type: application/octet-stream\r\n{http_codec.HEADER_LENGTH}: %d\r\n".encode()
 
 
-class Codec(NamedTuple):
-    """What reads bodies and writes them, and remembers how: shared by all connections."""
-
-    read: RequestReader
-    write: ResponseWriter
-
-
 class Inference:
     """Answers infer requests that have one head.
 
@@ -51,7 +44,8 @@ class Inference:
     dataplane : Dataplane
     head : Head
     model, version : str
-    codec : Codec
+    codec : JsonCodec
+        Shared by all connections.
     max_body_bytes : int
         Of a request, decompressed.
     """
@@ -70,10 +64,10 @@ class Inference:
     )
 
     def __init__(
-        self, dataplane: Dataplane, head: Head, model: str, version: str, codec: Codec, max_body_bytes: int
+        self, dataplane: Dataplane, head: Head, model: str, version: str, codec: JsonCodec, max_body_bytes: int
     ) -> None:
         self._dataplane = dataplane
-        self._read_body, self._write = codec
+        self._read_body, self._write = codec.read, codec.write
         self._model = model
         self._version = version
         self._max_body_bytes = max_body_bytes

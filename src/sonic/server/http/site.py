@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sonic.protocol.jsoncache import RequestReader, ResponseWriter
+from sonic.protocol.jsoncache import JsonCodec
 from sonic.server.access.guard import PUBLIC_PATHS
 from sonic.server.http.asgi import Application
-from sonic.server.http.infer import Codec, Inference
+from sonic.server.http.infer import Inference
 from sonic.server.http.routes import metrics_app, protocol_app
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ProtocolSite:
         self.max_body_bytes = max_body_bytes
         self._dataplane = dataplane
         self._guard = guard
-        self._codec = Codec(RequestReader(), ResponseWriter())
+        self._codec = JsonCodec()
         self._others = Application(protocol_app(dataplane, metrics_port), max_body_bytes)
 
     def admit(self, head: Head, peer: str) -> None:

@@ -85,7 +85,7 @@ class Versions:
             versions = self._rows.get(name)
             if versions is None:
                 raise ModelNotFound(f"{_UNKNOWN}: {name!r} is not found: {self._known()}")
-            if len(versions) == 1 and version in ("", *versions):  # as most have
+            if len(versions) == 1 and (not version or version in versions):  # as most have
                 (chosen,) = versions.values()
             elif version:
                 if version not in versions:

@@ -14,8 +14,8 @@ from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.modelconfig import dtype_of
 from sonic.protocol.rawfields import MAX_BYTES
 from sonic.protocol.tensors import MAX_DIMENSIONS
+from sonic.server.execution.executing import execute, execute_calls
 from sonic.server.execution.instances import Call, CallInstance, Instance
-from sonic.server.execution.plan import execute, execute_calls
 from sonic.server.execution.validation import check_request
 from sonic.server.scheduling.job import Job
 from sonic.specs import DType

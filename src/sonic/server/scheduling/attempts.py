@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sonic.errors import InferenceError
+from sonic.server.execution.executing import execute, execute_calls
 from sonic.server.execution.instances import Call, CallInstance
-from sonic.server.execution.plan import execute, execute_calls
 from sonic.server.failures import without_frames
 from sonic.server.scheduling.job import Result
 

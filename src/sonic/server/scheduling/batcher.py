@@ -149,10 +149,10 @@ class Batcher(Generic[T]):
     def add(
         self,
         item: T,
-        rows: int = 1,
-        shape: Hashable = None,
         *,
         now_s: float,
+        rows: int = 1,
+        shape: Hashable = None,
         deadline_s: float = inf,
         level: int = 1,
         limit_s: float = inf,

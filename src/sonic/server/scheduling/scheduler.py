@@ -164,7 +164,13 @@ class Scheduler:
                 batch = self._begin([job])
             else:
                 made = self._batcher.add(
-                    job, rows, job.shape, now_s=now_s, deadline_s=job.deadline_s, level=level, limit_s=job.limit_s
+                    job,
+                    now_s=now_s,
+                    rows=rows,
+                    shape=job.shape,
+                    deadline_s=job.deadline_s,
+                    level=level,
+                    limit_s=job.limit_s,
                 )
                 if tries and made:
                     overdue = self._overdue(now_s)

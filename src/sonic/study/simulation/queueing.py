@@ -135,7 +135,7 @@ class ModelQueue:
         if tries and batcher.passes(rows) and min(deadline_s - now_s, limit_s) > 0:
             self._begin([job], now_s, self._wake_s, loop)
             return
-        made = batcher.add(job, rows, now_s=now_s, deadline_s=deadline_s, limit_s=limit_s)
+        made = batcher.add(job, now_s=now_s, rows=rows, deadline_s=deadline_s, limit_s=limit_s)
         if tries and made:
             self._go_on(self._wake_s, loop)
         if loop is not None and joins and self._idle and len(batcher):

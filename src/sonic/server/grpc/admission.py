@@ -1,0 +1,32 @@
+"""Who may call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sonic.server.access.guard import Guard
+    from sonic.server.grpc.call import Call
+
+
+class Admission:
+    """The first half of a handler: who is let in.
+
+    Parameters
+    ----------
+    guard : Guard or None
+        None: everyone.
+    """
+
+    streams = False
+
+    def __init__(self, guard: Guard | None = None) -> None:
+        self._guard = guard
+
+    def opened(self, call: Call) -> None:
+        """Look who it is, and count it."""
+        if self._guard is not None:
+            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
+
+    def ended(self, call: Call) -> None:
+        """Do nothing: the only message has come."""
