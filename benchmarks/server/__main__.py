@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.server import h2load, marks, report, wire
 from benchmarks.server.campaign import Campaign, Plan
 from benchmarks.server.cases import CASES
-from benchmarks.server.other_servers import PEERS
+from benchmarks.server.other_servers import COMPILED, PEERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +52,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     for name in options.servers:
         if name in PEERS and not PEERS[name].installed:
             raise ValueError(f"{name} is not installed: make bench-peers")
+    if marks.COMPILED in options.servers and not COMPILED.exists():
+        raise ValueError(f"{marks.COMPILED} is not there: make compiled")
     return Plan(
         [case for case in CASES if case.name in options.cases],
         options.transports,
@@ -66,7 +68,8 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _parser() -> argparse.ArgumentParser:
     cases, transports = [case.name for case in CASES], list(wire.TRANSPORTS)
-    installed = ["sonic", *(name for name, peer in PEERS.items() if peer.installed)]
+    ours = [name for name in marks.OURS if name != marks.COMPILED or COMPILED.exists()]
+    installed = [*ours, *(name for name, peer in PEERS.items() if peer.installed)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
     parser.add_argument("--cases", type=_names(cases), default=cases, help=f"of {', '.join(cases)}")
     parser.add_argument("--transports", type=_names(transports), default=transports, help=f"of {', '.join(transports)}")
@@ -75,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--servers",
-        type=_names(["sonic", *PEERS]),
+        type=_names([*marks.OURS, *PEERS]),
         default=installed,
-        help=f"of sonic, {', '.join(PEERS)}; by default those installed",
+        help=f"of {', '.join((*marks.OURS, *PEERS))}; by default those installed",
     )
     parser.add_argument(
         "--two-cores",

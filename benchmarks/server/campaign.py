@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.server import floor, marks, measure, wire
-from benchmarks.server.other_servers import PEERS, peer_server
+from benchmarks.server.other_servers import COMPILED, PEERS, peer_server
 from benchmarks.server.processes import sonic_server
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Plan:
     clients : sequence of int
         Empty: each case's own.
     servers : sequence of str
-        ``sonic`` and names of peers.
+        Of :data:`marks.OURS`, and names of peers.
     two_cores : bool
         Whether Sonic is measured on two cores as well, where the case says so, over the network.
     repeats : int
@@ -102,7 +102,8 @@ class Campaign:
             started = peer_server(peer, cases, self._models, self._plan.cores[:1], self._folder)
             self._measure_cases(started, cases, self._plan.transports, self._plan.clients, f"{progress}: {server}")
             return
-        started = sonic_server(server, self._repository, self._plan.cores[:1])
+        installed = COMPILED if server == marks.COMPILED else None
+        started = sonic_server(server, self._repository, self._plan.cores[:1], installed)
         self._measure_cases(
             started, self._plan.cases, self._plan.transports, self._plan.clients, f"{progress}: {server}"
         )
@@ -110,7 +111,7 @@ class Campaign:
         if self._plan.two_cores and scaling:
             name = marks.two_cores(server)
             network = [transport for transport in self._plan.transports if transport in marks.NETWORK]
-            started = sonic_server(name, self._repository, self._plan.cores[:2])
+            started = sonic_server(name, self._repository, self._plan.cores[:2], installed)
             self._measure_cases(started, scaling, network, _TWO_CORES_CLIENTS, f"{progress}: {name}")
 
     def _measure_cases(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from benchmarks.server.cases import Case
     from benchmarks.server.measure import Point, Sample
 
-_OURS = "sonic"
+PURE, COMPILED = "sonic", "sonic-compiled"
+OURS = (PURE, COMPILED)
 NETWORK = ("grpc", "http")
 _FLOOR_GOALS = {"dense16000": 0.85, "particlenet": None, "resnet50": None, "identity-10MB": None}
 _TWO_CORES_GOAL = 1.8
@@ -26,6 +28,7 @@ _LARGE_GOAL = 1.0
 _GRPC_GOAL = 0.8
 _GRPC_FROM_BYTES = 100_000
 _YARDSTICK = "uvicorn"
+_TRITON = "triton"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Reference:
 
 
 def within_run(
-    points: Iterable[Point], floors: Mapping[str, Sequence[Sample]], *, shares_core: bool
+    points: Iterable[Point], floors: Mapping[str, Sequence[Sample]], cases: Sequence[Case], *, shares_core: bool
 ) -> Iterator[Figure]:
     """Yield the ratios that need nothing but this run.
 
@@ -72,15 +75,19 @@ def within_run(
     points : iterable of Point
     floors : mapping of str to sequence of Sample
         Of each case.
+    cases : sequence of Case
     shares_core : bool
         Whether the load generator has no core of its own beside a server of two; then that figure has no goal.
     """
     held = [point for point in points if point.samples]
-    ours = [point for point in held if point.server == _OURS]
-    yield from _of_floor(ours, floors)
-    yield from _of_size(ours)
-    yield from _of_cores(held, shares_core=shares_core)
-    yield from _of_peers(ours, held)
+    by_server = {server: [point for point in held if point.server == server] for server in OURS}
+    mine = {*OURS, *map(two_cores, OURS)}
+    for server, ours in by_server.items():
+        yield from _of_floor(ours, floors)
+        yield from _of_size(ours)
+        yield from _of_cores(ours, [p for p in held if p.server == two_cores(server)], shares_core=shares_core)
+        yield from _of_peers(ours, [p for p in held if p.server not in mine], cases)
+    yield from _of_compiling(by_server[COMPILED], by_server[PURE])
 
 
 def beside_reference(
@@ -93,9 +100,9 @@ def beside_reference(
     machines had it serve the case, is the better yardstick: a server has its share of a machine's speed, too.
     """
     held = [point for point in points if point.samples]
-    ours = [point for point in held if point.server == _OURS]
     bare = [point for point in held if point.server == _YARDSTICK]
-    for case in cases:
+    for case, server in product(cases, OURS):
+        ours = [point for point in held if point.server == server]
         for clients in case.clients:
             triton = {
                 protocol: reference.per_s[case.name, f"triton-{protocol}", clients]
@@ -109,17 +116,17 @@ def beside_reference(
             if case.computes:
                 speed = median(sample.per_s for sample in floors[case.name]) / reference.in_process[case.name]
                 what = ", each / in process"
-            goal = _SMALL_GOALS.get(clients) if case.size == "small" else _LARGE_GOAL
-            name = f"{case.name}, {clients} clients: {best.transport} / best of Triton{what}"
+            goal = _goal(case, clients)
+            name = f"{case.name}, {clients} clients: {_way(best)} / best of Triton{what}"
             yield Figure.of(name, [sample.per_s / max(triton.values()) / speed for sample in best.samples], goal)
             yardstick = _best(bare, case.name, clients, ("http",))
             if yardstick is not None and (known := reference.per_s.get((case.name, f"{_YARDSTICK}-http", clients))):
-                name = f"{case.name}, {clients} clients: {best.transport} / best of Triton, each / {_YARDSTICK}"
+                name = f"{case.name}, {clients} clients: {_way(best)} / best of Triton, each / {_YARDSTICK}"
                 ratios = _ratios(best.samples, yardstick.samples)
                 yield Figure.of(name, [ratio * known / max(triton.values()) for ratio in ratios], goal)
             grpc = _best(ours, case.name, clients, ("grpc",))
             if grpc is not None and "grpc" in triton and case.request_bytes >= _GRPC_FROM_BYTES:
-                name = f"{case.name}, {clients} clients: grpc / gRPC of Triton{what}"
+                name = f"{case.name}, {clients} clients: {_way(grpc)} / gRPC of Triton{what}"
                 yield Figure.of(name, [sample.per_s / triton["grpc"] / speed for sample in grpc.samples], _GRPC_GOAL)
 
 
@@ -134,7 +141,7 @@ def _of_floor(ours: Sequence[Point], floors: Mapping[str, Sequence[Sample]]) -> 
     for case, goal in _FLOOR_GOALS.items():
         best = _best(ours, case, None, [p.transport for p in ours if p.transport.endswith("-shm")])
         if best is not None:
-            name = f"{case}: {best.transport}, {best.clients} clients / in process"
+            name = f"{case}: {_way(best)}, {best.clients} clients / in process"
             yield Figure.of(name, _ratios(best.samples, floors[case]), goal)
             yield from _by_cpu(name, best.samples, floors[case])
 
@@ -144,29 +151,56 @@ def _of_size(ours: Sequence[Point]) -> Iterator[Figure]:
     for (case, transport, clients), small in by_key.items():
         large = by_key.get(("first-10MB", transport, clients))
         if case == "first-1kB" and large is not None and transport.endswith("-shm"):
-            name = f"10 MB / 1 kB: {transport}, {clients} clients"
+            name = f"10 MB / 1 kB: {_way(small)}, {clients} clients"
             yield Figure.of(name, _ratios(large.samples, small.samples), _SIZE_GOAL)
             yield from _by_cpu(name, large.samples, small.samples)
 
 
-def _of_cores(held: Sequence[Point], *, shares_core: bool) -> Iterator[Figure]:
-    by_key = {(point.server, point.case, point.transport, point.clients): point for point in held}
-    for (server, case, transport, clients), two in by_key.items():
-        one = by_key.get((_OURS, case, transport, clients))
-        if server == two_cores(_OURS) and one is not None:
-            name = f"{case}, {transport}, {clients} clients: two cores / one"
+def _of_cores(ours: Sequence[Point], on_two: Sequence[Point], *, shares_core: bool) -> Iterator[Figure]:
+    by_key = {(point.case, point.transport, point.clients): point for point in ours}
+    for two in on_two:
+        one = by_key.get((two.case, two.transport, two.clients))
+        if one is not None:
+            name = f"{two.case}, {_way(one)}, {two.clients} clients: two cores / one"
             yield Figure.of(name, _ratios(two.samples, one.samples), None if shares_core else _TWO_CORES_GOAL)
 
 
-def _of_peers(ours: Sequence[Point], held: Sequence[Point]) -> Iterator[Figure]:
-    peers = [point for point in held if point.server not in (_OURS, two_cores(_OURS))]
-    for server, case, clients in dict.fromkeys((point.server, point.case, point.clients) for point in peers):
-        its = _best([point for point in peers if point.server == server], case, clients, NETWORK)
-        best = _best(ours, case, clients, NETWORK)
-        if its is not None and best is not None:
-            name = f"{case}, {clients} clients: {best.transport} / {server} {its.transport}"
-            yield Figure.of(name, _ratios(best.samples, its.samples))
-            yield from _by_cpu(name, best.samples, its.samples)
+def _of_peers(ours: Sequence[Point], peers: Sequence[Point], cases: Sequence[Case]) -> Iterator[Figure]:
+    by_name = {case.name: case for case in cases}
+    for server, name, clients in dict.fromkeys((point.server, point.case, point.clients) for point in peers):
+        those = [point for point in peers if point.server == server]
+        case = by_name[name]
+        yield from _of_peer(ours, those, case, clients, NETWORK, _goal(case, clients) if server == _TRITON else None)
+        if server == _TRITON and case.request_bytes >= _GRPC_FROM_BYTES:
+            yield from _of_peer(ours, those, case, clients, ("grpc",), _GRPC_GOAL)
+
+
+def _of_peer(
+    ours: Sequence[Point], those: Sequence[Point], case: Case, clients: int, ways: Sequence[str], goal: float | None
+) -> Iterator[Figure]:
+    its, best = _best(those, case.name, clients, ways), _best(ours, case.name, clients, ways)
+    if its is not None and best is not None:
+        alone = " alone" if len(ways) == 1 else ""
+        name = f"{case.name}, {clients} clients: {_way(best)}{alone} / {its.server} {its.transport}"
+        yield Figure.of(name, _ratios(best.samples, its.samples), goal)
+        yield from _by_cpu(name, best.samples, its.samples)
+
+
+def _of_compiling(compiled: Sequence[Point], pure: Sequence[Point]) -> Iterator[Figure]:
+    by_key = {(point.case, point.transport, point.clients): point for point in pure}
+    for point in compiled:
+        if (same := by_key.get((point.case, point.transport, point.clients))) is not None:
+            name = f"{point.case}, {point.transport}, {point.clients} clients: compiled / not"
+            yield Figure.of(name, _ratios(point.samples, same.samples))
+
+
+def _goal(case: Case, clients: int) -> float | None:
+    """Return how many of the requests/s of Triton are wanted."""
+    return _SMALL_GOALS.get(clients) if case.size == "small" else _LARGE_GOAL
+
+
+def _way(point: Point) -> str:
+    return point.transport if point.server == PURE else f"{point.server} {point.transport}"
 
 
 def two_cores(server: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import psutil  # type: ignore[import-untyped]
 from benchmarks.common import pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _START_S = 180.0
 _LOG_LINES = 5
@@ -95,10 +96,18 @@ class Target:
 
 
 @contextmanager
-def running(command: Sequence[str], cores: Sequence[int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process on some cores; end it in the end, by SIGTERM and, if that does not help, by SIGKILL."""
+def running(
+    command: Sequence[str], cores: Sequence[int], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process on some cores; end it in the end, by SIGTERM and, if that does not help, by SIGKILL.
+
+    `environment` goes on top of this process's.
+    """
+    variables = {**os.environ, **(environment or {})}
     with log.open("wb") as sink, pinned(cores):
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=variables
+        )
     try:
         yield process
     finally:
@@ -134,7 +143,7 @@ def wait_until(ready: Callable[[], bool], name: str, process: subprocess.Popen[b
 
 
 @contextmanager
-def sonic_server(name: str, repository: Path, cores: Sequence[int]) -> Iterator[Target]:
+def sonic_server(name: str, repository: Path, cores: Sequence[int], installed: Path | None = None) -> Iterator[Target]:
     """Run ``sonic serve`` on some cores.
 
     Parameters
@@ -145,6 +154,8 @@ def sonic_server(name: str, repository: Path, cores: Sequence[int]) -> Iterator[
         Of the models.
     cores : sequence of int
         That it may use; each model has an instance of one thread for each.
+    installed : path or None
+        Folder that another Sonic than this one is installed in.
 
     Raises
     ------
@@ -159,7 +170,8 @@ def sonic_server(name: str, repository: Path, cores: Sequence[int]) -> Iterator[
         for kind, path in sockets.items():
             command += [f"--{kind}-port", "0", f"--{kind}-socket", path]
         command += ["--metrics-port", "0"]
-        process = stack.enter_context(running(command, cores, log))
+        environment = {} if installed is None else {"PYTHONPATH": str(installed)}
+        process = stack.enter_context(running(command, cores, log, environment))
         wait_until(ports.exists, name, process, log)
         given = json.loads(ports.read_text())
         yield Target(

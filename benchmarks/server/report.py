@@ -45,7 +45,7 @@ class Report:
         self._points = list(campaign.points.values())
         self._failures = campaign.failures
         self._reference = reference
-        self._within = list(marks.within_run(self._points, self._floors, shares_core=plan.shares_core))
+        self._within = list(marks.within_run(self._points, self._floors, plan.cases, shares_core=plan.shares_core))
         self._beside = list(marks.beside_reference(self._points, self._floors, plan.cases, reference))
         self._alone = min(median(sample.cores for sample in samples) for samples in self._floors.values())
         self._machine = list(marks.speed_of_machine(self._floors, reference))

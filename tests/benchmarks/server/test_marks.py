@@ -15,7 +15,7 @@ def _point(per_s: float, *, server="sonic", case="dense16000", transport="grpc",
 
 
 def _within(*points: Point, shares_core: bool = False) -> dict[str, object]:
-    return {figure.name: figure for figure in marks.within_run(points, FLOORS, shares_core=shares_core)}
+    return {figure.name: figure for figure in marks.within_run(points, FLOORS, CASES, shares_core=shares_core)}
 
 
 def test_the_best_way_through_shared_memory_stands_beside_the_model_in_process() -> None:
@@ -53,6 +53,25 @@ def test_another_server_is_met_by_the_better_of_each_ones_protocols() -> None:
     )
     assert found["dense16000, 16 clients: http / kserve grpc"].value == pytest.approx(1.5)
     assert found["dense16000, 16 clients: http / kserve grpc, by processor time"].value == pytest.approx(1)
+
+
+def test_beside_a_triton_in_the_same_run_the_goals_are_those_for_triton() -> None:
+    found = _within(
+        _point(100), _point(120, transport="http"), _point(110, server="triton"), _point(90, server="kserve")
+    )
+    best = found["dense16000, 16 clients: http / triton grpc"]
+    assert (best.goal, best.reached) == (1.0, True)
+    grpc = found["dense16000, 16 clients: grpc alone / triton grpc"]
+    assert grpc.value == pytest.approx(100 / 110)
+    assert (grpc.goal, grpc.reached) == (0.8, True)
+    assert found["dense16000, 16 clients: http / kserve grpc"].goal is None
+
+
+def test_compiled_modules_have_figures_of_their_own() -> None:
+    found = _within(_point(100), _point(150, server="sonic-compiled"), _point(120, server="triton"))
+    assert found["dense16000, grpc, 16 clients: compiled / not"].value == pytest.approx(1.5)
+    assert found["dense16000, 16 clients: sonic-compiled grpc / triton grpc"].reached
+    assert found["dense16000, 16 clients: grpc / triton grpc"].reached is False
 
 
 def test_points_that_failed_make_no_figure() -> None:

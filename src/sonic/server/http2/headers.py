@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError
@@ -36,7 +36,8 @@ class HeaderReader(Generic[Meaning]):
 
     def __init__(self, max_bytes: int, meaning: Callable[[Headers], Meaning]) -> None:
         self._decoder = Decoder(max_header_list_size=max_bytes)
-        self._table = self._decoder.header_table
+        # Of any type: an entry is known by its identity, and compiled code may copy what it knows to be a tuple.
+        self._table: Any = self._decoder.header_table
         self._meaning = meaning
         self._known: dict[bytes, Meaning] = {}
         self._newest: object = None  # entry of the table, held so that no other can take its identity
