@@ -131,7 +131,7 @@ compiled: $(VENV)/.dev   ## Sonic as a compiled wheel installs it, in build/comp
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(PIP) install -q --no-deps --target build/compiled .
 
 test-compiled: compiled  ## the tests of the server and the protocol with the compiled modules
-	PYTHONPATH=build/compiled $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not interpreted' tests/server tests/protocol
+	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not interpreted' tests/server tests/protocol
 
 clean:                   ## remove what the tasks made, the environment too
 	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

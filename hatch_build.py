@@ -39,6 +39,7 @@ class CompiledBuild(BuildHookInterface[Any]):
             check=False,
         )
         if done.returncode:
+            shutil.rmtree(self._folder)
             raise RuntimeError(f"mypyc failed:\n{done.stdout}\n{done.stderr}")
         shutil.rmtree(self._folder / "build")
         for compiled in self._folder.rglob("*.so"):
