@@ -50,7 +50,7 @@ def test_a_base_install_is_small_and_needs_no_optional_package(installed: Path) 
         )
         / 1e6
     )
-    assert size_mb < 260
+    assert size_mb < 300  # of which onnxruntime and numpy have half, and grow
 
 
 @pytest.mark.timeout(600)

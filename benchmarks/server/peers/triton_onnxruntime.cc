@@ -124,40 +124,47 @@ struct Batch {
   TRITONBACKEND_Request** requests;
   uint32_t count;
   std::vector<int64_t> rows;
-  std::vector<std::vector<char>> joined;
+  std::vector<std::unique_ptr<char[]>> joined;  // inputs that did not come in one piece
 
   Batch(TRITONBACKEND_Request** some, uint32_t number) : requests(some), count(number), rows(number) {}
 
   Value gather(const Model& model, const char* name) {
+    std::vector<TRITONBACKEND_Input*> inputs(count);
     std::vector<int64_t> shape;
-    std::vector<char>* whole = nullptr;
-    const void* data = nullptr;
+    uint32_t buffers = 0;
     uint64_t bytes = 0;
     for (uint32_t r = 0; r < count; ++r) {
-      TRITONBACKEND_Input* input = nullptr;
       const int64_t* dimensions = nullptr;
-      uint32_t ndim = 0, buffers = 0;
+      uint32_t ndim = 0;
       uint64_t size = 0;
-      check(TRITONBACKEND_RequestInput(requests[r], name, &input));
-      check(TRITONBACKEND_InputProperties(input, nullptr, nullptr, &dimensions, &ndim, &size, &buffers));
+      check(TRITONBACKEND_RequestInput(requests[r], name, &inputs[r]));
+      check(TRITONBACKEND_InputProperties(inputs[r], nullptr, nullptr, &dimensions, &ndim, &size, &buffers));
       rows[r] = dimensions[0];
       if (r == 0) shape.assign(dimensions, dimensions + ndim); else shape[0] += dimensions[0];
-      if ((count > 1 || buffers > 1) && whole == nullptr) whole = &joined.emplace_back();
+      bytes += size;
+    }
+    const void* data = nullptr;
+    const bool one_piece = count == 1 && buffers == 1;
+    if (!one_piece) {
+      joined.emplace_back(new char[bytes]);
+      data = joined.back().get();
+    }
+    uint64_t at = 0;
+    for (auto* input : inputs) {
+      check(TRITONBACKEND_InputProperties(input, nullptr, nullptr, nullptr, nullptr, nullptr, &buffers));
       for (uint32_t b = 0; b < buffers; ++b) {
+        const void* piece = nullptr;
         int memory = kCpu;
         int64_t memory_id = 0;
-        check(TRITONBACKEND_InputBuffer(input, b, &data, &size, &memory, &memory_id));
-        bytes += size;
-        if (whole != nullptr) {
-          auto begin = static_cast<const char*>(data);
-          whole->insert(whole->end(), begin, begin + size);
-        }
+        uint64_t size = 0;
+        check(TRITONBACKEND_InputBuffer(input, b, &piece, &size, &memory, &memory_id));
+        if (one_piece) data = piece; else std::memcpy(joined.back().get() + at, piece, size);
+        at += size;
       }
     }
     OrtValue* value = nullptr;
-    void* given = whole != nullptr ? whole->data() : const_cast<void*>(data);
     check(ort::CreateTensorWithDataAsOrtValue(
-        model.cpu, given, bytes, shape.data(), shape.size(), ort::kFloat, &value));
+        model.cpu, const_cast<void*>(data), bytes, shape.data(), shape.size(), ort::kFloat, &value));
     return Value(value);
   }
 

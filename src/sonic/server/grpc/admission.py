@@ -1,4 +1,4 @@
-"""Who may call."""
+"""Who may call: what handlers inherit from, and so not among the compiled modules."""
 
 from __future__ import annotations
 
