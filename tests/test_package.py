@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import venv
 from importlib.metadata import requires
 from pathlib import Path
@@ -34,6 +35,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = _pip(folder / "env" / "bin" / "python", "install", wheel)
     assert done.returncode == 0, done.stderr
     return folder / "env"
+
+
+def test_what_is_to_be_compiled_is_there() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    modules = wheel["hooks"]["custom"]["modules"]
+    assert modules
+    assert modules == sorted(modules)
+    assert all((ROOT / "src" / module).is_file() for module in modules)
 
 
 @pytest.mark.timeout(600)

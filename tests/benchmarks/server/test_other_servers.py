@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from benchmarks.server import other_servers
 from benchmarks.server.cases import CASES
 from benchmarks.server.other_servers import PEERS, Peer, peer_server
 
+SCRIPTS = Path(other_servers.__file__).with_name("peers")
 STAND_IN = """
 import http.server, sys
 
@@ -65,3 +69,19 @@ def test_a_server_is_installed_once_its_environment_is_there(stand_in) -> None:
 def test_every_server_has_its_script() -> None:
     for peer in PEERS.values():
         assert (other_servers._SCRIPTS / peer.script).is_file()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+def test_the_backend_that_is_compiled_for_a_run_can_be() -> None:
+    source = SCRIPTS / "triton_onnxruntime.cc"
+    done = subprocess.run(
+        ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", source],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_each_server_is_started_with_is_there() -> None:
+    assert all((SCRIPTS / peer.script).exists() for peer in PEERS.values())
