@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import sonic
 from sonic import cli
 from sonic.errors import DataError
+from sonic.version import is_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,15 @@ def test_help_names_the_verbs() -> None:
 def test_version() -> None:
     done = CliRunner().invoke(cli.app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, f"sonic {sonic.__version__}\n")
+
+
+def test_the_version_says_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_compiled(tmp_path)
+    (tmp_path / "server" / "scheduling").mkdir(parents=True)
+    (tmp_path / "server" / "scheduling" / "batcher.cpython-311-x86_64-linux-gnu.so").touch()
+    assert is_compiled(tmp_path)
+    monkeypatch.setattr(cli, "is_compiled", lambda: True)
+    assert CliRunner().invoke(cli.app, ["--version"]).stdout == f"sonic {sonic.__version__} (compiled)\n"
 
 
 def test_help_loads_nothing_heavy() -> None:

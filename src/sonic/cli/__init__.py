@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from sonic.errors import SonicError
-from sonic.version import __version__
+from sonic.version import __version__, is_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"sonic {__version__}")
+        typer.echo(f"sonic {__version__}{' (compiled)' if is_compiled() else ''}")
         raise typer.Exit
 
 
