@@ -128,7 +128,7 @@ wheel: $(VENV)/.dev      ## a wheel in dist/
 
 compiled: $(VENV)/.dev   ## Sonic as a compiled wheel installs it, in build/compiled, for bench-server and test-compiled; needs a C compiler
 	rm -rf build/compiled
-	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(PIP) install -q --no-deps --target build/compiled .
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(PIP) install --no-deps --target build/compiled .
 
 test-compiled: compiled  ## the tests of the server and the protocol with the compiled modules
 	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not interpreted' tests/server tests/protocol

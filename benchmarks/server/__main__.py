@@ -17,7 +17,8 @@ from rich.console import Console
 from benchmarks.server import h2load, marks, report, wire
 from benchmarks.server.campaign import Campaign, Plan
 from benchmarks.server.cases import CASES
-from benchmarks.server.other_servers import COMPILED, PEERS
+from benchmarks.server.other_servers import PEERS
+from benchmarks.server.processes import COMPILED_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     for name in options.servers:
         if name in PEERS and not PEERS[name].installed:
             raise ValueError(f"{name} is not installed: make bench-peers")
-    if marks.COMPILED in options.servers and not COMPILED.exists():
+    if marks.COMPILED in options.servers and not COMPILED_FOLDER.exists():
         raise ValueError(f"{marks.COMPILED} is not there: make compiled")
     return Plan(
         [case for case in CASES if case.name in options.cases],
@@ -68,7 +69,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _parser() -> argparse.ArgumentParser:
     cases, transports = [case.name for case in CASES], list(wire.TRANSPORTS)
-    ours = [name for name in marks.OURS if name != marks.COMPILED or COMPILED.exists()]
+    ours = [name for name in marks.OURS if name != marks.COMPILED or COMPILED_FOLDER.exists()]
     installed = [*ours, *(name for name, peer in PEERS.items() if peer.installed)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
     parser.add_argument("--cases", type=_names(cases), default=cases, help=f"of {', '.join(cases)}")

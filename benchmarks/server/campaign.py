@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.server import floor, marks, measure, wire
-from benchmarks.server.other_servers import COMPILED, PEERS, peer_server
-from benchmarks.server.processes import sonic_server
+from benchmarks.server.other_servers import PEERS, peer_server
+from benchmarks.server.processes import COMPILED_FOLDER, sonic_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -102,7 +102,7 @@ class Campaign:
             started = peer_server(peer, cases, self._models, self._plan.cores[:1], self._folder)
             self._measure_cases(started, cases, self._plan.transports, self._plan.clients, f"{progress}: {server}")
             return
-        installed = COMPILED if server == marks.COMPILED else None
+        installed = COMPILED_FOLDER if server == marks.COMPILED else None
         started = sonic_server(server, self._repository, self._plan.cores[:1], installed)
         self._measure_cases(
             started, self._plan.cases, self._plan.transports, self._plan.clients, f"{progress}: {server}"

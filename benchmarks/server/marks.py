@@ -157,12 +157,9 @@ def _of_size(ours: Sequence[Point]) -> Iterator[Figure]:
 
 
 def _of_cores(ours: Sequence[Point], on_two: Sequence[Point], *, shares_core: bool) -> Iterator[Figure]:
-    by_key = {(point.case, point.transport, point.clients): point for point in ours}
-    for two in on_two:
-        one = by_key.get((two.case, two.transport, two.clients))
-        if one is not None:
-            name = f"{two.case}, {_way(one)}, {two.clients} clients: two cores / one"
-            yield Figure.of(name, _ratios(two.samples, one.samples), None if shares_core else _TWO_CORES_GOAL)
+    for two, one in _alike(on_two, ours):
+        name = f"{two.case}, {_way(one)}, {two.clients} clients: two cores / one"
+        yield Figure.of(name, _ratios(two.samples, one.samples), None if shares_core else _TWO_CORES_GOAL)
 
 
 def _of_peers(ours: Sequence[Point], peers: Sequence[Point], cases: Sequence[Case]) -> Iterator[Figure]:
@@ -187,11 +184,17 @@ def _of_peer(
 
 
 def _of_compiling(compiled: Sequence[Point], pure: Sequence[Point]) -> Iterator[Figure]:
-    by_key = {(point.case, point.transport, point.clients): point for point in pure}
-    for point in compiled:
-        if (same := by_key.get((point.case, point.transport, point.clients))) is not None:
-            name = f"{point.case}, {point.transport}, {point.clients} clients: compiled / not"
-            yield Figure.of(name, _ratios(point.samples, same.samples))
+    for point, same in _alike(compiled, pure):
+        name = f"{point.case}, {point.transport}, {point.clients} clients: compiled / not"
+        yield Figure.of(name, _ratios(point.samples, same.samples))
+
+
+def _alike(above: Sequence[Point], below: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """Yield the pairs of one case, way and number of clients."""
+    by_key = {(point.case, point.transport, point.clients): point for point in below}
+    for point in above:
+        if (other := by_key.get((point.case, point.transport, point.clients))) is not None:
+            yield point, other
 
 
 def _goal(case: Case, clients: int) -> float | None:

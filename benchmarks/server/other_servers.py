@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / "build" / "peers"
-COMPILED = ROOT / "build" / "compiled"
-"""Where ``make compiled`` installs Sonic."""
 _PORTS = range(20_000, 32_000)
 _SCRIPTS = Path(__file__).with_name("peers")
 

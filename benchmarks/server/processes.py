@@ -20,6 +20,9 @@ from benchmarks.common import pinned
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+COMPILED_FOLDER = Path(__file__).resolve().parents[2] / "build" / "compiled"
+"""Where ``make compiled`` installs Sonic."""
+
 _START_S = 180.0
 _LOG_LINES = 5
 _END_S = 15.0
