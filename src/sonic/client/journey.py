@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec.structs import replace
 
 from sonic.client.promise import as_inference_error, failure_of
 from sonic.client.retry import summary

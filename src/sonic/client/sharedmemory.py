@@ -13,13 +13,13 @@ Copies of a tensor: one into the region; one out of it. That there is none on th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
+from msgspec.structs import replace
 
 from sonic.client.lender import Lender
 from sonic.client.locality import on_this_host

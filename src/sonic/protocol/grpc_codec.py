@@ -8,10 +8,10 @@ there is to say is small, and in :mod:`sonic.protocol.records`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
+from msgspec.structs import replace
 
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported
 from sonic.protocol import tensors

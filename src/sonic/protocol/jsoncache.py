@@ -6,8 +6,9 @@ by their JSON; all others are left to :mod:`sonic.protocol.http_codec`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sonic.protocol import http_codec
 from sonic.protocol.messages import InferRequest

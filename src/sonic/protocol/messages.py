@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from sonic.specs import DType
 
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 Parameter = bool | int | float | str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InferRequest:
+# Structs where one is made for every request: a tenth of the time that a frozen data class takes.
+class InferRequest(msgspec.Struct, frozen=True, eq=False):
     """One call of one model.
 
     Parameters
@@ -45,18 +47,17 @@ class InferRequest:
     version: str = ""
     id: str = ""
     outputs: tuple[str, ...] = ()
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = {}
     timeout_s: float | None = None
-    dtypes: Mapping[str, DType] = field(default_factory=dict)
-    classes: Mapping[str, int] = field(default_factory=dict)
+    dtypes: Mapping[str, DType] = {}
+    classes: Mapping[str, int] = {}
 
     def dtype(self, name: str) -> DType:
         """Datatype of an input on the wire."""
         return self.dtypes.get(name) or DType.of(self.inputs[name])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InferResponse:
+class InferResponse(msgspec.Struct, frozen=True, eq=False):
     """What a model gave back: the outputs by name, and the version that made them.
 
     Arrays that came over a wire may be read-only views of the message. ``dtypes`` is as in :class:`InferRequest`.
@@ -66,8 +67,8 @@ class InferResponse:
     version: str
     outputs: Mapping[str, np.ndarray]
     id: str = ""
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    dtypes: Mapping[str, DType] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = {}
+    dtypes: Mapping[str, DType] = {}
 
     def dtype(self, name: str) -> DType:
         """Datatype of an output on the wire."""

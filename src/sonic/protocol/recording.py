@@ -6,8 +6,9 @@ delimited messages in every language. The time is a parameter of the message.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sonic.errors import DataError, InvalidRequest
 from sonic.protocol.grpc_codec import request_from_wire, request_to_wire

@@ -7,11 +7,11 @@ time; until then, and if it is out of the ordinary, :mod:`sonic.protocol.grpc_co
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from sonic.protocol import grpc_codec
 from sonic.protocol.form import PLAIN

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.soak.probes import RIGHT, WRONG, Asker
 from sonic.protocol.messages import InferResponse

@@ -99,5 +99,5 @@ def test_what_the_environment_says_of_arenas_has_precedence() -> None:
 def test_circles_are_looked_for_less_often_meanwhile() -> None:
     before = gc.get_threshold()
     with memory.collected_seldom():
-        assert gc.get_threshold()[0] > 10 * before[0]
+        assert gc.get_threshold()[0] >= 10 * before[0]
     assert gc.get_threshold() == before

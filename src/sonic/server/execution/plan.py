@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -45,8 +47,7 @@ class Plan:
         return -(-rows // self.rows.multiple) * self.rows.multiple
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True, eq=False):
     """What came out, by request in the order given, and how long each part took."""
 
     replies: Sequence[Reply]

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import CancelledError
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sonic.errors import Cancelled, InferenceError, SonicError
 from sonic.protocol import grpc_codec

@@ -6,12 +6,13 @@ import os
 import sys
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DataError, InferenceError, ModelFailed, SonicError

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from sonic.errors import ConfigError
 from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs

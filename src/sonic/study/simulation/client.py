@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sonic.client.promise import failure_of
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from sonic.study.simulation.queueing import Answer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Request(InferRequest):
+class Request(InferRequest, frozen=True, eq=False):
     """A request without tensors.
 
     Parameters
