@@ -26,6 +26,7 @@ BENCHMARKS = (
     "call_overhead",
     "load_aware",
     "shared_memory",
+    "busy_poll",
     "framework_overhead",
     "coffea_runner",
     "hlt_path",

@@ -99,6 +99,13 @@ def serve(
     rate_burst: Annotated[
         float | None, typer.Option(help="Requests at once after a pause; by default those of one second.")
     ] = None,
+    busy_poll_us: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Look so long for the next request before sleeping, if the last ones came as soon; 0: do not.",
+        ),
+    ] = 500,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log loading and every request.")] = False,
 ) -> None:
     """Serve models over the Open Inference Protocol v2, with gRPC, HTTP and metrics."""
@@ -148,6 +155,7 @@ def serve(
             max_message_bytes=max_message_bytes,
             tls=tls,
             guard=guard,
+            busy_poll_us=busy_poll_us,
         ),
         started,
         lambda _: typer.echo(f"draining, for at most {drain_s:g} s", err=True),

@@ -116,6 +116,9 @@ class Server:
         Another for gRPC; None: the same.
     guard : Guard or None
         Which clients are let in, and how often; health and metrics are for everyone. None: all, always.
+    busy_poll_us : float
+        For how many microseconds to look for the next request before sleeping, if the last ones came as soon after
+        each other: for a process that does nothing but serve. 0: not at all.
 
     Raises
     ------
@@ -154,7 +157,10 @@ class Server:
         tls: Tls | None = None,
         grpc_tls: Tls | None = None,
         guard: Guard | None = None,
+        busy_poll_us: float = 0,
     ) -> None:
+        if busy_poll_us < 0:
+            raise ConfigError(f"--busy-poll-us is at least 0, given {busy_poll_us:g}")
         if not 0 < max_message_bytes <= MAX_BYTES:
             raise ConfigError(f"--max-message-bytes is from 1 to {MAX_BYTES}, given {max_message_bytes}")
         if explicit and poll_s is not None:
@@ -188,7 +194,7 @@ class Server:
                 if path is not None:
                     unix = claimed[f"{front} unix"] = undo.enter_context(listen_unix(path, f"--{front}-socket"))
                     undo.callback(Path(unix.getsockname()).unlink, missing_ok=True)
-            self._loop = EventLoop()  # of the connections of both fronts
+            self._loop = EventLoop(busy_poll_s=1e-6 * busy_poll_us)  # of the connections of both fronts
             undo.callback(self._loop.close)
             self._grpc = GrpcFront(
                 self._loop,

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from sonic.server.busypoll import BusyPoll
+
 try:
     import uvloop
 except ImportError:  # it is not made for Windows
@@ -31,14 +33,24 @@ def within(loop: asyncio.AbstractEventLoop) -> bool:
 class EventLoop:
     """An event loop that runs until it is closed.
 
+    Parameters
+    ----------
+    name : str
+        Of its thread.
+    busy_poll_s : float
+        For how long it may look for the next request before it sleeps.
+
     Attributes
     ----------
     loop : asyncio.AbstractEventLoop
         For its thread alone, but for ``call_soon_threadsafe``.
+    busy_poll : BusyPoll or None
+        To be told of requests; None: it sleeps at once.
     """
 
-    def __init__(self, name: str = "sonic-loop") -> None:
+    def __init__(self, name: str = "sonic-loop", *, busy_poll_s: float = 0.0) -> None:
         self.loop: asyncio.AbstractEventLoop = new_event_loop()
+        self.busy_poll = BusyPoll(busy_poll_s, self.loop.call_soon) if busy_poll_s > 0 else None
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 

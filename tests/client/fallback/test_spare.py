@@ -191,7 +191,8 @@ def test_one_that_is_frozen_is_replaced(fallback_in: Callable[..., Fallback], mo
         net = client.model("net")
         expected = net(x=X)["y"]
         frozen = client._router._fallback._shared.running  # type: ignore[union-attr]
-        os.kill(pid_of(client), signal.SIGSTOP)
+        os.kill(frozen.owner.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, frozen.owner.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer
         assert same_bits(net(x=X)["y"], expected)
         assert frozen.owner.process.wait(WAIT_S)  # to be killed takes time where all cores are busy
         assert frozen.owner.process.status == -signal.SIGKILL

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sonic.errors import Unauthenticated
+from sonic.server.busypoll import BusyPoll
 from sonic.server.http.answer import Answer
 from sonic.server.http.connection import Connection
 from sonic.server.http.connections import Connections, Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sonic.server.http.exchange import Exchange
     from sonic.server.http.head import Head
 
@@ -105,7 +108,8 @@ class Talk:
         self.now_s = 0.0
         self.site = Here()
         loop: Any = SimpleNamespace(call_soon_threadsafe=lambda call, *args: call(*args))
-        self.all = Connections(loop, LIMITS, lambda: self.now_s)
+        self.poll = BusyPoll(0.0, lambda call: None)
+        self.all = Connections(loop, LIMITS, lambda: self.now_s, self.poll)
         self.all.date = b""
         self.wire = Wire()
         self.connection = Connection(self.site, self.all)
@@ -131,8 +135,11 @@ class Talk:
 
 
 @pytest.fixture
-def talk() -> Talk:
-    return Talk()
+def talk() -> Iterator[Talk]:
+    talk = Talk()
+    yield talk
+    talk.connection.connection_lost(None)
+    assert talk.poll.in_hand == 0
 
 
 def post(body: bytes = b"", *lines: str, path: str = "/", version: str = "1.1") -> bytes:

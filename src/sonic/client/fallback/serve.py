@@ -64,7 +64,8 @@ class ServeProcess:
             command = [*prefix, sys.executable, "-m", "sonic", "serve", *(os.fspath(folder) for folder in repositories)]
             for kind in ("grpc", "http", "metrics"):
                 command += [f"--{kind}-port", "0"]
-            command += ["--watch-stdin", "--ports-file", str(ports)]
+            # Its cores are its owner's, too, whose work is not to wait for one that only looks for the next request.
+            command += ["--watch-stdin", "--ports-file", str(ports), "--busy-poll-us", "0"]
             if cores is not None:
                 command += ["--cores", str(cores)]
             self.process = OwnedProcess("sonic serve", [*command, *options], files=files)

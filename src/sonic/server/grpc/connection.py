@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
+    from sonic.server.busypoll import BusyPoll
     from sonic.server.grpc.call import Handler
     from sonic.server.grpc.wire import Buffer, Head
 
@@ -46,15 +47,23 @@ class Shared:
     loop : asyncio.AbstractEventLoop
     pool : Executor
         For what would keep the loop.
+    busy_poll : BusyPoll or None
+        To be told of calls.
     """
 
     def __init__(
-        self, handlers: Mapping[str, Handler], max_bytes: int, loop: asyncio.AbstractEventLoop, pool: Executor
+        self,
+        handlers: Mapping[str, Handler],
+        max_bytes: int,
+        loop: asyncio.AbstractEventLoop,
+        pool: Executor,
+        busy_poll: BusyPoll | None = None,
     ) -> None:
         self.handlers = handlers
         self.max_bytes = max_bytes
         self.loop = loop
         self.pool = pool
+        self.busy_poll = busy_poll
         # The loop reads one connection at a time, and what is kept of it is copied.
         self.scratch = memoryview(bytearray(1 << 18))
         self.connections: OpenConnections[GrpcConnection] = OpenConnections()
@@ -78,6 +87,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._http2 = http2.Connection(self, wire.read_head)
         self._transport: asyncio.Transport | None = None
         self._busy = True  # somebody is at work, and writes what is there when done
+        self._in_hand = False  # whether there are calls
         self.peer = ""
 
     # ---- what the event loop calls ----------------------------------------------------------------------------------
@@ -102,6 +112,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._begin_timer.cancel()
         self._http2.close()
         self._shared.connections.discard(self)
+        self._rest()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Return where to put what comes."""
@@ -129,6 +140,10 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     def opened(self, stream: http2.Stream, head: Head) -> None:
         """Begin a call."""
+        if not self._in_hand:
+            self._in_hand = True
+            if self._shared.busy_poll is not None:
+                self._shared.busy_poll.begin()
         if head.status != 200:
             self._http2.send_headers(stream, wire.refusal(head.status), last=True)
             return
@@ -238,6 +253,15 @@ class GrpcConnection(asyncio.BufferedProtocol):
             parts.clear()
         if self._http2.over or (self._http2.refusing and not self._http2.streams):
             transport.close()
+        if not self._http2.streams:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Have no calls, if there were some."""
+        if self._in_hand:
+            self._in_hand = False
+            if self._shared.busy_poll is not None:
+                self._shared.busy_poll.end()
 
 
 def _keep_alive(connection: socket.socket) -> None:

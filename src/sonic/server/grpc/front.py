@@ -90,7 +90,7 @@ class GrpcFront:
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         loop = asyncio.get_running_loop()
-        self._shared = Shared(handlers, self._max_bytes, loop, self._pool)
+        self._shared = Shared(handlers, self._max_bytes, loop, self._pool, self._loop.busy_poll)
         made = partial(GrpcConnection, self._shared)
         if self._port is not None:
             self._servers.append(await loop.create_server(made, sock=self._port, ssl=self._context, backlog=BACKLOG))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from sonic.server.busypoll import BusyPoll
+
 _SCRATCH_BYTES = 1 << 16
 _SWEEP_S = 1.0
 """Between two looks at all connections, in seconds."""
@@ -67,6 +69,8 @@ class Connections(OpenConnections[Watched]):
     limits : Limits
     now_s : callable or None
         Returns seconds that never go back; None: the loop's clock.
+    busy_poll : BusyPoll or None
+        To be told of requests.
 
     Attributes
     ----------
@@ -81,11 +85,13 @@ class Connections(OpenConnections[Watched]):
         loop: asyncio.AbstractEventLoop,
         limits: Limits | None = None,
         now_s: Callable[[], float] | None = None,
+        busy_poll: BusyPoll | None = None,
     ) -> None:
         super().__init__()
         self.loop = loop
         self.limits = limits or Limits()
         self.now_s = now_s or loop.time
+        self.busy_poll = busy_poll
         self.scratch = bytearray(_SCRATCH_BYTES)
         self.date = _date()
         self._timer: asyncio.TimerHandle | None = None

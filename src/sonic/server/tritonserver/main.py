@@ -12,6 +12,7 @@ from sonic.errors import ConfigError, SonicError
 from sonic.server import launch
 from sonic.server.access.tls import Tls
 from sonic.server.app import Server
+from sonic.server.busypoll import DEFAULT_US
 from sonic.server.sockets import authority
 from sonic.server.tritonserver import flags, known, logs
 
@@ -97,6 +98,7 @@ def _start(settings: Settings, log_settings: LogSettings) -> Server:
         empty_ok=True,
         name=settings.name,
         logs=log_settings,
+        busy_poll_us=DEFAULT_US,
     )
 
 

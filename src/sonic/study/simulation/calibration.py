@@ -188,7 +188,8 @@ def _of_loop(points: Sequence[_Point], cores: float, own_cores: float, short_s: 
     front_s, handover_s, turn_s = _besides(points, full)
     client_s = median(point.client_s for point in full)
     alone_s = front_s + service[min(service)] + handover_s
-    wake_s = max(0.0, few.server_s - few.delay_s - alone_s)  # while it waits for company, the loop looks for it
+    # While it waits for company, the loop looks for it; while it waits for the next request, it may, too.
+    wake_s = max(0.0, min(few.server_s, few.latency_s - client_s) - few.delay_s - alone_s)
     rest_s = max(0.0, few.latency_s - client_s - alone_s - wake_s - few.delay_s)
     if not own_cores:
         cores = min(cores, median(point.cores for point in full))
