@@ -103,7 +103,7 @@ def serve(
         float,
         typer.Option(
             min=0,
-            help="Look so long for the next request before sleeping, if the last ones came as soon; 0: do not.",
+            help="Microseconds to look for the next request before sleeping, if the last ones came as soon.",
         ),
     ] = 500,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log loading and every request.")] = False,
