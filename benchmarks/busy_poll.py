@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 import sonic
-from common import Figure, echo_models, pinned
+from common import Figure, calls_per_s, echo_models, pinned
 from sonic.client.fallback import ServeProcess
 from sonic.server.busypoll import DEFAULT_US
 
@@ -79,8 +78,4 @@ def _calls(server: ServeProcess, stack: ExitStack) -> dict[str, Callable[[], obj
 def _rate(call: Callable[[], object]) -> float:
     for _ in range(WARM_UP):
         call()
-    done, began_s = 0, perf_counter()
-    while (past_s := perf_counter() - began_s) < WINDOW_S:
-        call()
-        done += 1
-    return done / past_s
+    return calls_per_s(call, WINDOW_S)

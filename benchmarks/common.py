@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -126,6 +127,15 @@ def echo_models() -> Iterator[Path]:
         (Path(folder) / "echo" / "1").mkdir(parents=True)
         (Path(folder) / "echo" / "config.pbtxt").write_text(_ECHO)
         yield Path(folder)
+
+
+def calls_per_s(call: Callable[[], object], window_s: float) -> float:
+    """Return how often something is done in a second, one after the other, for so long."""
+    done, began_s = 0, perf_counter()
+    while (past_s := perf_counter() - began_s) < window_s:
+        call()
+        done += 1
+    return done / past_s
 
 
 @contextmanager

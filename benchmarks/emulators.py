@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import sonic
-from common import Figure
+from common import Figure, calls_per_s
 from sonic.client.fallback import ServeProcess
 from sonic.firmware import layerlist
 from sonic.firmware.build import ROUTES, build
@@ -77,11 +77,7 @@ def measure(repeats: int, console: Console) -> Iterator[Figure]:
 def _rate(call: Callable[[], Any], seconds: float = 1.0) -> float:
     """Return the rows/s of calls with all rows, one after the other."""
     call()
-    calls, start_s = 0, time.perf_counter()
-    while (passed_s := time.perf_counter() - start_s) < seconds:
-        call()
-        calls += 1
-    return calls * ROWS / passed_s
+    return ROWS * calls_per_s(call, seconds)
 
 
 def _own_predict(network: Network, precision: Precision, writer: Writer, folder: Path) -> Callable[[Any], Any]:

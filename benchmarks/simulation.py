@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
 from msgspec import structs
 
-from common import Figure, pinned
+from common import Figure, calls_per_s, pinned
 from sonic.client.fallback import ServeProcess
 from sonic.protocol.modelconfig import write
 from sonic.protocol.modelfolder import CONFIG_NAME, read_config
@@ -158,11 +157,7 @@ def _speed() -> float:
     """Return how many executions of ParticleNet a second the first core does by itself."""
     session, inputs = _alone()
     with pinned(sorted(_CORES)[:1]):
-        done, began_s = 0, perf_counter()
-        while (past_s := perf_counter() - began_s) < SPEED_S:
-            session.run(None, inputs)
-            done += 1
-    return done / past_s
+        return calls_per_s(lambda: session.run(None, inputs), SPEED_S)
 
 
 @cache

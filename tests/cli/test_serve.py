@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
@@ -14,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from sonic.cli.serve import serve
-from sonic.server.busypoll import DEFAULT_US
 from sonic.server.sockets import listen
 
 if TYPE_CHECKING:
@@ -227,7 +224,3 @@ def test_a_function_beside_folders(models: Path, tmp_path: Path) -> None:
     done = sonic("serve", f"{tmp_path}/functions.py:thrice", *ANY)
     assert done.returncode != 0
     assert done.stderr.strip().endswith("has no 'thrice': its services are twice")
-
-
-def test_it_looks_for_requests_for_as_long_as_every_process_that_only_serves() -> None:
-    assert inspect.signature(serve).parameters["busy_poll_us"].default == DEFAULT_US

@@ -109,12 +109,20 @@ def test_while_one_is_in_hand_it_sleeps() -> None:
     assert loop.awake
 
 
+def test_for_no_time_at_all_it_never_looks() -> None:
+    soon: list[Callable[[], None]] = []
+    poll = BusyPoll(0.0, soon.append, lambda: 10.0)
+    for _ in range(100):
+        poll.begin()
+        poll.end()
+    assert not soon
+
+
 def test_every_request_has_an_end(folder: Any, until: Any) -> None:
     folder.identity("echo", "FP32")
     x = np.ones(4, np.float32)
     with sonic.serve(folder.path, busy_poll_us=500) as server:
         poll = server._loop.busy_poll
-        assert poll is not None
         with httpx.Client(base_url=server.http_url) as http:
             for path in ("/v2", "/v2/health/ready", "/nothing", "/v2/models/echo/stats"):
                 http.get(path)
@@ -137,7 +145,6 @@ def test_who_has_gone_has_nothing_in_hand(folder: Any, script: Any, until: Any) 
     folder.scripted()
     with sonic.serve(folder.path, busy_poll_us=500) as server:
         poll = server._loop.busy_poll
-        assert poll is not None
         script.hold()
         client = triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}")
         given = triton.InferInput("x", [1, 2], "FP32").set_data_from_numpy(np.ones((1, 2), np.float32))

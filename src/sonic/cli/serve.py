@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sonic.server.busypoll import DEFAULT_US
+
 if TYPE_CHECKING:
     from sonic.server.access.guard import Guard
     from sonic.server.access.tls import Tls
@@ -105,7 +107,7 @@ def serve(
             min=0,
             help="Microseconds to look for the next request before sleeping, if the last ones came as soon.",
         ),
-    ] = 500,
+    ] = DEFAULT_US,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log loading and every request.")] = False,
 ) -> None:
     """Serve models over the Open Inference Protocol v2, with gRPC, HTTP and metrics."""

@@ -31,7 +31,7 @@ class BusyPoll:
     Parameters
     ----------
     limit_s : float
-        For how long; what comes later does not come soon.
+        For how long; what comes later does not come soon. 0: never.
     soon : callable
         The loop's ``call_soon``.
     now_s : callable
@@ -64,7 +64,7 @@ class BusyPoll:
         if self.in_hand > 1:
             return
         past_s = self._now_s() - self._since_s
-        if past_s > self._limit_s:
+        if past_s >= self._limit_s:
             self._row = 0
             return
         self._row += 1
@@ -93,7 +93,7 @@ class BusyPoll:
     def _look(self) -> None:
         if self.in_hand or not self._tries:
             self._looks = False
-        elif self._now_s() - self._since_s <= self._limit_s:
+        elif self._now_s() - self._since_s < self._limit_s:
             self._soon(self._look)
         else:
             self._looks = False

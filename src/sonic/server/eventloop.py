@@ -44,13 +44,13 @@ class EventLoop:
     ----------
     loop : asyncio.AbstractEventLoop
         For its thread alone, but for ``call_soon_threadsafe``.
-    busy_poll : BusyPoll or None
-        To be told of requests; None: it sleeps at once.
+    busy_poll : BusyPoll
+        To be told of requests.
     """
 
     def __init__(self, name: str = "sonic-loop", *, busy_poll_s: float = 0.0) -> None:
         self.loop: asyncio.AbstractEventLoop = new_event_loop()
-        self.busy_poll = BusyPoll(busy_poll_s, self.loop.call_soon) if busy_poll_s > 0 else None
+        self.busy_poll = BusyPoll(busy_poll_s, self.loop.call_soon)
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 

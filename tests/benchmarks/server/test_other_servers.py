@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,6 @@ from benchmarks.server import other_servers
 from benchmarks.server.cases import CASES
 from benchmarks.server.other_servers import PEERS, Peer, peer_server
 
-SCRIPTS = Path(other_servers.__file__).with_name("peers")
 STAND_IN = """
 import http.server, sys
 
@@ -73,7 +71,7 @@ def test_every_server_has_its_script() -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
 def test_the_backend_that_is_compiled_for_a_run_can_be() -> None:
-    source = SCRIPTS / "triton_onnxruntime.cc"
+    source = other_servers._SCRIPTS / "triton_onnxruntime.cc"
     done = subprocess.run(
         ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", source],
         capture_output=True,
@@ -81,7 +79,3 @@ def test_the_backend_that_is_compiled_for_a_run_can_be() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_what_each_server_is_started_with_is_there() -> None:
-    assert all((SCRIPTS / peer.script).exists() for peer in PEERS.values())

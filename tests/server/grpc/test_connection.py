@@ -16,6 +16,7 @@ import pytest
 
 from sonic.protocol import grpc_codec
 from sonic.protocol.messages import InferRequest
+from sonic.server.busypoll import BusyPoll
 from sonic.server.grpc import connection, infer, wire
 from sonic.server.http2 import frames
 
@@ -258,7 +259,7 @@ def test_who_has_gone_already_is_not_local() -> None:
 
     async def peers() -> list[str]:
         with ThreadPoolExecutor(1) as pool:
-            shared = connection.Shared({}, 1000, asyncio.get_running_loop(), pool)
+            shared = connection.Shared({}, 1000, asyncio.get_running_loop(), pool, BusyPoll(0.0, lambda call: None))
             made = [connection.GrpcConnection(shared) for _ in range(2)]
             for each, address in zip(made, (None, "/tmp/a.sock"), strict=True):
                 each.connection_made(Transport(address))

@@ -109,7 +109,7 @@ class Talk:
         self.site = Here()
         loop: Any = SimpleNamespace(call_soon_threadsafe=lambda call, *args: call(*args))
         self.poll = BusyPoll(0.0, lambda call: None)
-        self.all = Connections(loop, LIMITS, lambda: self.now_s, self.poll)
+        self.all = Connections(loop, self.poll, LIMITS, lambda: self.now_s)
         self.all.date = b""
         self.wire = Wire()
         self.connection = Connection(self.site, self.all)

@@ -4,6 +4,7 @@ import asyncio
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from sonic.server.busypoll import BusyPoll
 from sonic.server.http.connections import Connections, Limits
 
 
@@ -31,7 +32,7 @@ def test_transfers_have_as_long_as_they_need() -> None:
 
 def test_they_are_looked_after() -> None:
     async def run() -> None:
-        everyone = Connections(asyncio.get_running_loop(), now_s=lambda: 7.0)
+        everyone = Connections(asyncio.get_running_loop(), BusyPoll(0.0, lambda call: None), now_s=lambda: 7.0)
         both = [Fake(everyone), Fake(everyone)]
         everyone.watch()
         assert [one.told for one in both] == [[7.0], [7.0]]

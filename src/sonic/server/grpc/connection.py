@@ -47,7 +47,7 @@ class Shared:
     loop : asyncio.AbstractEventLoop
     pool : Executor
         For what would keep the loop.
-    busy_poll : BusyPoll or None
+    busy_poll : BusyPoll
         To be told of calls.
     """
 
@@ -57,7 +57,7 @@ class Shared:
         max_bytes: int,
         loop: asyncio.AbstractEventLoop,
         pool: Executor,
-        busy_poll: BusyPoll | None = None,
+        busy_poll: BusyPoll,
     ) -> None:
         self.handlers = handlers
         self.max_bytes = max_bytes
@@ -142,8 +142,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         """Begin a call."""
         if not self._in_hand:
             self._in_hand = True
-            if self._shared.busy_poll is not None:
-                self._shared.busy_poll.begin()
+            self._shared.busy_poll.begin()
         if head.status != 200:
             self._http2.send_headers(stream, wire.refusal(head.status), last=True)
             return
@@ -260,8 +259,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         """Have no calls, if there were some."""
         if self._in_hand:
             self._in_hand = False
-            if self._shared.busy_poll is not None:
-                self._shared.busy_poll.end()
+            self._shared.busy_poll.end()
 
 
 def _keep_alive(connection: socket.socket) -> None:

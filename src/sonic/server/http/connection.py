@@ -114,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
             self._wakeups.close()
         if exchange is not None:
             exchange.abandon()
-            self._rest()
+            self._all.busy_poll.end()
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:  # noqa: ARG002
         """Return where the next bytes are to be read to."""
@@ -191,7 +191,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._exchange = None
         self._send(answer, exchange.head)
-        self._rest()
+        self._all.busy_poll.end()
         if not self._consuming:
             self._go_on()
 
@@ -300,17 +300,11 @@ class Connection(asyncio.BufferedProtocol):
             self._send(body.answer, head)
             return
         exchange = self._exchange = Exchange(self, head, NOTHING if body is None else body.content())
-        if self._all.busy_poll is not None:
-            self._all.busy_poll.begin()
+        self._all.busy_poll.begin()
         try:
             self._handler.serve(exchange)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, and what is unknown is logged
             exchange.answer(explained(error))
-
-    def _rest(self) -> None:
-        """Have no request in hand."""
-        if self._all.busy_poll is not None:
-            self._all.busy_poll.end()
 
     # ---- answers ----------------------------------------------------------------------------------------------------
 

@@ -66,11 +66,11 @@ class Connections(OpenConnections[Watched]):
     Parameters
     ----------
     loop : asyncio.AbstractEventLoop
+    busy_poll : BusyPoll
+        To be told of requests.
     limits : Limits
     now_s : callable or None
         Returns seconds that never go back; None: the loop's clock.
-    busy_poll : BusyPoll or None
-        To be told of requests.
 
     Attributes
     ----------
@@ -83,9 +83,9 @@ class Connections(OpenConnections[Watched]):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        busy_poll: BusyPoll,
         limits: Limits | None = None,
         now_s: Callable[[], float] | None = None,
-        busy_poll: BusyPoll | None = None,
     ) -> None:
         super().__init__()
         self.loop = loop

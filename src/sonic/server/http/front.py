@@ -86,7 +86,7 @@ class HttpFront:
 
     async def _listen(self, protocol: Site, metrics: Site) -> None:
         loop = self._loop.loop
-        connections = self._connections = Connections(loop, busy_poll=self._loop.busy_poll)
+        connections = self._connections = Connections(loop, self._loop.busy_poll)
         connections.watch()
         for claimed, site, ssl in (
             (self._port, protocol, self._context),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
-from msgspec.structs import replace
 
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DataError, InferenceError, ModelFailed, SonicError
@@ -202,7 +201,7 @@ def _read_one(transport: Transport, spec: ModelSpec, inputs: Inputs, settings: L
     """
     for request in inputs.requests(spec, settings.seed):
         try:
-            answer = transport.submit(replace(request, timeout_s=settings.timeout_s)).result()
+            answer = transport.submit(structs.replace(request, timeout_s=settings.timeout_s)).result()
         except ModelFailed:
             raise
         except InferenceError:
