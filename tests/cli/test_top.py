@@ -78,10 +78,10 @@ def test_a_server_that_wants_a_token(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("open-sesame ana\n")
     (tmp_path / "mine").write_text("open-sesame\n")
     with sonic.serve(folder, cores=1, metrics_port=None, guard=Guard(Tokens(tmp_path / "tokens"))) as server:
-        arguments = (server.http_url, "--interval-s", "0.1", "--once")
+        arguments = (f"{server.http_url}/metrics", "--interval-s", "0.1", "--once")
         done = top(*arguments, "--token-file", str(tmp_path / "mine"))
         assert (done.returncode, done.stderr) == (0, "")
-        assert f"{server.http_url}/metrics" in done.stdout
+        assert arguments[0] in done.stdout
         done = top(*arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert re.match(r"sonic: no metrics at http://.*: it wants a token", done.stderr)

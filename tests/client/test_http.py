@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sonic.client.http import HttpTransport
-from sonic.errors import DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
+from sonic.errors import ConfigError, DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
 from sonic.testing.conformance import WAIT_S, RemoteTransportConformance, RudePeer, echo_request, error_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class TestHttpTransport(RemoteTransportConformance):
 class Answering:
     """A server that gives every request one answer, and keeps the requests."""
 
-    def __init__(self, status: int, body: bytes, paths: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self, status: int, body: bytes, paths: dict[str, bytes] | None = None, *, encoding: str | None = None
+    ) -> None:
         self.seen: list[tuple[str, str, bytes]] = []
         outer = self
 
@@ -54,6 +56,8 @@ class Answering:
                 answer = body if known is None else known
                 self.send_response(status if known is None else 200)
                 self.send_header("Content-Length", str(len(answer)))
+                if encoding is not None:
+                    self.send_header("Content-Encoding", encoding)
                 self.end_headers()
                 self.wfile.write(answer)
 
@@ -101,6 +105,22 @@ def test_an_unreadable_answer_is_the_servers_fault() -> None:
         assert isinstance(error_of(server.transport.submit(echo_request())), ModelFailed)
         with pytest.raises(ModelFailed):
             server.transport.models()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("br", "not asked for: br"), ("gzip", "no gzip"), ("GZip", "no GZip"), ("deflate", "no deflate")],
+)
+def test_an_answer_that_cannot_be_decompressed(encoding: str, text: str) -> None:
+    with Answering(200, b"nonsense", encoding=encoding) as server:
+        error = error_of(server.transport.submit(echo_request()))
+        assert isinstance(error, Unavailable)
+        assert text in str(error)
+
+
+def test_a_host_whose_name_cannot_be_sent() -> None:
+    with pytest.raises(ConfigError, match="ASCII"):
+        HttpTransport("caf\u00e9.example:8000")
 
 
 def test_names_and_timeout_as_they_travel() -> None:

@@ -1,4 +1,4 @@
-"""Transport over HTTP. httpx waits for its answers, so a few threads hold as many requests in flight."""
+"""Transport over HTTP. httpcore waits for its answers, so a few threads hold as many requests in flight."""
 
 from __future__ import annotations
 
@@ -13,16 +13,24 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakSet
 
-import httpx
+import httpcore
 
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.secure import Credentials
 from sonic.client.workers import Workers
-from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable, Unsupported
+from sonic.errors import (
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    InferenceError,
+    ModelNotFound,
+    Unavailable,
+    Unsupported,
+)
 from sonic.protocol import documents, http_codec, status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from sonic.protocol.form import Placement
@@ -41,10 +49,13 @@ _SOCKET = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, sock
 ]
 """A peer that is gone without a word is found out, else its requests would hold their threads for ever."""
 
+_HEAD_BYTES = http_codec.HEADER_LENGTH.lower().encode()
+
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": partial(gzip.compress, compresslevel=6),
     "deflate": zlib.compress,
 }
+_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 
 
 class HttpTransport:
@@ -85,19 +96,23 @@ class HttpTransport:
         self._closed = False
         self._in_flight: set[Promise[InferResponse]] = set()
         self._sockets: WeakSet[socket.socket] = WeakSet()
-        self._client = httpx.Client(
-            base_url="http://localhost" if scheme == "http+unix" else self._url,
-            headers={} if token is None else {"Authorization": token},
-            timeout=None,  # noqa: S113 - each call has its own
-            transport=httpx.HTTPTransport(
-                verify=given.context() if scheme == "https" else True,
-                trust_env=False,  # http_proxy is set on many sites for the sake of files
-                socket_options=None if scheme == "http+unix" else _SOCKET,
-                uds=target if scheme == "http+unix" else None,
-                limits=httpx.Limits(
-                    max_connections=None, max_keepalive_connections=threads, keepalive_expiry=_KEEPALIVE_S
-                ),
-            ),
+        unix = scheme == "http+unix"
+        host = "localhost" if unix else target
+        if not host.isascii():
+            raise ConfigError(f"{self._url}: a host's name is written in ASCII (xn--...)")
+        self._origin = httpcore.URL(f"{'https' if scheme == 'https' else 'http'}://{host}")
+        self._headers = [(b"Host", host.encode())]
+        if token is not None:
+            self._headers.append((b"Authorization", token.encode()))
+        # httpx on top of it would take as long again for every call, and go through the proxy that http_proxy names,
+        # which is there for files on many sites.
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=given.context() if scheme == "https" else None,
+            max_connections=None,
+            max_keepalive_connections=threads,
+            keepalive_expiry=_KEEPALIVE_S,
+            uds=target if unix else None,
+            socket_options=None if unix else _SOCKET,
         )
 
     @property
@@ -172,7 +187,7 @@ class HttpTransport:
         for connection in connections:
             with contextlib.suppress(OSError):  # closed already
                 connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
-        self._client.close()
+        self._pool.close()
 
     def _serve(
         self,
@@ -189,21 +204,30 @@ class HttpTransport:
             promise.reject(as_inference_error(error))
 
     def _infer(self, request: InferRequest, until_s: float | None, placement: Placement | None) -> InferResponse:
-        body, header_length = http_codec.request_to_wire(request, placement)
-        headers = {http_codec.HEADER_LENGTH: str(header_length), "Content-Type": "application/octet-stream"}
+        body, head_bytes = http_codec.request_to_wire(request, placement)
+        headers = [(_HEAD_BYTES, b"%d" % head_bytes), (b"Content-Type", b"application/octet-stream")]
         if self._compression:
             body = _COMPRESS[self._compression](body)
-            headers |= {"Content-Encoding": self._compression, "Accept-Encoding": self._compression}
+            coding = self._compression.encode()
+            headers += [(b"Content-Encoding", coding), (b"Accept-Encoding", coding)]
         answer = self._call(
-            "POST",
-            f"{_model_path(request.model, request.version)}/infer",
-            self._left_s(until_s),
-            body,
-            headers,
+            "POST", f"{_model_path(request.model, request.version)}/infer", self._left_s(until_s), body, headers
         )
-        length = answer.headers.get(http_codec.HEADER_LENGTH)
-        head_bytes = int(length) if length and length.isdecimal() else None
-        return http_codec.response_from_wire(answer.content, head_bytes, placement)
+        given = {name.lower(): value for name, value in answer.headers}
+        content = answer.content
+        if b"content-encoding" in given:
+            content = self._decompressed(content, given[b"content-encoding"].decode("latin-1"))
+        length = given.get(_HEAD_BYTES, b"")
+        return http_codec.response_from_wire(content, int(length) if length.isdigit() else None, placement)
+
+    def _decompressed(self, content: bytes, coding: str) -> bytes:
+        decompress = _DECOMPRESS.get(coding.strip().lower())
+        if decompress is None:
+            raise Unavailable(f"{self._url} answers in an encoding that was not asked for: {coding}")
+        try:
+            return decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Unavailable(f"{self._url}: the answer is no {coding}: {error}") from error
 
     def _left_s(self, until_s: float | None) -> float | None:
         left_s = None if until_s is None else until_s - monotonic()
@@ -216,39 +240,44 @@ class HttpTransport:
         method: str,
         path: str,
         timeout_s: float | None,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+        body: bytes = b"",
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> httpcore.Response:
+        if self._closed:
+            raise Cancelled(f"{self._url}: the connection is closed")
+        length = [(b"Content-Length", b"%d" % len(body))] if method == "POST" else []
         try:
-            answer = self._client.request(
+            answer = self._pool.request(
                 method,
-                path,
+                httpcore.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, target=path),
+                headers=[*self._headers, *headers, *length],
                 content=body,
-                headers=headers,
-                timeout=timeout_s,
-                extensions={"trace": self._remember_socket},
+                extensions={
+                    "timeout": dict.fromkeys(("connect", "write", "read"), timeout_s),
+                    "trace": self._remember_socket,
+                },
             )
-        except httpx.ConnectTimeout as error:
+        except httpcore.ConnectTimeout as error:
             raise Unavailable(f"{self._url}: no connection in time") from error
-        except httpx.TimeoutException as error:
+        except httpcore.TimeoutException as error:
             raise DeadlineExceeded(f"{self._url}: no answer within {timeout_s:g} s") from error
-        except (httpx.HTTPError, OSError, RuntimeError) as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             if self._closed:
                 raise Cancelled(f"{self._url}: the connection is closed") from None
-            if isinstance(error, RuntimeError):
-                raise
             raise Unavailable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}") from error
-        if answer.status_code >= 400:
-            failure = status.from_http(answer.status_code, documents.error_from_wire(answer.content))
+        if answer.status >= 400:
+            failure = status.from_http(answer.status, documents.error_from_wire(answer.content))
             raise type(failure)(f"{self._url}: {failure}") if failure.retryable else failure
         return answer
 
     def _remember_socket(self, event: str, info: Mapping[str, Any]) -> None:
         if event in _CONNECTED:
             connection = info["return_value"].get_extra_info("socket")
-            if connection is not None:
-                with self._lock:
-                    self._sockets.add(connection)
+            with self._lock:
+                self._sockets.add(connection)
+                if not self._closed:
+                    return
+            connection.shutdown(socket.SHUT_RDWR)  # it was made while this was closed
 
 
 def _model_path(model: str, version: str) -> str:
