@@ -279,6 +279,9 @@ def test_the_other_end_is_blamed_for_its_own_faults() -> None:
         codec.response_from_wire(b"\x0a\x05abc")
     with pytest.raises(ModelFailed, match="it broke"):
         codec.stream_from_wire(codec.stream_to_wire(ModelFailed("it broke")))
+    failure = pb.ModelStreamInferResponse.FromString(codec.stream_to_wire(ModelFailed("it broke"), id="7", model="m"))
+    assert (failure.infer_response.id, failure.infer_response.model_name) == ("7", "m")
+    assert failure.infer_response.parameters["triton_final_response"].bool_param
     with pytest.raises(ModelFailed, match="neither a response nor an error"):
         codec.stream_from_wire(b"")
 

@@ -14,6 +14,7 @@ from sonic.protocol import http_codec
 from sonic.protocol.form import ALL_BINARY, PLAIN, Form, Place, Placement, Span
 from sonic.protocol.jsoncache import RequestReader, ResponseWriter
 from sonic.protocol.messages import InferRequest, InferResponse
+from sonic.protocol.repeats import LENGTHY_BYTES
 from sonic.protocol.tensors import same_bits
 from sonic.specs import DType
 
@@ -39,6 +40,20 @@ REQUESTS = {
     "bfloat16": InferRequest("m", {"x": X}, "2", dtypes={"x": DType.BF16}),
     "nothing": InferRequest("m", {}, "2"),
 }
+
+
+def test_what_has_to_be_gone_through_one_by_one_is_lengthy() -> None:
+    read = RequestReader()
+    number = np.ones(LENGTHY_BYTES, np.float32)
+    body, length = http_codec.request_to_wire(InferRequest("m", {"x": number}))
+    assert not read.lengthy(body, length)
+    assert read.lengthy(body, None)
+    assert read.lengthy(body, LENGTHY_BYTES)
+    assert not read.lengthy(body, -1)
+    body, length = http_codec.request_to_wire(InferRequest("m", {"x": np.full(LENGTHY_BYTES, b"", object)}))
+    assert read.lengthy(body, length)
+    body, length = http_codec.request_to_wire(InferRequest("m", {"x": np.full(3, b"", object)}))
+    assert not read.lengthy(body, None)
 
 
 @pytest.mark.parametrize("what", REQUESTS)

@@ -12,6 +12,8 @@ from sonic.errors import InvalidRequest, ModelFailed
 from sonic.protocol import grpc_codec
 from sonic.protocol.form import Form, Place, Placement, Span
 from sonic.protocol.messages import InferRequest, InferResponse
+from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.repeats import LENGTHY_BYTES
 from sonic.protocol.tensors import same_bits
 from sonic.protocol.wirecache import RequestReader, RequestWriter, ResponseReader, ResponseWriter
 from sonic.specs import DType
@@ -44,6 +46,21 @@ def test_a_request_is_the_same_to_its_reader_however_often_it_was_written(what: 
         assert (got.model, got.version, got.outputs, got.timeout_s) == ("m", "2", ("y", "z"), expected.timeout_s)
         assert list(got.inputs) == list(expected.inputs)
         assert all(same_bits(got.inputs[name], array) for name, array in expected.inputs.items())
+
+
+def test_what_has_to_be_gone_through_one_by_one_is_lengthy() -> None:
+    read = RequestReader()
+    numbers = np.ones(LENGTHY_BYTES, np.float32)
+    raw = grpc_codec.request_to_wire(InferRequest("m", {"x": numbers}))
+    for _ in range(3):  # known or not
+        assert not read.lengthy(raw)
+        read(raw)
+    typed = pb.ModelInferRequest(model_name="m")
+    typed.inputs.add(name="x", datatype="FP32", shape=numbers.shape).contents.fp32_contents.extend(numbers)
+    assert read.lengthy(typed.SerializeToString())
+    assert read.lengthy(grpc_codec.request_to_wire(InferRequest("m", {"x": np.full(LENGTHY_BYTES, b"", object)})))
+    assert not read.lengthy(grpc_codec.request_to_wire(InferRequest("m", {"x": np.full(3, b"", object)})))
+    assert not read.lengthy(b"\x0b" * LENGTHY_BYTES)  # no message
 
 
 def test_requests_that_differ_are_told_apart() -> None:

@@ -193,13 +193,22 @@ def response_from_wire(data: bytes, regions: Regions | None = None) -> InferResp
     )
 
 
-def stream_to_wire(answer: InferResponse | BaseException, form: Form = PLAIN, id: str = "") -> bytes:  # noqa: A002
-    """Serialise a ModelStreamInferResponse: a response, or the text of an error and the `id` of its request."""
+def stream_to_wire(
+    answer: InferResponse | BaseException,
+    form: Form = PLAIN,
+    id: str = "",  # noqa: A002
+    model: str = "",
+) -> bytes:
+    """Serialise a ModelStreamInferResponse: a response, or the text of an error with `id` and `model` of its request.
+
+    By one of its parameters a client tells the last response of a request, of which there is but one.
+    """
     if isinstance(answer, BaseException):
         message = pb.ModelStreamInferResponse(error_message=str(answer))
         message.infer_response.id = id
+        message.infer_response.model_name = model
+        message.infer_response.parameters[FINAL].bool_param = True
         return message.SerializeToString()
-    # By this a client tells the last response of a request, of which there is but one.
     answer = replace(answer, parameters={**answer.parameters, FINAL: True})
     return join_raw(b"", [response_to_wire(answer, form)], 2)
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sonic.protocol import http_codec
 from sonic.protocol.messages import InferRequest
-from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, arrays_in, contents, form_of, remember
+from sonic.protocol.repeats import LENGTHY_BYTES, LONGEST_BYTES, PLAIN_DTYPES, arrays_in, contents, form_of, remember
 
 if TYPE_CHECKING:
     from sonic.protocol.form import Form, Regions
@@ -70,6 +70,14 @@ class RequestReader:
         like = layout.like
         inputs, parameters = arrays_in(body, layout.tensors), dict(like.parameters)
         return InferRequest(model, inputs, version, like.id, like.outputs, parameters, like.timeout_s), layout.form
+
+    def lengthy(self, body: Buffer, header_length: int | None) -> bool:
+        """Whether a body has so many numbers or texts to go through that reading it takes milliseconds."""
+        if len(body) < LENGTHY_BYTES:
+            return False
+        if header_length is None or header_length >= LENGTHY_BYTES:
+            return True
+        return b"BYTES" in bytes(body[: max(header_length, 0)])
 
     def _learn(self, key: tuple[str, str, bytes], end: int, request: InferRequest, form: Form) -> None:
         if key not in self._known:

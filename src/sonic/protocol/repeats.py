@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Content = tuple[str, tuple[int, ...], "np.dtype[Any]", int]
 """A tensor in a message: its name, shape, dtype, and the byte at which it begins."""
 
+LENGTHY_BYTES = 1 << 16
+"""Of numbers and texts that have to be gone through one by one: from here on that takes milliseconds."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from msgspec.structs import replace
 
+from sonic.errors import InvalidRequest
 from sonic.protocol import grpc_codec
 from sonic.protocol.form import PLAIN
 from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.parameters import TIMEOUT, timeout_us
-from sonic.protocol.rawfields import spans, varint
-from sonic.protocol.repeats import LONGEST_BYTES, PLAIN_DTYPES, arrays_in, contents, form_of, remember
+from sonic.protocol.rawfields import spans, split_raw, varint
+from sonic.protocol.repeats import LENGTHY_BYTES, LONGEST_BYTES, PLAIN_DTYPES, arrays_in, contents, form_of, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,6 +166,16 @@ class RequestReader:
         parameters = dict(like.parameters)
         return InferRequest(like.model, inputs, like.version, like.id, like.outputs, parameters, like.timeout_s), PLAIN
 
+    def lengthy(self, data: Buffer) -> bool:
+        """Whether a message has so many numbers or texts to go through that reading it takes milliseconds."""
+        if len(data) < LENGTHY_BYTES or self._layouts.knows(data):
+            return False
+        try:
+            header, raw = split_raw(data, grpc_codec.RAW_INPUTS)
+        except InvalidRequest:
+            return False  # which is soon found out again
+        return len(header) >= LENGTHY_BYTES or (bool(raw) and b"BYTES" in header)
+
 
 class _Layout(Generic[M]):
     """What a message looks like.
@@ -204,6 +215,10 @@ class _Layouts(Generic[M]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def knows(self, data: Buffer) -> bool:
+        """Whether a message like this one, by its length and its beginning, is known."""
+        return self._known.get((len(data), bytes(data[:_HEAD_BYTES]))) is not None
 
     def read(self, data: Buffer) -> tuple[M, dict[str, np.ndarray]] | None:
         """Return a message without its tensors, and those, as views of `data`; None if none like it is known."""

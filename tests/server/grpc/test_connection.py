@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ import pytest
 
 from sonic.protocol import grpc_codec
 from sonic.protocol.messages import InferRequest
+from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.server.busypoll import BusyPoll
-from sonic.server.grpc import connection, infer, wire
+from sonic.server.grpc import connection, streaming, wire
 from sonic.server.http2 import frames
 
 if TYPE_CHECKING:
@@ -140,10 +142,100 @@ def test_a_client_that_says_nothing_is_cut_off(folder: Any, serve: Any, monkeypa
             pass
 
 
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_a_stream_of_messages_of_every_size(compression: Any, folder: Any, serve: Any) -> None:
+    folder.identity("i", "FP32")
+    sizes = [4, 1_500_000, 1, 20_000, 4, 4, 1_500_000, 2]
+
+    def requests() -> Iterator[bytes]:
+        for n, size in enumerate(sizes):
+            yield grpc_codec.request_to_wire(InferRequest("i", {"in0": np.full(size, n, np.float32)}, id=str(n)))
+
+    with channel(serve(folder), max_receive_message_length=-1) as opened:
+        answers = opened.stream_stream(STREAM)(requests(), timeout=60, compression=compression)
+        came = [grpc_codec.stream_from_wire(answer) for answer in answers]
+    assert [answer.id for answer in came] == [str(n) for n in range(len(sizes))]
+    for n, answer in enumerate(came):
+        np.testing.assert_array_equal(answer.outputs["out0"], np.full(sizes[n], n, np.float32))
+
+
+@pytest.mark.parametrize("path", [INFER, STREAM])
+def test_nothing_is_decompressed_or_slowly_decoded_where_others_wait(
+    path: str, folder: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    for module, name in ((wire, "decompress"), (grpc_codec, "request_from_wire")):
+        real = getattr(module, name)
+
+        def noted(*given: Any, _real: Any = real) -> Any:
+            threads.append(threading.current_thread().name)
+            return _real(*given)
+
+        monkeypatch.setattr(module, name, noted)
+    folder.identity("i", "FP32")
+    x = np.ones(20_000, np.float32)
+    typed = pb.ModelInferRequest(model_name="i")
+    typed.inputs.add(name="in0", datatype="FP32", shape=x.shape).contents.fp32_contents.extend(x)
+    with channel(serve(folder)) as opened:
+        for data, compression in (
+            (grpc_codec.request_to_wire(InferRequest("i", {"in0": x})), grpc.Compression.Gzip),
+            (typed.SerializeToString(), grpc.Compression.NoCompression),
+        ):
+            if path == INFER:
+                answer = grpc_codec.response_from_wire(opened.unary_unary(path)(data, 60, compression=compression))
+            else:
+                (one,) = opened.stream_stream(path)(iter([data]), 60, compression=compression)
+                answer = grpc_codec.stream_from_wire(one)
+            np.testing.assert_array_equal(answer.outputs["out0"], x)
+    assert len(threads) == 3
+    assert all(name.startswith("sonic-grpc_") for name in threads)
+
+
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", "3"), ("snappy", "12")])
+def test_a_stream_with_a_message_that_nobody_can_decompress(
+    encoding: str, status: str, folder: Any, serve: Any
+) -> None:
+    folder.onnx("a")
+    raw = Raw(serve(folder))
+    assert raw.call(STREAM, b"\1\0\0\0\4junk", grpc_encoding=encoding)["grpc-status"] == status
+    raw.socket.close()
+
+
 def test_a_stream_with_more_requests_than_may_be_under_way(
+    folder: Any, serve: Any, script: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "FEWEST_UNDER_WAY", 4)
+    monkeypatch.setattr(streaming, "MOST_UNDER_WAY", 8)
+    folder.scripted(batching="", batch=1)
+    server = serve(folder)
+    (model,) = server.dataplane.models()
+    turns = threading.Semaphore(0)
+    script.run = lambda x: {"y": 2 * x} if turns.acquire(timeout=10) else None
+    raw = Raw(server)
+    sent = raw.h2.get_next_available_stream_id()
+    raw.h2.send_headers(sent, [*{":path": STREAM, **HEAD}.items()])
+    for n in range(100):
+        data = request(1, "scripted", str(n), 2)
+        raw.h2.send_data(sent, wire.prefix(len(data)) + data, end_stream=n == 99)
+    live = "/inference.GRPCInferenceService/ServerLive"
+    assert raw.call(live, b"\0\0\0\0\0")["grpc-status"] == "0"  # what was sent before it has been dealt with
+    script.wait_started()
+    assert model.pending == 3  # and one is executed
+    turns.release()
+    until(lambda: model.pending == 7)
+    assert raw.call(live, b"\0\0\0\0\0")["grpc-status"] == "0"
+    assert model.pending == 7
+    turns.release(99)
+    until(lambda: len(script.batches) == 100)
+    assert server.dataplane.drain(10)
+    raw.socket.close()
+
+
+def test_a_stream_in_order_with_more_requests_than_may_be_under_way(
     folder: Any, serve: Any, script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(infer, "_MAX_STREAMED", 8)
+    monkeypatch.setattr(streaming, "FEWEST_UNDER_WAY", 4)
+    monkeypatch.setattr(streaming, "MOST_UNDER_WAY", 8)
     folder.scripted()
     server = serve(folder)
     script.hold()
@@ -155,8 +247,33 @@ def test_a_stream_with_more_requests_than_may_be_under_way(
     assert names == [str(n) for n in range(100)]
 
 
+def test_a_stream_whose_client_does_not_read(
+    folder: Any, serve: Any, script: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "FEWEST_UNDER_WAY", 4)
+    monkeypatch.setattr(streaming, "MAX_QUEUED_BYTES", 10)
+    folder.scripted(batching="", batch=1)
+    server = serve(folder)
+    (model,) = server.dataplane.models()
+    raw = Raw(server)
+    raw.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10})
+    sent = raw.h2.get_next_available_stream_id()
+    raw.h2.send_headers(sent, [*{":path": STREAM, **HEAD}.items()])
+    for n in range(50):
+        data = request(1, "scripted", str(n), 2)
+        raw.h2.send_data(sent, wire.prefix(len(data)) + data, end_stream=n == 49)
+    raw.socket.sendall(raw.h2.data_to_send())
+    until(lambda: script.batches)
+    raw.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")
+    assert len(script.batches) + model.pending <= 5  # where the first was answered before the last had come
+    raw.h2.increment_flow_control_window(100_000, sent)
+    raw.socket.sendall(raw.h2.data_to_send())
+    until(lambda: len(script.batches) == 50)
+    raw.socket.close()
+
+
 def test_a_stream_whose_client_reads_late(folder: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(infer, "_MAX_QUEUED_BYTES", 1000)
+    monkeypatch.setattr(streaming, "MAX_QUEUED_BYTES", 1000)
     folder.identity("i", "FP32")
     x = np.ones(100_000, np.float32)
     data = grpc_codec.request_to_wire(InferRequest("i", {"in0": x}))

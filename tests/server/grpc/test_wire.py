@@ -69,7 +69,7 @@ def test_messages_come_out_as_they_went_in(messages: list[bytes], pieces: list[i
     while data:
         out += inbox.feed(data[: pieces[turn % len(pieces)]])
         data, turn = data[pieces[turn % len(pieces)] :], turn + 1
-    assert [(bytes(message), compressed) for message, compressed in out] == [(m, False) for m in messages]
+    assert [(bytes(message.data), message.compressed) for message in out] == [(m, False) for m in messages]
     assert inbox.empty
 
 
@@ -80,8 +80,8 @@ def test_a_message_longer_than_what_is_taken_at_once() -> None:
     data, out = memoryview(framed(content)), []
     for start in range(0, len(data), 5_000_001):
         out += inbox.feed(data[start : start + 5_000_001])
-    ((message, _),) = out
-    assert message == content
+    (message,) = out
+    assert message.data == content
 
 
 def test_a_claim_costs_little() -> None:
@@ -95,8 +95,8 @@ def test_a_claim_costs_little() -> None:
 def test_the_end_of_a_long_message_is_aligned() -> None:
     tensor = np.arange(30_000, dtype=np.float64)
     for header in range(40):
-        ((message, _),) = wire.Inbox(10**6).feed(memoryview(framed(b"h" * header + tensor.tobytes())))
-        view = np.frombuffer(memoryview(message)[header:], np.float64)
+        (message,) = wire.Inbox(10**6).feed(memoryview(framed(b"h" * header + tensor.tobytes())))
+        view = np.frombuffer(memoryview(message.data)[header:], np.float64)
         assert view.flags.aligned
         np.testing.assert_array_equal(view, tensor)
 
@@ -111,11 +111,32 @@ def test_what_begins_no_message(data: bytes) -> None:
 def test_compressed_messages(encoding: str, pack: object) -> None:
     assert callable(pack)
     inbox = wire.Inbox(1000, encoding)
-    ((message, compressed),) = inbox.feed(memoryview(framed(pack(b"a" * 1000), 1)))
-    assert compressed
-    assert inbox.decompress(message) == b"a" * 1000
+    (message,) = inbox.feed(memoryview(framed(pack(b"a" * 1000), 1)))
+    assert message.compressed
+    assert message.content() == b"a" * 1000
     for wrong in (pack(b"a" * 1001), pack(b"a")[:-1], pack(b"a") + b"x", b"junk"):
         with pytest.raises(InvalidRequest, match=encoding):
-            inbox.decompress(wrong)
+            compressed(wrong, encoding).content()
     with pytest.raises(Unsupported, match="one of gzip, deflate"):
-        wire.Inbox(1000, "snappy").decompress(b"")
+        compressed(b"", "snappy").content()
+
+
+def compressed(data: bytes, encoding: str, max_bytes: int = 1000) -> wire.Message:
+    return wire.Message(data, compressed=True, encoding=encoding, max_bytes=max_bytes)
+
+
+def test_a_question_is_small() -> None:
+    most = wire._QUESTION_BYTES
+    fits, longer = b"a" * most, b"a" * (most + 1)
+    for data in (fits, longer):
+        plain = wire.Message(data, compressed=False, encoding="", max_bytes=10**6)
+        packed = compressed(gzip.compress(data), "gzip", 10**6)
+        for message in (plain, packed):
+            assert message.content() == data
+            if data is fits:
+                assert message.question() == data
+            else:
+                with pytest.raises(InvalidRequest, match=f"at most {most} bytes"):
+                    message.question()
+    with pytest.raises(InvalidRequest, match="at most 5 bytes"):
+        compressed(gzip.compress(b"a" * 6), "gzip", 5).question()

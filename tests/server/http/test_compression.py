@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 import gzip
-import threading
 import zlib
 
 import pytest
 
 from sonic.errors import InvalidRequest
 from sonic.server.decompression import decompress
-from sonic.server.http.compression import compress, off_loop, plain
+from sonic.server.http.compression import compress, plain
 from sonic.server.http.head import read_head
 
 
@@ -36,17 +34,9 @@ def test_what_is_refused(content: bytes, coding: str, text: str) -> None:
 def test_bodies_as_their_head_says() -> None:
     def ask(line: str, body: bytes) -> bytes:
         head = read_head(f"POST / HTTP/1.1\r\n{line}\r\n\r\n".encode())
-        return bytes(asyncio.run(plain(head, memoryview(body), 1000)))
+        return bytes(plain(head, memoryview(body), 1000))
 
     assert ask("A: b", b"so") == ask("Content-Encoding: Identity", b"so") == b"so"
     assert ask("Content-Encoding: GZIP", gzip.compress(b"so")) == b"so"
     with pytest.raises(InvalidRequest, match="Content-Encoding 'br' is not offered: one of gzip, deflate"):
         ask("Content-Encoding: br", b"")
-
-
-def test_what_takes_long_is_not_done_in_the_event_loop() -> None:
-    async def where(size: int) -> threading.Thread:
-        return await off_loop(size, threading.current_thread)
-
-    assert asyncio.run(where(100)) is threading.current_thread()
-    assert asyncio.run(where(10**6)) is not threading.current_thread()

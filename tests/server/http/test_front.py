@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import socket
 import threading
 import zlib
@@ -18,6 +19,10 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from sonic.protocol import http_codec
+from sonic.protocol.messages import InferRequest
+from sonic.protocol.repeats import LENGTHY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +88,50 @@ def test_a_response_is_compressed_only_on_demand(folder: Any, serve: Any) -> Non
         answer = httpx.post(url, json=body, headers={"Accept-Encoding": accepted})
         assert answer.headers.get("content-encoding") == encoding
         assert answer.json()["outputs"][0]["data"] == [1, 2]
+
+
+def test_what_takes_long_is_read_and_written_where_nobody_waits(
+    folder: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def noted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            threads.append(threading.current_thread().name)
+            return real(*given)
+
+        return call
+
+    for function in ("request_from_wire", "response_to_wire"):
+        monkeypatch.setattr(http_codec, function, noted(getattr(http_codec, function)))
+    folder.identity("i", "FP32")
+    folder.identity("t", "STRING")
+    url = serve(folder).http_url
+    count = LENGTHY_BYTES // 2
+
+    def ask(data: list[Any], model: str = "i", datatype: str = "FP32", **kwargs: Any) -> Any:
+        tensor = {"name": "in0", "datatype": datatype, "shape": [len(data)], "data": data}
+        return httpx.post(f"{url}/v2/models/{model}/infer", content=json.dumps({"inputs": [tensor]}), **kwargs)
+
+    def post(model: str, inputs: dict[str, np.ndarray], headers: dict[str, str] | None = None) -> Any:
+        body, length = http_codec.request_to_wire(InferRequest(model, inputs))
+        if headers:
+            body = gzip.compress(body)
+        given = {http_codec.HEADER_LENGTH: str(length)} | (headers or {})
+        return httpx.post(f"{url}/v2/models/{model}/infer", content=body, headers=given)
+
+    loop = ask([1.0])
+    (reader, _), threads[:] = threads, []
+    assert loop.status_code == 200
+    assert ask([1.0] * count).json()["outputs"][0]["data"] == [1.0] * count
+    texts = np.full(LENGTHY_BYTES // 4, b"", object)
+    assert post("t", {"in0": texts}).status_code == 200
+    assert post("i", {"in0": np.ones(3, np.float32)}, {"Content-Encoding": "gzip"}).status_code == 200
+    assert len(threads) == 6
+    assert reader not in threads
+    threads.clear()
+    assert post("i", {"in0": np.ones(LENGTHY_BYTES, np.float32)}).status_code == 200
+    assert threads[0] == reader  # it is a view
 
 
 def test_what_the_server_says(folder: Any, serve: Any, connect: Any) -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sonic.errors import InvalidRequest, SonicError
+from sonic.errors import InvalidRequest
 from sonic.server.failures import foreseen
 from sonic.server.grpc import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sonic.server.grpc.wire import Buffer, Head
+    from sonic.server.grpc.wire import Buffer, Head, Message
     from sonic.server.http2 import Stream
-
-_LONG_BYTES = 1 << 16
-"""From here on decompressing could keep every other client waiting."""
 
 
 class Handler(Protocol):
@@ -32,7 +29,7 @@ class Handler(Protocol):
     def opened(self, call: Call) -> None:
         """Let a call begin, or raise what it ends in."""
 
-    def message(self, call: Call, data: Buffer) -> None:
+    def message(self, call: Call, message: Message) -> None:
         """Take a message of a call."""
 
     def ended(self, call: Call) -> None:
@@ -92,8 +89,8 @@ class Call:
         "_connection",
         "_held",
         "_inbox",
+        "_message",
         "_opened",
-        "_pending",
         "_stream",
         "handler",
         "head",
@@ -106,7 +103,7 @@ class Call:
         self._inbox = wire.Inbox(max_bytes, head.encoding)
         self._callbacks: list[Callable[[], object]] = []
         self._opened = False
-        self._pending: list[tuple[Buffer, bool]] = []  # the message, and whether it is compressed
+        self._message: Message | None = None  # the one of a call that does not stream
         self._held = -1  # bytes that came while the client is to wait; -1: it is not
         self.head = head
         self.handler = handler
@@ -137,8 +134,8 @@ class Call:
             elif not self._stream.ended:
                 self._connection.credit(self._stream, sum(map(len, parts)))
             for data in parts:
-                for message, compressed in self._inbox.feed(data):
-                    self._take(message, compressed=compressed)
+                for message in self._inbox.feed(data):
+                    self._take(message)
             if self._stream.ended and not self.over:
                 self._end()
         except Exception as error:  # noqa: BLE001 - the call ends in it
@@ -150,13 +147,13 @@ class Call:
         for callback in callbacks:
             callback()
 
-    def _take(self, message: Buffer, *, compressed: bool) -> None:
+    def _take(self, message: Message) -> None:
         if self.handler.streams:
-            self.handler.message(self, self._inbox.decompress(message) if compressed else message)
-        elif self._pending:
+            self.handler.message(self, message)
+        elif self._message is not None:
             raise InvalidRequest("a call of this method has one message, given several")
         else:
-            self._pending.append((message, compressed))
+            self._message = message
 
     def _end(self) -> None:
         if not self._inbox.empty:
@@ -164,29 +161,10 @@ class Call:
         if self.handler.streams:
             self.handler.ended(self)
             return
-        if not self._pending:
+        message, self._message = self._message, None
+        if message is None:
             raise InvalidRequest("a call of this method has one message, given none")
-        message, compressed = self._pending.pop()
-        if not compressed:
-            self.handler.message(self, message)
-        elif len(message) < _LONG_BYTES:
-            self.handler.message(self, self._inbox.decompress(message))
-        else:
-            self.aside(self._unpack, message)
-
-    def _unpack(self, message: Buffer) -> None:
-        try:
-            data = self._inbox.decompress(message)
-        except SonicError as error:
-            self.soon(self.fail, error)
-        else:
-            self.soon(self._unpacked, data)
-
-    def _unpacked(self, data: bytes) -> None:
-        try:
-            self.handler.message(self, data)
-        except Exception as error:  # noqa: BLE001 - the call ends in it
-            self.fail(error)
+        self.handler.message(self, message)
 
     # ---- to the client ----------------------------------------------------------------------------------------------
 

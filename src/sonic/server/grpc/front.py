@@ -16,7 +16,8 @@ from sonic.server.grpc.control import Questions
 from sonic.server.grpc.extensions import extension_methods
 from sonic.server.grpc.health import SERVICE as HEALTH
 from sonic.server.grpc.health import Health, Watch
-from sonic.server.grpc.infer import Infer, StreamInfer
+from sonic.server.grpc.infer import Infer
+from sonic.server.grpc.streaming import StreamInfer
 from sonic.server.grpc.unary import Method, Unary
 from sonic.server.sockets import BACKLOG
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sonic.server.dataplane import Dataplane
     from sonic.server.grpc.call import Call
-    from sonic.server.grpc.wire import Buffer
+    from sonic.server.grpc.wire import Message
 
 SERVICE = "grpc.health.v1.Health"
 _Response = health_pb2.HealthCheckResponse
@@ -115,13 +115,13 @@ class Watch(Admission):
         super().__init__()
         self._health = health
 
-    def message(self, call: Call, data: Buffer) -> None:
+    def message(self, call: Call, message: Message) -> None:
         """Begin to tell."""
 
         def send(response: health_pb2.HealthCheckResponse) -> None:
             call.soon(_send, call, response.SerializeToString())
 
-        request = parse(health_pb2.HealthCheckRequest, data)
+        request = parse(health_pb2.HealthCheckRequest, message.question())
         call.on_gone(self._health.watch(request, send, lambda: call.soon(call.finish)))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sonic.server.access.guard import Guard
     from sonic.server.grpc.call import Call
-    from sonic.server.grpc.wire import Buffer
+    from sonic.server.grpc.wire import Message
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """Both have the same messages; tools ask for the one or the other."""
@@ -34,9 +34,9 @@ class Reflection(Admission):
         super().__init__(guard)
         self._services = tuple(services)
 
-    def message(self, call: Call, data: Buffer) -> None:
+    def message(self, call: Call, message: Message) -> None:
         """Answer a question."""
-        call.send((answer(parse(pb.ServerReflectionRequest, data), self._services).SerializeToString(),))
+        call.send((answer(parse(pb.ServerReflectionRequest, message.question()), self._services).SerializeToString(),))
 
     def ended(self, call: Call) -> None:
         """End the call: every question has its answer."""

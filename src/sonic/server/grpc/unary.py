@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sonic.server.access.guard import Guard
     from sonic.server.grpc.call import Call
-    from sonic.server.grpc.wire import Buffer
+    from sonic.server.grpc.wire import Message
 
 
 class Method(NamedTuple):
@@ -48,23 +48,25 @@ class Unary(Admission):
         self._method = method
         self._submit = submit
 
-    def message(self, call: Call, data: Buffer) -> None:
+    def message(self, call: Call, message: Message) -> None:
         """Answer it."""
-        request = parse(self._method.request, data)
-        if self._submit is None:
-            self._done(call, self._run(request, call.peer))
+        if self._submit is not None:
+            self._submit(self._run_and_tell, call, message, call.peer)
+        elif message.compressed:
+            call.aside(self._run_and_tell, call, message, call.peer)
         else:
-            self._submit(self._run_and_tell, call, request, call.peer)
+            self._done(call, self._run(message, call.peer))
 
-    def _run(self, request: Any, peer: str) -> bytes:
+    def _run(self, message: Message, peer: str) -> bytes:
+        request = parse(self._method.request, message.content())
         function = self._method.function
         response = function(request, peer) if self._method.asks_peer else function(request)
         content: bytes = response.SerializeToString()
         return content
 
-    def _run_and_tell(self, call: Call, request: Any, peer: str) -> None:
+    def _run_and_tell(self, call: Call, message: Message, peer: str) -> None:
         try:
-            content = self._run(request, peer)
+            content = self._run(message, peer)
         except Exception as error:  # noqa: BLE001 - the call ends in it
             call.soon(call.fail, error)
         else:

@@ -28,6 +28,7 @@ _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _AT_ONCE_BYTES = 1 << 24  # room for a message at first: its length is only its sender's claim
 _ALIGNED_BYTES = 64
 _SHORT_BYTES = 4096  # not worth aligning
+_QUESTION_BYTES = 1 << 16
 _MAX_TEXT = 2000  # it travels in a header, of which peers accept some 8 kB
 
 OPENING = headers.write([(":status", "200"), ("content-type", "application/grpc")])
@@ -112,6 +113,57 @@ def prefix(size: int) -> bytes:
     return _PREFIX.pack(0, size)
 
 
+class Message:
+    """What a client has sent, which may be compressed.
+
+    Attributes
+    ----------
+    data : bytes-like
+        As it came.
+    compressed : bool
+        Then to make sense of it takes a time that nobody knows beforehand, and is not for the event loop.
+    """
+
+    __slots__ = ("_encoding", "_max_bytes", "compressed", "data")
+
+    def __init__(self, data: Buffer, *, compressed: bool, encoding: str, max_bytes: int) -> None:
+        self.data = data
+        self.compressed = compressed
+        self._encoding = encoding
+        self._max_bytes = max_bytes
+
+    def content(self) -> Buffer:
+        """Return what it holds.
+
+        Raises
+        ------
+        InvalidRequest
+            If it is not what it says, or too large.
+        Unsupported
+            If nobody knows how it is compressed.
+        """
+        return self._content(self._max_bytes) if self.compressed else self.data
+
+    def question(self) -> Buffer:
+        """Return what it holds, which is small.
+
+        Raises
+        ------
+        InvalidRequest, Unsupported
+            As :meth:`content` does, or if it is not small.
+        """
+        if self.compressed:
+            return self._content(min(self._max_bytes, _QUESTION_BYTES))
+        if len(self.data) > _QUESTION_BYTES:
+            raise InvalidRequest(f"a message of this method holds at most {_QUESTION_BYTES} bytes")
+        return self.data
+
+    def _content(self, max_bytes: int) -> bytes:
+        if self._encoding not in WINDOW_BITS:
+            raise Unsupported(f"grpc-encoding {self._encoding!r} is not offered: one of {', '.join(WINDOW_BITS)}")
+        return decompress(self.data, self._encoding, max_bytes, "a message")
+
+
 class Inbox:
     """Makes messages of the pieces of a stream.
 
@@ -139,8 +191,8 @@ class Inbox:
         """Whether no message has begun that is not complete."""
         return self._buffer is None and not self._prefix
 
-    def feed(self, data: memoryview) -> list[tuple[Buffer, bool]]:
-        """Return the messages that a piece completes, and whether each is compressed. Each is a copy.
+    def feed(self, data: memoryview) -> list[Message]:
+        """Return the messages that a piece completes. Each is a copy.
 
         Raises
         ------
@@ -150,7 +202,7 @@ class Inbox:
         if self._buffer is not None and self._filled + len(data) < min(self._length, len(self._buffer)):
             self._fill(self._buffer, data)  # most pieces of a long message are within it
             return []
-        messages: list[tuple[Buffer, bool]] = []
+        messages: list[Message] = []
         while data or (self._buffer is not None and self._filled == self._length):
             if self._buffer is None:
                 if self._prefix or len(data) < PREFIX_BYTES:
@@ -165,29 +217,18 @@ class Inbox:
                     self._begin(data)
                     data = data[PREFIX_BYTES:]
                 if len(data) >= self._length < _SHORT_BYTES:  # nothing to gather
-                    messages.append((bytes(data[: self._length]), self._compressed))
+                    messages.append(self._message(bytes(data[: self._length])))
                     data = data[self._length :]
                     continue
                 self._buffer, self._filled = _room(min(self._length, _AT_ONCE_BYTES), self._length), 0
             data = self._fill(self._buffer, data)
             if self._filled == self._length:
-                messages.append((self._buffer, self._compressed))
+                messages.append(self._message(self._buffer))
                 self._buffer = None
         return messages
 
-    def decompress(self, message: Buffer) -> bytes:
-        """Return what a compressed message holds.
-
-        Raises
-        ------
-        InvalidRequest
-            If it is not what it says, or too large.
-        Unsupported
-            If nobody knows how.
-        """
-        if self._encoding not in WINDOW_BITS:
-            raise Unsupported(f"grpc-encoding {self._encoding!r} is not offered: one of {', '.join(WINDOW_BITS)}")
-        return decompress(message, self._encoding, self._max_bytes, "a message")
+    def _message(self, data: Buffer) -> Message:
+        return Message(data, compressed=self._compressed, encoding=self._encoding, max_bytes=self._max_bytes)
 
     def _begin(self, data: Buffer) -> None:
         flag, self._length = _PREFIX.unpack_from(data)

@@ -43,7 +43,9 @@ class Application:
 
     async def _call(self, exchange: Exchange) -> Answer:
         head = exchange.head
-        body = await plain(head, exchange.body, self._max_body_bytes) if exchange.body else b""
+        body: Buffer = exchange.body
+        if body and head.get(b"content-encoding"):
+            body = await asyncio.to_thread(plain, head, body, self._max_body_bytes)
         call = _Call(bytes(body))
         scope = {
             "type": "http",
