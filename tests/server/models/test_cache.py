@@ -237,6 +237,21 @@ def test_many_threads_share_it(serve: Any, folder: Any, script: Any) -> None:
     assert row.cache_miss.count == row.inference_count <= 20
 
 
+def test_what_there_is_no_memory_to_keep_is_answered_all_the_same(
+    serve: Any, folder: Any, script: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.scripted(batching=CACHED)
+    server = serve(folder)
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ResponseCache, "put", full)
+    assert [ask(server, 1).outputs["y"][0, 0] for _ in range(2)] == [2, 2]
+    assert script.batches == [1, 1]
+    assert caplog.text.count("no memory to keep a response") == 2
+
+
 def test_room_below_zero_is_refused(serve: Any, folder: Any) -> None:
     folder.onnx("a")
     with pytest.raises(ConfigError, match="room for cached responses"):

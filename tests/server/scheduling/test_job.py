@@ -69,6 +69,22 @@ def test_an_error_is_for_all() -> None:
     assert cancelled.future.cancelled()
 
 
+def test_without_a_response_it_ends_in_an_error() -> None:
+    def broken(_: object) -> InferResponse:
+        raise MemoryError
+
+    done = Execution([Reply({"y": Y})], 1, 2, 3)
+    unobserved, unmade, asked = job(), job(), job()
+    unobserved.observe = broken
+    unmade.respond = asked.respond = broken
+    asked.future.set_running_or_notify_cancel()
+    for each in (unobserved, unmade, asked):
+        each.deliver(Result([each], 0.0, done))
+        error = each.future.exception(0)
+        assert isinstance(error, ModelFailed)
+        assert "MemoryError" in str(error)
+
+
 def test_how_it_is_counted() -> None:
     counters = Counters("m", "1")
     done = Execution([Reply({"y": Y})], 1, 2, 3)

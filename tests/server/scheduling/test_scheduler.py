@@ -800,6 +800,27 @@ def test_under_load_nothing_is_begun_that_cannot_be_done_in_time(bench: Bench) -
     assert bench.instance.batches == [[1], [3]]
 
 
+@pytest.mark.parametrize("in_order", [False, True])
+def test_a_response_that_cannot_be_made_costs_nobody_else_theirs(in_order: bool, bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=8, in_order=in_order))
+
+    def broken(_: Reply) -> InferResponse:
+        raise MemoryError
+
+    for _ in range(3):  # more than there are threads
+        held = bench.busy(scheduler)
+        requests = [job(value) for value in (2, 3, 4)]
+        requests[0].respond = requests[1].respond = broken
+        futures = [scheduler.submit(request, inline=False) for request in requests]
+        bench.instance.gate.set()
+        assert values(held[0]) == [2]
+        for future in futures[:2]:
+            with pytest.raises(ModelFailed, match="MemoryError"):
+                future.result(10)
+        assert values(futures[2]) == [8]
+    assert scheduler.drain(10)
+
+
 # ---- replies that are there already ----------------------------------------------------------------------------------
 
 KEPT = Reply({"y": np.array([[7]], np.float32)}, {"from": "before"})

@@ -104,6 +104,19 @@ def test_who_sleeps_looks_again_when_the_time_has_come(timeout_s: float, owner: 
     assert ran.wait(LONG_S)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_that_ends_by_an_error_makes_room_for_another(owner: Owner) -> None:
+    for _ in range(3):  # more than there may be at a time
+        owner.give(lambda: 1 / 0)
+        for thread in threading.enumerate():
+            if thread.name.startswith("hand-"):
+                thread.join(LONG_S)
+    ran = threading.Event()
+    owner.give(ran.set)
+    assert ran.wait(LONG_S)
+    assert len(owner.close()) == 1
+
+
 def test_who_will_look_in_time_sleeps_on(owner: Owner) -> None:
     owner.until_s = time.monotonic() + LONG_S
     owner.give(lambda: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 import time
 from dataclasses import replace
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from sonic.server.scheduling.job import Inline
 
     Arrays = Mapping[str, np.ndarray]
+
+log = logging.getLogger("sonic.server")
 
 
 class ServedModel:
@@ -226,9 +229,12 @@ class ServedModel:
         respond: Callable[[Reply], InferResponse],
         reply: Reply,
     ) -> InferResponse:
-        """Make the response to a request that missed the cache, which keeps the reply."""
+        """Make the response to a request that missed the cache, which keeps the reply if it can."""
         start_s = time.monotonic()
-        cache.put(key, reply)
+        try:
+            cache.put(key, reply)
+        except MemoryError:
+            log.warning("model %r: there is no memory to keep a response", self.spec.name)
         with self._lock:
             took_ns = round((lookup_s + time.monotonic() - start_s) * 1e9)
             self._misses = Duration(self._misses.count + 1, self._misses.total_ns + took_ns)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sonic.errors import DeadlineExceeded, InferenceError, Unavailable
 from sonic.server.execution.instances import Reply
 from sonic.server.execution.plan import Execution
+from sonic.server.failures import foreseen
 from sonic.server.scheduling.counters import CANCELED, REJECTED, reason_of
 from sonic.server.scheduling.futures import Ended, JobFuture
 
@@ -172,15 +173,19 @@ class Job:
             self.fail(DeadlineExceeded(f"{label}: {text}"))
 
     def deliver(self, result: Result) -> None:
-        """End it, with its part of what an execution made."""
+        """End it, with its part of what an execution made, or in ModelFailed if no response can be made of that."""
         if isinstance(result.outcome, InferenceError):
             self.fail(result.outcome)
             return
-        if self.observe is not None and not result.kept:
-            self.observe(result.outcome)
-        reply = result.outcome.replies[self.position]
-        wanted = {name: reply.outputs[name] for name in self.wanted}
-        response = self.respond(Reply(wanted, reply.parameters))
+        try:
+            if self.observe is not None and not result.kept:
+                self.observe(result.outcome)
+            reply = result.outcome.replies[self.position]
+            wanted = {name: reply.outputs[name] for name in self.wanted}
+            response = self.respond(Reply(wanted, reply.parameters))
+        except Exception as error:  # noqa: BLE001 - as out of memory; the thread has others of the batch to end
+            self.fail(foreseen(error, "making a response"))
+            return
         if self._future is None:
             self._future = Ended(response)
         else:

@@ -24,7 +24,7 @@ class Threads:
     name : str
         Beginning of their names.
     work : callable
-        What a thread does; it ends with it. The lock is not held.
+        What a thread does; it ends with it. The lock is not held. One that ends by an error makes room for another.
     """
 
     def __init__(self, lock: threading.Lock, most: int, name: str, work: Callable[[], None]) -> None:
@@ -45,9 +45,20 @@ class Threads:
             if at_s < min(self._asleep.values()):
                 self._called.notify()
         elif len(self._threads) < self._most:
-            thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException:
+            thread = threading.current_thread()
+            with self._called:
+                self._threads.remove(thread)
+                self._busy.discard(thread)
+                self._asleep.pop(thread, None)
+            raise
 
     def sleep(self, now_s: float, until_s: float) -> None:
         """Let the calling thread, one of them, sleep until it is called or the time has come."""

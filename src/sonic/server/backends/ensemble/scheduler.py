@@ -274,8 +274,6 @@ class EnsembleScheduler:
         try:
             if lives:
                 job.deliver(result)
-        except Exception as error:  # noqa: BLE001 - what makes the response of the outputs
-            job.fail(ModelFailed(f"{self._label} failed: {one_line(error)}"))
         finally:
             self._leave(run)
 
