@@ -28,6 +28,12 @@ def reply(size: int, value: float = 1.0, **parameters: Any) -> Reply:
     return Reply({"y": np.full(size, value, np.float64)}, parameters)
 
 
+def cache_of(max_bytes: int) -> ResponseCache:
+    cache = ResponseCache(max_bytes)
+    cache.admit(OWNER)
+    return cache
+
+
 def found(cache: ResponseCache, name: str, owner: object = OWNER) -> np.ndarray:
     kept = cache.get(key(name, owner))
     assert kept is not None
@@ -35,7 +41,7 @@ def found(cache: ResponseCache, name: str, owner: object = OWNER) -> np.ndarray:
 
 
 def test_what_was_kept_is_found() -> None:
-    cache = ResponseCache(10_000)
+    cache = cache_of(10_000)
     given = reply(10, note="n")
     cache.put(key("a"), given)
     given.outputs["y"][:] = 0
@@ -50,7 +56,7 @@ def test_what_was_kept_is_found() -> None:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    cache = ResponseCache(3000)  # room for three
+    cache = cache_of(3000)  # room for three
     for name in "abc":
         cache.put(key(name), reply(50))
     cache.get(key("a"))
@@ -59,7 +65,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_what_is_too_large_pushes_nothing_out() -> None:
-    cache = ResponseCache(3000)
+    cache = cache_of(3000)
     cache.put(key("a"), reply(50))
     cache.put(key("b"), reply(400))
     assert cache.get(key("a")) is not None
@@ -67,7 +73,7 @@ def test_what_is_too_large_pushes_nothing_out() -> None:
 
 
 def test_the_same_key_counts_once() -> None:
-    cache = ResponseCache(3000)
+    cache = cache_of(3000)
     cache.put(key("a"), reply(50))
     size = cache.bytes
     cache.put(key("a"), reply(50, 2.0))
@@ -76,7 +82,8 @@ def test_the_same_key_counts_once() -> None:
 
 
 def test_an_owner_takes_its_results_along() -> None:
-    cache, other = ResponseCache(10_000), object()
+    cache, other = cache_of(10_000), object()
+    cache.admit(other)
     cache.put(key("a"), reply(5))
     cache.put(key("a", other), reply(6))
     cache.drop(OWNER)
@@ -86,8 +93,16 @@ def test_an_owner_takes_its_results_along() -> None:
     assert (len(cache), cache.bytes) == (0, 0)
 
 
+def test_what_comes_after_its_owner_has_gone_is_not_kept() -> None:
+    cache = cache_of(10_000)
+    cache.drop(OWNER)
+    cache.put(key("a"), reply(5))
+    cache.put(key("a", object()), reply(5))
+    assert (len(cache), cache.bytes) == (0, 0)
+
+
 def test_text_counts_by_its_length() -> None:
-    cache = ResponseCache(2000)
+    cache = cache_of(2000)
     cache.put(key("a"), Reply({"y": np.array([b"x" * 3000], np.object_)}))
     assert len(cache) == 0
     cache.put(key("a"), Reply({"y": np.array([b"x" * 300], np.object_)}))
@@ -96,7 +111,7 @@ def test_text_counts_by_its_length() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 120)), max_size=50))
 def test_it_never_holds_more_than_it_may(puts: list[tuple[str, int]]) -> None:
-    cache = ResponseCache(2500)
+    cache = cache_of(2500)
     for name, size in puts:
         cache.put(key(name), reply(size, size))
         assert cache.bytes <= 2500
@@ -218,6 +233,27 @@ def test_a_model_that_is_loaded_again_starts_anew(serve: Any, folder: Any, scrip
     server.repository.load("scripted")
     assert ask(server, 1).outputs["y"][0, 0] == 3
     assert len(server.repository._cache) == 1
+
+
+def test_what_ends_after_its_model_has_gone_is_not_kept(
+    serve: Any, folder: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.scripted(batching=CACHED)
+    server = serve(folder)
+    entered, gate, put = threading.Event(), threading.Event(), ResponseCache.put
+
+    def slow(self: ResponseCache, key: Key, reply: Reply) -> None:
+        entered.set()
+        assert gate.wait(30)
+        put(self, key, reply)
+
+    monkeypatch.setattr(ResponseCache, "put", slow)
+    future = server.dataplane.infer(InferRequest("scripted", {"x": np.ones((1, 2), np.float32)}), inline=False)
+    assert entered.wait(10)
+    server.repository.unload("scripted", drain_s=0.0)
+    gate.set()
+    assert future.result(10).outputs["y"][0, 0] == 2
+    assert len(server.repository._cache) == 0
 
 
 def test_many_threads_share_it(serve: Any, folder: Any, script: Any) -> None:

@@ -821,6 +821,41 @@ def test_a_response_that_cannot_be_made_costs_nobody_else_theirs(in_order: bool,
     assert scheduler.drain(10)
 
 
+@pytest.mark.parametrize("in_order", [False, True])
+def test_drained_means_that_the_futures_have_ended(in_order: bool, bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=8, in_order=in_order))
+    made, gate = threading.Event(), threading.Event()
+
+    def slow(reply: Reply) -> InferResponse:
+        made.set()
+        assert gate.wait(30)
+        return respond(reply)
+
+    request = job(1)
+    request.respond = slow
+    future = scheduler.submit(request, inline=False)
+    assert made.wait(10)
+    assert scheduler.statistics().success.count == 1
+    assert not scheduler.drain(0.0)
+    gate.set()
+    assert scheduler.drain(10)
+    assert future.done()
+
+
+def test_drained_once_the_last_is_refused_or_given_up(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1))
+    bench.busy(scheduler)
+    futures = [scheduler.submit(job(2, timeout_s=0.01), inline=False), scheduler.submit(job(3), inline=False)]
+    assert futures[1].cancel()
+    with pytest.raises(DeadlineExceeded):
+        futures[0].result(10)
+    bench.instance.gate.set()
+    assert scheduler.drain(10)
+    bench.busy(scheduler)
+    scheduler.close()
+    assert scheduler.drain(0.0)
+
+
 # ---- replies that are there already ----------------------------------------------------------------------------------
 
 KEPT = Reply({"y": np.array([[7]], np.float32)}, {"from": "before"})

@@ -39,6 +39,7 @@ class ResponseCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._owners: set[object] = set()
         self._entries: OrderedDict[Key, tuple[Reply, int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -57,6 +58,11 @@ class ResponseCache:
         """Return the number of results that are kept."""
         return len(self._entries)
 
+    def admit(self, owner: object) -> None:
+        """Keep results whose key has this owner, until it is dropped."""
+        with self._lock:
+            self._owners.add(owner)
+
     def get(self, key: Key) -> Reply | None:
         """Return the reply kept under a key, its outputs read-only; None if there is none."""
         with self._lock:
@@ -67,7 +73,7 @@ class ResponseCache:
             return entry[0]
 
     def put(self, key: Key, reply: Reply) -> None:
-        """Keep a copy of a reply, unless it is larger than the whole cache."""
+        """Keep a copy of a reply, unless it is larger than the whole cache or its owner is not there any more."""
         size = sum(_ENTRY_BYTES + array_bytes(array) for array in reply.outputs.values())
         size += sum(_ENTRY_BYTES + len(str(value)) for value in reply.parameters.values())
         if size > self._max_bytes:
@@ -76,6 +82,8 @@ class ResponseCache:
         for array in copies.values():
             array.flags.writeable = False
         with self._lock:
+            if key[0] not in self._owners:
+                return
             if (old := self._entries.pop(key, None)) is not None:
                 self._bytes -= old[1]
             self._entries[key] = Reply(copies, reply.parameters), size
@@ -85,8 +93,9 @@ class ResponseCache:
                 self._bytes -= gone
 
     def drop(self, owner: object) -> None:
-        """Forget every result whose key has this owner."""
+        """Forget every result whose key has this owner, and keep no more of them."""
         with self._lock:
+            self._owners.discard(owner)
             for key in [key for key in self._entries if key[0] is owner]:
                 self._bytes -= self._entries.pop(key)[1]
 

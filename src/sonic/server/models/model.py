@@ -124,6 +124,8 @@ class ServedModel:
             raise ConfigError(f"model {name!r} version {version} cannot be loaded: {one_line(error)}") from error
         caches = self.config.response_cache.enable and cache is not None and cache.enabled
         self._cache = cache if caches else None
+        if self._cache is not None:
+            self._cache.admit(self)
         self._misses = Duration()
         self._lock = threading.Lock()  # of the misses, and of who releases the backend
 

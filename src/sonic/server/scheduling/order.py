@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sonic.server.scheduling.job import Job
+    from sonic.server.scheduling.taken import Taken
 
 
 class Order:
@@ -18,10 +19,13 @@ class Order:
     Parameters
     ----------
     lock : Lock
+    taken : Taken
+        Which they leave when they have ended.
     """
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.Lock, taken: Taken) -> None:
         self._lock = lock
+        self._taken = taken
         self._jobs: deque[Job] = deque()  # in the order of their arrival
         self._due: deque[Job] = deque()  # those whose turn it is
         self._giving = False
@@ -55,3 +59,5 @@ class Order:
             except BaseException:  # an interrupt; the next thread goes on
                 self._giving = False
                 raise
+            finally:
+                self._taken.end((job,))

@@ -33,6 +33,7 @@ from sonic.server.scheduling.experience import Experience
 from sonic.server.scheduling.job import Result
 from sonic.server.scheduling.order import Order
 from sonic.server.scheduling.policies import QueuePolicy
+from sonic.server.scheduling.taken import Taken
 from sonic.server.scheduling.threads import Threads
 
 if TYPE_CHECKING:
@@ -82,13 +83,11 @@ class Scheduler:
         self._instances = len(instances)
         self._idle = list(instances)
         self._running: set[Job] = set()  # those that worker threads execute, and those whose result waits its turn
-        self._order = Order(self._lock) if policy.in_order else None
-        self._accepted = 0  # and not yet ended
+        self._taken = Taken()
+        self._order = Order(self._lock, self._taken) if policy.in_order else None
         self._experience = Experience(policy, short_s)
         self._given_up = 0  # since those were last taken out of the queue
         self._threads = Threads(self._lock, len(instances) + 1, f"sonic-{plan.spec.name}", self._work)
-        self._quiet = threading.Condition(self._lock)
-        self._draining = 0
         self._stopped = False
         self._closed = False
 
@@ -154,7 +153,7 @@ class Scheduler:
             alone = tries and self._batcher.passes(rows) and min(job.deadline_s - now_s, job.limit_s) > 0
             if not alone and not joins:
                 job.held_bytes = self._budget.take(self._label, job.inputs)
-            self._accepted += 1
+            self._taken.add(job)
             if self._order is not None:
                 self._order.append(job)
             if not alone or self._order is not None:
@@ -203,7 +202,7 @@ class Scheduler:
                 raise Unavailable(f"{self._label} is being unloaded")
             job.future.set_running_or_notify_cancel()
             job.arrive(job.arrived_s, QueuePolicy())
-            self._accepted += 1
+            self._taken.add(job)
             if self._order is not None:
                 self._order.append(job)
             ended = self._end([job], result)
@@ -211,6 +210,7 @@ class Scheduler:
                 self._threads.call()  # to watch the deadline
         for each in ended:
             each.deliver(result)
+        self._taken.end(ended)
         self._send()
         return job.future
 
@@ -221,12 +221,7 @@ class Scheduler:
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
-        with self._lock:
-            self._draining += 1
-            try:
-                return self._quiet.wait_for(lambda: not self._accepted, timeout_s)
-            finally:
-                self._draining -= 1
+        return self._taken.wait(timeout_s)
 
     def close(self) -> bool:
         """Take no more requests, and end those that have not: in Unavailable.
@@ -245,6 +240,7 @@ class Scheduler:
             free = self._threads.wake()
         for job in ended:
             job.fail(Unavailable(f"{self._label} is being unloaded, the request did not end in time"))
+        self._taken.end(ended)
         self._send()
         for thread in free:
             thread.join()
@@ -287,7 +283,7 @@ class Scheduler:
         """Mark jobs as running; return them but for those that were cancelled, which end."""
         batch = [job for job in jobs if job.begin()]
         if len(batch) < len(jobs):
-            self._end([job for job in jobs if job not in batch])
+            self._taken.end(self._end([job for job in jobs if job not in batch]))
         return batch
 
     def _end(self, jobs: Sequence[Job], result: Result | None = None) -> Sequence[Job]:
@@ -314,9 +310,6 @@ class Scheduler:
             job.count(result, self._counters, now_s)
             if job.held_bytes:
                 self._budget.give(job.held_bytes)
-        self._accepted -= len(jobs)
-        if self._draining and not self._accepted:
-            self._quiet.notify_all()
 
     def _overdue(self, now_s: float) -> Sequence[Job]:
         running = [job for job in self._running if job.deadline_s <= now_s]
@@ -387,9 +380,13 @@ class Scheduler:
                     self._threads.call()
             for job in interrupted:
                 job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
+            self._taken.end(interrupted)
         for result, jobs in zip(results, live, strict=True):
-            for job in jobs:
-                job.deliver(result)
+            try:
+                for job in jobs:
+                    job.deliver(result)
+            finally:
+                self._taken.end(jobs)
         self._send()
 
     def _send(self) -> None:
@@ -413,4 +410,5 @@ class Scheduler:
         for job in overdue:
             job.refuse(self._label, now_s)
         if overdue:
+            self._taken.end(overdue)
             self._send()
