@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -38,13 +38,24 @@ def test_a_row_of_several_dimensions_is_flat() -> None:
     assert classify(np.empty((2, 0), np.float32), 3, batched=True).shape == (2, 0)
 
 
-@given(hnp.arrays(np.float64, st.integers(1, 20)), st.integers(1, 25))
+ELEMENTS = st.floats(width=64) | st.sampled_from([np.nan, -np.inf, -1.0, 0.0, 1.0])  # some of them equal
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 20), elements=ELEMENTS), st.integers(1, 25))
 def test_it_agrees_with_a_sort(values: np.ndarray, count: int) -> None:
     given = [int(text.split(b":")[1]) for text in classify(values, count, batched=False)]
     expected = sorted(
         range(len(values)), key=lambda i: (np.isnan(values[i]), -values[i] if values[i] == values[i] else 0, i)
     )
     assert given == expected[: min(count, len(values))]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int64])
+def test_of_many_that_are_equal_the_first_come_first(dtype: Any) -> None:
+    values = np.zeros(10_000, dtype)
+    values[[7000, 9000]] = 1
+    texts = classify(values, 5, batched=False).tolist()
+    assert [int(text.split(b":")[1]) for text in texts] == [7000, 9000, 0, 1, 2]
 
 
 def test_rows_that_are_empty_cost_nothing() -> None:

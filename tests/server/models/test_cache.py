@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sonic.errors import ConfigError, ModelFailed
 from sonic.protocol.messages import InferRequest
+from sonic.server.execution.classification import classify_outputs
 from sonic.server.execution.instances import Reply
 from sonic.server.models.cache import ResponseCache, key_of
 
@@ -133,6 +134,7 @@ TEXT = np.array([b"ab", b"c"], np.object_)
         key_of(OWNER, {"x": X.view(np.int32)}, ("y",), {}),
         key_of(OWNER, {"x": X}, ("z",), {}),
         key_of(OWNER, {"x": X}, ("y",), {"mode": 1}),
+        key_of(OWNER, {"x": X}, ("y",), {}, {"y": 1}),
     ],
 )
 def test_what_differs_has_another_key(other: Key) -> None:
@@ -271,6 +273,26 @@ def test_many_threads_share_it(serve: Any, folder: Any, script: Any) -> None:
     (row,) = server.dataplane.statistics("scripted")
     assert row.cache_hit.count + row.cache_miss.count == row.success.count == 160
     assert row.cache_miss.count == row.inference_count <= 20
+
+
+def test_classes_are_kept_and_not_made_again(
+    serve: Any, folder: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.scripted(batching=CACHED)
+    server = serve(folder)
+    made: list[int] = []
+
+    def noted(*args: Any, **more: Any) -> Any:
+        made.append(1)
+        return classify_outputs(*args, **more)
+
+    monkeypatch.setattr("sonic.server.models.model.classify_outputs", noted)
+    for classes in ({"y": 1}, {"y": 1}, {"y": 2}, {}, {}):
+        response = ask(server, 1, outputs=("y",), classes=classes)
+        count = classes.get("y", 0)
+        expected = [b"2.000000:0", b"2.000000:1"][:count] if count else [2, 2]
+        assert response.outputs["y"][0].tolist() == expected
+    assert (len(made), len(script.batches)) == (2, 3)
 
 
 def test_what_there_is_no_memory_to_keep_is_answered_all_the_same(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sonic.protocol.digests import digest
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.modelconfig import parse
 from sonic.protocol.proto.model_config_pb2 import ModelInstanceGroup
+from sonic.server.execution.classification import classify_outputs
 from sonic.server.models.model import ServedModel
 from sonic.specs import DType
 
@@ -64,6 +66,30 @@ def test_a_bad_request_is_refused_at_once(folder: Any) -> None:
     with pytest.raises(InvalidRequest, match="input 'x' for model 'a'"):
         model.submit(InferRequest("a", {"x": np.ones((3, 5), np.float32)}))
     assert model.statistics().fail.count == 0
+    model.close()
+
+
+def test_classes_are_made_by_no_event_loop(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.thread_time", lambda: 0.0)  # all executions are short
+    threads: list[int] = []
+
+    def noted(*args: Any, **more: Any) -> Any:
+        threads.append(threading.get_ident())
+        return classify_outputs(*args, **more)
+
+    monkeypatch.setattr("sonic.server.models.model.classify_outputs", noted)
+    folder.identity("a", "FP32")
+    model = served(folder, "a")
+    inputs = {"in0": np.array([1, 3, 2], np.float32)}
+    plain = InferRequest("a", inputs)
+    wanted = InferRequest("a", inputs, outputs=("out0",), classes={"out0": 2})
+    model.submit(plain, inline=False).result(10)  # which tells how long it takes
+    assert model.submit(plain, inline=pytest.fail).done()
+    for inline in (pytest.fail, True):
+        outputs = model.submit(wanted, inline=inline).result(10).outputs
+        assert outputs["out0"].tolist() == [b"3.000000:1", b"2.000000:2"]
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [False, True]
     model.close()
 
 

@@ -103,18 +103,25 @@ def classify(values: np.ndarray, count: int, labels: Sequence[str] = (), *, batc
         return result if batched else result[0]  # of rows that are empty there can be any number
     pattern = "%f:%d" if rows.dtype.kind == "f" else "%d:%d"
     for place, row in zip(result, rows, strict=True):
-        # From the end, so that of equal ones the first comes first, and NaN, which sort puts last, does so still.
-        ascending = np.argsort(row[::-1], kind="stable")[::-1]
-        order = len(row) - 1 - ascending
-        if row.dtype.kind == "f":
-            missing = np.isnan(row[order])
-            order = np.concatenate([order[~missing], order[missing]])
-        for position, index in enumerate(order[:kept].tolist()):
+        for position, index in enumerate(_largest(row, kept).tolist()):
             text = pattern % (row[index], index)
             if index < len(labels):
                 text += f":{labels[index]}"
             place[position] = text.encode()
     return result if batched else result[0]
+
+
+def _largest(row: np.ndarray, count: int) -> np.ndarray:
+    """Return the indices of the `count` largest values, in their order."""
+    missing = np.isnan(row)
+    present = len(row) - np.count_nonzero(missing)
+    among = ~missing
+    if count < present:  # to sort what is not wanted would take a hundred times as long; partition too puts NaN last
+        among = row >= np.partition(row, present - count)[present - count]
+    indices = np.flatnonzero(among)
+    # Sorted from the end, so that of equal ones the first comes first.
+    ascending = np.argsort(row[indices][::-1], kind="stable")[::-1]
+    return np.concatenate([indices[len(indices) - 1 - ascending], np.flatnonzero(missing)])[:count]
 
 
 def classify_outputs(

@@ -100,7 +100,13 @@ class ResponseCache:
                 self._bytes -= self._entries.pop(key)[1]
 
 
-def key_of(owner: object, inputs: Arrays, wanted: Iterable[str], parameters: Mapping[str, Parameter]) -> Key:
+def key_of(
+    owner: object,
+    inputs: Arrays,
+    wanted: Iterable[str],
+    parameters: Mapping[str, Parameter],
+    classes: Mapping[str, int] | None = None,
+) -> Key:
     """Return what identifies a result.
 
     Parameters
@@ -112,11 +118,13 @@ def key_of(owner: object, inputs: Arrays, wanted: Iterable[str], parameters: Map
         Names of outputs.
     parameters : mapping of str to bool, int, float or str
         Of the request; a model may look at them.
+    classes : mapping of str to int, optional
+        How many classes are wanted in place of which outputs.
     """
     digest = hashlib.blake2b(digest_size=32)
     head = [(name, array.dtype.str, array.shape) for name, array in inputs.items()]
     counted = sorted((name, value) for name, value in parameters.items() if name not in _PASSED_OVER)
-    digest.update(repr((head, tuple(wanted), counted)).encode())
+    digest.update(repr((head, tuple(wanted), counted, sorted((classes or {}).items()))).encode())
     for array in inputs.values():
         if array.dtype.hasobject:
             for element in array.reshape(-1):

@@ -20,7 +20,7 @@ from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.backends.base import FUNCTION, LoadContext, backend_for
 from sonic.server.backends.completion import complete, with_instances
 from sonic.server.execution.classification import check_classes, classify_outputs, read_labels
-from sonic.server.execution.instances import Rows
+from sonic.server.execution.instances import Reply, Rows
 from sonic.server.execution.plan import Plan
 from sonic.server.execution.ragged import ragged_of
 from sonic.server.execution.validation import check_request, shape_key
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from sonic.protocol.proto.model_config_pb2 import ModelInput, ModelOutput
     from sonic.server.backends.base import Backend, Models, RequestScheduler
     from sonic.server.backends.services import Service
-    from sonic.server.execution.instances import Reply
     from sonic.server.execution.plan import Execution
     from sonic.server.models.cache import Key, ResponseCache
     from sonic.server.scheduling.budget import Budget
@@ -196,12 +195,8 @@ class ServedModel:
         wanted = request.outputs or self._outputs
 
         def respond(reply: Reply) -> InferResponse:
-            outputs = reply.outputs
-            if request.classes:
-                batched = self.spec.max_batch_size > 0
-                outputs = classify_outputs(outputs, request.classes, self.labels, batched=batched)
             name, version = self.spec.name, self.spec.version
-            return InferResponse(name, version, outputs, request.id, reply.parameters, self._bfloats)
+            return InferResponse(name, version, reply.outputs, request.id, reply.parameters, self._bfloats)
 
         job = Job(
             inputs,
@@ -217,11 +212,23 @@ class ServedModel:
         )
         if self._cache is not None and SEQUENCE_ID not in request.parameters:
             job.arrived_s = start_s = time.monotonic()
-            key = key_of(self, inputs, wanted, request.parameters)
+            key = key_of(self, inputs, wanted, request.parameters, request.classes)
             if (reply := self._cache.get(key)) is not None:
                 return self._scheduler.answer(job, reply)
             job.respond = partial(self._keep, self._cache, key, time.monotonic() - start_s, respond)
+        if request.classes:
+            job.respond = partial(self._classify, request.classes, job.respond)
+            inline = (
+                inline is True
+            )  # no event loop: to sort outputs takes however long, and it knows of executions alone
         return self._scheduler.submit(job, inline=inline)
+
+    def _classify(
+        self, classes: Mapping[str, int], respond: Callable[[Reply], InferResponse], reply: Reply
+    ) -> InferResponse:
+        """Make the response to a request that wants classes."""
+        outputs = classify_outputs(reply.outputs, classes, self.labels, batched=self.spec.max_batch_size > 0)
+        return respond(Reply(outputs, reply.parameters))
 
     def _keep(
         self,
