@@ -40,6 +40,26 @@ def test_what_is_new_is_loaded_and_what_is_gone_unloaded(folder: Any, repository
     assert served(repository) == ["a/1", "b/1"]
 
 
+def test_of_those_to_serve_one_may_go_and_come_back(folder: Any, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a", "b", "c"):
+        folder.identity(name, "INT8")
+    repository = Repository([folder.path], cores=1, only=("a", "b"))
+    repository.load_all()
+    poller = Poller(repository, 1.0)
+    shutil.rmtree(folder.path / "a")
+    folder.identity("b", "FP32")
+    with caplog.at_level(logging.ERROR, "sonic.server"):
+        poller.poll()
+    assert caplog.messages == []
+    assert served(repository) == ["b/1"]
+    assert repository.get("b").spec.inputs[0].dtype.name == "FP32"
+    assert not repository.failed()
+    folder.identity("a", "INT8")
+    poller.poll()
+    assert served(repository) == ["a/1", "b/1"]
+    repository.close()
+
+
 def test_only_what_has_changed_is_loaded_again(folder: Any, repository: Repository) -> None:
     folder.identity("b", "INT8")
     repository.load("b")

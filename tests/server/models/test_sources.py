@@ -41,10 +41,12 @@ def test_models_of_folders_and_functions(folder: Path, tmp_path: Path) -> None:
 
 def test_only_some_are_served(folder: Path) -> None:
     sources = Sources([folder, double], ["double", "a"])
+    sources.check()
     assert sources.names(sources.find()) == ["a", "double"]
     sources = Sources([folder], ["z"])
     with pytest.raises(ConfigError, match=f"^no model 'z' in {folder}: there is a, b$"):
-        sources.names(sources.find())
+        sources.check()
+    assert sources.names(sources.find()) == []
 
 
 def test_names_that_collide(folder: Path) -> None:

@@ -117,6 +117,7 @@ class Repository:
         self._orphans: dict[str, set[str]] = {}  # models unloaded because a part of them was, and all their parts
         self._closed = False
         try:
+            self._sources.check()
             self.look()
         except BaseException:
             self._sources.close()
@@ -128,7 +129,7 @@ class Repository:
         Raises
         ------
         ConfigError
-            As the constructor does.
+            If a folder is not there, or a model in it has the name of a function.
         """
         found = self._sources.find()
         names = self._sources.names(found)

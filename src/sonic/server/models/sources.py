@@ -60,18 +60,22 @@ class Sources:
         return found
 
     def names(self, found: Collection[str]) -> list[str]:
-        """Return the names of the models to serve, functions included, where those are found.
+        """Return the names of those models to serve that are there, functions included, where those are found."""
+        there = {*found, *self._functions.services}
+        return sorted(there.intersection(self._only) if self._only else there)
+
+    def check(self) -> None:
+        """Check that every model to serve is there: at the start, for it may go later.
 
         Raises
         ------
         ConfigError
-            If one that is to be served is not there.
+            If one is not, or as :meth:`find` does.
         """
-        there = sorted({*found, *self._functions.services})
+        there = sorted({*self.find(), *self._functions.services})
         for name in self._only:
             if name not in there:
                 raise ConfigError(f"no model {name!r} in {self}: there is {', '.join(there) or 'none'}")
-        return sorted(self._only or there)
 
     def service(self, name: str) -> Service | None:
         """Return the function of that name."""
