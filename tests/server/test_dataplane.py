@@ -156,19 +156,31 @@ def test_other_parameters_of_a_load(
     assert dataplane.model_ready("a"), "it stays as it was"
 
 
-def test_names_of_no_model_are_not_traced(folder: Any, tmp_path: Path) -> None:
+@pytest.fixture
+def traced(folder: Any, tmp_path: Path) -> Iterator[Dataplane]:
     folder.onnx("a")
     repository = Repository([folder.path])
     repository.load_all()
-    tracer = Tracer(tmp_path / "traces")
-    dataplane = Dataplane(repository, traces=tracer)
-    try:
-        dataplane.trace_settings("", {"trace_level": ["TIMESTAMPS"], "trace_rate": ["1"]})
-        assert isinstance(dataplane.infer(request("nope")).exception(0), ModelNotFound)
-        dataplane.infer(request()).result(10)
-        assert [trace["model_name"] for trace in json.loads((tmp_path / "traces").read_text())] == ["a"]
-    finally:
-        dataplane.close()
+    settings = {"trace_level": "TIMESTAMPS", "trace_rate": "1", "trace_count": "2"}
+    dataplane = Dataplane(repository, traces=Tracer(tmp_path / "traces", settings))
+    yield dataplane
+    dataplane.close()
+
+
+def test_names_of_no_model_are_not_traced(traced: Dataplane, tmp_path: Path) -> None:
+    assert isinstance(traced.infer(request("nope")).exception(0), ModelNotFound)
+    traced.infer(request()).result(10)
+    assert [trace["model_name"] for trace in json.loads((tmp_path / "traces").read_text())] == ["a"]
+
+
+def test_what_is_refused_is_traced_too(traced: Dataplane, tmp_path: Path) -> None:
+    for bad in (request(outputs=("q",), id="refused"), request(id="good")):
+        traced.infer(bad).exception(10)
+    refused, good = json.loads((tmp_path / "traces").read_text())
+    assert (refused["request_id"], good["request_id"]) == ("refused", "good")
+    names = [time["name"] for time in refused["timestamps"]]
+    assert names == ["REQUEST_START", "QUEUE_START", "REQUEST_END"]
+    assert traced.trace_settings("a")["trace_count"] == ("0",)
 
 
 @pytest.mark.parametrize(("name", "value"), [("unload_dependents", "yes"), ("other", True)])

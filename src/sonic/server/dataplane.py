@@ -123,10 +123,10 @@ class Dataplane:
                 trace = self.traces.sample(request, model.spec.version)
             observe = None if trace is None else trace.observe
             future = self._repository.submit(request, inline=inline, observe=observe)
-            if trace is not None:
-                future.add_done_callback(lambda _: trace.end())
         except InferenceError as error:
             future = failed(error)
+        if trace is not None:  # of one that was refused too: it counts
+            future.add_done_callback(lambda _: trace.end())
         return self._logged(request, future)
 
     def _logged(self, request: InferRequest, future: Future[InferResponse]) -> Future[InferResponse]:
