@@ -11,7 +11,9 @@ import pytest
 
 from sonic.errors import Unauthenticated
 from sonic.server.busypoll import BusyPoll
+from sonic.server.http import body as bodies
 from sonic.server.http.answer import Answer
+from sonic.server.http.body import Body, ChunkedBody
 from sonic.server.http.connection import Connection
 from sonic.server.http.connections import Connections, Limits
 
@@ -294,6 +296,33 @@ def test_bodies_that_are_too_large(talk: Talk) -> None:
     talk = Talk()
     talk.send(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"300\r\n" + b"x" * 768 + b"\r\n500\r\n")
     assert "a body holds at most 2000 bytes" in talk.got()
+
+
+@pytest.mark.interpreted
+def test_bodies_that_outgrow_the_memory(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Body) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(bodies, "RESERVE_BYTES", 1000)
+    monkeypatch.setattr(Body, "_grow", full)
+    talk.send(post(b"x" * 2000)[:-1900], b"x" * 1400)
+    got = talk.got()
+    assert got.startswith("HTTP/1.1 503")
+    assert "there is no memory for the rest of a body, of which 1000 bytes came" in got
+    assert talk.wire.state == "half"
+    talk.send(b"x" * 500)
+    assert (talk.got(), talk.site.seen) == ("", [])
+
+
+@pytest.mark.interpreted
+def test_chunks_that_outgrow_the_memory(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(ChunkedBody, "take", full)
+    talk.send(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n300\r\n", b"x" * 768)
+    assert talk.got().startswith("HTTP/1.1 503")
+    assert talk.wire.state == "half"
 
 
 @pytest.mark.parametrize("junk", [b"x" * 1001, b"\r\n" * 501, b"GET / HTTP/1.1\r\nA: " + b"b" * 10_000 + b"\r\n\r\n"])

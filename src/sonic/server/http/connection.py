@@ -118,8 +118,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:  # noqa: ARG002
         """Return where the next bytes are to be read to."""
+        if self._direct is not None:
+            try:
+                return self._direct.room()
+            except MemoryError:
+                self._run_out(self._direct)
         # The shared one holds nothing from one read to the next.
-        return self._all.scratch if self._direct is None else self._direct.room()
+        return self._all.scratch
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take bytes that were read."""
@@ -229,6 +234,8 @@ class Connection(asyncio.BufferedProtocol):
                         self._begin()
         except BadMessage as error:
             self._break(refusal(error))
+        except MemoryError:
+            self._run_out(self._body)
         finally:
             self._consuming = False
         if self._lingering:
@@ -318,6 +325,11 @@ class Connection(asyncio.BufferedProtocol):
         self._write(answer, extra, bodiless=head.method == "HEAD")
         if not keep:
             self._close()
+
+    def _run_out(self, body: Body | ChunkedBody | UnwantedBody | None) -> None:
+        """Answer a request whose body has outgrown the memory."""
+        received = 0 if body is None else body.received
+        self._break(refusal(Unavailable(f"there is no memory for the rest of a body, of which {received} bytes came")))
 
     def _break(self, answer: Answer) -> None:
         """Answer, and take nothing more: where the next request begins is not known, or not worth getting to.
