@@ -91,9 +91,13 @@ class Health:
                 self._watchers.pop(key).end()
 
     def _look(self) -> None:
+        """Tell those who watch of changes, in a thread of its own, for as long as there are any."""
         while not self._closed.wait(self._look_s):
             ready = self._dataplane.ready()
             with self._lock:
+                if not self._watchers:
+                    self._thread = None  # the next who watches starts another
+                    return
                 for key in list(self._watchers):
                     self._tell(key, ready=ready)
 
