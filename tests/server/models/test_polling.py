@@ -135,7 +135,7 @@ def test_links_in_a_circle(folder: Any, repository: Repository) -> None:
     assert repository.models() == before
 
 
-@pytest.mark.parametrize("interval_s", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("interval_s", [0, -1.0, float("nan"), float("inf"), 1e300])
 def test_an_interval_that_makes_no_sense(interval_s: float, repository: Repository) -> None:
     with pytest.raises(ConfigError, match="above 0 s"):
         Poller(repository, interval_s)

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.server.scheduling.job import NEVER_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,12 +37,13 @@ class Poller:
     Raises
     ------
     ConfigError
-        If the interval is not above zero.
+        If the interval is not above zero, or so long that no thread can wait for it.
     """
 
     def __init__(self, repository: Repository, interval_s: float) -> None:
-        if not interval_s > 0:
-            raise ConfigError(f"the interval between two looks at a repository must be above 0 s, given {interval_s:g}")
+        if not 0 < interval_s < NEVER_S:
+            what = "the interval between two looks at a repository"
+            raise ConfigError(f"{what} must be above 0 s and below {NEVER_S:.0e} s, given {interval_s:g}")
         self._repository = repository
         self._interval_s = interval_s
         self._seen = {name: _fingerprint(folders) for name, folders in repository.look().items()}
