@@ -5,7 +5,8 @@ That its client dies, or removes it from the system, does not take it from the s
 memory whose owner can be told to be gone (see :mod:`sonic.protocol.ownership`): that is unregistered within seconds.
 
 What is not defended against: a client that shortens its memory while the server reads from it, which the system
-answers by ending the server. Only peers that may use shared memory can do that; see :class:`SharedMemory`.
+answers by ending the server; and one that registers memory that is not its own, but that the server's user may open.
+Only peers that may use shared memory can do that; see :class:`SharedMemory`.
 Specification: the system shared memory extension of the Open Inference Protocol. What is wrong is said in words by
 which clients written for Triton know it.
 """
