@@ -218,9 +218,8 @@ class ServedModel:
             job.respond = partial(self._keep, self._cache, key, time.monotonic() - start_s, respond)
         if request.classes:
             job.respond = partial(self._classify, request.classes, job.respond)
-            inline = (
-                inline is True
-            )  # no event loop: to sort outputs takes however long, and it knows of executions alone
+            # In no event loop, which knows how long executions take, and nothing of how long it takes to sort outputs.
+            inline = inline is True
         return self._scheduler.submit(job, inline=inline)
 
     def _classify(
