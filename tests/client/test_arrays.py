@@ -32,6 +32,13 @@ GRAPH = ModelSpec(
 )
 
 
+class Unwilling:
+    """Converts to no array, as a tensor of torch that requires a gradient."""
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise RuntimeError("call detach()\n first")
+
+
 def inputs(rows: int, **changes: object) -> dict[str, object]:
     return {"pf": np.zeros((rows, 2, 5), np.float32), "n": np.zeros((rows, 1), np.int32), **changes}
 
@@ -84,6 +91,7 @@ def test_awkward_arrays_that_are_regular() -> None:
         ),
         (inputs(1, pf=[[[1, 2], [3]]]), "input 'pf' is not a rectangular array: .*"),
         (inputs(2, pf=ak.Array([[[1.0], [2]], [[1, 2], [3, 4]]])), "input 'pf' is not a rectangular array: .*"),
+        (inputs(1, n=Unwilling()), r"input 'n' cannot be made an array: RuntimeError: call detach\(\) first"),
         (inputs(1, n=np.ma.array([[1]], mask=[[True]])), "input 'n' has masked values: fill them first"),
     ],
 )

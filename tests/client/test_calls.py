@@ -131,6 +131,40 @@ def test_wrong_arrays_are_not_sent(
     assert way.requests == []
 
 
+class Unwilling:
+    """Converts to no array, as a tensor of torch that requires a gradient."""
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise RuntimeError("call detach() first")
+
+
+def test_an_array_that_cannot_be_had_is_the_end_of_its_own_call_alone(
+    way: FakeTransport, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Event()
+    monkeypatch.setattr(way, "model_spec", lambda *_: (answer.wait(WAIT_S), spec)[1])
+    with Client(transports=[way]) as client:
+        model = client.model("double")
+        before, bad, after = (model.submit(x=x) for x in ([[1, 1]], Unwilling(), [[2, 2]]))
+        answer.set()
+        assert before.result(WAIT_S)["y"].tolist() == [[2, 2]]
+        assert after.result(WAIT_S)["y"].tolist() == [[4, 4]]
+        for error in (error_of(bad), error_of(model.submit(x=Unwilling()))):
+            assert type(error) is InvalidRequest
+            assert str(error) == "input 'x' cannot be made an array: RuntimeError: call detach() first"
+            assert isinstance(error.__cause__, RuntimeError)
+
+
+def test_whatever_fails_on_the_way_is_the_end_of_the_call(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def split(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("sonic.client.calls.split", split)
+    for _ in range(2):  # before the spec is known, and after
+        assert str(error_of(model.submit(x=[[1, 1]]))) == "MemoryError: no room"
+        assert model.spec
+
+
 def test_an_input_may_be_named_anything() -> None:
     spec = ModelSpec("odd", "1", (TensorSpec("self", DType.FP32, (1,)), TensorSpec("a.b", DType.FP32, (1,))), ())
     with Client(transports=[FakeTransport([spec], lambda _: {})]) as client:

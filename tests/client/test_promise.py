@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
 from threading import Barrier
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sonic.client.promise import Promise, as_inference_error
 from sonic.errors import Cancelled, ModelFailed, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_ends_once() -> None:
@@ -104,6 +109,39 @@ def test_hooks_are_called_at_the_end_or_at_once() -> None:
     promise.resolve(1)
     promise.on_end(lambda ended: calls.append(ended.result() + 1))
     assert calls == [1, 2]
+
+
+@pytest.mark.parametrize("end", [Promise.cancel, lambda p: p.resolve(1), lambda p: p.reject(Unavailable("x"))])
+def test_a_hook_that_fails_keeps_no_other_from_being_called(
+    end: Callable[[Promise[int]], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+    promise: Promise[int] = Promise()
+    promise.on_end(lambda _: {}["absent"])
+    promise.on_end(lambda _: calls.append(1))
+    assert end(promise)
+    assert calls == [1]
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[0] is KeyError
+
+
+@pytest.mark.parametrize("end", [Promise.cancel, lambda p: p.resolve(1), lambda p: p.reject(Unavailable("x"))])
+@pytest.mark.parametrize("how", [Promise.add_done_callback, Promise.on_end])
+def test_an_exit_goes_on_its_way_when_all_hooks_are_called(
+    end: Callable[[Promise[int]], object], how: Callable[[Promise[int], Callable[[object], object]], object]
+) -> None:
+    calls: list[int] = []
+    promise: Promise[int] = Promise()
+    source: Promise[int] = Promise()
+    promise.cancels(source)
+    how(promise, lambda _: sys.exit(1))
+    promise.on_end(lambda _: calls.append(1))
+    with pytest.raises(SystemExit):
+        end(promise)
+    assert calls == [1]
+    assert source.cancelled() is promise.cancelled()
+    assert not wait([promise], 5).not_done
 
 
 def test_an_end_leaves_no_cycle() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.client.arrays import check_outputs, conform, empty_outputs, is_empty, said_dtypes, split
 from sonic.client.gathering import Gathering
-from sonic.client.promise import Promise, failure_of
+from sonic.client.promise import Promise, as_inference_error, failure_of
 from sonic.client.totals import add_up
 from sonic.errors import InferenceError
 from sonic.protocol.messages import InferRequest, ModelStatistics
@@ -152,27 +152,27 @@ class Calls:
     ) -> Future[Arrays]:
         try:
             inputs = conform(spec, arrays)
-        except InferenceError as error:
-            refused: Promise[Arrays] = Promise()
-            refused.reject(error)
-            return refused
-        if is_empty(spec, inputs):
-            empty: Promise[Arrays] = Promise()
-            empty.resolve(empty_outputs(spec))
-            return empty
-        router = self._router()
+            if is_empty(spec, inputs):
+                empty: Promise[Arrays] = Promise()
+                empty.resolve(empty_outputs(spec))
+                return empty
+            router = self._router()
 
-        def send(part: Arrays, here: bool = False) -> Future[Arrays]:
-            dtypes = said_dtypes(spec, part)
-            request = InferRequest(self._name, part, self._version, outputs=self._outputs, dtypes=dtypes)
-            return router.infer(request, until_s, partial(_outputs, spec, part), here=here)
+            def send(part: Arrays, here: bool = False) -> Future[Arrays]:
+                dtypes = said_dtypes(spec, part)
+                request = InferRequest(self._name, part, self._version, outputs=self._outputs, dtypes=dtypes)
+                return router.infer(request, until_s, partial(_outputs, spec, part), here=here)
 
-        parts = split(spec, inputs)
-        if len(parts) == 1:
-            return send(parts[0], here)
-        promise: Promise[Arrays] = Promise()
-        Gathering(parts, send, promise, router).go()
-        return promise
+            parts = split(spec, inputs)
+            if len(parts) == 1:
+                return send(parts[0], here)
+            promise: Promise[Arrays] = Promise()
+            Gathering(parts, send, promise, router).go()
+            return promise
+        except Exception as error:  # noqa: BLE001 - becomes the future's error
+            failed: Promise[Arrays] = Promise()
+            failed.reject(as_inference_error(error))
+            return failed
 
 
 def _outputs(spec: ModelSpec, sent: Arrays, answer: InferResponse) -> Arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import CancelledError, Future
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -10,6 +11,8 @@ from sonic.errors import Cancelled, InferenceError, ModelFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+log = logging.getLogger("sonic.client")
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -42,7 +45,10 @@ class Promise(Future[T]):
         return self._hooks is None
 
     def on_end(self, hook: Callable[[Future[T]], object]) -> None:
-        """Have `hook` called with the future once it has ended, however; at once if it has. It must not block."""
+        """Have `hook` called with the future once it has ended, however; at once if it has. It must not block.
+
+        What it raises is logged, and keeps no other hook from being called.
+        """
         with self._guard:
             if self._hooks is not None:
                 self._hooks.append(hook)
@@ -65,9 +71,10 @@ class Promise(Future[T]):
             hooks, self._hooks, self._source = self._hooks, None, None
         if hooks is None:
             return False
-        self.set_result(value)
-        for hook in hooks:
-            hook(self)
+        try:
+            self.set_result(value)
+        finally:
+            self._run(hooks)
         return True
 
     def reject(self, error: InferenceError) -> bool:
@@ -75,8 +82,10 @@ class Promise(Future[T]):
         hooks, _ = self._take()
         if hooks is not None:
             # Its traceback would hold the frames that it passed, and these the request and this very future.
-            self.set_exception(error.with_traceback(None))
-            self._run(hooks)
+            try:
+                self.set_exception(error.with_traceback(None))
+            finally:
+                self._run(hooks)
         return hooks is not None
 
     def cancel(self) -> bool:
@@ -84,12 +93,14 @@ class Promise(Future[T]):
         hooks, source = self._take()
         if hooks is None:
             return self.cancelled()
-        super().cancel()
-        # Those who wait for several futures at once learn of a cancelled one only by this call.
-        self.set_running_or_notify_cancel()
         if source is not None:
-            source.cancel()
-        self._run(hooks)
+            hooks.insert(0, lambda _: source.cancel())
+        try:
+            super().cancel()
+        finally:
+            # Those who wait for several futures at once learn of a cancelled one only by this call.
+            self.set_running_or_notify_cancel()
+            self._run(hooks)
         return True
 
     def follow(self, source: Future[S], convert: Callable[[S], T]) -> None:
@@ -122,8 +133,17 @@ class Promise(Future[T]):
             return hooks, source
 
     def _run(self, hooks: list[Callable[[Future[T]], object]]) -> None:
+        """Call them all: others wait for what each of them does."""
+        fatal: BaseException | None = None
         for hook in hooks:
-            hook(self)
+            try:
+                hook(self)
+            except Exception:
+                log.exception("what follows the end of a request failed")
+            except BaseException as error:  # noqa: BLE001 - an interrupt, or somebody's sys.exit(), goes on its way after
+                fatal = error
+        if fatal is not None:
+            raise fatal
 
 
 def failure_of(ended: Future[Any]) -> InferenceError | None:
