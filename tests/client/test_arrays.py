@@ -133,6 +133,12 @@ def test_split_and_joined_in_order(rows: int) -> None:
     assert np.shares_memory(parts[0]["n"], made["n"])
 
 
+def test_parts_that_differ_in_more_than_their_rows() -> None:
+    parts = [{"n": np.zeros((4, 1)), "y": np.zeros((4, size))} for size in (3, 5)]
+    with pytest.raises(ModelFailed, match=r"^output 'y' of the requests .* cannot be put together: .* 3 .* 5$"):
+        join(parts)
+
+
 def test_a_model_without_batch_dimension_is_not_split() -> None:
     made = {"nodes": np.zeros((100, 3), np.float32), "edges": np.zeros((2, 7), np.int64)}
     assert split(GRAPH, made) == [made]

@@ -95,6 +95,22 @@ def test_a_part_that_fails_is_the_end_of_the_call(model: Model, way: FakeTranspo
     assert third.future.cancelled()
 
 
+def test_parts_that_cannot_be_put_together_are_the_end_of_the_call() -> None:
+    spec = ModelSpec(
+        "ragged",
+        "1",
+        (TensorSpec("x", DType.FP32, (-1, 2)),),
+        (TensorSpec("y", DType.FP32, (-1, -1)),),
+        max_batch_size=4,
+    )
+    way = FakeTransport([spec], lambda request: {"y": np.zeros((4, int(request.inputs["x"].max())), np.float32)})
+    with Client(transports=[way]) as client:
+        future = client.model("ragged").submit(x=np.repeat([[3.0, 3], [5, 5]], 4, axis=0))
+        error = error_of(future)
+        assert type(error) is ModelFailed
+        assert "output 'y'" in str(error)
+
+
 def test_a_split_call_given_up(model: Model, way: FakeTransport) -> None:
     assert model.spec
     way.holding = True

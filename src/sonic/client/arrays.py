@@ -81,10 +81,16 @@ def split(spec: ModelSpec, arrays: Arrays) -> list[Arrays]:
 
 
 def join(parts: Sequence[Arrays]) -> Arrays:
-    """Put the outputs of parted requests together, in order."""
+    """Put the outputs of parted requests together, in order.
+
+    Raises
+    ------
+    ModelFailed
+        If those of one name differ in more than their rows.
+    """
     if len(parts) == 1:
         return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: _concatenated(name, [part[name] for part in parts]) for name in parts[0]}
 
 
 def check_outputs(spec: ModelSpec, sent: Arrays, outputs: Mapping[str, np.ndarray]) -> Arrays:
@@ -109,6 +115,14 @@ def check_outputs(spec: ModelSpec, sent: Arrays, outputs: Mapping[str, np.ndarra
                 f"output {tensor.name!r} of model {spec.name!r} has shape {list(array.shape)} for {rows} rows"
             )
     return dict(outputs)
+
+
+def _concatenated(name: str, arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    try:
+        return np.concatenate(arrays)
+    except ValueError as error:
+        what = f"output {name!r} of the requests that a call was parted into cannot be put together"
+        raise ModelFailed(f"{what}: {error}") from None
 
 
 def _rows(spec: ModelSpec, arrays: Arrays) -> int:

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sonic.client.arrays import join
-from sonic.client.promise import failure_of
+from sonic.client.promise import as_inference_error, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,10 +87,16 @@ class Gathering:
             last = self._done == len(self._parts)
             more = self._next < len(self._parts)
         if last:
-            self._promise.resolve(join([outputs for outputs in self._outputs if outputs is not None]))
+            self._finish([outputs for outputs in self._outputs if outputs is not None])
         elif more:
             # Not here: this may be the thread that brings the answers of a connection.
             self._router.background(self._send_next, self._promise)
+
+    def _finish(self, parts: Sequence[Arrays]) -> None:
+        try:
+            self._promise.resolve(join(parts))
+        except Exception as error:  # noqa: BLE001 - becomes the future's error
+            self._promise.reject(as_inference_error(error))
 
     def _give_up(self) -> None:
         with self._lock:
