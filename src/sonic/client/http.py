@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import socket
 import zlib
 from functools import partial
 from threading import Lock
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-from weakref import WeakSet
 
 import httpcore
 
+from sonic.client.exchange import Exchange, Sockets
 from sonic.client.promise import Promise, as_inference_error
 from sonic.client.secure import Credentials
 from sonic.client.workers import Workers
@@ -30,7 +28,7 @@ from sonic.errors import (
 from sonic.protocol import documents, http_codec, status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from sonic.protocol.form import Placement
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.specs import ModelSpec
 
-_CONNECTED = tuple(f"connection.{how}.complete" for how in ("connect_tcp", "connect_unix_socket", "start_tls"))
 _KEEPALIVE_S = 4.0
 """Servers close idle connections after five seconds and more; ours are gone by then."""
 
@@ -61,7 +58,8 @@ _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "de
 class HttpTransport:
     """A way to a server over HTTP; see :class:`~sonic.client.transport.Transport`.
 
-    For servers and proxies that speak no gRPC: it takes a thread a request in flight.
+    For servers and proxies that speak no gRPC: it takes a thread a request in flight. One that is given up has its
+    connection closed, by which the server learns of it.
 
     Parameters
     ----------
@@ -95,7 +93,8 @@ class HttpTransport:
         self._lock = Lock()
         self._closed = False
         self._in_flight: set[Promise[InferResponse]] = set()
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._exchanges: set[Exchange] = set()
+        self._sockets = Sockets()
         unix = scheme == "http+unix"
         host = "localhost" if unix else target
         if not host.isascii():
@@ -113,6 +112,7 @@ class HttpTransport:
             keepalive_expiry=_KEEPALIVE_S,
             uds=target if unix else None,
             socket_options=None if unix else _SOCKET,
+            network_backend=self._sockets,
         )
 
     @property
@@ -123,37 +123,39 @@ class HttpTransport:
     def submit(self, request: InferRequest, placement: Placement | None = None) -> Future[InferResponse]:
         """Send a request and return at once; an error is in the future."""
         promise: Promise[InferResponse] = Promise()
-        until_s = None if request.timeout_s is None else monotonic() + request.timeout_s
+        exchange = Exchange(request.timeout_s)
+        promise.cancels(exchange)
         with self._lock:
             self._in_flight.add(promise)
         promise.on_end(self._in_flight.discard)
-        if not self._workers.run(lambda: self._serve(request, until_s, promise, placement)):
+        if not self._workers.run(lambda: self._serve(request, exchange, promise, placement)):
             promise.reject(Cancelled(f"{self._url}: the connection is closed"))
         return promise
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:
         """Fetch inputs, outputs and largest batch of a model (metadata and config)."""
-        until_s = None if timeout_s is None else monotonic() + timeout_s
+        exchange = Exchange(timeout_s)
         path = _model_path(model, version)
-        metadata = self._call("GET", path, timeout_s).content
+        metadata = self._call(exchange, "GET", path).content
         try:
-            config = self._call("GET", f"{path}/config", self._left_s(until_s)).content
+            config = self._call(exchange, "GET", f"{path}/config").content
         except (ModelNotFound, Unsupported):  # an extension that not every server has
             config = b"{}"
         return documents.spec_from_wire(metadata, config, version)
 
     def model_config(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelConfig:
         """Fetch a model's configuration (config)."""
-        return documents.config_from_wire(self._call("GET", f"{_model_path(model, version)}/config", timeout_s).content)
+        path = f"{_model_path(model, version)}/config"
+        return documents.config_from_wire(self._call(Exchange(timeout_s), "GET", path).content)
 
     def models(self, timeout_s: float | None = None) -> tuple[ModelStatus, ...]:
         """Every model version that the server knows of (repository index)."""
-        return documents.index_from_wire(self._call("POST", "/v2/repository/index", timeout_s, b"{}").content)
+        return documents.index_from_wire(self._call(Exchange(timeout_s), "POST", "/v2/repository/index", b"{}").content)
 
     def statistics(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelStatistics:
         """Counters of a model, all of its clients together."""
         path = f"{_model_path(model, version)}/stats"
-        rows = documents.statistics_from_wire(self._call("GET", path, timeout_s).content)
+        rows = documents.statistics_from_wire(self._call(Exchange(timeout_s), "GET", path).content)
         if not rows:
             raise ModelNotFound(f"{self._url} has no statistics of model {model!r}")
         return rows[-1]
@@ -161,7 +163,7 @@ class HttpTransport:
     def ready(self, timeout_s: float | None = None) -> bool:
         """Whether the server takes requests now. False, not an error, if it cannot be reached."""
         try:
-            self._call("GET", "/v2/health/ready", timeout_s)
+            self._call(Exchange(timeout_s), "GET", "/v2/health/ready")
         except InferenceError:
             return False
         return True
@@ -169,11 +171,11 @@ class HttpTransport:
     def register(self, name: str, key: str, byte_size: int, timeout_s: float | None = None) -> None:
         """Have the server map shared memory under a name."""
         document = documents.encode({"key": key, "offset": 0, "byte_size": byte_size})
-        self._call("POST", f"/v2/systemsharedmemory/region/{quote(name, safe='')}/register", timeout_s, document)
+        self._call(Exchange(timeout_s), "POST", f"{_region_path(name)}/register", document)
 
     def unregister(self, name: str, timeout_s: float | None = None) -> None:
         """Have the server forget it."""
-        self._call("POST", f"/v2/systemsharedmemory/region/{quote(name, safe='')}/unregister", timeout_s, b"{}")
+        self._call(Exchange(timeout_s), "POST", f"{_region_path(name)}/unregister", b"{}")
 
     def close(self) -> None:
         """Release the connections. Requests in flight end in Cancelled."""
@@ -181,38 +183,36 @@ class HttpTransport:
             self._closed = True
             self._workers.close()
             in_flight = list(self._in_flight)
-            connections = list(self._sockets)
+            exchanges = list(self._exchanges)
         for promise in in_flight:
             promise.reject(Cancelled(f"{self._url}: the connection was closed"))
-        for connection in connections:
-            with contextlib.suppress(OSError):  # closed already
-                connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
+        for exchange in exchanges:
+            exchange.cancel()
         self._pool.close()
 
     def _serve(
         self,
         request: InferRequest,
-        until_s: float | None,
+        exchange: Exchange,
         promise: Promise[InferResponse],
         placement: Placement | None,
     ) -> None:
         if promise.ended:
             return
         try:
-            promise.resolve(self._infer(request, until_s, placement))
+            promise.resolve(self._infer(request, exchange, placement))
         except Exception as error:  # noqa: BLE001 - becomes the future's error
             promise.reject(as_inference_error(error))
 
-    def _infer(self, request: InferRequest, until_s: float | None, placement: Placement | None) -> InferResponse:
+    def _infer(self, request: InferRequest, exchange: Exchange, placement: Placement | None) -> InferResponse:
         body, head_bytes = http_codec.request_to_wire(request, placement)
         headers = [(_HEAD_BYTES, b"%d" % head_bytes), (b"Content-Type", b"application/octet-stream")]
         if self._compression:
             body = _COMPRESS[self._compression](body)
             coding = self._compression.encode()
             headers += [(b"Content-Encoding", coding), (b"Accept-Encoding", coding)]
-        answer = self._call(
-            "POST", f"{_model_path(request.model, request.version)}/infer", self._left_s(until_s), body, headers
-        )
+        path = f"{_model_path(request.model, request.version)}/infer"
+        answer = self._call(exchange, "POST", path, body, headers)
         given = {name.lower(): value for name, value in answer.headers}
         content = answer.content
         if b"content-encoding" in given:
@@ -229,55 +229,49 @@ class HttpTransport:
         except (OSError, EOFError, zlib.error) as error:
             raise Unavailable(f"{self._url}: the answer is no {coding}: {error}") from error
 
-    def _left_s(self, until_s: float | None) -> float | None:
-        left_s = None if until_s is None else until_s - monotonic()
-        if left_s is not None and left_s <= 0:
-            raise DeadlineExceeded(f"{self._url}: the time was up before the request could be sent")
-        return left_s
-
     def _call(
         self,
+        exchange: Exchange,
         method: str,
         path: str,
-        timeout_s: float | None,
         body: bytes = b"",
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> httpcore.Response:
-        if self._closed:
-            raise Cancelled(f"{self._url}: the connection is closed")
-        length = [(b"Content-Length", b"%d" % len(body))] if method == "POST" else []
-        try:
-            answer = self._pool.request(
-                method,
-                httpcore.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, target=path),
-                headers=[*self._headers, *headers, *length],
-                content=body,
-                extensions={
-                    "timeout": dict.fromkeys(("connect", "write", "read"), timeout_s),
-                    "trace": self._remember_socket,
-                },
-            )
-        except httpcore.ConnectTimeout as error:
-            raise Unavailable(f"{self._url}: no connection in time") from error
-        except httpcore.TimeoutException as error:
-            raise DeadlineExceeded(f"{self._url}: no answer within {timeout_s:g} s") from error
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        if exchange.late:
+            raise DeadlineExceeded(f"{self._url}: the time was up before the request could be sent")
+        with self._lock:
             if self._closed:
-                raise Cancelled(f"{self._url}: the connection is closed") from None
-            raise Unavailable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}") from error
+                raise Cancelled(f"{self._url}: the connection is closed")
+            self._exchanges.add(exchange)
+        length = [(b"Content-Length", b"%d" % len(body))] if method == "POST" else []
+        url = httpcore.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, target=path)
+        try:
+            self._sockets.serve(exchange)
+            with self._pool.stream(method, url, headers=[*self._headers, *headers, *length], content=body) as answer:
+                answer.read()
+                exchange.end()  # before the connection is free for another
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            raise self._failure(exchange, error) from error
+        finally:
+            self._exchanges.discard(exchange)
         if answer.status >= 400:
             failure = status.from_http(answer.status, documents.error_from_wire(answer.content))
             raise type(failure)(f"{self._url}: {failure}") if failure.retryable else failure
         return answer
 
-    def _remember_socket(self, event: str, info: Mapping[str, Any]) -> None:
-        if event in _CONNECTED:
-            connection = info["return_value"].get_extra_info("socket")
-            with self._lock:
-                self._sockets.add(connection)
-                if not self._closed:
-                    return
-            connection.shutdown(socket.SHUT_RDWR)  # it was made while this was closed
+    def _failure(self, exchange: Exchange, error: Exception) -> InferenceError:
+        if exchange.given_up:
+            return Cancelled(f"{self._url}: the connection was closed")
+        if isinstance(error, httpcore.ConnectTimeout):
+            return Unavailable(f"{self._url}: no connection in time")
+        # Without a limit, it is the kernel's word for a peer that is gone.
+        if isinstance(error, httpcore.TimeoutException | TimeoutError) and exchange.timeout_s is not None:
+            return DeadlineExceeded(f"{self._url}: no answer within {exchange.timeout_s:g} s")
+        return Unavailable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _region_path(name: str) -> str:
+    return f"/v2/systemsharedmemory/region/{quote(name, safe='')}"
 
 
 def _model_path(model: str, version: str) -> str:
