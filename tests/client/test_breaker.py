@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,15 +9,13 @@ from sonic.client.breaker import Breaker
 
 def fail(breaker: Breaker, now_s: float, times: int = 1) -> None:
     for _ in range(times):
-        breaker.sent()
-        breaker.ended(now_s, failed=True)
+        breaker.ended(now_s, failed=True, trial=breaker.sent())
 
 
 def test_failures_in_a_row_open_it() -> None:
     breaker = Breaker(3, 5.0, 60.0)
     fail(breaker, 0.0, 2)
-    breaker.sent()
-    breaker.ended(0.0, failed=False)
+    breaker.ended(0.0, failed=False, trial=breaker.sent())
     fail(breaker, 1.0, 2)
     assert breaker.circuit(1.0) == "closed"
     fail(breaker, 2.0)
@@ -27,9 +26,9 @@ def test_failures_in_a_row_open_it() -> None:
 def test_one_request_at_a_time_tries_and_success_closes_it() -> None:
     breaker = Breaker(1, 5.0, 60.0)
     fail(breaker, 0.0)
-    breaker.sent()
+    trial = breaker.sent()
     assert not breaker.admits(5.0)
-    breaker.ended(6.0, failed=False)
+    breaker.ended(6.0, failed=False, trial=trial)
     assert (breaker.circuit(6.0), breaker.admits(6.0)) == ("closed", True)
 
 
@@ -42,26 +41,53 @@ def test_each_failure_to_close_doubles_the_rest_up_to_a_limit() -> None:
         now_s += rest_s
         assert breaker.admits(now_s)
         fail(breaker, now_s)
-    breaker.sent()
-    breaker.ended(now_s, failed=False)
+    breaker.ended(now_s, failed=False, trial=breaker.sent())
     fail(breaker, now_s)
     assert breaker.admits(now_s + 5.0)
 
 
 def test_what_was_sent_before_it_opened_does_not_keep_it_open() -> None:
     breaker = Breaker(2, 5.0, 60.0)
-    for _ in range(6):
-        breaker.sent()
-    for now_s in range(6):
-        breaker.ended(float(now_s), failed=True)
+    trials = [breaker.sent() for _ in range(6)]
+    for now_s, trial in enumerate(trials):
+        breaker.ended(float(now_s), failed=True, trial=trial)
     assert breaker.admits(6.0)
+
+
+@pytest.mark.parametrize("failed", [True, None])
+def test_what_was_sent_before_it_opened_says_nothing_of_the_request_that_tries(failed: bool | None) -> None:
+    breaker = Breaker(2, 5.0, 60.0)
+    before = [breaker.sent() for _ in range(4)]
+    for trial in before[:2]:
+        breaker.ended(0.0, failed=True, trial=trial)
+    tries = breaker.sent()
+    for trial in before[2:]:
+        breaker.ended(5.0, failed=failed, trial=trial)
+        assert not breaker.admits(5.0)
+        assert breaker.sent() == 0  # where there is no other server
+        assert breaker.circuit(5.0) == "half-open"
+    breaker.ended(6.0, failed=True, trial=tries)
+    assert (breaker.circuit(15.9), breaker.circuit(16.0)) == ("open", "half-open")
+
+
+def test_a_trial_that_another_success_made_needless_says_nothing_of_the_next() -> None:
+    breaker = Breaker(1, 5.0, 60.0)
+    fail(breaker, 0.0)
+    first = breaker.sent()
+    breaker.ended(5.0, failed=False, trial=0)
+    assert breaker.circuit(5.0) == "closed"
+    fail(breaker, 6.0)
+    second = breaker.sent()
+    breaker.ended(11.0, failed=True, trial=first)
+    assert not breaker.admits(11.0)
+    breaker.ended(11.0, failed=None, trial=second)
+    assert breaker.admits(11.0)
 
 
 def test_a_try_that_was_given_up_lets_another_try() -> None:
     breaker = Breaker(1, 5.0, 60.0)
     fail(breaker, 0.0)
-    breaker.sent()
-    breaker.ended(5.0, failed=None)
+    breaker.ended(5.0, failed=None, trial=breaker.sent())
     assert (breaker.circuit(5.0), breaker.admits(5.0)) == ("half-open", True)
 
 
@@ -71,6 +97,5 @@ def test_whatever_happened_it_admits_again_after_the_longest_rest(history: list[
     now_s = 0.0
     for failed, wait_s in history:
         now_s += wait_s
-        breaker.sent()
-        breaker.ended(now_s, failed=failed)
+        breaker.ended(now_s, failed=failed, trial=breaker.sent())
     assert breaker.admits(now_s + 8.0)

@@ -7,6 +7,7 @@ import pytest
 
 from sonic.client.catalogue import Catalogue
 from sonic.client.choice import Choice
+from sonic.client.pool import ALONE
 from sonic.client.retry import Step
 from sonic.client.settings import ClientSettings
 from sonic.errors import Cancelled, ConfigError, InvalidRequest, ModelNotFound, Unavailable
@@ -27,19 +28,19 @@ class Servers:
     def request(self, url: str, error: Exception | None = None, lasts_s: float = 0.0) -> bool:
         """Send a request to a server and end it; returns what the choice says of that."""
         sent_s = self.timer.now_s()
-        self.choice.sent(url)
+        sending = self.choice.sent(url)
         self.timer.advance(lasts_s)
-        return self.choice.done(url, "m", error, self.timer.now_s(), sent_s=sent_s)  # type: ignore[arg-type]
+        return self.choice.done(url, "m", error, self.timer.now_s(), sent_s=sent_s, sending=sending)  # type: ignore[arg-type]
 
 
 def test_requests_are_spread_and_counted() -> None:
     servers = Servers("a", "b")
     assert servers.choice.first("m") == "a"
-    assert servers.choice.sent("a") == 1
+    assert servers.choice.sent("a").among == 1
     assert servers.choice.first("m") == "b"
-    assert servers.choice.sent("b") == 1
+    assert servers.choice.sent("b").among == 1
     assert [state.outstanding for state in servers.choice.statistics()] == [1, 1]
-    assert servers.choice.sent("a") == 2
+    assert servers.choice.sent("a").among == 2
     servers.choice.done("b", "m", None, 0.0)
     servers.choice.done("a", "m", BUSY, 0.0)
     assert [(s.outstanding, s.completed, s.failed) for s in servers.choice.statistics()] == [(1, 0, 1), (0, 1, 0)]
@@ -57,7 +58,7 @@ def test_the_fallback_comes_last_and_is_not_counted() -> None:
     assert servers.choice.first("m") == "a"
     assert servers.choice.next("m", ["a"]) == "local:f"
     assert servers.choice.next("m", ["a", "local:f"]) is None
-    assert servers.choice.sent("local:f") == 1
+    assert servers.choice.sent("local:f") == ALONE
     assert not servers.request("local:f", ModelNotFound("no m"))
     assert [state.server for state in servers.choice.statistics()] == ["a"]
     assert Servers(fallback="local:f").choice.first("m") == "local:f"

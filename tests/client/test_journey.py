@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from sonic.client.journey import Journey
 from sonic.client.promise import Promise
 from sonic.client.router import Router
 from sonic.client.settings import ClientSettings
@@ -239,6 +240,53 @@ def test_an_open_circuit_spares_requests_the_server_and_closes_when_it_is_back(
     assert router.infer(REQUEST, None).result(WAIT_S)
     assert [len(a.requests), len(spare.requests)] == [4, 3]
     assert router.statistics()[0].circuit == "closed"
+    router.close()
+
+
+def test_one_request_alone_tries_whatever_becomes_of_older_ones(timer: VirtualTimer, a: Freezing) -> None:
+    spare = Freezing("spare")
+    settings = ClientSettings(chain=("fallback",), jitter=0.0, breaker_failures=1, silence_s=1000.0)
+    router = Router([a], Started(spare), settings, timer=timer)  # type: ignore[arg-type]
+    a.holding = True
+    futures = [router.infer(REQUEST, None) for _ in range(3)]
+    first, second, _ = (a.held.get(timeout=WAIT_S) for _ in range(3))
+    first.fail(Unavailable("down"))
+    assert futures[0].result(WAIT_S)
+    timer.advance(5.0)
+    tries = router.infer(REQUEST, None)
+    trial = a.held.get(timeout=WAIT_S)
+    second.fail(Unavailable("down"))
+    assert futures[2].cancel()
+    assert router.statistics()[0].circuit == "half-open"
+    assert router.infer(REQUEST, None).result(WAIT_S)
+    assert a.held.empty()
+    trial.fail(Unavailable("still down"))
+    assert tries.result(WAIT_S)
+    timer.advance(9.9)
+    assert router.statistics()[0].circuit == "open"
+    timer.advance(0.1)
+    assert router.statistics()[0].circuit == "half-open"
+    router.close()
+
+
+def test_a_trial_that_is_given_up_before_it_is_sent_lets_another_try(
+    timer: VirtualTimer, a: Freezing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = Freezing("spare")
+    settings = ClientSettings(chain=("fallback",), jitter=0.0, breaker_failures=1)
+    router = Router([a], Started(spare), settings, timer=timer)  # type: ignore[arg-type]
+    a.then(Unavailable("down"))
+    assert router.infer(REQUEST, None).result(WAIT_S)
+    timer.advance(5.0)
+    promise: Promise[InferResponse] = Promise()
+    sent = router.choice.sent
+    monkeypatch.setattr(router.choice, "sent", lambda url: (sent(url), promise.cancel())[0])
+    Journey(router, REQUEST, None, promise).go()
+    monkeypatch.undo()
+    assert len(a.requests) == 1
+    assert router.statistics()[0].outstanding == 0
+    assert router.infer(REQUEST, None).result(WAIT_S)
+    assert (len(a.requests), router.statistics()[0].circuit) == (2, "closed")
     router.close()
 
 

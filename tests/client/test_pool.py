@@ -68,6 +68,7 @@ def test_one_given_up_says_nothing() -> None:
 
 def test_an_open_circuit_comes_after_everything_and_only_if_allowed() -> None:
     pool = Pool("ab", rest_s=5, breaker_failures=2)
+    before = pool.sent("a")
     for _ in range(2):
         pool.sent("a")
         pool.done("a", 0.0, failed=True)
@@ -77,9 +78,11 @@ def test_an_open_circuit_comes_after_everything_and_only_if_allowed() -> None:
     assert pool.choose(1, exclude="b") == "a"
     assert pool.choose(1, exclude="b", open_too=False) is None
     assert pool.choose(5, exclude="b", open_too=False) == "a"
-    pool.sent("a")
+    sending = pool.sent("a")
     assert pool.choose(5, exclude="b", open_too=False) is None
-    pool.done("a", 6.0, failed=False)
+    pool.done("a", 6.0, failed=None, sending=before)
+    assert pool.choose(6, exclude="b", open_too=False) is None
+    pool.done("a", 6.0, failed=False, sending=sending)
     assert pool.choose(6, exclude="b", open_too=False) == "a"
 
 
@@ -98,8 +101,8 @@ def test_a_server_is_there_once() -> None:
 
 
 def took(pool: Pool, server: str, took_s: float, now_s: float = 0.0, model: str = "") -> None:
-    among = pool.sent(server)
-    pool.done(server, now_s, failed=False, took_s=took_s, among=among, model=model)
+    sending = pool.sent(server)
+    pool.done(server, now_s, failed=False, took_s=took_s, sending=sending, model=model)
 
 
 def test_the_shortest_expected_wait() -> None:
@@ -115,9 +118,9 @@ def test_the_shortest_expected_wait() -> None:
 def test_a_long_queue_of_our_own_does_not_make_a_server_slow() -> None:
     pool = Pool("ab")
     took(pool, "b", 2.0)
-    among = [pool.sent("a") for _ in range(10)]
-    for number, count in enumerate(among, 1):
-        pool.done("a", number, failed=False, took_s=float(number), among=count)
+    sent = [pool.sent("a") for _ in range(10)]
+    for number, sending in enumerate(sent, 1):
+        pool.done("a", number, failed=False, took_s=float(number), sending=sending)
     assert pool.choose(10) == "a"
 
 
@@ -144,12 +147,12 @@ def test_a_server_left_for_another_counts_as_slow_only_if_it_was() -> None:
     pool = Pool("ab")
     for server in "ab":
         took(pool, server, 1.0)
-    among = pool.sent("a")
-    pool.done("a", 0.0, failed=None, took_s=0.1, among=among)
+    sending = pool.sent("a")
+    pool.done("a", 0.0, failed=None, took_s=0.1, sending=sending)
     assert pool.statistics(0)[0].latency_s == 1.0
     pool.sent("b")
     pool.sent("a")
-    pool.done("a", 0.0, failed=None, took_s=50.0, among=1)
+    pool.done("a", 0.0, failed=None, took_s=50.0)
     assert pool.choose(0.0) == "b"
 
 
@@ -180,8 +183,7 @@ def test_whatever_happened_the_choice_is_one_not_excluded(history: list[tuple[st
     now = 0.0
     for server, failed, wait in history:
         now += wait
-        pool.sent(server)
-        pool.done(server, now, failed=failed)
+        pool.done(server, now, failed=failed, sending=pool.sent(server))
         assert pool.choose(now) in ("a", "b", "c")
         assert pool.choose(now, exclude=[server]) not in (server, None)
     assert all(state.outstanding == 0 for state in pool.statistics(0))

@@ -29,7 +29,8 @@ class Breaker:
         self._failures = 0
         self._rest_s = rest_s
         self._until_s: float | None = None
-        self._trying = False
+        self._trials = 0
+        self._trial = 0  # the number of the one that is under way; 0: none is
 
     def circuit(self, now_s: float) -> Circuit:
         """Say how it stands."""
@@ -39,24 +40,39 @@ class Breaker:
 
     def admits(self, now_s: float) -> bool:
         """Whether a request may go to the server now."""
-        return self._until_s is None or (now_s >= self._until_s and not self._trying)
+        return self._until_s is None or (now_s >= self._until_s and not self._trial)
 
-    def sent(self) -> None:
-        """Note that a request went to the server."""
-        self._trying = self._until_s is not None
+    def sent(self) -> int:
+        """Note that a request went to the server; return the number of the trial that it is, 0 if it is none."""
+        if self._until_s is None or self._trial:
+            return 0
+        self._trials += 1
+        self._trial = self._trials
+        return self._trial
 
-    def ended(self, now_s: float, *, failed: bool | None) -> None:
-        """Note that one ended; `failed` is None if nobody knows whether the server is to blame."""
-        tried, self._trying = self._trying, False
+    def ended(self, now_s: float, *, failed: bool | None, trial: int) -> None:
+        """Note that one ended.
+
+        Parameters
+        ----------
+        now_s : float
+        failed : bool or None
+            None: nobody knows whether the server is to blame.
+        trial : int
+            As :meth:`sent` said of it.
+        """
+        tried = trial != 0 and trial == self._trial
+        if tried:
+            self._trial = 0
         if failed is None:
             return
         if not failed:
-            self._failures, self._until_s, self._rest_s = 0, None, self._first_s
+            self._failures, self._until_s, self._rest_s, self._trial = 0, None, self._first_s, 0
             return
         self._failures += 1
         if self._until_s is None and self._failures >= self._most:
             self._until_s = now_s + self._rest_s
         elif self._until_s is not None and tried:
-            # What was sent before it opened fails too, and says nothing new.
+            # What was sent before it opened, or because there was no other server, fails too, and says nothing new.
             self._rest_s = min(2 * self._rest_s, self._max_s)
             self._until_s = now_s + self._rest_s

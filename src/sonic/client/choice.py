@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sonic.client.hedge import Hedge
-from sonic.client.pool import Pool
+from sonic.client.pool import ALONE, Pool
 from sonic.client.retry import Chain
 from sonic.errors import Cancelled, ModelNotFound
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sonic.client.catalogue import Catalogue
     from sonic.client.deadline import Timer
-    from sonic.client.pool import ServerState
+    from sonic.client.pool import Sending, ServerState
     from sonic.client.retry import Step
     from sonic.client.settings import Action, ClientSettings
     from sonic.errors import InferenceError
@@ -123,10 +123,10 @@ class Choice:
             url = self._pool.choose(now_s, model, exclude=[*tried, *lacking], open_too=False)
             return url if url is not None and self._hedge is not None and self._hedge.spend() else None
 
-    def sent(self, url: str) -> int:
-        """Note that something went to a server; return how many it has now."""
+    def sent(self, url: str) -> Sending:
+        """Note that something went to a server; return what :meth:`done` is to know of it."""
         if url not in self._servers:
-            return 1
+            return ALONE
         with self._lock:
             return self._pool.sent(url)
 
@@ -138,9 +138,9 @@ class Choice:
         now_s: float,
         *,
         sent_s: float | None = None,
-        among: int = 1,
+        sending: Sending = ALONE,
     ) -> bool:
-        """Note how it ended, when it was sent, and among how many at the server.
+        """Note how it ended, when it was sent, and what was noted then.
 
         Returns
         -------
@@ -154,14 +154,14 @@ class Choice:
             if url not in self._servers:
                 return False
             if error is None:  # mostly
-                self._pool.done(url, now_s, failed=False, model=model, took_s=took_s, among=among)
+                self._pool.done(url, now_s, failed=False, model=model, took_s=took_s, sending=sending)
                 if self._only is None:
                     self._catalogue.found(url, model)
                 return False
             failed = None if isinstance(error, Cancelled) else error.retryable
             # An error comes sooner than an answer, and says nothing about how long these take.
             took_s = took_s if failed is None else None
-            self._pool.done(url, now_s, failed=failed, refused=True, model=model, took_s=took_s, among=among)
+            self._pool.done(url, now_s, failed=failed, refused=True, model=model, took_s=took_s, sending=sending)
             if not isinstance(error, ModelNotFound):
                 return False
             self._catalogue.not_found(url, model, now_s)

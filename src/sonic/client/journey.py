@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sonic.client.choice import Choice
     from sonic.client.deadline import Deadline, Timer
+    from sonic.client.pool import Sending
     from sonic.client.promise import Promise
     from sonic.client.retry import Chain, Step
     from sonic.client.settings import ClientSettings
@@ -58,9 +59,9 @@ class Ways(Protocol):
         *,
         heard: bool = True,
         sent_s: float | None = None,
-        among: int = 1,
+        sending: Sending,
     ) -> None:
-        """Note how it ended, whether by the server's own doing, when it was sent, and among how many at the server."""
+        """Note how it ended, whether by the server's own doing, when it was sent, and what was noted then."""
 
     def ended(self, promise: Promise[Any]) -> None:
         """Note that a request is over."""
@@ -69,12 +70,12 @@ class Ways(Protocol):
 class Attempt:
     """One sending of a request to one server. It is settled once: by the server, by a clock or by its owner."""
 
-    __slots__ = ("among", "sent", "sent_s", "settled", "timers", "url")
+    __slots__ = ("sending", "sent", "sent_s", "settled", "timers", "url")
 
-    def __init__(self, url: str, sent_s: float) -> None:
+    def __init__(self, url: str, sent_s: float, sending: Sending) -> None:
         self.url = url
         self.sent_s = sent_s
-        self.among = 1
+        self.sending = sending
         self.sent: Future[InferResponse] | None = None
         self.settled = False
         self.timers: list[Deadline] = []
@@ -167,13 +168,15 @@ class Journey:
     def _send(self, url: str, *, here: bool = False) -> None:
         ways, request, until_s = self._ways, self._request, self._until_s
         now_s = ways.timer.now_s()
-        attempt = Attempt(url, now_s)
+        attempt = Attempt(url, now_s, ways.choice.sent(url))
         with self._lock:
-            if self._promise.ended:
-                return
-            self._tried.append(url)
-            self._attempts.append(attempt)
-        attempt.among = ways.choice.sent(url)
+            over = self._promise.ended
+            if not over:
+                self._tried.append(url)
+                self._attempts.append(attempt)
+        if over:
+            ways.done(url, request.model, Cancelled("the request was given up"), heard=False, sending=attempt.sending)
+            return
         limit_s = ways.settings.attempt_timeout_s
         if until_s is not None:
             limit_s = until_s - now_s if limit_s is None else min(until_s - now_s, limit_s)
@@ -206,7 +209,7 @@ class Journey:
         if not self._close(attempt):
             return
         attempt.sent = None
-        self._ways.done(attempt.url, self._request.model, None, sent_s=attempt.sent_s, among=attempt.among)
+        self._ways.done(attempt.url, self._request.model, None, sent_s=attempt.sent_s, sending=attempt.sending)
         answer: Any = sent.result()
         if self._convert is not None:
             try:
@@ -220,7 +223,7 @@ class Journey:
         if not self._close(attempt):
             return
         model = self._request.model
-        self._ways.done(attempt.url, model, error, heard=heard)
+        self._ways.done(attempt.url, model, error, heard=heard, sending=attempt.sending)
         attempt.give_up()
         with self._lock:
             self._failed_at.append(attempt.url)
@@ -291,7 +294,7 @@ class Journey:
                     blame,
                     heard=False,
                     sent_s=attempt.sent_s,
-                    among=attempt.among,
+                    sending=attempt.sending,
                 )
             attempt.give_up()
 

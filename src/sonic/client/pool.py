@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import exp, log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sonic.client.breaker import Breaker
 from sonic.errors import ConfigError
@@ -31,6 +31,25 @@ _PER_ALIKE = 1 / log(_ALIKE)
 
 _LEAST_S = 1e-6
 """Of a request, so that a long queue counts even where a clock sees no time pass."""
+
+
+class Sending(NamedTuple):
+    """What is to be known of a request to a server when it ends.
+
+    Attributes
+    ----------
+    among : int
+        How many the server had when it was sent, itself included.
+    trial : int
+        Number of the trial of the server's breaker that it is; 0 if it is none.
+    """
+
+    among: int = 1
+    trial: int = 0
+
+
+ALONE = Sending()
+"""Of a request to a server that had no other, and was not in question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +178,13 @@ class Pool:
                 best, best_rank = name, rank
         return best
 
-    def sent(self, server: str) -> int:
-        """Note that a request went to a server; return how many it has now, for :meth:`done`."""
+    def sent(self, server: str) -> Sending:
+        """Note that a request went to a server; return what :meth:`done` is to know of it."""
         state = self._servers[server]
         state.outstanding += 1
-        state.breaker.sent()
         self._choices += 1
         state.chosen = self._choices
-        return state.outstanding
+        return Sending(state.outstanding, state.breaker.sent())
 
     def done(
         self,
@@ -177,7 +195,7 @@ class Pool:
         refused: bool = False,
         model: str = "",
         took_s: float | None = None,
-        among: int = 1,
+        sending: Sending = ALONE,
     ) -> None:
         """Note that a request to a server ended.
 
@@ -194,14 +212,14 @@ class Pool:
         model : str
         took_s : float, optional
             From sending to the end, if that says something about the server's speed.
-        among : int
-            How many the server had when it was sent, as :meth:`sent` said.
+        sending : Sending
+            As :meth:`sent` returned it.
         """
         state = self._servers[server]
         state.outstanding -= 1
-        state.breaker.ended(now_s, failed=failed)
+        state.breaker.ended(now_s, failed=failed, trial=sending.trial)
         if took_s is not None and not failed:
-            self._took(state, now_s, model, took_s, among, whole=failed is False)
+            self._took(state, now_s, model, took_s, sending.among, whole=failed is False)
         if failed:
             state.failed += 1
             state.rests_until_s = now_s + self._rest_s

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sonic.client.deadline import Timer
     from sonic.client.fallback import Spare
-    from sonic.client.pool import ServerState
+    from sonic.client.pool import Sending, ServerState
     from sonic.client.transport import Transport
     from sonic.protocol.messages import InferRequest, InferResponse
 
@@ -186,13 +186,13 @@ class Router:
                 # One that is frozen must not take the time of those that are not.
                 left_s = min(2 * self.settings.silence_s, float("inf") if left_s is None else left_s / 2)
             error: InferenceError | None = None
-            self.choice.sent(url)
+            sending = self.choice.sent(url)
             try:
                 return question(self.way(url) or self.start_fallback(), left_s)
             except InferenceError as failure:
                 error = failure
             finally:
-                self.done(url, model, error)
+                self.done(url, model, error, sending=sending)
             errors.append(error)
             if not (error.retryable or isinstance(error, ModelNotFound)):
                 break
@@ -244,13 +244,13 @@ class Router:
         *,
         heard: bool = True,
         sent_s: float | None = None,
-        among: int = 1,
+        sending: Sending,
     ) -> None:
-        """Note how it ended, whether by the server's own doing, when it was sent, and among how many at the server."""
+        """Note how it ended, whether by the server's own doing, when it was sent, and what was noted then."""
         now_s = self.timer.now_s()
         if heard:
             self.signs.heard(url, now_s)
-        if self.choice.done(url, model, error, now_s, sent_s=sent_s, among=among):
+        if self.choice.done(url, model, error, now_s, sent_s=sent_s, sending=sending):
             self._discovery.begin(again=True)
 
     def statistics(self) -> tuple[ServerState, ...]:
