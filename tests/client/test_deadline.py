@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Semaphore
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from sonic.client.deadline import Deadlines
+
+if TYPE_CHECKING:
+    import pytest
 
 WAIT_S = 10.0
 
@@ -33,6 +38,17 @@ def test_one_withdrawn_is_not_called() -> None:
     assert first.withdrawn
     assert done.wait(WAIT_S)
     assert called == []
+    deadlines.close()
+
+
+def test_one_that_fails_keeps_no_other_from_its_time(caplog: pytest.LogCaptureFixture) -> None:
+    deadlines = Deadlines()
+    for fails in (lambda: 1 / 0, lambda: sys.exit(1)):
+        done = Event()
+        deadlines.set(monotonic(), fails)
+        deadlines.set(monotonic(), done.set)
+        assert done.wait(WAIT_S)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError, SystemExit]
     deadlines.close()
 
 

@@ -11,6 +11,8 @@ from sonic.client.workers import Workers
 if TYPE_CHECKING:
     from threading import Thread
 
+    import pytest
+
 WAIT_S = 10.0
 
 
@@ -43,6 +45,17 @@ def test_a_thread_that_is_idle_is_used_again() -> None:
         assert done.wait(WAIT_S)
     assert len(names) <= 8
     assert "test-0" in names
+    workers.close()
+
+
+def test_a_task_that_fails_takes_no_thread_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    workers = Workers(1, "test")
+    for fails in (lambda: 1 / 0, lambda: sys.exit(1)):
+        done = Event()
+        workers.run(fails)
+        workers.run(done.set)
+        assert done.wait(WAIT_S)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError, SystemExit]
     workers.close()
 
 

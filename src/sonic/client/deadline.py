@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from itertools import count
 from threading import Condition, Thread
 from time import monotonic
@@ -13,6 +14,7 @@ from sonic.client.workers import IDLE_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+log = logging.getLogger("sonic.client")
 
 _NEVER = float("inf")
 
@@ -60,7 +62,7 @@ class Timer(Protocol):
 class Deadlines:
     """Calls actions at their times, from one thread that is started when the first is set.
 
-    Times are those of :func:`time.monotonic`, in seconds. Actions must not block.
+    Times are those of :func:`time.monotonic`, in seconds. Actions must not block; what one raises is logged.
 
     Nearly every deadline of a request is withdrawn long before its time. So a new one is only noted, for the thread
     to put in order with others when it wakes up next, which is before any of them is due.
@@ -124,7 +126,10 @@ class Deadlines:
                     if idle and not woken and not self._new:
                         self._thread = None
                         return
-            deadline.pass_()
+            try:
+                deadline.pass_()
+            except BaseException:  # the sys.exit() of a future's callback, too: it is not this thread's to end by
+                log.exception("what was to be done at a deadline failed")
 
     def _due(self) -> Deadline | None:
         """Take what is due; else say when the thread is to wake up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+log = logging.getLogger("sonic.client")
 
 IDLE_S = 10.0
 """For how long a thread waits for something to do. Then it ends, so that a client nobody closed leaves none behind."""
@@ -41,7 +43,7 @@ class Workers:
         self._closed = False
 
     def run(self, task: Callable[[], object]) -> bool:
-        """Have a task run, which must not raise; False once closed."""
+        """Have a task run; False once closed. What it raises is logged."""
         with self._lock:
             if self._closed:
                 return False
@@ -71,7 +73,10 @@ class Workers:
                     return
             if self._closed or task is None:
                 return
-            task()
+            try:
+                task()
+            except BaseException:  # the sys.exit() of a future's callback, too: it is not this thread's to end by
+                log.exception("a task in the background failed")
             del task  # else it would live until the next one comes
             with self._lock:
                 self._unfinished -= 1
