@@ -82,6 +82,16 @@ def test_a_server_is_asked_once_at_a_time() -> None:
     assert len(asking.tasks) == 1
 
 
+def test_a_question_that_fails_is_no_sign_of_life_and_can_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = Asking()
+    monkeypatch.setattr(asking.way, "model_spec", lambda *_, **__: 1 / 0)
+    for _ in range(2):
+        asking.signs.probe("fake:a", "m", 1.0)
+        with pytest.raises(ZeroDivisionError):
+            asking.tasks.pop()()
+    assert asking.signs.heard_s("fake:a") == NEVER
+
+
 def test_nobody_is_asked_who_cannot_be() -> None:
     asking = Asking()
     asking.signs.probe("local:fallback", "m", 1.0)

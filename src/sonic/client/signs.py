@@ -56,10 +56,12 @@ class Signs:
         def ask() -> None:
             # Longer than anybody waits for it: running into this limit must not pass for an answer.
             asked_s, limit_s = self._timer.now_s(), 2 * timeout_s + 1
-            with suppress(InferenceError):
-                transport.model_spec(model, timeout_s=limit_s)
-            with self._lock:
-                self._probed.discard(url)
+            try:
+                with suppress(InferenceError):
+                    transport.model_spec(model, timeout_s=limit_s)
+            finally:  # else, after any other error, it would never be asked again
+                with self._lock:
+                    self._probed.discard(url)
             now_s = self._timer.now_s()
             if now_s < asked_s + timeout_s:
                 self.heard(url, now_s)
