@@ -138,9 +138,7 @@ def _fit(tensor: TensorSpec, value: ArrayLike) -> np.ndarray[Any, Any]:
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InvalidRequest(f"input {tensor.name!r} is not a rectangular array: {reason}") from None
-    except (
-        Exception
-    ) as error:  # whatever its own conversion raises: torch's, of a tensor with a gradient, a RuntimeError
+    except Exception as error:  # of its own conversion: torch's, of a tensor with a gradient, raises RuntimeError
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InvalidRequest(f"input {tensor.name!r} cannot be made an array: {reason}") from error
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
