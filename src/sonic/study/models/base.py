@@ -89,6 +89,9 @@ class Model:
         values [k] -> what one client gets that never waits for another, 1/s.
     smooth : bool
         Whether throughput has slopes everywhere.
+    peak : callable
+        values [k] -> the whole number of clients that gets the most, beyond which throughput falls; infinite, as by
+        default, if more clients never get less.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Model:
     capacity: Callable[[FloatArray], float]
     alone: Callable[[FloatArray], float]
     smooth: bool = True
+    peak: Callable[[FloatArray], float] = lambda _: float(np.inf)
 
     def predict(self, clients: FloatArray, values: FloatArray) -> FloatArray:
         """Return throughput, 1/s [n]."""
@@ -110,7 +114,10 @@ class Model:
         return float(self.capacity(values) / self.alone(values))
 
     def saturation(self, values: FloatArray) -> float:
-        """Return the smallest number of clients with 95 % of the capacity; infinite if none has it."""
+        """Return the smallest number of clients with 95 % of the capacity; infinite if none has it.
+
+        Clients are whole: between the last number without and the first with it, a straight line says where.
+        """
         wanted = PART * self.capacity(values)
         if not np.isfinite(wanted):
             return float(np.inf)
@@ -118,14 +125,14 @@ class Model:
         def reached(clients: float) -> float:
             return float(self.predict(np.array([clients]), values)[0]) - wanted
 
-        high = 1
+        peak = self.peak(values)
+        low = high = 1
         while reached(high) < 0:
-            high *= 2
-            if high > _MOST_CLIENTS:
+            if high >= min(peak, _MOST_CLIENTS):
                 return float(np.inf)
+            low, high = high, int(min(2 * high, peak))  # behind the peak it may not be reached again
         if high == 1:
             return 1.0
-        low = high // 2
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if reached(middle) >= 0 else (middle, high)

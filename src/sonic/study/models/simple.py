@@ -58,12 +58,19 @@ def amdahl() -> Model:
 def scalability() -> Model:
     """Return Gunther's universal scalability law: as Amdahl's, and clients cost each other time, pair by pair."""
 
+    def peak(values: FloatArray) -> float:
+        _, contention, coherency = values
+        if coherency <= 0:
+            return float(np.inf)
+        middle = max(1.0, float(np.sqrt(max(1.0 - contention, 0.0) / coherency)))
+        beside = np.array([np.floor(middle), np.ceil(middle)])  # clients are whole
+        return float(beside[np.argmax(_universal(beside, values))])
+
     def capacity(values: FloatArray) -> float:
         rate, contention, coherency = values
         if coherency <= 0:
             return rate / contention if contention > 0 else np.inf
-        peak = max(1.0, float(np.sqrt(max(1.0 - contention, 0.0) / coherency)))
-        return float(_universal(np.array([peak]), values)[0])
+        return float(_universal(np.array([peak(values)]), values)[0])
 
     return Model(
         name="usl",
@@ -78,6 +85,7 @@ def scalability() -> Model:
         start=lambda points: [1.0 / points.cycle_s, _serial(points), 1e-4],
         capacity=capacity,
         alone=lambda values: float(values[0]),
+        peak=peak,
     )
 
 
