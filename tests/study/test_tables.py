@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("iminuit")
 
-from sonic.study import saturation
-from sonic.study.models.base import Points
-from sonic.study.models.fit import Value, fit
+from sonic.study import saturation, tables
+from sonic.study.models.base import Points, Value
+from sonic.study.models.fit import fit, ranked
 from sonic.study.models.simple import amdahl, bounds, scalability
 from sonic.study.records import Estimate
 from sonic.study.tables import finite, fitted, measured, parameters, verdict
@@ -43,7 +43,10 @@ def test_numbers_have_the_digits_that_their_errors_leave() -> None:
     assert finite(Value(12.3456, 0.0234)) == "12.346 +- 0.023"
     assert finite(Value(1234.5, 67.8)) == "1,234 +- 68"
     assert finite(Value(np.inf, np.nan)) == "none"
-    assert finite(Value(3.0, 1e9)) == "3"
+    assert finite(Value(3.0, np.nan)) == "3"
+    assert finite(Value(3.0, 1e9)) == finite(Value(np.nan, np.nan)) == "any"
+    assert finite(Value(3.0, np.nan, at_least=2.5)) == ">= 2.5"
+    assert finite(Value(3.0, np.nan, at_most=2000.4)) == "<= 2,000"
 
 
 def test_parameters_have_units() -> None:
@@ -72,6 +75,23 @@ def test_the_verdict_is_honest() -> None:
     few = Points(CLIENTS[:4], RATE[:4], 0.01 * RATE[:4])
     assert verdict([], rising) == ["not fitted; by the points the plateau is 200/s, 95 % of it not reached"]
     assert "4 points are too few to tell models apart" in verdict([fit(scalability(), few)], at)[0]
+
+
+def test_what_the_points_only_bound_is_no_prediction() -> None:
+    line = Points(CLIENTS, 50 * CLIENTS, 0.5 * CLIENTS)
+    bounded, best = fit(bounds(), line), fit(amdahl(), line)
+    assert parameters([bounded])[1][1][1].startswith("service <= 63")
+    assert parameters([bounded])[1][1][1].endswith(" us, not determined")
+    assert fitted([bounded])[1][0][4].startswith(">= 29.")
+    at = saturation.measured(CLIENTS, 50 * CLIENTS)
+    said = verdict(ranked([bounded, best]), at)
+    assert said[0] == f"amdahl fits best: {amdahl().text}"
+    assert re.fullmatch(r"the points only bound protodune: capacity >= 1,5\d\d/s, saturation >= 29\.\d+", said[-1])
+    said = verdict([bounded], at)
+    assert not any("fits best" in each for each in said)
+    assert said[-1].startswith("the points only bound protodune: capacity >= ")
+    flat = fit(bounds(), Points(8 * CLIENTS, 0 * CLIENTS + 500, 0 * CLIENTS + 2))
+    assert re.fullmatch(r"ideal <= 16\.\d+ ms, saturation <= 7\.\d+", tables.bounds(flat))
 
 
 def test_a_row_for_each_fit_says_where_it_fails_most() -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table as Grid
 
-    from sonic.study.models.fit import Fitted, Value
+    from sonic.study.models.base import Value
+    from sonic.study.models.fit import Fitted
     from sonic.study.records import Record
     from sonic.study.saturation import Saturation
 
@@ -32,6 +33,8 @@ _FIGURES = {
     "batch_rows": "rows of a batch",
 }
 
+_ANY = "any"
+"""What the points do not tell at all."""
 _MOST_CHI2 = 2.0
 """Over the degrees of freedom: beyond it a model does not describe its points."""
 
@@ -84,17 +87,21 @@ def parameters(fits: Sequence[Fitted]) -> Table:
     rows = []
     for each in fits:
         for i, (name, found) in enumerate(each.parameters.items()):
-            limit = ", at its limit" if name in each.at_limit else ""
+            limit = ", not determined" if found.bounded else ", at its limit" if name in each.at_limit else ""
             rows.append(["" if i else each.model.name, f"{_quantity(name, found)}{limit}", each.texts[name]])
     return ["model", "parameter", "meaning"], rows
 
 
 def finite(found: Value) -> str:
-    """Return a number and its error, as far as there are such."""
+    """Return a number and its error, as far as there are such, or what bounds it."""
+    if found.bounded:
+        return _bounds(found)
     if not np.isfinite(found.value):
         return "none"
-    if not np.isfinite(found.error) or found.error > 10 * abs(found.value):
+    if not np.isfinite(found.error):
         return digits(found.value)
+    if found.error > 10 * abs(found.value):
+        return _ANY
     return _rounded(found.value, found.error)
 
 
@@ -108,9 +115,10 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
         count = len(first.points.clients)
         said = f"{first.model.name} comes closest, but {count} points are too few to tell models apart"
     else:
-        near = [each.model.name for each in others if each.aicc - first.aicc < 2]
+        near = [each.model.name for each in others if each.aicc - first.aicc < 2 and each.predicts]
         said = f"{first.model.name} fits best" + (f"; {' and '.join(near)} as well" if near else "")
-    lines = [f"{said}: {first.model.text}"]
+    only = [f"the points only bound {each.model.name}: {bounds(each)}" for each in fits if not each.predicts]
+    lines = [] if not first.predicts else [f"{said}: {first.model.text}"]
     if not first.errors_known:
         lines.append("the points have no errors (one repeat): how good a fit is cannot be told, only which is best")
     elif not _describes(first):
@@ -126,7 +134,16 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
     name = first.model.name
     lines.append(f"plateau: {digits(found.plateau, 4)}/s by the points, {finite(first.capacity)} by {name}")
     lines.append(f"95 % of it: {at} by the points, {finite(first.saturation)} by {name}")
-    return lines
+    return lines + only
+
+
+def bounds(fit: Fitted) -> str:
+    """Return what the points say of a fit that does not predict saturation."""
+    said = [f"capacity {_bounds(fit.capacity)}/s"] if fit.capacity.bounded else []
+    said = said or [_quantity(name, fit.parameters[name]) for name in fit.bounded]
+    if fit.saturation.bounded:
+        said.append(f"saturation {_bounds(fit.saturation)}")
+    return ", ".join(said)
 
 
 def _describes(fit: Fitted) -> bool:
@@ -148,12 +165,20 @@ def _quantity(name: str, found: Value) -> str:
     if not name.endswith("_s") or name.endswith("_per_s"):
         unit, scale, words = ("/s", 1.0, name.removesuffix("_per_s")) if name.endswith("_per_s") else ("", 1.0, name)
     else:
-        unit, scale = next((each for each in _TIMES if abs(found.value) * each[1] >= 1), _TIMES[-1])
+        size = abs(found.at_least or found.at_most or found.value)
+        unit, scale = next((each for each in _TIMES if size * each[1] >= 1), _TIMES[-1])
         words = name.removesuffix("_s")
-    return f"{words.replace('_', ' ')} {_rounded(scale * found.value, scale * found.error)} {unit}".rstrip()
+    told = _bounds(found, scale) if found.bounded else _rounded(scale * found.value, scale * found.error)
+    return f"{words.replace('_', ' ')} {told} {unit}".rstrip()
 
 
 _TIMES = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
+
+
+def _bounds(found: Value, scale: float = 1.0) -> str:
+    if found.at_least is not None:
+        return f">= {digits(scale * found.at_least, 4)}"
+    return f"<= {digits(scale * found.at_most, 4)}" if found.at_most is not None else _ANY
 
 
 def _rounded(value: float, error: float) -> str:

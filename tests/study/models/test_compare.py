@@ -81,5 +81,14 @@ def test_json_has_no_infinite_numbers(records: list[Record]) -> None:
     assert told["measured"]["clients"] is None
 
 
+def test_json_has_bounds_where_points_give_no_value(make: Callable[..., Record]) -> None:
+    made = [make(50.0 * n, settings={"clients": n}) for n in (1, 2, 4, 8, 16)]
+    (told,) = as_json(compare(made, names=["protodune"])[0])["fits"]
+    assert told["bounded"] == ["service_s"]
+    assert told["capacity"] == {"value": None, "error": None, "at_least": pytest.approx(800, rel=0.05), "at_most": None}
+    assert told["parameters"]["service_s"]["at_most"] == pytest.approx(1 / 800, rel=0.05)
+    assert told["parameters"]["ideal_s"]["value"] == pytest.approx(0.02)
+
+
 def _fields(record: Record) -> dict[str, object]:
     return {name: getattr(record, name) for name in record.__struct_fields__}

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from typing import TYPE_CHECKING
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from sonic.errors import ConfigError, DataError
+from sonic.study.models import kinked
 from sonic.study.models.base import Points
 from sonic.study.models.fit import fit, models, points, ranked
 from sonic.study.models.queues import batching, queue
 from sonic.study.models.simple import amdahl, bounds, scalability
 from sonic.study.published import study
 from sonic.study.records import Estimate
+from sonic.study.saturation import PART
 from sonic.study.series import series
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sonic.study.models.base import Model
+    from sonic.study.models.minimum import Minimum
     from sonic.study.records import Record
 
 CLIENTS = np.array([1.0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
@@ -92,6 +98,67 @@ def test_points_that_are_exact_have_hardly_any_errors() -> None:
     assert np.isfinite(found.aicc)
     assert np.abs(found.pulls).max() < 10
     assert found.knee.value == pytest.approx(10)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_points_below_the_knee_bound_the_capacity_alone(seed: int) -> None:
+    found = fit(bounds(), noisy(bounds(), [0.02, 1e-6], seed))
+    assert found.bounded == ("service_s",)
+    assert not found.predicts
+    assert found.parameters["service_s"].at_most == pytest.approx(1 / 3200, rel=0.05)
+    for each, last in ((found.capacity, 3200.0), (found.saturation, PART * 64), (found.knee, 64)):
+        assert each.at_most is None
+        assert each.at_least == pytest.approx(last, rel=0.05)
+        assert np.isnan(each.error)
+    ideal = found.parameters["ideal_s"]
+    assert abs(ideal.value - 0.02) < 4 * ideal.error < 0.001
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_points_beyond_the_knee_bound_the_ideal_alone(seed: int) -> None:
+    made = noisy(bounds(), [1e-6, 0.002], seed)
+    found = fit(bounds(), Points(made.clients[5:], made.throughput[5:], made.error[5:]))  # type: ignore[index]
+    assert found.bounded == ("ideal_s",)
+    assert found.parameters["ideal_s"].at_most == pytest.approx(8 * 0.002, rel=0.05)
+    assert found.knee.at_most == pytest.approx(8, rel=0.05)
+    assert found.saturation.at_most == pytest.approx(PART * 8, rel=0.05)
+    assert abs(found.capacity.value - 500) < 4 * found.capacity.error < 20
+    assert not found.predicts
+    # One client that saturates a server alone leaves nothing open that matters.
+    assert fit(bounds(), made).predicts
+
+
+@pytest.mark.parametrize("scatter", [0.0, 1e-3])
+def test_points_without_errors_that_never_saturate_have_no_plateau(scatter: float) -> None:
+    for seed in range(6):
+        clients = np.array([25.0, 50, 100])
+        rate = 4.3 * clients * (1 + scatter * np.random.default_rng(seed).normal(size=3))
+        found = fit(bounds(), Points(clients, rate))
+        assert found.bounded == ("service_s",)
+        at_least = found.capacity.at_least
+        assert at_least is not None
+        assert 350 < at_least < 1.01 * rate[-1]
+
+
+def test_a_model_that_predicts_nothing_is_not_the_best() -> None:
+    made = noisy(bounds(), [0.02, 1e-6], 1)
+    assert [each.model.name for each in ranked([fit(bounds(), made), fit(amdahl(), made)])] == ["amdahl", "protodune"]
+
+
+def test_a_few_draws_that_run_to_a_limit_do_not_make_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, usual = noisy(bounds(), [0.02, 0.002], 1), fit(bounds(), noisy(bounds(), [0.02, 0.002], 1))
+    search, searched = kinked.minimum, itertools.count()
+
+    def runs_away(*args: Any, **more: Any) -> Minimum:
+        found = search(*args, **more)
+        return replace(found, values=np.array([0.02, 1e-9])) if next(searched) in (3, 14, 15) else found
+
+    monkeypatch.setattr(kinked, "minimum", runs_away)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fit(bounds(), made)
+    for name in ("capacity", "knee", "saturation"):
+        assert getattr(found, name).error == pytest.approx(getattr(usual, name).error, rel=0.5)
 
 
 def test_few_points_are_not_enough_to_tell_models_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -136,3 +137,11 @@ def test_fits_have_a_panel_for_each_series(scan: list[Record]) -> None:
     assert left.get_title() == "grpc\nnot saturated"
     assert right.get_title().startswith("http\n95 % at ")
     assert legend(left) == ["protodune", "amdahl", "measured"]
+
+
+def test_fits_say_what_the_points_only_bound(make: Callable[..., Record]) -> None:
+    pytest.importorskip("iminuit")
+    rising = [make(100.0 * n, settings={"clients": n}) for n in CLIENTS]
+    (axes,) = fits(compare(rising, names=["protodune", "amdahl"])).axes
+    bound = axes.get_title().splitlines()[2]
+    assert re.fullmatch(r"protodune: capacity >= 1,5\d\d/s, saturation >= 1[45]\.\d+", bound)

@@ -40,6 +40,32 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Value:
+    """A number that a fit finds, and its standard error; or what it lies above or below.
+
+    Parameters
+    ----------
+    value : float
+        Of the least chi2; nan if the points do not even bound it. Where they bound it on one side, chi2 is as small
+        anywhere on the other, and this is but one place of many.
+    error : float
+        Standard error; nan where it is not known.
+    at_least, at_most : float or None
+        Where the points tell one side alone: what they exclude with 95 % begins below, or above.
+    """
+
+    value: float
+    error: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the points bound it on one side alone, or on none."""
+        return self.at_least is not None or self.at_most is not None or bool(np.isnan(self.value))
+
+
+@dataclass(frozen=True)
 class Points:
     """What a model is fitted to.
 

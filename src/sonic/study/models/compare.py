@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from sonic.study.models.fit import Fitted, Value
+    from sonic.study.models.base import Value
+    from sonic.study.models.fit import Fitted
     from sonic.study.records import Record
     from sonic.study.saturation import Saturation
     from sonic.study.series import Series
@@ -115,6 +116,7 @@ def _fit_as_json(one: Fitted) -> dict[str, Any]:
         "source": one.model.source,
         "parameters": {name: _value(each) for name, each in one.parameters.items()},
         "at_limit": list(one.at_limit),
+        "bounded": list(one.bounded),
         "chi2": one.chi2 if one.errors_known else None,
         "ndf": one.ndf,
         "aicc": _finite(one.aicc),
@@ -128,7 +130,12 @@ def _fit_as_json(one: Fitted) -> dict[str, Any]:
 
 
 def _value(of: Value) -> dict[str, float | None]:
-    return {"value": _finite(of.value), "error": _finite(of.error)}
+    return {
+        "value": None if of.bounded else _finite(of.value),
+        "error": _finite(of.error),
+        "at_least": _finite(of.at_least),
+        "at_most": _finite(of.at_most),
+    }
 
 
 def _finite(number: float | None) -> float | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.errors import ConfigError, DataError
+from sonic.errors import DataError
 from sonic.study.load.stable import student
-from sonic.study.models.base import Points
+from sonic.study.models.base import Points, Value
+from sonic.study.models.kinked import spread
+from sonic.study.models.minimum import minimum
 from sonic.study.models.queues import batching, hindered, measured_batches, queue
 from sonic.study.models.simple import amdahl, bounds, scalability
 from sonic.study.series import server_window
@@ -28,15 +31,8 @@ if TYPE_CHECKING:
 _RELATIVE_ERROR = 0.05
 """Where no errors are known, to begin with; chi2 then gives them their size."""
 _EXACT = 1e-12
-_DRAWS = 40
-
-
-@dataclass(frozen=True)
-class Value:
-    """A number and its standard error."""
-
-    value: float
-    error: float
+_EXCLUDED = 1.96**2
+"""Over the least chi2: what is excluded with 95 %."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,8 @@ class Fitted:
         See :mod:`sonic.study.saturation`; infinite where the model has none.
     at_limit : tuple of str
         Parameters that stopped at the end of what makes sense; their errors say little.
+    values : float array [k]
+        Of the parameters, where chi2 is least.
     """
 
     model: Model
@@ -75,7 +73,18 @@ class Fitted:
     capacity: Value
     knee: Value
     saturation: Value
+    values: FloatArray
     at_limit: tuple[str, ...] = ()
+
+    @property
+    def bounded(self) -> tuple[str, ...]:
+        """Parameters that the points do not determine: they bound them on one side."""
+        return tuple(name for name, each in self.parameters.items() if each.bounded)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the points determine where it saturates, and at what."""
+        return not (self.capacity.bounded or self.saturation.bounded)
 
     @property
     def pulls(self) -> FloatArray:
@@ -100,7 +109,7 @@ class Fitted:
 
     def predict(self, clients: FloatArray) -> FloatArray:
         """Return throughput at other numbers of clients, 1/s."""
-        return self.model.predict(clients, np.array([each.value for each in self.parameters.values()]))
+        return self.model.predict(clients, self.values)
 
 
 def points(series: Series) -> Points:
@@ -142,8 +151,8 @@ def models(series: Series) -> list[Model]:
 def fit(model: Model, to: Points) -> Fitted:
     """Fit a model by least squares.
 
-    Errors are by the curvature of chi2. Where a model has a kink that means nothing: there they are by fits to points
-    that are drawn anew.
+    Errors are by the curvature of chi2. Where a model has a kink that means nothing: see
+    :mod:`sonic.study.models.kinked`.
 
     Raises
     ------
@@ -156,27 +165,24 @@ def fit(model: Model, to: Points) -> Fitted:
     if count <= len(names):
         raise DataError(f"{len(names)} parameters need more points than that, given {count}")
     error = to.error if to.error is not None else _RELATIVE_ERROR * to.throughput
-    found = _minimum(model, to.clients, to.throughput, error, model.start(to))
+    found = minimum(model, Points(to.clients, to.throughput, error), model.start(to))
     if not np.isfinite(found.chi2):
         raise DataError(f"no fit to {count} points")
     values, ndf = found.values, count - len(names)
     scale = max(found.chi2 / ndf, _EXACT) if to.error is None else max(1.0, found.chi2 / ndf)
     predicted = model.predict(to.clients, values)
+    derived: Callable[[Callable[[FloatArray], float]], Value]
     if model.smooth:
-        covariance = scale * found.covariance
-        derived = partial(_propagated, values=values, covariance=covariance)
+        derived = partial(_propagated, values=values, covariance=scale * found.covariance)
     else:
-        draws = np.random.default_rng(1).normal(predicted, np.sqrt(scale) * error, (_DRAWS, count))
-        sample = np.array([_minimum(model, to.clients, each, error, values, quick=True).values for each in draws])
-        covariance = np.atleast_2d(np.cov(sample.T))
-        derived = partial(_spread, values=values, sample=sample)
-    errors = np.sqrt(np.diag(covariance))
+        scaled = Points(to.clients, to.throughput, np.sqrt(scale) * error)
+        derived = spread(model, scaled, values, _EXCLUDED if to.error is not None else _unlikely(scale, ndf))
     known = to.error is not None
     chi2 = found.chi2 if known else float(ndf)
     return Fitted(
         model=model,
         points=Points(to.clients, to.throughput, error if known else np.sqrt(scale) * error),
-        parameters={name: Value(float(v), float(e)) for name, v, e in zip(names, values, errors, strict=True)},
+        parameters={name: derived(itemgetter(i)) for i, name in enumerate(names)},
         chi2=chi2,
         ndf=ndf,
         # Where the size of the errors is not known, it is one parameter more.
@@ -186,51 +192,17 @@ def fit(model: Model, to: Points) -> Fitted:
         capacity=derived(model.capacity),
         knee=derived(model.knee),
         saturation=derived(model.saturation),
+        values=values,
         at_limit=tuple(each.name for each, at in zip(model.parameters, values, strict=True) if _ends(each, at)),
     )
 
 
 def ranked(fits: Sequence[Fitted]) -> list[Fitted]:
-    """Sort fits, the best first: by AICc; those with too few points to have one by chi2/ndf, then by deviation."""
-    return sorted(fits, key=lambda each: (each.aicc, each.chi2 / each.ndf, each.deviation))
+    """Sort fits, the best first: by AICc; those with too few points to have one by chi2/ndf, then by deviation.
 
-
-@dataclass(frozen=True)
-class _Minimum:
-    values: FloatArray
-    chi2: float
-    covariance: FloatArray
-
-
-def _minimum(
-    model: Model,
-    clients: FloatArray,
-    throughput: FloatArray,
-    error: FloatArray,
-    start: Sequence[float] | FloatArray,
-    *,
-    quick: bool = False,
-) -> _Minimum:
-    """Minimise chi2; quickly means without errors."""
-    try:
-        from iminuit import Minuit
-    except ImportError:
-        raise ConfigError("fits need iminuit: pip install 'sonic-hep[study]'") from None
-
-    def chi2(values: FloatArray) -> float:
-        return float((((throughput - model.predict(clients, values)) / error) ** 2).sum())
-
-    minuit = Minuit(chi2, np.asarray(start, float), name=[each.name for each in model.parameters])
-    minuit.errordef = Minuit.LEAST_SQUARES
-    minuit.limits = [(each.low, each.high if np.isfinite(each.high) else None) for each in model.parameters]
-    minuit.strategy = 1 if quick else 2
-    minuit.migrad(ncall=5000)
-    if not minuit.valid:
-        minuit.simplex(ncall=5000).migrad(ncall=5000)  # a kink may stop what follows gradients
-    if not quick:
-        minuit.hesse()
-    covariance = np.diag(np.square(minuit.errors)) if minuit.covariance is None else np.array(minuit.covariance)
-    return _Minimum(np.array(minuit.values), float(minuit.fval), covariance)
+    Last come those that do not predict saturation, which the points only bound.
+    """
+    return sorted(fits, key=lambda each: (not each.predicts, each.aicc, each.chi2 / each.ndf, each.deviation))
 
 
 def _aicc(misfit: float, k: int, count: int) -> float:
@@ -240,6 +212,14 @@ def _aicc(misfit: float, k: int, count: int) -> float:
 def _unknown(chi2: float, count: int) -> float:
     """Return twice the logarithm of the likelihood, negative, with the size of the errors that makes it largest."""
     return float(count * np.log(chi2 / count))
+
+
+def _unlikely(scale: float, freedom: int) -> float:
+    """Return what takes the place of :data:`_EXCLUDED` where errors have the size that makes chi2/ndf 1.
+
+    Few points scatter little by chance, as Student's t has it. But as good as 5 % they are taken to be anyway.
+    """
+    return min(student(freedom) ** 2, _EXCLUDED * max(1.0, 1.0 / scale))
 
 
 def _ends(parameter: Parameter, at: float) -> bool:
@@ -258,11 +238,6 @@ def _propagated(what: Callable[[FloatArray], float], values: FloatArray, covaria
         step[i] = min(0.1 * float(np.sqrt(variance)), 0.01 * abs(values[i])) or 1e-9
         slopes[i] = (what(values + step) - what(values - step)) / (2 * step[i])
     return Value(what(values), float(np.sqrt(max(float(slopes @ covariance @ slopes), 0.0))))
-
-
-def _spread(what: Callable[[FloatArray], float], values: FloatArray, sample: FloatArray) -> Value:
-    """Return a function of parameters, and its error by fits to points drawn anew."""
-    return Value(what(values), float(np.std([what(each) for each in sample], ddof=1)))
 
 
 def _batches(series: Series) -> Callable[[FloatArray], FloatArray] | None:

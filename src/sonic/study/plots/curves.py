@@ -23,6 +23,7 @@ from sonic.study.plots.style import (
     styled,
 )
 from sonic.study.series import label, series, value
+from sonic.study.tables import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,7 +161,8 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
         settings_axis(axes, each.series.x.tolist())
         from_zero(axes)
         at = f"95 % at {each.measured} clients" if each.measured.clients else "not saturated"
-        title = f"{each.series.label}\n{at}"  # a line each: panels stand side by side
+        only = [f"{one.model.name}: {bounds(one)}" for one in each.fits if not one.predicts]
+        title = "\n".join([each.series.label, at, *only])  # a line each: panels stand side by side
         axes.set(xlabel=label("clients"), ylabel=label(y, each.series.records), title=title)
         legend(axes)
     for axes in axes_of[len(compared) :]:
