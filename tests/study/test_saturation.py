@@ -35,7 +35,17 @@ def test_errors_give_an_interval_about_it() -> None:
 def test_what_still_grows_has_no_saturation() -> None:
     found = measured(CLIENTS, CLIENTS * 100, CLIENTS)
     assert found.clients is None
+    assert not found.reached
     assert str(found) == "not reached"
+
+
+@pytest.mark.parametrize("error", [None, np.full(4, 5.0)])
+def test_where_the_first_point_is_saturated_fewer_clients_may_do(error: np.ndarray | None) -> None:
+    found = measured(np.array([8.0, 16, 32, 64]), np.array([500.0, 501, 502, 501]), error)
+    assert (found.clients, found.low, found.high, found.knee) == (None, None, None, None)
+    assert found.reached
+    assert found.at_most == 8
+    assert str(found) == "8 or fewer"
 
 
 def test_one_point_and_a_server_that_one_client_saturates() -> None:

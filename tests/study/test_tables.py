@@ -73,7 +73,13 @@ def test_the_verdict_is_honest() -> None:
     rising = saturation.measured(CLIENTS[:3], RATE[:3])
     assert verdict([fit(bounds(), known)], rising)[2].startswith("95 % of it: not reached by the points, 9.5")
     few = Points(CLIENTS[:4], RATE[:4], 0.01 * RATE[:4])
-    assert verdict([], rising) == ["not fitted; by the points the plateau is 200/s, 95 % of it not reached"]
+    assert verdict([], rising) == [
+        "not fitted",
+        "plateau: none by the points, the last of which has 200/s",
+        "95 % of it: not reached by the points",
+    ]
+    full = saturation.measured(8 * CLIENTS, 0 * CLIENTS + 500)
+    assert verdict([], full)[1:] == ["plateau: 500/s by the points", "95 % of it: at 8 or fewer clients by the points"]
     assert "4 points are too few to tell models apart" in verdict([fit(scalability(), few)], at)[0]
 
 

@@ -35,25 +35,36 @@ class Saturation:
     Parameters
     ----------
     plateau : float
-        1/s: the mean over the points with at least 95 % of the largest throughput.
+        1/s: the mean over the points with at least 95 % of the largest throughput. Where throughput still grows at the
+        last point, that point alone, and no plateau: see `reached`.
     clients : float or None
-        The saturation point; None if throughput still grows at the last point. Between two points the time from one
-        request of a client to its next, clients over throughput, goes along a straight line: it is constant far below
-        the knee and straight far beyond. About the knee it is convex, so that the saturation point comes out late: by
-        less than the distance to the point below.
+        The saturation point; None if throughput still grows at the last point, or is saturated at the first. Between
+        two points the time from one request of a client to its next, clients over throughput, goes along a straight
+        line: it is constant far below the knee and straight far beyond. About the knee it is convex, so that the
+        saturation point comes out late: by less than the distance to the point below.
     low, high : float or None
         Interval that covers it with 95 %, as far as the errors of the points go.
-    knee : float
-        By the first point, which is taken for lightly loaded.
+    knee : float or None
+        By the first point, which is taken for lightly loaded; None where it is saturated.
+    at_most : float or None
+        Where already the first point, of several clients, is saturated: its clients. As many or fewer saturate.
     """
 
     plateau: float
     clients: float | None
     low: float | None
     high: float | None
-    knee: float
+    knee: float | None
+    at_most: float | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether any point is saturated."""
+        return self.clients is not None or self.at_most is not None
 
     def __str__(self) -> str:
+        if self.at_most is not None:
+            return f"{digits(self.at_most)} or fewer"
         if self.clients is None:
             return "not reached"
         if self.low is None or self.high is None:
@@ -73,6 +84,8 @@ def measured(clients: FloatArray, throughput: FloatArray, error: FloatArray | No
         Standard errors, which give the interval, by 1,000 draws of normal numbers from a fixed seed.
     """
     plateau, at = _saturation(clients, throughput)
+    if at is not None and at == clients[0] > 1:
+        return Saturation(plateau, None, None, None, None, at_most=at)
     knee = plateau * float(clients[0] / throughput[0])
     if at is None or error is None:
         return Saturation(plateau, at, None, None, knee)

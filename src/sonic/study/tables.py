@@ -107,9 +107,16 @@ def finite(found: Value) -> str:
 
 def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
     """Say of fits, the best first, whether it is any good, and how its saturation compares with the measured one."""
-    at = "not reached" if found.clients is None else f"at {found} clients"
+    most = f"{digits(found.plateau, 4)}/s"
+    if found.reached:
+        by_points = [f"plateau: {most} by the points", f"95 % of it: at {found} clients by the points"]
+    else:
+        by_points = [
+            f"plateau: none by the points, the last of which has {most}",
+            "95 % of it: not reached by the points",
+        ]
     if not fits:
-        return [f"not fitted; by the points the plateau is {digits(found.plateau, 4)}/s, 95 % of it {at}"]
+        return ["not fitted", *by_points]
     first, *others = fits
     if not np.isfinite(first.aicc):
         count = len(first.points.clients)
@@ -132,8 +139,8 @@ def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
                 f"none describes the points within their errors: the best has {chi2} and is {first.deviation:.1%} off"
             )
     name = first.model.name
-    lines.append(f"plateau: {digits(found.plateau, 4)}/s by the points, {finite(first.capacity)} by {name}")
-    lines.append(f"95 % of it: {at} by the points, {finite(first.saturation)} by {name}")
+    by_model = [f"{finite(each)} by {name}" for each in (first.capacity, first.saturation)]
+    lines += [", ".join(each) for each in zip(by_points, by_model, strict=True)]
     return lines + only
 
 

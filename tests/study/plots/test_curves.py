@@ -12,6 +12,7 @@ pytest.importorskip("mplhep")
 
 from sonic.errors import DataError
 from sonic.study.models.compare import compare
+from sonic.study.plots.album import picture
 from sonic.study.plots.curves import fits, latency, lines, modules, ratios
 from sonic.study.saturation import Saturation
 from sonic.study.series import series
@@ -66,6 +67,20 @@ def test_one_series_says_where_it_saturates(scan: list[Record]) -> None:
     drawn = series(scan[:5], "clients", "throughput")
     (axes,) = lines(drawn, "clients", "throughput", saturations=[Saturation(900, 9.0, 8.5, 9.5, 9.0)]).axes
     assert legend(axes) == ["95 % of the plateau: 9 (8.5 to 9.5) clients", "measured"]
+
+
+def test_what_fewer_clients_saturate_has_no_mark(make: Callable[..., Record]) -> None:
+    pytest.importorskip("iminuit")
+    full = [make(500.0, settings={"clients": 8 * n}) for n in CLIENTS]
+    drawn = picture(full, "clients", "throughput")
+    assert drawn.caption.endswith("; plateau 500/s, 95 % of it at 8 or fewer clients")
+    (axes,) = drawn.figure.axes
+    assert legend(axes) == ["measured"]
+    assert not axes.patches
+    (axes,) = fits(compare(full, names=["mva"])).axes
+    assert axes.get_title().splitlines()[1] == "95 % at 8 or fewer clients"
+    rising = [make(100.0 * n, settings={"clients": n}) for n in CLIENTS]
+    assert picture(rising, "clients", "throughput").caption.endswith("; no plateau, the last point has 1,600/s")
 
 
 def test_many_series_share_colours_and_lines_which_the_legend_tells(make: Callable[..., Record]) -> None:

@@ -87,8 +87,10 @@ def as_json(each: Comparison) -> dict[str, Any]:
         "clients": each.series.x.tolist(),
         "throughput": each.series.y.tolist(),
         "measured": {
-            name: _finite(getattr(each.measured, name)) for name in ("plateau", "clients", "low", "high", "knee")
-        },
+            name: _finite(getattr(each.measured, name))
+            for name in ("plateau", "clients", "low", "high", "at_most", "knee")
+        }
+        | {"reached": each.measured.reached},
         "fits": [_fit_as_json(one) for one in each.fits],
         "refused": list(each.refused),
     }

@@ -75,8 +75,13 @@ def picture(
     for each, found in zip(drawn, marked, strict=False):
         if found is not None and len(drawn) <= MOST_MARKED:
             which = f"{each.label}: " if len(drawn) > 1 else ""
-            at = f"at {found} {x}" if found.clients is not None else str(found)
-            said.append(f"{which}plateau {digits(found.plateau, 4)}/s, 95 % of it {at}")
+            most = f"{digits(found.plateau, 4)}/s"
+            at = (
+                f"plateau {most}, 95 % of it at {found} {x}"
+                if found.reached
+                else f"no plateau, the last point has {most}"
+            )
+            said.append(f"{which}{at}")
     return Picture(_name(targets, y, x), "; ".join(said), figure)
 
 
