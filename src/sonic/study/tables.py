@@ -105,11 +105,14 @@ def finite(found: Value) -> str:
     return _rounded(found.value, found.error)
 
 
-def verdict(fits: Sequence[Fitted], found: Saturation) -> list[str]:
-    """Say of fits, the best first, whether it is any good, and how its saturation compares with the measured one."""
+def verdict(fits: Sequence[Fitted], found: Saturation, x: str = "clients") -> list[str]:
+    """Say of fits, the best first, whether it is any good, and how its saturation compares with the measured one.
+
+    Throughput is against `x`: clients, or jobs.
+    """
     most = f"{digits(found.plateau, 4)}/s"
     if found.reached:
-        by_points = [f"plateau: {most} by the points", f"95 % of it: at {found} clients by the points"]
+        by_points = [f"plateau: {most} by the points", f"95 % of it: at {found} {x} by the points"]
     else:
         by_points = [
             f"plateau: none by the points, the last of which has {most}",

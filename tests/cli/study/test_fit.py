@@ -4,12 +4,14 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 pytest.importorskip("mplhep")
 pytest.importorskip("iminuit")
 
 from sonic.cli import app
+from sonic.study.storage import read, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,18 @@ def test_models_are_compared_series_by_series(scan: Path) -> None:
     assert said.count("protodune fits best") == 2
     assert "at 12" in said
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_jobs_are_called_jobs(scan: Path) -> None:
+    records = [
+        replace(each, settings={"jobs": each.settings["clients"]})
+        for each in read(scan)
+        if each.settings["clients"] != 99
+    ]
+    write(records[:7], scan.parent / "jobs.jsonl")
+    result = RUN.invoke(app, ["study", "fit", str(scan.parent / "jobs.jsonl"), "--model", "protodune"])
+    assert result.exit_code == 0, result.output
+    assert " jobs by the points, " in " ".join(result.output.split())
 
 
 def test_json_is_all_that_is_printed(scan: Path) -> None:

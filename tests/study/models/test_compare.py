@@ -64,7 +64,9 @@ def test_a_series_with_too_few_points_does_not_keep_others_from_being_fitted(
 
 def test_simulated_jobs_stand_for_clients(make: Callable[..., Record]) -> None:
     made = [Record(**{**_fields(make(50.0 * min(n, 5))), "settings": {"jobs": n}}) for n in (1, 2, 4, 8, 16)]
-    assert compare(made, names=["protodune"])[0].fits[0].knee.value == pytest.approx(5, rel=0.01)
+    (found,) = compare(made, names=["protodune"])
+    assert found.fits[0].knee.value == pytest.approx(5, rel=0.01)
+    assert found.x == as_json(found)["x"] == "jobs"
 
 
 def test_points_of_a_rate_lack_clients(make: Callable[..., Record]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -160,3 +161,11 @@ def test_fits_say_what_the_points_only_bound(make: Callable[..., Record]) -> Non
     (axes,) = fits(compare(rising, names=["protodune", "amdahl"])).axes
     bound = axes.get_title().splitlines()[2]
     assert re.fullmatch(r"protodune: capacity >= 1,5\d\d/s, saturation >= 1[45]\.\d+", bound)
+
+
+def test_fits_of_jobs_say_jobs(make: Callable[..., Record]) -> None:
+    pytest.importorskip("iminuit")
+    jobs = [msgspec.structs.replace(make(100.0 * min(n, 6)), settings={"jobs": n}) for n in CLIENTS]
+    (axes,) = fits(compare(jobs, names=["mva"])).axes
+    assert axes.get_xlabel() == "jobs"
+    assert re.search(r"95 % at .* jobs$", axes.get_title())

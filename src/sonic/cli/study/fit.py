@@ -71,7 +71,7 @@ def fit(
         if each.fits:
             console.print(shown(fitted(each.fits)))
             console.print(shown(parameters(each.fits)))
-        for line in (*verdict(each.fits, each.measured), *each.refused):
+        for line in (*verdict(each.fits, each.measured, each.x), *each.refused):
             console.print(escape(line))
     if plot is not None:
         typer.echo(plot)

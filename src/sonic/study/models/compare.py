@@ -38,12 +38,15 @@ class Comparison:
         The best first; none if the points are too few for all of them.
     refused : tuple of str
         Of each model that could not be fitted, why.
+    x : str
+        What throughput is against: ``clients``, or ``jobs`` that are simulated.
     """
 
     series: Series
     measured: Saturation
     fits: tuple[Fitted, ...]
     refused: tuple[str, ...] = ()
+    x: str = "clients"
 
 
 def compare(
@@ -74,7 +77,7 @@ def compare(
             raise ConfigError(f"no model {name!r}: there are {', '.join(MODELS)}")
     asking = {name for record in records for name in ("clients", "jobs") if name in record.settings}
     x = "jobs" if asking == {"jobs"} else "clients"
-    compared = [_compared(each, names) for each in series(records, x, y, by)]
+    compared = [_compared(each, names, x) for each in series(records, x, y, by)]
     if not any(each.fits for each in compared):
         raise DataError("; ".join(f"{each.series.label}: no fit: {'; '.join(each.refused)}" for each in compared))
     return compared
@@ -84,6 +87,7 @@ def as_json(each: Comparison) -> dict[str, Any]:
     """Return a comparison as JSON takes it: infinite and unknown numbers are null."""
     return {
         "series": each.series.label,
+        "x": each.x,
         "clients": each.series.x.tolist(),
         "throughput": each.series.y.tolist(),
         "measured": {
@@ -96,7 +100,7 @@ def as_json(each: Comparison) -> dict[str, Any]:
     }
 
 
-def _compared(of: Series, names: Sequence[str]) -> Comparison:
+def _compared(of: Series, names: Sequence[str], x: str) -> Comparison:
     to = points(of)
     fits: list[Fitted] = []
     refused: dict[str, list[str]] = {}
@@ -109,7 +113,7 @@ def _compared(of: Series, names: Sequence[str]) -> Comparison:
             refused.setdefault(str(error), []).append(model.name)
     measured = saturation.measured(to.clients, to.throughput, to.error)
     said = tuple(f"{', '.join(which)}: {why}" for why, which in refused.items())
-    return Comparison(of, measured, tuple(ranked(fits)), said)
+    return Comparison(of, measured, tuple(ranked(fits)), said, x)
 
 
 def _fit_as_json(one: Fitted) -> dict[str, Any]:

@@ -160,10 +160,10 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
         _mark(axes, each.measured, "0.5")
         settings_axis(axes, each.series.x.tolist())
         from_zero(axes)
-        at = f"95 % at {each.measured} clients" if each.measured.reached else "not saturated"
+        at = f"95 % at {each.measured} {each.x}" if each.measured.reached else "not saturated"
         only = [f"{one.model.name}: {bounds(one)}" for one in each.fits if not one.predicts]
         title = "\n".join([each.series.label, at, *only])  # a line each: panels stand side by side
-        axes.set(xlabel=label("clients"), ylabel=label(y, each.series.records), title=title)
+        axes.set(xlabel=label(each.x), ylabel=label(y, each.series.records), title=title)
         legend(axes)
     for axes in axes_of[len(compared) :]:
         axes.set_visible(False)

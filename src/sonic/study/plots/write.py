@@ -115,7 +115,7 @@ def save_report(
             drawn.append(Picture(f"fits-{len(drawn)}", f"{target}: models fitted, best first", fits(compared)))
         for each in compared:
             name = target if each.series.label == target else f"{target}, {each.series.label}"
-            said = [*verdict(each.fits, each.measured), *each.refused]
+            said = [*verdict(each.fits, each.measured, each.x), *each.refused]
             tables.append((f"Fits: {name}", [fitted(each.fits), parameters(each.fits)] if each.fits else [], said))
     page = report(
         records,
