@@ -9,6 +9,7 @@ pytest.importorskip("mplhep")
 pytest.importorskip("iminuit")
 
 from sonic.cli import app
+from sonic.study.storage import read, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,26 @@ def test_one_picture_of_some_points(scan: Path) -> None:
     result = RUN.invoke(app, ["study", "plot", str(scan), "--to", str(scan.parent), *options])
     assert result.exit_code == 0, result.output
     assert "<svg" in (scan.parent / "facile-throughput-clients.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (slice(1), "nothing is drawn: the points differ in no number, and have neither latencies"),
+        (slice(14, 15), "nothing is drawn: none of 1 records was measured to its end"),
+    ],
+)
+def test_where_nothing_can_be_drawn_it_is_an_error(scan: Path, chosen: slice, said: str) -> None:
+    few = scan.parent / "few.jsonl"
+    write(read(scan)[chosen], few)
+    result = RUN.invoke(app, ["study", "plot", str(few), "--to", str(scan.parent / "to")])
+    assert result.exit_code == 1
+    assert said in str(result.exception or "") + " ".join(result.output.split())
+    assert not (scan.parent / "to").exists()
+    # A page has its tables, and says why there are no pictures.
+    result = RUN.invoke(app, ["study", "plot", str(few), "--html", str(scan.parent / "r.html")])
+    assert result.exit_code == 0, result.output
+    assert said.partition(": ")[2] in (scan.parent / "r.html").read_text()
 
 
 @pytest.mark.parametrize(

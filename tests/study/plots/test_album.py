@@ -53,7 +53,13 @@ def test_two_numbers_make_a_map_and_each_is_an_axis(make: Callable[..., Record])
 
 def test_a_point_alone_has_parts_and_a_histogram(make: Callable[..., Record]) -> None:
     assert [each.name for each in album([make(1.0)])[0]] == ["facile-breakdown-clients", "facile-histogram"]
-    assert album([make(1.0, latencies=None, windows=())]) == album([]) == ([], [])
+
+
+def test_why_there_is_no_picture_is_said(make: Callable[..., Record]) -> None:
+    pictures, (why,) = album([make(1.0, latencies=None, windows=())])
+    assert pictures == []
+    assert why == "the points differ in no number, and have neither latencies nor what a server counted"
+    assert album([make(1.0, status="failed")]) == ([], ["none of 1 records was measured to its end"])
 
 
 def test_what_has_too_many_series_is_said(make: Callable[..., Record]) -> None:

@@ -57,7 +57,7 @@ def plot(
     from rich.markup import escape
 
     from sonic.cli.study._records import read
-    from sonic.errors import ConfigError
+    from sonic.errors import ConfigError, DataError
     from sonic.study.plots.album import album, picture
     from sonic.study.plots.write import FORMATS, save, save_report
     from sonic.study.published import study
@@ -79,6 +79,8 @@ def plot(
             pictures = [picture(records, x, y, by, beside)]
         else:
             pictures, notes = album(records, beside)
+    if not pictures and html is None:
+        raise DataError(f"nothing is drawn: {'; '.join(notes)}")
     for note in notes:
         console.print(f"not drawn: {escape(note)}", highlight=False)
     if to is not None:

@@ -111,7 +111,7 @@ def album(records: Sequence[Record], beside: Study | None = None) -> tuple[list[
     -------
     list of Picture
     list of str
-        A line each on what could not be drawn, and why.
+        A line each on what could not be drawn, and why; one at least if there are no pictures.
 
     Raises
     ------
@@ -128,6 +128,10 @@ def album(records: Sequence[Record], beside: Study | None = None) -> tuple[list[
                 pictures.append(drawing())
             except DataError as error:
                 left_out.append(f"{target}: {error}")
+    if not good:
+        left_out.append(f"none of {len(records)} records was measured to its end")
+    elif not pictures and not left_out:
+        left_out.append("the points differ in no number, and have neither latencies nor what a server counted")
     return pictures, list(dict.fromkeys(left_out))
 
 
