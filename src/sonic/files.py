@@ -13,6 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """See that a file can be written, before there is what it is to hold.
+
+    Raises
+    ------
+    OutputError
+        If it is a folder, or its folder is not there or not to be written to.
+    """
+    target = Path(path)
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder")
+    if not target.exists() and not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write {path}: {target.parent} is not yours to write to")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a file to write beside `path`, whose place it takes when it is whole. A link is followed.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from sonic.errors import ConfigError, DataError, OutputError, one_line
-from sonic.files import replacing
+from sonic.files import check_writable, replacing
 from sonic.study.records import Record
 
 if TYPE_CHECKING:
@@ -31,16 +31,12 @@ def ready(path: str | os.PathLike[str], *, adding: bool = False) -> None:
     Raises
     ------
     OutputError
-        If its folder is not there, or it cannot be added to.
+        If it cannot be written (:func:`~sonic.files.check_writable`) or added to.
     ConfigError
         If Parquet is wanted and pyarrow is not installed, or it cannot be added to.
     """
     target = Path(path)
-    folder = target.absolute().parent
-    if not folder.is_dir():
-        raise OutputError(f"cannot write {path}: there is no folder {target.parent}")
-    if not target.exists() and not os.access(folder, os.W_OK):
-        raise OutputError(f"cannot write {path}: {target.parent} is not yours to write to")
+    check_writable(target)
     if target.suffix == _PARQUET and not adding:
         _pyarrow()
     elif adding and (target.suffix == _PARQUET or target.exists()):

@@ -65,3 +65,16 @@ def test_what_makes_no_sense_is_said_in_a_line(scan: Path, options: list[str], s
     result = RUN.invoke(app, ["study", "fit", str(scan), *options])
     assert result.exit_code != 0
     assert said in str(result.exception or "") + " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("file", "said"), [("fits.gif", "ends in none of"), ("none/fits.png", "no folder"), ("d.png", "it is a folder")]
+)
+def test_where_to_draw_is_checked_before_anything_is_fitted(
+    scan: Path, file: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scan.parent / "d.png").mkdir()
+    monkeypatch.setattr("sonic.study.models.compare.compare", lambda *_: pytest.fail("fitted"))
+    result = RUN.invoke(app, ["study", "fit", str(scan), "--plot", str(scan.parent / file)])
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())

@@ -98,3 +98,10 @@ def test_series_are_told_apart_only_in_one_picture(scan: Path) -> None:
     result = RUN.invoke(app, ["study", "plot", str(scan), "--to", str(scan.parent), "--by", "protocol"])
     assert result.exit_code != 0
     assert "say --x too" in str(result.exception or "") + " ".join(result.output.split())
+
+
+def test_where_the_page_goes_is_checked_before_anything_is_drawn(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonic.study.plots.album.album", lambda *_: pytest.fail("drawn"))
+    result = RUN.invoke(app, ["study", "plot", str(scan), "--html", str(scan.parent / "none" / "r.html")])
+    assert result.exit_code == 1
+    assert "r.html: there is no folder" in " ".join(result.output.split())

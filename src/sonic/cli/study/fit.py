@@ -55,6 +55,10 @@ def fit(
 
     if y not in ("throughput", "row_rate"):
         raise ConfigError(f"--y is throughput or row_rate, given {y!r}")
+    if plot is not None:
+        from sonic.study.plots.write import check_picture
+
+        check_picture(plot)
     records = read(files, where or [])
     with Console(stderr=True).status("fitting"):
         compared = compare(records, y, by, model or MODELS)

@@ -58,6 +58,7 @@ def plot(
 
     from sonic.cli.study._records import read
     from sonic.errors import ConfigError, DataError
+    from sonic.files import check_writable
     from sonic.study.plots.album import album, picture
     from sonic.study.plots.write import FORMATS, save, save_report
     from sonic.study.published import study
@@ -70,6 +71,8 @@ def plot(
         raise ConfigError("--y and --by are of one picture: say --x too")
     if html is None and (spec or title):
         raise ConfigError("--spec and --title are of the page: give --html too")
+    if html is not None:
+        check_writable(html)
     console = Console(stderr=True)
     records = read(files, where or [])
     beside = study(published) if published else None

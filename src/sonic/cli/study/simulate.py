@@ -73,9 +73,9 @@ def simulate(
     if bool(specs) == (measured is not None):
         raise ConfigError("give a SPEC, or --measured FILE: one of the two")
     if plot is not None:
-        from sonic.study.plots.write import check_format
+        from sonic.study.plots.write import check_picture
 
-        check_format(plot)
+        check_picture(plot)
     if to is not None:
         storage.ready(to)
     axes = dict(axis(text) for text in over or ())

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, DataError, OutputError
+from sonic.files import check_writable
 from sonic.study.models.compare import compare
 from sonic.study.plots.album import Picture
 from sonic.study.plots.curves import fits
@@ -50,7 +51,6 @@ def save(pictures: Sequence[Picture], folder: Path, kind: str = "png") -> list[P
 
 def save_fits(compared: Sequence[Comparison], file: Path, y: str) -> None:
     """Draw fits into a file; see :func:`save_figure`."""
-    check_format(file)  # before it is drawn
     save_figure(fits(compared, y), file)
 
 
@@ -64,20 +64,24 @@ def save_figure(figure: Figure, file: Path) -> None:
     ConfigError
         If its name ends in none of :data:`FORMATS`.
     """
-    check_format(file)
+    check_picture(file)
     with _writing(file):
         figure.savefig(file, dpi=_DPI)
 
 
-def check_format(file: Path) -> None:
-    """See that a picture's name says in which format it is to be written.
+def check_picture(file: Path) -> None:
+    """See that a picture can be written, before what it shows is computed.
 
     Raises
     ------
     ConfigError
+        If its name ends in none of :data:`FORMATS`.
+    OutputError
+        If it cannot be written (:func:`~sonic.files.check_writable`).
     """
     if file.suffix[1:] not in FORMATS:
         raise ConfigError(f"{file} ends in none of {', '.join(f'.{each}' for each in FORMATS)}")
+    check_writable(file)
 
 
 def save_report(
