@@ -86,6 +86,24 @@ def test_a_long_legend_stands_below_the_picture() -> None:
 
 
 @pytest.mark.parametrize(
+    ("heights", "fmt", "bar", "within"),
+    [
+        ([1, 2, 3, 4], "o-", 0, True),
+        ([1, 9, 1, 9, 1, 9, 1, 9], "-", 0, False),
+        ([1, 9, 1, 9, 1, 9, 1, 9], "o", 0, True),
+        ([5, 5, 5, 5, 5, 5, 5, 5, 5], "o", 5, False),
+    ],
+)
+def test_a_legend_hides_nothing(heights: list[float], fmt: str, bar: float, within: bool) -> None:
+    figure = nothing()
+    (axes,) = figure.axes
+    axes.errorbar(range(len(heights)), heights, bar, fmt=fmt, label="one series whose name is long")
+    legend(axes)
+    assert (axes.get_legend() is not None) == within
+    assert (len(figure.legends) == 1) != within
+
+
+@pytest.mark.parametrize(
     "labels",
     [[f"batch {n}" for n in range(count)] for count in (0, 1, 10, 11, MOST_SERIES)]
     + [

@@ -164,9 +164,9 @@ def fits(compared: Sequence[Comparison], y: str = "throughput") -> Figure:
         only = [f"{one.model.name}: {bounds(one)}" for one in each.fits if not one.predicts]
         title = "\n".join([each.series.label, at, *only])  # a line each: panels stand side by side
         axes.set(xlabel=label(each.x), ylabel=label(y, each.series.records), title=title)
-        legend(axes)
     for axes in axes_of[len(compared) :]:
         axes.set_visible(False)
+    legend(axes_of[0])
     return figure
 
 
@@ -200,7 +200,7 @@ def latency(middle: Sequence[Series], tail: Sequence[Series], x: str, *, title: 
     for axes in axes_of:
         settings_axis(axes, np.concatenate([each.x for each in middle]).tolist())
         span(axes.yaxis, np.concatenate([each.y for each in (*middle, *tail)]).tolist())
-    legend(axes_of[0], how, below=len(axes_of) > 1)
+    legend(axes_of[0], how)
     return figure
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 P = ParamSpec("P")
 
@@ -179,7 +180,10 @@ def from_zero(axes: Axes) -> None:
 
 
 def legend(axes: Axes, drawn: Sequence[Look] = (), *, below: bool = False) -> None:
-    """Tell what is what: within the axes, or below them where that is wished or would hide too much.
+    """Tell what is what, once all is drawn: within the axes, or below the figure.
+
+    Below is where it goes if that is wished, if it is long, if there are several panels, which share it, or if there
+    is no place within where it hides nothing.
 
     Parameters
     ----------
@@ -190,26 +194,44 @@ def legend(axes: Axes, drawn: Sequence[Look] = (), *, below: bool = False) -> No
     """
     from matplotlib.lines import Line2D
 
-    handles, names = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - axes of ours have one
+    told = {
+        name: handle for each in figure.axes for handle, name in zip(*each.get_legend_handles_labels(), strict=True)
+    }
     colours = {look.says[0]: Line2D([], [], color=look.colour, linewidth=4) for look in drawn if look.says}
     styles = {
         look.says[1]: Line2D([], [], color="black", marker=look.marker, linestyle=look.line)
         for look in drawn
         if look.says
     }
-    names = [*colours, *styles, *names]
-    handles = [*colours.values(), *styles.values(), *handles]
+    names = [*colours, *styles, *told]
+    handles = [*colours.values(), *styles.values(), *told.values()]
     if not names:
         return
-    if len(names) <= _MOST_WITHIN and not below:
-        axes.legend(handles, names, loc="best", frameon=True, framealpha=0.85, edgecolor="none")
-        return
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # noqa: S101 - axes of ours have one
+    if len(names) <= _MOST_WITHIN and len(figure.axes) == 1 and not below:
+        within = axes.legend(handles, names, loc="best", frameon=True, framealpha=0.85, edgecolor="none")
+        figure.draw_without_rendering()  # places it
+        if not _hidden(axes, within.get_window_extent()):
+            return
+        within.remove()
     width, height = figure.get_size_inches()
     columns = max(1, int((width - 0.2) / (0.5 + 0.07 * max(map(len, names)))))
     figure.set_figheight(height + 0.1 + 0.2 * -(-len(names) // columns))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, columnspacing=1.0)
+
+
+def _hidden(axes: Axes, box: Bbox) -> bool:
+    """Return whether a box, in pixels, lies over lines, points or bars; bands are broad enough to be seen beside it."""
+    from matplotlib.patches import PathPatch
+
+    for line in axes.lines:
+        path = line.get_transform().transform_path(line.get_path())
+        if box.count_contains(path.vertices) or (line.get_linestyle() != "None" and path.intersects_bbox(box, False)):
+            return True
+    bars = [(each.get_transform(), path) for each in axes.collections for path in each.get_paths()]
+    shapes = [(each.get_transform(), each.get_path()) for each in axes.patches if isinstance(each, PathPatch)]
+    return any(how.transform_path(path).intersects_bbox(box, False) for how, path in (*bars, *shapes))
 
 
 def _power_of_2(number: float) -> bool:
