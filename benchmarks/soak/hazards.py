@@ -96,17 +96,21 @@ class Reloads(Hazard):
             self.counts["unloaded and loaded"] += 1
         else:
             name = str(self._random.choice(["scale", "shift", "chain", "copy", "words", "faulty", TAGGER]))
-            self._ask("load", name)
+            self._ask("load", name, self._server.config(name))
             self.counts["replaced"] += 1
 
-    def _ask(self, what: str, name: str) -> None:
+    def _ask(self, what: str, name: str, config: str = "") -> None:
+        given = {"config": config} if config else {}
         if self._random.random() < 0.5:
             url = f"{self._server.http}/v2/repository/models/{name}/{what}"
-            httpx.post(url, json={}, timeout=60, trust_env=False).raise_for_status()
+            httpx.post(url, json={"parameters": given}, timeout=60, trust_env=False).raise_for_status()
             return
         with self._server.control() as stub:
             if what == "load":
-                stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=name), timeout=60)
+                request = pb.RepositoryModelLoadRequest(model_name=name)
+                for key, value in given.items():
+                    request.parameters[key].string_param = value
+                stub.RepositoryModelLoad(request, timeout=60)
             else:
                 stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name=name), timeout=60)
 

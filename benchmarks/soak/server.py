@@ -143,12 +143,20 @@ class Serve:
         return self.figures()
 
     def _load(self, model: str) -> None:
+        request = pb.RepositoryModelLoadRequest(model_name=model)
+        request.parameters["config"].string_param = self.config(model)
         with self.control() as stub:
-            stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=model), timeout=60)
+            stub.RepositoryModelLoad(request, timeout=60)
 
     def _load_over_http(self, model: str) -> None:
         url = f"{self.http}/v2/repository/models/{model}/load"
-        httpx.post(url, json={}, timeout=60, trust_env=False).raise_for_status()
+        asked = {"parameters": {"config": self.config(model)}}
+        httpx.post(url, json=asked, timeout=60, trust_env=False).raise_for_status()
+
+    def config(self, model: str) -> str:
+        """Return a loaded model's configuration, as JSON: a model that is asked for with one is loaded anew."""
+        url = f"{self.http}/v2/models/{model}/config"
+        return httpx.get(url, timeout=60, trust_env=False).raise_for_status().text
 
     def control(self) -> Control:
         """Return a way to ask it for what is not inference, over gRPC."""

@@ -94,6 +94,11 @@ class Folder:
             (self.path / name / "config.pbtxt").write_text(config)
         return folder
 
+    def change(self, name: str) -> None:
+        """Let a model's folder be another than it was, so that it is loaded anew."""
+        folder = self.path / name
+        (folder / f"note{len(list(folder.iterdir()))}").touch()
+
     def scripted(
         self, name: str = "scripted", batching: str = "dynamic_batching {}", batch: int = 64, count: int = 1
     ) -> None:

@@ -230,6 +230,7 @@ def test_a_reload_loses_no_request(folder: Any, opened: Any) -> None:
         thread.start()
     try:
         for _ in range(20):
+            folder.change("a")
             dataplane.load("a")
     finally:
         stop.set()

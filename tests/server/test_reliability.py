@@ -121,6 +121,7 @@ def test_models_are_replaced_under_load_without_losing_a_request(
             for _ in range(10):
                 for name in ("scripted", "dense"):
                     assert done.acquire(timeout=20)
+                    folder.change(name)
                     server.dataplane.load(name)
         finally:
             over.set()

@@ -232,6 +232,7 @@ def test_a_model_that_is_loaded_again_starts_anew(serve: Any, folder: Any, scrip
     server = serve(folder)
     ask(server, 1)
     script.run = lambda x: {"y": 3 * x}
+    folder.change("scripted")
     server.repository.load("scripted")
     assert ask(server, 1).outputs["y"][0, 0] == 3
     assert len(server.repository._cache) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import sonic
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
 from sonic.protocol.messages import InferRequest, ModelStatus
 from sonic.protocol.modelconfig import parse
@@ -222,6 +224,88 @@ def test_a_reload_takes_the_new_files(folder: Any, opened: Any, make_dense: Call
         before.submit(InferRequest("a", {"x": np.zeros((1, 4), np.float32)}))
 
 
+def test_a_model_that_is_as_its_folder_is_stays(folder: Any, opened: Any) -> None:
+    file = folder.onnx("a")
+    folder.onnx("b")
+    repository = opened(folder)
+    before = repository.models()
+    for _ in range(2):
+        repository.load("a")
+    (file.parent / "__pycache__").mkdir()
+    repository.load("a")
+    assert repository.models() == before
+    os.utime(file, ns=(1, 1))
+    repository.load("a")
+    after = repository.models()
+    assert after[0] is not before[0]
+    assert after[1] is before[1]
+    repository.unload("a")
+    repository.load("a")
+    assert repository.get("a") is not after[0]
+
+
+def test_a_function_that_is_loaded_stays() -> None:
+    @sonic.service(inputs={"x": "FP32[-1]"}, outputs={"y": "FP32[-1]"})
+    def twice(x: Any) -> Any:
+        return 2 * x
+
+    repository = Repository([twice])
+    repository.load("twice")
+    before = repository.get("twice")
+    repository.load("twice")
+    assert repository.get("twice") is before
+    repository.load("twice", parse(""))
+    assert repository.get("twice") is not before
+    repository.close()
+
+
+def test_a_model_is_loaded_again_after_a_reload_that_failed(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    before = repository.get("scripted")
+    folder.change("scripted")
+
+    def fail() -> None:
+        raise RuntimeError("no room")
+
+    script.load = fail
+    with pytest.raises(ConfigError, match="no room"):
+        repository.load("scripted")
+    assert repository.get("scripted") is before
+    script.load = lambda: None
+    repository.load("scripted")
+    assert repository.get("scripted") is not before
+
+
+def test_what_changes_while_a_model_is_loaded_is_not_missed(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted()
+    script.load = lambda: folder.change("scripted")
+    repository = opened(folder)
+    before = repository.get("scripted")
+    script.load = lambda: None
+    repository.load("scripted")
+    after = repository.get("scripted")
+    assert after is not before
+    repository.load("scripted")
+    assert repository.get("scripted") is after
+
+
+def test_an_ensemble_is_loaded_again_after_a_part_of_it(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    folder.scripted("a")
+    whole(folder, "e", "a")
+    repository = opened(folder)
+    before = repository.get("e")
+    repository.load("e")
+    assert repository.get("e") is before
+    folder.change("a")
+    repository.load("a")
+    repository.load("e")
+    assert repository.get("e") is not before
+
+
 def test_a_reload_that_fails_leaves_what_was_there(folder: Any, opened: Any) -> None:
     folder.onnx("a")
     repository = opened(folder)
@@ -246,6 +330,11 @@ def test_a_configuration_in_place_of_the_folders(folder: Any, opened: Any) -> No
     assert [(m.spec.version, m.config.max_batch_size) for m in repository.models()] == [("1", 3), ("2", 3)]
     repository.load("a")
     assert [(m.spec.version, m.config.max_batch_size) for m in repository.models()] == [("2", 8)]
+    before = repository.get("a")
+    for config in (parse(""), None):  # one that brings a configuration is always done, and so is the one after it
+        repository.load("a", config)
+        assert repository.get("a") is not before
+        before = repository.get("a")
 
 
 def test_requests_in_hand_end_on_the_old_version(folder: Any, opened: Any, script: Any) -> None:
@@ -255,6 +344,7 @@ def test_requests_in_hand_end_on_the_old_version(folder: Any, opened: Any, scrip
     running = repository.submit(InferRequest("scripted", {"x": np.ones((1, 2), np.float32)}), inline=False)
     script.wait_started()
     old = repository.get("scripted")
+    folder.change("scripted")
     thread = threading.Thread(target=repository.load, args=("scripted",))
     thread.start()
     while repository.get("scripted") is old:
@@ -423,6 +513,7 @@ def test_a_model_that_is_replaced_while_the_repository_closes_is_released_once(
     folder.scripted()
     repository = opened(folder)
     script.load = repository.close
+    folder.change("scripted")
     with pytest.raises(Unavailable, match="the server is shut down"):
         repository.load("scripted")
     assert script.closed == 2

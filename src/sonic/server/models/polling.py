@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.server.models.fingerprint import fingerprint
 from sonic.server.scheduling.job import NEVER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
     from sonic.server.models.repository import Repository
 
 log = logging.getLogger("sonic.server")
-
-_Print = frozenset[tuple[str, int, int]]
 
 
 class Poller:
@@ -46,7 +41,7 @@ class Poller:
             raise ConfigError(f"{what} must be above 0 s and below {NEVER_S:.0e} s, given {interval_s:g}")
         self._repository = repository
         self._interval_s = interval_s
-        self._seen = {name: _fingerprint(folders) for name, folders in repository.look().items()}
+        self._seen = {name: fingerprint(folders) for name, folders in repository.look().items()}
         self._trouble = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sonic-poll", daemon=True)
@@ -69,7 +64,7 @@ class Poller:
             self._trouble = str(error)
             return
         self._trouble = ""
-        now = {name: _fingerprint(folders) for name, folders in found.items()}
+        now = {name: fingerprint(folders) for name, folders in found.items()}
         before, self._seen = self._seen, now
         for name in sorted(before.keys() - now.keys()):
             self._repository.unload(name)
@@ -86,28 +81,3 @@ class Poller:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
             self.poll()
-
-
-def _fingerprint(folders: Iterable[Path]) -> _Print:
-    """Names, times and sizes of all that a model consists of."""
-    return frozenset(part for folder in folders for part in _parts(str(folder)))
-
-
-def _parts(folder: str) -> Iterator[tuple[str, int, int]]:
-    entered: set[tuple[int, int]] = set()  # links may lead in circles
-    for path, folders, files in os.walk(folder, followlinks=True):
-        # What a model that is loaded may write beside itself is no change of it.
-        folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
-        for name in (*folders, *files):
-            part = os.path.join(path, name)  # noqa: PTH118 - a Path a file would make a look slow
-            try:
-                status = os.stat(part)  # noqa: PTH116
-            except OSError:  # gone since
-                continue
-            if name in files:
-                yield part, status.st_mtime_ns, status.st_size
-            elif (status.st_dev, status.st_ino) in entered:
-                folders.remove(name)
-            else:
-                entered.add((status.st_dev, status.st_ino))
-                yield part, 0, 0

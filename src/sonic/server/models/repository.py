@@ -25,10 +25,11 @@ from sonic.protocol.modelfolder import read_config
 from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.backends.completion import DEFAULT_MAX_BATCH
 from sonic.server.machine.limits import available_cores
-from sonic.server.machine.memory import give_back
 from sonic.server.models.cache import DEFAULT_CACHE_BYTES, ResponseCache
+from sonic.server.models.fingerprint import fingerprint
 from sonic.server.models.folders import select
 from sonic.server.models.model import ServedModel
+from sonic.server.models.releasing import release
 from sonic.server.models.sources import Sources
 from sonic.server.models.versions import Version, Versions
 from sonic.server.scheduling.budget import Budget, default_queue_bytes
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
     from sonic.server.backends.services import Service
     from sonic.server.execution.plan import Execution
+    from sonic.server.models.fingerprint import Print
     from sonic.server.models.sources import Places
     from sonic.server.scheduling.job import Inline
 
@@ -113,7 +115,7 @@ class Repository:
         self._reasons: dict[str, str] = {}  # of each model there is: why it is not served, if it was never loaded
         self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
         self._chain: list[str] = []  # models being loaded, each required by the one before
-        self._required: set[str] = set()  # models loaded because another one is made of them
+        self._prints: dict[str, Print] = {}  # of models that are as their folders were, all versions of them
         self._orphans: dict[str, set[str]] = {}  # models unloaded because a part of them was, and all their parts
         self._closed = False
         try:
@@ -158,10 +160,7 @@ class Repository:
         if not names and not empty_ok:
             raise ConfigError(f"no model in {self._sources}: expected NAME/1/model.onnx or the like below it")
         failed: list[ConfigError | ModelNotFound] = []
-        self._required.clear()
         for name in names:
-            if name in self._required:
-                continue
             try:
                 self.load(name)
             except (ConfigError, ModelNotFound) as error:
@@ -176,6 +175,8 @@ class Repository:
         """Load a model as its folder is now; versions loaded before are replaced without losing a request.
 
         New requests go to the new versions once all of them are loaded; those that the old ones have end there.
+        Nothing is done for a model that is as its folder is: a function, or one whose files have kept their names,
+        times and sizes since it was loaded.
 
         Parameters
         ----------
@@ -215,7 +216,6 @@ class Repository:
                 if any(row.model is not None for row in self._versions.of(name).values()):
                     raise  # the version is what is missing
             self._load(name, self._sources.find())
-            self._required.add(name)
             return self.get(name, version)
 
     def submit(
@@ -242,18 +242,27 @@ class Repository:
         self._orphans.pop(name, None)
         if not folders:
             raise ModelNotFound(f"no model {name!r} in {self._sources}")
+        if self._closed:
+            raise Unavailable(_SHUT_DOWN)
+        now = fingerprint(folders if service is None else ())  # first, to see what changes while it is being loaded
+        if override is None and self._prints.get(name) == now:
+            return
+        self._prints.pop(name, None)
         self._chain.append(name)
         try:
             self._load_versions(name, folders, override, service)
         finally:
             self._chain.pop()
+        if override is None:
+            self._prints[name] = now
+        for whole in self.models():
+            if name in _parts(whole):  # it was made of what was there before
+                self._prints.pop(whole.spec.name, None)
         self._load_orphans(name, found)
 
     def _load_versions(
         self, name: str, folders: Sequence[Path], override: ModelConfig | None, service: Service | None = None
     ) -> None:
-        if self._closed:
-            raise Unavailable(_SHUT_DOWN)
         before = self._versions.of(name)
         fresh: dict[str, Version] = {}
         failure: ConfigError | None = None
@@ -291,7 +300,7 @@ class Repository:
                 failure = failure or error
                 fresh[version] = Version("UNAVAILABLE", str(error), failed=True)
         if failure is not None:  # all versions or none: a request without one is for the highest
-            _close([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
+            release([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
             fresh = {version: row if row.failed else _UNLOADED for version, row in fresh.items()}
             if any(old.model is not None for old in before.values()):
                 reason = f"as before: its reload failed: {failure}"
@@ -299,9 +308,9 @@ class Repository:
         gone = {version for version, row in before.items() if version not in fresh and not row.failed}
         self._versions.put(name, {**fresh, **dict.fromkeys(gone, _UNLOADED)})
         kept = [new.model for new in fresh.values()]
-        _close([old.model for old in before.values() if old.model is not None and old.model not in kept])
+        release([old.model for old in before.values() if old.model is not None and old.model not in kept])
         if self._closed:  # meanwhile, and it may have come too early for what was put there
-            _close(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
+            release(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
             raise Unavailable(_SHUT_DOWN)
         if failure is not None:
             raise failure
@@ -332,11 +341,12 @@ class Repository:
             if name in _parts(whole) and whole.spec.name not in self._orphans:
                 self._orphans[whole.spec.name] = _parts(whole)
                 self._unload(whole.spec.name, f"model {name!r}, which it is made of, is unloaded", drain_s)
+        self._prints.pop(name, None)
         versions = self._versions.of(name)
         models = [version.model for version in versions.values() if version.model is not None]
         if versions:  # one that could not be loaded is not missed any more
             self._versions.put(name, dict.fromkeys(versions, Version("UNLOADING")))
-            _close(models, drain_s=drain_s)
+            release(models, drain_s=drain_s)
             self._versions.put(name, dict.fromkeys(versions, Version("UNAVAILABLE", reason)))
         return models
 
@@ -385,20 +395,9 @@ class Repository:
         A model that is just being loaded is not waited for: it is released when it is loaded.
         """
         self._closed = True
-        _close(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
+        release(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
         self._sources.close()
 
 
 def _parts(model: ServedModel) -> set[str]:
     return {step.model_name for step in model.config.ensemble_scheduling.step}
-
-
-def _close(models: Sequence[ServedModel], drain_s: float = 30.0) -> None:
-    for model in models:
-        model.stop()  # or a request that has just been given to it would be cut off below
-    for model in models:
-        if not model.drain(drain_s) and drain_s:
-            log.warning("model %r version %s: not all requests ended", model.spec.name, model.spec.version)
-        model.close()
-    if models:
-        give_back()
