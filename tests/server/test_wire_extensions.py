@@ -20,6 +20,8 @@ import tritonclient.http as triton_http
 import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
+import sonic
+from sonic.errors import ModelNotFound
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto import health_pb2, health_pb2_grpc, reflection_pb2
 
@@ -371,6 +373,27 @@ def test_names_that_climb(folder: Any, serve: Any) -> None:
         assert httpx.post(f"{base}/v2/repository/models/{name}/load").status_code == 404
     answer = httpx.put(f"{base}/v2/models/a/infer")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_an_escaped_slash_is_part_of_a_name(folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    base = serve(folder, explicit=True, models=["a"]).http_url
+    for method, path in (
+        ("GET", "health%2Fready"),
+        ("POST", "repository%2Findex"),
+        ("POST", "models/a/versions/1%2Finfer"),
+        ("POST", "repository/models/a%2Funload"),
+    ):
+        assert httpx.request(method, f"{base}/v2/{path}").status_code in (404, 405)
+    asked = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0, 0, 0, 0]}]}
+    for method, path in (("GET", ""), ("GET", "/config"), ("POST", "/infer")):
+        answer = httpx.request(method, f"{base}/v2/models/b%2fa%252F{path}", json=asked)
+        assert "'b/a%2F'" in answer.json()["error"]
+    region = f"{base}/v2/systemsharedmemory/region/b%2Fa/status"
+    assert "'b/a'" in httpx.get(region).json()["error"]
+    with sonic.Client([base]) as client, pytest.raises(ModelNotFound, match="'b/a'"):
+        client.model("b/a").spec  # noqa: B018
+    assert httpx.get(f"{base}/v2/models/a/ready").status_code == 200
 
 
 # ---- gRPC alone -----------------------------------------------------------------------------------------------------

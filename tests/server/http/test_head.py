@@ -16,7 +16,7 @@ def lines(*text: str) -> bytes:
 def test_a_head() -> None:
     raw = lines("POST /v2/models/a%20b/infer?x=1 HTTP/1.1", "Host: h", "Content-Length: 12", "X-A: 1 ", "x-a: 2")
     head = read_head(raw)
-    assert (head.method, head.path, head.target) == ("POST", "/v2/models/a b/infer", b"/v2/models/a%20b/infer")
+    assert (head.method, head.path, head.target) == ("POST", "/v2/models/a%20b/infer", b"/v2/models/a%20b/infer")
     assert (head.query, head.http_version, head.raw) == (b"x=1", "1.1", raw)
     assert (head.length, head.chunked, head.keep_alive, head.expects_continue) == (12, False, True, False)
     assert (head.get(b"x-a"), head.get(b"absent", "?")) == ("1, 2", "?")
@@ -39,7 +39,7 @@ def test_whether_the_connection_is_kept(version: str, connection: str, keeps: bo
 
 @pytest.mark.parametrize(
     ("target", "path"),
-    [("http://h:1/v2?q=1", "/v2"), ("http://h", "/"), ("*", "*"), ("/v2/%2e%2e", "/v2/.."), ("//", "//")],
+    [("http://h:1/v2?q=1", "/v2"), ("http://h", "/"), ("*", "*"), ("/v2/%2e%2e", "/v2/%2e%2e"), ("//", "//")],
 )
 def test_targets(target: str, path: str) -> None:
     assert read_head(lines(f"GET {target} HTTP/1.1")).path == path

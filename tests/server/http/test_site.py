@@ -33,7 +33,9 @@ def dataplane(folder: Any) -> Dataplane:
         ("POST", "/v2/models/a%20b/versions/3/infer?x=y", True),
         ("GET", "/v2/models/a/infer", False),
         ("POST", "/v2/models/a/infer/", False),
-        ("POST", "/v2/models/a%2fb/infer", False),
+        ("POST", "/v2/models/a%2fb/infer", True),
+        ("POST", "/v2/models/a%2finfer", False),
+        ("POST", "/v2/%6dodels/a/infer", False),
         ("POST", "/v2/models//infer", False),
         ("POST", "/v2/models/a/versions//infer", False),
         ("POST", "/v2/models/a/load", False),
@@ -61,6 +63,9 @@ def test_probes_are_for_everyone(dataplane: Dataplane) -> None:
     with pytest.raises(RateLimited):
         site.admit(head("GET", "/v2"), "192.0.2.1")
     site.admit(head("GET", "/v2/health/ready"), "192.0.2.1")
+    for path in ("/v2/health%2Fready", "/%762/health/ready", "/v2/health/ready/", "//"):
+        with pytest.raises(RateLimited):
+            site.admit(head("GET", path), "192.0.2.1")
     site.admit(head("GET", "/v2"), "192.0.2.2")
     for _ in range(3):
         MetricsSite(dataplane).admit(head("GET", "/metrics"), "192.0.2.1")

@@ -53,7 +53,7 @@ class Application:
             "http_version": head.http_version,
             "method": head.method,
             "scheme": "http",
-            "path": head.path,
+            "path": head.path,  # with its escapes: routes are of what came
             "raw_path": head.target,
             "query_string": head.query,
             "root_path": "",

@@ -7,7 +7,6 @@ in another. Pure. Specification: RFC 9110 and 9112.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import httptools
 
@@ -41,7 +40,8 @@ class Head:
     raw : bytes
         As it came, with the empty line.
     method, path, http_version : str
-        `path` with its escapes undone.
+        `path` with its escapes, which a name in it may have: undone before it is split, one would be more than one part
+        of the path, and no rule of a proxy for paths would hold.
     target, query : bytes
         As they came.
     headers : tuple of (bytes, bytes)
@@ -196,4 +196,4 @@ def _split(target: bytes) -> tuple[bytes, str, bytes]:
             path = httptools.parse_url(target).path or b"/"  # of a whole URL, as proxies are sent
         except httptools.HttpParserInvalidURLError as error:
             raise BadMessage(f"the target {target[:80]!r} of the request is no path: {error}") from None
-    return path, unquote(path.decode("latin-1")), query
+    return path, path.decode("latin-1"), query

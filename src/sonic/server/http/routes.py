@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -132,8 +133,13 @@ class _Handlers:
         await asyncio.wrap_future(self._dataplane.commands.submit(function, *given))
 
 
+def _names(request: Request) -> dict[str, str]:
+    return {key: unquote(name) for key, name in request.path_params.items()}
+
+
 def _model(request: Request) -> tuple[str, str]:
-    return request.path_params.get("model", ""), request.path_params.get("version", "")
+    names = _names(request)
+    return names.get("model", ""), names.get("version", "")
 
 
 def _peer(request: Request) -> str:
@@ -142,7 +148,7 @@ def _peer(request: Request) -> str:
 
 def _document(handler: Callable[[Call], Any]) -> Callable[[Request], Awaitable[Response]]:
     async def answered(request: Request) -> Response:
-        call = Call(dict(request.path_params), await request.body(), _peer(request))
+        call = Call(_names(request), await request.body(), _peer(request))
         return _json(documents.encode(handler(call)))
 
     return answered

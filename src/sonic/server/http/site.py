@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from sonic.protocol.jsoncache import JsonCodec
 from sonic.server.access.guard import PUBLIC_PATHS
@@ -51,7 +52,8 @@ class ProtocolSite:
     def route(self, head: Head) -> Handler:
         """Return what answers requests that have this head."""
         if head.method == "POST" and (match := _INFER.fullmatch(head.path)) is not None:
-            return Inference(self._dataplane, head, match[1], match[2] or "", self._codec, self.max_body_bytes)
+            name, version = unquote(match[1]), unquote(match[2] or "")
+            return Inference(self._dataplane, head, name, version, self._codec, self.max_body_bytes)
         return self._others
 
 
