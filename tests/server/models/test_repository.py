@@ -392,7 +392,8 @@ def test_what_a_model_is_made_of_goes_with_it(
         folder.scripted(name)
     whole(folder, "one", "a", "b")
     whole(folder, "two", "b", "c")
-    repository = opened(folder)
+    repository = opened(folder, load=False)
+    repository.load_all(["one", "two"])
 
     def loaded() -> list[str]:
         return [model.spec.name for model in repository.models()]
@@ -404,6 +405,33 @@ def test_what_a_model_is_made_of_goes_with_it(
     repository.load("two")
     repository.unload("two", dependents=True)
     assert loaded() == []
+
+
+def test_what_was_loaded_by_name_stays_without_what_is_made_of_it(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    for name in ("a", "b", "c"):
+        folder.scripted(name)
+    whole(folder, "inner", "a", "b")
+    whole(folder, "outer", "inner", "c")
+    repository = opened(folder, load=False)
+    repository.load("outer")
+
+    def loaded() -> list[str]:
+        return [model.spec.name for model in repository.models()]
+
+    repository.load("b")  # which is loaded already
+    repository.unload("outer", dependents=True)
+    assert loaded() == ["b"]
+    repository.load("outer")
+    repository.unload("b")
+    repository.load("outer")
+    repository.unload("outer", dependents=True)
+    assert loaded() == [], "b was loaded for the others alone by then"
+    repository.load_all()
+    repository.unload("outer", dependents=True)
+    assert loaded() == ["a", "b", "c", "inner"], "all were loaded at the start"
 
 
 def test_what_is_made_of_a_model_goes_and_comes_with_it(

@@ -115,6 +115,7 @@ class Repository:
         self._reasons: dict[str, str] = {}  # of each model there is: why it is not served, if it was never loaded
         self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
         self._chain: list[str] = []  # models being loaded, each required by the one before
+        self._named: set[str] = set()  # models that were asked for themselves, not only loaded for one made of them
         self._prints: dict[str, Print] = {}  # of models that are as their folders were, all versions of them
         self._orphans: dict[str, set[str]] = {}  # models unloaded because a part of them was, and all their parts
         self._closed = False
@@ -196,6 +197,7 @@ class Repository:
         """
         with self._loading:
             self._load(name, self.look(), config)
+            self._named.add(name)
 
     def require(self, name: str, version: str = "") -> ServedModel:
         """Return a model for one that is made of it, and is being loaded; it is loaded first if it is not.
@@ -324,15 +326,18 @@ class Repository:
         ----------
         name : str
         dependents : bool
-            Whether the models that it is made of go too, unless another loaded one is made of them.
+            Whether the models that it is made of go too, but for those that another loaded one is made of, or that were
+            themselves loaded by name, be it at the start.
         drain_s : float
             How long to wait, in seconds.
         """
         with self._loading:
             self._orphans.pop(name, None)
+            self._named.discard(name)
             models = self._unload(name, "unloaded", drain_s)
             parts = {part for model in models for part in _parts(model)} if dependents else set()
-            for part in sorted(parts - {used for model in self.models() for used in _parts(model)}):
+            needed = self._named.union(*map(_parts, self.models()))
+            for part in sorted(parts - needed):
                 self.unload(part, dependents=True, drain_s=drain_s)
             return bool(models)
 
