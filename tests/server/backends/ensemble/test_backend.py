@@ -423,7 +423,7 @@ def test_the_error_of_a_step_names_it(inline: bool, world: World) -> None:
     world.model("b", "i[0] / 0 if i[0][0, 0] != 14 else [][1]")
     world.chain("e", "a", "b")
     repository = world.load()
-    with pytest.raises(ModelFailed, match=r"^model 'e', step 2 \(model 'b'\): .*instance 'b_0_0', message: IndexError"):
+    with pytest.raises(ModelFailed, match=r"^model 'e', step 2 \(model 'b'\): .*instance 'b_0', message: IndexError"):
         call(repository, 13, inline=inline).result(10)
     row = repository.get("e").statistics()
     assert (row.success.count, row.fail.count, row.execution_count) == (0, 1, 0)

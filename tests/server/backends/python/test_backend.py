@@ -38,7 +38,7 @@ class TritonPythonModel:
             pb_utils.Tensor("y", 2 * pb_utils.get_input_tensor_by_name(request, "x").as_numpy())
         ]) for request in requests]
 """
-FAILED = r"^Failed to process the request\(s\) for model instance 'm_0_0', message: "
+FAILED = r"^Failed to process the request\(s\) for model instance 'm_0', message: "
 TOGETHER = "dynamic_batching { max_queue_delay_microseconds: 60000000 }"
 """A batch that is executed when it is full."""
 
@@ -113,6 +113,60 @@ def test_it_is_told_what_it_is(make: Any, folder: Any) -> None:
         "model_name": "m",
         "folder": str(folder.path / "m" / "1"),
     }
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [("", "m_0"), ("instance_group { count: 1 }", "m_0_0"), ('instance_group { name: "g" }', "g_0")]
+)
+def test_its_instance_has_the_name_of_its_group(group: str, name: str, make: Any) -> None:
+    model = make(
+        model_py("""
+        def initialize(self, args):
+            self.name = args["model_instance_name"]
+        def execute(self, requests):
+            return [pb_utils.InferenceResponse(error=self.name) for _ in requests]
+        """),
+        group,
+    )
+    assert str(call(model, 1).exception(10)) == name
+
+
+SENDING = """
+import threading
+import triton_python_backend_utils as pb_utils
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+class TritonPythonModel:
+    def execute(self, requests):
+        HOW
+
+def answer(request, value):
+    return pb_utils.InferenceResponse([pb_utils.Tensor("y", 0 * request.inputs()[0].as_numpy() + value)])
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        """[r.get_response_sender().send(answer(r, 7), flags=FINAL) for r in requests]""",
+        """return [r.get_response_sender().send(answer(r, 7)) for r in requests]""",
+        """[s.send(answer(r, 7)) or s.send(flags=FINAL) for r in requests for s in [r.get_response_sender()]]""",
+        """return [r.get_response_sender() and answer(r, 7) for r in requests]""",
+        """return [r.get_response_sender().send(answer(r, 7)) or answer(r, 8) for r in requests]""",
+        """[threading.Thread(target=r.get_response_sender().send, args=(answer(r, 7),)).start() for r in requests]""",
+    ],
+)
+def test_responses_that_are_sent(how: str, make: Any) -> None:
+    model = make(SENDING.replace("HOW", how), TOGETHER)
+    futures = [call(model, *range(n), inline=False) for n in (3, 5)]
+    assert [values(future) for future in futures] == [[7] * 3, [7] * 5]
+
+
+def test_an_error_that_is_sent(make: Any) -> None:
+    error = 'pb_utils.InferenceResponse(error=pb_utils.TritonError("no", pb_utils.TritonError.INVALID_ARG))'
+    model = make(SENDING.replace("HOW", f"requests[0].get_response_sender().send({error}, FINAL)"))
+    assert isinstance(call(model, 1).exception(10), InvalidRequest)
 
 
 def test_what_a_request_says(make: Any) -> None:
@@ -383,7 +437,7 @@ def test_errors_keep_their_kind(make: Any) -> None:
         def execute(self, requests):
             code = int(requests[0].inputs()[0].as_numpy()[0, 0])
             if code < 0:
-                requests[0].get_response_sender()
+                requests[0].exec()
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError("no", code))]
         """)
     )

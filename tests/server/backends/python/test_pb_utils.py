@@ -79,6 +79,8 @@ def test_a_request() -> None:
     sent = {"priority": 1, "sequence_id": 5, "sequence_start": True, "sequence_end": True, "k": 2}
     given = request(parameters=sent)
     assert (given.parameters(), given.correlation_id(), given.flags()) == ('{"k": 2}', 5, 3)
+    given.set_flags(pb.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END)
+    assert given.flags() == 2
 
 
 def test_a_response() -> None:
@@ -120,9 +122,14 @@ def test_parameters_of_a_response() -> None:
         lambda: pb.InferenceRequest(model_name="other"),
         lambda: request().exec(),
         lambda: request().async_exec(),
-        lambda: request().get_response_sender(),
+        lambda: request().trace(),
+        lambda: pb.is_model_ready("other"),
+        lambda: pb.load_model("other", files={}, config="{}"),
+        lambda: pb.unload_model("other", unload_dependents=True),
+        lambda: pb.InferenceRequest(preferred_memory=pb.PreferredMemory(pb.TRITONSERVER_MEMORY_CPU, 0)),
+        lambda: pb.InferenceRequest(preferred_memory=pb.PreferredMemory(pb.TRITONSERVER_MEMORY_GPU)),
         lambda: request().set_release_flags(pb.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE),
-        lambda: pb.MetricFamily(name="m"),
+        lambda: pb.MetricFamily(name="m", description="d", kind=pb.MetricFamily.COUNTER),
     ],
 )
 def test_what_is_not_offered_is_said(use: Any) -> None:
@@ -173,7 +180,8 @@ def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
     pb.Logger.log_warn("b")
     pb.Logger.log_error("c")
     pb.Logger.log_verbose("d")
-    pb.Logger.log("e", pb.Logger.ERROR)
+    pb.Logger.log("e", pb.Logger.LogLevel.ERROR)
+    assert pb.Logger.ERROR is pb.Logger.LogLevel.ERROR
     assert [(r.message, r.levelname) for r in caplog.records] == [
         ("a", "INFO"),
         ("b", "WARNING"),

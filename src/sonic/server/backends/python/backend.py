@@ -19,6 +19,7 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain, repeat
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -110,8 +111,9 @@ class PythonBackend(Backend):
         config = with_instances(complete(self._config, context.name, None), devices)
         text = json.dumps(to_document(config))
         made: list[Instance] = []
+        groups = dict(zip(dict.fromkeys(devices), config.instance_group, strict=True))
         for number, gpu in enumerate(devices):
-            label = f"{context.name}_0_{number}"
+            label = f"{groups[gpu].name}_{devices[:number].count(gpu)}"
             model = self._guarded("__init__", self._class)
             self._models.append(model)
             if hasattr(model, "initialize"):
@@ -183,11 +185,16 @@ class _PythonInstance(CallInstance):
         responses = self._model.execute(requests)
         if inspect.iscoroutine(responses):
             responses = _await(responses)
+        senders = [request.sender for request in requests]
+        if responses is None and any(senders):
+            responses = [None] * len(senders)
         if not isinstance(responses, list | tuple):
             raise ModelFailed(f"{self.failed}: Expected a list in the execute return, given {type(responses).__name__}")
-        return [self._outcome(response) for response in responses]
+        return [self._outcome(*answer) for answer in zip(responses, chain(senders, repeat(None)), strict=False)]
 
-    def _outcome(self, response: Any) -> Reply | InferenceError:
+    def _outcome(self, response: Any, sender: pb_utils.ResponseSender | None) -> Reply | InferenceError:
+        if sender is not None and (response is None or sender.sent):
+            response = sender.wait()
         if not isinstance(response, pb_utils.InferenceResponse):
             expected = "Expected an 'InferenceResponse' object in the execute function return list"
             return ModelFailed(f"{self.failed}: {expected}, given {type(response).__name__}")
