@@ -129,6 +129,14 @@ def request_with(**tensor: object) -> bytes:
             pb.ModelInferRequest(parameters={"timeout": pb.InferParameter(int64_param=-4)}).SerializeToString(),
             "parameter timeout is a whole number of microseconds, given -4",
         ),
+        (
+            pb.ModelInferRequest(parameters={"mine": pb.InferParameter()}).SerializeToString(),
+            "parameter 'mine' has no value",
+        ),
+        (
+            pb.ModelInferRequest(parameters={"sequence_id": pb.InferParameter(bool_param=True)}).SerializeToString(),
+            "parameter sequence_id is a whole number of 64 bits or a text, given True",
+        ),
     ],
 )
 def test_wrong_requests_are_refused(data: bytes, text: str) -> None:
@@ -327,3 +335,8 @@ def test_empty_contents_beside_raw_ones_say_nothing() -> None:
     message.outputs.add(name="y", datatype="INT8", shape=[1]).contents.SetInParent()
     response = codec.response_from_wire(message.SerializeToString())
     assert response.outputs["y"].tolist() == [3]
+
+
+def test_a_sequence_is_of_64_bits_without_a_sign() -> None:
+    message = pb.ModelInferRequest(parameters={"sequence_id": pb.InferParameter(int64_param=-1)})
+    assert codec.request_from_wire(message.SerializeToString())[0].parameters == {"sequence_id": 2**64 - 1}

@@ -155,6 +155,11 @@ def nested(depth: int) -> list:
             "parameter binary_data_output is true or false, given 3",
         ),
         (
+            b'{"inputs":[],"parameters":{"sequence_id":-1}}',
+            None,
+            "parameter sequence_id is a whole number of 64 bits or a text, given -1",
+        ),
+        (
             document(data=nested(120)),
             None,
             r"input 'x' for model 'm': JSON nesting depth exceeds maximum allowed limit \(100\)",

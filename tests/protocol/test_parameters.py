@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.protocol.parameters import drop_reserved, pop_timeout_s, priority_of, put_timeout_s
+from sonic.protocol.parameters import check_parameters, pop_timeout_s, priority_of, put_timeout_s
 
 
 def test_seconds_are_microseconds_on_the_wire() -> None:
@@ -36,10 +38,44 @@ def test_other_values_are_refused(value: object) -> None:
 
 def test_reserved_names() -> None:
     parameters = {"triton_enable_empty_final_response": True, "mine": 1}
-    drop_reserved(parameters)
+    check_parameters(parameters)
     assert parameters == {"mine": 1}
     with pytest.raises(InvalidRequest, match="parameter 'triton_x': keys starting with 'triton_' are reserved"):
-        drop_reserved({"mine": 1, "triton_x": 2})
+        check_parameters({"mine": 1, "triton_x": 2})
+
+
+@pytest.mark.parametrize("value", [0, 5, 2**64 - 1, "", "five"])
+def test_sequences(value: int | str) -> None:
+    parameters = {"sequence_id": value, "sequence_start": True, "sequence_end": False, "mine": -1}
+    for signed in (False, True):
+        given = dict(parameters)
+        check_parameters(given, signed=signed)
+        assert given == parameters
+
+
+def test_the_sign_that_the_wire_gave_a_sequence() -> None:
+    parameters: dict[str, Any] = {"sequence_id": -1}
+    check_parameters(parameters, signed=True)
+    assert parameters == {"sequence_id": 2**64 - 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        *(("sequence_id", value, "a whole number of 64 bits or a text") for value in (-1, 1.5, True)),
+        *((f"sequence_{end}", value, "true or false") for end in ("start", "end") for value in ("x", 1, 0.0)),
+        ("triton_enable_empty_final_response", 1, "true or false"),
+    ],
+)
+def test_parameters_of_another_type(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"parameter {name} is {expected}, given {value!r}"):
+        check_parameters({name: value})
+
+
+def test_a_sequence_of_more_bits() -> None:
+    for value in (2**64, -(2**64) - 1):
+        with pytest.raises(InvalidRequest, match="given a number of 65 bits"):
+            check_parameters({"sequence_id": value}, signed=True)
 
 
 def test_priorities() -> None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
-from sonic.errors import InvalidRequest, ModelFailed, Unsupported
+from sonic.errors import InvalidRequest, ModelFailed, Unsupported, shown
 from sonic.protocol import tensors
 from sonic.protocol.form import CLASSES, PLAIN, FormReader, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse
-from sonic.protocol.parameters import drop_reserved, pop_timeout_s, put_timeout_s
+from sonic.protocol.parameters import check_parameters, pop_timeout_s, put_timeout_s
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.rawfields import join_raw, raw_parts, split_raw
 from sonic.protocol.tensorlist import read_each
@@ -115,7 +115,10 @@ def request_from_wire(data: Buffer, regions: Regions | None = None) -> tuple[Inf
             reader = reader or FormReader(regions)
             reader.read(output.name, _read_parameters(output.parameters))
     parameters = _read_parameters(message.parameters)
-    drop_reserved(parameters)
+    if len(parameters) != len(message.parameters):
+        missing = next(name for name in message.parameters if name not in parameters)
+        raise InvalidRequest(f"parameter {shown(missing)} has no value")
+    check_parameters(parameters, signed=True)
     request = InferRequest(
         model=message.model_name,
         inputs=arrays,

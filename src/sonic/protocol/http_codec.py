@@ -20,7 +20,7 @@ from sonic.protocol import tensors
 from sonic.protocol.documents import decode_as, encode
 from sonic.protocol.form import ALL_BINARY, BINARY, CLASSES, PLAIN, FormReader, flag, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
-from sonic.protocol.parameters import drop_reserved, pop_timeout_s, put_timeout_s
+from sonic.protocol.parameters import check_parameters, pop_timeout_s, put_timeout_s
 from sonic.protocol.tensorlist import read_each
 from sonic.specs import DType
 
@@ -129,7 +129,7 @@ def request_from_wire(
     parameters = document.parameters
     binary = flag(parameters, "binary_data_output") if parameters else False
     parameters.pop("binary_data_output", None)
-    drop_reserved(parameters)
+    check_parameters(parameters)
     timeout_s = pop_timeout_s(parameters) if parameters else None
     if not document.outputs:
         request = InferRequest(model, arrays, version, document.id, (), parameters, timeout_s, dtypes)

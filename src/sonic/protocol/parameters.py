@@ -62,18 +62,31 @@ def pop_timeout_s(parameters: dict[str, Parameter]) -> float | None:
     return timeout_us / 1e6 if timeout_us else None
 
 
-def drop_reserved(parameters: dict[str, Parameter]) -> None:
-    """Take out of parameters that came over the wire what is said to the server alone.
+def check_parameters(parameters: dict[str, Parameter], *, signed: bool = False) -> None:
+    """Check parameters that came over the wire, and take out of them what is said to the server alone.
+
+    Parameters
+    ----------
+    parameters : dict of str to bool, int, float or str
+        Changed in place.
+    signed : bool
+        Whether a `sequence_id` below 0 is one whose 64 bits the wire gave a sign.
 
     Raises
     ------
     InvalidRequest
-        If another one has a reserved name.
+        If one has a reserved name, or is not of the type that its name means.
     """
-    parameters.pop(_EMPTY_FINAL, None)  # every response is its request's last one, and says so
-    for name in parameters:
+    if not parameters:
+        return
+    _check_flag(_EMPTY_FINAL, parameters.pop(_EMPTY_FINAL, True))  # every response is its request's last, and says so
+    for name, value in parameters.items():
         if name.startswith(RESERVED):
             raise InvalidRequest(f"parameter {shown(name)}: keys starting with {RESERVED!r} are reserved")
+        if name == SEQUENCE_ID:
+            parameters[name] = _sequence_id(value, signed)
+        elif name in (SEQUENCE_START, SEQUENCE_END):
+            _check_flag(name, value)
 
 
 def priority_of(parameters: Mapping[str, Parameter]) -> int:
@@ -89,6 +102,21 @@ def priority_of(parameters: Mapping[str, Parameter]) -> int:
     if priority is None:
         raise InvalidRequest(f"parameter priority is a whole number of 0 or more, given {shown(given)}")
     return priority
+
+
+def _sequence_id(value: Parameter, signed: bool) -> Parameter:
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value + 2**64 if signed and value < 0 else value
+        if 0 <= number < 2**64:
+            return number
+    elif isinstance(value, str):
+        return value
+    raise InvalidRequest(f"parameter {SEQUENCE_ID} is a whole number of 64 bits or a text, given {shown(value)}")
+
+
+def _check_flag(name: str, value: Parameter) -> None:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"parameter {name} is true or false, given {shown(value)}")
 
 
 def _whole(value: Parameter) -> int | None:
