@@ -47,7 +47,18 @@ def test_normalised_as_triton_does() -> None:
     assert config.default_model_filename == "model.onnx"
     (group,) = config.instance_group
     assert (group.name, group.kind, group.count) == ("tagger", ModelInstanceGroup.KIND_CPU, 1)
+    assert config.optimization.input_pinned_memory.enable
+    assert config.optimization.output_pinned_memory.enable
+    assert not config.HasField("model_transaction_policy")
     assert modelconfig.normalise(config, "tagger") == config
+
+
+def test_an_ensemble_is_normalised_as_triton_does() -> None:
+    config = modelconfig.normalise(modelconfig.parse("ensemble_scheduling { }"), "e")
+    assert config.platform == "ensemble"
+    assert config.HasField("model_transaction_policy")
+    assert not config.HasField("optimization")
+    assert not config.instance_group
 
 
 def test_what_is_given_is_kept() -> None:

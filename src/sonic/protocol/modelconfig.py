@@ -99,9 +99,9 @@ def normalise(config: ModelConfig, name: str = "") -> ModelConfig:
     Returns
     -------
     ModelConfig
-        With backend, platform and file name, version policy, preferred batch size, and instance groups that have
-        a name, a kind and a count. One of KIND_AUTO is for the CPU here, unless it names GPUs; which GPUs there are,
-        and so where its instances go, is found out by the backend that loads the model.
+        With backend, platform and file name, version policy, preferred batch size, what Triton says of memory, and
+        instance groups that have a name, a kind and a count. One of KIND_AUTO is for the CPU here, unless it names
+        GPUs; which GPUs there are, and so where its instances go, is found out by the backend that loads the model.
     """
     config = copy.deepcopy(config)
     config.name = config.name or name
@@ -114,8 +114,11 @@ def normalise(config: ModelConfig, name: str = "") -> ModelConfig:
         batching = config.dynamic_batching
         if not batching.preferred_batch_size:
             batching.preferred_batch_size.append(config.max_batch_size)
-    if not config.HasField("ensemble_scheduling"):
+    if config.HasField("ensemble_scheduling"):
+        config.model_transaction_policy.SetInParent()
+    else:
         _complete_instances(config)
+        _complete_optimization(config)
     return config
 
 
@@ -205,6 +208,12 @@ def _complete_instances(config: ModelConfig) -> None:
         if group.kind == ModelInstanceGroup.KIND_AUTO:
             group.kind = ModelInstanceGroup.KIND_GPU if group.gpus else ModelInstanceGroup.KIND_CPU
         group.count = max(group.count, 1)
+
+
+def _complete_optimization(config: ModelConfig) -> None:
+    for memory in ("input_pinned_memory", "output_pinned_memory"):
+        if not config.optimization.HasField(memory):
+            getattr(config.optimization, memory).enable = True
 
 
 def _complaints(config: ModelConfig) -> Iterable[str]:
