@@ -25,12 +25,20 @@ def test_the_configuration_is_optional(tmp_path: Path) -> None:
 
 
 def test_the_files_are_those_of_the_versions(tmp_path: Path) -> None:
-    kept = ["1/model.onnx", "1/weights/a.bin", "10/model.onnx", "2/model.py"]
-    left = ["config.pbtxt", "01/model.onnx", "x/model.onnx", "1/.lock", "2/__pycache__/model.pyc", "1/.git/x"]
+    kept = ["0/model.onnx", "1/model.onnx", "1/weights/a.bin", "10/model.onnx", "2/model.py"]
+    left = [
+        "config.pbtxt",
+        "00/model.onnx",
+        "01/model.onnx",
+        "x/model.onnx",
+        "1/.lock",
+        "2/__pycache__/model.pyc",
+        "1/.git/x",
+    ]
     for name in kept + left:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    assert list(version_folders(tmp_path)) == [1, 10, 2]
+    assert list(version_folders(tmp_path)) == [0, 1, 10, 2]
     found = files_of(tmp_path)
     assert sorted(found) == kept
     assert found["1/weights/a.bin"].read_text() == "1/weights/a.bin"

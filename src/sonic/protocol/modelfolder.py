@@ -4,7 +4,7 @@
 
     name/
       config.pbtxt        optional
-      1/                  a version: any whole number above zero
+      1/                  a version: any whole number
         model.onnx
 """
 
@@ -33,7 +33,7 @@ def version_folders(folder: Path) -> dict[int, Path]:
     return {
         number(path.name): path
         for path in sorted(folder.iterdir())
-        if number(path.name) > 0 and str(number(path.name)) == path.name and path.is_dir()
+        if number(path.name) >= 0 and str(number(path.name)) == path.name and path.is_dir()
     }
 
 

@@ -90,6 +90,16 @@ def test_versions(policy: str, versions: list[str], folder: Any, opened: Any) ->
         repository.get("a", "7")
 
 
+def test_version_zero(folder: Any, opened: Any) -> None:
+    folder.onnx("a", version="0")
+    repository = opened(folder)
+    assert repository.get("a").spec.version == repository.get("a", "0").spec.version == "0"
+    assert repository.index() == (ModelStatus("a", "0", "READY"),)
+    folder.onnx("a", version="1")
+    repository.load("a")
+    assert repository.get("a").spec.version == "1"
+
+
 def test_only_some(folder: Any, opened: Any) -> None:
     folder.onnx("a")
     folder.onnx("b", b"broken")

@@ -5,7 +5,7 @@
     repository/
       name/
         config.pbtxt        optional
-        1/                  a version: any whole number above zero
+        1/                  a version: any whole number
           model.onnx
 
 Folders are only read. A function with ``@sonic.service`` is a model of one version, without a folder.

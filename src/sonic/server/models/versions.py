@@ -89,7 +89,7 @@ class Versions:
                 (chosen,) = versions.values()
             elif version:
                 if version not in versions:
-                    asked = version if number(version) > 0 else shown(version)
+                    asked = version if number(version) >= 0 else shown(version)
                     there = ", ".join(versions) or "none"
                     raise ModelNotFound(f"{_UNKNOWN}: {name!r} version {asked} is not found: there is {there}")
                 chosen = versions[version]
