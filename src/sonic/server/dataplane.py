@@ -231,7 +231,7 @@ class Dataplane:
         """
         if name:
             self._repository.get(name)
-        if version:
+        if name and version:  # all models, where only a version is named: as Triton has it
             try:
                 return (self._repository.get(name, version).statistics(),)
             except (ModelNotFound, Unavailable) as error:
@@ -289,7 +289,7 @@ class Dataplane:
         ----------
         name : str
         parameters : mapping of str to object, optional
-            ``unload_dependents``: whether the models that it is made of go too.
+            ``unload_dependents``: whether the models that it is made of go too. Others are ignored.
 
         Raises
         ------
@@ -299,14 +299,11 @@ class Dataplane:
             If the parameters make no sense.
         """
         self._allow_control()
-        dependents = False
-        for parameter, value in (parameters or {}).items():
-            if parameter != "unload_dependents" or not isinstance(value, bool):
-                raise InvalidRequest(
-                    f"model {name!r}: unloading takes the parameter unload_dependents, true or false, "
-                    f"given {shown(parameter)}: {shown(value)}"
-                )
-            dependents = value
+        dependents = (parameters or {}).get("unload_dependents", False)
+        if not isinstance(dependents, bool):
+            raise InvalidRequest(
+                f"model {name!r}: parameter unload_dependents is true or false, given {shown(dependents)}"
+            )
         self._repository.unload(name, dependents=dependents)
 
     # ---- the end ----------------------------------------------------------------------------------------------------
