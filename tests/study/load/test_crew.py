@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from itertools import count
 from multiprocessing import active_children
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,22 @@ def test_what_all_count_is_added_up_and_one_that_dies_is_noticed(server: Server)
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGKILL)
         with pytest.raises(ProcessLost, match=r"process [12] of 2 of the load ended with status -9"):
+            for _ in slices:
+                pass
+    assert not [child for child in active_children() if child.name == "sonic-load"]
+
+
+def test_one_that_freezes_is_noticed_though_the_others_report(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = count()
+    with Crew(works(server, RandomInputs(), RandomInputs())) as crew:
+        slices = crew.slices(0.1)
+        next(slices)
+        victim = next(child for child in active_children() if child.name == "sonic-load")
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGSTOP)
+        # Each look at the clock takes seconds.
+        monkeypatch.setattr("sonic.study.load.crew.clock", lambda: time.monotonic() + 4.0 * next(looks))
+        with pytest.raises(ProcessLost, match=r"process [12] of 2 of the load was silent for 20 s"):
             for _ in slices:
                 pass
     assert not [child for child in active_children() if child.name == "sonic-load"]

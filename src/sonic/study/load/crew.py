@@ -122,17 +122,22 @@ class Crew:
         for connection in self._connections:
             with suppress(OSError):  # it has ended, as will be heard
                 connection.send((start_s, slice_s))
-        heard: list[list[Tally]] = [[] for _ in self._connections]
+        heard: dict[Connection, list[Tally]] = {connection: [] for connection in self._connections}
+        heard_s = dict.fromkeys(self._connections, start_s)
         while True:
-            ready = wait(self._connections, timeout=_SILENCE_S + slice_s)
-            if not ready:
-                raise ProcessLost(f"{self._name(self._connections[0])} was silent for {_SILENCE_S:g} s")
-            for connection, queue in zip(self._connections, heard, strict=True):
+            # One that has frozen must not stay unseen because the others go on reporting.
+            last = min(self._connections, key=lambda connection: heard_s[connection])
+            until_s = heard_s[last] + slice_s + _SILENCE_S
+            ready = wait(self._connections, timeout=max(0.0, until_s - clock()))
+            if last not in ready and clock() >= until_s:
+                raise ProcessLost(f"{self._name(last)} was silent for {_SILENCE_S:g} s")
+            for connection, queue in heard.items():
                 if connection in ready:
                     queue.append(self._receive(connection))
-            while all(heard):
+                    heard_s[connection] = clock()
+            while all(heard.values()):
                 total = Tally()
-                for queue in heard:
+                for queue in heard.values():
                     total.beside(queue.pop(0))
                 yield total
 
