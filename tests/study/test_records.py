@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window, digits, written
+from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window, digits, server_cpu, written
 
 POINT = Record(
     target="facile",
@@ -54,6 +54,19 @@ def test_the_batch_is_rows_by_execution_and_none_without_executions() -> None:
     assert server is not None
     assert server.batch_rows == 4
     assert msgspec.structs.replace(server, executions=0).batch_rows == 0
+
+
+def test_processor_time_is_of_the_requests_and_the_time_in_which_it_was_taken() -> None:
+    (window,) = POINT.windows
+    assert window.server is not None
+    longer = msgspec.structs.replace(window.server, requests=300, cpu_s=0.6, duration_s=3.0)
+    untold = msgspec.structs.replace(window, server=None, process_cpu_s=0.2)
+    for windows, expected in (
+        ((msgspec.structs.replace(window, server=longer),), (0.002, 0.2)),
+        ((msgspec.structs.replace(window, server=longer), untold, window), (0.8 / 400, 0.8 / 4)),
+    ):
+        assert server_cpu(msgspec.structs.replace(POINT, windows=windows)) == pytest.approx(expected)
+    assert server_cpu(POINT) is None
 
 
 @pytest.mark.parametrize(("set_to", "told", "served"), [(2, 3.0, 3), (500, 0.0, 0), (2, None, 2), (None, None, 0)])

@@ -96,6 +96,8 @@ def executed(before: Mapping[int, tuple[int, float]], after: Mapping[int, tuple[
 class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
     """What the server counted meanwhile: its statistics after, less those before.
 
+    They are read while the load goes on, so that they are of a stretch of time of their own.
+
     Parameters
     ----------
     requests, failures, executions, rows : int
@@ -103,11 +105,13 @@ class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
     queue_s, input_s, infer_s, output_s : float
         Mean over the requests.
     cpu_s : float or None
-        Processor time of its process; None where it does not say.
+        Processor time of its process in `duration_s`; None where it does not say.
     gpu_use : float or None
         Mean part of the time that its GPUs were busy, 0 to 1.
     sizes : tuple of Executions
         By size; empty where the server does not say, or counts those of several models.
+    duration_s : float or None
+        From one reading to the other; None: as long as the window.
     """
 
     requests: int
@@ -121,6 +125,7 @@ class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float | None = None
     gpu_use: float | None = None
     sizes: tuple[Executions, ...] = ()
+    duration_s: float | None = None
 
     @property
     def batch_rows(self) -> float:
@@ -146,7 +151,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     server : ServerWindow or None
         None where it does not say.
     process_cpu_s : float or None
-        Processor time of the process of a server that does not say, where it is on this host.
+        Processor time of the process of a server that does not say, in `duration_s`, where it is on this host.
     """
 
     duration_s: float
@@ -162,8 +167,13 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server_cpu_s(self) -> float | None:
-        """Processor time of the server, whoever told it; None where nobody did."""
+        """Processor time of the server in `server_duration_s`, whoever told it; None where nobody did."""
         return self.process_cpu_s if self.server is None else self.server.cpu_s
+
+    @property
+    def server_duration_s(self) -> float:
+        """How long it is that the server's figures are of."""
+        return self.duration_s if self.server is None or self.server.duration_s is None else self.server.duration_s
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,3 +242,22 @@ def counted(records: Iterable[Record]) -> tuple[str, str]:
     if of_jobs == {True}:
         return "chunks", "events"
     return ("requests or chunks", "rows or events") if True in of_jobs else ("requests", "rows")
+
+
+def server_cpu(record: Record) -> tuple[float, float] | None:
+    """Return what the server's processors did over the windows of a record; None where nobody says.
+
+    Returns
+    -------
+    request_s : float
+        Processor time of a request, in seconds: of all clients' requests where the server counts them; where it does
+        not, of the load's (of jobs: of a chunk).
+    cores : float
+        That it kept busy, on average.
+    """
+    known = [window for window in record.windows if window.server_cpu_s is not None]
+    requests = sum(window.server.requests if window.server else window.requests for window in known)
+    if not requests:
+        return None
+    used_s = sum(window.server_cpu_s or 0.0 for window in known)
+    return used_s / requests, used_s / sum(window.server_duration_s for window in known)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sonic.errors import DataError
 from sonic.study.histogram import quantile
-from sonic.study.records import Estimate, ServerWindow, counted, written
+from sonic.study.records import Estimate, ServerWindow, counted, server_cpu, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -126,14 +126,8 @@ def _client_cpu(record: Record) -> float | None:
 
 
 def _server_cpu(record: Record) -> float | None:
-    # Over the requests of all clients, where the server counts them.
-    known = [
-        (window.server_cpu_s, window.server.requests if window.server else window.requests)
-        for window in record.windows
-        if window.server_cpu_s is not None
-    ]
-    requests = sum(number for _, number in known)
-    return 1e6 * sum(used_s for used_s, _ in known) / requests if requests else None
+    found = server_cpu(record)
+    return None if found is None else 1e6 * found[0]
 
 
 def _each(record: Record) -> Estimate | None:

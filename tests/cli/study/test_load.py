@@ -30,7 +30,7 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "points.jsonl"
     with sonic.serve(double) as server:
         words = ["--server", server.grpc_url, "--rows", 3, "--json", file]
-        quick = ["--warmup-s", 0, "--window-s", 0.1, "--tolerance", 10]
+        quick = ["--warmup-s", 0, "--window-s", 0.3, "--tolerance", 10]
         done = invoke("double", *words, *quick)
         assert done.exit_code == 0, done.output
         refused = invoke("double", *words, "--rows", 9)
@@ -85,8 +85,8 @@ def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     histogram = Histogram()
     histogram.add([0.001] * 99 + [0.5])
     served = ServerWindow(
-        requests=100, failures=0, executions=25, rows=400, queue_s=0.002, input_s=0.0, infer_s=0.003, output_s=0.0,
-        cpu_s=0.5, gpu_use=0.4,
+        requests=200, failures=0, executions=50, rows=800, queue_s=0.002, input_s=0.0, infer_s=0.003, output_s=0.0,
+        cpu_s=1.0, gpu_use=0.4, duration_s=4.0,
     )  # fmt: skip
     window = Window(
         duration_s=2.0, requests=100, errors=3, rows=400, bytes_sent=4_000_000, client_cpu_s=0.1, late=7, server=served

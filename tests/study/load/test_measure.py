@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 
     from sonic.server.app import Server
     from sonic.study.load.inputs import Inputs
-    from sonic.study.load.measure import Glance
+    from sonic.study.load.windows import Glance
     from sonic.study.records import Record, Setting
 
-QUICK = LoadSettings(clients=4, rows=2, warmup_s=0.1, window_s=0.1, tolerance=10.0)
+QUICK = LoadSettings(clients=4, rows=2, warmup_s=0.1, window_s=0.25, tolerance=10.0)
 
 WORKFLOW = """
 import awkward as ak
@@ -151,6 +152,7 @@ class Slices:
 
     def __init__(self, *tallies: Tally) -> None:
         self._tallies = tallies
+        self.now_s = 0.0
 
     def __call__(self, works: object) -> Self:
         return self
@@ -163,7 +165,9 @@ class Slices:
 
     def slices(self, slice_s: float) -> Iterator[Tally]:
         assert slice_s == 0.25
-        yield from self._tallies
+        for tally in self._tallies:
+            self.now_s += tally.duration_s
+            yield tally
         raise ProcessLost("there are no more slices")
 
 
@@ -174,7 +178,9 @@ def slice_of(requests: int, errors: int = 0, latency_s: float = 0.1) -> Tally:
 
 
 def measured(server: Server, monkeypatch: pytest.MonkeyPatch, *tallies: Tally, **settings: Any) -> Record:
-    monkeypatch.setattr("sonic.study.load.measure.Crew", Slices(*tallies))
+    slices = Slices(*tallies)
+    monkeypatch.setattr("sonic.study.load.windows.Crew", slices)
+    monkeypatch.setattr("sonic.study.load.server.clock", lambda: slices.now_s)
     return measure("echo", server.grpc_url, LoadSettings(**{"warmup_s": 0.0, "window_s": 0.25} | settings))
 
 
@@ -223,6 +229,23 @@ def test_a_rate_beyond_what_a_server_can_do_is_never_stable() -> None:
     assert "more requests are due than are answered" in record.reason
 
 
+def test_what_a_server_counts_in_another_time_than_the_windows_is_left_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks_s = count(step=0.1)  # each look at the clock takes as long
+    slices = Slices(*[slice_of(100)] * 3)
+    monkeypatch.setattr("sonic.study.load.windows.Crew", slices)
+    monkeypatch.setattr("sonic.study.load.server.clock", lambda: slices.now_s + next(looks_s))
+    record = measure("echo", server.grpc_url, LoadSettings(warmup_s=0.0, window_s=0.25))
+    assert record.status == "measured"
+    assert [window.server_cpu_s for window in record.windows] == [None] * 3
+    assert [window.server for window in record.windows] == [None] * 3
+    assert record.reason == (
+        "of the server 3 of 3 windows say nothing, since its counters were read 0.55 s apart and a window has 0.25 s: "
+        "give longer windows"
+    )
+
+
 def test_errors_of_some_are_said(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     record = measured(server, monkeypatch, *[slice_of(90, 10)] * 3)
     assert (record.status, record.reason) == ("measured", "30 of 300 requests failed, the first: no")
@@ -250,7 +273,7 @@ def test_interrupted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         if glance.windows == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("sonic.study.load.measure.Crew", Slices(*[slice_of(50)] * 9))
+    monkeypatch.setattr("sonic.study.load.windows.Crew", Slices(*[slice_of(50)] * 9))
     settings = LoadSettings(warmup_s=0.0, window_s=0.25)
     record = measure("echo", server.grpc_url, settings, progress=interrupt)
     assert (record.status, len(record.windows)) == ("interrupted", 2)
@@ -314,7 +337,7 @@ def listening(handler: type[Liar]) -> Iterator[str]:
 def test_of_a_server_that_counts_nothing_the_process_tells_its_processor_time() -> None:
     pytest.importorskip("psutil")
     with listening(Bare) as url:
-        record = measure("m", url, LoadSettings(warmup_s=0.0, window_s=0.2, tolerance=10.0))
+        record = measure("m", url, LoadSettings(warmup_s=0.0, window_s=0.3, tolerance=10.0))
     assert (record.status, record.reason) == ("measured", "")
     assert [window.server for window in record.windows] == [None] * 3
     assert sum(window.server_cpu_s or 0.0 for window in record.windows) > 0

@@ -13,7 +13,7 @@ import sonic
 from sonic.client.url import connect, parse_server
 from sonic.errors import Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
-from sonic.study.load.server import Sample, ServerWatch, cpu_between_s, identity, own_cores, window
+from sonic.study.load.server import Sample, ServerWatch, cores_between, identity, own_cores, window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +36,20 @@ AFTER = ModelStatistics(
 
 
 def test_a_window_is_the_difference_of_two_samples() -> None:
-    found = window(Sample((BEFORE,), 1.0), Sample((AFTER,), 3.5), 0.25)
+    found = window(Sample((BEFORE,), 1.0, 10.0, 10.0), Sample((AFTER,), 3.5, 15.0, 15.0), 0.25)
     assert found is not None
     assert (found.requests, found.failures, found.executions, found.rows) == (4, 1, 4, 24)
     assert (found.queue_s, found.input_s, found.infer_s, found.output_s) == (1.0, 0.25, 2.0, 0.5)
-    assert (found.cpu_s, found.gpu_use, found.batch_rows) == (2.5, 0.25, 6.0)
+    assert (found.duration_s, found.cpu_s, found.gpu_use, found.batch_rows) == (5.0, 2.5, 0.25, 6.0)
+
+
+def test_processor_time_is_of_as_long_as_the_counters_though_it_is_read_after_them() -> None:
+    before, after = Sample((BEFORE,), 1.0, 10.0, 10.5), Sample((AFTER,), 4.0, 12.0, 14.5)
+    found = window(before, after)
+    assert found is not None
+    assert cores_between(before, after) == 0.75
+    assert (found.duration_s, found.cpu_s) == (2.0, 1.5)
+    assert cores_between(before, before) is None
 
 
 def test_executions_are_told_apart_by_their_size() -> None:
@@ -140,13 +149,13 @@ def test_a_server_that_says_nothing() -> None:
     with ServerWatch(Silent(), address, ["m"]) as watch:  # type: ignore[arg-type]
         assert watch.sample() is None
         assert watch.window(None, None) is None
-        assert cpu_between_s(None, None) is None
+        assert cores_between(None, None) is None
     pytest.importorskip("psutil")
     # Another listens at its address, and its process is known all the same.
     with ServerWatch(Silent(), address, ["m"], "http://127.0.0.1:1/metrics", os.getpid()) as watch:  # type: ignore[arg-type]
         before, after = watch.sample(), watch.sample()
         assert watch.window(before, after) is None
-        assert (cpu_between_s(before, after) or 0.0) >= 0.0
+        assert (cores_between(before, after) or 0.0) >= 0.0
         assert before is not None
         assert before.cpu_s
     with ServerWatch(Silent(), address, ["m"], pid=2**22 + 1) as watch:  # type: ignore[arg-type]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sonic.study.records import counted, digits, written
+from sonic.study.records import counted, digits, server_cpu, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
-    from sonic.study.load.measure import Glance
+    from sonic.study.load.windows import Glance
     from sonic.study.records import Estimate, Record, ServerWindow
 
 _MODULE = "module_s."
@@ -84,10 +84,8 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     yield f"{row}s", f"{digits(rows)} a {one}{by_server}"
     client_s = sum(window.client_cpu_s for window in windows)
     yield "CPU of the load", f"{_ms(client_s / requests)} a {one}, {client_s / duration_s:.0%} of a core"
-    used_s = [window.server_cpu_s for window in windows if window.server_cpu_s is not None]
-    if len(used_s) == len(windows):
-        server_s = sum(used_s)
-        yield "CPU of the server", f"{_ms(server_s / requests)} a {one}, {server_s / duration_s:.0%} of a core"
+    if used := server_cpu(record):
+        yield "CPU of the server", f"{_ms(used[0])} a {'request' if servers else one}, {used[1]:.0%} of a core"
     use = [server.gpu_use for server in servers if server.gpu_use is not None]
     if use:
         yield "GPUs of the server", f"busy {sum(use) / len(use):.0%} of the time"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sonic.study.load.measure import Glance
+    from sonic.study.load.windows import Glance
     from sonic.study.records import Record
     from sonic.study.scan.plan import Plan
     from sonic.study.scan.run import Standing

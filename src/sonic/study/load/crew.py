@@ -105,19 +105,24 @@ class Crew:
         self._close()
 
     def slices(self, slice_s: float) -> Iterator[Tally]:
-        """Begin, and yield what all counted in each slice, without end.
+        """Wait until all are ready; return an iterator, without end, over what all count in each slice.
+
+        They begin when the first slice is asked for.
 
         Raises
         ------
         SonicError
             If one cannot make ready; with its reason.
         ProcessLost
-            If one dies, or no longer reports.
+            If one dies, or no longer reports; from the iterator too.
         """
         for connection in self._connections:
             if not connection.poll(_START_S + _START_EACH_S * len(self._works)):
                 raise ProcessLost(f"{self._name(connection)} did not become ready")
             self._receive(connection)
+        return self._slices(slice_s)
+
+    def _slices(self, slice_s: float) -> Iterator[Tally]:
         start_s = clock() + _AHEAD_S
         for connection in self._connections:
             with suppress(OSError):  # it has ended, as will be heard

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DataError, InferenceError, ModelFailed, SonicError
-from sonic.study.histogram import Histogram
 from sonic.study.load.clients import Clients
-from sonic.study.load.crew import Crew
 from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job, JobWork
-from sonic.study.load.server import ServerWatch, cpu_between_s, identity
+from sonic.study.load.server import ServerWatch, identity
 from sonic.study.load.settings import LoadSettings
-from sonic.study.load.stable import check_installed, disagreement, estimate, growth
-from sonic.study.load.tally import Tally
+from sonic.study.load.stable import check_installed
+from sonic.study.load.windows import Windows
 from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record
 from sonic.version import __version__
@@ -36,32 +31,8 @@ if TYPE_CHECKING:
     from sonic.specs import ModelSpec
     from sonic.study.load.crew import Work
     from sonic.study.load.inputs import Inputs
-    from sonic.study.load.server import Sample
-    from sonic.study.records import Setting, Status, Window
-
-_SLICE_S = 0.25
-"""How often there is news, at most."""
-
-
-@dataclass(frozen=True)
-class Glance:
-    """How a measurement stands.
-
-    Parameters
-    ----------
-    phase : {"warming up", "measuring"}
-    windows : int
-        That have ended.
-    recent : Tally
-        Of the last slice.
-    trouble : str
-        Why it goes on: how the last windows differ.
-    """
-
-    phase: str
-    windows: int
-    recent: Tally
-    trouble: str = ""
+    from sonic.study.load.windows import Glance
+    from sonic.study.records import Setting, Status
 
 
 def measure(
@@ -118,7 +89,7 @@ def measure(
     if path := missing_file(target, inputs):
         raise DataError(f"no input file {path}")
     check_installed()
-    point = _Point(settings, progress)
+    windows = Windows(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
     details: dict[str, float] = {}
     started, name = utc_now(), target.workflow if isinstance(target, Job) else target
@@ -147,7 +118,7 @@ def measure(
             watch = stack.enter_context(ServerWatch(transport, address, models, metrics, pid))
             if cores := watch.own_cores():
                 details |= {"own_cores": float(cores)}
-            reason = point.run(works, watch)
+            reason = windows.run(works, watch)
             status = "unstable" if reason else "measured"
     except SonicError as error:
         status, reason = "failed", str(error)
@@ -157,13 +128,13 @@ def measure(
         target=name,
         settings=_settings(target, settings, address, inputs),
         status=status,
-        reason="; ".join(filter(None, (reason, point.errors if status != "failed" else ""))),
+        reason="; ".join(filter(None, (reason, windows.errors if status != "failed" else "", windows.unread))),
         started=started,
         machine=this_machine(),
         versions={name: told for name, told in versions.items() if told},
         details=details,
     )
-    return structs.replace(record, **point.figures())
+    return structs.replace(record, **windows.figures())
 
 
 def missing_file(target: str | Job, inputs: Inputs | None) -> str:
@@ -218,99 +189,6 @@ def processes_of(settings: LoadSettings) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = settings.processes or max(1, cores // 2)
     return wanted if settings.rate is not None else min(wanted, settings.clients)
-
-
-class _Point:
-    """Windows, as they come in."""
-
-    def __init__(self, settings: LoadSettings, progress: Callable[[Glance], None] | None) -> None:
-        self._settings = settings
-        self._progress = progress
-        self._slices = ceil(settings.window_s / _SLICE_S)
-        self._slice_s = settings.window_s / self._slices
-        self._tallies: list[Tally] = []
-        self._windows: list[Window] = []
-
-    def run(self, works: Sequence[Work], watch: ServerWatch) -> str:
-        """Measure until windows agree; return why they do not, or nothing.
-
-        Raises
-        ------
-        SonicError
-            If a process fails, or all requests of a window do.
-        """
-        settings, trouble = self._settings, ""
-        with Crew(works) as crew:
-            warmup = ceil(settings.warmup_s / self._slice_s)
-            before, tally = watch.sample(), Tally()
-            for number, recent in enumerate(crew.slices(self._slice_s), 1 - warmup):
-                if self._progress is not None:
-                    phase = "measuring" if number > 0 else "warming up"
-                    self._progress(Glance(phase, len(self._tallies), recent, trouble))
-                if number <= 0:
-                    before = watch.sample() if number == 0 else None
-                    continue
-                tally.then(recent)
-                if number % self._slices:
-                    watch.look()
-                    continue
-                after = watch.sample()
-                self._end_window(tally, watch, before, after)
-                before, tally = after, Tally()
-                if len(self._tallies) < settings.agreeing:
-                    continue
-                trouble = self._trouble(warmup * self._slice_s)
-                if not trouble or len(self._tallies) >= settings.most_windows:
-                    break
-        if not sum(tally.requests for tally in self._tallies):
-            raise SonicError(trouble)
-        return trouble
-
-    def _trouble(self, warmup_s: float) -> str:
-        """Say why the last windows are not stable; empty if they are."""
-        settings = self._settings
-        earlier, last = self._tallies[: -settings.agreeing], self._tallies[-settings.agreeing :]
-        random = settings.rate is not None and settings.arrivals == "poisson"
-        trouble = disagreement(last, settings.tolerance, random=random)
-        if trouble or settings.rate is None:
-            return trouble
-        return growth(last, warmup_s + sum(window.duration_s for window in earlier))
-
-    @property
-    def errors(self) -> str:
-        """What became of requests that failed; empty if none did."""
-        tallies = self._tallies[-self._settings.repeats :]
-        errors = sum(tally.errors for tally in tallies)
-        if not errors:
-            return ""
-        first = next(tally.error for tally in tallies if tally.errors)
-        return f"{errors} of {errors + sum(tally.requests for tally in tallies)} requests failed, the first: {first}"
-
-    def _end_window(self, tally: Tally, watch: ServerWatch, before: Sample | None, after: Sample | None) -> None:
-        if tally.errors and not tally.requests:
-            raise SonicError(f"all of {tally.errors} requests failed, the first: {tally.error}")
-        self._tallies.append(tally)
-        self._windows.append(tally.window(watch.window(before, after), cpu_between_s(before, after)))
-
-    def figures(self) -> dict[str, Any]:
-        """Return the fields of a record that come from the last windows."""
-        tallies, windows = self._tallies[-self._settings.repeats :], self._windows[-self._settings.repeats :]
-        if not sum(tally.requests for tally in tallies):
-            return {"windows": tuple(windows)}
-        latencies, seconds = Histogram(), Counter[str]()
-        for tally in tallies:
-            latencies += tally.latencies
-            seconds.update(tally.seconds)
-        events = seconds.pop("events", 0.0)
-        found: dict[str, Any] = {
-            "throughput": estimate([tally.rate for tally in tallies]),
-            "row_rate": estimate([tally.rows / tally.duration_s for tally in tallies]),
-            "latencies": latencies.latencies(),
-            "windows": tuple(windows),
-        }
-        if events:
-            found["details"] = {name: total / events for name, total in sorted(seconds.items())}
-        return found
 
 
 def _settings(target: str | Job, settings: LoadSettings, address: Address, inputs: Inputs | None) -> dict[str, Setting]:

@@ -16,6 +16,7 @@ from sonic.monitor.endpoint import Endpoint
 from sonic.protocol import documents
 from sonic.protocol.proto import grpc_service_pb2 as pb
 from sonic.protocol.proto.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from sonic.study.load.lines import clock
 from sonic.study.records import ServerWindow, executed
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _NEAR = ("localhost", "127.0.0.1", "[::1]")
 
 @dataclass(frozen=True)
 class Sample:
-    """Counters at one moment.
+    """Counters at one moment, or two: reading them takes a while from a server that is busy.
 
     Parameters
     ----------
@@ -44,10 +45,14 @@ class Sample:
         Empty where it gives none.
     cpu_s : float or None
         Of its process.
+    at_s, cpu_at_s : float
+        When the one and the other were read, by the clock of the machine.
     """
 
     models: tuple[ModelStatistics, ...]
     cpu_s: float | None = None
+    at_s: float = 0.0
+    cpu_at_s: float = 0.0
 
 
 class ServerWatch:
@@ -110,15 +115,19 @@ class ServerWatch:
         if self._local:
             return None
         models: tuple[ModelStatistics, ...] = ()
+        began_s = clock()
         with suppress(InferenceError):
             models = tuple(self._transport.statistics(name, timeout_s=_TIMEOUT_S) for name in self._models)
+        between_s = clock()
         cpu_s = None
         if self._endpoint is not None:
             scrape = self._scrape(self._endpoint)
             cpu_s = None if scrape is None else scrape.process_cpu_s
         elif self._process is not None:
             cpu_s = _used_s(self._process)
-        return Sample(models, cpu_s) if models or cpu_s is not None else None
+        if not models and cpu_s is None:
+            return None
+        return Sample(models, cpu_s, (began_s + between_s) / 2, (between_s + clock()) / 2)
 
     def look(self) -> None:
         """Read how busy the GPUs are, of which only the present is known: to be called now and then in a window."""
@@ -186,11 +195,12 @@ def identity(address: Address) -> str:
     return f"{told.name} {told.version}".strip()
 
 
-def cpu_between_s(before: Sample | None, after: Sample | None) -> float | None:
-    """Return the processor time that a server took between two samples, in seconds; None where it is not known."""
+def cores_between(before: Sample | None, after: Sample | None) -> float | None:
+    """Return how many cores a server kept busy between two samples, on average; None where it is not known."""
     if before is None or after is None or before.cpu_s is None or after.cpu_s is None:
         return None
-    return after.cpu_s - before.cpu_s
+    apart_s = after.cpu_at_s - before.cpu_at_s
+    return (after.cpu_s - before.cpu_s) / apart_s if apart_s > 0 else None
 
 
 def window(before: Sample, after: Sample, gpu_use: float | None = None) -> ServerWindow | None:
@@ -211,6 +221,7 @@ def window(before: Sample, after: Sample, gpu_use: float | None = None) -> Serve
             return None
         totals = {name: totals.get(name, 0) + value for name, value in change.items()}
     per_request = 1e-9 / max(totals["requests"], 1)
+    duration_s, cores = after.at_s - before.at_s, cores_between(before, after)
     return ServerWindow(
         requests=totals["requests"],
         failures=totals["failures"],
@@ -220,8 +231,9 @@ def window(before: Sample, after: Sample, gpu_use: float | None = None) -> Serve
         input_s=totals["input"] * per_request,
         infer_s=totals["infer"] * per_request,
         output_s=totals["output"] * per_request,
-        cpu_s=cpu_between_s(before, after),
+        cpu_s=None if cores is None else cores * duration_s,
         gpu_use=gpu_use,
+        duration_s=duration_s,
         sizes=executed(_sizes(before.models[0]), _sizes(after.models[0])) if len(after.models) == 1 else (),
     )
 

@@ -59,8 +59,8 @@ class Tally:
         self.duration_s = max(self.duration_s, other.duration_s)
         return self._add(other)
 
-    def window(self, server: ServerWindow | None, process_cpu_s: float | None = None) -> Window:
-        """Return what a record says of it, beside what the server counted, or else what its process took."""
+    def window(self, server: ServerWindow | None, cores: float | None = None) -> Window:
+        """Return what a record says of it, beside what the server counted, or else the cores that it kept busy."""
         return Window(
             duration_s=self.duration_s,
             requests=self.requests,
@@ -71,7 +71,7 @@ class Tally:
             client_cpu_s=self.cpu_s,
             late=self.late,
             server=server,
-            process_cpu_s=process_cpu_s if server is None else None,
+            process_cpu_s=cores * self.duration_s if server is None and cores is not None else None,
         )
 
     def _add(self, other: Tally) -> Self:

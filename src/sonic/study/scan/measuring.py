@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sonic.protocol.messages import InferRequest
     from sonic.specs import ModelSpec
     from sonic.study.load.inputs import Inputs
-    from sonic.study.load.measure import Glance
+    from sonic.study.load.windows import Glance
     from sonic.study.records import Record
     from sonic.study.scan.deployment import Place
     from sonic.study.scan.spec import Point, Spec

@@ -297,7 +297,7 @@ class _Point:
         self.delay_s = min(queued_s / served, self.waits_s)
         # Of an instance's time, by execution. All of it is taken where requests always wait.
         self.instances = int(record.served("instances", 1))
-        duration_s = sum(window.duration_s for window in windows)
+        duration_s = sum(window.server_duration_s for window in windows)
         self.taken_s = self.instances * duration_s / executions
         self.rate = served / duration_s
         # Whether on average a request waits for each instance: then none is ever idle.
