@@ -52,6 +52,18 @@ def test_a_scan_is_shown_beside_its_paper_written_and_drawn(spec: Path, tmp_path
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_rate_beyond_what_a_server_can_do_is_said(tmp_path: Path) -> None:
+    spec = tmp_path / "open.toml"
+    spec.write_text(
+        'target = "m"\nwindow_s = 20\nwarmup_s = 1\nmodels.m = {service = {execution_s = 1e-2}, max_queue = 0}\n'
+        "servers = [{}]\narrivals.rate = 50\n"
+    )
+    result = RUN.invoke(app, ["study", "simulate", str(spec), "--over", "rate=50,150"])
+    assert result.exit_code == 0, result.output
+    assert "rate=50" not in result.output
+    assert "rate=150 rows=1 simulated=true: unstable, latency grows by" in " ".join(result.output.split())
+
+
 def test_measured_points_that_differ_in_more_than_clients_are_to_be_chosen_from(tmp_path: Path) -> None:
     def measured(clients: int, protocol: str, status: Status = "measured") -> Record:
         settings = {"clients": clients, "protocol": protocol}

@@ -52,6 +52,29 @@ def test_a_record_says_that_it_is_simulated_and_reads_like_a_measured_one(tmp_pa
     assert cells[0].startswith("100")
 
 
+@pytest.mark.parametrize(
+    ("rate", "service_s", "status", "reason"),
+    [
+        (80.0, 0.01, "measured", ""),
+        (105.0, 0.01, "unstable", "latency grows by 0.0"),
+        (150.0, 0.01, "unstable", "latency grows by 0.3"),
+        (0.1, 0.01, "measured", ""),  # parts of the window without a request
+        (1.0, 500.0, "unstable", "no request ended in 50 s"),
+    ],
+)
+def test_an_open_loop_beyond_what_servers_can_do_is_not_measured(
+    rate: float, service_s: float, status: str, reason: str
+) -> None:
+    more = {"service": {"execution_s": service_s}, "max_queue": 0, "learns": False}
+    tree = {name: each for name, each in TREE.items() if name not in ("clients", "grid")}
+    tree |= {"models": {"m": more}, "arrivals": {"rate": rate}, "window_s": 50.0}
+    ((settings, spec),) = unfold(tree, "test")
+    record = simulate(spec, settings)
+    assert record.status == status
+    assert record.reason.startswith(reason)
+    assert bool(record.reason) == bool(reason)
+
+
 def test_what_is_no_text_is_no_spec(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"cannot read .*spec.toml: it is no text"):

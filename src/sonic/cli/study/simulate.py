@@ -103,6 +103,8 @@ def simulate(
                 if to is not None:  # also what is done, should the rest be interrupted
                     storage.write(records, to)
         console.print(_table(scan))
+        for line in usable(scan)[1]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         compared = beside_published(scan, points[0][1]) or beside_measured(scan, known, axes)
         drawn.append((points[0][1], scan))
         if compared:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sonic.study.simulation.spec import ModuleSpec, Spec
 
 _LEAST_S = 1e-9
-_STEPS = 20
-"""In which the window passes, each with news of the progress."""
+STEPS = 20
+"""Parts in which the window passes, each with news of the progress."""
 
 
 class Deployment:
@@ -88,9 +88,10 @@ class Deployment:
         whole_s = self.spec.warmup_s + self.spec.window_s
         self.clock.run(max(self.spec.warmup_s, _LEAST_S))
         self._before = self._counted()
-        for step in range(1, _STEPS + 1):
-            at_s = self.spec.warmup_s + self.spec.window_s * step / _STEPS
+        for step in range(1, STEPS + 1):
+            at_s = self.spec.warmup_s + self.spec.window_s * step / STEPS
             self.clock.run(at_s)
+            self.observed.cut()
             if progress is not None:
                 progress(at_s / whole_s)
 

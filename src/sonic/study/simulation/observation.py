@@ -27,7 +27,7 @@ class Observation(Told):
     Attributes
     ----------
     latencies_s : array of float
-        Of requests that succeeded.
+        Of requests that succeeded, in the order in which they ended.
     requests, errors, rows : int
         Requests that succeeded and that failed, and rows of the former.
     chunks, lost : int
@@ -36,6 +36,8 @@ class Observation(Told):
         Sum of a module's times, from when it could begin to its end, and how many.
     ended : int
         Requests, since the beginning.
+    parts : list of int
+        How many latencies there were whenever :meth:`cut` was called.
     """
 
     def __init__(self, clock: Clock, from_s: float) -> None:
@@ -45,6 +47,11 @@ class Observation(Told):
         self.chunk_s = array("d")
         self.requests = self.errors = self.rows = self.chunks = self.lost = self.ended = 0
         self.modules_s: dict[str, tuple[float, int]] = {}
+        self.parts: list[int] = []
+
+    def cut(self) -> None:
+        """End a part of the time."""
+        self.parts.append(len(self.latencies_s))
 
     def request(self, rows: int, sent_s: float, error: InferenceError | None) -> None:
         """Count a request."""

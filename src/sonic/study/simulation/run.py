@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import pairwise
 from math import isclose
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -16,12 +17,13 @@ from msgspec import structs
 
 from sonic.errors import ConfigError, DataError
 from sonic.study.histogram import Histogram
-from sonic.study.load.stable import estimate
+from sonic.study.load.stable import estimate, growth
+from sonic.study.load.tally import Tally
 from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record, Window
 from sonic.study.series import varying
 from sonic.study.simulation.calibration import calibrate
-from sonic.study.simulation.deployment import Deployment
+from sonic.study.simulation.deployment import STEPS, Deployment
 from sonic.study.simulation.specfile import parse, unfold
 from sonic.version import __version__
 
@@ -74,14 +76,17 @@ def simulate(
     -------
     Record
         Of clients and arrivals ``throughput`` counts requests and ``row_rate`` rows; of jobs, chunks and events.
-        Latencies are of requests. In ``details``: ``module_s.NAME`` (from when a module could begin to its end),
-        ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``;
-        ``servers_from_s.300``, as many from then on), and how fast the simulation was: its ``steps_per_s``.
+        Latencies are of requests. It is ``unstable`` where more of an open loop's requests are due than are answered:
+        its figures are then those of the time that was looked at. In ``details``: ``module_s.NAME`` (from when a
+        module could begin to its end), ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their
+        number changes (``servers_mean``; ``servers_from_s.300``, as many from then on), and how fast the simulation
+        was: its ``steps_per_s``.
     """
     started, began_s = utc_now(), perf_counter()
     histogram = Histogram()
     windows: list[Window] = []
     details: list[dict[str, float]] = []
+    parts = [Tally(spec.window_s / STEPS) for _ in range(STEPS)]
     rates: list[tuple[float, float]] = []
     steps = 0
     tell: Callable[[float], object] = progress or (lambda part: None)  # noqa: ARG005
@@ -90,11 +95,14 @@ def simulate(
             run = Deployment(spec, spec.seed + repeat)
             run.run(partial(_part_of, tell, repeat, spec.repeats))
         histogram.add(run.observed.latencies_s)
+        for part, (first, last) in zip(parts, pairwise((0, *run.observed.parts)), strict=True):
+            part.latencies.add(run.observed.latencies_s[first:last])
         windows.append(_window(spec, run))
         details.append(_details(spec, run))
         rates.append(_rates(spec, run))
         steps += run.clock.steps
     took_s = perf_counter() - began_s
+    reason = "" if spec.arrivals is None else _overloaded(parts, spec.warmup_s)
     means = {
         name: sum(each[name] for each in details) / len(details)
         for name in details[0]
@@ -104,7 +112,8 @@ def simulate(
     return Record(
         target=spec.target,
         settings={**_settings(spec), **(settings or {}), "simulated": True},
-        status="measured",
+        status="unstable" if reason else "measured",
+        reason=reason,
         started=started,
         machine=this_machine(),
         versions={"sonic": __version__, "python": platform.python_version(), "simpy": version("simpy")},
@@ -240,6 +249,26 @@ def _uncollected() -> Iterator[None]:
 
 def _part_of(tell: Callable[[float], object], repeat: int, repeats: int, part: float) -> None:
     tell((repeat + part) / repeats)
+
+
+def _overloaded(parts: Sequence[Tally], warmup_s: float) -> str:
+    """Say that an open loop is beyond what its servers can do; empty if it is not.
+
+    Parameters
+    ----------
+    parts : sequence of Tally
+        Of the window, one after the other, with the latencies of all repeats.
+    warmup_s : float
+    """
+    filled, tally = [], Tally()
+    for part in parts:
+        tally.then(part)
+        if tally.latencies.count:
+            filled.append(tally)
+            tally = Tally()
+    if not filled:
+        return f"no request ended in {tally.duration_s:g} s"
+    return growth(filled, warmup_s) if len(filled) > 1 else ""
 
 
 def _settings(spec: Spec) -> dict[str, Setting]:
