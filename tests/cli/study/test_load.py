@@ -29,7 +29,7 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
 
     file = tmp_path / "points.jsonl"
     with sonic.serve(double) as server:
-        words = ["--server", server.grpc_url, "--rows", 3, "--json", file]
+        words = ["--server", server.grpc_url, "--rows", 3, "--json", file, "--server-kind", "T4"]
         quick = ["--warmup-s", 0, "--window-s", 0.3, "--tolerance", 10]
         done = invoke("double", *words, *quick)
         assert done.exit_code == 0, done.output
@@ -41,6 +41,7 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert refused.stderr == "sonic: model double takes 8 rows at most; given 9\n"
     assert [record.status for record in read(file)] == ["measured", "failed"]
+    assert {record.settings["server_kind"] for record in read(file)} == {"T4"}
     assert known == ["double"]
     assert "miniaod" in _targets(SimpleNamespace(params={"server": "grpc://127.0.0.1:1"}), "mini")  # type: ignore[arg-type]
 

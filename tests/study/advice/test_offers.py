@@ -65,6 +65,18 @@ def test_clients_that_execute_the_model_themselves_are_no_servers() -> None:
     assert (offer.rows_per_s, offer.settings["protocol"]) == (100, "grpc")
 
 
+def test_what_is_simulated_is_not_measured_and_told_of_one_server() -> None:
+    many = record(400, 8, simulated=True, servers=4, seed=1, server_kind="T4")
+    varying = msgspec.structs.replace(many, details={"servers_mean": 5.0})
+    for each, rate in ((many, 100), (varying, 80)):
+        (offer,) = offers([each])
+        assert (offer.rows_per_s, offer.kind, offer.measured, offer.simulated) == (rate, "T4", False, True)
+    found = offers([many])
+    offload = Offload("tag", "tagger", cpu_s=0.9, host_s=0.0, rows=10, bytes_sent=1e6, bytes_received=1e3)
+    made = plan(Job("w", 1.0, 10, (offload,)), found, Site(servers={"T4": Kind(hour=0.01)}), jobs=10)
+    assert "its rate is simulated" in {advice.reason for advice in reasons(made, found)}
+
+
 def test_what_a_setting_is_worth() -> None:
     found = offers(SCAN)
     assert gain_of("delay_us", found, found[0]) == (100, 0, 1.5)

@@ -9,9 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from sonic.cli import app
+from sonic.study import storage
+from sonic.study.records import Estimate, Machine, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sonic.study.records import Status
 
 OFFLOAD = {"model": "tagger", "rows": 40, "bytes_sent": 4000, "bytes_received": 400}
 MODULES = [{"name": "reader", "cpu_s": 2.0, "offload": None}, {"name": "tag", "cpu_s": 3.0, "offload": OFFLOAD}]
@@ -41,6 +45,32 @@ def test_a_plan(folder: Path) -> None:
     # 200 threads at 0.2 s and 4 rows an event fill 4 servers, planned with 70 % of their capacity; one to spare.
     assert plan["fleets"][0]["servers"] == 6 + 1
     assert plan["advice"][0]["subject"] == "tagger"
+
+
+def test_records_that_were_not_measured_are_named(folder: Path) -> None:
+    machine = Machine(system="", processor="P", cores=2)
+
+    def record(status: Status, reason: str = "") -> Record:
+        return Record(
+            target="tagger",
+            settings={"clients": len(status)},
+            status=status,
+            reason=reason,
+            started="",
+            machine=machine,
+            versions={},
+            row_rate=Estimate(1000.0),
+        )
+
+    storage.write([record("failed", "it died"), record("measured"), record("unstable")], folder / "some.jsonl")
+    done = advise("direct.json", "--scan", "some.jsonl")
+    assert done.exit_code == 0, done.output
+    assert done.stderr == "left out: tagger clients=6: failed, it died\nleft out: tagger clients=8: unstable\n"
+    storage.write([record("failed", "it died")], folder / "none.jsonl")
+    done = advise("direct.json", "--scan", "none.jsonl")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("left out: tagger clients=6: failed, it died\n")
+    assert "none of 1 records was measured to its end: give scans" in done.stderr
 
 
 @pytest.mark.parametrize(

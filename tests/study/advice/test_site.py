@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sonic.errors import ConfigError
-from sonic.study.advice.site import Kind, Site, of_machines, read
+from sonic.study.advice.site import Kind, Site, kind_of, of_machines, read
 from sonic.study.records import Machine, Record
 
 if TYPE_CHECKING:
@@ -42,6 +43,34 @@ def test_what_makes_no_sense(tmp_path: Path, text: str | None, says: str) -> Non
         path.write_text(text)
     with pytest.raises(ConfigError, match=says):
         read(path)
+
+
+def record(**settings: str | bool) -> Record:
+    machine = Machine(system="", processor="P", cores=2)
+    return Record(target="m", settings={**settings}, status="measured", started="", machine=machine, versions={})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"server": "grpc://localhost:8001"}, {"server": "http://[::1]:8000"}, {"server": "grpc+unix:/run/a.sock"}],
+)
+def test_a_server_here_is_this_machine(settings: dict[str, str]) -> None:
+    assert of_machines([record(**settings)], Site(core_hour=0.5)).servers == {"2 cores of P": Kind(hour=1.0)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"server": "grpc://gpu01:8001"}, "was measured on grpc://gpu01:8001? name it by server_kind in the scan's"),
+        ({"simulated": True}, "was simulated? name it by server_kind in the simulation's spec"),
+    ],
+)
+def test_a_server_elsewhere_is_not_this_machine(settings: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        of_machines([record(**settings)])
+    with pytest.raises(ConfigError, match="what does an hour of 'T4' cost"):
+        of_machines([record(**settings, server_kind="T4")])
+    assert kind_of(record(**settings, server_kind="T4")) == "T4"
 
 
 def test_what_a_gpu_costs_has_to_be_said() -> None:

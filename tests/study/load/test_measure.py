@@ -351,7 +351,10 @@ def test_a_server_whose_answers_are_none() -> None:
 
 
 def test_what_cannot_begin(server: Server, tmp_path: Path) -> None:
-    assert "Connection refused" in measure("echo", "grpc://127.0.0.1:1").reason
+    here, there = (measure("echo", f"grpc://{host}:1") for host in ("127.0.0.1", "no-such-host.invalid"))
+    assert "Connection refused" in here.reason
+    assert "server" not in here.settings
+    assert there.settings["server"] == "grpc://no-such-host.invalid:1"
     missing = measure("nope", server.grpc_url)
     assert (missing.status, missing.reason) == (
         "failed",

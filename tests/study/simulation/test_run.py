@@ -75,6 +75,11 @@ def test_an_open_loop_beyond_what_servers_can_do_is_not_measured(
     assert bool(record.reason) == bool(reason)
 
 
+def test_what_servers_are_called_in_plans_is_recorded() -> None:
+    spec = unfold({**TREE, "server_kind": "T4", "window_s": 0.1, "grid": {}}, "test")[0][1]
+    assert simulate(spec).settings["server_kind"] == "T4"
+
+
 def test_what_is_no_text_is_no_spec(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"cannot read .*spec.toml: it is no text"):

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 def read(files: Sequence[Path], conditions: Sequence[str]) -> list[Record]:
     """Read files of records, keep those that meet the conditions, and say which were not measured."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from sonic.errors import DataError
     from sonic.study import storage
     from sonic.study.series import together, usable, where
@@ -26,8 +23,15 @@ def read(files: Sequence[Path], conditions: Sequence[str]) -> list[Record]:
         raise DataError(f"no records in {', '.join(map(str, files))}")
     records = where(together(named), conditions)
     for line in usable(records)[1]:
-        Console(stderr=True).print(f"left out: {escape(line)}", highlight=False)
+        say_left_out(line)
     return records
+
+
+def say_left_out(line: str) -> None:
+    """Say of a record that it was not measured."""
+    from rich.console import Console
+
+    Console(stderr=True).print(f"left out: {line}", markup=False, highlight=False)
 
 
 def settings() -> list[str]:

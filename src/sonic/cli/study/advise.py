@@ -55,11 +55,20 @@ def advise(
     """
     from rich.console import Console
 
+    from sonic.cli.study._records import say_left_out
     from sonic.files import replacing
     from sonic.study.advice.planning import plan_from_files, to_json
 
     made, said = plan_from_files(
-        direct, scans or [], service=service, site=site, jobs=jobs, threads=threads, goal=goal, event_s=event_s
+        direct,
+        scans or [],
+        service=service,
+        site=site,
+        jobs=jobs,
+        threads=threads,
+        goal=goal,
+        event_s=event_s,
+        left_out=say_left_out,
     )
     if json is not None:
         with replacing(json) as part:

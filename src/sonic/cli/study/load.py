@@ -100,6 +100,7 @@ def load(
     metrics: Annotated[
         str, typer.Option(metavar="URL", help="The server's metrics.", show_default="next to its port")
     ] = "",
+    server_kind: Annotated[str, typer.Option(metavar="NAME", help="What such a server is called in plans.")] = "",
     seed: Annotated[int, typer.Option(help="Of random arrivals and inputs.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Add the record to this file, as a line.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live line and no table.")] = False,
@@ -112,6 +113,7 @@ def load(
       sonic study load facile-v2 -s grpc://gpu01:8001 --rate 200 --json points.jsonl
       sonic study load miniaod --input events.root --clients 4
     """
+    from msgspec.structs import replace
     from rich.console import Console
 
     from sonic.cli.study._load_table import live, show
@@ -160,6 +162,8 @@ def load(
         record = measure(
             job or target, server, settings, inputs=_inputs(data, rows), metrics=metrics, progress=progress
         )
+    if server_kind:
+        record = replace(record, settings=record.settings | {"server_kind": server_kind})
     if not quiet and record.status != "failed":
         show(record, Console())
     if json is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sonic.study.advice.site import Site
     from sonic.study.records import Record, Setting
 
-_LOAD = frozenset({"clients", "rate", "arrivals", "think_s", "processes"})
+_LOAD = frozenset({"clients", "rate", "arrivals", "think_s", "processes", "jobs", "seed", "servers"})
 _ASKING = _LOAD | {name for name, known in KNOWN.items() if known.concern == "network"}
 """Settings of who asks, and from where; all others are of how it is served."""
 
@@ -41,7 +41,8 @@ class Offer:
     clients : Setting or None
         That it took.
     measured : bool
-        Whether it was, or is said by the site.
+        Whether it was; else it was simulated, or is said by the site.
+    simulated : bool
     random : bool
         Whether what was sent was drawn at random.
     """
@@ -56,13 +57,20 @@ class Offer:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     clients: Setting | None = None
     measured: bool = True
+    simulated: bool = False
     random: bool = False
 
 
 def offers(records: Iterable[Record]) -> list[Offer]:
     """Sum up scans: an offer for each way of serving, the quickest first.
 
-    Points that are not measured are left out, and those of clients that executed the model themselves.
+    Points that are not measured are left out, and those of clients that executed the model themselves. What was
+    simulated of several servers is told of one.
+
+    Raises
+    ------
+    ConfigError
+        If a record does not say what its server is; see :func:`~sonic.study.advice.site.kind_of`.
     """
     ways: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
@@ -98,6 +106,8 @@ def _offer(records: list[Record]) -> Offer:
         waited_s / there_s if there_s else None,
         settings,
         best.settings.get("clients"),
+        measured=not settings.get("simulated"),
+        simulated=bool(settings.get("simulated")),
         random=settings.get("input", "random") == "random",
     )
 
@@ -107,7 +117,10 @@ def _served(record: Record) -> dict[str, Setting]:
 
 
 def _rate(record: Record) -> float:
-    return record.row_rate.value if record.row_rate is not None else 0.0
+    if record.row_rate is None:
+        return 0.0
+    servers = record.details.get("servers_mean", record.settings.get("servers", 1))  # of a simulation
+    return record.row_rate.value / float(servers)
 
 
 def gain_of(name: str, all_offers: Iterable[Offer], chosen: Offer) -> tuple[Setting, Setting, float] | None:

@@ -14,10 +14,11 @@ from sonic.study.advice import site as sites
 from sonic.study.advice.offers import offers, stated
 from sonic.study.advice.plan import plan
 from sonic.study.advice.reasons import reasons
+from sonic.study.series import usable
 from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from sonic.study.advice.plan import Plan
@@ -34,6 +35,7 @@ def plan_from_files(
     threads: int = 1,
     goal: str = "cost",
     event_s: float | None = None,
+    left_out: Callable[[str], object] | None = None,
 ) -> tuple[Plan, list[Advice]]:
     """Plan a deployment.
 
@@ -49,23 +51,32 @@ def plan_from_files(
         See :func:`sonic.study.advice.plan.plan`.
     event_s : float, optional
         Of one core for an event in the whole job.
+    left_out : callable, optional
+        Called with a line on each record that was not measured to its end.
 
     Raises
     ------
     ConfigError, DataError
-        If a file cannot be read or the figures make no sense, or nothing says what a server can do.
+        If a file cannot be read or the figures make no sense, nothing says what a server can do, or a record is of a
+        server that is not named.
     """
     reports = _report(direct), None if service is None else _report(service)
     try:
         job = jobs_of.from_reports(*reports, event_s=event_s)
     except DataError as error:
         raise DataError(f"{' and '.join(str(path) for path in (direct, service) if path)}: {error}") from error
-    records = [record for path in scans for record in storage.read(path)]
+    read = [record for path in scans for record in storage.read(path)]
+    records, lines = usable(read)
+    for line in lines:
+        if left_out is not None:
+            left_out(line)
     given = sites.read(site) if site is not None else None
     where = given if given is not None and given.servers else sites.of_machines(records, given)
     found = sorted([*offers(records), *stated(where)], key=lambda offer: -offer.rows_per_s)
     if not found:
-        raise ConfigError("nothing says what a server can do: give scans of the models, or rates in the site's file")
+        none = f"none of {len(read)} records was measured to its end" if lines and not records else ""
+        said = none or "nothing says what a server can do"
+        raise ConfigError(f"{said}: give scans of the models, or rates in the site's file")
     models, known = ({each.model for each in group} for group in (job.offloads, found))
     if not models & known:
         raise ConfigError(f"no measurement of {_listed(models)}, which {job.workflow} asks: there is {_listed(known)}")

@@ -87,7 +87,9 @@ def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Ad
         yield Advice(name, f"{setting} = {value}", worth)
     yield from _batches(plan, model, offer)
     if not offer.measured:
-        yield Advice(name, "measure it", "its rate is what the site's file says")
+        yield Advice(
+            name, "measure it", "its rate is " + ("simulated" if offer.simulated else "what the site's file says")
+        )
     elif offer.random:
         yield Advice(
             name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sonic.client.url import parse_server
 from sonic.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from sonic.study.records import Record
 
+
+_THE_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
 KIND = "server_kind"
 """The setting of a record that names the kind of server."""
@@ -104,23 +107,47 @@ def of_machines(records: Iterable[Record], site: Site | None = None) -> Site:
     Raises
     ------
     ConfigError
-        If one has a GPU: what that costs, a file has to say.
+        If one has a GPU, or is another than the record's machine: what that costs, a file has to say.
     """
     site = site or Site()
     kinds: dict[str, Kind] = {}
     for record in records:
         kind = kind_of(record)
-        if record.machine.gpus:
+        if record.machine.gpus or not _is_the_machine(record):
             raise ConfigError(f"what does an hour of {kind!r} cost? give a site's file with [servers.{kind!r}]")
         kinds[kind] = Kind(hour=_cores(record) * site.core_hour)
     return msgspec.structs.replace(site, servers=kinds)
 
 
 def kind_of(record: Record) -> str:
-    """Name the kind of server that a record is of: its setting ``server_kind``, or else the machine."""
+    """Name the kind of server that a record is of: its setting ``server_kind``, or else the machine.
+
+    Raises
+    ------
+    ConfigError
+        If it was measured on another machine's server, or simulated, and does not say what that is.
+    """
+    if not (record.settings.get(KIND) or _is_the_machine(record)):
+        what, where = f"measured on {record.settings.get('server')}", "the scan's [fixed], or by load --server-kind"
+        if record.settings.get("simulated"):
+            what, where = "simulated", "the simulation's spec, or by simulate --over server_kind=NAME"
+        raise ConfigError(
+            f"what is the server of {record.target} that was {what}? name it by {KIND} in {where}, "
+            "and give its price in the site's file, [servers.NAME]"
+        )
     cores = _cores(record)
     computes = f"{cores} core{'' if cores == 1 else 's'} of {record.machine.processor}"
     return str(record.settings.get(KIND) or ", ".join(record.machine.gpus) or computes)
+
+
+def _is_the_machine(record: Record) -> bool:
+    """Whether the server was on the machine that the record names, which is that of the load."""
+    if record.settings.get("simulated"):
+        return False
+    if (url := record.settings.get("server")) is None:
+        return True
+    address = parse_server(str(url))
+    return address.scheme == "local" or "unix" in address.scheme or address.where.rpartition(":")[0] in _THE_MACHINE
 
 
 def _cores(record: Record) -> int:

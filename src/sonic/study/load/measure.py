@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from sonic.client.locality import on_this_host
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DataError, InferenceError, ModelFailed, SonicError
 from sonic.study.load.clients import Clients
@@ -89,6 +90,7 @@ def measure(
     if path := missing_file(target, inputs):
         raise DataError(f"no input file {path}")
     check_installed()
+    is_here = pid is not None or address.scheme == "local" or on_this_host(address.scheme, address.where)
     windows = Windows(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
     details: dict[str, float] = {}
@@ -126,7 +128,7 @@ def measure(
         status, reason = "interrupted", "by Ctrl-C"
     record = Record(
         target=name,
-        settings=_settings(target, settings, address, inputs),
+        settings=_settings(target, settings, address, inputs) | ({} if is_here else {"server": server}),
         status=status,
         reason="; ".join(filter(None, (reason, windows.errors if status != "failed" else "", windows.unread))),
         started=started,

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from sonic.study.records import ServerWindow
+    from sonic.study.simulation.askerspec import ModuleSpec
     from sonic.study.simulation.executors import Executor
     from sonic.study.simulation.scaling import Scaling
     from sonic.study.simulation.serverspec import ServerSpec
-    from sonic.study.simulation.spec import ModuleSpec, Spec
+    from sonic.study.simulation.spec import Spec
 
 _LEAST_S = 1e-9
 STEPS = 20

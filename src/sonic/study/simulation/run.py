@@ -230,7 +230,7 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
     rate = max(record.throughput.value for record in measured if record.throughput is not None)
     window_s = min(10.0, max(0.5, _ENOUGH_REQUESTS / rate))  # of quick models more would only take longer
     tree["clients"]["think_s"] = first.settings.get("think_s", 0.0)
-    tree |= {"window_s": window_s, "warmup_s": window_s / 5}
+    tree |= {"window_s": window_s, "warmup_s": window_s / 5, "server_kind": first.settings.get("server_kind", "")}
     clients = tuple(sorted({record.settings.get("clients", 1) for record in measured}, key=float))
     return unfold(tree, f"as {first.target} was measured", over or {"clients": clients})
 
@@ -273,6 +273,8 @@ def _overloaded(parts: Sequence[Tally], warmup_s: float) -> str:
 
 def _settings(spec: Spec) -> dict[str, Setting]:
     found: dict[str, Setting] = {"seed": spec.seed, "servers": sum(each.count for each in spec.servers)}
+    if spec.server_kind:
+        found["server_kind"] = spec.server_kind
     if spec.jobs is not None:
         found |= {"jobs": spec.jobs.number, "threads": spec.jobs.threads, "mode": spec.jobs.mode}
     elif spec.clients is not None:
