@@ -10,7 +10,9 @@ import sonic
 from sonic.cli import app
 from sonic.cli.study._load_table import show
 from sonic.cli.study.load import _targets
+from sonic.errors import SonicError
 from sonic.study.histogram import Histogram
+from sonic.study.load.inputs import FileInputs
 from sonic.study.records import Estimate, Machine, Record, ServerWindow, Window
 from sonic.study.storage import read
 
@@ -69,6 +71,9 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
             "; miniaod is a workflow: give files",
         ),
         (["m", "--threads", 2], 1, "--threads is of the jobs of a workflow, which take --input"),
+        (["m", "--data", "recorded", "--rows", 1], 1, "--rows is of random numbers and tensors (.npz), and recorded"),
+        (["m", "--data", "x.npz", "--shape", "x:1"], 1, "--shape is of random numbers, and --data has shapes"),
+        (["w", "--input", "x.root", "--rows", 1], 1, "--rows is of a model, and with --input the target is a workflow"),
         (["w", "--input", "x.root", "--rows", 2], 1, "--rows is of a model, and with --input the target is a workflow"),
         (["w", "--input", "x.root", "--processes", 2], 1, "--processes is of a model, and with --input the target is"),
         (["no_such_workflow", "--input", __file__], 1, "no workflow 'no_such_workflow'"),
@@ -78,6 +83,21 @@ def test_what_makes_no_sense(words: list[object], code: int, said: str) -> None:
     done = invoke(*words)
     assert done.exit_code == code
     assert said in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("words", "rows"), [((), None), (("--rows", 1), 1), (("--rows", 2), 2)])
+def test_rows_of_a_file_are_all_or_as_many_as_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...], rows: int | None
+) -> None:
+    asked: list[object] = []
+
+    def measure(*_: object, inputs: object, **__: object) -> None:
+        asked.append(inputs)
+        raise SonicError("enough")
+
+    monkeypatch.setattr("sonic.study.load.measure.measure", measure)
+    invoke("m", "--data", tmp_path / "x.npz", *words)
+    assert asked == [FileInputs(str(tmp_path / "x.npz"), rows)]
 
 
 def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

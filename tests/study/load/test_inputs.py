@@ -80,6 +80,10 @@ def test_shapes_that_do_not_fit(inputs: RandomInputs, said: str) -> None:
 def test_rows_where_there_are_none_and_inputs_that_are_not_there() -> None:
     with pytest.raises(ConfigError, match="has no batch dimension, so that a request is one row; given 2"):
         next(RandomInputs(2).requests(model(TensorSpec("x", DType.FP32, (3,)), batch=0), 0))
+    with pytest.raises(ConfigError, match="has no batch dimension, so that a request is one row; given 2"):
+        next(FileInputs("x.npz", 2).requests(model(TensorSpec("x", DType.FP32, (3,)), batch=0), 0))
+    with pytest.raises(ConfigError, match="takes 8 rows at most; given 9"):
+        next(FileInputs("x.npz", 9).requests(PLAIN, 0))
     with pytest.raises(InvalidRequest, match="unexpected inference input 'y'"):
         next(RandomInputs(shapes={"y": (1,)}).requests(PLAIN, 0))
 

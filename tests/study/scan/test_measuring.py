@@ -98,12 +98,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_what_the_load_generator_is_asked_for(base: Path, asked: list[tuple[Any, ...]]) -> None:
-    spec = parse('target = "m"\n[measure]\nrepeats = 5\nshapes.x = [1, 2]')
-    for settings in (
-        {"clients": 3, "rows": 2},
-        {"input": "a.npz", "rows": 2},
-        {"input": "a.npz"},
-        {"input": "recorded"},
+    shaped = parse('target = "m"\n[measure]\nrepeats = 5\nshapes.x = [1, 2]')
+    plain = parse('target = "m"')
+    for spec, settings in (
+        (shaped, {"clients": 3, "rows": 2}),
+        (plain, {"input": "a.npz", "rows": 2}),
+        (plain, {"input": "a.npz"}),
+        (plain, {"input": "recorded"}),
     ):
         LoadMeasurement(base)(Point("m", dict(settings)), spec, Place("grpc://a:1"))
     assert [inputs for _, _, inputs in asked] == [

@@ -32,7 +32,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "models" / name / "config.pbtxt").write_text(config)
     np.savez(folder / "good.npz", x=np.zeros((3, 2), np.float32))
     np.savez(folder / "other.npz", z=np.zeros((3, 2), np.float32))
-    (folder / "events.root").write_bytes(b"")
+    for name in ("events.root", "requests"):
+        (folder / name).write_bytes(b"")
     (folder / "broken.py").write_text("1 / 0\n")
     return folder
 
@@ -69,6 +70,8 @@ def test_what_can_be_measured(base: Path, text: str) -> None:
         (OURS + 'input = "gone.npz"', r", \[fixed\]: input is gone.npz, and there is no file /.*/gone.npz"),
         (OURS + 'input = "other.npz"', ": .*other.npz has no x for m: it has z"),
         (OURS + 'input = "good.npz"\nrows = 4', ": .*good.npz has 3 rows, expected 4 or more"),
+        (OURS + "[grid]\ninput = ['requests']\nrows = [1]", r", \[grid\]: rows is of random numbers and tensors"),
+        (OURS + 'input = "good.npz"\n[measure]\nshapes.x = [1, 2]', r": shapes in \[measure\] are of random numbers"),
         (OURS + 'input = "events.root"', ": cannot read the recording .*events.root: it is empty"),
         (OURS + "[grid]\nrows = [1, 2, 8]", ": model m takes 4 rows at most; given 8"),
         (OURS + "[grid]\nrows = [1, 2]\nbatch = [1]", ": model m takes 1 rows at most; given 2"),

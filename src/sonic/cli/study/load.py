@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sonic.study.load.inputs import Inputs
 
 _SERVER = "grpc://127.0.0.1:8001"
+_TENSORS = ".npz"
 
 
 def _targets(context: typer.Context, incomplete: str) -> list[str]:
@@ -61,7 +62,9 @@ def load(
         ),
     ] = "poisson",
     think_s: Annotated[float, typer.Option(help="Seconds that a client waits before its next request.")] = 0.0,
-    rows: Annotated[int, typer.Option(help="Rows of each request.")] = 1,
+    rows: Annotated[
+        int | None, typer.Option(help="Rows of each request.", show_default="1; of a file, all that it has")
+    ] = None,
     shape: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME:1,3", help="Whole shape of an input with open dimensions.", show_default="1 each"),
@@ -133,7 +136,7 @@ def load(
         think_s=think_s,
         rate=rate,
         arrivals=arrivals_of(arrivals),
-        rows=rows,
+        rows=1 if rows is None else rows,
         shapes=dict(map(_shape, shape or [])),
         processes=processes,
         shared_memory=shared_memory,
@@ -151,11 +154,15 @@ def load(
     if not events and target.endswith(".py"):
         raise ConfigError(lacks_events)
     if events:
-        of_models = {"--rows": rows != 1, "--shape": shape, "--data": data, "--shared-memory": shared_memory}
+        of_models = {"--rows": rows is not None, "--shape": shape, "--data": data, "--shared-memory": shared_memory}
         _refuse(of_models | {"--processes": processes}, "a model, and with --input the target is a workflow")
     else:
         of_jobs = {"--with": with_, "--chunk-size": chunk_size, "--threads": threads != 1, "--streams": streams}
         _refuse(of_jobs, "the jobs of a workflow, which take --input")
+    if data is not None:
+        _refuse({"--shape": shape}, "random numbers, and --data has shapes of its own")
+        of_tensors = {"--rows": rows is not None and data.suffix != _TENSORS}
+        _refuse(of_tensors, "random numbers and tensors (.npz), and recorded requests have rows of their own")
     job = Job(target, tuple(events), tuple(with_ or ()), chunk_size, threads, streams) if events else None
     errors = Console(stderr=True, quiet=quiet)
     with live(errors, f"{target}, {f'{rate:g}/s' if rate else f'{settings.clients} clients'}") as progress:
@@ -184,12 +191,12 @@ def _refuse(given: Mapping[str, object], of: str) -> None:
             raise ConfigError(f"{name} is of {of}")
 
 
-def _inputs(data: Path | None, rows: int) -> Inputs | None:
+def _inputs(data: Path | None, rows: int | None) -> Inputs | None:
     from sonic.study.load.inputs import FileInputs, RecordedInputs
 
     if data is None:
         return None
-    return FileInputs(str(data), rows if rows > 1 else None) if data.suffix == ".npz" else RecordedInputs(str(data))
+    return FileInputs(str(data), rows) if data.suffix == _TENSORS else RecordedInputs(str(data))
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -79,12 +79,7 @@ class RandomInputs:
         )
 
     def _shapes(self, spec: ModelSpec) -> dict[str, tuple[int, ...]]:
-        if spec.max_batch_size and self.rows > spec.max_batch_size:
-            raise ConfigError(f"model {spec.name} takes {spec.max_batch_size} rows at most; given {self.rows}")
-        if not spec.max_batch_size and self.rows > 1:
-            raise ConfigError(
-                f"model {spec.name} has no batch dimension, so that a request is one row; given {self.rows}"
-            )
+        _check_rows(spec, self.rows)
         for name, shape in self.shapes.items():
             tensor = spec.input(name)
             if not tensor.accepts(shape) or min(shape, default=1) < 0:
@@ -117,9 +112,13 @@ class FileInputs:
 
         Raises
         ------
+        ConfigError
+            If the model does not take requests of so many rows.
         DataError
             If the file cannot be read, or lacks an input of the model.
         """
+        if self.rows is not None:
+            _check_rows(spec, self.rows)
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
@@ -171,6 +170,13 @@ class RecordedInputs:
 def rows_of(request: InferRequest, spec: ModelSpec) -> int:
     """Return the rows of a request; 1 where the model does not batch."""
     return next((array.shape[0] for array in request.inputs.values() if array.ndim), 1) if spec.max_batch_size else 1
+
+
+def _check_rows(spec: ModelSpec, rows: int) -> None:
+    if spec.max_batch_size and rows > spec.max_batch_size:
+        raise ConfigError(f"model {spec.name} takes {spec.max_batch_size} rows at most; given {rows}")
+    if not spec.max_batch_size and rows > 1:
+        raise ConfigError(f"model {spec.name} has no batch dimension, so that a request is one row; given {rows}")
 
 
 def _as_fit(requests: Iterable[InferRequest]) -> Iterator[InferRequest]:

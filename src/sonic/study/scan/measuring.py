@@ -77,7 +77,7 @@ def asked(point: Point, spec: Spec, base: Path) -> tuple[str | Job, LoadSettings
     Raises
     ------
     ConfigError
-        If a setting does not go with such a target, or a workflow has no events.
+        If a setting does not go with such a target or input, or a workflow has no events.
     """
     said: dict[str, Any] = {**spec.measure, **concerning(point.settings, "load")}
     file = str(said.pop("input", "random"))
@@ -96,8 +96,14 @@ def asked(point: Point, spec: Spec, base: Path) -> tuple[str | Job, LoadSettings
         raise ConfigError(f"{next(iter(of_job))} is for workflows, and {point.target} is a model")
     if file == "random":
         return point.target, load, RandomInputs(load.rows, load.shapes)
+    if load.shapes:
+        raise ConfigError(f"shapes in [measure] are of random numbers, and input is {file}")
     rows = load.rows if "rows" in point.settings else None
-    return point.target, load, FileInputs(path, rows) if path.endswith(".npz") else RecordedInputs(path)
+    if path.endswith(".npz"):
+        return point.target, load, FileInputs(path, rows)
+    if rows is not None:
+        raise ConfigError(f"rows is of random numbers and tensors (.npz), and input is recorded requests, {file}")
+    return point.target, load, RecordedInputs(path)
 
 
 @dataclass(frozen=True)
