@@ -65,12 +65,32 @@ def test_it_reports_until_its_parent_goes(server: Server, settings: dict[str, An
 def test_what_breaks_in_the_loop_is_raised(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(clients.GrpcLines):
         def line(self) -> Any:
+            for _ in range(2):  # and more, before the loop has stopped
+                self._loop.call_soon(int, "no number")
             raise ZeroDivisionError("broken")
 
     monkeypatch.setattr(clients, "GrpcLines", Broken)
     running = work(server, rate=1000.0).prepare()
     with pytest.raises(ZeroDivisionError, match="broken"):
         running.run(Parent(1000).orders)
+
+
+def test_what_breaks_once_all_is_closed_is_no_trouble(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loops: list[Any] = []
+
+    class Late(clients.GrpcLines):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            loops.append(self._loop)
+
+    monkeypatch.setattr(clients, "GrpcLines", Late)
+    work(server).prepare().run(Parent(1).orders)
+    (loop,) = loops
+    assert loop.is_closed()
+    loop.call_exception_handler({"message": "Task was destroyed but it is pending!"})
+    assert not caplog.records
 
 
 def test_without_a_request_it_is_not_ready(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

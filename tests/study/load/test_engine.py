@@ -169,6 +169,18 @@ def due(engine: Engine, loop: Loop, *offsets_s: float) -> None:
         loop.call_later(offset_s, engine.due, loop.now_s + offset_s)
 
 
+@pytest.mark.parametrize("settings", [{"think_s": 0.1}, {}])
+def test_when_it_is_stopped_those_that_paused_send_nothing_more(settings: dict[str, float]) -> None:
+    lines = Lines(Loop(), error="" if settings else "no connection")
+    engine = make(lines, clients=3, **settings)
+    engine.start()
+    lines.loop.run(0.02)  # all pause
+    engine.stop()
+    sent = len(lines.sent)
+    lines.loop.run(10.0)
+    assert len(lines.sent) == sent
+
+
 def test_an_open_loop_waits_for_no_answer() -> None:
     lines = Lines(Loop(), takes_s=1.0)
     engine = make(lines, rate=10.0)

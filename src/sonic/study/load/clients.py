@@ -106,11 +106,14 @@ class RunningClients:
             next_s += orders.slice_s
             loop.call_later(max(0.0, next_s - clock()), cut)
 
-        parent = orders.connection.fileno()
+        parent, has_ended = orders.connection.fileno(), False
 
         def end() -> None:
-            loop.remove_reader(parent)  # or it would stop the loop again, which still has to close connections
-            loop.stop()
+            nonlocal has_ended
+            if not has_ended:  # stopped once more, the loop could not close connections
+                has_ended = True
+                loop.remove_reader(parent)
+                loop.stop()
 
         broken: list[BaseException] = []
 

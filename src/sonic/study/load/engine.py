@@ -125,9 +125,13 @@ class Engine:
                 self._free.append(client)
         elif error or self._settings.think_s:
             pause_s = max(PAUSE_S, self._settings.think_s) if error else self._settings.think_s
-            self._loop.call_later(pause_s, lambda: client.send(self._clock()))
+            self._loop.call_later(pause_s, self._go_on, client)
         else:
             client.send(at_s)
+
+    def _go_on(self, client: _Client) -> None:
+        if not self._stopped:  # or it would connect while all is closed
+            client.send(self._clock())
 
     def _sweep(self) -> None:
         """Give up what takes too long; one look at all costs less than a timer each."""
