@@ -355,6 +355,13 @@ def test_what_cannot_begin(server: Server, tmp_path: Path) -> None:
     assert "Connection refused" in here.reason
     assert "server" not in here.settings
     assert there.settings["server"] == "grpc://no-such-host.invalid:1"
+    relayed = measure("echo", "grpc://127.0.0.1:1", direct="grpc://localhost:2")
+    assert "localhost:2" in relayed.reason
+    assert "127.0.0.1:1" not in relayed.reason
+    assert "server" not in relayed.settings
+    nowhere = measure("echo", server.grpc_url, metrics="http://127.0.0.1:1/metrics")
+    assert nowhere.status == "failed"
+    assert "http://127.0.0.1:1/metrics" in nowhere.reason
     missing = measure("nope", server.grpc_url)
     assert (missing.status, missing.reason) == (
         "failed",

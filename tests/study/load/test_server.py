@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 import sonic
 from sonic.client.url import connect, parse_server
-from sonic.errors import Unavailable
+from sonic.errors import DataError, Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
 from sonic.study.load.server import Sample, ServerWatch, cores_between, identity, own_cores, window
 
@@ -140,6 +141,15 @@ def test_metrics_of_another_server_are_not_taken(server: Server, repository: Pat
     assert sample.cpu_s is None
 
 
+def test_metrics_that_are_named_have_to_be_there(server: Server) -> None:
+    address = parse_server(server.grpc_url)
+    with closing(connect(address)) as transport:
+        with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:1/metrics"):
+            ServerWatch(transport, address, ["echo"], "http://127.0.0.1:1/metrics")
+        with pytest.raises(DataError, match=f"http://127.0.0.1:{server.http_port}/v2"):
+            ServerWatch(transport, address, ["echo"], f"http://127.0.0.1:{server.http_port}/v2")
+
+
 def test_a_server_that_says_nothing() -> None:
     class Silent:
         def statistics(self, *_: object, **__: object) -> ModelStatistics:
@@ -152,7 +162,7 @@ def test_a_server_that_says_nothing() -> None:
         assert cores_between(None, None) is None
     pytest.importorskip("psutil")
     # Another listens at its address, and its process is known all the same.
-    with ServerWatch(Silent(), address, ["m"], "http://127.0.0.1:1/metrics", os.getpid()) as watch:  # type: ignore[arg-type]
+    with ServerWatch(Silent(), address, ["m"], pid=os.getpid()) as watch:  # type: ignore[arg-type]
         before, after = watch.sample(), watch.sample()
         assert watch.window(before, after) is None
         assert (cores_between(before, after) or 0.0) >= 0.0

@@ -81,6 +81,7 @@ def test_a_server_is_reached_in_every_way(server: OwnServer, settings: dict[str,
 def test_the_network_ends_with_the_point(server: OwnServer) -> None:
     with server.place(_point(round_trip_ms=2.0)) as place, server.place(_point()) as near:
         assert place.url != near.url
+        assert (place.direct, near.direct) == (near.url, "")
         assert place.metrics == near.metrics
     with pytest.raises(Unavailable):
         _asked(place.url)
@@ -92,8 +93,8 @@ def test_a_server_of_somebody_s_gets_a_network_too(server: OwnServer) -> None:
         with elsewhere, elsewhere.place(_point(round_trip_ms=2.0)) as far, elsewhere.place(_point()) as same:
             assert same.url == near.url
             assert far.url != near.url
+            assert (same.direct, far.direct) == ("", near.url)
             assert far.metrics == near.metrics
-            assert far.pid in (near.pid, None)  # None without psutil
             assert _asked(far.url) == [1, 2]
             address = parse_server(far.url)
             with closing(connect(address)) as transport, ServerWatch(transport, address, ["m"], far.metrics) as watch:
@@ -101,7 +102,7 @@ def test_a_server_of_somebody_s_gets_a_network_too(server: OwnServer) -> None:
                 assert sample is not None
                 assert sample.cpu_s is not None
         with Elsewhere("grpc://gpu01:8001").place(_point(round_trip_ms=2.0)) as far:
-            assert far.metrics == "http://gpu01:8002/metrics"  # not next to the relay's port
+            assert far.direct == "grpc://gpu01:8001"  # next to which metrics are looked for
         assert elsewhere.obituary() == ""
 
 

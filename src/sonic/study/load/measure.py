@@ -45,6 +45,7 @@ def measure(
     copies: Sequence[str] = (),
     metrics: str = "",
     pid: int | None = None,
+    direct: str = "",
     progress: Callable[[Glance], None] | None = None,
 ) -> Record:
     """Put a load on a server, and return what was measured.
@@ -65,6 +66,9 @@ def measure(
     pid : int, optional
         The server's process, if it is on this host and another listens at its URL: it tells the processor time of a
         server without metrics.
+    direct : str
+        URL of the server itself, where a relay listens at `server`: what it counts is looked for there, and errors
+        name it.
     progress : callable, optional
         Called a few times a second, in this thread.
 
@@ -72,9 +76,9 @@ def measure(
     -------
     Record
         ``measured`` if as many windows in a row as are wanted agree, and its figures are those of these windows;
-        ``unstable`` if they never do. ``failed`` if the server cannot be reached, has no such model, no request of a
-        window succeeds, or the server or a process of the load dies; ``interrupted`` by Ctrl-C. What was measured
-        until then is in it. `reason` also says if some requests failed.
+        ``unstable`` if they never do. ``failed`` if the server cannot be reached, has no such model or no metrics
+        where `metrics` says, no request of a window succeeds, or the server or a process of the load dies;
+        ``interrupted`` by Ctrl-C. What was measured until then is in it. `reason` also says if some requests failed.
 
     Raises
     ------
@@ -85,12 +89,13 @@ def measure(
     """
     settings = settings or LoadSettings()
     address = parse_server(server)
+    itself = parse_server(direct or server)
     if isinstance(target, Job) and (settings.rate is not None or settings.think_s):
         raise ConfigError(f"jobs of {target.workflow} are a closed loop without a pause: leave out rate and think_s")
     if path := missing_file(target, inputs):
         raise DataError(f"no input file {path}")
     check_installed()
-    is_here = pid is not None or address.scheme == "local" or on_this_host(address.scheme, address.where)
+    is_here = pid is not None or itself.scheme == "local" or on_this_host(itself.scheme, itself.where)
     windows = Windows(settings, progress)
     versions = {"sonic": __version__, "python": sys.version.split()[0]}
     details: dict[str, float] = {}
@@ -117,7 +122,7 @@ def measure(
                 parts = processes_of(settings)
                 works = [Clients(address, spec, sent, settings, part, parts) for part in range(parts)]
             versions["server"] = identity(address)
-            watch = stack.enter_context(ServerWatch(transport, address, models, metrics, pid))
+            watch = stack.enter_context(ServerWatch(transport, itself, models, metrics, pid))
             if cores := watch.own_cores():
                 details |= {"own_cores": float(cores)}
             reason = windows.run(works, watch)
@@ -126,11 +131,13 @@ def measure(
         status, reason = "failed", str(error)
     except KeyboardInterrupt:
         status, reason = "interrupted", "by Ctrl-C"
+    reasons = (reason, windows.errors if status != "failed" else "", windows.unread)
     record = Record(
         target=name,
-        settings=_settings(target, settings, address, inputs) | ({} if is_here else {"server": server}),
+        settings=_settings(target, settings, address, inputs)
+        | ({} if is_here else {"server": f"{itself.scheme}://{itself.where}"}),
         status=status,
-        reason="; ".join(filter(None, (reason, windows.errors if status != "failed" else "", windows.unread))),
+        reason="; ".join(filter(None, reasons)).replace(address.where, itself.where),
         started=started,
         machine=this_machine(),
         versions={name: told for name, told in versions.items() if told},

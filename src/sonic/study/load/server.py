@@ -73,6 +73,11 @@ class ServerWatch:
         URL of the metrics, or of any port of the server; empty: next to its port, by habit.
     pid : int, optional
         Its process on this host; else the one that listens at the address.
+
+    Raises
+    ------
+    DataError, Unavailable
+        If metrics are named, and are not there.
     """
 
     def __init__(
@@ -93,8 +98,7 @@ class ServerWatch:
         self._pid = pid
         self._process = None
         if not self._local and self._endpoint is None:
-            if pid is None and not metrics:  # where metrics are named, what listens at the address may be a relay
-                self._pid = listener(address)
+            self._pid = listener(address) if pid is None else pid
             self._process = _process(self._pid)
 
     def __enter__(self) -> Self:
@@ -157,6 +161,13 @@ class ServerWatch:
             return None
         url = metrics or f"{'https' if address.scheme == 'https' else address.scheme[:4]}://{address.where}"
         endpoint = Endpoint(url, timeout_s=_METRICS_TIMEOUT_S)
+        if metrics:
+            try:
+                endpoint.scrape()
+            except (Unavailable, DataError):
+                endpoint.close()
+                raise
+            return endpoint
         with suppress(InferenceError, DataError):
             # If the metrics are this server's, its statistics lie between what they say before and after.
             before = _rows(endpoint)
@@ -164,7 +175,7 @@ class ServerWatch:
                 name: self._transport.statistics(name, timeout_s=_TIMEOUT_S).inference_count for name in self._models
             }
             after = _rows(endpoint)
-            if metrics or all(before.get(name, -1) <= rows <= after.get(name, -1) for name, rows in told.items()):
+            if all(before.get(name, -1) <= rows <= after.get(name, -1) for name, rows in told.items()):
                 return endpoint
         endpoint.close()
         return None

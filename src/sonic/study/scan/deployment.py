@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from sonic.client.fallback import ServeProcess
 from sonic.client.url import parse_server
-from sonic.monitor.endpoint import candidates
 from sonic.study.conditions import Relay
 from sonic.study.conditions.netem import namespace
-from sonic.study.load.server import listener
 from sonic.study.scan import models
 from sonic.study.scan.settings import conditions_of
 
@@ -41,13 +39,16 @@ class Place:
     names : tuple of str
         Of the model's copies, itself first.
     pid : int or None
-        The server's process, where the scan started it, or it is on this host behind a relay.
+        The server's process, where the scan started it.
+    direct : str
+        URL of the server itself, where a relay is before it; else empty.
     """
 
     url: str
     metrics: str = ""
     names: tuple[str, ...] = ()
     pid: int | None = None
+    direct: str = ""
 
 
 class Deployment(Protocol):
@@ -100,13 +101,12 @@ class Elsewhere:
     @contextmanager
     def place(self, point: Point) -> Iterator[Place]:
         """Put a network before it; see :class:`Deployment`."""
-        where, url, metrics, pid = self._address.where, self._address.server, self._metrics, None
+        where, url, direct = self._address.where, self._address.server, ""
         with ExitStack() as stack:
             if not conditions_of(point.settings).plain:
-                metrics = metrics or candidates(f"{self._address.scheme}://{where}")[0]  # not next to the relay's port
-                pid = listener(self._address)
+                direct = url
                 url = url.replace(where, _relayed(stack, where, point.settings))
-            yield Place(_compressed(url, point.settings), metrics, (point.target,), pid)
+            yield Place(_compressed(url, point.settings), self._metrics, (point.target,), direct=direct)
 
     def obituary(self) -> str:
         """Say nothing; see :class:`Deployment`."""
@@ -174,16 +174,16 @@ class OwnServer:
             self._start(self._stack)
         server = self._server
         assert server is not None  # noqa: S101 - just started
-        metrics = server.metrics_url.replace(_LOCALHOST, self._host)
+        metrics, direct = server.metrics_url.replace(_LOCALHOST, self._host), ""
         with ExitStack() as stack:
             if protocol.endswith("+unix"):
                 url = f"{protocol}:{self._folder / protocol.removesuffix('+unix')}.sock"
             else:
                 url = (server.grpc_url if protocol == "grpc" else server.http_url).replace(_LOCALHOST, self._host)
                 if settings.get("conditions", "relay") == "relay" and not conditions_of(settings).plain:
-                    where = url.partition("://")[2]
+                    where, direct = url.partition("://")[2], url
                     url = url.replace(where, _relayed(stack, where, settings))
-            yield Place(_compressed(url, settings), metrics, self._names, server.pid)
+            yield Place(_compressed(url, settings), metrics, self._names, server.pid, direct)
 
     def obituary(self) -> str:
         """Say how it ended; see :class:`Deployment`."""

@@ -60,6 +60,7 @@ class LoadMeasurement:
             copies=place.names[1:],
             metrics=place.metrics,
             pid=place.pid,
+            direct=place.direct,
             progress=self._progress,
         )
 
