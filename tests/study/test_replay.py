@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +15,11 @@ from typer.testing import CliRunner
 
 import sonic
 from sonic.cli import app
-from sonic.errors import ConfigError
-from sonic.protocol.messages import InferRequest
+from sonic.errors import ConfigError, Unavailable
+from sonic.protocol.messages import InferRequest, InferResponse
 from sonic.protocol.recording import encode
 from sonic.study.recording import Recording
-from sonic.study.replay import Pace, replay
+from sonic.study.replay import Pace, _Player, _Tally, replay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +114,45 @@ def test_answers_with_other_bits_are_found(tmp_path: Path, server: str) -> None:
         records = replay(recording, server, Pace(clients=3), compare=other)
         assert [record.details["compared"] for record in records] == [4, 2]
         assert [record.details["different"] for record in records] == different
+
+
+def test_what_only_one_server_answers_is_not_compared(tmp_path: Path, server: str) -> None:
+    recording = recorded(tmp_path / "r")
+    records = replay(recording, server, Pace(clients=3, timeout_s=1), compare="grpc://127.0.0.1:9")
+    for record, count in zip(records, (4, 2), strict=True):
+        assert record.details == {"compared": 0, "different": 0, "unanswered": count}
+        assert (record.status, record.windows[0].requests, record.windows[0].errors) == ("measured", count, 0)
+        assert "127.0.0.1:9" in record.reason
+    options = ["--server", server, "--compare", "grpc://127.0.0.1:9"]
+    said = CliRunner().invoke(app, ["study", "replay", str(tmp_path / "r"), *options], env={"COLUMNS": "150"})
+    assert said.exit_code == 1
+    assert "no answer" in said.output
+    assert "0 of 0" in said.output
+
+
+def test_what_an_interrupt_cancels_has_not_failed(tmp_path: Path) -> None:
+    class Way:
+        url = "fake"
+
+        def __init__(self) -> None:
+            self.sent: list[Future[InferResponse]] = []
+
+        def submit(self, _: InferRequest) -> Future[InferResponse]:
+            self.sent.append(Future())
+            return self.sent[-1]
+
+    def interrupt(sent: int, _: int) -> None:
+        if sent == 2:
+            way.sent[0].set_result(InferResponse("first", "1", {}))
+            raise KeyboardInterrupt
+
+    way, recording = Way(), recorded(tmp_path / "r")
+    tallies = {model: _Tally() for model in recording.models}
+    player = _Player(recording, [way], Pace(clients=4), tallies, {})  # type: ignore[list-item]
+    with pytest.raises(KeyboardInterrupt):
+        player.play(interrupt)
+    way.sent[1].set_exception(Unavailable("closed"))
+    assert [(tally.requests, tally.errors) for tally in tallies.values()] == [(1, 0), (0, 0)]
 
 
 def test_requests_that_fail_are_counted_and_said(tmp_path: Path, server: str) -> None:

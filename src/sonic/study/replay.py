@@ -133,7 +133,8 @@ def replay(
         By default as they were recorded.
     compare : str
         URL of another server, which is sent each request too, once the first has answered it: ``details`` then say of
-        how many answers (``compared``) how many had other bits (``different``).
+        how many answers (``compared``) how many had other bits (``different``), and how many requests that server did
+        not answer (``unanswered``).
     progress : callable, optional
         Called with the number of requests sent and of all.
 
@@ -199,7 +200,7 @@ def replay(
             row_rate=Estimate(tally.rows / took_s) if took_s else None,
             latencies=tally.latencies.latencies(),
             windows=(tally.window(watches[model].window(before[model], after.get(model))),) if took_s else (),
-            details={"compared": float(tally.compared), "different": float(tally.different)} if compare else {},
+            details=tally.comparison() if compare else {},
         )
         for model, tally in tallies.items()
     ]
@@ -209,6 +210,10 @@ def replay(
 class _Tally(Tally):
     compared: int = 0
     different: int = 0
+    unanswered: int = 0
+
+    def comparison(self) -> dict[str, float]:
+        return {name: float(getattr(self, name)) for name in ("compared", "different", "unanswered")}
 
     def status(self, whole: Status) -> Status:
         return "failed" if whole == "measured" and self.errors and not self.requests else whole
@@ -235,6 +240,7 @@ class _Player:
         self._under_way = 0
         self._begun_s = 0.0
         self._ended_s = 0.0
+        self._interrupted = False
 
     @property
     def took_s(self) -> float:
@@ -249,6 +255,14 @@ class _Player:
         DeadlineExceeded
             If the server does not answer any more.
         """
+        try:
+            self._play(progress)
+        except KeyboardInterrupt:
+            with self._free:
+                self._interrupted = True  # what is cancelled now has not failed
+            raise
+
+    def _play(self, progress: Callable[[int, int], None] | None) -> None:
         due_s = self._pace.due_s(self._recording.due_s)
         count = len(self._recording) * self._pace.repeats
         self._begun_s = self._ended_s = time.monotonic()
@@ -281,6 +295,8 @@ class _Player:
         failure = failure_of(future)
         tally = self._tallies[request.model]
         with self._free:
+            if self._interrupted:
+                return
             self._ended_s = max(self._ended_s, now_s)
             if failure is None:
                 tally.requests += 1
@@ -301,10 +317,14 @@ class _Player:
     def _compared(self, tally: _Tally, ours: InferResponse, theirs: Future[InferResponse]) -> None:
         failure = failure_of(theirs)
         with self._free:
-            tally.compared += 1
-            if failure is not None or not _same(ours, theirs.result()):
-                tally.different += 1
-                tally.error = tally.error or (str(failure) if failure else "")
+            if self._interrupted:
+                return
+            if failure is not None:
+                tally.unanswered += 1
+                tally.error = tally.error or str(failure)
+            else:
+                tally.compared += 1
+                tally.different += not _same(ours, theirs.result())
         self._leave()
 
     def _leave(self) -> None:

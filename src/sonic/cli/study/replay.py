@@ -32,7 +32,7 @@ def replay(
 ) -> None:
     """Send recorded requests again: as they came, at another pace, or to two servers whose answers are compared.
 
-    Ends with 1 if a request failed, or an answer differed.
+    Ends with 1 if a request failed, or an answer differed or is not there to be compared with.
 
     \b
     Examples:
@@ -79,7 +79,8 @@ def replay(
 
 def _bad(record: Record) -> bool:
     errors = sum(window.errors for window in record.windows)
-    return record.status != "measured" or errors > 0 or record.details.get("different", 0) > 0
+    uncompared = record.details.get("different", 0) + record.details.get("unanswered", 0)
+    return record.status != "measured" or errors > 0 or uncompared > 0
 
 
 def _show(records: list[Record], console: Console) -> None:
@@ -96,6 +97,8 @@ def _show(records: list[Record], console: Console) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     if compared:
         table.add_column("other bits", justify="right", no_wrap=True)
+    if unanswered := any(record.details.get("unanswered") for record in records):
+        table.add_column("no answer", justify="right", no_wrap=True)
     for record in records:
         window = record.windows[0] if record.windows else None
         served = window.server if window else None
@@ -111,6 +114,7 @@ def _show(records: list[Record], console: Console) -> None:
             digits(1e3 * served.queue_s) if served else "",
             digits(served.batch_rows) if served else "",
             *([f"{record.details['different']:.0f} of {record.details['compared']:.0f}"] if compared else []),
+            *([f"{record.details['unanswered']:.0f}"] if unanswered else []),
         )
     console.print(table)
     for record in records:
