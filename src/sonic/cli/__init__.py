@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sonic.cli._signals import TERMINATED, Terminated
 from sonic.errors import SonicError
 from sonic.version import __version__, is_compiled
 
@@ -93,6 +94,8 @@ def _reported(verb: Callable[..., Any]) -> Callable[..., Any]:
             says, code = str(error), 1
             if isinstance(error, KeyboardInterrupt):
                 says, code = "interrupted", INTERRUPTED
+                if isinstance(error, Terminated):
+                    says, code = "terminated", TERMINATED
             elif isinstance(error, OSError):
                 if isinstance(error, BrokenPipeError) or not _from_printing(error):
                     raise

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,8 +33,11 @@ class Load:
 
     def __init__(self) -> None:
         self.outcomes: dict[object, object] = {}
+        self.terminates = 0
 
     def __call__(self, point: Point, spec: Spec, place: Place) -> Record:
+        if point.settings["clients"] == self.terminates:
+            os.kill(os.getpid(), signal.SIGTERM)
         outcome = self.outcomes.get(point.settings["clients"], "measured")
         if isinstance(outcome, BaseException):
             raise outcome
@@ -93,6 +98,17 @@ def test_ctrl_c_says_how_far_it_is(load: Load) -> None:
     assert result.exit_code == 130
     assert "2 of 6 points are in mine.jsonl; the same command goes on" in result.stderr
     assert "4 of 6 points to be measured" in RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"]).stdout
+
+
+def test_sigterm_is_as_orderly_as_ctrl_c(load: Load, tmp_path: Path) -> None:
+    came = signal.getsignal(signal.SIGTERM)
+    load.terminates = 2
+    result = RUN.invoke(app, ["study", "scan", "mine.toml"])
+    assert result.exit_code == 143
+    assert "2 of 6 points are in mine.jsonl; the same command goes on\nsonic: terminated\n" in result.stderr
+    last = storage.read(tmp_path / "mine.jsonl")[-1]
+    assert (last.status, last.reason) == ("interrupted", "by SIGTERM")
+    assert signal.getsignal(signal.SIGTERM) is came
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def scan(
 ) -> None:
     """Measure all points of a grid: clients, batches, instances, protocols, networks, backends ...
 
-    Each is recorded as soon as it is there. A scan that was interrupted goes on where it was when it is called again.
-    Ends with 1 if a point failed.
+    Each is recorded as soon as it is there. A scan that was interrupted, by SIGTERM too, goes on where it was when it
+    is called again. Ends with 1 if a point failed.
 
     \b
     Examples:
@@ -70,6 +70,7 @@ def scan(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.table import Column
 
+    from sonic.cli._signals import Terminated, terminable
     from sonic.study.scan.files import read
     from sonic.study.scan.measuring import LoadMeasurement
     from sonic.study.scan.plan import read_again
@@ -104,7 +105,8 @@ def scan(
             bar.update(task, description=f"{shown.fields['point']}: {news.phase}, {news.recent.rate:,.0f}/s")
 
         measure = LoadMeasurement(file.parent, glance)
-        summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
+        with terminable() as came:
+            summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
     if summary.records:
         Console(width=_WIDTH).print(_table(summary.records, wanted))
     for record in summary.records:
@@ -112,7 +114,7 @@ def scan(
             console.print(_line(record, wanted), markup=False, highlight=False, soft_wrap=True)
     if summary.interrupted:
         notes.print(f"{len(summary.records)} of {len(wanted.points)} points are in {path}; the same command goes on")
-        raise KeyboardInterrupt
+        raise Terminated if came else KeyboardInterrupt
     typer.echo(path)
     if any(record.status == "failed" for record in summary.records):
         raise typer.Exit(1)

@@ -78,7 +78,8 @@ def measure(
         ``measured`` if as many windows in a row as are wanted agree, and its figures are those of these windows;
         ``unstable`` if they never do. ``failed`` if the server cannot be reached, has no such model or no metrics
         where `metrics` says, no request of a window succeeds, or the server or a process of the load dies;
-        ``interrupted`` by Ctrl-C. What was measured until then is in it. `reason` also says if some requests failed.
+        ``interrupted`` by Ctrl-C, or whatever raises KeyboardInterrupt. What was measured until then is in it.
+        `reason` also says if some requests failed.
 
     Raises
     ------
@@ -129,8 +130,8 @@ def measure(
             status = "unstable" if reason else "measured"
     except SonicError as error:
         status, reason = "failed", str(error)
-    except KeyboardInterrupt:
-        status, reason = "interrupted", "by Ctrl-C"
+    except KeyboardInterrupt as interrupt:
+        status, reason = "interrupted", f"by {str(interrupt) or 'Ctrl-C'}"
     reasons = (reason, windows.errors if status != "failed" else "", windows.unread)
     record = Record(
         target=name,

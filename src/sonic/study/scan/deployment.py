@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from sonic.client.fallback import ServeProcess
@@ -13,11 +11,13 @@ from sonic.client.url import parse_server
 from sonic.study.conditions import Relay
 from sonic.study.conditions.netem import namespace
 from sonic.study.scan import models
+from sonic.study.scan.folder import folder
 from sonic.study.scan.settings import conditions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from sonic.study.records import Setting
     from sonic.study.scan.spec import Point
@@ -132,7 +132,7 @@ class OwnServer:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sonic-scan-")))
+            self._folder = stack.enter_context(folder())
             (self._folder / "models").mkdir()
             settings = self._point.settings
             self._names = models.build(self._folder / "models", self._point.target, settings, self._base)

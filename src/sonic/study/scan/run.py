@@ -194,8 +194,8 @@ def _measured(point: Point, spec: Spec, servers: _Servers, measure: Measurement)
             record = msgspec.structs.replace(record, reason=_with(record.reason, servers.discard()))
     except SonicError as error:
         record = ended("failed", _with(one_line(error), servers.discard()))
-    except KeyboardInterrupt:
-        record = ended("interrupted", "by Ctrl-C")
+    except KeyboardInterrupt as interrupt:
+        record = ended("interrupted", f"by {str(interrupt) or 'Ctrl-C'}")
     where = {} if spec.server is None else {"server": spec.server}
     return msgspec.structs.replace(
         record,
