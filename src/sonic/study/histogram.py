@@ -1,7 +1,7 @@
 """How long requests took: a histogram with bins of equal width in the logarithm, and quantiles of what is stored. Pure.
 
 All histograms have the same bins, 128 a decade from a microsecond to a thousand seconds, as HdrHistogram's are fixed
-by its precision: so they add up, over processes and repeats, and a quantile is right to 1 %.
+by its precision: so they add up, over processes and repeats, and a quantile is right to 2 %, the width of a bin.
 """
 
 from __future__ import annotations
