@@ -71,6 +71,13 @@ def test_jobs_whose_events_take_no_time_would_never_end() -> None:
         parse(free, "SPEC.toml", {"mode": ("direct",)})
 
 
+@pytest.mark.parametrize("name", ["rate", "rows"])
+def test_arrivals_have_a_rate_and_rows(name: str) -> None:
+    tree = {"target": "t", "models": {"m": {"service": {"execution_s": 0.01}}}, "servers": [{}]}
+    with pytest.raises(ConfigError, match=f"arrivals.{name} is above 0, given 0"):
+        unfold({**tree, "arrivals": {"rate": 1, name: 0}}, "here")
+
+
 @pytest.mark.parametrize("text", ["jobs", "jobs=", "=1", ""])
 def test_an_axis_has_a_name_and_values(text: str) -> None:
     with pytest.raises(ConfigError, match="an axis is NAME=VALUE"):

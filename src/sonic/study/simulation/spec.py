@@ -144,7 +144,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             for name in ("number", "rows", "in_flight", "processes"):
                 counts[f"clients.{name}"] = getattr(self.clients, name)
         if self.arrivals is not None:
-            counts["arrivals.rate"] = self.arrivals.rate
+            counts |= {"arrivals.rate": self.arrivals.rate, "arrivals.rows": self.arrivals.rows}
         return counts
 
     def _check_models(self) -> None:
