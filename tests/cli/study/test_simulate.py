@@ -64,6 +64,21 @@ def test_a_rate_beyond_what_a_server_can_do_is_said(tmp_path: Path) -> None:
     assert "rate=150 rows=1 simulated=true: unstable, latency grows by" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("words", [[], ["--to", "records.jsonl"]])
+def test_after_ctrl_c_it_says_what_is_kept(spec: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    def interrupted(point: Spec, settings: dict[str, Setting], _: object) -> Record:
+        if settings["jobs"] == 3:
+            raise KeyboardInterrupt
+        return simulate(point, settings)
+
+    monkeypatch.chdir(spec.parent)
+    monkeypatch.setattr("sonic.study.simulation.run.simulate", interrupted)
+    result = RUN.invoke(app, ["study", "simulate", str(spec), "--over", "jobs=2,3,4", *words])
+    assert result.exit_code == 130
+    said = [line for line in result.stderr.splitlines() if line.strip()]
+    assert said == (["1 of 3 points are in records.jsonl"] if words else []) + ["sonic: interrupted"]
+
+
 def test_measured_points_that_differ_in_more_than_clients_are_to_be_chosen_from(tmp_path: Path) -> None:
     def measured(clients: int, protocol: str, status: Status = "measured") -> Record:
         settings = {"clients": clients, "protocol": protocol}

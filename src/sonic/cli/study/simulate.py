@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,11 +88,13 @@ def simulate(
         from sonic.study.simulation.pictures import published_axes
 
         published_axes([points[0][1] for points in deployments])
-    console, records, drawn = _console(), [], []
+    records: list[Record] = []
+    console, drawn = _console(), []
+    kept = _Kept(records, sum(map(len, deployments)), to)
     for points in deployments:
         scan = []
         columns = [*Progress.get_default_columns()[:-1], TimeRemainingColumn()]
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        with kept, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(points[0][1].target, total=len(points))
             for number, (settings, spec) in enumerate(points):
 
@@ -116,6 +119,22 @@ def simulate(
         save_figure(over_published(drawn), plot)
     speed = sum(each.details["steps"] for each in records) / sum(each.details["took_s"] for each in records)
     console.print(f"{speed:,.0f} steps of the simulation a second")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Says after Ctrl-C which part of the points is in the file."""
+
+    records: Sequence[Record]
+    total: int
+    to: Path | None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.to is not None and kind is not None and issubclass(kind, KeyboardInterrupt):
+            typer.echo(f"{len(self.records)} of {self.total} points are in {self.to}", err=True)
 
 
 def _console() -> Console:
