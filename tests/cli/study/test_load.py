@@ -64,6 +64,7 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
         (["m", "--shape", "1,2"], 2, "expected NAME:1,3, got '1,2'"),
         (["m", "--shape", "x:1,two"], 2, "expected NAME:1,3, got 'x:1,two'"),
         (["m", "--json", "/no/such/folder/f"], 1, "cannot write /no/such/folder/f: there is no folder"),
+        (["w", "--input", __file__, "--chunk-size", 0], 1, "chunk_size is 1 or more; given 0"),
         (["w.py"], 1, "w.py is a workflow: give files with its events by --input"),
         (
             ["miniaod", "--server", "grpc://127.0.0.1:1"],

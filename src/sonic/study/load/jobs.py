@@ -8,7 +8,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from sonic.client.model import Client
-from sonic.errors import one_line
+from sonic.errors import ConfigError, one_line
 from sonic.framework.job import run
 from sonic.framework.report import SINK, SOURCE
 from sonic.framework.workflow import load
@@ -39,6 +39,11 @@ class Job:
         Of each job.
     streams : int or None
         Chunks in flight in each job; None: as :func:`sonic.run` has it.
+
+    Raises
+    ------
+    ConfigError
+        If a number is below 1.
     """
 
     workflow: str
@@ -47,6 +52,12 @@ class Job:
     chunk_size: int | None = None
     threads: int = 1
     streams: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_size", "threads", "streams"):
+            given = getattr(self, name)
+            if given is not None and given < 1:
+                raise ConfigError(f"{name} is 1 or more; given {given}")
 
     def load(self) -> Workflow:
         """Find the workflow.

@@ -132,6 +132,7 @@ def measure(
         status, reason = "failed", str(error)
     except KeyboardInterrupt as interrupt:
         status, reason = "interrupted", f"by {str(interrupt) or 'Ctrl-C'}"
+    figures = windows.figures()
     reasons = (reason, windows.errors if status != "failed" else "", windows.unread)
     record = Record(
         target=name,
@@ -142,9 +143,9 @@ def measure(
         started=started,
         machine=this_machine(),
         versions={name: told for name, told in versions.items() if told},
-        details=details,
+        details=details | figures.pop("details", {}),
     )
-    return structs.replace(record, **windows.figures())
+    return structs.replace(record, **figures)
 
 
 def missing_file(target: str | Job, inputs: Inputs | None) -> str:
