@@ -44,9 +44,8 @@ class _Receiver:
         inbox = self._inboxes[stream.id]
         try:
             if stream.id not in self._faults:
-                for message, compressed in chain.from_iterable(inbox.feed(part) for part in parts):
-                    if compressed:
-                        inbox.decompress(message)
+                for message in chain.from_iterable(inbox.feed(part) for part in parts):
+                    message.content()
         except (InvalidRequest, Unsupported):  # of several faults which one is met first depends on the pieces
             self._faults.add(stream.id)
         if stream.ended:
