@@ -23,7 +23,7 @@ from sonic.server.grpc import connection, streaming, wire
 from sonic.server.http2 import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
@@ -64,6 +64,16 @@ class Raw:
                     answer |= {name.decode(): value.decode() for name, value in event.headers}
                 if isinstance(event, h2.events.StreamEnded):
                     return answer
+
+    def stream(self, messages: Iterable[bytes]) -> int:
+        """Send the messages of a whole stream at once; return its number."""
+        stream: int = self.h2.get_next_available_stream_id()
+        self.h2.send_headers(stream, [*{":path": STREAM, **HEAD}.items()])
+        for data in messages:
+            self.h2.send_data(stream, wire.prefix(len(data)) + data)
+        self.h2.end_stream(stream)
+        self.socket.sendall(self.h2.data_to_send())
+        return stream
 
 
 def frames_of(connection: socket.socket) -> Iterator[tuple[int, int, int]]:
@@ -212,11 +222,7 @@ def test_a_stream_with_more_requests_than_may_be_under_way(
     turns = threading.Semaphore(0)
     script.run = lambda x: {"y": 2 * x} if turns.acquire(timeout=10) else None
     raw = Raw(server)
-    sent = raw.h2.get_next_available_stream_id()
-    raw.h2.send_headers(sent, [*{":path": STREAM, **HEAD}.items()])
-    for n in range(100):
-        data = request(1, "scripted", str(n), 2)
-        raw.h2.send_data(sent, wire.prefix(len(data)) + data, end_stream=n == 99)
+    raw.stream(request(1, "scripted", str(n), 2) for n in range(100))
     live = "/inference.GRPCInferenceService/ServerLive"
     assert raw.call(live, b"\0\0\0\0\0")["grpc-status"] == "0"  # what was sent before it has been dealt with
     script.wait_started()
@@ -257,12 +263,7 @@ def test_a_stream_whose_client_does_not_read(
     (model,) = server.dataplane.models()
     raw = Raw(server)
     raw.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10})
-    sent = raw.h2.get_next_available_stream_id()
-    raw.h2.send_headers(sent, [*{":path": STREAM, **HEAD}.items()])
-    for n in range(50):
-        data = request(1, "scripted", str(n), 2)
-        raw.h2.send_data(sent, wire.prefix(len(data)) + data, end_stream=n == 49)
-    raw.socket.sendall(raw.h2.data_to_send())
+    sent = raw.stream(request(1, "scripted", str(n), 2) for n in range(50))
     until(lambda: script.batches)
     raw.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")
     assert len(script.batches) + model.pending <= 5  # where the first was answered before the last had come
