@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from textwrap import dedent
 
 import hist
@@ -11,11 +12,20 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError, ModuleError
-from sonic.framework import Analyzer, Filter, Producer, Target, Workflow
+from sonic.framework import Analyzer, Filter, Offload, Producer, Target, Workflow
 from sonic.framework.job import run
+from sonic.framework.restart import identity, open_journal
+from sonic.framework.workflow import load
 from sonic.testing.compare import differences
 
 TIMEOUT_S = 60.0
+
+
+class Until:
+    """An event. What it is, is nothing that a job depends on."""
+
+    def __init__(self, event):
+        self.event = event
 
 
 class Work(Producer):
@@ -25,10 +35,10 @@ class Work(Producer):
     produces = ("y",)
 
     def __init__(self, until=None):
-        self.until, self.seen = until, []
+        self.until, self.seen = Until(until), []
 
     def produce(self, events):
-        if self.until in events.x:
+        if self.until.event in events.x:
             raise RuntimeError("out of time")
         self.seen += events.x.to_list()
         return {"y": 0.1 * events.x}
@@ -110,6 +120,73 @@ def test_another_job_does_not_go_on_with_it(events_file, tmp_path):
     with pytest.raises(ConfigError, match="inputs was"):
         run(flow(), [source], out, chunk_size=2, restart=True)
     assert names(tmp_path) == ["events.root", "o.root.journal"]
+
+
+class Scale(Producer):
+    consumes = ("x",)
+    produces = ("y",)
+
+    def __init__(self, factor, until=None):
+        self.factor, self.until = factor, Until(until)
+
+    def begin_job(self, job):
+        self.prepared = job.events
+
+    def produce(self, events):
+        if self.until.event in events.x:
+            raise RuntimeError("out of time")
+        return {"y": self.factor * events.x}
+
+
+class Ask(Offload):
+    model = "chain"
+
+    def acquire(self, events):
+        return {}
+
+    def produce(self, events, outputs):
+        return {}
+
+
+def test_modules_of_other_settings_do_not_go_on_with_it(events_file, tmp_path):
+    source, out = events_file(9), tmp_path / "o.root"
+    options = {"chunk_size": 2, "restart": True, "threads": 1, "streams": 1}
+    broken = Workflow("test", (Scale(1.0, until=4),))
+    with pytest.raises(ModuleError):
+        run(broken, [source], out, **options)
+    with pytest.raises(ConfigError, match=r"journal of another job: Scale\.factor was 1\.0 and is 2\.0; remove it"):
+        run(Workflow("test", (Scale(2.0),)), [source], out, **options)
+    with pytest.raises(ConfigError, match=r"tree was 'Events' and is 'Runs'"):
+        open_journal(identity(replace(broken, tree="Runs"), [], [], [], {}), [Target(out)])
+    assert run(Workflow("test", (Scale(1.0),)), [source], out, **options).events_before == 4
+
+
+def test_the_options_of_a_workflow_are_its_jobs(tmp_path):
+    (tmp_path / "w.py").write_text(
+        "from sonic.framework import Workflow\ndef workflow(*, a: int = 1): return Workflow('w', ())\n"
+    )
+    plain, given = (identity(load(str(tmp_path / "w.py"), with_), [], [], [], {}) for with_ in ([], ["a=2"]))
+    assert (plain.pop("options"), given.pop("options")) == ([], ["a=2"])
+    assert plain == given
+
+
+def test_the_files_of_its_models_are_too(tmp_path):
+    (tmp_path / "part" / "1").mkdir(parents=True)
+    (tmp_path / "chain" / "1").mkdir(parents=True)
+    (tmp_path / "chain" / "config.pbtxt").write_text('ensemble_scheduling { step { model_name: "part" } }')
+    (tmp_path / "unused" / "1").mkdir(parents=True)
+
+    def job():
+        return identity(Workflow("test", (Ask(),), models=tmp_path), [], [], [], {})
+
+    seen = [job()]
+    for file in ("part/1/model.onnx", "part/1/model.onnx", "chain/config.pbtxt"):
+        (tmp_path / file).write_text(f'ensemble_scheduling {{ step {{ model_name: "part" }} }} # {len(seen)}')
+        seen.append(job())
+        assert seen[-1] not in seen[:-1]
+    (tmp_path / "unused" / "1" / "model.onnx").touch()
+    assert job() == seen[-1]
+    assert identity(Workflow("test", (Ask(),), models=tmp_path / "none"), [], [], [], {})
 
 
 def test_without_an_output(events_file):

@@ -21,7 +21,7 @@ from sonic.framework.output import Output
 from sonic.framework.policy import OnError
 from sonic.framework.processes import Fleet
 from sonic.framework.report import Report, Written
-from sonic.framework.restart import open_journal
+from sonic.framework.restart import identity, open_journal
 from sonic.framework.share import Alone, Task
 from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
@@ -169,6 +169,10 @@ def run(
             for target, (names, products) in zip(targets, chosen, strict=True)
         ]
 
+        about = None
+        if restart:
+            settings = {"chunk size": chunk_size, "repeat": repeat, "entries": entries, "ordered": ordered}
+            about = identity(workflow, source.files, targets, kept, settings)
         if modes and client is None and mode == "service" and not servers:
             servers, named_by = [serve_own(stack, workflow)], "own"
         task = Task(
@@ -193,10 +197,7 @@ def run(
 
         check_targets(targets, source.files)
         out = stack.enter_context(_output(workflow, targets, source.events, progress))
-        journal = None
-        if restart:
-            settings = {"chunk size": chunk_size, "repeat": repeat, "entries": entries, "ordered": ordered}
-            journal = stack.enter_context(open_journal(workflow, source.files, targets, kept, settings))
+        journal = None if about is None else stack.enter_context(open_journal(about, targets))
         done = set()
         for finished in () if journal is None else journal.finished():
             out.take(finished)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sonic.framework.journal import Journal
 from sonic.framework.offload import Offloaded
 from sonic.framework.sinks.base import part_of
+from sonic.framework.state import attributes
+from sonic.protocol.digests import digest
+from sonic.protocol.modelfolder import CONFIG_NAME, files_of, read_text
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -21,14 +24,14 @@ if TYPE_CHECKING:
     from sonic.framework.workflow import Workflow
 
 
-def open_journal(
+def identity(
     workflow: Workflow,
     inputs: Sequence[str],
     targets: Sequence[Target],
     kept: Sequence[Kept],
     settings: Mapping[str, Any],
-) -> Journal:
-    """Open the journal beside a job's first output, and remove what killed runs left of the outputs.
+) -> dict[str, Any]:
+    """Say which job it is, as JSON can hold it. To be asked before modules begin: what they prepare then is not theirs.
 
     Parameters
     ----------
@@ -42,19 +45,39 @@ def open_journal(
 
     Raises
     ------
-    ConfigError, OutputError
-        See :class:`~sonic.framework.journal.Journal`.
+    DataError
+        If a file of a model cannot be read.
     """
-    first = Path(os.path.realpath(targets[0].path))
-    job = {
+    return {
         "sonic": __version__,
         "workflow": workflow.name,
+        "options": sorted(workflow.options),
+        "tree": workflow.tree,
         "modules": [_module(module) for module in workflow.modules],
         "the modules' code": _code(workflow),
+        **{f"{module.name}.{name}": value for module in workflow.modules for name, value in attributes(module).items()},
+        **{f"model {model}": files for model, files in _models(workflow).items()},
         "inputs": [_input(file) for file in inputs],
         "outputs": [[str(target.path), list(of.columns), of.widen] for target, of in zip(targets, kept, strict=True)],
         **settings,
     }
+
+
+def open_journal(job: Mapping[str, Any], targets: Sequence[Target]) -> Journal:
+    """Open the journal beside a job's first output, and remove what killed runs left of the outputs.
+
+    Parameters
+    ----------
+    job : mapping of str to object
+        Its :func:`identity`.
+    targets : sequence of Target
+
+    Raises
+    ------
+    ConfigError, OutputError
+        See :class:`~sonic.framework.journal.Journal`.
+    """
+    first = Path(os.path.realpath(targets[0].path))
     journal = Journal(first.with_name(f"{first.name}.journal"), job)
     for process in journal.owners:
         if process != os.getpid():  # the lock says that it has ended
@@ -80,6 +103,23 @@ def _code(workflow: Workflow) -> str:
     for file in sorted(files):
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()
+
+
+def _models(workflow: Workflow) -> dict[str, dict[str, str]]:
+    """Checksums of the files of the workflow's own models, and of those that ensembles among them are made of."""
+    if workflow.models is None:
+        return {}
+    from sonic.client.fallback.shared import parts  # here, since a job without models needs no client
+
+    repository = Path(workflow.models)
+    found = {}
+    called = {module.model for module in workflow.offloads()}
+    for name in sorted(called.union(*(parts(str(repository), model) for model in called))):
+        if (repository / name).is_dir():
+            files = files_of(repository / name)
+            found[name] = {CONFIG_NAME: hashlib.sha256(read_text(repository / name).encode()).hexdigest()}
+            found[name] |= {path: digest(file, "SHA256") for path, file in files.items()}
+    return found
 
 
 def _input(file: str) -> list[Any]:
