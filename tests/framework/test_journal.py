@@ -33,13 +33,14 @@ def written(path, count):
 
 
 def indices(journal):
-    return [finished.where.index for finished in journal.finished()]
+    return [journal.finished(index).where.index for index in journal.done]
 
 
 def test_what_was_finished_is_there_again(path):
     written(path, 2)
     with Journal(path, JOB) as journal:
-        first, second = journal.finished()
+        assert journal.done == {0: 2, 1: 2}
+        first, second = journal.finished(0), journal.finished(1)
         assert (first.where, first.results, list(first.events)) == (chunk(0).where, {"sum": 0}, [2, 1])
         assert ak.to_list(first.columns[0]["x"]) == [[2.0, 3.0], [4.0]]
         assert second.where.index == 1
@@ -49,13 +50,19 @@ def test_what_was_finished_is_there_again(path):
         assert len(journal.owners) == 2
 
 
-def test_a_chunk_that_was_left_out(path):
-    failure = Failure("Fails", "ValueError: no", 0, "a.root", 0, 2)
+def test_a_chunk_that_was_left_out_is_to_be_done_again(path):
+    failed = Finished(chunk(0).where, Failure("Fails", "ValueError: no", 0, "a.root", 0, 2), {}, (), ())
     with Journal(path, JOB) as journal:
-        journal.append(Finished(chunk(0).where, failure, {}, (), ()))
+        journal.append(failed)
+    assert not path.exists()
     with Journal(path, JOB) as journal:
-        (finished,) = journal.finished()
-    assert finished.failure == failure
+        journal.append(failed)
+        journal.append(chunk(1))
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [1]
+        journal.append(chunk(0))
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [1, 0]
 
 
 @pytest.mark.parametrize("cut", [1, 50, 100_000])

@@ -108,6 +108,49 @@ def test_everything_was_finished_but_the_output_has_no_name(events_file, tmp_pat
     assert differences(out, tmp_path / "other.root") == []
 
 
+DOWN = """
+    from pathlib import Path
+
+    from sonic.framework import Producer, Workflow
+
+
+    class Down(Producer):
+        consumes = ("x",)
+
+        def produce(self, events):
+            if str(int(events.x[0])) in Path(__file__).with_name("down").read_text().split():
+                raise RuntimeError("the server is down")
+            return {}
+
+
+    workflow = Workflow("down", (Down(),), keep=("x",))
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_chunks_that_were_left_out_are_done_again_in_their_place(events_file, tmp_path, monkeypatch, processes):
+    source = events_file(12)
+    (tmp_path / "down.py").write_text(dedent(DOWN))
+
+    def attempt(*down, out="o.root", **options):
+        (tmp_path / "down").write_text(" ".join(map(str, down)))
+        options |= {"chunk_size": 2, "on_error": "skip", "threads": 2, "processes": processes}
+        return run(load(str(tmp_path / "down.py")), [source], tmp_path / out, **options)
+
+    with pytest.raises(ModuleError, match="each of 6 chunks"):
+        attempt(*range(12), restart=True)
+    assert not (tmp_path / "o.root.journal").exists()
+    for down in ((4, 8), (4,)):
+        with monkeypatch.context() as patched:
+            patched.setattr("sonic.framework.output.Output.commit", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                attempt(*down, restart=True)
+    report = attempt(restart=True)
+    assert (report.events, report.events_before, report.skipped) == (12, 10, ())
+    attempt(out="undisturbed.root")
+    assert differences(tmp_path / "o.root", tmp_path / "undisturbed.root") == []
+
+
 def test_another_job_does_not_go_on_with_it(events_file, tmp_path):
     source, out = events_file(9), tmp_path / "o.root"
     with pytest.raises(ModuleError):

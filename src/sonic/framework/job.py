@@ -21,7 +21,7 @@ from sonic.framework.output import Output
 from sonic.framework.policy import OnError
 from sonic.framework.processes import Fleet
 from sonic.framework.report import Report, Written
-from sonic.framework.restart import identity, open_journal
+from sonic.framework.restart import Resumption, identity, open_journal
 from sonic.framework.share import Alone, Task
 from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sonic.client.fallback import Fallback
-    from sonic.framework.finished import Finished
     from sonic.framework.models import Caller
     from sonic.framework.output import Progress
     from sonic.framework.report import ModuleReport
@@ -198,18 +197,13 @@ def run(
         check_targets(targets, source.files)
         out = stack.enter_context(_output(workflow, targets, source.events, progress))
         journal = None if about is None else stack.enter_context(open_journal(about, targets))
-        done = set()
-        for finished in () if journal is None else journal.finished():
-            out.take(finished)
-            done.add(finished.where.index)
-        before_events = out.read
-
-        def write(finished: Finished) -> None:
-            out.take(finished)
-            if journal is not None:
-                journal.append(finished)
-
-        crew.run(source, done, write)
+        if journal is None:
+            crew.run(source, (), out.take)
+        else:
+            resumption = Resumption(journal, out.take, ordered=ordered)
+            crew.run(source, journal.done, resumption.write)
+            resumption.end()
+        before_events = 0 if journal is None else sum(journal.done.values())
         out.check()
         summaries = out.summaries()
         out.commit(lambda events: _metadata(workflow, source, out, events))

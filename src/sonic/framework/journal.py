@@ -44,6 +44,9 @@ class Journal:
     ----------
     owners : tuple of int
         Numbers of the processes that wrote here before.
+    done : dict of int to int
+        Events of the chunks that earlier runs finished, by the chunks' numbers, in the order in which they were
+        written. One that a module failed on is not finished.
 
     Raises
     ------
@@ -56,6 +59,8 @@ class Journal:
     def __init__(self, path: Path, job: Mapping[str, Any]) -> None:
         self.path = path
         self.owners: tuple[int, ...] = ()
+        self.done: dict[int, int] = {}
+        self._places: dict[int, int] = {}  # of their records
         self._chunks = 0
         with self._writing():
             # Not truncated: whether there is something is only known behind the lock.
@@ -79,23 +84,23 @@ class Journal:
             self._file.close()
             raise
 
-    def finished(self) -> Iterator[Finished]:
-        """Give back the chunks of earlier runs, one after another. To be used up before :meth:`append`."""
-        records = self._records()
-        next(records)
-        for record in records:
-            found = pickle.loads(record)  # noqa: S301 - written by ourselves; see above
-            if isinstance(found, Finished):
-                yield found
+    def finished(self, index: int) -> Finished:
+        """Give back a chunk of :attr:`done`."""
+        self._file.seek(self._places[index])
+        length, _ = _HEAD.unpack(self._file.read(_HEAD.size))
+        found: Finished = pickle.loads(self._file.read(length))  # noqa: S301 - written by ourselves; see above
+        return found
 
     def append(self, finished: Finished) -> None:
-        """Add a chunk, which is there from now on even if this process is killed.
+        """Add a chunk, which is there from now on even if this process is killed; one that failed is to be done again.
 
         Raises
         ------
         OutputError
             If the disk is full, or an analyzer's result cannot be pickled.
         """
+        if finished.failure is not None:
+            return
         try:
             record = pickle.dumps(finished, protocol=pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
@@ -144,11 +149,13 @@ class Journal:
         end = self._file.tell()
         for record in records:
             found = pickle.loads(record)  # noqa: S301 - written by ourselves; see above
-            if isinstance(found, Finished):
-                self._chunks += 1
-            else:
+            if not isinstance(found, Finished):
                 self.owners += (int(found),)
+            elif found.failure is None:
+                self.done[found.where.index] = len(found.where)
+                self._places[found.where.index] = end
             end = self._file.tell()
+        self._chunks = len(self.done)
         self._file.truncate(end)
         self._file.seek(end)
 

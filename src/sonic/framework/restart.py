@@ -1,10 +1,13 @@
-"""Which job a journal belongs to: everything that its output depends on."""
+"""Going on with a job: which one a journal belongs to, by everything that the output depends on, and what is in it."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import os
+from collections import deque
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +20,9 @@ from sonic.protocol.modelfolder import CONFIG_NAME, files_of, read_text
 from sonic.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sonic.framework.finished import Kept
+    from sonic.framework.finished import Finished, Kept
     from sonic.framework.targets import Target
     from sonic.framework.workflow import Workflow
 
@@ -84,6 +87,40 @@ def open_journal(job: Mapping[str, Any], targets: Sequence[Target]) -> Journal:
             for target in targets:
                 part_of(target.path, process).unlink(missing_ok=True)
     return journal
+
+
+class Resumption:
+    """Puts what earlier runs finished and what this one does together, and notes the latter.
+
+    Parameters
+    ----------
+    journal : Journal
+    take : callable
+        Takes each chunk.
+    ordered : bool
+        Whether in the order of the input: this run does chunks between those of earlier runs if a module failed there.
+    """
+
+    def __init__(self, journal: Journal, take: Callable[[Finished], None], *, ordered: bool) -> None:
+        self._journal = journal
+        self._take = take
+        self._left = deque(sorted(journal.done) if ordered else journal.done)
+        # What can go first does, before any time is taken.
+        self._restore(next(index for index in count() if index not in journal.done) if ordered else math.inf)
+
+    def write(self, finished: Finished) -> None:
+        """Take what this run has done next."""
+        self._restore(finished.where.index)
+        self._take(finished)
+        self._journal.append(finished)
+
+    def end(self) -> None:
+        """Take what is behind the last that this run had to do."""
+        self._restore(math.inf)
+
+    def _restore(self, before: float) -> None:
+        while self._left and self._left[0] < before:
+            self._take(self._journal.finished(self._left.popleft()))
 
 
 def _module(module: Any) -> list[str]:
