@@ -78,6 +78,23 @@ def test_what_is_not_whole_is_cut_off(path, cut):
         assert indices(journal) == [*found, 5]
 
 
+def test_zeros_behind_its_end(path):
+    written(path, 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(5000))
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [0, 1]
+        journal.append(chunk(2))
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [0, 1, 2]
+
+
+def test_nothing_but_zeros(path):
+    path.write_bytes(bytes(5000))
+    with pytest.raises(ConfigError, match="is where the journal of this job belongs, and is none: remove or rename it"):
+        Journal(path, JOB)
+
+
 def test_a_damaged_record(path):
     written(path, 2)
     data = bytearray(path.read_bytes())

@@ -13,6 +13,7 @@ import json
 import os
 import pickle
 import struct
+import time
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct("<QI")
 _MOST_JOB_BYTES = 1 << 24
 """The first record is smaller: a list of input files, and some settings."""
+
+_SYNC_S = 5.0
+"""So often what is written is made to reach the disk, so that a power cut costs no more than that."""
 
 
 class Journal:
@@ -62,6 +66,7 @@ class Journal:
         self.done: dict[int, int] = {}
         self._places: dict[int, int] = {}  # of their records
         self._chunks = 0
+        self._synced_s = 0.0
         with self._writing():
             # Not truncated: whether there is something is only known behind the lock.
             self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
@@ -164,6 +169,8 @@ class Journal:
         self._file.seek(0)
         while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
             length, checksum = _HEAD.unpack(head)
+            if not length:  # nothing is as short: a file system that a power cut surprised has filled up with zeros
+                return
             record = self._file.read(length) if length <= self.path.stat().st_size else b""
             if len(record) != length or zlib.crc32(record) != checksum:
                 return
@@ -174,6 +181,9 @@ class Journal:
         self._file.write(_HEAD.pack(len(record), zlib.crc32(record)))
         self._file.write(record)
         self._file.flush()
+        if time.monotonic() > self._synced_s + _SYNC_S:
+            os.fsync(self._file.fileno())
+            self._synced_s = time.monotonic()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
