@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from sonic.framework.finished import Finished
 from sonic.framework.journal import Journal
 from sonic.framework.report import Failure
 
+TIMEOUT_S = 60.0
 JOB = {"workflow": "test", "inputs": ("a.root",)}
 
 
@@ -135,6 +138,34 @@ def test_a_file_of_something_else_is_left_as_it_is(path):
 def test_two_jobs_at_once(path):
     with Journal(path, JOB), pytest.raises(ConfigError, match=r"another process is writing .*o.root.journal"):
         Journal(path, JOB)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from test_journal import JOB, Journal, OutputError, chunk, indices
+
+path = Path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for more in (50, 1):  # within a chunk, and within the number of the process that begins
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + more, resource.RLIM_INFINITY))
+    try:
+        with Journal(path, JOB) as journal:
+            journal.append(chunk(1))
+    except OutputError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk(path):
+    written(path, 1)
+    words = [sys.executable, "-c", FULL, str(path)]  # a process of its own: the limit is for all of its files
+    done = subprocess.run(
+        words, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"cannot write {path}: File too large\n" * 2, "")
+    with Journal(path, JOB) as journal:
+        assert indices(journal) == [0]
 
 
 def test_what_cannot_be_kept_or_written(path, tmp_path):

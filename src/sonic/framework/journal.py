@@ -15,7 +15,7 @@ import pickle
 import struct
 import time
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from sonic.errors import ConfigError, OutputError, one_line, shown
@@ -86,7 +86,7 @@ class Journal:
                     self._survey(records)
                 self._append(pickle.dumps(os.getpid()))
         except BaseException:
-            self._file.close()
+            self._shut()
             raise
 
     def finished(self, index: int) -> Finished:
@@ -126,6 +126,10 @@ class Journal:
         if not self._file.closed:
             if not self._chunks:
                 self.path.unlink(missing_ok=True)
+            self._shut()
+
+    def _shut(self) -> None:
+        with suppress(OSError):  # what could not be written is tried once more, and has been told of
             self._file.close()
 
     def _lock(self) -> None:
