@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -68,6 +69,18 @@ def test_every_module_is_told_in_order():
     whats = [("begin job", JOB), ("begin", 0), ("end", 0), ("begin", 1), ("end", 1), ("end job",)]
     assert [entry for entry in log if entry[0] != "-"] == [(name, *what) for what in whats for name in ("one", "two")]
     assert log.index(("-", "write", 1)) < log.index(("one", "end", 0)) < log.index(("one", "begin", 1))
+
+
+def test_jobs_that_began_end_after_ctrl_c_while_others_begin():
+    class Interrupted(Diary):
+        def begin_job(self, job):
+            signal.raise_signal(signal.SIGINT)
+
+    log = []
+    modules = (Diary("one", log), Interrupted("two", log), Diary("three", log))
+    with pytest.raises(KeyboardInterrupt), Lifecycle(modules, JOB, file_of):
+        pass
+    assert log == [("one", "begin job", JOB), ("one", "end job"), ("two", "end job")]
 
 
 def test_nothing_yet_passes_and_ends_no_file():

@@ -115,7 +115,7 @@ class Lifecycle:
             for module in self._modules:
                 self._begun.append(module)
                 self._call(module, module.begin_job, self._job, "the begin of the job")
-        except ModuleError as error:
+        except BaseException as error:  # Ctrl-C too
             self._end_job(error)
             raise
         return self
