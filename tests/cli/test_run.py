@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -320,6 +321,50 @@ def test_a_signal_ends_it_in_order(folder, number, code, says):
     assert rest == f"{says}\n"
     assert process.returncode == code
     assert sorted(path.name for path in folder.glob("*.root*")) == ["a.root", "b.root"]
+
+
+TERMINATED = """
+    import os, signal
+
+    from sonic.framework import Analyzer, Workflow
+
+
+    class Slow(Analyzer):
+        consumes = ("x",)
+
+        def begin_job(self, job):
+            end("begin")
+
+        def analyze(self, events):
+            return 1
+
+        def summarize(self, total):
+            end("figures")
+            return {}
+
+        def end_job(self):
+            end("end")
+            print("has ended", flush=True)
+
+
+    def end(now):
+        if os.environ["AT"] == now:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+    workflow = Workflow("slow", (Slow(),), chunk_size=1)
+"""
+
+
+@pytest.mark.parametrize("at", ["begin", "figures", "end"])
+def test_sigterm_in_a_module_is_no_failure_of_it(folder, at):
+    (folder / "slow.py").write_text(dedent(TERMINATED))
+    words = [sys.executable, "-m", "sonic", "run", "slow.py", "-i", "a.root", "-q"]
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={**os.environ, "AT": at}
+    )
+    assert (done.stderr, done.returncode) == ("sonic: terminated\n", 143)
+    assert done.stdout == ("" if at == "end" else "has ended\n")
 
 
 def test_debug_shows_where(folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,6 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import FrameType
 
     from rich.console import Console
 
@@ -203,13 +201,14 @@ def run(
     from rich.console import Console
 
     from sonic.cli._run_files import Extras, recording
+    from sonic.cli._signals import terminable
     from sonic.framework.job import run as run_job
     from sonic.framework.workflow import load
 
     loaded = load(workflow, with_ or ())
     extras = Extras(report, trace, timeline, graph, others=[workflow, *inputs, *(output or [])])
     extras.draw(loaded)
-    with _terminable(), recording(record, mode), _progress(Console(stderr=True), quiet=quiet) as progress:
+    with terminable(), recording(record, mode), _progress(Console(stderr=True), quiet=quiet) as progress:
         result = run_job(
             loaded,
             inputs,
@@ -286,21 +285,6 @@ def _entries(text: str | None) -> tuple[int | None, int | None]:
         return int(first) if first else None, int(last) if last else None
     except ValueError:
         raise typer.BadParameter(f"expected A:B, A: or :B, got {text!r}", param_hint="--entries") from None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, by which batch systems end a job, be as orderly as Ctrl-C."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        typer.echo("sonic: terminated", err=True)
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
