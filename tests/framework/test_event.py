@@ -105,5 +105,12 @@ def test_anything_awkward_knows_is_a_column():
         assert ak.to_list(as_content(value)) == [0, 1, 2]
 
 
+def test_what_numpy_masks_is_missing():
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+    assert ak.to_list(as_content(masked)) == [1.0, None, 3.0]
+    assert str(as_content(masked).form.type) == str(as_content(masked[:1]).form.type) == "?float64"
+    assert ak.to_list(as_content(np.ma.masked_array(np.ones((1, 2)), [[True, False]]))) == [[None, 1.0]]
+
+
 def test_collections():
     assert [collection(name) for name in ("Jet_pt", "MET", "Jet_a_b")] == ["Jet", "MET", "Jet"]

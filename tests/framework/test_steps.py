@@ -4,9 +4,11 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from sonic.errors import ModelFailed, WorkflowError
+from sonic.client.arrays import conform
+from sonic.errors import InvalidRequest, ModelFailed, WorkflowError
 from sonic.framework import Analyzer, Filter, Module, Offload, OffloadFilter, Producer, Workflow
 from sonic.framework.steps import steps
+from sonic.specs import DType, ModelSpec, TensorSpec
 
 
 def steps_of(*modules):
@@ -88,6 +90,16 @@ def test_what_is_no_mapping_is_refused(chunk_of, monkeypatch):
         step.produce(chunk_of(x=[1.0]), events, {})
 
 
+def test_masked_inputs_reach_the_client_as_they_are_which_refuses_them(chunk_of, monkeypatch):
+    masked = np.ma.masked_array([1.0, 2.0], [False, True])
+    monkeypatch.setattr(Scorer, "acquire", lambda self, events: {"x": masked})
+    (step,) = steps_of(Scorer())
+    inputs = step.acquire(step.view(chunk_of(x=[1.0, 2.0])))
+    spec = ModelSpec("m", "1", (TensorSpec("x", DType.FP64, (-1,)),), ())
+    with pytest.raises(InvalidRequest, match="input 'x' has masked values: fill them first"):
+        conform(spec, inputs)
+
+
 def test_an_offloading_filter(chunk_of):
     class Good(OffloadFilter):
         model = "m"
@@ -116,6 +128,22 @@ def test_an_answer_that_is_not_one_bool_an_event_is_refused(chunk_of, answer):
     (step,) = steps_of(Wrong())
     with pytest.raises(ValueError, match=r"select returned .* expected bool of shape \(3,\)"):
         step.run(chunk_of(x=[1, 2, 3]))
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_an_answer_with_masked_values_is_refused(chunk_of, hidden):
+    class Masked(Filter):
+        def select(self, events):
+            return np.ma.masked_array([True, True], [False, hidden])
+
+    (step,) = steps_of(Masked())
+    chunk = chunk_of(x=[1, 2])
+    if hidden:
+        with pytest.raises(ValueError, match="select returned masked values: fill them"):
+            step.run(chunk)
+    else:
+        step.run(chunk)
+        assert chunk.selection.size(1) == 2
 
 
 def test_a_filter_on_no_events_may_return_anything_empty(chunk_of):

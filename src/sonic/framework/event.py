@@ -206,7 +206,7 @@ def collection(name: str) -> str:
 
 
 def as_content(value: Any) -> Content:
-    """Layout of an array: awkward, numpy, or anything that awkward can convert.
+    """Layout of an array: awkward, numpy, or anything that awkward can convert. What numpy masks is None.
 
     Raises
     ------
@@ -217,6 +217,8 @@ def as_content(value: Any) -> Content:
         return value.layout
     if np.isscalar(value) or (isinstance(value, np.ndarray) and value.ndim == 0):
         raise TypeError(f"expected an array with one entry an event, got {value!r}")
+    if isinstance(value, np.ma.MaskedArray):  # an option type, though nothing be masked this time
+        return ak.from_numpy(value, highlevel=False)
     if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biuf":
         return NumpyArray(value)
     if isinstance(value, Content):

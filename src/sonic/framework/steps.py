@@ -93,11 +93,11 @@ class OffloadStep(Step):
     kind = "offload"
 
     def acquire(self, events: ak.Array) -> dict[str, np.ndarray]:
-        """Return the model's inputs as numpy arrays."""
+        """Return the model's inputs as numpy arrays; masked ones as they are, which the client refuses."""
         inputs = self.module.acquire(events)
         if not isinstance(inputs, Mapping):
             raise TypeError(f"acquire returned a {type(inputs).__name__}, expected a mapping of inputs by name")
-        return {name: np.asarray(array) for name, array in inputs.items()}
+        return {name: np.asanyarray(array) for name, array in inputs.items()}
 
     def produce(self, chunk: Chunk, events: ak.Array, outputs: Mapping[str, np.ndarray]) -> None:
         """Check the outputs, hand them to the module and keep what it makes."""
@@ -140,6 +140,8 @@ def _step(graph: Graph, i: int, module: Module) -> Step:
 
 
 def _cut(chunk: Chunk, answer: Any, level: int) -> None:
+    if np.ma.is_masked(answer):
+        raise ValueError("select returned masked values: fill them, whether such an event passes")
     mask = np.asarray(answer)
     size = chunk.selection.size(level)
     if mask.shape != (size,) or (mask.dtype != np.bool_ and size):
