@@ -136,6 +136,21 @@ def test_sorted_and_cut_the_highest_are_kept_and_come_back_in_their_places() -> 
     assert laid.give_back({"y": laid.inputs["x"] * 10})["y"].to_list() == [[None, 30.0, 20.0], [50.0]]
 
 
+@pytest.mark.parametrize(
+    ("particles", "expected"),
+    [
+        (Padded(size=2, truncate=True), "var * ?float32"),
+        (Padded(size=3), "var * float32"),
+        (Padded(truncate=True), "var * float32"),  # as long as the longest: nothing is cut
+    ],
+)
+def test_whether_an_output_may_be_missing_does_not_depend_on_the_data(particles: Padded, expected: str) -> None:
+    conversion = Conversion({"x": particles.channels(axis=None)}, {"y": particles.values()})
+    for lists in ([[1.0, 2.0], [3.0]], [[1.0, 2.0, 3.0]], [[1.0]]):
+        laid = conversion.lay(ak.Array(lists))
+        assert str(laid.give_back({"y": laid.inputs["x"]})["y"].layout.form.type) == expected
+
+
 def test_channels_last_and_transforms_in_their_order() -> None:
     particles = Padded(size=2)
     channels = particles.channels(

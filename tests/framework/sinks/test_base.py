@@ -9,6 +9,7 @@ import pytest
 import uproot
 
 from sonic.errors import ConfigError, OutputError
+from sonic.framework.event import as_content
 from sonic.framework.sinks import open_sink
 
 
@@ -135,6 +136,44 @@ def test_a_type_may_not_change_unless_nothing_is_lost(target):
     sink.write({"x": content(np.array([1.0], np.float32))}, 1)
     with pytest.raises(OutputError, match="column 'x' was float32 and is now float64"):
         sink.write({"x": content(np.array([1.0]))}, 1)
+    sink.discard()
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ([1.0, None], [2.0]),
+        ([1.0], [None, 2.0]),
+        ([None, None], [1, None]),
+        (np.ma.masked_array(np.array([1.5, 2.5]), [0, 1]), np.array([3], np.float32)),
+        ([[1.0, None], []], [[2.0]]),
+        ([[1.0], None], [[2.0]]),
+        ([[1.0]], [None, [2.0]]),
+        (["a", None], ["b"]),
+        ([{"a": 1}, None], [{"a": 2}]),
+    ],
+)
+def test_values_may_be_missing_from_one_piece_and_not_from_another(tmp_path, first, then):
+    pytest.importorskip("pyarrow")
+    sink = open_sink(tmp_path / "out.parquet")
+    sink._flush_events = 1
+    pieces = [as_content(first), as_content(then)]
+    for piece in pieces:
+        sink.write({"x": piece}, len(piece))
+    sink.close({}, "{}")
+    sink.publish()
+    assert events_of(sink.path).x.to_list() == [value for piece in pieces for value in ak.to_list(piece)]
+
+
+def test_missing_values_do_not_hide_a_type_that_changes(tmp_path):
+    pytest.importorskip("pyarrow")
+    sink = open_sink(tmp_path / "out.parquet")
+    sink._flush_events = 1
+    sink.write({"x": content([1, None])}, 2)
+    with pytest.raises(OutputError, match=r"column 'x' was \?int64 and is now float64"):
+        sink.write({"x": content([1.5])}, 1)
+    with pytest.raises(OutputError, match=r"column 'x' was \?int64 and is now \?string"):
+        sink.write({"x": content(["a", None])}, 2)
     sink.discard()
 
 

@@ -129,8 +129,16 @@ class Padded:
             raise ConfigError(f"the axis of a mask is 1, 2 or None; given {axis}")
         return _Mask(self, axis, dtype)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether an entry may be cut off."""
+        return self.truncate and self.size is not None
+
     def values(self, *fields: str) -> Output:
-        """Declare an output with one element an entry: [rows, size, ...]. What was cut off comes back as None."""
+        """Declare an output with one element an entry: [rows, size, ...].
+
+        What was cut off comes back as None; where that may be, the type says so, whatever a chunk holds.
+        """
         return _PaddedValues(self, fields)
 
 
@@ -285,7 +293,7 @@ class _PaddedValues(Output):
         if len(rows):  # without any, a free size is 0
             _expect(array, (len(rows), where.size))
         values, placed = gather(where, array, int(found.counts.sum()))
-        levels = found.levels if placed.all() else [*found.levels, Missing(placed)]
+        levels = [*found.levels, Missing(placed)] if self.of.cuts else found.levels
         return restore(levels, _content(values, self.fields))
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
-from awkward.contents import EmptyArray, ListArray, ListOffsetArray, NumpyArray
+from awkward.contents import EmptyArray, IndexedOptionArray, ListArray, ListOffsetArray, NumpyArray, UnmaskedArray
+from awkward.forms import UnmaskedForm
 
 from sonic.errors import OutputError, SonicError
 
@@ -44,6 +45,9 @@ class Sink(ABC):
     OutputError
         If there can be no such file.
     """
+
+    holds_missing = False
+    """Whether every column of the format may lack values, be it known from the first or not."""
 
     def __init__(
         self,
@@ -179,6 +183,8 @@ class Sink(ABC):
             self._forms[name] = content.form
             return content
         wanted = self._forms[name]
+        if self.holds_missing and content.is_option and not wanted.is_option:
+            wanted = UnmaskedForm.simplified(wanted)
         cast = _cast(content, wanted)
         if cast is None:
             raise OutputError(f"{self.path}: column {name!r} was {wanted.type} and is now {content.form.type}")
@@ -233,11 +239,24 @@ def _cast(content: Content, wanted: Any) -> Content | None:
         return content
     if len(content) == 0:
         return wanted.length_zero_array(highlevel=False)
+    if wanted.is_option:
+        return _cast_present(content, wanted)
     if isinstance(content, NumpyArray) and isinstance(wanted, ak.forms.NumpyForm):
         dtype = ak.types.numpytype.primitive_to_dtype(wanted.primitive)
         fits = content.data.shape[1:] == wanted.inner_shape and np.can_cast(content.data.dtype, dtype, "safe")
         return NumpyArray(content.data.astype(dtype)) if fits else None
-    if isinstance(content, ListOffsetArray) and isinstance(wanted, ak.forms.ListOffsetForm):
+    lists = isinstance(content, ListOffsetArray) and isinstance(wanted, ak.forms.ListOffsetForm)
+    if lists and content.parameters == wanted.parameters:
         inner = _cast(_known(content.content), wanted.content)
         return None if inner is None else ListOffsetArray(content.offsets, inner, parameters=content.parameters)
     return None
+
+
+def _cast_present(content: Content, wanted: Any) -> Content | None:
+    """Bring what is there to the form of a column whose values may be missing."""
+    if not content.is_option:
+        inner = _cast(content, wanted.content)
+        return None if inner is None else UnmaskedArray.simplified(inner)
+    indexed = content.to_IndexedOptionArray64()
+    inner = _cast(_known(indexed.content), wanted.content)
+    return None if inner is None else IndexedOptionArray.simplified(indexed.index, inner)

@@ -27,6 +27,8 @@ class ParquetSink(Sink):
     The file's key-value metadata has the job's metadata under ``sonic``.
     """
 
+    holds_missing = True
+
     def _open(self, part: Path) -> None:
         self._raw = part.open("wb")
         self._writer: pq.ParquetWriter | None = None
