@@ -4,6 +4,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from sonic.errors import OutputError
 from sonic.framework.event import Chunk, EventRange, as_content, collection
 
 
@@ -86,6 +87,25 @@ def test_a_collection_keeps_one_length_though_some_of_it_was_made_after_a_filter
     assert ak.num(tags).to_list() == [2, 1]
     assert ak.all(np.isnan(tags[0]))
     assert tags[1].to_list() == [0.5]
+
+
+def test_lists_that_are_missing_count_as_empty_in_their_collection(chunk_of):
+    chunk = chunk_of(Jet_a=ak.Array([[1.0, 2.0], None, [3.0]]), Jet_b=[[1, 2], [], [3]])
+    chunk.selection.apply(np.array([False, True, True]))
+    chunk.put({"Jet_c": [[], [7.0]], "lead": ak.Array([None, 7.0])}, ("Jet_c", "lead"), 1)
+    output = chunk.output(("Jet_a", "Jet_b", "Jet_c", "lead"), ("f",), widen=True)
+    assert ak.to_list(output["Jet_a"]) == [[1.0, 2.0], None, [3.0]]
+    assert ak.to_list(ak.num(ak.Array(output["Jet_c"]))) == [2, 0, 1]
+    assert ak.to_list(output["lead"]) == [None, None, 7.0]
+
+
+def test_a_column_that_has_no_blanks_is_an_error_of_the_output(chunk_of):
+    chunk = chunk_of(x=[1, 2, 3])
+    chunk.selection.apply(np.array([False, True, True]))
+    chunk.put({"mixed": ["a", 1]}, ("mixed",), 1)
+    expected = r"column 'mixed' of chunk 0, .* entries 0:3: type union\[string, int64\] has no entry for events that"
+    with pytest.raises(OutputError, match=expected):
+        chunk.output(("mixed",), ("f",), widen=True)
 
 
 def test_a_chunk_of_no_events(chunk_of):

@@ -110,8 +110,19 @@ def test_blanks_of_arrays_of_fixed_size():
         assert ak.to_list(selection.widen(column.layout, 1)) == [[0, 0], [0, 0], [1, 2]]
 
 
-def test_a_column_with_missing_values_cannot_be_widened():
-    selection = Selection(2)
-    selection.apply(np.array([False, True]))
+def test_what_may_be_missing_is_missing_where_events_did_not_pass():
+    selection = Selection(3)
+    selection.apply(np.array([True, False, True]))
+    for values in ([None, 1], [1.5, None], [[1], None], [[None, 1.0], []], [{"a": 1}, None], ["a", None]):
+        wide = selection.widen(ak.Array(values).layout, 1)
+        blank = [] if values == [[None, 1.0], []] else None
+        assert ak.to_list(wide) == [values[0], blank, values[1]]
+    masked = ak.from_numpy(np.ma.masked_array([[1, 2], [3, 4]], [[0, 1], [0, 0]]))
+    assert ak.to_list(selection.widen(masked.layout, 1)) == [[1, None], [None, None], [3, 4]]
+
+
+def test_a_column_of_mixed_types_cannot_be_widened():
+    selection = Selection(3)
+    selection.apply(np.array([False, True, True]))
     with pytest.raises(TypeError, match="no entry for events that did not pass"):
-        selection.widen(ak.Array([None, 1])[1:].layout, 1)
+        selection.widen(ak.Array(["a", 1]).layout, 1)

@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 from awkward.contents import Content, NumpyArray, RecordArray
 
+from sonic.errors import OutputError
 from sonic.framework.selection import Selection
 
 if TYPE_CHECKING:
@@ -157,6 +158,11 @@ class Chunk:
         widen : bool
             True: every event, with a bool column for each filter, and blanks (see :meth:`Selection.widen`) where a
             module did not see it; False: only the events that passed all of them.
+
+        Raises
+        ------
+        OutputError
+            If a column's type has no such blank.
         """
         top = self.selection.level
         if not widen:
@@ -186,9 +192,13 @@ class Chunk:
         for name in sorted(names, key=lambda name: self._own(name)[0]):
             level, content = self._own(name)
             group = collection(name)
-            wide[name] = self.selection.widen(content, level, counts.get(group))
+            try:
+                wide[name] = self.selection.widen(content, level, counts.get(group))
+            except TypeError as error:
+                raise OutputError(f"column {name!r} of {self.where}: {error}; keep only those that do") from error
             if wide[name].purelist_depth > 1 and group not in counts and self.selection.level:
-                counts[group] = np.asarray(ak.num(wide[name], axis=1))
+                # A list that is missing counts as empty.
+                counts[group] = np.asarray(ak.fill_none(ak.num(wide[name], axis=1), 0))
         return {name: wide[name] for name in names}
 
     def _own(self, name: str) -> tuple[int, Content]:

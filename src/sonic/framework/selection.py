@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
-from awkward.contents import EmptyArray, ListOffsetArray, NumpyArray, RecordArray, RegularArray
+from awkward.contents import EmptyArray, IndexedOptionArray, ListOffsetArray, NumpyArray, RecordArray, RegularArray
 from awkward.index import Index64
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class Selection:
     def widen(self, column: Content, level: int, counts: np.ndarray | None = None) -> Content:
         """Give a column of that level an entry for every event of the chunk.
 
-        Events that had not passed get an empty list, NaN, 0 or False, as the column's type allows.
+        Events that had not passed get None where values may be missing, else an empty list, NaN, 0 or False, as the
+        column's type allows.
 
         Parameters
         ----------
@@ -86,7 +87,7 @@ class Selection:
         Raises
         ------
         TypeError
-            If the column has missing values or mixed types, for which there is no such entry.
+            If the column has mixed types or categories, for which there is no such entry.
         """
         positions = self.positions(0, level)
         if positions is None:
@@ -125,4 +126,9 @@ def _scatter(column: Content, positions: np.ndarray, size: int) -> Content:
     if isinstance(column, RecordArray):
         contents = [_scatter(content, positions, size) for content in column.contents]
         return RecordArray(contents, column.fields, length=size, parameters=column.parameters)
+    if column.is_option:
+        indexed = column.to_IndexedOptionArray64()
+        index = np.full(size, -1, dtype=np.int64)
+        index[positions] = np.asarray(indexed.index)
+        return IndexedOptionArray(Index64(index), indexed.content, parameters=indexed.parameters)
     raise TypeError(f"type {column.form.type} has no entry for events that did not pass")
