@@ -139,6 +139,35 @@ def test_a_type_may_not_change_unless_nothing_is_lost(target):
     sink.discard()
 
 
+@pytest.mark.parametrize("flush_events", [1, 1000])
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**63 - 1])
+@pytest.mark.parametrize("jagged", [False, True])
+def test_integers_are_not_rounded(target, flush_events, number, jagged):
+    sink = open_sink(target)
+    sink._flush_events = flush_events
+    first, then = ({"x": content([values] if jagged else values)} for values in ([0.5], [number]))
+    sink.write(first, 1)
+    if flush_events == 1:
+        with pytest.raises(OutputError, match=r"column 'x' was .*float64 and is now .*int64$"):
+            sink.write(then, 1)
+    else:
+        sink.write(then, 1)
+        with pytest.raises(OutputError, match=r"column 'x' was .*int64 and is now .*float64, which rounds it$"):
+            sink.close({}, "{}")
+    sink.discard()
+
+
+@pytest.mark.parametrize("flush_events", [1, 1000])
+def test_integers_that_a_float_holds_may_follow_floats(target, flush_events):
+    sink = open_sink(target)
+    sink._flush_events = flush_events
+    for values in ([0.5], [2**53], [-(2**62)]):
+        sink.write({"x": content(values)}, 1)
+    sink.close({}, "{}")
+    sink.publish()
+    assert events_of(target).x.to_list() == [0.5, 2.0**53, -(2.0**62)]
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [

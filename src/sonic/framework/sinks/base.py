@@ -173,6 +173,10 @@ class Sink(ABC):
         for name in first:
             contents = [part[name] for part in self._parts]
             whole = contents[0] if len(contents) == 1 else ak.concatenate(contents, highlevel=False)
+            changed = _rounded(contents, whole)
+            if changed is not None:
+                types = f"was {changed.form.type} and is now {whole.form.type}, which rounds it"
+                raise OutputError(f"{self.path}: column {name!r} {types}")
             merged[name] = ak.to_packed(whole, highlevel=False)
         return merged
 
@@ -243,13 +247,46 @@ def _cast(content: Content, wanted: Any) -> Content | None:
         return _cast_present(content, wanted)
     if isinstance(content, NumpyArray) and isinstance(wanted, ak.forms.NumpyForm):
         dtype = ak.types.numpytype.primitive_to_dtype(wanted.primitive)
-        fits = content.data.shape[1:] == wanted.inner_shape and np.can_cast(content.data.dtype, dtype, "safe")
+        fits = content.data.shape[1:] == wanted.inner_shape and _holds(dtype, content.data)
         return NumpyArray(content.data.astype(dtype)) if fits else None
     lists = isinstance(content, ListOffsetArray) and isinstance(wanted, ak.forms.ListOffsetForm)
     if lists and content.parameters == wanted.parameters:
         inner = _cast(_known(content.content), wanted.content)
         return None if inner is None else ListOffsetArray(content.offsets, inner, parameters=content.parameters)
     return None
+
+
+def _holds(dtype: np.dtype[Any], data: np.ndarray) -> bool:
+    """Whether numbers stay what they are. That 64-bit integers become floats is safe in numpy's eyes, and rounds."""
+    if not np.can_cast(data.dtype, dtype, "safe"):
+        return False
+    if data.dtype.kind not in "iu" or data.dtype.itemsize < 8 or dtype.kind not in "fc" or not data.size:
+        return True
+    floats = data.astype(np.float64)
+    if floats.max() >= float(np.iinfo(data.dtype).max):  # rounded up beyond the type: there is no way back
+        return False
+    return np.array_equal(floats.astype(data.dtype), data)
+
+
+def _rounded(parts: list[Content], whole: Content) -> Content | None:
+    """Return a part whose integers are rounded where it is joined with others of another type."""
+    joined = _numbers(whole)
+    if joined is None or joined.dtype.kind not in "fc":
+        return None
+    for part in parts:
+        numbers = _numbers(part)
+        if numbers is not None and numbers.dtype != joined.dtype:
+            shown = _numbers(ak.to_packed(part, highlevel=False))
+            if shown is not None and shown.dtype.kind in "iu" and not _holds(joined.dtype, shown):
+                return part
+    return None
+
+
+def _numbers(content: Content) -> np.ndarray | None:
+    """Return what lies in lists and options, shown or not; None if that is a record, a union or nothing."""
+    while content.is_list or content.is_option or content.is_indexed:
+        content = content.content
+    return content.data if isinstance(content, NumpyArray) else None
 
 
 def _cast_present(content: Content, wanted: Any) -> Content | None:
