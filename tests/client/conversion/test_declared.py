@@ -235,14 +235,60 @@ def test_it_is_pickled_with_its_transforms() -> None:
         (
             Conversion({"x": Rows().channels(("pt", np.sum))}),
             [{"pt": 1.0}],
-            "of field 'pt' gave shape [], expected [1]",
+            "input 'x': field 'pt': <function sum",
         ),
+        (
+            Conversion({"x": Rows().channels("id", dtype=np.int8)}),
+            [{"id": 300}],
+            "input 'x': field 'id': int8 cannot hold the value 300",
+        ),
+        (Conversion({"x": Rows().channels("id", dtype=np.uint8)}), [{"id": -1}], "uint8 cannot hold the value -1"),
+        (Conversion({"x": Rows().channels("id", dtype=np.int64)}), [{"id": np.nan}], "int64 cannot hold the value nan"),
+        (
+            Conversion({"x": Rows().channels(("id", np.float16), dtype=np.int64)}),
+            [{"id": -np.inf}],
+            "int64 cannot hold the value -inf",
+        ),
+        (Conversion({"x": Rows().channels("id", dtype=np.int64)}), [{"id": 1.5}], "int64 cannot hold the value 1.5"),
+        (Conversion({"x": Rows().channels("id", dtype=np.int64)}), [{"id": 2.0**63}], "int64 cannot hold the value 9"),
+        (Conversion({"x": Flattened().channels(dtype=np.int32)}), [[1.0, np.inf]], "int32 cannot hold the value inf"),
+        (
+            Conversion({"x": Padded(size=2).channels(axis=None, dtype=np.int32)}),
+            [[1.0], [2.0**31]],
+            "input 'x': int32 cannot hold the value 2147483648.0",
+        ),
+        (Conversion({"x": Flattened().offsets(dtype=np.int8)}), [[0] * 200], "int8 cannot hold the value 200"),
+        (Conversion({"x": Flattened().counts(dtype=np.int8)}), [[0] * 200], "int8 cannot hold the value 200"),
+        (Conversion({"x": Flattened().row_numbers(dtype=np.int8)}), [[0]] * 200, "int8 cannot hold the value 199"),
     ],
 )
 def test_what_does_not_fit_is_told(conversion: Conversion, events: list[Any], message: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         conversion.lay(ak.Array(events))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**63), 2**63 - 1])
+def test_integers_stay_what_they_are_where_others_are_missing(number: int) -> None:
+    rows = Rows().channels("id", dtype=np.int64, fill=-1)
+    lists = Padded("pf", size=2).channels("id", axis=None, dtype=np.int64, fill=-1)
+    flat = Flattened("pf").channels("id", dtype=np.int64, fill=-1)
+    some, none = {"id": number}, {"id": None}
+    events = ak.Array([some | {"pf": [some]}, none | {"pf": [none, some]}])
+    inputs = Conversion({"rows": rows, "lists": lists, "flat": flat}).lay(events).inputs
+    assert {name: array.tolist() for name, array in inputs.items()} == {
+        "rows": [[number], [-1]],
+        "lists": [[number, -1], [-1, number]],
+        "flat": [[number], [-1], [number]],
+    }
+
+
+def test_whole_numbers_may_become_integers() -> None:
+    channels = Rows().channels("x", ("x", Scale(0.5)), dtype=np.int8)
+    assert Conversion({"x": channels}).lay(ak.Array([{"x": -128.0}, {"x": 126.0}])).inputs["x"].tolist() == [
+        [-128, -64],
+        [126, 63],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -273,6 +319,9 @@ def test_outputs_that_do_not_fit_are_the_model_s_failure(array: np.ndarray, mess
         lambda: Padded().mask(axis=0),
         lambda: Rows().channels(("pt", "eta")),
         lambda: Rows().channels((np.log, "pt")),
+        lambda: Rows().channels("pt", dtype=np.int32, fill=0.5),
+        lambda: Padded().channels("pt", dtype=np.int32, fill=np.nan),
+        lambda: Flattened().channels("pt", dtype=np.uint8, fill=-1),
     ],
 )
 def test_declarations_that_make_no_sense(declare: Any) -> None:

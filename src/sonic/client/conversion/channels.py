@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.client.conversion.ragged import Missing, numbers, peel
+from sonic.client.conversion.ragged import Missing, cast, numbers, peel
 from sonic.errors import ConfigError, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from awkward.contents import Content
+    from numpy.typing import DTypeLike
 
     from sonic.client.conversion.ragged import Numbers
 
@@ -60,14 +61,18 @@ class Scale:
         return (values - self.offset) * self.factor
 
 
-def checked(channels: tuple[Channel, ...]) -> tuple[tuple[Any, ...], ...]:
+def checked(channels: tuple[Channel, ...], dtype: DTypeLike, fill: float) -> tuple[tuple[Any, ...], ...]:
     """Return channels as fields and their transforms; the field is None where none is given.
 
     Raises
     ------
     ConfigError
-        If one is no channel.
+        If one is no channel, or the dtype cannot hold what is to fill them.
     """
+    try:
+        cast(np.asarray([fill]), dtype)
+    except InvalidRequest as error:
+        raise ConfigError(f"fill: {error}") from None
     made = []
     for channel in channels or ((None,),):
         field_, *steps = (channel,) if isinstance(channel, str) else channel
@@ -102,23 +107,22 @@ def field(content: Content, name: str) -> Content:
     return content[name]
 
 
-def column(content: Content, channel: tuple[Any, ...], fill: float) -> Numbers:
-    """One number an entry; transforms see no value that is missing."""
+def column(content: Content, channel: tuple[Any, ...], dtype: DTypeLike, fill: float) -> Numbers:
+    """One number an entry, of the dtype; transforms see no value that is missing."""
     name, *steps = channel
     levels, found = peel(content if name is None else field(content, name), 0)
     try:
         values = numbers(found)
+        for step in steps:
+            values = step(values)
+            if np.shape(values) != (found.length,):
+                raise InvalidRequest(f"{step!r} gave shape {list(np.shape(values))}, expected {[found.length]}")
+        values = cast(np.asarray(values), dtype)
     except InvalidRequest as error:
         raise InvalidRequest(f"field {name!r}: {error}" if name else str(error)) from None
-    for step in steps:
-        values = step(values)
-        if np.shape(values) != (found.length,):
-            raise InvalidRequest(
-                f"{step!r} of field {name!r} gave shape {list(np.shape(values))}, expected {[found.length]}"
-            )
     for level in reversed(levels):
         assert isinstance(level, Missing)  # noqa: S101 - no lists were peeled
-        filled = np.full(len(level.valid), fill, np.result_type(values.dtype, np.float64))
+        filled = np.full(len(level.valid), fill, dtype)  # after the cast: an integer must not pass through a float
         filled[level.valid] = values
         values = filled
     return values

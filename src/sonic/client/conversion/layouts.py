@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 
 from sonic.client.conversion.channels import checked, column, field, named, only
-from sonic.client.conversion.ragged import Missing, entries, gather, lay, offsets, peel, places, restore
+from sonic.client.conversion.ragged import Missing, cast, entries, gather, lay, offsets, peel, places, restore
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ class Rows:
         *channels : str or tuple
             Fields in order, each perhaps with transforms; see :data:`Channel`.
         dtype : dtype
+            A value that an integer one cannot hold, 1.5 or NaN, is an InvalidRequest.
         fill : float
             For a value that is missing.
         """
-        return _RowChannels(checked(channels), dtype, fill)
+        return _RowChannels(checked(channels, dtype, fill), dtype, fill)
 
     def values(self, *fields: str) -> Output:
         """Declare an output with one element a row: [rows, ...].
@@ -121,7 +122,7 @@ class Padded:
             raise ConfigError(f"the axis of channels is 1, 2 or None; given {axis}")
         if axis is None and len(channels) > 1:
             raise ConfigError(f"{len(channels)} channels need an axis, 1 or 2; given None")
-        return _PaddedChannels(self, checked(channels), axis, dtype, fill)
+        return _PaddedChannels(self, checked(channels, dtype, fill), axis, dtype, fill)
 
     def mask(self, *, axis: int | None = 1, dtype: DTypeLike = np.float32) -> Input:
         """Declare an input that is 1 where there is an entry and 0 elsewhere: [rows, 1, size] and so on."""
@@ -156,7 +157,7 @@ class Flattened:
 
     def channels(self, *channels: Channel, dtype: DTypeLike = np.float32, fill: float = 0.0) -> Input:
         """Declare an input [entries of all rows, channels]."""
-        return _FlatChannels(self, checked(channels), dtype, fill)
+        return _FlatChannels(self, checked(channels, dtype, fill), dtype, fill)
 
     def offsets(self, *, dtype: DTypeLike = np.int64) -> Input:
         """Declare an input [rows + 1]: where each row's entries begin and end. Empty if there are no rows."""
@@ -218,7 +219,7 @@ class RowsOf:
                 raise InvalidRequest(
                     f"expected lists of at most {size}, given one of {longest}: cut with truncate=True"
                 )
-            by = None if declared.order_by is None else column(found.content, (declared.order_by,), -np.inf)
+            by = None if declared.order_by is None else column(found.content, (declared.order_by,), np.float64, -np.inf)
             self._places[declared] = places(found.counts, size, by)
         return self._places[declared]
 
@@ -263,7 +264,7 @@ class _PaddedChannels(Input):
 
     def make(self, rows: RowsOf) -> Numbers:
         where, content = rows.places(self.of), rows.entries(self.of.of).content
-        columns = [column(content, channel, self.fill) for channel in self.channels]
+        columns = [column(content, channel, self.dtype, self.fill) for channel in self.channels]
         return lay(where, columns, self.dtype, axis=self.axis, fill=self.fill)
 
 
@@ -324,7 +325,7 @@ class _Offsets(Input):
     def make(self, rows: RowsOf) -> Numbers:
         counts = rows.entries(self.of.of).counts
         # With an input that has an element for no rows, the model would be called for nothing.
-        return (offsets(counts) if len(counts) else counts).astype(self.dtype)
+        return cast(offsets(counts) if len(counts) else counts, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -337,7 +338,7 @@ class _Counts(Input):
         return self.of.of, ()
 
     def make(self, rows: RowsOf) -> Numbers:
-        return rows.entries(self.of.of).counts.astype(self.dtype)
+        return cast(rows.entries(self.of.of).counts, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -350,7 +351,7 @@ class _RowNumbers(Input):
         return self.of.of, ()
 
     def make(self, rows: RowsOf) -> Numbers:
-        return rows.entries(self.of.of).row.astype(self.dtype)
+        return cast(rows.entries(self.of.of).row, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -367,7 +368,7 @@ class _FlatValues(Output):
 def _beside(content: Content, channels: tuple[tuple[Any, ...], ...], dtype: DTypeLike, fill: float) -> Numbers:
     made = np.empty((content.length, len(channels)), dtype)
     for i, channel in enumerate(channels):
-        made[:, i] = column(content, channel, fill)
+        made[:, i] = column(content, channel, dtype, fill)
     return made
 
 

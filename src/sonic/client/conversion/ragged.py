@@ -131,6 +131,29 @@ def numbers(layout: Content) -> Numbers:
     return np.asarray(layout.to_backend_array())
 
 
+def cast(values: Numbers, dtype: DTypeLike) -> Numbers:
+    """Bring numbers to a dtype; integers only where each stays what it is.
+
+    Raises
+    ------
+    InvalidRequest
+        If an integer dtype cannot hold one of them.
+    """
+    target = np.dtype(dtype)
+    if target.kind in "iu" and values.dtype.kind in "iuf" and values.dtype != target and values.size:
+        info = np.iinfo(target)
+        if values.dtype.kind == "f":  # NaN is not equal to itself; the largest int64 is no float, the next number is
+            wide = values.astype(np.float64, copy=False)
+            fits = (wide == np.trunc(wide)) & (wide >= info.min) & (wide < float(info.max) + 1)
+            if not fits.all():
+                raise InvalidRequest(f"{target} cannot hold the value {values[~fits][0]}")
+        else:
+            for extreme in (values.min(), values.max()):
+                if not info.min <= int(extreme) <= info.max:
+                    raise InvalidRequest(f"{target} cannot hold the value {extreme}")
+    return values.astype(target, copy=False)
+
+
 # ---- entries of rows, and their places ------------------------------------------------------------------------------
 
 
