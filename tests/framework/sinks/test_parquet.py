@@ -43,10 +43,9 @@ def test_columns_and_metadata(sink):
     assert ak.from_parquet(sink.path).nested.to_list() == nested.to_list()
 
 
-def test_nothing_to_keep(sink):
-    sink.write({}, 3)
-    with pytest.raises(OutputError, match="nothing is kept"):
-        sink.close({}, "{}")
+def test_nothing_to_keep_is_told_with_the_first_chunk(sink):
+    with pytest.raises(OutputError, match="nothing is kept, and Parquet holds no histograms"):
+        sink.write({}, 3)
 
 
 def test_a_type_that_parquet_cannot_hold(sink):

@@ -33,6 +33,12 @@ class ParquetSink(Sink):
         self._raw = part.open("wb")
         self._writer: pq.ParquetWriter | None = None
 
+    def write(self, columns: Mapping[str, Content], events: int) -> None:
+        """Take the output of a chunk; that there are no columns is said of the first, not of what is gathered."""
+        if not columns:
+            raise OutputError(f"{self.path}: nothing is kept, and Parquet holds no histograms")
+        super().write(columns, events)
+
     def _append(self, columns: Mapping[str, Content]) -> None:
         arrays = {}
         for name, content in columns.items():
@@ -42,8 +48,6 @@ class ParquetSink(Sink):
                 raise OutputError(
                     f"{self.path}: column {name!r} has type {content.form.type}, which Parquet cannot hold"
                 ) from error
-        if not arrays:
-            raise OutputError(f"{self.path}: nothing is kept, and Parquet holds no histograms")
         if self._writer is None:
             schema = pa.schema([pa.field(name, array.type) for name, array in arrays.items()])
             self._writer = pq.ParquetWriter(self._raw, schema)
