@@ -139,6 +139,22 @@ def test_a_type_may_not_change_unless_nothing_is_lost(target):
     sink.discard()
 
 
+@pytest.mark.parametrize("made", [np.zeros((2, 0)), ak.to_regular(ak.Array([[], []])), np.zeros((2, 3, 0))])
+def test_arrays_without_elements_are_refused(target, made):
+    sink = open_sink(target)
+    sink.write({"x": as_content(made)}, 2)
+    with pytest.raises(OutputError, match=r"column 'x' has type .*: arrays without elements"):
+        sink.close({}, "{}")
+    sink.discard()
+
+
+def test_where_there_are_no_events_arrays_may_be_without_elements(target):
+    sink = open_sink(target)
+    sink.write({"x": as_content(np.zeros((0, 0)))}, 0)
+    sink.close({}, "{}")
+    sink.discard()
+
+
 @pytest.mark.parametrize("flush_events", [1, 1000])
 @pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**63 - 1])
 @pytest.mark.parametrize("jagged", [False, True])

@@ -52,3 +52,11 @@ def test_a_type_that_parquet_cannot_hold(sink):
     sink.write({"x": ak.to_layout(np.array([1j]))}, 1)
     with pytest.raises(OutputError, match="column 'x' has type complex128, which Parquet cannot hold"):
         sink.close({}, "{}")
+
+
+def test_a_type_that_arrow_holds_and_parquet_does_not(sink):
+    sink.write({"fits": ak.to_layout([1, 2]), "mixed": ak.to_layout([1, "a"])}, 2)
+    with pytest.raises(
+        OutputError, match=r"Parquet cannot hold column 'mixed' of type union\[int64, string\]: Unhandled"
+    ):
+        sink.close({}, "{}")

@@ -137,3 +137,16 @@ def test_another_name_of_the_tree(tmp_path):
     sink.publish()
     with uproot.open(sink.path) as file:
         assert file["Delphes"].num_entries == 1
+
+
+def test_what_uproot_refuses_is_an_error_of_the_output(tmp_path, monkeypatch):
+    sink = RootSink(tmp_path / "out.root")
+
+    def refuse(*_args, **_options):
+        raise ValueError("no such branch\nand more")
+
+    monkeypatch.setattr(sink._file, "mktree", refuse)
+    sink.write({"x": ak.to_layout([1.0])}, 1)
+    with pytest.raises(OutputError, match=r"out.root: tree Events cannot be stored in a ROOT file: no such branch$"):
+        sink.close({}, "{}")
+    sink.discard()

@@ -182,6 +182,8 @@ class Sink(ABC):
 
     def _settle(self, name: str, content: Content) -> Content:
         """Hold a column to the type that it had the first time."""
+        if _has_no_width(content):  # neither format gives it back
+            raise OutputError(f"{self.path}: column {name!r} has type {content.form.type}: arrays without elements")
         if name not in self._forms:
             content = _known(content)
             self._forms[name] = content.form
@@ -231,6 +233,17 @@ def _known(content: Content) -> Content:
         return layout.to_NumpyArray(np.float64) if isinstance(layout, EmptyArray) else None
 
     return ak.transform(settle, content, highlevel=False) if _has_unknown(content) else content
+
+
+def _has_no_width(content: Content) -> bool:
+    """Whether there are arrays of size 0 in a column; that there may be, where there are none yet, is no matter."""
+    if isinstance(content, NumpyArray):
+        return len(content) > 0 and 0 in content.data.shape
+    if content.is_record or content.is_union:
+        return any(_has_no_width(part) for part in content.contents)
+    if content.is_regular and content.size == 0:
+        return len(content) > 0
+    return not content.is_unknown and _has_no_width(content.content)
 
 
 def _has_unknown(content: Content) -> bool:

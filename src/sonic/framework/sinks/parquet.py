@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +49,16 @@ class ParquetSink(Sink):
                 raise OutputError(
                     f"{self.path}: column {name!r} has type {content.form.type}, which Parquet cannot hold"
                 ) from error
-        if self._writer is None:
-            schema = pa.schema([pa.field(name, array.type) for name, array in arrays.items()])
-            self._writer = pq.ParquetWriter(self._raw, schema)
-        self._writer.write_table(pa.table(list(arrays.values()), schema=self._writer.schema))
+        try:
+            if self._writer is None:
+                schema = pa.schema([pa.field(name, array.type) for name, array in arrays.items()])
+                self._writer = pq.ParquetWriter(self._raw, schema)
+            self._writer.write_table(pa.table(list(arrays.values()), schema=self._writer.schema))
+        except pa.ArrowException as error:  # it names no column
+            unfit = [f"{name!r} of type {columns[name].form.type}" for name, array in arrays.items() if _unfit(array)]
+            what = f"Parquet cannot hold column {', '.join(unfit)}" if unfit else "cannot be written"
+            reason = str(error).partition("\n")[0]
+            raise OutputError(f"{self.path}: {what}: {reason}") from error
 
     def _close(self, totals: Mapping[str, Any], metadata: str) -> None:  # noqa: ARG002 - no place for histograms
         if self._writer is not None:
@@ -67,3 +74,11 @@ class ParquetSink(Sink):
                 self._writer.close()
         finally:
             self._raw.close()
+
+
+def _unfit(array: pa.Array) -> bool:
+    try:
+        pq.write_table(pa.table({"x": array}), io.BytesIO())
+    except pa.ArrowException:
+        return True
+    return False

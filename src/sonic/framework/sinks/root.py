@@ -48,12 +48,13 @@ class RootSink(Sink):
                 )
         if not flat:
             return  # histograms alone
-        if self._branches is None:
-            types = {name: _branch_type(content) for name, content in flat.items()}
-            self._branches = self._file.mktree(self.tree, types, counter_name=_counter)
-        if any(len(content) for content in flat.values()):
-            arrays = {name: ak.Array(content) for name, content in flat.items()}
-            self._branches.extend(arrays | {counter: lengths for counter, (lengths, _) in counts.items()})
+        with self._storing(f"tree {self.tree}"):
+            if self._branches is None:
+                types = {name: _branch_type(content) for name, content in flat.items()}
+                self._branches = self._file.mktree(self.tree, types, counter_name=_counter)
+            if any(len(content) for content in flat.values()):
+                arrays = {name: ak.Array(content) for name, content in flat.items()}
+                self._branches.extend(arrays | {counter: lengths for counter, (lengths, _) in counts.items()})
 
     def _counts(self, columns: Mapping[str, Content]) -> dict[str, tuple[np.ndarray, str]]:
         """Counter of each collection, with the first column that it counts."""
@@ -95,12 +96,12 @@ class RootSink(Sink):
         for name, histogram in histograms(totals).items():
             if name.partition("/")[0] in (self.tree, METADATA):
                 raise OutputError(f"{self.path}: histogram {name} has the name of something else in the file")
-            with self._storing(name):
+            with self._storing(f"histogram {name}"):
                 uproot.to_writable(_with_floats(histogram))
 
     def _close(self, totals: Mapping[str, Any], metadata: str) -> None:
         for name, histogram in histograms(totals).items():
-            with self._storing(name):
+            with self._storing(f"histogram {name}"):
                 self._file[name] = _with_floats(histogram)
         self._file[METADATA] = metadata
         self._raw.flush()
@@ -114,12 +115,12 @@ class RootSink(Sink):
             self._raw.close()
 
     @contextmanager
-    def _storing(self, name: str) -> Iterator[None]:
+    def _storing(self, what: str) -> Iterator[None]:
         try:
             yield
         except (TypeError, ValueError, NotImplementedError) as error:
             reason = str(error).partition("\n")[0]
-            raise OutputError(f"{self.path}: histogram {name} cannot be stored in a ROOT file: {reason}") from error
+            raise OutputError(f"{self.path}: {what} cannot be stored in a ROOT file: {reason}") from error
 
 
 def histograms(totals: Mapping[str, Any], folder: str = "") -> dict[str, hist.BaseHist[Any]]:
