@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from sonic.cli._run_table import _count, show
-from sonic.framework.report import ModuleReport, OffloadReport, Report, ServerReport
+from sonic.framework.report import Failure, ModuleReport, OffloadReport, Report, ServerReport, ServerUse, Written
 
 
-def shown(*modules: ModuleReport, width: int = 80) -> list[str]:
+def shown(*modules: ModuleReport, width: int = 80, **others: Any) -> list[str]:
     numbers = dict.fromkeys(
         ("by_fallback", "threads", "streams", "chunk_size", "repeat", "events", "events_written", "chunks"), 1
     )
@@ -17,7 +18,7 @@ def shown(*modules: ModuleReport, width: int = 80) -> list[str]:
     given = {"workflow": "w", "inputs": (), "outputs": (), "servers": (), "mode": "service", "offload_mode": "async"}
     rest = {"peak_rss_bytes": 1, "summaries": {}, "versions": {}, "records_kept": 0, "records_cut": 0}
     console = Console(file=io.StringIO(), width=width)
-    show(Report(**given, **numbers, **times, **rest, modules=modules), console)
+    show(Report(**(given | numbers | times | rest | others), modules=modules), console)
     assert isinstance(console.file, io.StringIO)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
@@ -54,3 +55,24 @@ def test_long_names_and_numbers_fit_into_a_terminal_of_80_columns():
 )
 def test_large_numbers_are_short(number: float, text: str):
     assert _count(number) == text
+
+
+def test_names_are_shown_as_they_are_and_are_no_markup():
+    name = "a[run]b[/x]"
+    failure = Failure(name, "broken [/x]", 0, f"{name}.root", 0, 2)
+    lines = shown(
+        an_offload(name),
+        width=300,
+        workflow=name,
+        summaries={name: {"passed": 1}},
+        outputs=(Written(f"{name}.root", 3),),
+        servers=(ServerUse(f"grpc://{name}", 0, 1, 1),),
+        servers_named_by="settings",
+        skipped=(failure,),
+    )
+    assert f"{name}, service" in lines
+    assert sum(line.startswith(f"{name} ") for line in lines) == 2
+    assert name in lines
+    assert f"{name}.root: 3 events" in lines
+    assert sum(f"grpc://{name}" in line for line in lines) == 3
+    assert f"skipped chunk 0, {name}.root entries 0:2: module {name}: broken [/x]" in lines

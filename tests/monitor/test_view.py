@@ -55,6 +55,10 @@ def test_a_long_name_takes_the_place_of_columns_and_then_goes_on_in_the_next_lin
     assert "".join(lines).count("a") >= 90
 
 
+def test_a_name_is_no_markup() -> None:
+    assert shown(Screen((replace(ROW, name="a[run][/x]"),), LAST, {}))[3].startswith("a[run][/x] ")
+
+
 @pytest.mark.parametrize(
     ("screen", "text"),
     [

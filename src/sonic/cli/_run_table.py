@@ -30,7 +30,7 @@ def show(result: Report, console: Console) -> None:
     if any(module.offload for module in result.modules):
         console.print(_offloads(result.modules))
     for module, figures in result.summaries.items():
-        console.print(f"[bold]{module}[/bold]")
+        console.print(f"[bold]{escape(module)}[/bold]")
         width = max(len(label) for label in figures)
         for label, value in figures.items():
             text = f"{value:.5g}" if isinstance(value, float) else str(value)
@@ -53,22 +53,23 @@ def show(result: Report, console: Console) -> None:
         )
     if result.servers and result.servers_named_by in _NAMED_BY:
         urls = ", ".join(server.url for server in result.servers)
-        console.print(f"models on {urls}, {_NAMED_BY[result.servers_named_by]}", highlight=False, soft_wrap=True)
+        text = f"models on {urls}, {_NAMED_BY[result.servers_named_by]}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     for server in result.servers:
         if server.failed:
-            console.print(f"[yellow]{server.url} failed on {server.failed} requests[/yellow]", highlight=False)
+            console.print(f"[yellow]{escape(server.url)} failed on {server.failed} requests[/yellow]", highlight=False)
         if server.in_memory or server.over_wire:
             why = f": {escape(server.wire_reason)}" if server.wire_reason else ""
             console.print(
-                f"{server.url} had {server.in_memory} large requests through shared memory, "
+                f"{escape(server.url)} had {server.in_memory} large requests through shared memory, "
                 f"{server.over_wire} over the wire{why}",
                 highlight=False,
                 soft_wrap=True,
             )
     for failure in result.skipped[:_SKIPS_SHOWN]:
         console.print(
-            f"[yellow]skipped[/yellow] chunk {failure.chunk}, {failure.file} entries {failure.start}:{failure.stop}: "
-            f"module {failure.module}: {escape(failure.error)}",
+            f"[yellow]skipped[/yellow] chunk {failure.chunk}, {escape(failure.file)} entries "
+            f"{failure.start}:{failure.stop}: module {escape(failure.module)}: {escape(failure.error)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -82,14 +83,15 @@ def show(result: Report, console: Console) -> None:
     if result.by_fallback:
         console.print(f"[yellow]{result.by_fallback} requests were answered by the fallback[/yellow]", highlight=False)
     for output in result.outputs:
-        console.print(f"{output.path}: {output.events} events", highlight=False, soft_wrap=True)
+        console.print(f"{output.path}: {output.events} events", markup=False, highlight=False, soft_wrap=True)
 
 
 def _modules(result: Report) -> Table:
-    table = _table("module", "events", "CPU", "share", title=f"{result.workflow}, {result.mode}", title_justify="left")
+    title = f"{escape(result.workflow)}, {result.mode}"
+    table = _table("module", "events", "CPU", "share", title=title, title_justify="left")
     for module in result.modules:
         events = str(module.events) if module.passed is None else f"{module.passed}/{module.events}"
-        table.add_row(module.name, events, f"{module.cpu_s:.3f} s", f"{100 * result.share(module):.0f} %")
+        table.add_row(escape(module.name), events, f"{module.cpu_s:.3f} s", f"{100 * result.share(module):.0f} %")
     return table
 
 
@@ -98,7 +100,7 @@ def _offloads(modules: Sequence[ModuleReport]) -> Table:
     table = _table("offload", "external", "hidden", "requests", "bytes", "batch")
     for module in modules:
         if module.offload is not None:
-            table.add_row(module.name, *_cells(module.offload))
+            table.add_row(escape(module.name), *_cells(module.offload))
     return table
 
 

@@ -54,6 +54,7 @@ def generate(
 
 def _show() -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from sonic.framework.options import options
@@ -62,6 +63,6 @@ def _show() -> None:
     table = Table("events", "what they are", "options", box=None, pad_edge=False)
     for name in generators.known():
         generator = generators.find(name)
-        settable = (f"{option.name}={option.default}" for option in options(generator))
+        settable = (escape(f"{option.name}={option.default}") for option in options(generator))
         table.add_row(name, generators.about(generator), "\n".join(settable))
     Console().print(table)

@@ -221,6 +221,7 @@ def _write_ports(server: Server, path: Path) -> None:
 
 def _show(server: Server) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
@@ -231,7 +232,7 @@ def _show(server: Server) -> None:
     for row in rows:
         served = loaded.get((row.name, row.version))
         size = ("", "") if served is None else (str(served.instances), _batch(served))
-        table.add_row(row.name, row.version, row.state, *size)
+        table.add_row(escape(row.name), row.version, row.state, *size)
     Console().print(table)
     for row in rows:
         if row.reason:

@@ -82,7 +82,7 @@ def _table(screen: Screen, without: Collection[str] = (), places: int = 0) -> Ta
             cells[-1].stylize("red")
         if places:
             cells.append(Text(bars(screen.past.get((row.name, row.version), ())[-places:])))
-        table.add_row(row.name, *cells, style=old)
+        table.add_row(Text(row.name), *cells, style=old)
     return table
 
 

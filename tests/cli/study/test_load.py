@@ -146,14 +146,16 @@ def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         assert text in shown
 
 
-def test_long_times_and_large_requests_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_times_and_large_requests_are_written_out_and_names_are_no_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from rich.console import Console
 
     histogram = Histogram()
     histogram.add([3.5] * 10)
     record = Record(
-        target="m",
-        settings={"clients": 1, "rows": 16000},
+        target="m[run]",
+        settings={"clients": 1, "rows": 16000, "data": "[/x]"},
         status="measured",
         started="",
         machine=Machine(system="", processor="", cores=1),
@@ -167,3 +169,4 @@ def test_long_times_and_large_requests_are_written_out(capsys: pytest.CaptureFix
     shown = " ".join(capsys.readouterr().out.split())
     assert "latency mean 3,500 ms, largest 3,500 ms" in shown
     assert "rows 16,000 a request" in shown
+    assert shown.startswith("m[run] measured: clients 1, rows 16000, data [/x]")

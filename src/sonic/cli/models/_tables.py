@@ -36,7 +36,7 @@ def show_list(rows: Sequence[ModelFacts], console: Console) -> None:
             escape(row.name),
             *([f"[{'green' if known else 'red'}]{row.state.lower()}[/]"] if states else []),
             " ".join(row.versions),
-            row.kind,
+            escape(row.kind),
             str(row.config.max_batch_size or "") if known else "",
             *([decimal(row.size_bytes)] if sizes else []),
             _algorithms(row.config) if known else "",
@@ -56,7 +56,9 @@ def show_model(facts: ModelFacts, console: Console) -> None:
             for position, tensor in enumerate(tensors):
                 remark = "optional" if tensor.optional else labels.get(tensor.name, "") if what == "output" else ""
                 shape = escape(str(list(tensor.shape)))
-                table.add_row(what if not position else "", escape(tensor.name), tensor.dtype.name, shape, remark)
+                table.add_row(
+                    what if not position else "", escape(tensor.name), tensor.dtype.name, shape, escape(remark)
+                )
         console.print()
         console.print(table)
     if facts.files:
@@ -72,9 +74,8 @@ def show_model(facts: ModelFacts, console: Console) -> None:
         console.print(table)
     else:
         for each in read_checksums(facts.config, strict=False):
-            console.print(
-                f"{'checksum':<11}{each.path} {each.algorithm} {each.digest}", highlight=False, soft_wrap=True
-            )
+            line = f"{'checksum':<11}{each.path} {each.algorithm} {each.digest}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(facts: ModelFacts) -> Iterable[tuple[str, str]]:

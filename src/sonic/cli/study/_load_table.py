@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -28,8 +29,8 @@ def live(console: Console, load: str) -> Iterator[Callable[[Glance], None] | Non
     if not console.is_terminal:
         yield None
         return
-    with console.status(f"{load}: starting") as line:
-        yield lambda glance: line.update(f"{load}: {_now(glance)}")
+    with console.status(escape(f"{load}: starting")) as line:
+        yield lambda glance: line.update(escape(f"{load}: {_now(glance)}"))
 
 
 def _now(glance: Glance) -> Text:
@@ -48,13 +49,15 @@ def _now(glance: Glance) -> Text:
 def show(record: Record, console: Console) -> None:
     """Print what was measured."""
     said = ", ".join(f"{name.replace('_', ' ')} {written(value)}" for name, value in record.settings.items())
-    console.print(f"[bold]{record.target}[/bold] {record.status}: {said}", highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]{escape(record.target)}[/bold] {record.status}: {escape(said)}", highlight=False, soft_wrap=True
+    )
     if record.reason:
         console.print(record.reason, markup=False, highlight=False, soft_wrap=True)
     if record.throughput is not None:
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         for name, text in _rows(record):
-            table.add_row(name, text)
+            table.add_row(escape(name), escape(text))
         console.print(table, highlight=False)
 
 

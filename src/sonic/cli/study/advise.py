@@ -90,17 +90,21 @@ def _table(*columns: str) -> Table:
 
 
 def _models(made: Plan) -> Table:
+    from rich.markup import escape
+
     from sonic.study.records import digits
 
     money = made.site.currency
-    table = _table("model", "of the job", "rows an event", "where", f"cores ({money})", f"server ({money})")
+    table = _table(
+        "model", "of the job", "rows an event", "where", f"cores ({escape(money)})", f"server ({escape(money)})"
+    )
     for model in made.models:
         offer = model.offer
         table.add_row(
-            model.model,
+            escape(model.model),
             f"{model.saved_s / made.job.event_s:.1%}",
             digits(model.rows_per_event),
-            offer.kind if model.offload and offer else "in the job",
+            escape(offer.kind) if model.offload and offer else "in the job",
             digits(model.cores_cost),
             digits(model.server_cost) if offer else "not measured",
         )
@@ -110,6 +114,8 @@ def _models(made: Plan) -> Table:
 
 
 def _sums(made: Plan) -> Table:
+    from rich.markup import escape
+
     from sonic.study.records import digits
 
     money = made.site.currency
@@ -118,22 +124,25 @@ def _sums(made: Plan) -> Table:
         "events/s", f"{made.events_per_s_before:,.1f}", f"{made.events_per_s:,.1f}", f"{100 * made.gain:+.1f} %"
     )
     table.add_row(
-        f"{money} for a million events",
+        f"{escape(money)} for a million events",
         digits(made.cost_before, 4),
         digits(made.cost, 4),
         f"{100 * (made.cost / made.cost_before - 1):+.1f} %" if made.cost_before else "",
     )
     for fleet in made.fleets:
-        table.add_row(f"servers: {fleet.kind}", "0", str(fleet.servers))
+        table.add_row(f"servers: {escape(fleet.kind)}", "0", str(fleet.servers))
     table.add_row("network, Gbit/s", "0", digits(made.network_gbps))
     table.add_row(f"streams of a job with {made.threads} threads", str(made.threads), str(made.streams))
     return table
 
 
 def _reasons(said: list[Advice]) -> Table:
+    from rich.markup import escape
+
     table = _table("about", "do", "because")
     last = ""
     for advice in said:
-        table.add_row("" if advice.subject == last else advice.subject, advice.choice, advice.reason)
+        row = ("" if advice.subject == last else advice.subject, advice.choice, advice.reason)
+        table.add_row(*map(escape, row))
         last = advice.subject
     return table

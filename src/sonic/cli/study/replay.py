@@ -58,7 +58,8 @@ def replay(
     console = Console()
     if not server:
         models = ", ".join(f"{count:,} to {model}" for model, count in sorted(read.models.items()))
-        console.print(f"{len(read):,} requests in {read.due_s[-1]:.3g} s, {read.n_bytes / 1e6:,.1f} MB: {models}")
+        text = f"{len(read):,} requests in {read.due_s[-1]:.3g} s, {read.n_bytes / 1e6:,.1f} MB: {models}"
+        console.print(text, markup=False)
         return
     if json is not None:
         storage.ready(json, adding=True)
@@ -85,6 +86,7 @@ def _bad(record: Record) -> bool:
 
 def _show(records: list[Record], console: Console) -> None:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from sonic.study.histogram import quantile
@@ -104,7 +106,7 @@ def _show(records: list[Record], console: Console) -> None:
         served = window.server if window else None
         latencies = record.latencies
         table.add_row(
-            record.target,
+            escape(record.target),
             f"{window.requests:,}" if window else "0",
             f"{window.errors:,}" if window else "",
             f"{window.late:,}" if window else "",

@@ -113,7 +113,8 @@ def scan(
         if record.status != "measured":
             console.print(_line(record, wanted), markup=False, highlight=False, soft_wrap=True)
     if summary.interrupted:
-        notes.print(f"{len(summary.records)} of {len(wanted.points)} points are in {path}; the same command goes on")
+        text = f"{len(summary.records)} of {len(wanted.points)} points are in {path}; the same command goes on"
+        notes.print(text, markup=False)
         raise Terminated if came else KeyboardInterrupt
     typer.echo(path)
     if any(record.status == "failed" for record in summary.records):
@@ -155,7 +156,7 @@ def _table(records: list[Record], spec: Spec) -> Table:
     if any(record.status != "measured" for record in records):
         table.add_column("")
     for record in records:
-        row = [record.target] if len(spec.targets) > 1 else []
+        row = [escape(record.target)] if len(spec.targets) > 1 else []
         row += [escape(written(record.settings.get(name))) for name in names]
         row += ["" if each is None else f"{each.value:,.1f}" for each in (record.throughput, record.row_rate)]
         latencies = record.latencies

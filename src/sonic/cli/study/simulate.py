@@ -155,20 +155,24 @@ def _plain_table(*columns: str, **options: Any) -> Table:
 
 
 def _table(scan: Sequence[Record]) -> Table:
+    from rich.markup import escape
+
     from sonic.study.simulation.tables import COLUMNS, row, varied
 
     names = varied(scan)
     columns = {name: cell for name, cell in COLUMNS.items() if any(cell(record) for record in scan)}
-    table = _plain_table(*names, *columns, title=scan[0].target, title_justify="left")
+    table = _plain_table(*names, *columns, title=escape(scan[0].target), title_justify="left")
     for record in scan:
-        table.add_row(*row(record, names), *(cell(record) for cell in columns.values()))
+        table.add_row(*map(escape, row(record, names)), *(cell(record) for cell in columns.values()))
     return table
 
 
 def _comparison(compared: Sequence[Beside], there: str) -> Table:
+    from rich.markup import escape
+
     from sonic.study.records import digits
 
     table = _plain_table("", "", there, "simulated", "deviation")
     for each in compared:
-        table.add_row(each.what, each.at, digits(each.there, 4), digits(each.here, 4), f"{each.deviation:+.1%}")
+        table.add_row(each.what, escape(each.at), digits(each.there, 4), digits(each.here, 4), f"{each.deviation:+.1%}")
     return table
