@@ -28,6 +28,13 @@ def test_it_serves_until_it_is_closed(models: Path) -> None:
     assert child.log_tail() == ""
 
 
+def test_it_runs_no_files_of_the_working_folder(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "typer.py").write_text("raise SystemExit('not the library')")
+    monkeypatch.chdir(tmp_path)
+    with ServeProcess([models], cores=1) as child, Model(f"{child.grpc_url}/echo") as model:
+        assert model.spec == BATCHING
+
+
 def test_one_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"ended with status \d+ before it was ready") as caught:
         ServeProcess([tmp_path / "absent"])

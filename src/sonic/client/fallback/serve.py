@@ -61,7 +61,9 @@ class ServeProcess:
     ) -> None:
         with tempfile.TemporaryDirectory(prefix="sonic-serve-") as folder:
             ports = Path(folder) / "ports.json"
-            command = [*prefix, sys.executable, "-m", "sonic", "serve", *(os.fspath(folder) for folder in repositories)]
+            # -P: a file of the working folder that is called as a library is not to be run in its place.
+            command = [*prefix, sys.executable, "-P", "-m", "sonic", "serve"]
+            command += [os.fspath(folder) for folder in repositories]
             for kind in ("grpc", "http", "metrics"):
                 command += [f"--{kind}-port", "0"]
             # Its cores are its owner's, too, whose work is not to wait for one that only looks for the next request.
