@@ -69,9 +69,22 @@ def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / name).mkdir()
     assert nvidia_gpus(tmp_path) == 2
-    for visible, count in (("1", 1), ("", 0), ("0,1,2", 2)):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        assert nvidia_gpus(tmp_path) == count
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [
+        ("1", 1), ("", 0), ("0, 1", 2), ("3,1,0", 3), ("-1", 0), ("NoDevFiles", 0), ("7", 0), ("0,-1,1", 1),
+        ("0,,1", 1), ("0,1,4", 2), ("0,0", 0), ("0,00", 0), ("GPU-a,GPU-b", 2), ("GPU-a,GPU-a", 0), ("MIG-a", 1),
+    ],
+)  # fmt: skip
+def test_gpus_are_left_out_as_cuda_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, count: int
+) -> None:
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert nvidia_gpus(tmp_path) == count
 
 
 def test_gpus_of_amd_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

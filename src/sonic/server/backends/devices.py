@@ -87,5 +87,20 @@ def amd_gpus(nodes: Path = Path("/sys/class/kfd/kfd/topology/nodes")) -> int:
 
 
 def _visible(there: int, variable: str) -> int:
+    """Return how many of the GPUs a list in the environment leaves, as CUDA reads it.
+
+    The CUDA programming guide: GPUs behind the first entry that is none are not visible. One that is named twice makes
+    the list void, which no manual tells; PyTorch (``torch.cuda._parse_visible_devices``) counts them so as well.
+    """
     visible = os.environ.get(variable)
-    return there if visible is None else min(there, sum(bool(each.strip()) for each in visible.split(",")))
+    if visible is None:
+        return there
+    named: set[str | int] = set()
+    for each in map(str.strip, visible.split(",")):
+        if not each.startswith(("GPU-", "MIG-")) and not (each.isdecimal() and int(each) < there):
+            break
+        entry = int(each) if each.isdecimal() else each
+        if entry in named:
+            return 0
+        named.add(entry)
+    return min(there, len(named))
