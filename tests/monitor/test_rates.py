@@ -62,6 +62,8 @@ def test_an_answer_is_read() -> None:
 def test_what_is_not_told_is_none() -> None:
     scrape = read("# TYPE nv_inference_count counter\n")
     assert (dict(scrape.models), scrape.cpu_utilization, scrape.memory_bytes) == ({}, None, None)
+    scrape = read(TRITON.replace("utilization 0.5", "utilization NaN").replace('GPU-1"} 0.25', 'GPU-1"} +Inf'))
+    assert (scrape.cpu_utilization, scrape.gpu_utilization) == (None, {})
 
 
 @pytest.mark.parametrize(

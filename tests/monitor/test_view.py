@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf, nan
 
 import pytest
 from rich.console import Console
@@ -78,7 +79,17 @@ def test_the_last_numbers_stay_while_there_is_no_answer() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "-"), (0.0, "0"), (0.001, "<0.01"), (0.5, "0.50"), (12.34, "12.3"), (40.0, "40"), (12345.6, "12,346")],
+    [
+        (None, "-"),
+        (nan, "-"),
+        (inf, "-"),
+        (0.0, "0"),
+        (0.001, "<0.01"),
+        (0.5, "0.50"),
+        (12.34, "12.3"),
+        (40.0, "40"),
+        (12345.6, "12,346"),
+    ],
 )
 def test_numbers(value: float | None, text: str) -> None:
     assert number(value) == text
@@ -88,3 +99,5 @@ def test_bars() -> None:
     assert bars(()) == ""
     assert bars((0.0, 0.0)) == "▁▁"
     assert bars((0.0, 5.0, 10.0)) == "▁▅█"
+    assert bars((5.0, nan, inf, 10.0)) == "▅  █"
+    assert bars((nan,)) == " "

@@ -6,6 +6,7 @@ Series are summed over labels other than ``model`` and ``version``, such as Trit
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -111,6 +112,8 @@ def read(text: str) -> Scrape:
                     row = models.setdefault((labels.get("model", ""), labels.get("version", "")), Counters())
                     field = _COUNTERS.get(name, "pending")
                     setattr(row, field, getattr(row, field) + sample.value)
+                elif not isfinite(sample.value):  # what an exporter writes of a gauge that it could not read
+                    continue
                 elif name == "nv_gpu_utilization" and not labels.get("gpu_uuid", "").startswith("CPU-"):
                     gpus[labels.get("gpu_uuid", "")] = sample.value
                 elif name.startswith("nv_cpu_") or name == _PROCESS_CPU:

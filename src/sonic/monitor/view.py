@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -78,7 +79,7 @@ def _table(screen: Screen, without: Collection[str] = (), places: int = 0) -> Ta
         table.add_column("", no_wrap=True)
     for row in screen.models or ():
         cells = [Text(cell(row)) for cell in columns.values()]
-        if row.failures_per_s and "fail/s" in columns and not old:
+        if row.failures_per_s > 0 and "fail/s" in columns and not old:
             cells[-1].stylize("red")
         if places:
             cells.append(Text(bars(screen.past.get((row.name, row.version), ())[-places:])))
@@ -87,8 +88,8 @@ def _table(screen: Screen, without: Collection[str] = (), places: int = 0) -> Ta
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Return a number as short as it stays telling; ``-`` for None."""
-    if value is None:
+    """Return a number as short as it stays telling; ``-`` for one that is not there, or not finite."""
+    if value is None or not isfinite(value):
         return "-"
     if 0 < value < 0.01:
         return f"<0.01{unit}"
@@ -97,9 +98,13 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def bars(values: Sequence[float]) -> str:
-    """Return values as bars from zero to the largest."""
-    top = max(values, default=0.0)
-    return "".join(_BARS[round(value / top * (len(_BARS) - 1))] if top else _BARS[0] for value in values)
+    """Return values as bars from zero to the largest, with a gap for one that is not finite."""
+    top = max(filter(isfinite, values), default=0.0)
+    return "".join(_bar(value / top if top else 0.0) if isfinite(value) else " " for value in values)
+
+
+def _bar(part: float) -> str:
+    return _BARS[round(part * (len(_BARS) - 1))]
 
 
 _GAP = 2
