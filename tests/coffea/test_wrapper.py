@@ -3,7 +3,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -34,6 +34,28 @@ class Echo(TritonWrapper):
 
     def postprocess_awkward(self, return_array: Any, output_list: list[str], jets: Any) -> Any:
         return {name: ak.unflatten(array, ak.num(jets)) for name, array in return_array.items()}
+
+
+class Columns(NamedTuple):
+    """Inputs, or outputs, of a model."""
+
+    x: Any
+    n: Any
+
+
+class Named(Echo):
+    """Has its inputs and outputs in named tuples."""
+
+    def prepare_awkward(self, output_list: list[str], jets: Any) -> Any:
+        (names, inputs), _ = super().prepare_awkward(output_list, jets)
+        return (names, Columns(**inputs)), {}
+
+    def numpy_call(self, output_list: Any, input_dict: Any) -> Any:
+        outputs = super().numpy_call(output_list, input_dict._asdict())
+        return Columns(outputs["y"], outputs["m"])
+
+    def postprocess_awkward(self, return_array: Any, *_: Any, **__: Any) -> Any:
+        return return_array
 
 
 def jets(counts: list[int] = [2, 0, 7, 1]) -> ak.Array:  # noqa: B006 - only read
@@ -80,6 +102,14 @@ def test_numpy_arrays_and_arrays_in_containers(address: str) -> None:
     assert outputs["m"].tolist() == inputs["n"].tolist()
     same = wrapper.numpy_call(["m"], {name: ak.Array(array) for name, array in inputs.items()})
     np.testing.assert_array_equal(same["m"], outputs["m"])
+
+
+def test_arrays_in_named_tuples(address: str) -> None:
+    events = jets()
+    outputs = Named(f"triton+grpc://{address}/echo/1", PLAIN)(["m", "y"], events)
+    assert isinstance(outputs, Columns)
+    assert isinstance(outputs.x, ak.Array)
+    assert outputs.n.to_list() == [[n] for n in ak.flatten(events.number)]
 
 
 def test_a_model_without_batch_dimension(address: str) -> None:

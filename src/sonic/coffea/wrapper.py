@@ -17,7 +17,7 @@ from sonic.coffea.requests import call, send
 from sonic.errors import InvalidRequest, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import ModuleType
 
     from sonic.client.fallback import Fallback
@@ -233,7 +233,7 @@ def _numpy(given: Any, name: object = None) -> Any:
     if isinstance(given, dict):
         return {key: _numpy(value, key) for key, value in given.items()}
     if isinstance(given, (list, tuple)):
-        return type(given)(_numpy(value, name) for value in given)
+        return _like(given, (_numpy(value, name) for value in given))
     if not isinstance(given, ak.Array):
         return given
     try:
@@ -248,5 +248,10 @@ def _awkward(given: Any) -> Any:
     if isinstance(given, dict):
         return {key: _awkward(value) for key, value in given.items()}
     if isinstance(given, (list, tuple)):
-        return type(given)(map(_awkward, given))
+        return _like(given, map(_awkward, given))
     return ak.from_numpy(given) if isinstance(given, np.ndarray) else given
+
+
+def _like(given: Any, values: Iterable[Any]) -> Any:
+    """Make a container as the given one; a named tuple takes its values one by one."""
+    return given._make(values) if hasattr(given, "_fields") else type(given)(values)
