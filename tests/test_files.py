@@ -1,8 +1,33 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from sonic.files import replacing
+import pytest
+
+from sonic.errors import OutputError
+from sonic.files import check_writable, replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_is_replaced_needs_a_folder_that_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "closed" / "r.json")
+    (tmp_path / "closed").mkdir()
+    if there:
+        (tmp_path / "closed" / "r.json").touch()
+    check_writable(tmp_path / "link.json")
+    # Root may write anywhere, so nothing else makes a folder closed to whoever runs this.
+    monkeypatch.setattr(os, "access", lambda path, _: path.name != "closed")
+    for name in ("closed/r.json", "link.json"):
+        with pytest.raises(OutputError, match="not yours to write to"):
+            check_writable(tmp_path / name)
+    check_writable(tmp_path / "r.json")
+    check_writable("/dev/null")
 
 
 def test_a_pipe_is_written_to_also_by_the_name_that_standard_output_has() -> None:

@@ -19,7 +19,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     Raises
     ------
     OutputError
-        If it is a folder, or its folder is not there or not to be written to.
+        If it is a folder, or its folder is not there or not to be written to, as :func:`replacing` needs it.
     """
     target = Path(path)
     folder = target.absolute().parent
@@ -27,8 +27,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise OutputError(f"cannot write {path}: there is no folder {target.parent}")
     if target.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
-    if not target.exists() and not os.access(folder, os.W_OK):
-        raise OutputError(f"cannot write {path}: {target.parent} is not yours to write to")
+    whole = target.exists() and not target.is_file()  # /dev/null, or a pipe
+    real = Path(os.path.realpath(path)).parent
+    if not whole and not os.access(real, os.W_OK):
+        where = real if target.is_symlink() else target.parent
+        raise OutputError(f"cannot write {path}: {where} is not yours to write to")
 
 
 @contextmanager

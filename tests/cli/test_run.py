@@ -188,6 +188,14 @@ def test_a_report_is_whole_or_absent(folder):
     assert [path.name for path in (folder / "disk").iterdir()] == ["r.json"]
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_job(folder, monkeypatch):
+    (folder / "closed").mkdir()
+    monkeypatch.setattr("os.access", lambda path, *_, **__: not str(path).endswith("closed"))
+    done = sonic("mine.py", "-i", "a.root", "-o", "o.root", "--report", "closed/r.json")
+    assert (done.exit_code, done.stderr) == (1, "sonic: cannot write closed/r.json: closed is not yours to write to\n")
+    assert not (folder / "o.root").exists()
+
+
 def test_several_outputs(folder):
     done = sonic(
         *("mine.py", "-i", "a.root", "-o", "all.root", "large.root", "--unordered"),

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sonic.files import replacing
+from sonic.files import check_writable, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,10 +35,7 @@ class Extras:
         for path in (report, trace, timeline, graph):
             if path is None:
                 continue
-            if not path.absolute().parent.is_dir():
-                raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
-            if path.is_dir():
-                raise ConfigError(f"cannot write {path}: it is a folder")
+            check_writable(path)
             if os.path.realpath(path) in taken:
                 raise ConfigError(f"cannot write {path}: it is another file of this job")
             if not path.is_char_device():  # /dev/null may be given twice
