@@ -230,9 +230,17 @@ def test_ranges_of_entries(folder, entries, expected):
     assert x_of("o.root") == expected
 
 
+def test_a_range_behind_the_last_event_is_told(folder):
+    done = sonic("mine.py", "-i", "a.root", "-o", "o.root", "--entries", "1000:2000", "-q")
+    assert (done.exit_code, done.stderr) == (0, "note: --entries 1000:2000 are none of the input's events\n")
+    assert x_of("o.root") == []
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["mine.py", "-i", "a.root", "--keep", "x"], "sonic: --keep says what to write: give --output too"),
+        (["mine.py", "-i", "a.root", "--filter-output", "pass"], "sonic: --filter-output says what to write: give"),
         (["miniaodd", "-i", "a.root"], "sonic: no workflow 'miniaodd'; similar: miniaod"),
         (["absent.py", "-i", "a.root"], "sonic: no workflow file absent.py"),
         (["mine.py", "-i", "absent.root"], "sonic: no input file absent.root"),

@@ -175,6 +175,8 @@ def test_trees_that_are_not_there(events_file, tmp_path):
         ({"repeat": 0}, "at least 1"),
         ({"entries": (5, 2)}, "entries 5:2 make no range"),
         ({"entries": (-1, 2)}, "entries -1:2 make no range"),
+        ({"entries": (1000, None)}, "entries 1000: make no range of [0-9]+ events"),
+        ({"entries": (None, -2)}, "entries :-2 make no range"),
     ],
 )
 def test_numbers_that_make_no_sense(events_file, options, complaint):

@@ -230,6 +230,8 @@ def run(
             progress=progress,
         )
     extras.write(result)
+    if entries is not None and not result.events:
+        typer.echo(f"note: --entries {entries} are none of the input's events", err=True)
     if not quiet:
         from sonic.cli._run_table import show
 
@@ -254,6 +256,9 @@ def _targets(outputs: Sequence[Path], keep: Sequence[str], filter_output: Sequen
     """Give each output what was said of all, or of it alone: ``FILE=VALUE``."""
     from sonic.errors import ConfigError
     from sonic.framework.targets import Target
+
+    if not outputs and (keep or filter_output):
+        raise ConfigError(f"{'--keep' if keep else '--filter-output'} says what to write: give --output too")
 
     def values(given: Sequence[str], option: str) -> tuple[list[str], dict[str, list[str]]]:
         shared: list[str] = []

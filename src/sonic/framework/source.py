@@ -315,7 +315,8 @@ def _pieces(
     """Cut a range of entries, counted over all files, into a piece for each file that has some of it."""
     first, last = entries[0] or 0, sum(sizes) if entries[1] is None else entries[1]
     if first < 0 or last < first:
-        raise ConfigError(f"entries {first}:{last} make no range: 0 <= first <= last")
+        given = ":".join("" if end is None else str(end) for end in entries)
+        raise ConfigError(f"entries {given} make no range of {sum(sizes)} events: 0 <= first <= last")
     pieces: list[FileRange] = []
     offset = 0
     for file, size in zip(files, sizes, strict=True):
