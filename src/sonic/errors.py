@@ -45,7 +45,7 @@ class DataError(SonicError):
 
 
 class OutputError(SonicError):
-    """Output that could not be written. Nothing is left under the output's name."""
+    """Output that could not be written. Nothing is left under its name; others of the job may have theirs already."""
 
 
 class WorkflowError(SonicError):

@@ -97,6 +97,18 @@ def test_without_commit_nothing_is_left(tmp_path, number_chunks):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_output_that_has_its_name_keeps_it_when_the_next_cannot_have_its_own(tmp_path, number_chunks):
+    with output_of(*(open_sink(tmp_path / name) for name in ("a.root", "b.root"))) as output:
+        for chunk in harvested(number_chunks(1), Kept(("x",), True), Kept(("x",), True)):
+            output.take(chunk)
+        (tmp_path / "b.root").mkdir()
+        with pytest.raises(OutputError, match=r"cannot write .*b\.root"):
+            output.commit(metadata)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.root", "b.root"]
+    with uproot.open(tmp_path / "a.root") as file:
+        assert file["Events"].num_entries == 2
+
+
 def test_results_that_do_not_add_up(number_chunks):
     output = output_of()
     first, second = harvested(number_chunks(2))

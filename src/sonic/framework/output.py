@@ -137,7 +137,8 @@ class Output:
         Raises
         ------
         OutputError
-            If it cannot be written.
+            If it cannot be written. Nothing is left under its name then, but of several outputs those that got theirs
+            before keep it: they are whole, and a file that was there is not to be had back.
         """
         for sink, written in zip(self._sinks, self.written, strict=True):
             sink.close(self.totals, metadata(written))
