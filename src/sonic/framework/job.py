@@ -133,7 +133,8 @@ def run(
     ModuleError
         If a module or its model fails and the job is to stop then, or if it fails on every chunk.
     OutputError
-        If the output cannot be written. Nothing is left under its name.
+        If the output cannot be written. Nothing is left under its name; of several outputs, those that got theirs
+        before keep it.
     ProcessLost
         If one of several processes dies, and its chunks are not to be done again.
     """
