@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from sonic.client.locality import on_this_host
+from sonic.client.locality import on_loopback, on_this_host
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,14 @@ def test_others_are_not(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", without_network)
     assert not on_this_host("grpc", where)
+
+
+def test_what_names_the_host_that_reads_it() -> None:
+    for where in ("localhost:1", "127.0.0.1:8001", "[::1]:8000"):
+        assert on_loopback("grpc", where)
+    assert on_loopback("http+unix", "/run/sonic.sock")
+    assert not on_loopback("grpc", "192.0.2.1:8001")
+    assert not on_loopback("grpc", "gpu01:8001")
 
 
 def test_an_address_of_an_interface_is_here() -> None:

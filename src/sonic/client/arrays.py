@@ -117,6 +117,14 @@ def check_outputs(spec: ModelSpec, sent: Arrays, outputs: Mapping[str, np.ndarra
     return dict(outputs)
 
 
+def beyond(integers: np.ndarray[Any, Any], target: np.dtype[Any]) -> int | None:
+    """Return one of some integers that an integer dtype cannot hold; None if it holds them all."""
+    if not integers.size:
+        return None
+    info = np.iinfo(target)
+    return next((int(each) for each in (integers.min(), integers.max()) if not info.min <= int(each) <= info.max), None)
+
+
 def _concatenated(name: str, arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     try:
         return np.concatenate(arrays)
@@ -155,11 +163,8 @@ def _cast(tensor: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, An
         if array.dtype.kind in "SU":
             return array.astype(target)
     elif array.dtype.kind in "biuf" and np.can_cast(array.dtype, target, "same_kind"):
-        if array.dtype.kind in "iu" and target.kind in "iu" and array.size:
-            info = np.iinfo(tensor.dtype.value)
-            for extreme in (array.min(), array.max()):
-                if not info.min <= int(extreme) <= info.max:
-                    raise InvalidRequest(f"input {_described(tensor)} cannot hold the value {extreme} given")
+        if array.dtype.kind in "iu" and target.kind in "iu" and (value := beyond(array, target)) is not None:
+            raise InvalidRequest(f"input {_described(tensor)} cannot hold the value {value} given")
         try:
             with np.errstate(over="raise"):
                 return array.astype(target)

@@ -6,6 +6,8 @@ import socket
 from contextlib import suppress
 from ipaddress import ip_address
 
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
 
 def on_this_host(scheme: str, where: str) -> bool:
     """Whether an address is one of this host's own. Blocks while a name is looked up.
@@ -28,6 +30,11 @@ def on_this_host(scheme: str, where: str) -> bool:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
         return bool(found) and all(_is_own(family, str(address[0])) for family, _, _, _, address in found)
     return False
+
+
+def on_loopback(scheme: str, where: str) -> bool:
+    """Whether an address names the host that it is read on, whichever that is. Nothing is looked up."""
+    return scheme.endswith("+unix") or where.rpartition(":")[0] in _LOOPBACK
 
 
 def _is_own(family: int, address: str) -> bool:

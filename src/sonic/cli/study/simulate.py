@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
     from rich.progress import TaskID
@@ -90,11 +90,12 @@ def simulate(
         published_axes([points[0][1] for points in deployments])
     records: list[Record] = []
     console, drawn = _console(), []
-    kept = _Kept(records, sum(map(len, deployments)), to)
+    total = sum(map(len, deployments))
     for points in deployments:
         scan = []
         columns = [*Progress.get_default_columns()[:-1], TimeRemainingColumn()]
-        with kept, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        live = Progress(*columns, console=Console(stderr=True), transient=True)
+        with _kept(records, total, to), live as progress:
             task = progress.add_task(points[0][1].target, total=len(points))
             for number, (settings, spec) in enumerate(points):
 
@@ -121,20 +122,15 @@ def simulate(
     console.print(f"{speed:,.0f} steps of the simulation a second")
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Says after Ctrl-C which part of the points is in the file."""
-
-    records: Sequence[Record]
-    total: int
-    to: Path | None
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.to is not None and kind is not None and issubclass(kind, KeyboardInterrupt):
-            typer.echo(f"{len(self.records)} of {self.total} points are in {self.to}", err=True)
+@contextmanager
+def _kept(records: Sequence[Record], total: int, to: Path | None) -> Iterator[None]:
+    """Say after Ctrl-C which part of the points is in the file."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if to is not None:
+            typer.echo(f"{len(records)} of {total} points are in {to}", err=True)
+        raise
 
 
 def _console() -> Console:

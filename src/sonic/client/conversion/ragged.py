@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import awkward as ak
 import numpy as np
 
+from sonic.client.arrays import beyond
 from sonic.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -141,16 +142,13 @@ def cast(values: Numbers, dtype: DTypeLike) -> Numbers:
     """
     target = np.dtype(dtype)
     if target.kind in "iu" and values.dtype.kind in "iuf" and values.dtype != target and values.size:
-        info = np.iinfo(target)
         if values.dtype.kind == "f":  # NaN is not equal to itself; the largest int64 is no float, the next number is
-            wide = values.astype(np.float64, copy=False)
+            info, wide = np.iinfo(target), values.astype(np.float64, copy=False)
             fits = (wide == np.trunc(wide)) & (wide >= info.min) & (wide < float(info.max) + 1)
             if not fits.all():
                 raise InvalidRequest(f"{target} cannot hold the value {values[~fits][0]}")
-        else:
-            for extreme in (values.min(), values.max()):
-                if not info.min <= int(extreme) <= info.max:
-                    raise InvalidRequest(f"{target} cannot hold the value {extreme}")
+        elif (value := beyond(values, target)) is not None:
+            raise InvalidRequest(f"{target} cannot hold the value {value}")
     return values.astype(target, copy=False)
 
 

@@ -100,11 +100,7 @@ class Inference:
 
     async def _aside(self, exchange: Exchange) -> Answer:
         """Answer one that would hold up others, if it was read and written here."""
-        body, peer = exchange.body, exchange.peer
-        if not self._plain or self._takes_long(body):
-            request, form = await asyncio.to_thread(self._unpack, exchange.head, body, peer)
-        else:
-            request, form = self._read(body, peer)
+        request, form = await asyncio.to_thread(self._unpack, exchange.head, exchange.body, exchange.peer)
         response = await asyncio.wrap_future(self._dataplane.infer(request, inline=False))
         return await asyncio.to_thread(self._pack, response, form)
 

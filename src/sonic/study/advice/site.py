@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sonic.client.locality import on_loopback
 from sonic.client.url import parse_server
 from sonic.errors import ConfigError, one_line
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from sonic.study.records import Record
 
-
-_THE_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
 KIND = "server_kind"
 """The setting of a record that names the kind of server."""
@@ -147,7 +146,7 @@ def _is_the_machine(record: Record) -> bool:
     if (url := record.settings.get("server")) is None:
         return True
     address = parse_server(str(url))
-    return address.scheme == "local" or "unix" in address.scheme or address.where.rpartition(":")[0] in _THE_MACHINE
+    return address.scheme == "local" or on_loopback(address.scheme, address.where)
 
 
 def _cores(record: Record) -> int:

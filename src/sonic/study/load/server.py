@@ -11,6 +11,7 @@ import grpc
 import httpx
 
 from sonic.client.grpc import OPTIONS
+from sonic.client.locality import on_loopback
 from sonic.errors import DataError, InferenceError, Unavailable
 from sonic.monitor.endpoint import Endpoint
 from sonic.protocol import documents
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 5.0
 _METRICS_TIMEOUT_S = 2.0
 """Where they may be is tried, and a firewall lets one wait."""
-
-_NEAR = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True)
@@ -262,10 +261,9 @@ def _sizes(model: ModelStatistics) -> dict[int, tuple[int, float]]:
 
 def listener(address: Address) -> int | None:
     """Find the process that listens at an address of this host; None where there is none, or it cannot be known."""
-    host, _, port = address.where.rpartition(":")
-    unix = "unix" in address.scheme
-    if not unix and host not in _NEAR:
+    if not on_loopback(address.scheme, address.where):
         return None
+    port, unix = address.where.rpartition(":")[2], "unix" in address.scheme
     try:
         import psutil
     except ImportError:

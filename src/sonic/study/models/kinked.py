@@ -63,7 +63,8 @@ def spread(
         concerned = [each for each in ends if what(each.bound) != what(_at(each.bound, each.parameter, each.end))]
         if len(concerned) > 1:
             return Value(float(np.nan), float(np.nan))  # one end up, perhaps, and the other down
-        for each in concerned:
+        if concerned:
+            (each,) = concerned
             bound, beyond = float(what(each.bound)), what(_at(each.bound, each.parameter, each.end))
             return Value(best, float(np.nan), *((bound, None) if beyond > bound else (None, bound)))
         # No mean of squares: a few draws may lie on one side of the kink, and run to the end of what makes sense.
