@@ -8,19 +8,21 @@ import pytest
 from sonic.server.commands import Commands
 
 
-def test_one_after_the_other() -> None:
-    commands, gate, done = Commands("commands"), threading.Event(), []
+def test_as_many_at_a_time_as_there_may_be() -> None:
+    commands, gate, together = Commands("commands", most=2), threading.Event(), threading.Barrier(3)
 
-    def first() -> str:
+    def hold(name: str) -> str:
+        together.wait(10)
         gate.wait(10)
-        done.append("first")
-        return "one"
+        return name
 
-    futures = [commands.submit(first), commands.submit(done.append, "second")]
-    assert not any(future.done() for future in futures)
+    futures = [commands.submit(hold, name) for name in ("one", "two")]
+    together.wait(10)
+    third = commands.submit(gate.is_set)
+    assert not third.running()
     gate.set()
-    assert [future.result(10) for future in futures] == ["one", None]
-    assert done == ["first", "second"]
+    assert [future.result(10) for future in futures] == ["one", "two"]
+    assert third.result(10)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(2)])
@@ -34,7 +36,7 @@ def test_an_exception_is_the_callers_and_the_next_goes_on(error: BaseException) 
 
 
 def test_what_is_cancelled_is_not_called() -> None:
-    commands, gate, called = Commands("commands"), threading.Event(), []
+    commands, gate, called = Commands("commands", most=1), threading.Event(), []
     first = commands.submit(gate.wait, 10)
     second = commands.submit(called.append, 1)
     assert second.cancel()

@@ -1,4 +1,4 @@
-"""What clients command and may take minutes, as loading a model: one after the other, and nothing waits for it."""
+"""What clients command and may take minutes, as loading a model: some at a time, and nothing else waits for it."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ Result = TypeVar("Result")
 
 
 class Commands:
-    """Calls what it is given in a thread that lives while there is something to do.
+    """Calls what it is given in threads that live while there is something to do.
 
-    The interpreter waits at its end for the threads of an executor, and not for this one.
+    The interpreter waits at its end for the threads of an executor, and not for these.
 
     Parameters
     ----------
     name : str
-        Of the thread.
+        Of the threads.
+    most : int
+        How many there are at most.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most: int = 8) -> None:
         self._name = name
+        self._most = most
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], None]] = deque()
-        self._works = False
+        self._threads = 0
 
     def submit(self, function: Callable[..., Result], *given: object) -> Future[Result]:
-        """Call a function when those before it have returned; it is not called if the future is cancelled by then."""
+        """Call a function as soon as a thread is free; it is not called if the future is cancelled by then."""
         future: Future[Result] = Future()
         with self._lock:
             self._waiting.append(partial(_call, future, function, *given))
-            if not self._works:
-                self._works = True
+            if self._threads < self._most:
+                self._threads += 1
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
         return future
 
@@ -45,7 +48,7 @@ class Commands:
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._works = False
+                    self._threads -= 1
                     return
                 call = self._waiting.popleft()
             call()

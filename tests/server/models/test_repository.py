@@ -487,6 +487,84 @@ def test_an_ensemble_that_cannot_come_back(
     assert [(row.name, row.state) for row in repository.index()][:2] == [("a", "READY"), ("e", "UNAVAILABLE")]
 
 
+def test_an_ensemble_is_made_anew_of_a_model_that_is_another_now(folder: Any, opened: Any) -> None:
+    def tensor(name: str) -> str:
+        return f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ 2 ] }}'
+
+    def identity(max_batch: int) -> str:
+        return f'backend: "identity" max_batch_size: {max_batch} input {tensor("x")} output {tensor("x")}'
+
+    folder.add("a", identity(4))
+    (folder.path / "a" / "1").mkdir(exist_ok=True)
+    folder.add(
+        "e",
+        f"""platform: "ensemble" max_batch_size: 4 input {tensor("x")} output {tensor("y")}
+        ensemble_scheduling {{ step {{ model_name: "a" model_version: -1
+          input_map {{ key: "x" value: "x" }} output_map {{ key: "x" value: "y" }} }} }}""",
+    )
+    repository = opened(folder)
+    before = repository.get("e")
+    repository.load("a", parse(identity(2), "a"))
+    with pytest.raises(Unavailable, match=r"cannot be made of model 'a' as that is now: .*max_batch_size"):
+        repository.get("e")
+    assert not repository.failed()
+    repository.load("a")
+    assert repository.get("e") is not before
+    x = np.ones((3, 2), np.float32)
+    request = InferRequest("e", {"x": x})
+    assert repository.submit(request).result(10).outputs["y"].tolist() == x.tolist()
+    after = repository.get("e")
+    (folder.path / "e" / "config.pbtxt").write_text("?")
+    repository.load("a", parse(identity(8), "a"))
+    assert repository.get("e") is not after, "its own configuration is the one that it was loaded with"
+    assert repository.submit(request).result(10).outputs["y"].tolist() == x.tolist()
+
+
+def test_models_are_loaded_and_unloaded_beside_one_that_hangs(folder: Any, opened: Any, script: Any) -> None:
+    folder.scripted("hangs")
+    folder.onnx("a")
+    repository = opened(folder, load=False)
+    loading, gate = threading.Event(), threading.Event()
+    script.load = lambda: loading.set() or gate.wait(30)
+    threads = [threading.Thread(target=repository.load, args=("hangs",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert loading.wait(10)
+    repository.load("a")
+    assert repository.get("a").spec.name == "a"
+    assert repository.unload("a")
+    assert not repository.settle(0.0)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert script.closed == 0, "the second found it loaded"
+    assert repository.settle(10)
+
+
+def test_a_part_is_not_unloaded_while_what_is_made_of_it_is_loaded(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    for name in ("a", "b"):
+        folder.scripted(name)
+    whole(folder, "e", "a", "b")
+    repository = opened(folder, load=False)
+    repository.load("a")
+    loading, gate = threading.Event(), threading.Event()
+    script.load = lambda: loading.set() or gate.wait(30)
+    threads = [threading.Thread(target=repository.load, args=("e",))]
+    threads[0].start()
+    assert loading.wait(10)  # b, after e has found a
+    threads.append(threading.Thread(target=repository.unload, args=("a",)))
+    threads[1].start()
+    assert repository.get("a").spec.name == "a"
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert [model.spec.name for model in repository.models()] == ["b"]
+    assert {row.name: row.reason for row in repository.index()}["e"] == "model 'a', which it is made of, is unloaded"
+
+
 def test_unloading_waits_for_requests(folder: Any, opened: Any, script: Any) -> None:
     folder.scripted()
     repository = opened(folder)

@@ -10,28 +10,25 @@
 
 Folders are only read. A function with ``@sonic.service`` is a model of one version, without a folder.
 
-Loading is one at a time; looking a model up never waits for it.
+Models that hang together, for one is made of the other, are loaded and unloaded one at a time, others meanwhile.
+Looking a model up waits for nothing.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
-from sonic.protocol.modelfolder import read_config
-from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.server.backends.completion import DEFAULT_MAX_BATCH
 from sonic.server.machine.limits import available_cores
 from sonic.server.models.cache import DEFAULT_CACHE_BYTES, ResponseCache
-from sonic.server.models.fingerprint import fingerprint
-from sonic.server.models.folders import select
+from sonic.server.models.loader import DRAIN_S, TWICE, Loader, parts_of
 from sonic.server.models.model import ServedModel
-from sonic.server.models.releasing import release
 from sonic.server.models.sources import Sources
-from sonic.server.models.versions import Version, Versions
+from sonic.server.models.turns import Turns
+from sonic.server.models.versions import Versions
 from sonic.server.scheduling.budget import Budget, default_queue_bytes
 from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 
@@ -39,20 +36,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
-    from sonic.server.backends.services import Service
+    from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.execution.plan import Execution
-    from sonic.server.models.fingerprint import Print
     from sonic.server.models.sources import Places
     from sonic.server.scheduling.job import Inline
 
 log = logging.getLogger("sonic.server")
-
-_TWICE = "model appears in two or more repositories"
-_UNLOADED = Version("UNAVAILABLE", "unloaded")
-_SHUT_DOWN = "the server is shut down"
 
 
 class Repository:
@@ -107,18 +98,21 @@ class Repository:
                 raise ConfigError(f"{what} must be {least}{none} or more, given {given}")
         self._sources = Sources(sources, only)
         self.cores = available_cores() if cores is None else cores
-        self._default_max_batch = default_max_batch
-        self._max_queue = max_queue
         self._budget = Budget(default_queue_bytes() if max_queue_bytes is None else max_queue_bytes)
         self._cache = ResponseCache(cache_bytes)
         self._versions = Versions()
+        make = partial(
+            ServedModel,
+            cores=self.cores,
+            default_max_batch=default_max_batch,
+            max_queue=max_queue,
+            budget=self._budget,
+            cache=self._cache,
+        )
+        self._loader = Loader(self._sources, self._versions, make, self.submit)
+        self._turns = Turns()
         self._reasons: dict[str, str] = {}  # of each model there is: why it is not served, if it was never loaded
-        self._loading = threading.RLock()  # one load or unload at a time, with those that it requires
-        self._chain: list[str] = []  # models being loaded, each required by the one before
         self._named: set[str] = set()  # models that were asked for themselves, not only loaded for one made of them
-        self._prints: dict[str, Print] = {}  # of models that are as their folders were, all versions of them
-        self._orphans: dict[str, set[str]] = {}  # models unloaded because a part of them was, and all their parts
-        self._closed = False
         try:
             self._sources.check()
             self.look()
@@ -134,10 +128,14 @@ class Repository:
         ConfigError
             If a folder is not there, or a model in it has the name of a function.
         """
+        found = self._look()
+        return {name: found[name] for name in self._reasons if name in found}
+
+    def _look(self) -> Places:
         found = self._sources.find()
         names = self._sources.names(found)
-        self._reasons = {name: _TWICE if len(found.get(name, ())) > 1 else "not loaded" for name in names}
-        return {name: found[name] for name in names if name in found}
+        self._reasons = {name: TWICE if len(found.get(name, ())) > 1 else "not loaded" for name in names}
+        return found
 
     def load_all(self, only: Sequence[str] = (), *, strict: bool = True, empty_ok: bool = False) -> None:
         """Load every model.
@@ -195,30 +193,12 @@ class Repository:
         Unavailable
             If the repository is closed, be it meanwhile.
         """
-        with self._loading:
-            self._load(name, self.look(), config)
+        with self._turns.take(lambda: self._loader.kin(name, config, self._sources.find())) as held:
+            found = self._look()
+            if name not in self._reasons:
+                raise ModelNotFound(f"no model {name!r} in {self._sources}")
+            self._loader.load(name, found, held, config)
             self._named.add(name)
-
-    def require(self, name: str, version: str = "") -> ServedModel:
-        """Return a model for one that is made of it, and is being loaded; it is loaded first if it is not.
-
-        It may be one that is not among the names to serve.
-
-        Raises
-        ------
-        ModelNotFound, Unavailable, ConfigError
-            If it is not there, cannot be loaded, or requires the one that asks.
-        """
-        with self._loading:
-            if name in self._chain:
-                raise ConfigError(f"models are made of each other: {' -> '.join([*self._chain, name])}")
-            try:
-                return self.get(name, version)
-            except (ModelNotFound, Unavailable):
-                if any(row.model is not None for row in self._versions.of(name).values()):
-                    raise  # the version is what is missing
-            self._load(name, self._sources.find())
-            return self.get(name, version)
 
     def submit(
         self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
@@ -238,86 +218,7 @@ class Repository:
                 if model is previous or self._versions.get(request.model, request.version) is model:
                     raise  # else it was replaced in between
 
-    def _load(self, name: str, found: Places, override: ModelConfig | None = None) -> None:
-        service = self._sources.service(name)
-        folders = found.get(name, ()) if service is None else (service.home,)
-        self._orphans.pop(name, None)
-        if not folders:
-            raise ModelNotFound(f"no model {name!r} in {self._sources}")
-        if self._closed:
-            raise Unavailable(_SHUT_DOWN)
-        now = fingerprint(folders if service is None else ())  # first, to see what changes while it is being loaded
-        if override is None and self._prints.get(name) == now:
-            return
-        self._prints.pop(name, None)
-        self._chain.append(name)
-        try:
-            self._load_versions(name, folders, override, service)
-        finally:
-            self._chain.pop()
-        if override is None:
-            self._prints[name] = now
-        for whole in self.models():
-            if name in _parts(whole):  # it was made of what was there before
-                self._prints.pop(whole.spec.name, None)
-        self._load_orphans(name, found)
-
-    def _load_versions(
-        self, name: str, folders: Sequence[Path], override: ModelConfig | None, service: Service | None = None
-    ) -> None:
-        before = self._versions.of(name)
-        fresh: dict[str, Version] = {}
-        failure: ConfigError | None = None
-        try:
-            if service is not None:
-                config = ModelConfig() if override is None else override
-                selected = {str(service.version): folders[0]}
-            elif len(folders) > 1:
-                raise ConfigError(f"{_TWICE}: {' and '.join(map(str, folders))}")
-            else:
-                config = read_config(folders[0]) if override is None else override
-                selected = select(folders[0], config)
-        except ConfigError as error:
-            failure, selected = error, {}
-            fresh[""] = Version("UNAVAILABLE", str(error), failed=True)
-        self._versions.announce(name, selected)
-        for version, path in selected.items():
-            try:
-                model = ServedModel(
-                    name,
-                    version,
-                    path,
-                    config,
-                    cores=self.cores,
-                    default_max_batch=self._default_max_batch,
-                    max_queue=self._max_queue,
-                    budget=self._budget,
-                    cache=self._cache,
-                    models=self,
-                    service=service,
-                )
-                fresh[version] = Version("READY", model=model)
-                log.info("loaded model %r version %s, %d instances", name, version, model.instances)
-            except ConfigError as error:
-                failure = failure or error
-                fresh[version] = Version("UNAVAILABLE", str(error), failed=True)
-        if failure is not None:  # all versions or none: a request without one is for the highest
-            release([new.model for new in fresh.values() if new.model is not None], drain_s=0.0)
-            fresh = {version: row if row.failed else _UNLOADED for version, row in fresh.items()}
-            if any(old.model is not None for old in before.values()):
-                reason = f"as before: its reload failed: {failure}"
-                fresh = {v: row if row.model is None else replace(row, reason=reason) for v, row in before.items()}
-        gone = {version for version, row in before.items() if version not in fresh and not row.failed}
-        self._versions.put(name, {**fresh, **dict.fromkeys(gone, _UNLOADED)})
-        kept = [new.model for new in fresh.values()]
-        release([old.model for old in before.values() if old.model is not None and old.model not in kept])
-        if self._closed:  # meanwhile, and it may have come too early for what was put there
-            release(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
-            raise Unavailable(_SHUT_DOWN)
-        if failure is not None:
-            raise failure
-
-    def unload(self, name: str, *, dependents: bool = False, drain_s: float = 30.0) -> bool:
+    def unload(self, name: str, *, dependents: bool = False, drain_s: float = DRAIN_S) -> bool:
         """Unload a model, and return whether it was loaded: it takes no more requests, those it has are waited for.
 
         Those that are made of it go too, and come back when it is loaded again, unless they are unloaded themselves.
@@ -331,37 +232,18 @@ class Repository:
         drain_s : float
             How long to wait, in seconds.
         """
-        with self._loading:
-            self._orphans.pop(name, None)
-            self._named.discard(name)
-            models = self._unload(name, "unloaded", drain_s)
-            parts = {part for model in models for part in _parts(model)} if dependents else set()
-            needed = self._named.union(*map(_parts, self.models()))
+        with self._turns.take(lambda: self._loader.kin_of_loaded(name)):
+            return self._unload(name, dependents, drain_s)
+
+    def _unload(self, name: str, dependents: bool, drain_s: float) -> bool:
+        self._named.discard(name)
+        models = self._loader.unload(name, drain_s)
+        if dependents:
+            parts = set().union(*(parts_of(model.config) for model in models))
+            needed = self._named.union(*(parts_of(model.config) for model in self.models()))
             for part in sorted(parts - needed):
-                self.unload(part, dependents=True, drain_s=drain_s)
-            return bool(models)
-
-    def _unload(self, name: str, reason: str, drain_s: float) -> list[ServedModel]:
-        for whole in self.models():
-            if name in _parts(whole) and whole.spec.name not in self._orphans:
-                self._orphans[whole.spec.name] = _parts(whole)
-                self._unload(whole.spec.name, f"model {name!r}, which it is made of, is unloaded", drain_s)
-        self._prints.pop(name, None)
-        versions = self._versions.of(name)
-        models = [version.model for version in versions.values() if version.model is not None]
-        if versions:  # one that could not be loaded is not missed any more
-            self._versions.put(name, dict.fromkeys(versions, Version("UNLOADING")))
-            release(models, drain_s=drain_s)
-            self._versions.put(name, dict.fromkeys(versions, Version("UNAVAILABLE", reason)))
-        return models
-
-    def _load_orphans(self, part: str, found: Places) -> None:
-        loaded = {model.spec.name for model in self.models()}
-        for name in [name for name, parts in self._orphans.items() if part in parts and parts <= loaded]:
-            try:
-                self._load(name, found)
-            except (ConfigError, ModelNotFound) as error:
-                log.error("%s", error)
+                self._unload(part, dependents, drain_s)
+        return bool(models)
 
     def get(self, name: str, version: str = "") -> ServedModel:
         """Return a loaded model; without a version the highest there is.
@@ -389,20 +271,12 @@ class Repository:
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until no model is being loaded or unloaded; False if that takes longer than `timeout_s` seconds."""
-        settled = self._loading.acquire(timeout=timeout_s)
-        if settled:
-            self._loading.release()
-        return settled
+        return self._turns.settle(timeout_s)
 
     def close(self) -> None:
         """Release every model. Requests that have not ended end in Unavailable.
 
         A model that is just being loaded is not waited for: it is released when it is loaded.
         """
-        self._closed = True
-        release(self._versions.clear(_SHUT_DOWN), drain_s=0.0)
+        self._loader.close()
         self._sources.close()
-
-
-def _parts(model: ServedModel) -> set[str]:
-    return {step.model_name for step in model.config.ensemble_scheduling.step}

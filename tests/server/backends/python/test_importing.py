@@ -153,6 +153,27 @@ def test_only_the_thread_that_loads_finds_bare_names(make: Maker) -> None:
     assert len(failures) == 1
 
 
+def test_two_threads_that_load_find_each_its_own(make: Maker) -> None:
+    packages = [make(name, model="", helper_of_models=f"x = {name!r}") for name in ("one", "two")]
+    entered, gate = threading.Event(), threading.Event()
+    found: list[str] = []
+
+    def load(package: ModelPackage) -> None:
+        with package.loading():
+            entered.set()
+            gate.wait(10)
+            found.append(importlib.import_module("helper_of_models").x)
+
+    threads = [threading.Thread(target=load, args=(package,)) for package in packages]
+    threads[0].start()
+    assert entered.wait(10)
+    threads[1].start()
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert found == ["one", "two"]
+
+
 def test_what_is_not_there(make: Maker) -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_helper"):
         make("m", model="import no_such_helper").load("model")

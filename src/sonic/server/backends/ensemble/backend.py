@@ -3,7 +3,7 @@
 A step is a model of the same server, found by name and version when a request comes: it can be reloaded in between.
 Steps hand numpy arrays to each other; nothing is serialised, and nothing copied that the models do not copy. Each step
 is a request to its model like any other, with its batching, queue policy and statistics. The ensemble is loaded after
-its steps, and checked against them then; a step that is unloaded or changes later fails the requests that need it.
+its steps, and checked against them then; it is loaded anew when one of them is.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ first. What is imported from elsewhere (numpy, torch ...) is shared. No bytecode
 read.
 
 Pickles and ``importlib.import_module`` look for a module by its bare name alone. While a model is loaded, the thread
-that loads it finds its files so, too, but for those that have the name of a library.
+that loads it finds its files so, too, but for those that have the name of a library. Since the process has one table of
+bare names, such models are loaded one at a time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class _Loading(threading.local):
 
 
 _loading = _Loading()
+_bare_names = threading.RLock()
 
 
 class ModelPackage:
@@ -74,14 +76,15 @@ class ModelPackage:
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Let the calling thread find the modules by their bare names, of which nothing is left afterwards."""
-        before, _loading.package = _loading.package, self
-        try:
-            yield
-        finally:
-            _loading.package = before
-            for name in self._bare:
-                sys.modules.pop(name, None)
-            self._bare.clear()
+        with _bare_names:
+            before, _loading.package = _loading.package, self
+            try:
+                yield
+            finally:
+                _loading.package = before
+                for name in self._bare:
+                    sys.modules.pop(name, None)
+                self._bare.clear()
 
     def bare(self, name: str) -> ModuleSpec | None:
         """Find one by its bare name; None if there is none, or a library has that name."""
