@@ -3,23 +3,22 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sonic.client.fallback import Fallback
+from sonic.client.model import Client
 from sonic.client.pool import ServerState
 from sonic.client.regions import MemoryUse
 from sonic.client.settings import CONFIG
-from sonic.errors import ConfigError, InvalidRequest, WrongModel
-from sonic.framework.models import callees_of, connect, fallback_for, use_between
+from sonic.errors import ConfigError, InvalidRequest, Unauthenticated, WrongModel
+from sonic.framework.models import callees_of, connect, fallback_for, serve_own, use_between
 from sonic.framework.report import ServerUse
 from sonic.protocol.digests import store
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OWN: Any = SimpleNamespace(name="mine", models="own")
 NONE: Any = SimpleNamespace(name="mine", models=None)
@@ -75,6 +74,20 @@ def test_a_server_must_have_the_very_models(models: Path, tmp_path: Path) -> Non
     with ExitStack() as stack:
         other = connect(stack, elsewhere, [f"local:{tmp_path / 'other'}"], "service", fallback=None, timeout_s=30)
         assert other.model("scorer")(x=[[1.0, 2.0]])
+
+
+def test_a_jobs_own_server_answers_the_job_alone(models: Path) -> None:
+    workflow: Any = SimpleNamespace(name="mine", models=models)
+    with ExitStack() as stack:
+        url = serve_own(stack, workflow)
+        job = connect(stack, workflow, [url], "service", fallback=None, timeout_s=30)
+        assert job.model("scorer")(x=[[1.0, 2.0]])["y"].shape == (1, 1)
+        bare, _, token = url.partition("?token_file=")
+        other = stack.enter_context(Client([bare], fallback=False, timeout_s=30))
+        with pytest.raises(Unauthenticated):
+            other.model("scorer")(x=[[1.0, 2.0]])
+        assert (Path(token).parent.stat().st_mode & 0o777) == 0o700
+    assert not Path(token).exists()
 
 
 def test_how_memory_was_shared_between_two_times() -> None:

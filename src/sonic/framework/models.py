@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
 
 from sonic.client.regions import MemoryUse
 from sonic.errors import ConfigError, InferenceError
@@ -62,7 +65,12 @@ def serve_own(stack: ExitStack, workflow: Workflow) -> str:
     """Start a server for the workflow's own models, which ends with the stack; returns its URL."""
     from sonic.client.fallback import ServeProcess  # here, since a job without offloads needs no client
 
-    return stack.enter_context(ServeProcess([_models_of(workflow)])).grpc_url
+    models = _models_of(workflow)
+    # All users of this host can reach its ports. What keeps them out is a file, as processes of the job read it, too.
+    token = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sonic-run-"))) / "token"
+    token.write_text(secrets.token_urlsafe())
+    server = stack.enter_context(ServeProcess([models], options=("--token-file", str(token))))
+    return f"{server.grpc_url}?token_file={quote(str(token))}"
 
 
 def fallback_for(
