@@ -153,6 +153,22 @@ def test_a_server_polls(folder: Any, serve: Any, until: Any) -> None:
         serve(folder, poll_s=1.0, explicit=True)
 
 
+def test_a_model_that_hangs_holds_up_no_other(folder: Any, serve: Any, script: Any, until: Any) -> None:
+    server = serve(folder, poll_s=0.01)
+    loading, gate = threading.Event(), threading.Event()
+    script.load = lambda: loading.set() or gate.wait(30)
+    folder.scripted("hangs")
+    assert loading.wait(10)
+    folder.identity("a", "INT8")
+    until(lambda: server.dataplane.model_ready("a"))
+    shutil.rmtree(folder.path / "hangs")
+    shutil.rmtree(folder.path / "a")
+    until(lambda: not server.dataplane.model_ready("a"))
+    gate.set()
+    assert server.repository.settle(10)
+    until(lambda: not server.repository.models())
+
+
 def test_a_server_drains_while_it_loads_what_it_has_found(folder: Any, serve: Any, script: Any) -> None:
     server = serve(folder, poll_s=0.01)
     loading, gate = threading.Event(), threading.Event()

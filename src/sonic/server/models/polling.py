@@ -7,10 +7,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.server.commands import Commands
 from sonic.server.models.fingerprint import fingerprint
 from sonic.server.scheduling.job import NEVER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
     from sonic.server.models.repository import Repository
 
 log = logging.getLogger("sonic.server")
@@ -43,6 +47,7 @@ class Poller:
         self._interval_s = interval_s
         self._seen = {name: fingerprint(folders) for name, folders in repository.look().items()}
         self._trouble = ""
+        self._changes = Commands("sonic-poll-changes")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sonic-poll", daemon=True)
 
@@ -55,29 +60,39 @@ class Poller:
         self._stop.set()
 
     def poll(self) -> None:
-        """Look once. What cannot be loaded is logged, and what was served of it stays."""
+        """Look once, and wait until what has changed is loaded or unloaded."""
+        for change in self._look():
+            change.result()
+
+    def _look(self) -> Sequence[Future[None]]:
         try:
             found = self._repository.look()
         except ConfigError as error:
             if str(error) != self._trouble:  # said once
                 log.error("%s", error)
             self._trouble = str(error)
-            return
+            return ()
         self._trouble = ""
         now = {name: fingerprint(folders) for name, folders in found.items()}
         before, self._seen = self._seen, now
-        for name in sorted(before.keys() - now.keys()):
-            self._repository.unload(name)
-            log.info("model %r is gone", name)
-        for name in sorted(now):
-            if self._stop.is_set():
-                return
-            if before.get(name) != now[name]:
-                try:
-                    self._repository.load(name)
-                except (ConfigError, ModelNotFound, Unavailable) as error:
-                    log.error("%s", error)
+        changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+        return [self._changes.submit(self._follow, name) for name in changed]
+
+    def _follow(self, name: str) -> None:
+        """Load a model as its folder is by now, or unload it. What cannot be loaded is logged; what was there stays."""
+        if self._stop.is_set():
+            return
+        try:
+            if name in self._repository.look():
+                self._repository.load(name)
+            else:
+                self._repository.unload(name)
+                log.info("model %r is gone", name)
+        except (ConfigError, ModelNotFound, Unavailable) as error:
+            log.error("%s", error)
+        except Exception:
+            log.exception("model %r", name)
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
-            self.poll()
+            self._look()  # and wait for nothing, or one that hangs would hold up all that come later
