@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event, Semaphore, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpcore
 import pytest
 import trustme
 
-from sonic.client.exchange import Exchange
+from sonic.client.exchange import Exchange, Sockets
 from sonic.client.http import HttpTransport
 from sonic.errors import Cancelled, DeadlineExceeded, Unavailable
 from sonic.testing.conformance import WAIT_S, RudePeer, echo_request, error_of
@@ -183,6 +183,53 @@ def test_a_request_given_up_frees_its_thread_and_is_known_to_be_to_its_server(tl
             assert future.cancel()
             assert peer.gone.acquire(timeout=WAIT_S)
         transport.close()
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """Yield a port where 127.0.0.2 answers nobody: as many wait there as may."""
+    with (
+        socket.create_server(("127.0.0.2", 0), backlog=0) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        yield listener.getsockname()[1]
+
+
+def test_an_address_that_answers_nobody_does_not_take_all_of_the_time(
+    deaf: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def both(host: str, port: int, *given: Any, **named: Any) -> Any:
+        hosts = ("127.0.0.2", "127.0.0.1") if host == "two.example" else (host,)
+        return [found for each in hosts for found in resolve(each, port, *given, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    sockets = Sockets()
+    for timeout_s in (0.6, None):  # the second time it is known who answers
+        with socket.create_server(("127.0.0.1", deaf)):
+            sockets.serve(Exchange(timeout_s))
+            stream = sockets.connect_tcp("two.example", deaf)
+            assert stream.get_extra_info("server_addr") == ("127.0.0.1", deaf)
+            stream.close()
+    sockets.serve(Exchange(0.2))
+    with pytest.raises(httpcore.ConnectTimeout):
+        sockets.connect_tcp("127.0.0.2", deaf)
+    sockets.serve(Exchange(5.0))
+    with pytest.raises(httpcore.ConnectError, match="refused"):
+        sockets.connect_tcp("127.0.0.1", deaf)
+
+
+def test_a_host_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    transport = HttpTransport("two.example:1")
+    error = error_of(transport.submit(echo_request()))
+    assert type(error) is Unavailable
+    assert "Name or service not known" in str(error)
+    transport.close()
 
 
 def test_a_small_call_ends_at_the_close() -> None:

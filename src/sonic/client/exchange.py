@@ -86,6 +86,7 @@ class Sockets(httpcore.NetworkBackend):
     def __init__(self) -> None:
         self._backend = httpcore.SyncBackend()
         self._here = local()
+        self._answers: dict[tuple[str, int], str] = {}  # which address of a host was the last to do so
 
     def serve(self, exchange: Exchange) -> None:
         """Serve an exchange with whatever this thread does next."""
@@ -99,9 +100,22 @@ class Sockets(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to a port."""
-        left_s = self._here.exchange.left_s()
-        return _Stream(self._backend.connect_tcp(host, port, left_s, local_address, socket_options), self._here)
+        """Connect to a port; an address of the host that is dead takes no more than its share of the time."""
+        addresses = _addresses(host, port)
+        last = self._answers.get((host, port))
+        addresses.sort(key=lambda address: address != last)
+        failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
+        for ahead, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            left_s = self._here.exchange.left_s()
+            share_s = None if left_s is None else left_s / ahead
+            try:
+                found = self._backend.connect_tcp(address, port, share_s, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = failure or error
+            else:
+                self._answers[host, port] = address
+                return _Stream(found, self._here)
+        raise failure or httpcore.ConnectError(f"host {host} has no address")
 
     def connect_unix_socket(
         self,
@@ -153,6 +167,14 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _shut(connection: socket.socket) -> None:
