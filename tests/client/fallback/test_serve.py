@@ -23,9 +23,8 @@ def test_it_serves_until_it_is_closed(models: Path) -> None:
             assert model.spec == BATCHING
         process = psutil.Process(child.pid)
         assert {"--cores", "--max-queue", "7"} <= set(process.cmdline())
-        assert "grpc://" in child.log_tail()
+        assert "grpc://" in child.process.log()
     assert not process.is_running()
-    assert child.log_tail() == ""
 
 
 def test_it_runs_no_files_of_the_working_folder(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

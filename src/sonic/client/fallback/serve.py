@@ -87,10 +87,6 @@ class ServeProcess:
         """Number of the process."""
         return self.process.pid
 
-    def log_tail(self, lines: int = 20) -> str:
-        """Last lines of what the server printed; nothing once it is closed."""
-        return "\n".join(self.process.log().splitlines()[-lines:])
-
     def close(self, drain_s: float = 10.0) -> None:
         """End it: requests that it has may end first, for at most `drain_s` seconds."""
         self.process.close(drain_s)
