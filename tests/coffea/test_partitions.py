@@ -45,6 +45,19 @@ def test_lazily_it_gives_what_it_gives_eagerly(address: str) -> None:
     assert after == calls + 20 + 20  # nothing was sent before it was computed, and each partition once
 
 
+def test_partitions_are_computed_in_other_processes(address: str) -> None:
+    class Doubled(TritonWrapper):  # pickled as it stands: a process that is spawned cannot import this file
+        def prepare_awkward(self, x: Any) -> Any:
+            return (["y"], {"x": x}), {}
+
+        def postprocess_awkward(self, return_array: Any, x: Any) -> Any:
+            return 2 * return_array["y"]
+
+    x = ak.from_numpy(np.arange(15, dtype=np.float32).reshape(5, 3))
+    y = Doubled(f"triton+grpc://{address}/plain/1", PLAIN)(dak.from_awkward(x, 2))
+    assert y.compute(scheduler="processes", num_workers=1).to_list() == (2 * x).to_list()
+
+
 def test_only_the_columns_that_it_reads_are_needed(address: str) -> None:
     tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
     outputs = tagger(["y"], dak.from_awkward(rows(4), 2))

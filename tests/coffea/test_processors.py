@@ -162,7 +162,8 @@ def test_a_declared_conversion_of_events_of_either_mode(mode: str, file: str, se
     ).events()
     jets = events.Jet[events.Jet.pt > 20]
     conversion = Conversion(
-        {"x": Rows().channels("pt", "eta", ("pt", np.sqrt)), "n": Rows().channels("pt", dtype=np.int64)}, rows=1
+        {"x": Rows().channels("pt", "eta", ("pt", np.sqrt)), "n": Rows().channels(("pt", np.rint), dtype=np.int64)},
+        rows=1,
     )
     with sonic.Model(f"{server.grpc_url}/echo") as model:
         y = AwkwardModel(model, conversion)(jets)["y"]

@@ -39,31 +39,36 @@ def call_partitions(wrapper: Wrapper, args: tuple[Any, ...], kwargs: Mapping[str
     """
     given, named = wrapper.prepare_awkward(*args, **kwargs)
     outputs = named["output_list"] if "output_list" in named else given[0]
-    tensors = wrapper.spec
-    samples = {
-        tensor.name: np.zeros([max(size, 1) for size in tensor.shape], tensor.dtype.numpy)
-        for tensor in map(tensors.output, outputs)
-    }
-    meta = ak.Array(_packed(tensors, samples).layout.to_typetracer(forget_length=True))
-    packed = dask_awkward.map_partitions(
-        _Partition(wrapper, tensors, meta), *given, label=type(wrapper).__name__, meta=meta, **named
-    )
+    call = _Partition(wrapper, wrapper.spec, outputs)
+    packed = dask_awkward.map_partitions(call, *given, label=type(wrapper).__name__, meta=call.traced(), **named)
     return wrapper.postprocess_awkward({name: packed[name] for name in outputs}, *args, **kwargs)
 
 
 class _Partition:
-    """Calls a wrapper with one partition; for the tracing of columns, says which are read and what comes back."""
+    """Calls a wrapper with one partition; for the tracing of columns, says which are read and what comes back.
 
-    def __init__(self, wrapper: Wrapper, spec: ModelSpec, meta: ak.Array) -> None:
+    It is pickled for workers in other processes, which an array without data cannot be: that is made where it is asked
+    for.
+    """
+
+    def __init__(self, wrapper: Wrapper, spec: ModelSpec, outputs: Sequence[str]) -> None:
         self._wrapper = wrapper
         self._spec = spec
-        self._meta = meta
+        self._outputs = tuple(outputs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> ak.Array:
         traced = [array for array in _arrays((args, kwargs)) if ak.backend(array) == "typetracer"]
         for array in traced:
             ak.typetracer.touch_data(array)
-        return self._meta if traced else _packed(self._spec, self._wrapper.call_numpy(*args, **kwargs))
+        return self.traced() if traced else _packed(self._spec, self._wrapper.call_numpy(*args, **kwargs))
+
+    def traced(self) -> ak.Array:
+        """Return what comes back, without its data and of no known length."""
+        samples = {
+            tensor.name: np.zeros([max(size, 1) for size in tensor.shape], tensor.dtype.numpy)
+            for tensor in map(self._spec.output, self._outputs)
+        }
+        return ak.Array(_packed(self._spec, samples).layout.to_typetracer(forget_length=True))
 
 
 def _packed(spec: ModelSpec, outputs: Mapping[str, np.ndarray[Any, Any]]) -> ak.Array:
