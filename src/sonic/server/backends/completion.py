@@ -31,11 +31,14 @@ class Signature:
     inputs, outputs : tuple of TensorSpec
     batch : bool
         Whether the first dimension of all of them is one and the same free dimension.
+    most : int or None
+        The largest size that it may have; None: any.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     batch: bool
+    most: int | None = None
 
 
 def complete(
@@ -68,6 +71,12 @@ def complete(
     label = f"configuration of model {name!r}"
     _refuse_missing_features(config, label)
     if signature is not None:
+        if signature.most is not None:
+            default_max_batch = min(default_max_batch, signature.most)
+            if config.max_batch_size > signature.most:
+                raise ConfigError(
+                    f"{label}: max_batch_size is {config.max_batch_size}, in the file at most {signature.most}"
+                )
         if not config.input or not config.output:
             _fill(config, signature, label, default_max_batch)
         ragged = ragged_of(config)

@@ -209,6 +209,21 @@ def test_arguments_that_are_no_tensors_keep_their_default(load: Any, scripted: A
         load(scripted(text), counted.replace("x__3", "x__1"))
 
 
+def test_nobody_can_write_to_the_weights_that_a_model_gives(load: Any, scripted: Any) -> None:
+    text = """
+        def __init__(self):
+            super().__init__()
+            self.prior = torch.ones(1, 2)
+        def forward(self, x, scale):
+            return self.prior
+    """
+    model = load(scripted(text))
+    y = run(model, inputs(1))["y"]
+    with pytest.raises(ValueError, match="read-only"):
+        y *= 2
+    assert run(model, inputs(1))["y"].tolist() == [[1, 1]]
+
+
 # ---- torch.export ---------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +266,25 @@ def test_an_exported_file_with_dictionaries_and_named_arguments(load: Any, torch
     assert (answer["sum"].tolist(), answer["x"].tolist()) == ([3, 3, 3], [1, 1, 1])
 
 
+def test_an_exported_file_says_how_many_rows_it_takes(load: Any, torch: Any) -> None:
+    class Twice(torch.nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+    def write(path: Path) -> None:
+        free = ({0: torch.export.Dim("rows", max=8)},)
+        torch.export.save(torch.export.export(Twice(), (torch.zeros(3, 4),), dynamic_shapes=free), path)
+
+    model = load(write, "", file="model.pt2")
+    assert model.spec.max_batch_size == 8
+    assert run(model, {"x": np.ones((8, 4), np.float32)})["OUTPUT__0"].tolist() == [[2] * 4] * 8
+    tensors = 'input { name: "x" data_type: TYPE_FP32 dims: 4 } output { name: "y" data_type: TYPE_FP32 dims: 4 }'
+    assert load(write, f"max_batch_size: 5 {tensors}", file="model.pt2").spec.max_batch_size == 5
+    for config in ("max_batch_size: 9", f"max_batch_size: 9 {tensors}"):
+        with pytest.raises(ConfigError, match="max_batch_size is 9, in the file at most 8"):
+            load(write, config, file="model.pt2")
+
+
 def test_dimensions_that_differ_are_no_batch(load: Any, torch: Any) -> None:
     class Graph(torch.nn.Module):
         def forward(self, nodes, edges):
@@ -270,6 +304,26 @@ def test_collections_of_tensors_are_refused(load: Any, torch: Any) -> None:
 
     program = torch.export.export(Nested(), ((torch.zeros(3), torch.zeros(3)),))
     with pytest.raises(ConfigError, match="not a tensor but a collection"):
+        load(lambda path: torch.export.save(program, path), "", file="model.pt2")
+
+
+@pytest.mark.parametrize(
+    ("result", "complaint"),
+    [
+        (lambda x: (x, (x + 1, x + 2)), "a result of forward is not a tensor but a collection"),
+        (lambda x: {"a": x + 1, "b": {"c": x}}, "a result of forward is not a tensor but a collection"),
+        (lambda x: (x + 1, None), "result 'OUTPUT__1' of forward is always None, expected a tensor"),
+        (lambda x: (3, x + 1), "result 'OUTPUT__0' of forward is always 3, expected a tensor"),
+    ],
+    ids=["tuples", "dictionaries", "none", "number"],
+)
+def test_results_that_are_no_tensors_are_refused(result: Any, complaint: str, load: Any, torch: Any) -> None:
+    class Results(torch.nn.Module):
+        def forward(self, x):
+            return result(x)
+
+    program = torch.export.export(Results(), (torch.zeros(3),))
+    with pytest.raises(ConfigError, match=complaint):
         load(lambda path: torch.export.save(program, path), "", file="model.pt2")
 
 

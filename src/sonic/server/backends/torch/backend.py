@@ -18,7 +18,7 @@ does not. :mod:`sonic.server.backends.torch.naming` says how inputs and outputs 
 One module executes for all instances on a device, so that weights are there once; a ``forward`` that keeps state is not
 served rightly. Copies: inputs once, into memory that has PyTorch's alignment (a sum's bits may depend on the address)
 and that the model may write to, on a GPU pinned and from there to the device; outputs not at all on the CPU and once
-on a GPU.
+on a GPU. They are read-only, since the model may give its own weights.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, ClassVar
 from sonic.errors import ConfigError
 from sonic.protocol.modelconfig import dtype_of
 from sonic.server.backends.base import Backend, bool_parameter, choice_parameter, int_parameter
-from sonic.server.backends.completion import Signature
 from sonic.server.backends.devices import place
 from sonic.server.backends.torch.instance import Settings, TorchInstance
 from sonic.server.backends.torch.naming import arguments_of, positions_of
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 
     from sonic.protocol.proto.model_config_pb2 import ModelConfig
     from sonic.server.backends.base import LoadContext
+    from sonic.server.backends.completion import Signature
     from sonic.server.execution.instances import Instance
 
 log = logging.getLogger("sonic.server")
@@ -152,4 +152,4 @@ class TorchBackend(Backend):
                 if position >= len(outputs):
                     raise ConfigError(f"output {name!r} counts past the {len(outputs)} results of forward")
                 outputs[position] = replace(outputs[position], name=name)
-        return Signature(inputs, tuple(outputs), said.batch)
+        return replace(said, inputs=inputs, outputs=tuple(outputs))

@@ -119,6 +119,7 @@ class TorchInstance(Instance):
         if expected is DType.BF16:
             tensor = tensor.to(torch.float32)
         array: np.ndarray = tensor.detach().cpu().contiguous().numpy()
+        array.flags.writeable = False  # it may be a weight or a constant of the model's
         return array
 
 

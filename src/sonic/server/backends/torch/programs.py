@@ -150,7 +150,10 @@ class _Exported(Program):
         self.arguments = (*inputs[: len(inputs) - len(named.context)], *named.context)
         self.required = frozenset(self.arguments)
         self._named = frozenset(named.context)
-        self.keyed = program.call_spec.out_spec.type is dict
+        results = program.call_spec.out_spec
+        if any(not result.is_leaf() for result in _children(results)):
+            raise ConfigError(f"{path}: a result of forward is not a tensor but a collection of them")
+        self.keyed = results.type is dict
         self._signature = _signature(program, dict(zip(inputs, self.arguments, strict=True)))
         self._module = program.module()
 
@@ -177,13 +180,26 @@ def _signature(program: Any, arguments: Mapping[str, str]) -> Signature:
     names = shape.context if shape.type is dict else [f"OUTPUT__{position}" for position in range(len(wanted))]
     given = [values[name] for name in arguments]
     made = [results.get(name, values.get(name)) for name in wanted]  # one that is returned as it came is no result
+    for name, value, result in zip(names, made, wanted, strict=True):
+        if value is None:
+            raise ConfigError(f"result {name!r} of forward is always {result!r}, expected a tensor")
     first = {str(value.shape[0]) if len(value.shape) else "" for value in (*given, *made)}
+    # One symbol: other free dimensions have other ones.
+    batch = len(first) == 1 and not next(iter(first)).isdecimal() and first != {""}
     return Signature(
         tuple(_spec(name, value) for name, value in zip(arguments.values(), given, strict=True)),
         tuple(_spec(name, value) for name, value in zip(names, made, strict=True)),
-        # One symbol: other free dimensions have other ones.
-        batch=len(first) == 1 and not next(iter(first)).isdecimal() and first != {""},
+        batch=batch,
+        most=_most(program, first.pop()) if batch else None,
     )
+
+
+def _most(program: Any, symbol: str) -> int | None:
+    """Return the largest size that a free dimension was exported with; None if there is none."""
+    for free, sizes in program.range_constraints.items():
+        if str(free) == symbol and str(sizes.upper).isdecimal():  # it says infinity in words
+            return int(sizes.upper)
+    return None
 
 
 def _spec(name: str, value: Any) -> TensorSpec:
