@@ -51,6 +51,15 @@ def test_known_tokens(tmp_path: Path) -> None:
         assert header.split()[1] not in str(caught.value).split()
 
 
+def test_a_known_token_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("abc#123 ana # of CMS\ndef\tbob\n #ghi\n")
+    tokens = Tokens(tmp_path / "t")
+    assert [tokens.owner(f"Bearer {token}") for token in ("abc#123", "def")] == ["ana", "bob"]
+    for part in ("abc", "ghi", "#ghi"):
+        with pytest.raises(Unauthenticated, match="is not one that the server knows"):
+            tokens.owner(f"Bearer {part}")
+
+
 def test_web_tokens(accepted: Tokens) -> None:
     assert accepted.owner(f"Bearer {token()}") == "site#ana"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Source = str | os.PathLike[str]
 
 _LEEWAY_S = 30
+_COMMENT = re.compile(r"(^|\s)#.*")
 
 
 class Tokens:
@@ -23,7 +25,8 @@ class Tokens:
     Parameters
     ----------
     static : path or None
-        A file of tokens, one a line, each with its owner's name behind a space if it has one; ``#`` begins a comment.
+        A file of tokens, one a line, each with its owner's name behind a space if it has one; ``#`` begins a comment,
+        but not in the middle of a token.
     jwks : path or None
         A JSON Web Key Set. A token signed with one of its keys is accepted until it expires. Needs the extra ``auth``.
     audience, issuer : str or None
@@ -121,9 +124,9 @@ class _WebTokens:
 def _read_static(path: Path) -> dict[bytes, str]:
     tokens: dict[bytes, str] = {}
     for number, line in enumerate(_text(path, "--token-file").splitlines(), start=1):
-        token, _, name = line.partition("#")[0].strip().partition(" ")
+        token, *name = _COMMENT.sub("", line).split(maxsplit=1) or [""]
         if token:
-            tokens[_digest(token)] = name.strip() or f"line {number}"
+            tokens[_digest(token)] = name[0].strip() if name else f"line {number}"
     if not tokens:
         raise ConfigError(f"--token-file {path} has no token")
     return tokens
