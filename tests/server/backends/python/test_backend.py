@@ -286,13 +286,16 @@ def test_its_memory_is_its_own(make: Any) -> None:
     assert (mine[0, 0], first[0, 0]) == (0, 1)
 
 
-def test_it_completes_its_configuration(make: Any) -> None:
+@pytest.mark.parametrize("given", ["auto_complete_model_config", "copy.deepcopy(auto_complete_model_config)"])
+def test_it_completes_its_configuration(given: str, make: Any) -> None:
     model = make(
-        model_py("""
+        model_py(f"""
         @staticmethod
         def auto_complete_config(auto_complete_model_config):
-            auto_complete_model_config.add_input({"name": "x", "data_type": "TYPE_FP32", "dims": [2]})
-            auto_complete_model_config.add_output({"name": "y", "data_type": "TYPE_FP32", "dims": [2]})
+            import copy
+            auto_complete_model_config = {given}
+            auto_complete_model_config.add_input(dict(name="x", data_type="TYPE_FP32", dims=[2]))
+            auto_complete_model_config.add_output(dict(name="y", data_type="TYPE_FP32", dims=[2]))
             auto_complete_model_config.set_max_batch_size(4)
             auto_complete_model_config.set_dynamic_batching()
             return auto_complete_model_config
@@ -304,6 +307,25 @@ def test_it_completes_its_configuration(make: Any) -> None:
     assert (model.spec.max_batch_size, model.merges) == (4, True)
     assert list(model.config.dynamic_batching.preferred_batch_size) == [4]
     assert values(call(model, 3)) == [3]
+
+
+def test_one_that_was_not_initialised_is_not_finalised(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigError, match="initialize failed: ValueError: the second"):
+        make(
+            model_py("""
+            made = []
+            def execute(self, requests): ...
+            def initialize(self, args):
+                self.name = args["model_instance_name"]
+                if self.made:
+                    raise ValueError("the second")
+                self.made.append(self)
+            def finalize(self):
+                pb_utils.Logger.log_warn(f"{self.name} ends")
+            """),
+            more="instance_group { count: 2 kind: KIND_CPU }",
+        )
+    assert [line for line in caplog.messages if line.endswith("ends")] == ["m_0_0 ends"]
 
 
 def test_it_is_finalised_and_what_that_raises_is_logged(make: Any, caplog: pytest.LogCaptureFixture) -> None:

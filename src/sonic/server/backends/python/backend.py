@@ -94,7 +94,10 @@ class PythonBackend(Backend):
     def amend(self, config: ModelConfig) -> None:
         """Let the model's ``auto_complete_config`` complete it."""
         if hasattr(self._class, "auto_complete_config"):
-            self._guarded("auto_complete_config", self._class.auto_complete_config, pb_utils.ModelConfig(config))
+            given = pb_utils.ModelConfig(config)
+            completed = self._guarded("auto_complete_config", self._class.auto_complete_config, given)
+            if isinstance(completed, pb_utils.ModelConfig):  # as in Triton; it may be a copy of what it was given
+                completed.write_to(config)
         if not config.output:
             raise ConfigError(
                 "a model.py needs a config.pbtxt with input and output, or an auto_complete_config that adds them"

@@ -19,6 +19,11 @@ class ModelConfig:
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    def write_to(self, config: Config) -> None:
+        """Make a configuration the completed one."""
+        if config is not self._config:
+            config.CopyFrom(self._config)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as the JSON document that ``initialize`` gets."""
         return to_document(self._config)
