@@ -30,6 +30,22 @@ def test_a_file_that_is_replaced_needs_a_folder_that_can_be_written_to(
     check_writable("/dev/null")
 
 
+@pytest.mark.parametrize("error", [ValueError("halfway"), OSError(28, "No space left")])
+def test_nothing_is_left_of_a_file_that_is_not_whole(tmp_path: Path, error: Exception) -> None:
+    target = tmp_path / "r.json"
+
+    def write(text: str, error: Exception | None) -> None:
+        with replacing(target) as part:
+            part.write_text(text)
+            if error is not None:
+                raise error
+
+    write("before", None)
+    with pytest.raises((ValueError, OutputError), match=r"^halfway|^cannot write .*r\.json: No space left"):
+        write("half", error)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("r.json", "before")]
+
+
 def test_a_pipe_is_written_to_also_by_the_name_that_standard_output_has() -> None:
     read, write = os.pipe()
     with replacing(f"/dev/fd/{write}") as part:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,3 +61,18 @@ def test_a_forked_process_begins_anew(all_: Registry, tmp_path: Path) -> None:
     assert all_.join(Fallback(str(tmp_path)), "a") is not first
     all_.leave(first, "a")  # type: ignore[arg-type]
     assert first.closed == 0
+
+
+def test_a_process_forgets_when_it_is_forked(tmp_path: Path) -> None:
+    program = f"""
+import os
+from sonic.client.fallback import Fallback
+from sonic.client.fallback.registry import FALLBACKS
+given = Fallback({str(tmp_path)!r})
+first = FALLBACKS.join(given, "a")
+if not (forked := os.fork()):
+    os._exit(FALLBACKS.join(given, "a") is first)
+assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == 0
+assert FALLBACKS.join(given, "b") is first
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

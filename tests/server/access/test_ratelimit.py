@@ -41,6 +41,23 @@ def test_clients_are_forgotten() -> None:
     assert all(name.startswith("later") for name in limit._buckets)
 
 
+def test_those_who_are_not_full_again_are_forgotten_last() -> None:
+    limit = RateLimit(1, burst=2)
+    assert [limit.take("greedy", 0.0) for _ in range(3)] == [0, 0, 1]
+    for number in range(1, _MAX_BUCKETS):
+        limit.take(f"once {number}", 0.0)
+    limit.take("one too many", 1.5)  # all are full again but for the first
+    assert [limit.take("greedy", 1.5) for _ in range(2)] == [0, 0.5]
+
+
+def test_those_who_go_on_are_not_forgotten() -> None:
+    limit = RateLimit(1, burst=2)
+    assert [limit.take("greedy", 0.0) for _ in range(3)] == [0, 0, 1]
+    for number in range(2 * _MAX_BUCKETS):
+        limit.take(f"once {number}", 0.5)
+        assert limit.take("greedy", 0.5) == 0.5
+
+
 @pytest.mark.parametrize(
     ("per_s", "burst"), [(0, None), (-1, None), (float("nan"), None), (float("inf"), None), (5, 0)]
 )

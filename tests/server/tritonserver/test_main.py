@@ -218,6 +218,24 @@ def test_tls_traces_and_sockets(folder: Any, tmp_path: Path) -> None:
             assert [trace["request_id"] for trace in json.loads((tmp_path / "traces").read_text())] == ["7"]
 
 
+def test_limits_and_the_cache(folder: Any) -> None:
+    folder.identity("i", "FP32", extra="response_cache { enable: true }")
+    flags = ("--cache-config=local,size=10000", "--max-message-bytes=4000")
+    with running(f"--model-repository={folder.path}", *PORTS, *flags) as (_, at, _):
+        client = triton.InferenceServerClient(at["GRPCInferenceService"])
+        tensor = triton.InferInput("in0", [1], "FP32")
+        tensor.set_data_from_numpy(np.ones(1, np.float32))
+        for _ in range(3):
+            client.infer("i", [tensor])
+        statistics = client.get_inference_statistics("i").model_stats[0]
+        assert (statistics.execution_count, statistics.inference_stats.cache_hit.count) == (1, 2)
+        large = triton.InferInput("in0", [1000], "FP32")
+        large.set_data_from_numpy(np.ones(1000, np.float32))
+        with pytest.raises(InferenceServerException, match="holds at most 4000 bytes"):
+            client.infer("i", [large])
+        client.close()
+
+
 def test_an_empty_repository_is_served(folder: Any) -> None:
     with running(f"--model-repository={folder.path}", *PORTS) as (_, at, _):
         assert httpx.get(f"http://{at['HTTPService']}/v2/health/ready").status_code == 200

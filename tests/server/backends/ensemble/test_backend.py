@@ -170,6 +170,22 @@ def test_requests_of_several_ensembles_share_the_batches_of_a_step(world: World)
     assert repository.get("a").statistics().execution_count == 1
 
 
+def test_steps_have_the_parameters_and_the_name_of_the_request(world: World) -> None:
+    world.model("a", "i[0] + np.float32(len(request.request_id()) + eval(request.parameters())['shift'])")
+    world.chain("e", "a", "a")
+    repository = world.load()
+    assert values(call(repository, 1, id="abc", parameters={"shift": 10})) == [1 + 2 * 13]
+
+
+def test_a_step_that_gives_other_rows_than_it_got(world: World) -> None:
+    world.model("a", "i[0][:1]", batch=0, dims="-1, 2")
+    world.chain("e", "a")
+    repository = world.load()
+    assert values(call(repository, 7)) == [7]
+    with pytest.raises(ModelFailed, match=r"model 'e', output 'y': expected shape \[2, 2\], given \[1, 2\]"):
+        call(repository, 7, 8).result(10)
+
+
 def test_statistics_are_its_own(world: World) -> None:
     world.model("a", "i[0] + 1")
     world.chain("e", "a", "a")

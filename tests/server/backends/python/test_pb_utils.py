@@ -74,6 +74,7 @@ def test_a_request() -> None:
     assert (given.correlation_id(), given.flags(), given.is_cancelled(), request().timeout()) == (0, 0, False, 0)
     np.testing.assert_array_equal(pb.get_input_tensor_by_name(given, "x").as_numpy(), X)
     assert pb.get_input_tensor_by_name(given, "z") is None
+    assert request(timeout_s=1e-7).timeout() == 1  # 0 would be no limit
     assert request(given_up=lambda: True).is_cancelled()
     given.set_release_flags(pb.TRITONSERVER_REQUEST_RELEASE_ALL)
     sent = {"priority": 1, "sequence_id": 5, "sequence_start": True, "sequence_end": True, "k": 2}
