@@ -21,6 +21,20 @@ def test_the_models_of_a_folder(models: Path, sonic_models: Any) -> None:
     assert echo == ["echo", "1", "identity", "1", "byte", "none"]
 
 
+def test_a_model_that_cannot_be_read_is_listed_with_the_reason(models: Path, sonic_models: Any) -> None:
+    (models / "broken" / "1").mkdir(parents=True)
+    (models / "broken" / "config.pbtxt").write_bytes(b"\xff")
+    (models / "empty" / "1").mkdir(parents=True)
+    done = sonic_models("list", models)
+    assert done.exit_code == 0
+    names = [line.split()[0] for line in done.stdout.splitlines()[2:]]
+    assert names == ["broken", "deepmet", "echo", "empty", "broken:", "empty:"]
+    assert "broken: cannot read" in done.stdout
+    assert "empty: no backend knows the files in" in done.stdout
+    rows = json.loads(sonic_models("list", models, "--json").stdout)
+    assert [row["name"] for row in rows if not row["reason"]] == ["deepmet", "echo"]
+
+
 def test_the_models_of_a_folder_as_json(models: Path, sonic_models: Any) -> None:
     rows = json.loads(sonic_models("list", models, "--json").stdout)
     assert [(row["name"], row["versions"], row["backend"], row["state"]) for row in rows] == [

@@ -36,19 +36,18 @@ def list_(
     if place is None:
         show_networks(as_json=as_json)
         return
-    reasons: dict[str, str] = {}
     if is_url(place):
         from sonic.client.remote import listed
         from sonic.client.url import parse_server
 
         with connected(parse_server(place)) as transport:
             found = listed(transport)
-        rows = [facts for facts, _ in found]
-        reasons = {facts.name: reason for facts, reason in found if reason}
     else:
-        from sonic.server.models.inspection import models_in, outline
+        from sonic.server.models import inspection
 
-        rows = [outline(folder) for folder in models_in(folder_of(place))]
+        found = inspection.listed(folder_of(place))
+    rows = [facts for facts, _ in found]
+    reasons = {facts.name: reason for facts, reason in found if reason}
     if as_json:
         _print_json([_brief(row) | {"reason": reasons.get(row.name, "")} for row in rows])
         return

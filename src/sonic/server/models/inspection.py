@@ -64,6 +64,23 @@ def outline(folder: Path) -> ModelFacts:
     return _facts(folder, config, tuple(selected), ())
 
 
+def listed(folder: Path) -> tuple[tuple[ModelFacts, str], ...]:
+    """List the models of a repository: what each says of itself, and why that cannot be read; empty if it can.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    found = []
+    for model in models_in(folder):
+        try:
+            found.append((outline(model), ""))
+        except SonicError as error:
+            found.append((_facts(model, ModelConfig(name=model.name), (), ()), str(error)))
+    return tuple(found)
+
+
 def inspect(folder: Path) -> tuple[ModelFacts, tuple[Finding, ...]]:
     """Say what a model is and what is wrong with it. It is loaded.
 
