@@ -204,6 +204,19 @@ def test_events_of_different_lengths_share_a_call(server: Any, model: Any) -> No
         assert result["number"].tolist() == [size]
 
 
+def test_requests_of_several_events_share_a_call(server: Any, model: Any) -> None:
+    lengths = [4, 2, 5, 3]  # of the events of a request, of which there are one more in each
+    asked = [np.full((n + 1, size, 2), n + 1, F32) for n, size in enumerate(lengths)]
+    served = model("above")
+    submit = lambda n: served.submit(hits=asked[n], least=np.zeros(n + 1, F32))  # noqa: E731
+    results = [future.result(WAIT_S) for future in _gather(server, "above", submit, len(asked))]
+    assert sum(GATE.sizes) == 10
+    assert len(GATE.sizes) < 4
+    for hits, result in zip(asked, results, strict=True):
+        assert same_bits(result["kept"], hits)
+        assert result["number"].tolist() == [hits.shape[1]] * len(hits)
+
+
 def test_rows_of_one_ragged_request(model: Any) -> None:
     hits = np.array([[[1, 0], [2, 0]], [[3, 0], [0, 0]]], F32)
     same = model("above")(hits=np.abs(hits) + 1, least=np.zeros(2, F32))

@@ -309,6 +309,21 @@ def test_it_completes_its_configuration(given: str, make: Any) -> None:
     assert values(call(model, 3)) == [3]
 
 
+def test_samples_are_executed_on_every_instance(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    make(
+        model_py("""
+        def initialize(self, args):
+            self.name = args["model_instance_name"]
+        def execute(self, requests):
+            pb_utils.Logger.log_warn(self.name)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", r.inputs()[0].as_numpy())]) for r in requests]
+        """),
+        more="""instance_group { count: 3 kind: KIND_CPU } model_warmup { name: "w" batch_size: 1 count: 2
+        inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 2 ] zero_data: true } } }""",
+    )
+    assert caplog.messages == ["m_0_0", "m_0_0", "m_0_1", "m_0_1", "m_0_2", "m_0_2"]
+
+
 def test_one_that_was_not_initialised_is_not_finalised(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match="initialize failed: ValueError: the second"):
         make(
