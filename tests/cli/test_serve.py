@@ -7,17 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
 
+from sonic.cli import app
+from sonic.errors import ConfigError, Unauthenticated
 from sonic.server.sockets import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 IDENTITY = """backend: "identity" max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 50 }
 input { name: "x" data_type: TYPE_INT32 dims: [ 1 ] } output { name: "y" data_type: TYPE_INT32 dims: [ 1 ] }"""
@@ -224,3 +230,110 @@ def test_a_function_beside_folders(models: Path, tmp_path: Path) -> None:
     done = sonic("serve", f"{tmp_path}/functions.py:thrice", *ANY)
     assert done.returncode != 0
     assert done.stderr.strip().endswith("has no 'thrice': its services are twice")
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """What a server would be started with, and drained, by a command line."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("sonic.server.app.serve", lambda *models, **options: given.update(options, models_of=models))
+
+    def run(start: Callable[[], object], *_: object, **options: Any) -> bool:
+        start()
+        given.update(options)
+        return True
+
+    monkeypatch.setattr("sonic.server.launch.run", run)
+    monkeypatch.setattr(
+        sys.modules["sonic.cli.serve"], "_set_up_logging", lambda verbose: given.update(verbose=verbose)
+    )
+
+    def read(*arguments: object) -> dict[str, Any]:
+        given.clear()
+        done = CliRunner().invoke(app, ["serve", *map(str, arguments)], catch_exceptions=False)
+        if done.exit_code:
+            raise ConfigError(done.stderr)
+        return given
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (("--grpc-port", "7"), "grpc_port", 7),
+        (("--http-port", "7"), "http_port", 7),
+        (("--metrics-port", "7"), "metrics_port", 7),
+        (("--no-metrics",), "metrics_port", None),
+        (("--host", "h"), "host", "h"),
+        (("--metrics-host", "h"), "metrics_host", "h"),
+        (("--model", "a", "--model", "b"), "models", ["a", "b"]),
+        (("--cores", "3"), "cores", 3),
+        (("--default-max-batch", "7"), "default_max_batch", 7),
+        (("--max-queue", "7"), "max_queue", 7),
+        (("--max-queue-bytes", "7"), "max_queue_bytes", 7),
+        (("--cache-bytes", "7"), "cache_bytes", 7),
+        (("--no-exit-on-error",), "strict", False),
+        (("--model-control", "explicit"), "explicit", True),
+        (("--model-control", "poll", "--poll-s", "7"), "poll_s", 7),
+        (("--model-control", "explicit"), "poll_s", None),
+        (("--drain-s", "7"), "drain_s", 7),
+        (("--watch-stdin",), "watch_stdin", True),
+        (("--allow-client-shm",), "allow_client_shm", True),
+        (("--no-allow-client-shm",), "allow_client_shm", False),
+        ((), "allow_client_shm", None),
+        (("--trace-file", "t"), "trace_file", Path("t")),
+        (("--grpc-socket", "g.sock"), "grpc_socket", Path("g.sock")),
+        (("--http-socket", "h.sock"), "http_socket", Path("h.sock")),
+        (("--max-message-bytes", "7"), "max_message_bytes", 7),
+        (("--busy-poll-us", "7"), "busy_poll_us", 7),
+        (("--verbose",), "verbose", True),
+        ((), "tls", None),
+        ((), "guard", None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_an_option_says_reaches_the_server(
+    arguments: tuple[str, ...], name: str, value: object, options: Callable[..., dict[str, Any]]
+) -> None:
+    given = options("models", "more", *arguments)
+    assert given[name] == value
+    assert given["models_of"] == ("models", "more")
+
+
+def test_who_is_let_in(options: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    (tmp_path / "keys").write_text(json.dumps({"keys": [{**public, "alg": "ES256"}]}))
+    (tmp_path / "tokens").write_text("known ana\n")
+    more = ("--jwt-audience", "sonic", "--jwt-issuer", "site", "--rate-limit", "2", "--rate-burst", "3")
+    guard = options("x", "--token-file", tmp_path / "tokens", "--jwt-keys", tmp_path / "keys", *more)["guard"]
+
+    def signed(**claims: str) -> str:
+        content = {"aud": "sonic", "iss": "site", "sub": "bob", "exp": time.time() + 600, **claims}
+        return f"Bearer {jwt.encode(content, key, algorithm='ES256')}"
+
+    assert guard.identify("", "Bearer known") == "token of ana"
+    assert guard.identify("", signed()) == "token of site#bob"
+    for bad in ("Bearer other", signed(aud="else"), signed(iss="else")):
+        with pytest.raises(Unauthenticated):
+            guard.identify("", bad)
+    assert (guard._limit.per_s, guard._limit.burst) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--jwt-audience", "sonic"), "--jwt-audience and --jwt-issuer need --jwt-keys"),
+        (("--jwt-issuer", "site"), "--jwt-audience and --jwt-issuer need --jwt-keys"),
+        (("--rate-burst", "2"), "--rate-burst needs --rate-limit"),
+        (("--tls-client-ca", "ca"), "TLS needs both --tls-cert and --tls-key"),
+        (("--tls-key", "key"), "TLS needs both --tls-cert and --tls-key"),
+        (("--poll-s", "5"), "--poll-s needs --model-control poll"),
+    ],
+)
+def test_options_that_would_have_no_effect(
+    arguments: tuple[str, ...], complaint: str, options: Callable[..., dict[str, Any]]
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        options("x", *arguments)

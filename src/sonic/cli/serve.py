@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sonic.server.app import Server
     from sonic.server.models.model import ServedModel
 
+_POLL_S = 15.0
+
 
 def serve(
     repositories: Annotated[
@@ -60,7 +62,10 @@ def serve(
             autocompletion=lambda: ["none", "explicit", "poll"],
         ),
     ] = "none",
-    poll_s: Annotated[float, typer.Option(help="Seconds between two looks at the folders, with poll.")] = 15.0,
+    poll_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds between two looks at the folders, with poll.", show_default=f"{_POLL_S:g}"),
+    ] = None,
     drain_s: Annotated[
         float, typer.Option(min=0, help="Seconds that requests in hand get to end, after SIGTERM or Ctrl-C.")
     ] = 30.0,
@@ -117,6 +122,8 @@ def serve(
 
     if model_control not in ("none", "explicit", "poll"):
         raise typer.BadParameter(f"none, explicit or poll, given {model_control!r}", param_hint="--model-control")
+    if poll_s is not None and model_control != "poll":
+        raise ConfigError("--poll-s needs --model-control poll")
     _set_up_logging(verbose)
 
     tls = _tls(tls_cert, tls_key, tls_client_ca)
@@ -145,7 +152,7 @@ def serve(
             models=model or (),
             strict=exit_on_error,
             explicit=model_control == "explicit",
-            poll_s=poll_s if model_control == "poll" else None,
+            poll_s=None if model_control != "poll" else _POLL_S if poll_s is None else poll_s,
             default_max_batch=default_max_batch,
             max_queue=max_queue,
             max_queue_bytes=max_queue_bytes,
