@@ -21,10 +21,11 @@ import tritonclient.grpc as triton
 import trustme
 from tritonclient.utils import InferenceServerException
 
+import sonic.server.tritonserver  # noqa: F401 - its module `main`, which a function hides
 from sonic.server.sockets import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CODE = "from sonic.server.tritonserver import main; main()"
 SCRIPT = Path(sys.executable).with_name("sonic-tritonserver")
@@ -293,3 +294,54 @@ def test_help() -> None:
         [sys.executable, "-c", CODE, "--help"], capture_output=True, text=True, timeout=60, check=True
     )
     assert "--model-repository" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "value"),
+    [
+        ("--grpc-port=7", "grpc_port", 7),
+        ("--allow-grpc=false", "grpc_port", None),
+        ("--http-port=7", "http_port", 7),
+        ("--metrics-port=7", "metrics_port", 7),
+        ("--http-address=h", "host", "h"),
+        ("--grpc-address=h", "grpc_host", "h"),
+        ("--metrics-address=h", "metrics_host", "h"),
+        ("--cores=3", "cores", 3),
+        ("--exit-on-error=false", "strict", False),
+        ("--strict-readiness=false", "strict_readiness", False),
+        ("--model-control-mode=explicit", "explicit", True),
+        ("--model-control-mode=poll", "poll_s", 15),
+        ("--repository-poll-secs=3", "poll_s", None),
+        ("--backend-config=default-max-batch-size=7", "default_max_batch", 7),
+        ("--max-queue=7", "max_queue", 7),
+        ("--max-message-bytes=7", "max_message_bytes", 7),
+        ("--cache-config=local,size=7", "cache_bytes", 7),
+        ("--allow-client-shm=true", "allow_client_shm", True),
+        ("--trace-config=triton,file=f", "trace_file", "f"),
+        ("--trace-config=rate=7", "trace_settings", {"trace_rate": "7"}),
+        ("--grpc-socket=g.sock", "grpc_socket", "g.sock"),
+        ("--http-socket=h.sock", "http_socket", "h.sock"),
+        ("--id=west", "name", "west"),
+        ("--exit-timeout-secs=7", "drain_s", 7),
+        ("--log-info=true", "grpc_tls", None),
+        ("--log-info=true", "empty_ok", True),
+        ("--log-info=true", "logs", "the settings of the log"),
+    ],
+)
+def test_what_a_flag_says_reaches_the_server(
+    flag: str, name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = sys.modules["sonic.server.tritonserver.main"]
+    given: dict[str, Any] = {}
+
+    def run(start: Callable[[], object], *_: object, drain_s: float) -> bool:
+        start()
+        given["drain_s"] = drain_s
+        return True
+
+    monkeypatch.setattr(script, "Server", lambda *models, **options: given.update(options, models_of=models))
+    monkeypatch.setattr(script.launch, "run", run)
+    monkeypatch.setattr(script.logs, "set_up", lambda settings: "the settings of the log")
+    assert script.run(["--model-repository=a", "--model-repository=b", flag]) == 0
+    assert given[name] == value
+    assert given["models_of"] == ("a", "b")
