@@ -11,7 +11,7 @@ import pytest
 
 import sonic
 from sonic.coffea import TritonWrapper, disconnect
-from sonic.errors import InvalidRequest, ModelNotFound, Unavailable
+from sonic.errors import ConfigError, InvalidRequest, ModelNotFound, Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,6 +188,13 @@ def test_a_server_that_goes_in_mid_run_is_left_for_another(models: Path, address
         tagger = Echo(f"triton+{short_lived.grpc_url}/echo/1", PLAIN, servers=[f"grpc://{address}"])
         expected = tagger(["m"], jets())["m"].to_list()
     assert tagger(["m"], jets())["m"].to_list() == expected
+
+
+def test_a_size_that_is_none() -> None:
+    assert TritonWrapper("triton+grpc://host:8001/echo/1", batch_size=np.int64(7)).batch_size == 7
+    for size in ("4", None, 2.5):
+        with pytest.raises(ConfigError, match=f"batch_size is a whole number, given {size!r}"):
+            TritonWrapper("triton+grpc://host:8001/echo/1", batch_size=size)  # type: ignore[arg-type]
 
 
 def test_what_is_wrong_is_told_before_it_is_sent(address: str) -> None:

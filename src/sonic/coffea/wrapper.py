@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from sonic.client.settings import ClientSettings, load
 from sonic.client.url import parse_server
 from sonic.coffea.address import address_of
 from sonic.coffea.requests import call, send
-from sonic.errors import InvalidRequest, one_line
+from sonic.errors import ConfigError, InvalidRequest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +74,10 @@ class TritonWrapper:
     ) -> None:
         place = address_of(model_url, client_args)
         self.protocol, self.address, self.model, self.version = place.scheme, place.where, place.model, place.version
-        self._batch_size = batch_size
+        try:
+            self._batch_size = operator.index(batch_size)
+        except TypeError:
+            raise ConfigError(f"batch_size is a whole number, given {batch_size!r}") from None
         urls = (place.server, *(parse_server(url).server for url in servers))
         spare = os.fspath(fallback) if isinstance(fallback, os.PathLike) else fallback
         read = settings if isinstance(settings, ClientSettings) else load(settings)
