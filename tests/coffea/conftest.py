@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of models that give back their inputs: `echo`, 8 rows at most, and `plain`, without a batch dimension."""
+    """Models that give back their inputs: `echo` and `text`, 8 rows at most, and `plain`, without a batch dimension."""
     folder = write_models(tmp_path_factory.mktemp("models"))
     (folder / "plain" / "1").mkdir(parents=True)
     (folder / "plain" / "config.pbtxt").write_text(
         'backend: "identity" input { name: "x" data_type: TYPE_FP32 dims: [ -1, -1 ] }'
         ' output { name: "y" data_type: TYPE_FP32 dims: [ -1, -1 ] }'
+    )
+    (folder / "text" / "1").mkdir(parents=True)
+    (folder / "text" / "config.pbtxt").write_text(
+        'backend: "identity" max_batch_size: 8 input { name: "x" data_type: TYPE_STRING dims: [ 2 ] }'
+        ' output { name: "y" data_type: TYPE_STRING dims: [ 2 ] }'
     )
     return folder
 

@@ -85,6 +85,17 @@ def test_sizes_that_the_model_leaves_free_come_as_lists(address: str) -> None:
     assert y.compute(scheduler="synchronous").to_list() == rows(5).x.to_list()
 
 
+def test_texts(address: str) -> None:
+    class Words(TritonWrapper):
+        def prepare_awkward(self, words: Any) -> Any:
+            return (["y"], {"x": words}), {}
+
+    given = [["a", "b"], ["c", "d"], ["e", "f"]]
+    y = Words(f"triton+grpc://{address}/text/1", PLAIN)(dak.from_awkward(ak.Array(given), 2))["y"]
+    assert str(y.type) == "?? * 2 * bytes"
+    assert y.compute(scheduler="synchronous").to_list() == [[text.encode() for text in row] for row in given]
+
+
 def test_both_kinds_of_arrays_in_one_call(address: str) -> None:
     tagger = Echo(f"triton+grpc://{address}/echo/1", PLAIN)
     with pytest.raises(InvalidRequest, match="given both in one call"):

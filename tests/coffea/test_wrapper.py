@@ -190,6 +190,35 @@ def test_a_server_that_goes_in_mid_run_is_left_for_another(models: Path, address
     assert tagger(["m"], jets())["m"].to_list() == expected
 
 
+class Words(TritonWrapper):
+    def prepare_awkward(self, words: Any) -> Any:
+        return (["y"], {"x": words}), {}
+
+
+def test_texts(address: str) -> None:
+    words = Words(f"triton+grpc://{address}/text/1", PLAIN)
+    for given in ([["a", "bé"], ["", "c"]], [["a", "b"]] * 20):
+        y = words(ak.Array(given))["y"]
+        assert str(y.type) == f"{len(given)} * 2 * bytes"
+        assert y.to_list() == [[text.encode() for text in row] for row in given]
+    assert str(words.submit(ak.Array([["a", "b"]])[:0]).result()["y"].type) == "0 * 2 * bytes"
+
+
+def test_no_lists_have_any_length(address: str) -> None:
+    class Rows(TritonWrapper):
+        def prepare_awkward(self, x: Any) -> Any:
+            return (["m", "y"], {"x": x, "n": ak.values_astype(x[:, :1], "int64")}), {}
+
+    rows = Rows(f"triton+grpc://{address}/echo/1", PLAIN)
+    x = ak.Array([[1.0, 2.0, 3.0]])  # as a branch of lists is read, before a cut that nothing passes
+    assert rows(x)["y"].to_list() == x.to_list()
+    for none in (rows(x[x[:, 0] > 1]), rows.submit(x[:0]).result()):
+        assert {name: str(array.type) for name, array in none.items()} == {
+            "m": "0 * 1 * int64",
+            "y": "0 * 3 * float32",
+        }
+
+
 def test_a_size_that_is_none() -> None:
     assert TritonWrapper("triton+grpc://host:8001/echo/1", batch_size=np.int64(7)).batch_size == 7
     for size in ("4", None, 2.5):

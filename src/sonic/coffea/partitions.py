@@ -8,10 +8,16 @@ import awkward as ak
 import dask_awkward
 import numpy as np
 
+from sonic.coffea.texts import awkward_of
+from sonic.specs import DType
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sonic.specs import ModelSpec
+
+_SAMPLE = {DType.BYTES: b""}
+"""An element of a datatype that a number is none of."""
 
 
 class Wrapper(Protocol):
@@ -65,7 +71,9 @@ class _Partition:
     def traced(self) -> ak.Array:
         """Return what comes back, without its data and of no known length."""
         samples = {
-            tensor.name: np.zeros([max(size, 1) for size in tensor.shape], tensor.dtype.numpy)
+            tensor.name: np.full(
+                [max(size, 1) for size in tensor.shape], _SAMPLE.get(tensor.dtype, 0), tensor.dtype.numpy
+            )
             for tensor in map(self._spec.output, self._outputs)
         }
         return ak.Array(_packed(self._spec, samples).layout.to_typetracer(forget_length=True))
@@ -75,7 +83,7 @@ def _packed(spec: ModelSpec, outputs: Mapping[str, np.ndarray[Any, Any]]) -> ak.
     """One record array of all outputs, since a partition gives one array."""
     columns = {}
     for name, output in outputs.items():
-        array = ak.from_numpy(output, regulararray=True)
+        array = awkward_of(output, regulararray=True)
         for axis, size in enumerate(spec.output(name).shape):
             if axis and size < 0:
                 array = ak.from_regular(array, axis=axis)

@@ -83,6 +83,7 @@ def send(model: Model, arrays: Arrays, batch_rows: int) -> Pending[Arrays]:
     batch_rows : int
         Most rows of a request, if above 0; never more than the model takes.
     """
+    arrays = shaped(model.spec, arrays)
     edges = parted(model.spec, arrays, batch_rows)
     if len(edges) == 2:
         return Pending([model.submit(**arrays)], lambda results: results[0])
@@ -111,8 +112,19 @@ def send(model: Model, arrays: Arrays, batch_rows: int) -> Pending[Arrays]:
 def call(model: Model, arrays: Arrays, batch_rows: int) -> Arrays:
     """Call a model and wait; as :func:`send` otherwise. A single request then needs no other thread for its answer."""
     if len(parted(model.spec, arrays, batch_rows)) == 2:
-        return model(**arrays)
+        return model(**shaped(model.spec, arrays))
     return send(model, arrays, batch_rows).result()
+
+
+def shaped(spec: ModelSpec, arrays: Arrays) -> Arrays:
+    """Return the arrays, those without rows in the shape that the model takes: of no lists nobody knows the length."""
+    given = dict(arrays)
+    for tensor in spec.inputs:
+        array = given.get(tensor.name)
+        if array is not None and array.ndim == len(tensor.shape) and array.shape[:1] == (0,) and tensor.shape[0] < 0:
+            sizes = zip(tensor.shape[1:], array.shape[1:], strict=True)
+            given[tensor.name] = array.reshape(0, *(size if size >= 0 else there for size, there in sizes))
+    return given
 
 
 def parted(spec: ModelSpec, arrays: Arrays, batch_rows: int) -> list[int]:

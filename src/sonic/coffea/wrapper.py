@@ -15,6 +15,7 @@ from sonic.client.settings import ClientSettings, load
 from sonic.client.url import parse_server
 from sonic.coffea.address import address_of
 from sonic.coffea.requests import call, send
+from sonic.coffea.texts import awkward_of
 from sonic.errors import ConfigError, InvalidRequest, one_line
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _awkward(given: Any) -> Any:
         return {key: _awkward(value) for key, value in given.items()}
     if isinstance(given, (list, tuple)):
         return _like(given, map(_awkward, given))
-    return ak.from_numpy(given) if isinstance(given, np.ndarray) else given
+    return awkward_of(given) if isinstance(given, np.ndarray) else given
 
 
 def _like(given: Any, values: Iterable[Any]) -> Any:
