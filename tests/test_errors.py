@@ -20,6 +20,17 @@ def test_one_line_says_what_happened(error: BaseException, text: str) -> None:
     assert str(ModuleError("m", "chunk 0", error)) == f"module m failed on chunk 0: {text}"
 
 
+def test_what_an_error_says_can_be_sent() -> None:
+    halves = "é of jets-\udcff.root"  # as Python has a file's name that is no UTF-8
+    for text in (
+        str(DataError(halves)),
+        str(ModuleError("m", halves, ValueError(halves))),
+        one_line(ValueError(halves)),
+    ):
+        assert "é of jets-\\udcff.root" in text
+        assert text.encode().decode() == text
+
+
 def test_a_value_is_shown_in_short() -> None:
     assert [shown(value) for value in ("a", 3, 1.5, [1, "b"], None)] == ["'a'", "3", "1.5", "[1, 'b']", "None"]
     deep: list = []

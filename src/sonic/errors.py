@@ -33,7 +33,10 @@ from typing import ClassVar
 
 
 class SonicError(Exception):
-    """Base of every error that Sonic raises on purpose. Its text is one line for a person."""
+    """Base of every error that Sonic raises on purpose. Its text is one line for a person, and can always be sent."""
+
+    def __str__(self) -> str:
+        return _whole(super().__str__())
 
 
 class ConfigError(SonicError):
@@ -185,4 +188,9 @@ def one_line(error: BaseException) -> str:
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if isinstance(error, SonicError):
         return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return _whole(f"{type(error).__name__}: {text}") if text else type(error).__name__
+
+
+def _whole(text: str) -> str:
+    """Write halves of characters, as the name of a file may have, by their numbers: no message can hold them."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

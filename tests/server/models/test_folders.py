@@ -25,6 +25,14 @@ def test_what_is_a_model(folder: Any) -> None:
     assert [path.name for path in model_folders(folder.path)] == ["a", "b", "c"]
 
 
+def test_a_name_that_nobody_could_ask_for(folder: Any, caplog: pytest.LogCaptureFixture) -> None:
+    folder.identity("a", "FP32")
+    (folder.path / "b\udcff" / "1").mkdir(parents=True)  # no UTF-8
+    for _ in range(2):
+        assert [path.name for path in model_folders(folder.path)] == ["a"]
+    assert caplog.messages == [r"folder 'b\udcff' is passed over: a model's name is UTF-8"]
+
+
 def test_a_folder_that_may_not_be_read_is_a_model_that_cannot_be_loaded(
     folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

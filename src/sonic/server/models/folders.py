@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
@@ -36,12 +37,23 @@ def model_folders(folder: Path) -> list[Path]:
 
 
 def _holds_model(path: Path) -> bool:
-    if path.name.startswith("."):
+    if path.name.startswith(".") or not _is_name(path.name):
         return False
     try:
         return (path / CONFIG_NAME).is_file() or bool(version_folders(path))
     except PermissionError:  # which is said when it is loaded; the one below is every file system's own
         return path.name != "lost+found"
+
+
+@cache
+def _is_name(name: str) -> bool:
+    """Whether a model can be called so; that it cannot is said once."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        log.warning("folder %s is passed over: a model's name is UTF-8", ascii(name))
+        return False
+    return True
 
 
 def find_models(repositories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:

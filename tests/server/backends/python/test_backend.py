@@ -324,6 +324,34 @@ def test_samples_are_executed_on_every_instance(make: Any, caplog: pytest.LogCap
     assert caplog.messages == ["m_0_0", "m_0_0", "m_0_1", "m_0_1", "m_0_2", "m_0_2"]
 
 
+HALVES = """
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        if requests[0].request_id():
+            return [pb_utils.InferenceResponse(error=pb_utils.TritonError("no \\udcff"))]
+        raise OSError("no \\udcff")
+"""
+
+
+@pytest.mark.parametrize("kind", [GrpcTransport, HttpTransport])
+def test_what_no_message_can_hold_is_told_all_the_same(kind: Any, folder: Any, serve: Any) -> None:
+    (folder.add("m", CONFIG.format(more="")) / "model.py").write_text(HALVES)
+    unready = model_py("def execute(self, r): ...\ndef initialize(self, a): raise OSError('no \\udcff')")
+    (folder.add("unready", CONFIG.format(more="")) / "model.py").write_text(unready)
+    server = serve(folder, strict=False)
+    transport = kind(f"127.0.0.1:{server.grpc_port if kind is GrpcTransport else server.http_port}")
+    for name in ("", "7"):
+        request = InferRequest("m", {"x": np.zeros((1, 2), np.float32)}, id=name)
+        with pytest.raises(ModelFailed, match=r"no \\udcff$"):
+            transport.submit(request).result(10)
+    reasons = {row.name: row.reason for row in transport.models(10)}
+    assert reasons["m"] == ""
+    assert reasons["unready"].endswith(r"initialize failed: OSError: no \udcff")
+    transport.close()
+
+
 def test_one_that_was_not_initialised_is_not_finalised(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match="initialize failed: ValueError: the second"):
         make(
