@@ -5,6 +5,11 @@ import pytest
 from sonic.errors import DataError, ModuleError, one_line, shown
 
 
+class Speechless(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise AttributeError("what went wrong")
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -13,6 +18,7 @@ from sonic.errors import DataError, ModuleError, one_line, shown
         (ValueError("\n\n  first\nsecond"), "ValueError: first"),
         (RuntimeError(), "RuntimeError"),
         (SystemExit(0), "SystemExit: 0"),
+        (Speechless(), "Speechless"),
     ],
 )
 def test_one_line_says_what_happened(error: BaseException, text: str) -> None:

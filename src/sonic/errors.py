@@ -184,8 +184,12 @@ def shown(value: object) -> str:
 
 def one_line(error: BaseException) -> str:
     """Say in one line what an error says; one from elsewhere is named, since its text alone may say little."""
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # noqa: BLE001 - a class of anybody's, which cannot even say what is wrong
+        lines = []
     # What awkward and uproot raise goes on for many lines, and may begin with an empty one.
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = next((line.strip() for line in lines if line.strip()), "")
     if isinstance(error, SonicError):
         return text
     return _whole(f"{type(error).__name__}: {text}") if text else type(error).__name__

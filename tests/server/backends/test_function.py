@@ -83,6 +83,8 @@ class Faulty:
             b"dtype": np.zeros(2),
             b"shape": np.zeros(3, F32),
             b"nothing": None,
+            b"masked": np.ma.masked_array([1, 2], mask=[0, 1], dtype=F32),
+            b"unmasked": np.ma.masked_array([1, 2], dtype=F32),
             b"other": {"z": np.zeros(2, F32)},
             b"ragged": [[1.0], [2.0, 3.0]],
         }
@@ -232,6 +234,7 @@ def test_rows_of_one_ragged_request(model: Any) -> None:
         ("shape", r"output 'y': expected shape \[2\], the model gave shape \[3\]"),
         ("nothing", "output 'y': expected BYTES|output 'y': expected FP32, the model gave numpy dtype object"),
         ("other", "did not return output 'y'"),
+        ("masked", "model 'Faulty', output 'y': it has masked values: fill them first"),
         ("ragged", "output 'y': expected an array, ValueError"),
         ("unknown", "KeyError"),
         ("exit", "SystemExit: 3"),
@@ -241,6 +244,12 @@ def test_rows_of_one_ragged_request(model: Any) -> None:
 def test_a_function_that_fails(model: Any, how: str, said: str) -> None:
     with pytest.raises(ModelFailed, match=said):
         model("Faulty")(how=np.array(how.encode(), object))
+
+
+def test_a_mask_that_hides_nothing_is_none(model: Any) -> None:
+    y = model("Faulty")(how=np.array(b"unmasked", object))["y"]
+    assert type(y) is np.ndarray
+    assert y.tolist() == [1, 2]
 
 
 def test_a_function_says_that_a_request_is_wrong(model: Any) -> None:

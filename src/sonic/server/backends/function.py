@@ -19,7 +19,7 @@ from sonic.protocol.modelconfig import data_type_of
 from sonic.protocol.proto.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from sonic.server.backends.base import Backend, instance_count
 from sonic.server.backends.python.importing import import_file
-from sonic.server.backends.results import own
+from sonic.server.backends.results import own, plain
 from sonic.server.backends.services import services_in
 from sonic.server.execution.instances import CallInstance, Instance, Reply
 from sonic.server.failures import guarded
@@ -197,7 +197,7 @@ def _by_name(result: Any, declared: Sequence[TensorSpec], model: str) -> Mapping
 
 def _array(value: Any, name: str, model: str) -> np.ndarray:
     if isinstance(value, np.ndarray):
-        return value
+        return plain(value, name, model)
     try:
         return np.asarray(value)
     except ValueError as error:

@@ -269,6 +269,21 @@ def test_texts(make: Any) -> None:
     ]
 
 
+def test_arrays_of_other_classes(make: Any) -> None:
+    model = make(
+        model_py("""
+        class Array(np.ndarray): ...
+        def execute(self, requests):
+            x = requests[0].inputs()[0].as_numpy()
+            y = x.view(self.Array) if x[0, 0] else np.ma.masked_less(x, 1)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", y)])]
+        """)
+    )
+    assert type(call(model, 3).result(10).outputs["y"]) is np.ndarray
+    with pytest.raises(ModelFailed, match="model 'm', output 'y': it has masked values: fill them first"):
+        call(model, 0).result(10)
+
+
 def test_its_memory_is_its_own(make: Any) -> None:
     model = make(
         model_py("""

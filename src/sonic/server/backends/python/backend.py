@@ -40,7 +40,7 @@ from sonic.server.backends.completion import complete, with_instances
 from sonic.server.backends.devices import nvidia_gpus, place
 from sonic.server.backends.python import pb_utils
 from sonic.server.backends.python.importing import ModelPackage
-from sonic.server.backends.results import own
+from sonic.server.backends.results import own, plain
 from sonic.server.execution.instances import CallInstance, Reply
 from sonic.server.failures import guarded, is_interrupt
 
@@ -204,5 +204,6 @@ class _PythonInstance(CallInstance):
         error = response.error()
         if error is not None:
             return _ERRORS.get(error.code(), ModelFailed)(error.message())  # in the model's own words
-        outputs = {tensor.name(): own(tensor.as_numpy()) for tensor in response.output_tensors()}
+        arrays = {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+        outputs = {name: own(plain(array, name, self._model_name)) for name, array in arrays.items()}
         return Reply(outputs, response.given_parameters())
