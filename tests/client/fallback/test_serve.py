@@ -22,7 +22,7 @@ def test_it_serves_until_it_is_closed(models: Path) -> None:
         with Model(f"{child.http_url}/echo") as model:
             assert model.spec == BATCHING
         process = psutil.Process(child.pid)
-        assert {"--cores", "--max-queue", "7"} <= set(process.cmdline())
+        assert {"--cores", "--max-queue", "7", "--busy-poll-us"} <= set(process.cmdline())
         assert "grpc://" in child.process.log()
     assert not process.is_running()
 
