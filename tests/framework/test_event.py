@@ -132,5 +132,14 @@ def test_what_numpy_masks_is_missing():
     assert ak.to_list(as_content(np.ma.masked_array(np.ones((1, 2)), [[True, False]]))) == [[None, 1.0]]
 
 
+def test_texts_as_a_model_gives_them() -> None:
+    texts = np.array([[b"a", b""], [b"b\xff", b"c"]], object)
+    assert str(as_content(texts).form.type) == "2 * bytes"
+    assert ak.to_list(as_content(texts)) == texts.tolist()
+    assert str(as_content(texts[:0]).form.type) == "2 * bytes"
+    with pytest.raises(TypeError):
+        as_content(np.array([b"a", None], object))
+
+
 def test_collections():
     assert [collection(name) for name in ("Jet_pt", "MET", "Jet_a_b")] == ["Jet", "MET", "Jet"]

@@ -8,7 +8,7 @@ import awkward as ak
 import dask_awkward
 import numpy as np
 
-from sonic.coffea.texts import awkward_of
+from sonic.client.conversion.texts import content_of
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _packed(spec: ModelSpec, outputs: Mapping[str, np.ndarray[Any, Any]]) -> ak.
     """One record array of all outputs, since a partition gives one array."""
     columns = {}
     for name, output in outputs.items():
-        array = awkward_of(output, regulararray=True)
+        array = ak.Array(content_of(output, regulararray=True))
         for axis, size in enumerate(spec.output(name).shape):
             if axis and size < 0:
                 array = ak.from_regular(array, axis=axis)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import awkward as ak
 import numpy as np
 
+from sonic.client.conversion.texts import content_of
 from sonic.client.model import Client
 from sonic.client.settings import ClientSettings, load
 from sonic.client.url import parse_server
 from sonic.coffea.address import address_of
 from sonic.coffea.requests import call, send
-from sonic.coffea.texts import awkward_of
 from sonic.errors import ConfigError, InvalidRequest, one_line
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _awkward(given: Any) -> Any:
         return {key: _awkward(value) for key, value in given.items()}
     if isinstance(given, (list, tuple)):
         return _like(given, map(_awkward, given))
-    return awkward_of(given) if isinstance(given, np.ndarray) else given
+    return ak.Array(content_of(given)) if isinstance(given, np.ndarray) else given
 
 
 def _like(given: Any, values: Iterable[Any]) -> Any:

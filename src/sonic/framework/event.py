@@ -233,6 +233,10 @@ def as_content(value: Any) -> Content:
         return NumpyArray(value)
     if isinstance(value, Content):
         return value
+    if isinstance(value, np.ndarray) and value.dtype.hasobject and all(type(each) is bytes for each in value.flat):
+        from sonic.client.conversion.texts import content_of  # here, since few jobs have any
+
+        return content_of(value)
     return ak.to_layout(value, regulararray=False)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sonic.client.conversion.channels import checked, column, field, named, only
 from sonic.client.conversion.ragged import Missing, cast, entries, gather, lay, offsets, peel, places, restore
+from sonic.client.conversion.texts import content_of
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed
 
 if TYPE_CHECKING:
@@ -379,10 +380,10 @@ def _expect(array: Numbers, shape: tuple[int, ...]) -> None:
 
 def _content(array: Numbers, fields: tuple[str, ...]) -> Content:
     if not fields:
-        return ak.from_numpy(array, regulararray=True, highlevel=False)
+        return content_of(array, regulararray=True)
     if not array.size and array.ndim > 1:  # without any rows, a free last axis is 0
         array = np.zeros((*array.shape[:-1], len(fields)), array.dtype)
     if array.ndim < 2 or array.shape[-1] != len(fields):
         raise ModelFailed(f"expected a last axis of {len(fields)}, {', '.join(fields)}; given {list(array.shape)}")
-    columns = [ak.from_numpy(array[..., i], regulararray=True, highlevel=False) for i in range(len(fields))]
+    columns = [content_of(array[..., i], regulararray=True) for i in range(len(fields))]
     return ak.contents.RecordArray(columns, list(fields), length=len(array))
