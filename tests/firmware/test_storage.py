@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 
 def test_what_is_written_is_read(cnn: Network, mlp: Network, mixed: Precision, tmp_path: Path) -> None:
-    prepared = replace(mlp, name="prepared", normalisation=Normalisation(np.arange(6.0), np.full(6, 0.1)))
+    prepared = replace(
+        mlp, name="prepared", model="pre-pared", normalisation=Normalisation(np.arange(6.0), np.full(6, 0.1))
+    )
     for network in (cnn, mlp, prepared):
         folder = tmp_path / network.name
         precision = type(mixed)(mixed.input, mixed.default) if network is cnn else mixed
         save(network, precision, folder)
         again, numbers = load(folder)
         assert (again.names, again.shapes, again.transposed) == (network.names, network.shapes, network.transposed)
+        assert again.model == network.model
         assert numbers == precision
         rows = np.random.default_rng(1).normal(size=(4, *network.shape))
         raw = np.moveaxis(rows, -1, 1) if network.transposed else rows

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
-from sonic.firmware.build import load
+from sonic.firmware.build import build, load
+from sonic.firmware.numbers import Fixed
+from sonic.firmware.precision import Precision
+from sonic.firmware.report import to_markdown
 from sonic.firmware.verify import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sonic.firmware.build import Firmware
+    from sonic.firmware.network import Network
 
 
 def test_all_agree(built: Firmware) -> None:
@@ -48,6 +52,18 @@ def test_a_bit_that_differs_is_seen(built: Firmware) -> None:
     wrong = [each for each in report.comparisons if each.different]
     assert {each.emulator for each in wrong} == {"hls4ml-quartus", "reference"}
     assert all(each.largest > 0 for each in wrong)
+
+
+def test_outputs_that_the_numbers_do_not_hold(mlp: Network, tmp_path: Path) -> None:
+    pytest.importorskip("da4ml")
+    rows = np.full((4, 6), 4.0)
+    wide, narrow = (Precision.uniform(Fixed(16, integer)) for integer in (12, 4))
+    assert not verify(build(mlp, wide, tmp_path / "wide", route="da4ml"), rows, random_rows=9).beyond
+    report = verify(build(mlp, narrow, tmp_path / "narrow", route="da4ml"), rows, random_rows=9)
+    assert report.exact
+    assert report.beyond > 0
+    assert "of the rows given" in report.advice
+    assert report.advice[1:] in to_markdown(report)
 
 
 def test_many_rows_come_in_blocks(built: Firmware, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,6 +198,8 @@ def verify(
     typer.echo(f"from float64: median {distance.median:.3g}, 95 % {distance.high:.3g}, largest {distance.largest:.3g}")
     for line in distance.bars():
         typer.echo(line)
+    if result.advice:
+        typer.echo(result.advice)
     if result.resources:
         table = Table(*reports.resource_columns(), box=None, pad_edge=False)
         for row in reports.resource_rows(result.resources):
@@ -248,7 +250,7 @@ def serve(
     ] = None,
     **options: Any,
 ) -> None:
-    """Serve firmware, each as a model by its network's name, as `sonic serve` would.
+    """Serve firmware, each by the name of the model that it was made of, as `sonic serve` would.
 
     \b
     Examples:

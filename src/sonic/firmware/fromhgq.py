@@ -72,7 +72,7 @@ def of_model(model: Any, name: str = "network") -> tuple[Network, Precision]:
             known(layer)
         except ConfigError as error:
             raise ConfigError(f"layer {layer.name!r} ({type(layer).__name__}): {error}") from None
-    return exactly(reader.network(identifier(name), made._keras_history.operation.name))
+    return exactly(reader.network(name, made._keras_history.operation.name))
 
 
 class _Reader:
@@ -85,7 +85,8 @@ class _Reader:
         self._at = {self._given: identifier(self._given)}
 
     def network(self, name: str, made: str) -> Network:
-        return Network(name, self._at[self._given], self._shape, tuple(self._layers), tensors=(self._given, made))
+        layers, tensors = tuple(self._layers), (self._given, made)
+        return Network(identifier(name), self._at[self._given], self._shape, layers, tensors=tensors, model=name)
 
     # ---- layers -----------------------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ class _Growing:
             np.array(start, np.float64),
             strict,
         )
-        return Network(identifier(name), "x", (features,), (layer,), tensors=(given, made))
+        return Network(identifier(name), "x", (features,), (layer,), tensors=(given, made), model=name)
 
 
 def _check(children: Sequence[tuple[int, int]], number: int) -> None:

@@ -93,6 +93,8 @@ class Network:
         What that model calls its input and its output; empty: as the input and the last layer are called.
     normalisation : Normalisation or None
         What the host does; rows of layers and emulators are such that it was done to.
+    model : str
+        What the model that it was made of is called, which need not be an identifier; empty: as the network.
 
     Attributes
     ----------
@@ -112,6 +114,7 @@ class Network:
     transposed: bool = False
     tensors: tuple[str, ...] = ()
     normalisation: Normalisation | None = None
+    model: str = ""
     shapes: Mapping[str, Shape] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -92,6 +92,7 @@ class Reader:
             self._transposed,
             (self._given_name, output),
             host,
+            name,
         )
         return without_means(made)
 

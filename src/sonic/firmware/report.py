@@ -142,6 +142,8 @@ class Report:
     resources : tuple of Resources
     built_with, verified_with : dict of str to str
         Versions.
+    beyond : float
+        Part of the outputs in float64 that the output's type does not hold, not even but for its last bit.
     """
 
     network: str
@@ -153,11 +155,22 @@ class Report:
     resources: tuple[Resources, ...]
     built_with: Mapping[str, str]
     verified_with: Mapping[str, str]
+    beyond: float = 0.0
 
     @property
     def exact(self) -> bool:
         """Whether all bits are the same."""
         return all(not each.different for each in self.comparisons)
+
+    @property
+    def advice(self) -> str:
+        """What to do about outputs that the numbers do not hold; empty where they hold all."""
+        if not self.beyond:
+            return ""
+        return (
+            f"of the rows {self.distance.rows}, {self.beyond:.2%} of the outputs in float64 are beyond the output's "
+            "type: their bits are exact and their values are not; `sonic firmware search` finds numbers that hold them"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a JSON document."""
@@ -246,6 +259,7 @@ def to_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> st
         f"Of the rows {distance.rows}: median {distance.median:.3g}, 95 % {distance.high:.3g}, "
         f"largest {distance.largest:.3g}. Of their numbers {report.outside:.2%} are outside of the input's type.",
         "",
+        *([f"{report.advice[0].upper()}{report.advice[1:]}.", ""] if report.advice else ()),
     ]
     if "distance" in pictures:
         lines += [f"![Distance from the network in float64]({pictures['distance']})", ""]

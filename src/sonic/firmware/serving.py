@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def repository(places: Sequence[Path], parameters: Mapping[str, str] | None = None) -> Iterator[Path]:
-    """Give a folder of models, each named as its network, which is removed in the end.
+    """Give a folder of models, each named as the one that its network was made of, which is removed in the end.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def repository(places: Sequence[Path], parameters: Mapping[str, str] | None = No
     DataError
         If one holds no firmware, not all of it, or that of another type of machine.
     ConfigError
-        If two networks have the same name.
+        If two have the same name, or one has none that a folder can have.
     """
     config = ModelConfig(backend="fpga")
     for key, value in (parameters or {}).items():
@@ -41,9 +41,13 @@ def repository(places: Sequence[Path], parameters: Mapping[str, str] | None = No
     with tempfile.TemporaryDirectory(prefix="sonic-firmware-") as folder:
         for number, place in enumerate(places):
             source = place.resolve() if place.is_dir() else bundle.unpack(place, Path(folder) / f".{number}")
-            model = Path(folder) / load(source).network.name
+            network = load(source).network
+            name = network.model or network.name
+            if Path(name).name != name or name.startswith("."):
+                raise ConfigError(f"{place}: its model is called {name!r}, and no folder can be")
+            model = Path(folder) / name
             if model.exists():
-                raise ConfigError(f"{place}: there is another network called {model.name!r}")
+                raise ConfigError(f"{place}: there is another model called {name!r}")
             model.mkdir()
             (model / "1").symlink_to(source, target_is_directory=True)
             if parameters:

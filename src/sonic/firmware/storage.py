@@ -47,6 +47,7 @@ def save(network: Network, precision: Precision, folder: Path) -> None:
     document = {
         "format": _FORMAT,
         "name": network.name,
+        "model": network.model,
         "input": network.input,
         "shape": network.shape,
         "transposed": network.transposed,
@@ -105,6 +106,7 @@ def load(folder: Path) -> tuple[Network, Precision]:
             document["transposed"],
             tuple(document["tensors"]),
             _normalisation(folder / WEIGHTS, document["input"]) if document["normalised"] else None,
+            document.get("model", ""),  # which earlier firmware does not have
         )
         precision = _read_precision(document["precision"])
     except DataError:

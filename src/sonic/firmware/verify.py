@@ -113,6 +113,7 @@ def verify(
         tuple(taken),
         firmware.versions,
         _versions(),
+        measured.beyond,
     )
 
 
@@ -144,12 +145,14 @@ def _cut(rows: Floats) -> Blocks:
 
 
 class _Measured:
-    """Differences from float64 of rows that pass, and how many of their numbers the input's type does not hold."""
+    """Differences from float64 of rows that pass, and how much of input and output their types do not hold."""
 
     def __init__(self, firmware: Firmware) -> None:
         self._firmware = firmware
         self._apart: list[Floats] = []
         self._numbers = self._outside = 0
+        self._output = firmware.precision.numbers(firmware.network)[firmware.network.output]
+        self._outputs = self._beyond = 0
 
     def look(self, rows: Floats, fixed: Floats) -> None:
         """Take a block of rows, and what the reference gives for them."""
@@ -157,6 +160,10 @@ class _Measured:
         self._apart.append(fixed - exact)
         self._numbers += rows.size
         self._outside += rows.size - int(np.count_nonzero(self._firmware.precision.input.holds(rows)))
+        self._outputs += exact.size
+        # A one that is its last bit short of one, as of a sigmoid, is as good as held.
+        short = np.abs(fixed - exact) <= 2.0**-self._output.fraction
+        self._beyond += exact.size - int(np.count_nonzero(short | self._output.holds(exact)))
 
     def apart(self) -> Floats:
         return np.concatenate([each.reshape(-1) for each in self._apart]) if self._apart else np.empty(0)
@@ -164,6 +171,10 @@ class _Measured:
     @property
     def outside(self) -> float:
         return self._outside / max(self._numbers, 1)
+
+    @property
+    def beyond(self) -> float:
+        return self._beyond / max(self._outputs, 1)
 
 
 def _compare(
