@@ -34,6 +34,11 @@ def test_a_plain_name_must_exist():
     assert str(caught.value) == "cannot keep 'Jet_ptt': neither a branch of the input nor a product; similar: Jet_pt"
 
 
+def test_patterns_that_mean_nothing_keep_no_empty_file():
+    with pytest.raises(DataError, match=r"nothing to keep: no branch of the input and no product is like Jut_\*, z\?"):
+        choose(["Jut_*", "z?"], ["x", "Jet_pt"], GRAPH)
+
+
 def test_an_output_says_for_itself_what_the_job_says_of_all():
     own = Target("own.root", ("y",), "pass")
     path = Path("b.parquet")

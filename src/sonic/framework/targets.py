@@ -110,7 +110,7 @@ def choose(patterns: Sequence[str], branches: Collection[str], graph: Graph) -> 
     Raises
     ------
     DataError
-        If a plain name is neither a branch nor a product.
+        If a plain name is neither a branch nor a product, or there is nothing that any of the patterns means.
     """
     names = {*branches, *graph.makers}
     found: set[str] = set()
@@ -123,4 +123,6 @@ def choose(patterns: Sequence[str], branches: Collection[str], graph: Graph) -> 
             raise DataError(
                 f"cannot keep {pattern!r}: neither a branch of the input nor a product{similar(pattern, names)}"
             )
+    if patterns and not found and set(patterns).isdisjoint(graph.filters):
+        raise DataError(f"nothing to keep: no branch of the input and no product is like {', '.join(patterns)}")
     return tuple(sorted(found & set(branches))), tuple(sorted(found & graph.makers.keys()))
