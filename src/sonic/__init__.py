@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from sonic.framework.job import run as run
     from sonic.server.app import serve as serve
     from sonic.server.backends.services import service as service
+
+# Before anything imports grpc, whose library reads it once: what it would write on standard error about a connection,
+# an exception says. A setting of the user's own stays.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 # Imported on first use, so that `sonic --help` does not wait for onnxruntime and a client does not load the server.
 _HOMES = {

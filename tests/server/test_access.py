@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +133,17 @@ def test_tls(mutual: bool, folder: Any, serve: Any, certificates: Certificates) 
     )
     assert client.is_server_ready()
     client.close()
+
+
+def test_an_authority_that_is_not_known_is_one_line(folder: Any, serve: Any, certificates: Certificates) -> None:
+    folder.onnx("a")
+    server = serve(folder, tls=Tls(certificates.cert, certificates.key))
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    asked = [sys.executable, "-m", "sonic", "models", "list", server.grpc_url]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("sonic: grpcs://")
 
 
 def test_tls_for_grpc_alone(folder: Any, serve: Any, certificates: Certificates) -> None:
