@@ -105,8 +105,8 @@ def check(name: str, *, weights: str = "trained", width: float = 1.0, format: st
                 raise _needs_extra(package)
         return
     if not found.shipped:
-        how = "train them, or build with random ones" if found.training else "build with random ones"
-        raise ConfigError(f"{name}: no trained weights ship; {how}")
+        how = "train them, or " if found.training else ""
+        raise ConfigError(f"{name}: no trained weights ship; {how}build with random ones (--weights random)")
     if width != 1.0:
         raise ConfigError(f"{name}: trained weights have the width they have; build random ones, or train")
     if format != "onnx":

@@ -146,6 +146,30 @@ def test_what_of_a_record_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         assert text in shown
 
 
+def test_rows_of_a_workflow_s_models_are_not_called_events(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    server = ServerWindow(
+        requests=4, failures=0, executions=2, rows=60, queue_s=0.0, input_s=0.0, infer_s=0.0, output_s=0.0,
+        duration_s=2.0,
+    )  # fmt: skip
+    window = Window(duration_s=2.0, requests=2, errors=0, rows=10, bytes_sent=0, client_cpu_s=0.1, server=server)
+    record = Record(
+        target="w",
+        settings={"input": "x.root", "threads": 1},
+        status="measured",
+        started="",
+        machine=Machine(system="", processor="", cores=1),
+        versions={},
+        throughput=Estimate(1.0),
+        windows=(window,),
+    )
+    show(record, Console(width=120))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "events 5 a chunk" in lines
+    assert "rows 30 an execution" in lines
+
+
 def test_long_times_and_large_requests_are_written_out_and_names_are_no_markup(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

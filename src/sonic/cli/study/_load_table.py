@@ -83,8 +83,14 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
         yield "", _means(servers, "input", "output")
     rows = sum(window.rows for window in windows) / requests
     executions = sum(server.executions for server in servers)
-    by_server = f", {digits(sum(server.rows for server in servers) / executions)} an execution" if executions else ""
-    yield f"{row}s", f"{digits(rows)} a {one}{by_server}"
+    by_server = f"{digits(sum(server.rows for server in servers) / executions)} an execution" if executions else ""
+    by_client = f"{digits(rows)} a {one}"
+    if row == "row":
+        yield "rows", ", ".join(filter(None, (by_client, by_server)))
+    else:  # what a workflow's models have as rows may be jets as well as events
+        yield f"{row}s", by_client
+        if by_server:
+            yield "rows", by_server
     client_s = sum(window.client_cpu_s for window in windows)
     yield "CPU of the load", f"{_ms(client_s / requests)} a {one}, {client_s / duration_s:.0%} of a core"
     if used := server_cpu(record):
