@@ -11,6 +11,7 @@ import tomllib
 import venv
 from importlib.metadata import requires
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -94,3 +95,26 @@ def test_extras_admit_the_cpu_build_of_torch() -> None:
     wanted = [Requirement(line) for line in requires("sonic-hep") or []]
     (torch,) = {str(r.specifier) for r in wanted if r.name == "torch"}
     assert Requirement(f"torch{torch}").specifier.contains("2.13.0")
+
+
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_extra_that_is_named_is_there() -> None:
+    there = set(_project()["project"]["optional-dependencies"])
+    files = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")]
+    named = {
+        extra: file
+        for file in files
+        for match in re.finditer(r"sonic-hep\[([a-z,]+)\]", file.read_text())
+        for extra in match[1].split(",")
+    }
+    assert {extra: file for extra, file in named.items() if extra not in there} == {}
+
+
+def test_the_source_distribution_has_what_its_tests_and_pages_need() -> None:
+    packed = set(_project()["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    assert {"conftest.py", "demo", "docs", "tests", "tools", "benchmarks"} <= packed
+    linked = re.findall(r"\]\(([^)#:]+)", (ROOT / "README.md").read_text())
+    assert {Path(link).parts[0] for link in linked} <= packed

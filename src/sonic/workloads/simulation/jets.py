@@ -60,7 +60,7 @@ def cluster(
     try:
         import fastjet
     except ImportError:
-        raise ConfigError("clustering jets needs fastjet: pip install 'sonic-hep[train]'") from None
+        raise ConfigError("clustering jets needs fastjet: pip install 'sonic-hep[generate]'") from None
     with contextlib.suppress(AttributeError):  # the banner, once a process, would tear the progress bar
         fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
     counts = np.bincount(event, minlength=events)

@@ -135,7 +135,7 @@ def generate(settings: Sequence[str], events: int, chunk: int = 250) -> Collisio
     try:
         import pythia8mc
     except ImportError:
-        raise ConfigError("generating events needs pythia8mc: pip install 'sonic-hep[train]'") from None
+        raise ConfigError("generating events needs pythia8mc: pip install 'sonic-hep[generate]'") from None
     pythia = pythia8mc.Pythia("", False)
     for line in settings:
         if not pythia.readString(line):

@@ -61,7 +61,7 @@ def substructure(particles: Constituents, eta: Floats) -> Substructure:
     try:
         import fastjet
     except ImportError:
-        raise ConfigError("grooming jets needs fastjet: pip install 'sonic-hep[train]'") from None
+        raise ConfigError("grooming jets needs fastjet: pip install 'sonic-hep[generate]'") from None
     found = Substructure(*np.full((4, len(eta)), np.nan))
     enough = particles.counts >= 3
     if not enough.any():
