@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
@@ -18,7 +18,7 @@ from sonic.errors import DataError
 from sonic.version import is_compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def test_help_names_the_verbs() -> None:
@@ -26,6 +26,25 @@ def test_help_names_the_verbs() -> None:
     assert done.exit_code == 0
     assert "serve" in done.stdout
     assert "--install-completion" in done.stdout
+
+
+def _commands(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield words, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from _commands(command, *words, name)
+
+
+def test_help_has_all_names_and_sentences_in_80_columns() -> None:
+    seen = 0
+    for words, command in _commands(typer.main.get_command(cli.app)):
+        shown = CliRunner().invoke(cli.app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
+        assert all(len(line) <= 80 or line.startswith("    sonic ") for line in shown.splitlines()), words
+        for parameter in command.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                seen += option.startswith("--")
+                assert option in shown or not option.startswith("-"), (words, option)
+        assert "..." not in shown.partition("Commands:")[2], words
+    assert seen > 150
 
 
 def test_version() -> None:

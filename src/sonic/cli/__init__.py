@@ -16,9 +16,9 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from sonic.cli._signals import TERMINATED, Terminated
+from sonic.cli._verbs import Verbs
 from sonic.errors import SonicError
 from sonic.version import __version__, is_compiled
 
@@ -31,7 +31,7 @@ INTERRUPTED = 130
 _ORDER = ("run", "serve", "top", "models", "train", "generate", "study", "firmware")
 
 
-class _Verbs(TyperGroup):
+class _Verbs(Verbs):
     """Reports what fails in any verb, and while the command line is parsed."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
@@ -47,6 +47,7 @@ app = typer.Typer(
     help="Heavy algorithms of event processing, on coprocessors that run as a service.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # whose table cuts the names of options off where a terminal has 80 columns
 )
 
 

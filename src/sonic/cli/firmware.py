@@ -9,6 +9,7 @@ import typer
 
 from sonic.cli import serve as serve_verb
 from sonic.cli._options import with_options_of
+from sonic.cli._verbs import Verbs
 from sonic.cli.models._place import networks
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ HostNormalisation = Annotated[
     bool, typer.Option(help="Leave to the host what normalises the input, where the network begins with that.")
 ]
 
-firmware = typer.Typer(help="Firmware for FPGAs: build it of a network, and prove its bits.", no_args_is_help=True)
+firmware = typer.Typer(
+    cls=Verbs, help="Firmware for FPGAs: build it of a network, and prove its bits.", no_args_is_help=True
+)
 
 
 def _routes() -> list[str]:

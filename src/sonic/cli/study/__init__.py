@@ -7,7 +7,9 @@ from pkgutil import iter_modules
 
 import typer
 
-study = typer.Typer(help="A deployment: measure it, fit it, simulate it, plan it.", no_args_is_help=True)
+from sonic.cli._verbs import Verbs
+
+study = typer.Typer(cls=Verbs, help="A deployment: measure it, fit it, simulate it, plan it.", no_args_is_help=True)
 
 _ORDER = ("load", "scan", "plot", "fit", "simulate", "advise", "replay")
 

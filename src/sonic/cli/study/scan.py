@@ -55,7 +55,7 @@ def scan(
         bool, typer.Option("--dry-run", help="Show the points and how long they take, and measure none.")
     ] = False,
 ) -> None:
-    """Measure all points of a grid: clients, batches, instances, protocols, networks, backends ...
+    """Measure all points of a grid: clients, batches, instances, protocols, networks, backends and others.
 
     Each is recorded as soon as it is there. A scan that was interrupted, by SIGTERM too, goes on where it was when it
     is called again. Ends with 1 if a point failed.
