@@ -57,6 +57,12 @@ def test_large_numbers_are_short(number: float, text: str):
     assert _count(number) == text
 
 
+def test_the_fallback_s_requests_are_told_by_model():
+    server = ServerUse("grpc://h:1", 12_340, 0, models={"m": 12_340})
+    lines = shown(an_offload("tagger"), width=300, by_fallback=5, servers=(server,))
+    assert "5 requests were answered by the fallback: 5 to m" in lines
+
+
 def test_names_are_shown_as_they_are_and_are_no_markup():
     name = "a[run]b[/x]"
     failure = Failure(name, "broken [/x]", 0, f"{name}.root", 0, 2)

@@ -53,8 +53,9 @@ def test_success_ends_a_rest() -> None:
     pool.sent("a")
     pool.sent("a")
     pool.done("a", 10.0, failed=True)
-    pool.done("a", 11.0, failed=False)
-    assert pool.statistics(0)[0] == ServerState("a", 0, completed=1, failed=1, rests_until_s=float("-inf"))
+    pool.done("a", 11.0, failed=False, model="m")
+    state = ServerState("a", 0, completed=1, failed=1, rests_until_s=float("-inf"), models={"m": 1})
+    assert pool.statistics(0)[0] == state
     pool.sent("b")
     assert pool.choose(11) == "a"
 

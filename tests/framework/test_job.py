@@ -602,6 +602,7 @@ def test_a_server_without_the_model_is_not_said_to_have_run_it(events_file, mode
     with sonic.serve(another) as elsewhere:
         report = run(workflow_with(models), [events_file(10)], servers=[elsewhere.grpc_url], chunk_size=5)
     assert report.by_fallback == report.modules[3].offload.requests == 2
+    assert report.fallback_models == {report.modules[3].offload.model: 2}
     assert report.servers[0].completed == 0
 
 

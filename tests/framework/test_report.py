@@ -68,7 +68,7 @@ def test_json_has_the_figures_and_not_the_objects():
     assert report["hidden_fraction"] == pytest.approx(0.9)
     assert report["modules"][0]["offload"]["external_s"] == 1.0
     memory = {"in_memory": 2, "over_wire": 1, "wire_reason": "full"}
-    assert report["servers"] == [{"url": "grpc://h:1", "completed": 3, "failed": 0, **memory}]
+    assert report["servers"] == [{"url": "grpc://h:1", "completed": 3, "failed": 0, **memory, "models": {}}]
     assert report["summaries"] == {"h": {"events": 3}}
     assert "totals" not in report
     assert "records" not in report

@@ -13,11 +13,11 @@ def share(*used: ServerUse) -> Any:
 
 def test_what_the_servers_did_for_several_processes() -> None:
     shares = (
-        share(ServerUse("a", 3, 1, 2, 1, "out of shared memory"), ServerUse("b", 1, 0)),
-        share(ServerUse("a", 2, 0, 2), ServerUse("b", 4, 0, wire_reason="refused")),
+        share(ServerUse("a", 3, 1, 2, 1, "out of shared memory", {"m": 2, "n": 1}), ServerUse("b", 1, 0)),
+        share(ServerUse("a", 2, 0, 2, models={"m": 2}), ServerUse("b", 4, 0, wire_reason="refused")),
     )
     assert servers_used(shares) == (
-        ServerUse("a", 5, 1, 4, 1, "out of shared memory"),
+        ServerUse("a", 5, 1, 4, 1, "out of shared memory", {"m": 4, "n": 1}),
         ServerUse("b", 5, 0, wire_reason="refused"),
     )
 

@@ -81,7 +81,9 @@ def show(result: Report, console: Console) -> None:
         text = f"{result.processes_lost} processes were lost, and what they had not finished was done again"
         console.print(f"[yellow]{text}[/yellow]", highlight=False)
     if result.by_fallback:
-        console.print(f"[yellow]{result.by_fallback} requests were answered by the fallback[/yellow]", highlight=False)
+        by_model = ", ".join(f"{count} to {escape(model)}" for model, count in result.fallback_models.items())
+        text = f"{result.by_fallback} requests were answered by the fallback{by_model and f': {by_model}'}"
+        console.print(f"[yellow]{text}[/yellow]", highlight=False, soft_wrap=True)
     for output in result.outputs:
         console.print(f"{output.path}: {output.events} events", markup=False, highlight=False, soft_wrap=True)
 

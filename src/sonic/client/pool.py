@@ -5,6 +5,7 @@ The expected wait at a server is what it has outstanding, this request included,
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import exp, log
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ from sonic.client.breaker import Breaker
 from sonic.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from sonic.client.breaker import Circuit
     from sonic.client.regions import MemoryUse
@@ -54,7 +55,7 @@ ALONE = Sending()
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What is known of one server. `memory` is None where none can be shared with it."""
+    """What is known of one server. `models` is `completed` by model, `memory` is None where none can be shared."""
 
     server: str
     outstanding: int
@@ -64,13 +65,14 @@ class ServerState:
     circuit: Circuit = "closed"
     latency_s: float | None = None
     memory: MemoryUse | None = None
+    models: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Server:
     breaker: Breaker
     outstanding: int = 0
-    completed: int = 0
+    completed: Counter[str] = field(default_factory=Counter)  # by model
     failed: int = 0
     rests_until_s: float = float("-inf")
     chosen: int = 0
@@ -224,7 +226,7 @@ class Pool:
             state.failed += 1
             state.rests_until_s = now_s + self._rest_s
         elif failed is False:
-            state.completed += not refused
+            state.completed[model] += not refused
             state.rests_until_s = float("-inf")
 
     def _took(self, state: _Server, now_s: float, model: str, took_s: float, among: int, *, whole: bool) -> None:
@@ -249,7 +251,14 @@ class Pool:
         """Return what is known of every server, in the order given."""
         return tuple(
             ServerState(
-                name, s.outstanding, s.completed, s.failed, s.rests_until_s, s.breaker.circuit(now_s), s.latency_s
+                name,
+                s.outstanding,
+                s.completed.total(),
+                s.failed,
+                s.rests_until_s,
+                s.breaker.circuit(now_s),
+                s.latency_s,
+                models=dict(+s.completed),
             )
             for name, s in self._servers.items()
         )

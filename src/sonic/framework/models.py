@@ -163,4 +163,5 @@ def use_between(before: ServerState, after: ServerState) -> ServerUse:
         in_memory=now.requests - earlier.requests,
         over_wire=now.over_wire - earlier.over_wire,
         wire_reason=now.reason,
+        models={model: n - before.models.get(model, 0) for model, n in after.models.items()},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -172,7 +173,7 @@ class ServerUse:
 
     Errors for which it is not to blame, such as that it lacks the model, are in neither. Of those large enough for it,
     `in_memory` had their tensors in shared memory and `over_wire` had not. `wire_reason` says what stood in the way at
-    the end; empty if nothing did.
+    the end; empty if nothing did. `models` is `completed` by model.
     """
 
     url: str
@@ -181,6 +182,7 @@ class ServerUse:
     in_memory: int = 0
     over_wire: int = 0
     wire_reason: str = ""
+    models: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,19 @@ class Report:
     """The first timing records of the job, for the trace and the timeline. Not in the JSON."""
 
     @property
+    def fallback_models(self) -> dict[str, int]:
+        """The `by_fallback` by model."""
+        if not self.by_fallback:
+            return {}
+        asked = Counter[str]()
+        for module in self.modules:
+            if module.offload is not None:
+                asked[module.offload.model] += module.offload.requests
+        for server in self.servers:
+            asked.subtract(server.models)
+        return {model: requests for model, requests in asked.items() if requests > 0}
+
+    @property
     def hidden_fraction(self) -> float | None:
         """Share of the external time that was hidden behind other work; None if there was none."""
         return self.hidden_s / self.external_s if self.external_s else None
@@ -263,6 +278,7 @@ class Report:
         skipped = {"totals", "records", "modules"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in skipped}
         fields["hidden_fraction"] = self.hidden_fraction
+        fields["fallback_models"] = self.fallback_models
         fields["modules"] = [asdict(module) | {"cpu_share": self.share(module)} for module in self.modules]
         return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 

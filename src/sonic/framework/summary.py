@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sonic.framework.ledger import Account
@@ -51,6 +52,7 @@ def servers_used(shares: Iterable[Share]) -> tuple[ServerUse, ...] | None:
             known.in_memory + use.in_memory,
             known.over_wire + use.over_wire,
             known.wire_reason or use.wire_reason,
+            {**Counter(known.models) + Counter(use.models)},
         )
     return tuple(total.values()) if given else None
 
