@@ -56,6 +56,15 @@ def test_what_is_cheaper_by_the_part_of_a_server_stays_where_whole_ones_cost_mor
     assert not any("but whole servers" in advice.reason for advice in reasons(many, [FAST]))
 
 
+def test_many_servers_are_written_like_all_large_numbers() -> None:
+    made = plan(JOB, [FAST], SITE, jobs=1_000_000)
+    (fleet,) = made.fleets
+    (said,) = [advice for advice in reasons(made, [FAST]) if advice.subject == "gpu" and "servers" in advice.choice]
+    assert said.choice == f"{fleet.servers:,} servers"
+    assert "," in said.choice
+    assert f"the jobs fill {fleet.shares['tagger']:,.0f} of them" in said.reason
+
+
 def test_of_two_kinds_the_one_that_pays_is_kept() -> None:
     fit = Offer("fit", "cpu", rows_per_s=1000.0)
     few = Site(core_hour=0.05, spare=8, servers={"gpu": Kind(hour=1.0), "cpu": Kind(hour=0.005)})

@@ -130,7 +130,7 @@ def _sums(made: Plan) -> Table:
         f"{100 * (made.cost / made.cost_before - 1):+.1f} %" if made.cost_before else "",
     )
     for fleet in made.fleets:
-        table.add_row(f"servers: {escape(fleet.kind)}", "0", str(fleet.servers))
+        table.add_row(f"servers: {escape(fleet.kind)}", "0", f"{fleet.servers:,}")
     table.add_row("network, Gbit/s", "0", digits(made.network_gbps))
     table.add_row(f"streams of a job with {made.threads} threads", str(made.threads), str(made.streams))
     return table

@@ -133,8 +133,8 @@ def _fleet(plan: Plan, fleet: Fleet) -> Iterator[Advice]:
     spare = plan.site.spare
     yield Advice(
         fleet.kind,
-        f"{fleet.servers} servers",
-        f"the jobs fill {filled:.2f} of them, planned with {plan.site.use:.0%} of their capacity"
+        f"{fleet.servers:,} servers",
+        f"the jobs fill {digits(filled)} of them, planned with {plan.site.use:.0%} of their capacity"
         + (f", and {spare} to spare: servers fail" if spare else ", and none to spare")
         + ("; the network sets their number" if fleet.limited_by == "network" else ""),
     )
