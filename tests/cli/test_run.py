@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from textwrap import dedent
 
 import numpy as np
@@ -16,6 +17,7 @@ from sonic.cli import app
 from sonic.cli.run import expand
 from sonic.errors import OutputError
 from sonic.files import replacing
+from sonic.framework import job as framework_job
 
 TIMEOUT_S = 60.0
 LONG = f"{'x' * 300}.py"
@@ -140,6 +142,13 @@ def test_several_processes(folder):
     assert x_of("o.root") == [0, 1, 2, 3, 4, 5] * 2
     assert "with 2 processes, 2 threads and 4 streams" in " ".join(done.stdout.split())
     assert "events that pass  4" in done.stdout
+
+
+def test_what_the_fallback_answered_is_said_to_who_wants_no_table(folder, monkeypatch):
+    ran = framework_job.run
+    monkeypatch.setattr(framework_job, "run", lambda *given, **named: replace(ran(*given, **named), by_fallback=5))
+    assert sonic("mine.py", "-i", "a.root", "-q").stderr == "note: 5 requests were answered by the fallback\n"
+    assert "note" not in sonic("mine.py", "-i", "a.root").stderr
 
 
 def test_all_options(folder):

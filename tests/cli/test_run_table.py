@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,13 @@ def test_the_fallback_s_requests_are_told_by_model():
     server = ServerUse("grpc://h:1", 12_340, 0, models={"m": 12_340})
     lines = shown(an_offload("tagger"), width=300, by_fallback=5, servers=(server,))
     assert "5 requests were answered by the fallback: 5 to m" in lines
+
+
+def test_shared_memory_that_was_not_ready_in_time_is_no_news():
+    server = ServerUse("grpc://h:1", 5, 0, in_memory=0, over_wire=3)
+    assert not any("shared memory" in line for line in shown(servers=(server,), width=300))
+    for use in (replace(server, in_memory=1), replace(server, wire_reason="no room")):
+        assert any("large requests through shared memory" in line for line in shown(servers=(use,), width=300))
 
 
 def test_names_are_shown_as_they_are_and_are_no_markup():

@@ -274,6 +274,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
         (("--max-queue-bytes", "7"), "max_queue_bytes", 7),
         (("--cache-bytes", "7"), "cache_bytes", 7),
         (("--no-exit-on-error",), "strict", False),
+        (("--no-strict-readiness",), "strict_readiness", False),
         (("--model-control", "explicit"), "explicit", True),
         (("--model-control", "poll", "--poll-s", "7"), "poll_s", 7),
         (("--model-control", "explicit"), "poll_s", None),

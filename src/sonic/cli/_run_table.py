@@ -58,7 +58,7 @@ def show(result: Report, console: Console) -> None:
     for server in result.servers:
         if server.failed:
             console.print(f"[yellow]{escape(server.url)} failed on {server.failed} requests[/yellow]", highlight=False)
-        if server.in_memory or server.over_wire:
+        if server.in_memory or server.wire_reason:  # else it was not ready by the time the job ended
             why = f": {escape(server.wire_reason)}" if server.wire_reason else ""
             console.print(
                 f"{escape(server.url)} had {server.in_memory} large requests through shared memory, "
@@ -81,11 +81,15 @@ def show(result: Report, console: Console) -> None:
         text = f"{result.processes_lost} processes were lost, and what they had not finished was done again"
         console.print(f"[yellow]{text}[/yellow]", highlight=False)
     if result.by_fallback:
-        by_model = ", ".join(f"{count} to {escape(model)}" for model, count in result.fallback_models.items())
-        text = f"{result.by_fallback} requests were answered by the fallback{by_model and f': {by_model}'}"
-        console.print(f"[yellow]{text}[/yellow]", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]{escape(by_fallback(result))}[/yellow]", highlight=False, soft_wrap=True)
     for output in result.outputs:
         console.print(f"{output.path}: {output.events} events", markup=False, highlight=False, soft_wrap=True)
+
+
+def by_fallback(result: Report) -> str:
+    """Say in a line what the fallback has answered."""
+    by_model = ", ".join(f"{count} to {model}" for model, count in result.fallback_models.items())
+    return f"{result.by_fallback} requests were answered by the fallback{by_model and f': {by_model}'}"
 
 
 def _modules(result: Report) -> Table:

@@ -232,10 +232,12 @@ def run(
     extras.write(result)
     if entries is not None and not result.events:
         typer.echo(f"note: --entries {entries} are none of the input's events", err=True)
-    if not quiet:
-        from sonic.cli._run_table import show
+    from sonic.cli import _run_table
 
-        show(result, Console())
+    if not quiet:
+        _run_table.show(result, Console())
+    elif result.by_fallback:  # who named servers would think that these have done it
+        typer.echo(f"note: {_run_table.by_fallback(result)}", err=True)
 
 
 def _fallback(workflow: Workflow, folder: Path | None, how: str | None, without: bool) -> Fallback | bool:

@@ -54,6 +54,9 @@ def serve(
     exit_on_error: Annotated[
         bool, typer.Option(help="End if a model cannot be loaded; otherwise serve the others.")
     ] = True,
+    strict_readiness: Annotated[
+        bool, typer.Option(help="Not ready as long as a model that should be there is missing.")
+    ] = True,
     model_control: Annotated[
         str,
         typer.Option(
@@ -151,6 +154,7 @@ def serve(
             cores=cores,
             models=model or (),
             strict=exit_on_error,
+            strict_readiness=strict_readiness,
             explicit=model_control == "explicit",
             poll_s=None if model_control != "poll" else _POLL_S if poll_s is None else poll_s,
             default_max_batch=default_max_batch,

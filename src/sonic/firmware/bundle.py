@@ -80,7 +80,8 @@ def check(folder: Path) -> None:
     try:
         lines = (folder / CHECKSUMS).read_text().splitlines()
     except OSError as error:
-        raise DataError(f"{folder} holds no firmware: {error.strerror}: {CHECKSUMS}") from error
+        what = f"holds no firmware: {error.strerror}: {CHECKSUMS}" if folder.is_dir() else "is no folder of firmware"
+        raise DataError(f"{folder} {what}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{folder}: {CHECKSUMS} is not what it was when the firmware was built") from error
     for line in lines:

@@ -66,6 +66,8 @@ def opened(file: str | os.PathLike[str]) -> Any:
         raise ConfigError("this needs onnx: pip install 'sonic-hep[firmware]'") from None
     try:
         return onnx.shape_inference.infer_shapes(onnx.load(os.fspath(file)))
+    except OSError as error:
+        raise DataError(f"{os.fspath(file)} cannot be read: {error.strerror or error}") from error
     except Exception as error:
         raise DataError(f"{os.fspath(file)} is no ONNX model: {error}") from error
 

@@ -9,9 +9,11 @@ import pytest
 pytest.importorskip("scipy")
 
 from sonic.errors import ConfigError
+from sonic.framework.module import JobInfo
 from sonic.workloads.hgcal.density import Density, clusters
 from sonic.workloads.hgcal.figures import outcome, total
 from sonic.workloads.hgcal.hits import Hits
+from sonic.workloads.hgcal.workflow import DensityClusters
 
 if TYPE_CHECKING:
     from sonic.workloads.hgcal.simulation import Event
@@ -59,3 +61,5 @@ def test_without_scipy_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "scipy.spatial", None)
     with pytest.raises(ConfigError, match=r"needs scipy: pip install 'sonic-hep\[hgcal\]'"):
         clusters(hits([0], [1.0]))
+    with pytest.raises(ConfigError, match="needs scipy"):  # before the first event
+        DensityClusters().begin_job(JobInfo("hgcal", (), 0))

@@ -7,7 +7,7 @@ three dimensions at once: across, where hits are projected to the front face, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +41,21 @@ class Density:
     layer_cm: float = 0.2
 
 
+def search_tree() -> Any:
+    """Return scipy's tree of points.
+
+    Raises
+    ------
+    ConfigError
+        If scipy is not installed.
+    """
+    try:
+        from scipy.spatial import cKDTree
+    except ImportError:
+        raise ConfigError("the clustering by density needs scipy: pip install 'sonic-hep[hgcal]'") from None
+    return cKDTree
+
+
 def clusters(hits: Hits, density: Density | None = None, endcap: Endcap = ENDCAP) -> Ints:
     """Group the hits of one event.
 
@@ -61,10 +76,7 @@ def clusters(hits: Hits, density: Density | None = None, endcap: Endcap = ENDCAP
     ConfigError
         If scipy is not installed.
     """
-    try:
-        from scipy.spatial import cKDTree
-    except ImportError:
-        raise ConfigError("the clustering by density needs scipy: pip install 'sonic-hep[hgcal]'") from None
+    tree = search_tree()
     density = density or Density()
     number = len(hits.layer)
     if not number:
@@ -72,7 +84,7 @@ def clusters(hits: Hits, density: Density | None = None, endcap: Endcap = ENDCAP
     weighted = hits.weighted(endcap)
     u, v = hits.projected(endcap)
     place = np.stack([u, v, hits.layer * density.layer_cm], axis=1)
-    one, other = cKDTree(place).query_pairs(density.reach_cm, output_type="ndarray").T
+    one, other = tree(place).query_pairs(density.reach_cm, output_type="ndarray").T
     distance = np.sqrt(((place[one] - place[other]) ** 2).sum(axis=1))
     near = distance < density.radius_cm
     around = np.bincount(one[near], weighted[other[near]], number)

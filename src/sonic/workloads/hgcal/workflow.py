@@ -21,7 +21,7 @@ from sonic.workloads.hgcal.sample import HITS, TRUTH, read_event
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sonic.framework.module import Columns
+    from sonic.framework.module import Columns, JobInfo
     from sonic.workloads.hgcal.detector import Bools, Ints
     from sonic.workloads.hgcal.figures import Outcome
 
@@ -41,6 +41,10 @@ class DensityClusters(Producer):
     name = "density"
     consumes = HITS
     produces = _products("DensityCluster", "Hit_density")
+
+    def begin_job(self, job: JobInfo) -> None:  # noqa: ARG002
+        """Find out whether the clustering can be done before there is anything to cluster."""
+        density.search_tree()
 
     def produce(self, events: ak.Array) -> Columns:
         """Group the hits of each event."""
