@@ -332,6 +332,15 @@ def test_trailers_end_a_request() -> None:
     assert not server.http2.streams
 
 
+@pytest.mark.parametrize("size", [0, 100, 4096, 8192])
+def test_a_client_may_keep_a_smaller_table(size: int) -> None:
+    client = Client(Echo())
+    for changed in (size, 4096, size):
+        client.h2.update_settings({h2.settings.SettingCodes.HEADER_TABLE_SIZE: changed})
+        client.exchange()
+        assert client.body(client.post(b"abc")) == b"abc"
+
+
 def test_streams_that_are_opened_only_to_be_reset() -> None:
     server = Echo(Limits(resets=50), answers=False)
     server.http2.receive(memoryview(frames.PREFACE + frames.settings({})))

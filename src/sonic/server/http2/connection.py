@@ -329,6 +329,8 @@ class Connection(Generic[Head]):
                 if not frames.DEFAULT_FRAME <= value <= frames.MAX_FRAME:
                     raise ConnectionFault(Error.PROTOCOL_ERROR, f"frames of {value} bytes")
                 self._sending.frame_bytes = value
+            elif setting == frames.HEADER_TABLE_SIZE:
+                self._sending.reset_table(value)
             elif setting == frames.ENABLE_PUSH and value > 1:
                 raise ConnectionFault(Error.PROTOCOL_ERROR, f"push is 0 or 1, given {value}")
         self.out.append(frames.SETTINGS_ACK)

@@ -14,6 +14,7 @@ HEAD_BYTES = 9
 MAX_WINDOW = 2**31 - 1
 DEFAULT_WINDOW = 65_535
 DEFAULT_FRAME = 16_384
+DEFAULT_TABLE = 4096
 MAX_FRAME = 2**24 - 1
 
 # Kinds, as plain integers: they are compared for every frame.
@@ -26,6 +27,7 @@ PADDED = 0x8
 HAS_PRIORITY = 0x20
 
 # Settings.
+HEADER_TABLE_SIZE = 1
 ENABLE_PUSH = 2
 MAX_CONCURRENT_STREAMS = 3
 INITIAL_WINDOW_SIZE = 4

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from sonic.server.http2.stream import Buffer, Stream
 
+_NO_TABLE = b"\x20"
+"""Before headers: their reader need keep no table (RFC 7541, sections 4.2 and 6.3)."""
+
 
 class Sending:
     """What is sent on a connection.
@@ -38,11 +41,14 @@ class Sending:
         self._finish = finish
         self._window = frames.DEFAULT_WINDOW
         self._blocked: dict[int, Stream] = {}
+        self._table_update = b""  # what the next block of headers begins with
 
     def headers(self, stream: Stream, block: bytes, *, last: bool = False) -> None:
         """Send a block of headers."""
         if stream.closed:
             return
+        if self._table_update:
+            block, self._table_update = self._table_update + block, b""
         flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
         self.out.append(frames.frame(frames.HEADERS, flags, stream.id, block))
         if last:
@@ -116,6 +122,14 @@ class Sending:
             if stream.send_window > frames.MAX_WINDOW:
                 raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {stream.send_window} bytes")
         return grown
+
+    def reset_table(self, size: int) -> None:
+        """Hear that the peer keeps a table of so many bytes for the headers that it reads.
+
+        Nothing is ever put into it. But a peer that makes it smaller waits for the next headers to say so.
+        """
+        if size < frames.DEFAULT_TABLE:
+            self._table_update = _NO_TABLE
 
     def go_on(self, streams: Iterable[Stream]) -> None:
         """Send of streams what their windows now allow."""
