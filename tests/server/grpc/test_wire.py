@@ -40,6 +40,11 @@ def test_what_is_no_timeout(text: str) -> None:
     assert "grpc-timeout" in head.fault
 
 
+def test_too_much_metadata_is_the_fault_of_its_call() -> None:
+    assert wire.read_head((*HEAD, ("some", "x" * 65_000))).fault == ""
+    assert "at most 65536 bytes" in wire.read_head((*HEAD, ("some", "x" * 65_536))).fault
+
+
 def test_who_asks() -> None:
     head = wire.read_head((*HEAD, ("authorization", "Bearer x"), ("grpc-encoding", "gzip")))
     assert (head.path, head.authorization, head.encoding, head.status) == ("/a/b", "Bearer x", "gzip", 200)
@@ -47,6 +52,21 @@ def test_who_asks() -> None:
         assert wire.read_head((*HEAD, ("triton_grpc_error", value))).ends_in_errors is ends
     assert wire.read_head(()).status == 405
     assert wire.read_head(HEAD[:2]).status == 415
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/grpc", 200),
+        ("application/grpc+json", 200),
+        ("application/grpc;charset=utf-8", 200),
+        ("application/grpc-web", 415),
+        ("application/grpc-web+proto", 415),
+        ("application/json", 415),
+    ],
+)
+def test_what_is_grpc(kind: str, status: int) -> None:
+    assert wire.read_head((*HEAD[:2], ("content-type", kind))).status == status
 
 
 def test_how_a_call_ends() -> None:

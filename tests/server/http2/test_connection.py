@@ -240,7 +240,7 @@ WHOLE = frames.END_HEADERS | frames.END_STREAM
         (frame(frames.CONTINUATION, 4, 1, BLOCK), Error.PROTOCOL_ERROR),
         (frame(frames.HEADERS, 0, 1, BLOCK) + frame(frames.CONTINUATION, 0, 1, b""), Error.ENHANCE_YOUR_CALM),
         (
-            frame(frames.HEADERS, 0, 1, BLOCK) + frame(frames.CONTINUATION, 0, 1, b"x" * 60_000) * 2,
+            frame(frames.HEADERS, 0, 1, BLOCK) + frame(frames.CONTINUATION, 0, 1, b"x" * 60_000) * 5,
             Error.ENHANCE_YOUR_CALM,
         ),
         (frame(frames.HEADERS, WHOLE | frames.PADDED, 1, b"\xff"), Error.PROTOCOL_ERROR),
@@ -264,6 +264,7 @@ WHOLE = frames.END_HEADERS | frames.END_STREAM
         (frame(frames.PING, 0, 1, b"12345678"), Error.PROTOCOL_ERROR),
         (frame(frames.PUSH_PROMISE, 0, 1, b"1234"), Error.PROTOCOL_ERROR),
         (frame(frames.GOAWAY, 0, 1, b"12345678"), Error.PROTOCOL_ERROR),
+        (frame(frames.GOAWAY, 0, 0, b"1234567"), Error.FRAME_SIZE_ERROR),
         (frame(frames.PRIORITY, 0, 0, b"12345"), Error.PROTOCOL_ERROR),
         (frames.head(2**23, frames.HEADERS, 0, 1), Error.FRAME_SIZE_ERROR),
     ],
@@ -288,6 +289,8 @@ def test_what_ends_the_connection(sent: bytes, code: Error) -> None:
         (OPENED + frame(frames.WINDOW_UPDATE, 0, 1, b"\0\0\0\0"), Error.PROTOCOL_ERROR),
         (OPENED + frame(frames.WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff"), Error.FLOW_CONTROL_ERROR),
         (OPENED + frame(frames.HEADERS, frames.END_HEADERS, 1, BLOCK), Error.PROTOCOL_ERROR),
+        (OPENED + frame(frames.HEADERS, WHOLE, 1, BLOCK), Error.PROTOCOL_ERROR),
+        (OPENED + frame(frames.PRIORITY, 0, 1, b"1234"), Error.FRAME_SIZE_ERROR),
         (OPENED + frame(frames.DATA, 0, 1, b"x" * 30), Error.FLOW_CONTROL_ERROR),
     ],
 )
@@ -327,9 +330,16 @@ def test_what_has_no_meaning_is_passed_over() -> None:
 
 
 def test_trailers_end_a_request() -> None:
-    server = raw(OPENED, frame(frames.DATA, 0, 1, b"abc"), frame(frames.HEADERS, WHOLE, 1, BLOCK))
+    server = raw(OPENED, frame(frames.DATA, 0, 1, b"abc"), frame(frames.HEADERS, WHOLE, 1, DONE))
     assert server.bodies == {1: b"abc"}
     assert not server.http2.streams
+    assert not server.given_up
+
+
+def test_a_request_that_is_none_is_not_begun_and_the_others_go_on() -> None:
+    server = raw(OPENED, frame(frames.HEADERS, WHOLE, 3, DONE), frame(frames.DATA, frames.END_STREAM, 1, b"abc"))
+    assert frames.reset(3, Error.PROTOCOL_ERROR) in server.take()
+    assert (server.bodies, server.given_up, server.http2.over) == ({1: b"abc"}, [], False)
 
 
 @pytest.mark.parametrize("size", [0, 100, 4096, 8192])

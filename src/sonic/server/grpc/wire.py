@@ -13,7 +13,7 @@ import numpy as np
 from sonic.errors import InvalidRequest, Unsupported
 from sonic.protocol.status import grpc_code
 from sonic.server.decompression import WINDOW_BITS, decompress
-from sonic.server.http2 import headers
+from sonic.server.http2 import Limits, headers
 
 if TYPE_CHECKING:
     from sonic.errors import SonicError
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 PREFIX_BYTES = 5
 _PREFIX = Struct(">BL")  # whether the message is compressed, and its length
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
+_CONTENT = re.compile(r"application/grpc(?:[+; ]|\Z)")  # and not that of gRPC-Web, which is framed otherwise
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _AT_ONCE_BYTES = 1 << 24  # room for a message at first: its length is only its sender's claim
 _ALIGNED_BYTES = 64
 _SHORT_BYTES = 4096  # not worth aligning
 _QUESTION_BYTES = 1 << 16
+_MAX_HEADER_BYTES = Limits().header_bytes
 _MAX_TEXT = 2000  # it travels in a header, of which peers accept some 8 kB
 
 OPENING = headers.write([(":status", "200"), ("content-type", "application/grpc")])
@@ -71,7 +73,7 @@ def read_head(given: Headers) -> Head:
     """Read the headers of a call; of a header given twice the last counts."""
     fields = dict(given)
     status = 200
-    if not fields.get("content-type", "").startswith("application/grpc"):
+    if _CONTENT.match(fields.get("content-type", "")) is None:
         status = 415
     if fields.get(":method") != "POST":
         status = 405
@@ -82,6 +84,8 @@ def read_head(given: Headers) -> Head:
             fault = f"grpc-timeout is up to eight digits and one of H, M, S, m, u, n, given {timeout[:20]!r}"
         else:
             timeout_s = int(match[1]) * _UNIT_S[match[2]]
+    if headers.list_bytes(given) > _MAX_HEADER_BYTES:
+        fault = f"the metadata of a call is at most {_MAX_HEADER_BYTES} bytes"
     return Head(
         path=fields.get(":path", ""),
         timeout_s=timeout_s,

@@ -45,9 +45,10 @@ class Limits:
         What it may send on a stream beyond what has been dealt with.
     frame_bytes : int
     header_bytes : int
-        Of one list of headers.
+        Of one list of headers. Up to four times as much is read, and the receiver's to refuse.
     resets : int
-        Streams that it may give up unanswered; each that is answered makes up for one.
+        Streams that it may give up unanswered, by a reset or by what nobody may send; each that is answered makes up
+        for one.
     looks : int
         Streams that are looked at because it has changed a setting; those that are answered make up for some.
     """
@@ -193,12 +194,16 @@ class Connection(Generic[Head]):
                 self._on_continuation(flags, payload)
             elif kind == frames.PUSH_PROMISE:
                 raise ConnectionFault(Error.PROTOCOL_ERROR, "clients do not push")
-            elif kind in (frames.PRIORITY, frames.GOAWAY) and (kind == frames.PRIORITY) != bool(stream_id):
-                raise ConnectionFault(Error.PROTOCOL_ERROR, f"frame of kind {kind} on stream {stream_id}")
+            elif kind in (frames.PRIORITY, frames.GOAWAY):
+                if (kind == frames.PRIORITY) != bool(stream_id):
+                    raise ConnectionFault(Error.PROTOCOL_ERROR, f"frame of kind {kind} on stream {stream_id}")
+                if kind == frames.PRIORITY and len(payload) != 5:
+                    raise StreamFault(Error.FRAME_SIZE_ERROR, stream_id)
+                if kind == frames.GOAWAY and len(payload) < 8:
+                    raise ConnectionFault(Error.FRAME_SIZE_ERROR, "this is no farewell")
             # What a priority says is not heeded; of a peer that goes away the streams go on; other kinds are unknown.
         except StreamFault as fault:
-            self.out.append(frames.reset(fault.stream, fault.code))
-            self._give_up(fault.stream)
+            self._cut(fault.stream, fault.code)
 
     def begin_data(self, length: int, flags: int, stream_id: int) -> None:
         """Hear that data begins."""
@@ -217,8 +222,7 @@ class Connection(Generic[Head]):
             stream.receive_window -= length
             if stream.receive_window < 0 or stream.ended:
                 code = Error.STREAM_CLOSED if stream.ended else Error.FLOW_CONTROL_ERROR
-                self.out.append(frames.reset(stream_id, code))
-                self._give_up(stream_id)
+                self._cut(stream_id, code)
                 stream = None
         self._data_flags, self._data_stream = flags, stream
 
@@ -259,30 +263,35 @@ class Connection(Generic[Head]):
             raise ConnectionFault(Error.PROTOCOL_ERROR, "there are no headers to continue")
         stream_id, ended, block = self._block
         block += payload
-        if len(block) > self._limits.header_bytes or not payload:  # empty ones could go on for ever
+        if len(block) > self._headers.max_bytes or not payload:  # empty ones could go on for ever
             raise ConnectionFault(Error.ENHANCE_YOUR_CALM, f"headers are at most {self._limits.header_bytes} bytes")
         if flags & frames.END_HEADERS:
             self._block = None
             self._on_block(stream_id, ended, bytes(block))
 
     def _on_block(self, stream_id: int, ended: bool, block: bytes) -> None:
-        head = self._headers.read(block)  # in any case, or the table would be out of step
-        stream = self.streams.get(stream_id)
-        if stream is not None:  # trailers, which say nothing here
-            if not ended or stream.ended:
-                raise StreamFault(Error.PROTOCOL_ERROR, stream_id)
-            stream.ended = True
-            self._receiver.received(stream, ())
-            return
         if stream_id <= self._last:
-            return  # of a stream that is over
+            self._on_trailers(stream_id, ended, block)
+            return
         self._last = stream_id
+        head = self._headers.read(block, stream_id)  # in any case, or the table would be out of step
         if self.refusing or len(self.streams) >= self._limits.streams:
             self.out.append(frames.reset(stream_id, Error.REFUSED_STREAM))
             return
         stream = self.streams[stream_id] = Stream(stream_id, self._limits.window_bytes, self._sending.initial_window)
         stream.ended = ended
         self._receiver.opened(stream, head)
+
+    def _on_trailers(self, stream_id: int, ended: bool, block: bytes) -> None:
+        """Take what a request ends with, which says nothing here, or what comes of a stream that is over."""
+        self._headers.read(block, stream_id, trailers=True)
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            return
+        if not ended or stream.ended:
+            raise StreamFault(Error.PROTOCOL_ERROR, stream_id)
+        stream.ended = True
+        self._receiver.received(stream, ())
 
     def _on_window_update(self, stream_id: int, payload: memoryview) -> None:
         if len(payload) != 4:
@@ -302,11 +311,8 @@ class Connection(Generic[Head]):
         if len(payload) != 4 or not stream_id or stream_id > self._last:
             code = Error.FRAME_SIZE_ERROR if len(payload) != 4 else Error.PROTOCOL_ERROR
             raise ConnectionFault(code, f"a reset of stream {stream_id}, of {len(payload)} bytes")
-        if stream_id in self.streams:
-            self._resets += 1
-            if self._resets > self._limits.resets:
-                raise ConnectionFault(Error.ENHANCE_YOUR_CALM, "too many streams are opened only to be reset")
-            self._give_up(stream_id)
+        self._count_reset(stream_id)
+        self._give_up(stream_id)
 
     def _on_settings(self, flags: int, stream_id: int, payload: memoryview) -> None:
         if stream_id:
@@ -371,6 +377,18 @@ class Connection(Generic[Head]):
         self._looks = max(0, self._looks - _LOOKS_FREE)
         self._forget(stream)
         stream.owner = None
+
+    def _cut(self, stream_id: int, code: Error) -> None:
+        """End a stream for what the peer did on it, which to it may be as good as a reset of its own."""
+        self.out.append(frames.reset(stream_id, code))
+        self._count_reset(stream_id)
+        self._give_up(stream_id)
+
+    def _count_reset(self, stream_id: int) -> None:
+        if stream_id in self.streams:
+            self._resets += 1
+            if self._resets > self._limits.resets:
+                raise ConnectionFault(Error.ENHANCE_YOUR_CALM, "too many streams are opened only to be reset")
 
     def _give_up(self, stream_id: int) -> None:
         stream = self.streams.get(stream_id)
