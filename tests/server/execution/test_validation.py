@@ -55,7 +55,7 @@ COUNT = "expected number of inputs between 2 and 3 but got 1 inputs for model 'm
 @pytest.mark.parametrize(
     ("inputs", "more", "text"),
     [
-        ({"a": A}, {}, f"{COUNT}. Got input(s) ['a'], but missing required input(s) ['b']"),
+        ({"a": A}, {}, f"{COUNT}. Got input(s) ['a'], but missing required input(s) ['b']. Please provide all"),
         ({"a": A, "b": B, "z": B}, {}, "unexpected inference input 'z' for model 'm': it has a, b, c"),
         ({"a": A, "b": B}, {"outputs": ("q",)}, "unexpected inference output 'q' for model 'm': it has y"),
         (

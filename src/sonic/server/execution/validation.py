@@ -107,8 +107,12 @@ def _check_names(given: Mapping[str, np.ndarray], spec: ModelSpec) -> None:
         count = f"{most} inputs" if least == most else f"number of inputs between {least} and {most}"
         there = _names(tensor.name for tensor in spec.inputs)
         raise InvalidRequest(
-            f"expected {count} but got {len(given)} inputs for model {spec.name!r}. Got input(s) {_names(given)}, "
-            + (f"but missing required input(s) {_names(missing)}" if missing else f"but the model has {there}")
+            f"expected {count} but got {len(given)} inputs for model {spec.name!r}. Got input(s) {_names(given)}, but "
+            + (
+                f"missing required input(s) {_names(missing)}. Please provide all required input(s)."
+                if missing
+                else f"the model has {there}"
+            )
         )
 
 
