@@ -364,6 +364,13 @@ def test_bad_bodies(path: str, body: bytes, text: str, folder: Any, serve: Any) 
     assert (answer.status_code, text in answer.json()["error"]) == (400, True)
 
 
+@pytest.mark.parametrize("path", ["/v2/logging", "/v2/trace/setting", "/v2/models/a/trace/setting"])
+def test_a_method_that_is_not_offered_is_told_all_that_are(path: str, folder: Any, serve: Any) -> None:
+    folder.onnx("a")
+    answer = httpx.put(serve(folder).http_url + path)
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "POST"})
+
+
 def test_names_that_climb(folder: Any, serve: Any) -> None:
     folder.onnx("a")
     base = serve(folder, explicit=True, models=["a"]).http_url

@@ -30,28 +30,25 @@ class _Register(msgspec.Struct):
     offset: int = 0
 
 
-def extension_routes(dataplane: Dataplane) -> tuple[tuple[str, str, Callable[[Call], Any]], ...]:
-    """Return method and path of each, and the function that makes of a call the document that answers it."""
+def extension_routes(dataplane: Dataplane) -> tuple[tuple[tuple[str, ...], str, Callable[[Call], Any]], ...]:
+    """Return methods and path of each, and the function that makes of a call the document that answers it."""
     extensions = _Extensions(dataplane)
+    get, post = ("GET",), ("POST",)
     system, cuda = "/v2/systemsharedmemory", "/v2/cudasharedmemory"
     return (
-        ("GET", f"{system}/status", extensions.memory_status),
-        ("GET", f"{system}/region/{{region}}/status", extensions.memory_status),
-        ("POST", f"{system}/region/{{region}}/register", extensions.memory_register),
-        ("POST", f"{system}/unregister", extensions.memory_unregister),
-        ("POST", f"{system}/region/{{region}}/unregister", extensions.memory_unregister),
-        ("GET", f"{cuda}/status", lambda _: []),  # none is registered ever
-        ("GET", f"{cuda}/region/{{region}}/status", extensions.no_cuda),
-        ("POST", f"{cuda}/region/{{region}}/register", extensions.no_cuda),
-        ("POST", f"{cuda}/unregister", lambda _: {}),
-        ("POST", f"{cuda}/region/{{region}}/unregister", lambda _: {}),
-        *(
-            (method, path, extensions.trace)
-            for method in ("GET", "POST")
-            for path in ("/v2/trace/setting", "/v2/models/{model}/trace/setting")
-        ),
-        ("GET", "/v2/logging", extensions.log),
-        ("POST", "/v2/logging", extensions.log),
+        (get, f"{system}/status", extensions.memory_status),
+        (get, f"{system}/region/{{region}}/status", extensions.memory_status),
+        (post, f"{system}/region/{{region}}/register", extensions.memory_register),
+        (post, f"{system}/unregister", extensions.memory_unregister),
+        (post, f"{system}/region/{{region}}/unregister", extensions.memory_unregister),
+        (get, f"{cuda}/status", lambda _: []),  # none is registered ever
+        (get, f"{cuda}/region/{{region}}/status", extensions.no_cuda),
+        (post, f"{cuda}/region/{{region}}/register", extensions.no_cuda),
+        (post, f"{cuda}/unregister", lambda _: {}),
+        (post, f"{cuda}/region/{{region}}/unregister", lambda _: {}),
+        (get + post, "/v2/trace/setting", extensions.trace),
+        (get + post, "/v2/models/{model}/trace/setting", extensions.trace),
+        (get + post, "/v2/logging", extensions.log),
     )
 
 

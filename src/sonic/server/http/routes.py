@@ -56,7 +56,7 @@ def protocol_app(dataplane: Dataplane, metrics_port: int | None = None) -> Starl
     ):
         routes.append(Route(path, handler, methods=[method]))
     routes += [
-        Route(path, _document(handler), methods=[method]) for method, path, handler in extension_routes(dataplane)
+        Route(path, _document(handler), methods=methods) for methods, path, handler in extension_routes(dataplane)
     ]
     return _app(routes)
 
