@@ -90,7 +90,7 @@ def of_model(model: Any, name: str = "network", *, host_normalisation: bool = Tr
         raise ConfigError(f"input {given[0].name!r}: firmware needs every size but the batch's, given {list(sizes)}")
     reader.begin(given[0].name, sizes)
     for node in model.graph.node:
-        reader.take(node, {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute})
+        reader.take(node)
     return reader.network(model.graph.output[0].name, name)
 
 
@@ -110,7 +110,7 @@ class _Operators(QuantReader):
             raise ConfigError("its first input is transposed")
         weight = self._constant(node.input[1])
         weight = weight.T if attributes.get("transB", 0) else weight
-        bias = self._constant(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(weight.shape[1])
+        bias = self._optional(node, 2, np.zeros(weight.shape[1]))
         self._dense(node, attributes.get("alpha", 1.0) * weight, attributes.get("beta", 1.0) * bias)
 
     def _on_matmul(self, node: Any, _: dict[str, Any]) -> None:
@@ -154,7 +154,8 @@ class _Operators(QuantReader):
         self._scale(node, name, factor, None)
 
     def _on_div(self, node: Any, _: dict[str, Any]) -> None:
-        self._scale(node, node.input[0], 1 / self._constant(node.input[1]), None)
+        with np.errstate(divide="ignore"):
+            self._scale(node, node.input[0], 1 / self._constant(node.input[1]), None)
 
     def _on_concat(self, node: Any, attributes: dict[str, Any]) -> None:
         parts = [self._given(name) for name in node.input]
@@ -197,14 +198,14 @@ class _Operators(QuantReader):
             raise ConfigError(f"firmware normalises rows of numbers, given shape {list(given.shape)}")
         count = given.shape[0]
         before = self._layers.get(given.layer)
-        if isinstance(before, Dense) and self._uses[node.input[0]] == 1:  # which can give them without their mean
+        if isinstance(before, Dense) and self._only_taken_here(before.name):  # which can give them without their mean
             weight, bias = before.weight - before.weight.mean(axis=1, keepdims=True), before.bias - before.bias.mean()
             self._layers[before.name] = replace(before, weight=weight, bias=bias)
         else:
             before = Dense(self._name(node), (given.layer,), np.eye(count) - 1 / count, np.zeros(count))
             self._put(node, before, given)
         scale = self._constant(node.input[1])
-        shift = self._constant(node.input[2]) if len(node.input) > 2 else np.zeros(count)
+        shift = self._optional(node, 2, np.zeros(count))
         name, epsilon = self._name(node), attributes.get("epsilon", 1e-5)
         for layer in row_normalisation(name, before.name, scale, shift, epsilon):
             self._put(node, layer, given)
@@ -219,7 +220,7 @@ class _Operators(QuantReader):
             raise ConfigError("firmware has no groups and no dilations")
         given = self._image(node.input[0], len(size))
         strides = tuple(attributes.get("strides", [1] * len(size)))
-        bias = self._constant(node.input[2]) if len(node.input) > 2 else np.zeros(len(weight))
+        bias = self._optional(node, 2, np.zeros(len(weight)))
         layer = Convolution(
             self._name(node),
             (given.layer,),
@@ -327,10 +328,11 @@ class _Operators(QuantReader):
         given = self._anyhow(node.input[0])
         axes: list[int | None] = list(range(len(given.shape)))
         axes.insert(given.batch, None)
-        moved = [axes[axis] for axis in attributes["perm"]]
+        perm = list(attributes.get("perm", reversed(range(len(axes)))))
+        moved = [axes[axis] for axis in perm]
         kept = [axis for axis in moved if axis is not None]
         if given.places is not None:
-            raise ConfigError(f"it transposes numbers in a row: {list(attributes['perm'])}")
+            raise ConfigError(f"it transposes numbers in a row: {perm}")
         self._tensors[node.output[0]] = replace(
             given,
             shape=tuple(given.shape[axis] for axis in kept),

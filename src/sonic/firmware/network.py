@@ -5,7 +5,7 @@ Normalisations are gone: taken into the layers beside them, done by the host bef
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -104,7 +104,7 @@ class Network:
     Raises
     ------
     ConfigError
-        If shapes do not fit.
+        If shapes do not fit, or a number is not finite: fixed point has no such thing.
     """
 
     name: str
@@ -128,7 +128,11 @@ class Network:
             shapes[layer.name] = output_shape(layer, [shapes[name] for name in layer.inputs])
         if not self.layers:
             raise ConfigError(f"network {self.name!r} has no layers")
+        for layer in self.layers:
+            _check_finite(f"layer {layer.name!r}", layer)
         host = self.normalisation
+        if host is not None:
+            _check_finite("what the host does", host)
         if host is not None and not host.factor.shape == host.shift.shape == self.shape[-1:]:
             raise ConfigError(
                 f"the host normalises {len(host.factor)} channels, and {self.input!r} has {self.shape[-1]}"
@@ -189,3 +193,10 @@ class Network:
     def outputs_per_row(self) -> int:
         """Numbers that come out for one row."""
         return prod(self.shapes[self.output])
+
+
+def _check_finite(whose: str, part: Layer | Normalisation) -> None:
+    for each in fields(part):
+        value = getattr(part, each.name)
+        if isinstance(value, float | np.ndarray) and not np.isfinite(value).all():
+            raise ConfigError(f"{whose}: its {each.name} is not finite")

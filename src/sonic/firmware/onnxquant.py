@@ -114,7 +114,7 @@ class QuantReader(RecurrentReader):
             "SAT_SYM" if narrow else "SAT",
         )
         first = given.layer == self._input and self._entrance is None
-        if first and total.ndim == 0 and self._uses[node.input[0]] == 1:
+        if first and total.ndim == 0 and self._only_taken_here(self._input):
             self._entrance = layer
             self._tensors[node.output[0]] = given
         else:

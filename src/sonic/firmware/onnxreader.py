@@ -96,8 +96,24 @@ class Reader:
         )
         return without_means(made)
 
-    def take(self, node: Any, attributes: dict[str, Any]) -> None:
-        """Take the next node."""
+    def take(self, node: Any) -> None:
+        """Take the next node.
+
+        Raises
+        ------
+        ConfigError
+            If firmware cannot have it, or it is not as its operator is to be; with node and operator.
+        """
+        try:
+            self._take(node)
+        except ConfigError as error:
+            raise ConfigError(f"{_called(node)}: {error}") from None
+        except Exception as error:  # what is missing, or of another type or shape than ONNX says
+            raise ConfigError(f"{_called(node)} is not whole: {one_line(error)}") from error
+
+    def _take(self, node: Any) -> None:
+        from onnx.helper import get_attribute_value
+
         if node.domain in _KNOWN_DOMAINS and node.input and all(n in self._constants for n in node.input if n):
             self._fold(node)
             return
@@ -106,11 +122,8 @@ class Reader:
             return
         known: Callable[[Any, dict[str, Any]], None] | None = getattr(self, f"_on_{node.op_type.lower()}", None)
         if known is None:
-            raise ConfigError(f"node {node.name or node.output[0]!r}: firmware knows no operator {node.op_type}")
-        try:
-            known(node, attributes)
-        except ConfigError as error:
-            raise ConfigError(f"node {node.name or node.output[0]!r} ({node.op_type}): {error}") from None
+            raise ConfigError("firmware knows no such operator")
+        known(node, {each.name: get_attribute_value(each) for each in node.attribute})
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
@@ -122,8 +135,7 @@ class Reader:
         try:
             made = ReferenceEvaluator(node).run(None, given)
         except Exception as error:
-            named = node.name or node.output[0]
-            raise ConfigError(f"node {named!r} ({node.op_type}): its constant is unknown: {one_line(error)}") from error
+            raise ConfigError(f"its constant is unknown: {one_line(error)}") from error
         self._constants.update((name, np.asarray(value)) for name, value in zip(node.output, made, strict=True) if name)
 
     def _anyhow(self, name: str) -> Tensor:
@@ -161,10 +173,25 @@ class Reader:
         self._layers[layer.name], self._shapes[layer.name] = layer, tuple(ours)
         return Tensor(layer.name, shape, order, None, given.batch)
 
+    def _only_taken_here(self, layer: str) -> bool:
+        """Whether nothing but the node at hand takes what a layer gives, by whatever names ONNX knows it.
+
+        A name that stands for another (Identity, Reshape) is one use of that. Who folds a node into a layer that is
+        also taken elsewhere would change it there, too.
+        """
+        names = [name for name, tensor in self._tensors.items() if tensor.layer == layer]
+        uses = sum(self._uses[name] for name in names) - (len(names) - 1)
+        return uses == 1 and not any(layer in other.inputs for other in self._layers.values())
+
     def _constant(self, name: str) -> Weights:
         if name not in self._constants:
             raise ConfigError(f"{name!r} is computed, where firmware needs a constant")
         return self._constants[name].astype(np.float64)
+
+    def _optional(self, node: Any, place: int, otherwise: Weights) -> Weights:
+        """Return a constant that need not be there: ONNX leaves it out, or its name empty."""
+        named = node.input[place : place + 1]
+        return self._constant(named[0]) if named and named[0] else otherwise
 
     def _axes(self, node: Any, attributes: dict[str, Any]) -> list[int]:
         """Return what an operator names as its second input, or did before ONNX's opset 13 as an attribute."""
@@ -200,12 +227,12 @@ class Reader:
             weight = ours
         before = self._layers.get(given.layer)
         left = self._host_normalisation and isinstance(before, Scale) and before.inputs == (self._input,)
-        if isinstance(before, Scale) and not left and self._uses[node.input[0]] == 1:
+        if isinstance(before, Scale) and not left and self._only_taken_here(before.name):
             bias = bias + before.shift @ weight
             weight = before.factor[:, None] * weight
             del self._layers[given.layer]
             given = replace(given, layer=before.inputs[0])
-        layer = Dense(self._name(node), (given.layer,), weight, np.broadcast_to(bias, weight.shape[1:]).copy())
+        layer = Dense(self._name(node), (given.layer,), weight, np.broadcast_to(bias, (1, weight.shape[1]))[0].copy())
         self._put(node, layer, replace(given, places=None))
 
     def _scale(
@@ -225,12 +252,13 @@ class Reader:
             back = np.argsort(given.places)
             factor, shift = factor[back], shift[back]
         before = self._layers.get(given.layer)
-        if isinstance(before, Dense | Convolution) and self._uses[name] == 1:
+        alone = self._only_taken_here(given.layer)
+        if isinstance(before, Dense | Convolution) and alone:
             folded = replace(before, weight=before.weight * factor, bias=before.bias * factor + shift)
             self._layers[before.name] = folded
             self._tensors[node.output[0]] = given
             return
-        if isinstance(before, Scale) and self._uses[name] == 1:
+        if isinstance(before, Scale) and alone:
             self._layers[before.name] = replace(
                 before, factor=before.factor * factor, shift=before.shift * factor + shift
             )
@@ -322,3 +350,8 @@ class Reader:
         self._put(node, Flatten(self._name(node), (given.layer,)), given)
         flat = self._tensors[node.output[0]]
         self._tensors[node.output[0]] = replace(flat, places=None if whole else places)
+
+
+def _called(node: Any) -> str:
+    named = node.name or (node.output[0] if node.output else "")
+    return f"node {named!r} ({node.op_type})"
