@@ -118,6 +118,14 @@ def test_nothing_in_between_rounds() -> None:
         assert np.array_equal(there[layer.name], free[layer.name]), layer.name
 
 
+@pytest.mark.parametrize("slope", [-2.0, -0.25, 1.5])
+def test_slopes_that_lead_upwards_or_are_steep(slope: float) -> None:
+    layers = (quantiser("q0", "x", 6, 3), Activation("bent", ("q0",), "leaky_relu", slope), dense_of("bent"))
+    made, precision = exactly(Network("n", "x", (2,), layers))
+    rows = precision.input.quantise(RANDOM.uniform(-4, 4, (100, 2)))
+    assert np.array_equal(evaluate(made, precision, rows), evaluate(made, None, rows))
+
+
 def test_what_is_not_quantised_stays_as_it_is() -> None:
     dense = Dense("d", ("x",), eighths(3, 2), eighths(2))
     network, precision = exactly(Network("n", "x", (3,), (dense, quantiser("q", "d", [3, 4], 2), dense_of("q"))))

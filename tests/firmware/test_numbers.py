@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -55,6 +56,36 @@ def test_what_is_not_finite_is_no_number(overflow: str) -> None:
     number = Fixed.parse(f"fixed<8,4,TRN,{overflow}>")
     assert np.isnan(number.quantise([math.nan, math.inf, -math.inf])).all()
     assert number.holds([math.nan, math.inf, 7.9, 8.0]).tolist() == [False, False, True, False]
+
+
+@given(
+    st.builds(
+        Fixed,
+        st.integers(1, 32),
+        st.integers(-40, 60),
+        st.booleans(),
+        st.sampled_from(["TRN", "RND"]),
+        st.sampled_from(["WRAP", "SAT", "SAT_SYM"]),
+    ),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_any_number_becomes_what_whole_numbers_say(number: Fixed, value: float) -> None:
+    """However large or small: compared with arithmetic that never rounds."""
+    count = Fraction(value) * Fraction(2) ** number.fraction
+    whole = math.floor(count + Fraction(1, 2) if number.rounding == "RND" else count)
+    low, high = round(number.lowest / number.step), round(number.highest / number.step)
+    whole = (whole - low) % 2**number.total + low if number.overflow == "WRAP" else min(max(whole, low), high)
+    assert float(number.quantise(value)) == float(Fraction(whole) / Fraction(2) ** number.fraction)
+
+
+def test_what_is_just_beyond_a_span_wraps() -> None:
+    assert Fixed(16, 6).quantise([(2.0**52 + 1) * 64, -(2.0**52 + 1) * 64, 1e308]).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("text", ["fixed<16,5000>", "fixed<16,-5000>", "fixed<16,99999999999999>"])
+def test_a_point_that_is_nowhere_near(text: str) -> None:
+    with pytest.raises(ConfigError, match="a number has -256 to 256 bits before its point"):
+        Fixed.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "ap_fixed<16>", "float", "fixed<0,0>", "fixed<33,1>", "fixed<8,4,FLOOR>"])

@@ -132,7 +132,8 @@ def _types(layer: Layer, network: Network, given: list[Fixed]) -> Types:
         low = 0.0
     elif isinstance(layer, Activation) and layer.kind == "leaky_relu":
         weight = holding(np.array([layer.slope]), f"slope of {layer.name!r}")
-        low, fraction = low * layer.slope, first.fraction + max(weight.fraction, 0)
+        below = low * layer.slope  # above zero where the slope is below
+        low, high, fraction = min(below, 0.0), max(high, below), first.fraction + max(weight.fraction, 0)
     elif isinstance(layer, Pooling):
         fraction += ceil(log2(prod(layer.size))) if layer.kind == "average" else 0
     elif isinstance(layer, Sum | Difference | Concatenation):

@@ -23,6 +23,9 @@ Overflow = Literal["WRAP", "SAT", "SAT_SYM"]
 MAX_BITS = 32
 """Of a number: products of two such and their sums are to be exact in float64, which holds 53."""
 
+_FARTHEST = 256
+"""Bits that a number's point may be away from it: float64 reaches further, also with any float32 in units of a step."""
+
 _TEXT = re.compile(r"(?:ap_)?(u?)fixed<(\d+),(-?\d+)(?:,(?:AP_)?(TRN|RND))?(?:,(?:AP_)?(WRAP|SAT_SYM|SAT))?>")
 
 
@@ -45,7 +48,7 @@ class Fixed:
     Raises
     ------
     ConfigError
-        If there is no such type, or it has more than 32 bits.
+        If there is no such type, it has more than 32 bits, or its point is hundreds of bits away.
     """
 
     total: int
@@ -57,6 +60,8 @@ class Fixed:
     def __post_init__(self) -> None:
         if not 1 <= self.total <= MAX_BITS:
             raise ConfigError(f"{self}: a number has 1 to {MAX_BITS} bits")
+        if abs(self.integer) > _FARTHEST:
+            raise ConfigError(f"{self}: a number has {-_FARTHEST} to {_FARTHEST} bits before its point")
 
     @classmethod
     def parse(cls, text: str) -> Fixed:
@@ -114,8 +119,8 @@ class Fixed:
             NaN where there was NaN or an infinity: firmware has no such thing.
         """
         given = np.asarray(values, np.float64)
-        counts = given / self.step
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts = given / self.step
             below = np.floor(counts)
             if self.rounding == "RND":
                 counts = below + (counts - below >= 0.5)  # to add a half first would round what is just under it
@@ -124,10 +129,13 @@ class Fixed:
                 counts = np.where((counts == 0) & (given < 0), -1.0, below)
             if self.overflow != "WRAP":
                 bounded = np.clip(counts, self.lowest / self.step, self.highest / self.step)
-                counts = np.where(np.isinf(counts), np.nan, bounded)
+                counts = np.where(np.isinf(given), np.nan, bounded)
             else:
+                # Neither the quotient nor the difference rounds, however large the count.
                 span, first = 2.0**self.total, self.lowest / self.step
-                counts = counts - span * np.floor((counts - first) / span)
+                counts = np.where(np.isinf(counts) & np.isfinite(given), 0.0, counts)  # so many times the span
+                counts = counts - span * np.floor(counts / span)
+                counts = np.where(counts < span + first, counts, counts - span)
         return counts * self.step
 
     def holds(self, values: ArrayLike) -> NDArray[np.bool_]:
