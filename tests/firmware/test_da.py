@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sonic.errors import ConfigError
 from sonic.firmware.layers import GATES
@@ -61,11 +63,39 @@ def test_powers_of_two_pile_up_in_products_of_tensors() -> None:
     )
     network = Network("n", "x", (3,), layers)
     precision = Precision(Fixed(8, 10), Types(Fixed(8, 3, rounding="RND", overflow="SAT"), Fixed(2, -6), Fixed(2, 2)))
-    given = precision.input.quantise(np.random.default_rng(1).uniform(-512, 512, (200, 3)))
-    expected = evaluate(network, precision, given)
+    rows = precision.input.quantise(np.random.default_rng(1).uniform(-512, 512, (200, 3)))
+    expected = evaluate(network, precision, rows)
     assert len(np.unique(expected)) > 5
     assert (expected == precision.default.result.highest).any()
-    assert np.array_equal(Logic(network, precision).predict(given), expected)
+    assert np.array_equal(Logic(network, precision).predict(rows), expected)
+
+
+TYPES = st.builds(
+    Fixed,
+    st.integers(1, 11),
+    st.integers(-3, 12),
+    st.booleans(),
+    st.sampled_from(["TRN", "RND"]),
+    st.sampled_from(["WRAP", "SAT", "SAT_SYM"]),
+)
+
+
+@given(TYPES, st.lists(TYPES, min_size=8, max_size=8), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_any_numbers_have_the_references_bits(first: Fixed, types: list[Fixed], seed: int) -> None:
+    """Of one bit, far from the point, without a sign behind such as have one, weights of which all are zero."""
+    random = np.random.default_rng(seed)
+    layers = (
+        Dense("a", ("x",), random.normal(size=(3, 2)), random.normal(size=2)),
+        Scale("s", ("a",), random.normal(size=2), random.normal(size=2)),
+        Sum("u", ("s", "a")),
+        Activation("r", ("u",), "leaky_relu", float(random.uniform(-1, 1))),
+    )
+    network = Network("n", "x", (3,), layers)
+    each = {layer.name: Types(*types[n : n + 3]) for n, layer in enumerate(layers)}
+    precision = Precision(first, layers=each)
+    rows = first.quantise(random.uniform(first.lowest, first.highest, (50, 3)))
+    assert np.array_equal(Logic(network, precision).predict(rows), evaluate(network, precision, rows))
 
 
 @pytest.mark.parametrize("integer", [44, -26])

@@ -182,8 +182,23 @@ def _widest(kifs: Any) -> Fixed:
 
 
 def _cast(number: Fixed, values: Any) -> Any:
-    integer = number.integer - number.signed
-    return values.quantize(int(number.signed), integer, number.fraction, number.overflow, number.rounding)
+    from da4ml.trace import FixedVariableArray
+
+    kept = int(number.signed), number.integer - number.signed, number.fraction, number.overflow, number.rounding
+    if type(values) is not FixedVariableArray:  # what comes in, and what is looked up: of neither is more known
+        return values.quantize(*kept)
+    each = [_cast_one(number, value, kept) for value in values.ravel()]
+    return FixedVariableArray(np.array(each).reshape(values.shape), values.solver_options, hwconf=values.hwconf)
+
+
+def _cast_one(number: Fixed, value: Any, kept: tuple[int, int, int, str, str]) -> Any:
+    """Give one symbol a type, where da4ml would not do it right: 0.6 leaves bits of these alone."""
+    if value.low == value.high:  # a constant, as behind weights that are all zero
+        return value.from_const(float(number.quantise(float(value.low))), hwconf=value.hwconf)
+    integer = kept[1]
+    if value.low < 0 and not number.signed and number.overflow == "WRAP" and integer > value.kif[1] + 1:
+        value = value + 2.0**integer  # one turn; below zero it has ones in all the bits that are new
+    return value.quantize(*kept)
 
 
 _SYMBOLS = Arithmetic(_cast, lambda function, values: values.apply(function))
