@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from sonic.workloads.figures import (
     auc,
     auc_of_histograms,
+    efficiency_errors,
+    median_error,
     met_resolution,
     resolution_in_bins,
     roc,
+    width_error,
     width_of_histogram,
 )
 
@@ -35,6 +38,28 @@ def test_without_entries_there_is_no_figure():
     assert np.isnan(auc([], [1.0]))
     assert np.isnan(auc_of_histograms([0, 0], [1, 2]))
     assert np.isnan(width_of_histogram([0, 0, 0], [0, 1]))
+
+
+def test_errors_are_how_samples_vary():
+    samples = np.random.default_rng(3).normal(2.0, 0.5, (20_000, 200))
+    low, middle, high = np.percentile(samples, [16, 50, 84], axis=1)
+    assert median_error(0.5, 200) == pytest.approx(middle.std(), rel=0.03)
+    assert width_error(0.5, 200) == pytest.approx((0.5 * (high - low)).std(), rel=0.03)
+
+
+@pytest.mark.parametrize("efficiency", [0.5, 0.9, 0.99])
+def test_intervals_of_efficiencies_hold_the_truth_as_often_as_they_say(efficiency: float):
+    passed = np.random.default_rng(4).binomial(300, efficiency, 20_000)
+    down, up = efficiency_errors(passed, np.full(len(passed), 300))
+    held = (passed / 300 - down <= efficiency) & (efficiency <= passed / 300 + up)
+    assert held.mean() == pytest.approx(0.683, abs=0.08)  # whole numbers jump
+
+
+def test_efficiencies_of_none_and_all_have_errors():
+    down, up = efficiency_errors([0, 10, 0], [10, 10, 0])
+    assert down[0] == 0 < up[0] < 0.15
+    assert up[1] == 0 < down[1] < 0.15
+    assert np.isnan([down[2], up[2]]).all()
 
 
 def test_resolution_of_a_gaussian_with_response():

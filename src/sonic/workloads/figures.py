@@ -10,6 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+_WIDTH_ERROR = 0.966
+"""Of half the central 68 % of n normally distributed values, by itself over sqrt(n)."""
+
 
 class Resolution(NamedTuple):
     """How well missing transverse momentum is measured.
@@ -84,6 +87,45 @@ def width_of_histogram(counts: ArrayLike, edges: ArrayLike) -> float:
     """Half the central 68 % of a histogram's entries; see :func:`quantiles_of_histogram`."""
     low, _, high = quantiles_of_histogram(counts, edges)
     return (high - low) / 2
+
+
+def median_error(width: ArrayLike, number: ArrayLike) -> NDArray[np.float64]:
+    """Statistical error of the median of normally distributed values, half of whose central 68 % is `width`."""
+    error: NDArray[np.float64] = np.asarray(width) * np.sqrt(np.pi / 2 / np.maximum(number, 1))
+    return error
+
+
+def width_error(width: ArrayLike, number: ArrayLike) -> NDArray[np.float64]:
+    """Statistical error of half the central 68 % of normally distributed values, which is `width`.
+
+    From the variances p (1 - p) / (n f^2) of both quantiles, with f the density there, and their covariance
+    (Kendall and Stuart, "The Advanced Theory of Statistics", chapter 10). A standard deviation's is 1 / sqrt(2), and
+    would be too small.
+    """
+    error: NDArray[np.float64] = np.asarray(width) * _WIDTH_ERROR / np.sqrt(np.maximum(number, 1))
+    return error
+
+
+def efficiency_errors(passed: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
+    """Statistical errors of passed / total, down and up, 68.3 % together.
+
+    Those of Wilson's interval (J. Am. Stat. Assoc. 22 (1927) 209), which are not zero where all or none passed, as the
+    binomial ones are.
+
+    Parameters
+    ----------
+    passed, total : array [bins]
+
+    Returns
+    -------
+    float array [2, bins]
+        None negative; NaN where there are none.
+    """
+    k, n = np.asarray(passed, float), np.asarray(total, float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle, half = (k + 0.5) / (n + 1), np.sqrt(k * (n - k) / n + 0.25) / (n + 1)
+        errors: NDArray[np.float64] = np.maximum([k / n - (middle - half), middle + half - k / n], 0.0)
+    return errors
 
 
 def met_resolution(estimate: ArrayLike, true: ArrayLike) -> Resolution:

@@ -38,7 +38,11 @@ def test_no_tracks_and_no_particles() -> None:
 
 def test_efficiency_by_pt() -> None:
     rows = [match(EVENT, _tracks(list(range(8)))), match(EVENT, _tracks(list(range(8)), list(range(8, 14))))]
-    efficiency, error = by_pt(rows, np.array([0.5, 1.5, 3.0, 20.0]))
+    efficiency, errors = by_pt(rows, np.array([0.5, 1.5, 3.0, 20.0]))
     assert efficiency[:2].tolist() == [1, 0.5]
     assert np.isnan(efficiency[2])
-    assert error[1] == pytest.approx(0.5 / 2**0.5)
+    assert errors.shape == (2, 3)
+    assert errors[0, 0] > 0.2  # though two of two were found
+    assert errors[1, 0] == 0
+    assert errors[0, 1] == pytest.approx(errors[1, 1])
+    assert np.isnan(errors[:, 2]).all()

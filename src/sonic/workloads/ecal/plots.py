@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonic.workloads.ecal.geometry import CELL_ETA, LAYERS, PIXEL_PHI
+from sonic.workloads.figures import median_error, width_error
 from sonic.workloads.plots import COLOURS, panels
 
 if TYPE_CHECKING:
@@ -75,13 +76,12 @@ def resolution(curves: Mapping[str, Resolution]) -> Figure:
     """
     figure = panels(2, 1, 4.0)
     for colour, (label, got) in zip(COLOURS, curves.items(), strict=False):
-        # Statistical errors of a median, and of half the central 68 %, of a normal distribution.
-        for axes, values, variance in zip(figure.axes, (got.bias, got.width), (1.57, 0.92), strict=True):
-            error = 100 * got.width * np.sqrt(variance / np.maximum(got.number, 1))
+        errors = median_error(got.width, got.number), width_error(got.width, got.number)
+        for axes, values, error in zip(figure.axes, (got.bias, got.width), errors, strict=True):
             axes.errorbar(
                 got.energy_gev,
                 100 * values,
-                error,
+                100 * error,
                 fmt="o-",
                 color=colour,
                 label=label,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sonic.workloads.figures import median_error, width_error
 from sonic.workloads.hcal.mahi import MAHI, variance
 from sonic.workloads.hcal.pulse import SLICE_NS, SLICES
 from sonic.workloads.plots import COLOURS, panels
@@ -40,9 +41,8 @@ def resolutions(curves: Mapping[str, Mapping[str, Resolution]]) -> Figure:
     left, right = figure.axes[::2], figure.axes[1::2]
     for (label, row), bias, width in zip(curves.items(), left, right, strict=True):
         for colour, (name, found) in zip(COLOURS, row.items(), strict=False):
-            error = found.width / np.sqrt(np.maximum(found.number, 1))
-            # Errors of a median and of a standard deviation, in percent.
-            for axes, values, errors in ((bias, found.bias, 125 * error), (width, found.width, 71 * error)):
+            for axes, values, error in ((bias, found.bias, median_error), (width, found.width, width_error)):
+                errors = 100 * error(found.width, found.number)
                 axes.errorbar(found.energy_gev, 100 * values, errors, fmt="o-", color=colour, label=name, markersize=4)
         bias.axhline(0, color="black", linewidth=0.8, linestyle=":")
         bias.set(ylabel="bias (%)", title=label)
@@ -79,10 +79,8 @@ def jets_and_missing_energy(found: Mapping[float, Mapping[str, Effects]]) -> Fig
     for colour, name in zip(COLOURS, found[pileup[-1]], strict=False):
         style: dict[str, Any] = {"fmt": "o-", "color": colour, "label": name, "markersize": 4}
         jets = found[pileup[-1]][name].jets
-        error = jets.width / np.sqrt(np.maximum(jets.number, 1))
-        # Errors of a median and of a standard deviation, in percent.
-        bias.errorbar(jets.energy_gev, 100 * jets.bias, 125 * error, **style)
-        width.errorbar(jets.energy_gev, 100 * jets.width, 71 * error, **style)
+        bias.errorbar(jets.energy_gev, 100 * jets.bias, 100 * median_error(jets.width, jets.number), **style)
+        width.errorbar(jets.energy_gev, 100 * jets.width, 100 * width_error(jets.width, jets.number), **style)
         row = [found[mean][name] for mean in pileup]
         extra.errorbar(pileup, [each.extra for each in row], **style)
         missing.errorbar(pileup, [each.missing_gev for each in row], **style)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.workloads.figures import efficiency_errors, median_error, width_error
 from sonic.workloads.hgcal.detector import ENDCAP
 from sonic.workloads.plots import COLOURS, panels
 
@@ -74,8 +75,8 @@ def efficiencies(curves: Mapping[str, tuple[Bins, Bins]]) -> Figure:
     by_energy, by_distance = figure.axes
     for colour, (name, both) in zip(COLOURS, curves.items(), strict=False):
         for axes, bins in zip(figure.axes, both, strict=True):
-            error = np.sqrt(bins.efficiency * (1 - bins.efficiency) / np.maximum(bins.number, 1))
-            _draw(axes, bins, bins.efficiency, error, colour, name)
+            errors = efficiency_errors(bins.efficiency * bins.number, bins.number)
+            _draw(axes, bins, bins.efficiency, errors, colour, name)
     by_energy.set(xlabel="true energy (GeV)", ylabel="efficiency")
     _logarithmic(by_energy, [both[0].edges for both in curves.values()])
     by_distance.set(xlabel="distance to the next particle (cm)", ylabel="efficiency")
@@ -98,10 +99,9 @@ def responses(curves: Mapping[str, tuple[Bins, Bins]]) -> Figure:
     figure = panels(2, 2, 3.0)
     for colour, (name, both) in zip(COLOURS, curves.items(), strict=False):
         for bins, (left, right) in zip(both, (figure.axes[:2], figure.axes[2:]), strict=True):
-            # Errors of a median and of a width, of as many as were found.
-            found = np.maximum(bins.number * np.nan_to_num(bins.efficiency), 1)
-            _draw(left, bins, bins.response, 1.25 * bins.response * bins.resolution / np.sqrt(found), colour, name)
-            _draw(right, bins, 100 * bins.resolution, 71 * bins.resolution / np.sqrt(found), colour, name)
+            found = bins.number * np.nan_to_num(bins.efficiency)
+            _draw(left, bins, bins.response, median_error(bins.response * bins.resolution, found), colour, name)
+            _draw(right, bins, 100 * bins.resolution, 100 * width_error(bins.resolution, found), colour, name)
     for kind, (left, right) in zip(("electromagnetic", "hadronic"), (figure.axes[:2], figure.axes[2:]), strict=True):
         left.axhline(1, color="black", linewidth=0.8, linestyle=":")
         left.set(ylabel="found over true energy", title=kind)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sonic.workloads.figures import efficiency_errors
 from sonic.workloads.tracking.helix import QPT
 
 if TYPE_CHECKING:
@@ -89,11 +90,13 @@ def match(event: Event, tracks: Ints, *, min_hits: int = 6, purity: float = 0.75
 
 
 def by_pt(matched: Iterable[Matched], edges_gev: Floats) -> tuple[Floats, Floats]:
-    """Return efficiency and its binomial error in bins of pT; NaN in empty ones.
+    """Return efficiency and its errors in bins of pT; NaN in empty ones.
 
     Returns
     -------
-    efficiency, error : float array [bins]
+    efficiency : float array [bins]
+    errors : float array [2, bins]
+        Down and up, of :func:`sonic.workloads.figures.efficiency_errors`.
     """
     rows = list(matched)
     pt = np.concatenate([each.pt_gev[each.findable] for each in rows])
@@ -101,5 +104,4 @@ def by_pt(matched: Iterable[Matched], edges_gev: Floats) -> tuple[Floats, Floats
     total, _ = np.histogram(pt, edges_gev)
     passed, _ = np.histogram(pt[found], edges_gev)
     with np.errstate(invalid="ignore", divide="ignore"):
-        efficiency = passed / total
-        return efficiency, np.sqrt(efficiency * (1 - efficiency) / total)
+        return passed / total, efficiency_errors(passed, total)

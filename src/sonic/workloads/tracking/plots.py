@@ -97,8 +97,8 @@ def efficiency(edges_gev: Floats, curves: Mapping[str, tuple[Floats, Floats]]) -
     Parameters
     ----------
     edges_gev : float array [bins + 1]
-    curves : mapping of str to (efficiency, error), float arrays [bins]
-        By the finder's name.
+    curves : mapping of str to (efficiency [bins], errors [2, bins]), float arrays
+        By the finder's name; errors down and up.
     """
     figure = panels(1, 1, 4.2)
     (axes,) = figure.axes
@@ -107,7 +107,7 @@ def efficiency(edges_gev: Floats, curves: Mapping[str, tuple[Floats, Floats]]) -
     for colour, (label, (values, errors)) in zip(COLOURS, curves.items(), strict=False):
         axes.errorbar(centres, values, errors, widths, fmt="o", color=colour, label=label, markersize=4, linewidth=1.2)
     axes.set(xscale="log", xlabel=r"true $p_T$ (GeV)", ylabel="efficiency")
-    lowest = min((np.nanmin(values - errors) for values, errors in curves.values()), default=0.0)
+    lowest = min((np.nanmin(values - errors[0]) for values, errors in curves.values()), default=0.0)
     axes.set_ylim(min(0.9, lowest - 0.02), 1.01)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
