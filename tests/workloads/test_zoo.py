@@ -69,8 +69,9 @@ def test_what_cannot_be_built(tmp_path: Path):
         zoo.build("deepmet", tmp_path, weights="good")
     with pytest.raises(ConfigError, match="format 'tensorrt': one of onnx, torchscript"):
         zoo.build("deepmet", tmp_path, weights="random", format="tensorrt")
-    with pytest.raises(ConfigError, match="width must be positive, got 0"):
-        zoo.build("deepmet", tmp_path, weights="random", width=0)
+    for width in (0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=f"width must be positive, got {width}"):
+            zoo.build("deepmet", tmp_path, weights="random", width=width)
     with pytest.raises(ConfigError, match="trained weights ship as onnx, not as torchscript"):
         zoo.build("deepmet", tmp_path, format="torchscript")
     with pytest.raises(ConfigError, match="jet-mlp-fixed: no trained weights ship; build with random ones"):

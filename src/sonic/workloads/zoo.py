@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from importlib import import_module
@@ -97,7 +98,7 @@ def check(name: str, *, weights: str = "trained", width: float = 1.0, format: st
         raise ConfigError(f"weights {weights!r}: one of {', '.join(WEIGHTS)}")
     if format not in FORMATS:
         raise ConfigError(f"format {format!r}: one of {', '.join(FORMATS)}")
-    if not width > 0:
+    if not 0 < width < math.inf:
         raise ConfigError(f"width must be positive, got {width}")
     if weights != "trained":
         for package in ("torch", "onnx"):

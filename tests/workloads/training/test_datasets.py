@@ -2,17 +2,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import awkward as ak
 import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
+from sonic.workloads.simulation import sample
 from sonic.workloads.simulation.processes import PROCESSES
 from sonic.workloads.training.datasets import MAX_JET_ETA, jets_of, load, make_blocks, met_of, plan
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import awkward as ak
 
 
 def test_events_are_divided_by_the_shares():
@@ -49,6 +49,15 @@ def test_candidates_are_kept_without_padding(generated: ak.Array):
     assert arrays["counts"].sum() == len(arrays["input"]) == len(arrays["categories"])
     assert len(arrays["counts"]) == len(generated)
     assert np.hypot(*arrays["true"].T) == pytest.approx(np.asarray(generated.GenMET_pt), rel=1e-4, abs=1e-3)
+
+
+def test_blocks_that_are_kept_are_of_their_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A training that was interrupted and begins again with another seed has that one's events."""
+    monkeypatch.setattr(sample, "simulate", lambda _process, events, seed, _block: ak.Array([seed] * events))
+    blocks = plan(100, "tagger_share")
+    for seed in (7, 8, 7):
+        made = load(make_blocks(blocks, lambda events, _: {"seed": events.to_numpy()}, seed, tmp_path, 1, lambda *_: 0))
+        assert set(made["seed"].tolist()) == {seed}
 
 
 @pytest.mark.timeout(300)

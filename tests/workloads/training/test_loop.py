@@ -86,6 +86,14 @@ def test_recipes_that_make_no_sense():
         replace(RECIPE, device="tpu").resolved()
     with pytest.raises(ConfigError, match="width must be positive, got -1"):
         replace(RECIPE, width=-1).resolved()
+    for change, says in (
+        ({"width": float("nan")}, "width must be positive, got nan"),
+        ({"learning_rate": float("inf")}, "learning_rate must be positive, got inf"),
+        ({"seed": -1}, "seed must be zero or more, got -1"),
+        ({"cores": -2}, "cores must be zero or more, got -2"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            replace(RECIPE, **change).resolved()
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="device cuda"):
             replace(RECIPE, device="cuda").resolved()

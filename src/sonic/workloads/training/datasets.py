@@ -60,7 +60,7 @@ class Block:
 
     @property
     def name(self) -> str:
-        """Name of its file, without the suffix."""
+        """What tells it from the others of a seed."""
         return f"{self.process.name}-{self.number}-{self.events}"
 
 
@@ -127,7 +127,8 @@ def make_blocks(
     progress : callable of (stage, done, total)
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{block.name}.npz" for block in blocks]
+    # Of another seed there may be some from a training that was interrupted: they are others.
+    files = [folder / f"{block.name}-seed-{seed}.npz" for block in blocks]
     todo = [(block, file) for block, file in zip(blocks, files, strict=True) if not file.exists()]
     done, total = sum(b.events for b in blocks) - sum(b.events for b, _ in todo), sum(b.events for b in blocks)
     progress("events", done, total)

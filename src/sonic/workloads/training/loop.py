@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -58,15 +59,18 @@ class Recipe:
         Raises
         ------
         ConfigError
-            If the device is unknown or absent, or a number is not positive.
+            If the device is unknown or absent, or a number is not positive and finite; seed and cores may be zero.
         """
         if self.device not in ("auto", "cpu", "cuda"):
             raise ConfigError(f"device {self.device!r}: one of auto, cpu, cuda")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device cuda: PyTorch sees no such device here")
         for name in ("events", "epochs", "batch", "learning_rate", "width"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("seed", "cores"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be zero or more, got {getattr(self, name)}")
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
