@@ -12,7 +12,7 @@ import sonic
 from sonic.testing.compare import differences
 from sonic.workloads import MODELS
 from sonic.workloads.ecal.sample import generate
-from sonic.workloads.ecal.workflow import CELL_BRANCHES, CLUSTER_BRANCHES, cluster_images, workflow
+from sonic.workloads.ecal.workflow import CELL_BRANCHES, CLUSTER_BRANCHES, EnergyPerformance, cluster_images, workflow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +88,16 @@ def test_files_without_truth_have_no_figures(sample: Path, tmp_path: Path):
     report = sonic.run(JOB, [file], tmp_path / "out.root", mode="direct", threads=1)
     assert report.events == 40
     assert report.summaries.get("ecal_performance", {}) == {}
+
+
+def test_energies_far_too_high_count_to_the_resolution():
+    found = np.full(20, 10.0)
+    found[:5] = 99.0  # beyond what the histogram shows
+    columns = {"Cluster_energy": found, "Cluster_windowEnergy": found, "Cluster_empty": found < 0}
+    columns["GenElectron_energy"] = np.full(20, 10.0)
+    performance = EnergyPerformance()
+    filled = performance.analyze(ak.Array({name: column[None] for name, column in columns.items()}))
+    assert performance.summarize(filled)["window, 10 to 20 GeV"] == "bias +0.0%, resolution 50.0%"
 
 
 def test_events_with_nothing_in_them(tmp_path: Path):
