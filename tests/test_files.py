@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sonic.errors import OutputError
-from sonic.files import check_writable, replacing
+from sonic.files import appearing, check_writable, replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +53,32 @@ def test_a_pipe_is_written_to_also_by_the_name_that_standard_output_has() -> Non
     os.close(write)
     with os.fdopen(read) as pipe:
         assert pipe.read() == "{}"
+
+
+def test_of_two_who_make_a_folder_at_once_one_has_it_whole(tmp_path: Path) -> None:
+    target = tmp_path / "models" / "1"
+    first, second = appearing(target), appearing(target)
+    for each, name in ((first, "first"), (second, "second")):
+        (each.__enter__() / "who").write_text(name)
+    first.__exit__(None, None, None)
+    with pytest.raises(OutputError, match="1 is there already"):
+        second.__exit__(None, None, None)
+    assert (target / "who").read_text() == "first"
+    assert [path.name for path in target.parent.iterdir()] == ["1"]
+
+
+def test_a_folder_that_cannot_be_made_or_is_not_finished_is_not_there(tmp_path: Path) -> None:
+    def make(name: str, *, interrupted: bool = False) -> None:
+        with appearing(tmp_path / name) as work:
+            (work / "part").touch()
+            if interrupted:
+                raise KeyboardInterrupt
+
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="could not be written"):
+        make("file/x")
+    with pytest.raises(OutputError, match="file is there already"):
+        make("file")
+    with pytest.raises(KeyboardInterrupt):
+        make("half", interrupted=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

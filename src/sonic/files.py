@@ -1,11 +1,14 @@
-"""Files that are whole or not there."""
+"""Files and folders that are whole or not there."""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from sonic.errors import OutputError
 
@@ -57,3 +60,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if not whole:
             with suppress(OSError):  # nothing, or its folder could not be made
                 part.unlink()
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes `target` in the end, and nothing if that fails.
+
+    Of several who make the same one at once, in threads or processes, one has it; to the others it is there already.
+
+    Raises
+    ------
+    OutputError
+        If the target is there already, or cannot be written.
+    """
+    if target.exists():
+        raise OutputError(f"{target} is there already")
+    work = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
+    try:
+        work.mkdir(parents=True)
+        yield work
+        work.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and target.exists():
+            raise OutputError(f"{target} is there already") from error
+        raise OutputError(f"{target} could not be written: {error}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

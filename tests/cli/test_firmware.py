@@ -63,6 +63,11 @@ def test_search_finds_numbers_to_build_with(tmp_path: Path) -> None:
     result = RUN.invoke(app, ["firmware", "search", "facile-fpga", *options])
     assert result.exit_code == 1
     assert "cost.nothing could not be written" in "".join(result.output.split("\n"))
+    nowhere = str(tmp_path / "nowhere" / "file")  # is found out before anything is read
+    for verb in (["search", "nothing.onnx", "--data", "none.npy", "--to"], ["verify", "nothing", "--report"]):
+        result = RUN.invoke(app, ["firmware", *verb, nowhere])
+        assert result.exit_code == 1
+        assert "there is no folder" in " ".join(result.output.split())
     build = ["--weights", "random", "--backend", "da4ml", "--precision", str(numbers)]
     result = RUN.invoke(app, ["firmware", "build", "facile-fpga", "--to", str(tmp_path / "made"), *build])
     assert result.exit_code == 0, result.output

@@ -79,7 +79,7 @@ def test_files_that_hold_none(built: Firmware, tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
     with pytest.raises(OutputError, match="is there already"):
         unpack(packed, tmp_path)
-    with pytest.raises(OutputError, match="could not be written"):
+    with pytest.raises(OutputError, match="cannot write"):
         pack(built.folder, tmp_path / "no" / "such.tar.gz")
 
 

@@ -95,5 +95,5 @@ def test_json_has_all(tmp_path: Path) -> None:
     assert found["exact"] is False
     assert found["resources"][0]["luts"] == 1234
     assert found["distance"]["largest"] == 8
-    with pytest.raises(OutputError, match="could not be written"):
+    with pytest.raises(OutputError, match="cannot write"):
         write(report(), tmp_path / "no" / "r.json")

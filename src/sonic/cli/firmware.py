@@ -117,22 +117,22 @@ def search(
 
     from rich.console import Console
 
-    from sonic.errors import OutputError
+    from sonic.files import check_writable, replacing
     from sonic.firmware import report as reports
     from sonic.firmware import search as searches
     from sonic.firmware.plots import cost_of_error
     from sonic.firmware.search import Curve
     from sonic.firmware.storage import describe
 
+    for file in (to, *([] if plot is None else [plot])):
+        check_writable(file)
     network, _ = _network(model, weights, host_normalisation=host_normalisation)
     rows = _rows(data, network)
     with Console(stderr=True).status("reading") as status:
         found = searches.search(network, rows, error, progress=lambda what: status.update(what))
     curve = Curve.of(found, error)
-    try:
-        to.write_text(json.dumps(describe(found.best.precision) | {"search": asdict(curve)}, indent=1) + "\n")
-    except OSError as failure:
-        raise OutputError(f"{failure.filename} could not be written: {failure.strerror}") from failure
+    with replacing(to) as part:
+        part.write_text(json.dumps(describe(found.best.precision) | {"search": asdict(curve)}, indent=1) + "\n")
     if plot is not None:
         reports.save(cost_of_error(curve), plot)
     for name, each in (("the same fraction", found.uniform[-1]), ("by layer", found.best)):
@@ -173,11 +173,15 @@ def verify(
     from rich.progress import Progress
     from rich.table import Table
 
+    from sonic.files import check_writable
     from sonic.firmware import report as reports
     from sonic.firmware.build import load
     from sonic.firmware.search import read_curve
     from sonic.firmware.verify import verify as verified
 
+    for file in (report, plot):
+        if file is not None:
+            check_writable(file)
     found = load(folder)
     given = None if data is None else _rows(data, found.network)
     curve = None if numbers is None else read_curve(numbers)

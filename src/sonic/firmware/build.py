@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
+from sonic.files import appearing
 from sonic.firmware import bundle, conifer, da, hls, rtl, storage
 from sonic.firmware.library import Library, ToolError, compile_project, compiler_version
 from sonic.firmware.numbers import Fixed
@@ -152,7 +153,7 @@ def build(
     precision.check(network)
     target = Path(folder)
     said = progress or (lambda _: None)
-    with bundle.appearing(target) as work:
+    with appearing(target) as work:
         storage.save(network, precision, work)
         made, logic = _route(network, precision, work, route, synthesis, said)
         document = {

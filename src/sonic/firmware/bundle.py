@@ -6,12 +6,10 @@ file. numpy and the library are enough to use it.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import io
 import os
-import shutil
 import tarfile
 import zlib
 from pathlib import Path
@@ -19,12 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.errors import DataError, OutputError, one_line
+from sonic.errors import DataError, one_line
+from sonic.files import appearing, replacing
 from sonic.firmware.reference import evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from sonic.firmware.network import Network
@@ -113,10 +110,8 @@ def pack(folder: str | os.PathLike[str], file: str | os.PathLike[str]) -> Path:
             entry.mode = 0o755 if name.endswith(_LIBRARY) else 0o644
             with (at / name).open("rb") as content:
                 tar.addfile(entry, content)
-    try:
-        target.write_bytes(whole.getvalue())
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
+    with replacing(target) as part:
+        part.write_bytes(whole.getvalue())
     return target
 
 
@@ -139,29 +134,6 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path
             raise DataError(f"{os.fspath(file)} holds no firmware: {one_line(error)}") from error
         check(work)
     return target
-
-
-@contextlib.contextmanager
-def appearing(target: Path) -> Iterator[Path]:
-    """Give a folder to write to, which becomes `target` in the end, and nothing if that fails.
-
-    Raises
-    ------
-    OutputError
-        If the target is there already, or cannot be written.
-    """
-    if target.exists():
-        raise OutputError(f"{target} is there already")
-    work = target.with_name(f".{target.name}.part")
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir(parents=True)
-        yield work
-        work.rename(target)
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _opened(file: str | os.PathLike[str]) -> tarfile.TarFile:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, OutputError, one_line
+from sonic.files import replacing
 from sonic.firmware import plots
 
 if TYPE_CHECKING:
@@ -197,14 +198,12 @@ def write(report: Report, file: Path, curve: Curve | None = None) -> list[Path]:
     OutputError
         If one cannot be written.
     """
-    try:
-        if file.suffix != ".md":
-            file.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
-            return [file]
-        pictures = _draw(report, file, curve)
-        file.write_text(to_markdown(report, {title: each.name for title, each in pictures.items()}))
-    except OSError as error:
-        raise OutputError(f"{error.filename} could not be written: {error.strerror}") from error
+    pictures = {} if file.suffix != ".md" else _draw(report, file, curve)
+    with replacing(file) as part:
+        if file.suffix == ".md":
+            part.write_text(to_markdown(report, {title: each.name for title, each in pictures.items()}))
+        else:
+            part.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
     return [file, *pictures.values()]
 
 

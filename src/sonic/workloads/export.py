@@ -19,6 +19,7 @@ import onnxruntime
 import torch
 
 from sonic.errors import ConfigError, OutputError
+from sonic.files import appearing
 from sonic.protocol.digests import store
 from sonic.version import __version__
 from sonic.workloads.networks.blueprint import labels_file
@@ -184,18 +185,17 @@ def write(
         "parameters": parameter_count(network),
         f"{format}_against_pytorch_median": float(np.median(deviations)),
     }
-    try:
-        if replace and target.exists():
-            shutil.rmtree(target)
-        (target / "1").mkdir(parents=True)
+    if replace:
+        shutil.rmtree(target, ignore_errors=True)
+    with appearing(target) as work:
+        file = work / "1" / filename
+        file.parent.mkdir()
         if isinstance(program, torch.jit.ScriptModule):
-            program.save(target / "1" / filename)
+            program.save(file)
         else:
             model = program if table is None else tabled(program, table)
-            (target / "1" / filename).write_bytes(model.SerializeToString())
-        _describe(plan, target, plan.config_pbtxt(name, platform_), known)
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
+            file.write_bytes(model.SerializeToString())
+        _describe(plan, work, plan.config_pbtxt(name, platform_), known)
     return target
 
 
@@ -232,12 +232,10 @@ def write_random(
             raise OutputError(f"{repository / step.name} is there already")
     for step in parts.steps:
         write(step.name, step.part(network), repository / step.name, known, plan=step.blueprint, table=of_table)
-    try:
-        (target / "1").mkdir(parents=True)
+    with appearing(target) as work:
+        (work / "1").mkdir()
         known = known | {"parameters": parameter_count(network)}
-        _describe(parts.whole, target, parts.config_pbtxt(name), known)
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
+        _describe(parts.whole, work, parts.config_pbtxt(name), known)
     return target
 
 

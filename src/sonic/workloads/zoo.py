@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sonic.errors import ConfigError, OutputError
+from sonic.files import appearing
 from sonic.workloads import MODELS, modelcard
 from sonic.workloads.networks.catalogue import NETWORKS, Network, network
 
@@ -68,10 +69,8 @@ def build(
     if target.exists():
         raise OutputError(f"{target} is there already")
     if weights == "trained":
-        try:
-            shutil.copytree(MODELS / name, target)
-        except OSError as error:
-            raise OutputError(f"{target} could not be written: {error}") from error
+        with appearing(target) as work:
+            shutil.copytree(MODELS / name, work, dirs_exist_ok=True)
         return target
     try:
         from sonic.workloads import export
