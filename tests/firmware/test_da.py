@@ -98,6 +98,14 @@ def test_any_numbers_have_the_references_bits(first: Fixed, types: list[Fixed], 
     assert np.array_equal(Logic(network, precision).predict(rows), evaluate(network, precision, rows))
 
 
+def test_outputs_that_no_type_holds() -> None:
+    nothing = Network("n", "x", (2,), (Dense("a", ("x",), np.zeros((2, 1)), np.zeros(1)),))
+    logic = Logic(nothing, Precision())
+    assert logic.predict(np.ones((3, 2))).tolist() == [[0.0]] * 3
+    with pytest.raises(ConfigError, match="its inputs take 0 bits together, and Verilog's 1 to 32"):
+        logic.formats()
+
+
 @pytest.mark.parametrize("integer", [44, -26])
 def test_numbers_far_from_one_are_refused(integer: int) -> None:
     network = Network("n", "x", (2,), (Activation("cut", ("x",), "relu"),))

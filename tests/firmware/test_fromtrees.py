@@ -74,6 +74,22 @@ def test_files_that_hold_no_trees(tmp_path: Path) -> None:
         loop = around | {"left_children": children, "right_children": [1, -1]}
         with pytest.raises(ConfigError, match=f"tree 0 leads to node {children[0]} twice, or has none such"):
             read_xgboost(xgboost_file(tmp_path / "m.json", split=loop))
+    deep = {
+        f"{side}_children": [at + step if at % 2 == 0 and at < 300 else -1 for at in range(301)]
+        for step, side in enumerate(("left", "right"), 1)
+    }
+    long = {"base_weights": [0.0] * 301, "split_indices": [0] * 301, "split_conditions": [0.0] * 301, "split_type": []}
+    with pytest.raises(ConfigError, match="tree 0 is deeper than 100 splits"):
+        read_xgboost(xgboost_file(tmp_path / "m.json", split=long | deep))
+    deep = {name: [*values[:1], *[-1] * 300] for name, values in deep.items()}
+    with pytest.raises(ConfigError, match="splits by feature -1"):
+        read_xgboost(xgboost_file(tmp_path / "m.json", split=long | deep | {"split_indices": [-1] * 301}))
+    for score in ("1", "0", "", 2**70):
+        with pytest.raises(DataError, match="holds no trees of XGBoost"):
+            read_xgboost(xgboost_file(tmp_path / "m.json", base_score=score, objective="binary:logistic"))
+    (tmp_path / "m.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="holds no trees of XGBoost"):
+        read_xgboost(tmp_path / "m.json")
     (tmp_path / "m.json").write_text("{}")
     for file in (tmp_path / "m.json", tmp_path / "nothing.json"):
         with pytest.raises(DataError, match="holds no trees of XGBoost"):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +8,10 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.firmware import rtl
 from sonic.firmware.build import build, load
+from sonic.firmware.library import compile_library
 from sonic.firmware.network import Activation, Dense, Network
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision, Types
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +48,20 @@ def test_verilog_has_the_references_bits(network: Network, tmp_path: Path, monke
     assert made.cost["latency_cycles"] >= 1
     assert made.cost["flip_flops"] > 0
     assert (made.folder / "project" / "src" / "small_logic.v").is_file()
+
+
+@pytest.mark.parametrize("number", [Fixed(32, 16, signed=False), Fixed(32, 16), Fixed(1, 1)])
+def test_all_bits_of_a_number_go_in_and_come_out(tmp_path: Path, number: Fixed) -> None:
+    """By a simulation that gives back what it is given."""
+    code = "void inference(int *a, int *b, unsigned long n, unsigned long) { for (; n--;) b[n] = a[n]; }"
+    (tmp_path / "same.cpp").write_text(f'extern "C" {code}')
+    try:
+        compile_library(tmp_path, [Path("same.cpp")], [], Path("same.so"))
+    except ConfigError as error:
+        pytest.skip(str(error))
+    rows = number.quantise(np.random.default_rng(4).uniform(number.lowest, number.highest, (50, 1)))
+    rows[:2, 0] = number.lowest, number.highest
+    assert np.array_equal(rtl.RtlLibrary(tmp_path / "same.so", number, number, 1, 1).predict(rows), rows)
 
 
 def test_without_verilator(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

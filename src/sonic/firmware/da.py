@@ -14,7 +14,7 @@ import numpy as np
 
 from sonic.errors import ConfigError, one_line
 from sonic.firmware.layers import Convolution, Dense, Recurrent
-from sonic.firmware.numbers import Fixed
+from sonic.firmware.numbers import MAX_BITS, Fixed
 from sonic.firmware.reference import Arithmetic, trace
 
 if TYPE_CHECKING:
@@ -102,8 +102,14 @@ class Logic:
         return self._logic
 
     def formats(self) -> tuple[Fixed, Fixed]:
-        """Return types of input and output, which hold every number of a row."""
-        return _widest(self._logic.inp_kifs), _widest(self._logic.out_kifs)
+        """Return types of input and output, which hold every number of a row.
+
+        Raises
+        ------
+        ConfigError
+            If none does: all are zero whatever comes in, or they reach further together than 32 bits.
+        """
+        return _widest("inputs", self._logic.inp_kifs), _widest("outputs", self._logic.out_kifs)
 
     def predict(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:
         """Compute rows with da4ml's interpreter.
@@ -175,9 +181,13 @@ def _check_weights(layer: Dense | Convolution, number: Fixed) -> None:
         )
 
 
-def _widest(kifs: Any) -> Fixed:
+def _widest(whose: str, kifs: Any) -> Fixed:
     """Return the type that holds all; da4ml counts the sign apart."""
     signed, integer, fraction = (int(max(part)) for part in kifs)
+    if not 1 <= (bits := signed + integer + fraction) <= MAX_BITS:
+        raise ConfigError(
+            f"its {whose} take {bits} bits together, and Verilog's 1 to {MAX_BITS}; da4ml's route takes any"
+        )
     return Fixed(signed + integer + fraction, signed + integer, bool(signed))
 
 

@@ -54,6 +54,8 @@ class _Growing:
         self._outputs.append(output)
         for feature, threshold, left, right, value in tree:
             leaf = left < 0
+            if feature < 0 and not leaf:
+                raise ConfigError(f"tree {len(self._roots) - 1} splits by feature {feature}")
             self._nodes.append(
                 (-1, 0.0, -1, -1, value) if leaf else (feature, threshold, root + left, root + right, 0.0)
             )
@@ -76,17 +78,23 @@ class _Growing:
         return Network(identifier(name), "x", (features,), (layer,), tensors=(given, made), model=name)
 
 
+_DEEPEST = 100
+"""Splits one behind the other; trees of firmware have a dozen."""
+
+
 def _check(children: Sequence[tuple[int, int]], number: int) -> None:
-    """Check that each node of a tree is reached in one way at most."""
+    """Check that each node of a tree is reached in one way at most, and by no more splits than can be."""
     seen: set[int] = set()
-    reached = [0]
+    reached = [(0, 0)]
     while reached:
-        node = reached.pop()
+        node, splits = reached.pop()
         if not 0 <= node < len(children) or node in seen:
             raise ConfigError(f"tree {number} leads to node {node} twice, or has none such")
+        if splits > _DEEPEST:
+            raise ConfigError(f"tree {number} is deeper than {_DEEPEST} splits, which no firmware holds")
         seen.add(node)
         left, right = children[node]
-        reached += () if left < 0 else (left, right)
+        reached += () if left < 0 else ((left, splits + 1), (right, splits + 1))
 
 
 def read_xgboost(file: str | os.PathLike[str], name: str = "trees") -> Network:
@@ -106,9 +114,12 @@ def read_xgboost(file: str | os.PathLike[str], name: str = "trees") -> Network:
         if kind != "gbtree":
             raise ConfigError(f"{os.fspath(file)}: firmware has trees that are added, given {kind}")
         count = max(int(shape["num_class"]), int(shape.get("num_target", "1")), 1)
-        start = [_margin(float(each), objective) for each in shape["base_score"].strip("[]").split(",")]
+        start = [_margin(float(each), objective) for each in str(shape["base_score"]).strip("[]").split(",")]
+        start = start * count if len(start) == 1 else start
         growing = _Growing()
         for tree, output in zip(booster["model"]["trees"], booster["model"]["tree_info"], strict=True):
+            if not 0 <= output < len(start):
+                raise ValueError(f"a tree adds to output {output} of {len(start)}")
             if any(tree.get("split_type", ())) or len(tree["base_weights"]) != len(tree["left_children"]):
                 raise ConfigError(f"{os.fspath(file)}: firmware splits by one number and has one value a leaf")
             conditions = np.array(tree["split_conditions"], np.float32).tolist()  # as XGBoost compares
@@ -123,9 +134,10 @@ def read_xgboost(file: str | os.PathLike[str], name: str = "trees") -> Network:
                     strict=True,
                 ),
             )
-        start = start * count if len(start) == 1 else start
         return growing.network(name, "input", "margin", int(shape["num_feature"]), start, strict=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except ConfigError:
+        raise
+    except Exception as error:
         raise DataError(f"{os.fspath(file)} holds no trees of XGBoost: {one_line(error)}") from error
 
 

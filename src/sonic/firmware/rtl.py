@@ -129,7 +129,8 @@ class RtlLibrary:
     def predict(self, rows: ArrayLike, threads: int = 1) -> NDArray[np.float64]:
         """Compute rows [N, numbers], of the input's type; float64 array [N, numbers of the output]."""
         given = np.asarray(rows, np.float64).reshape(-1, self._inputs)
-        bits = np.ascontiguousarray(given / self._given.step, np.int32)
+        # By way of 64 bits: the upper half of 32 bits without a sign are those of numbers below zero.
+        bits = np.ascontiguousarray((given / self._given.step).astype(np.int64).astype(np.int32))
         results = np.empty((len(given), self._outputs), np.int32)
         if len(given):
             numbers = ctypes.POINTER(ctypes.c_int32)
