@@ -10,11 +10,11 @@ import numpy as np
 
 from sonic.errors import ConfigError
 from sonic.workloads import eventfile
-from sonic.workloads.ecal.simulation import BLOCK, Beam, electrons
+from sonic.workloads.ecal.simulation import Beam, blocks, join, parted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sonic.workloads.ecal.simulation import Electrons
 
@@ -66,29 +66,20 @@ def generate(
         raise ConfigError(f"expected events >= 1 and electrons_mean >= 0, given {events} and {electrons_mean}")
     beam = Beam(min_energy_gev, max_energy_gev, pileup=pileup)
     counts = np.random.default_rng((seed, 8)).poisson(electrons_mean, events)
-    made = electrons(int(counts.sum()), beam, seed=seed, progress=progress)
-    write(file, made, counts)
-    return events
+    made = blocks(int(counts.sum()), beam, seed=seed, progress=progress)
+    return eventfile.write(file, _by_events(made, counts))
 
 
-def write(file: str | os.PathLike[str], made: Electrons, counts: np.ndarray) -> None:
-    """Write clusters as events of so many each.
-
-    Parameters
-    ----------
-    file : path
-    made : Electrons
-    counts : int array [events]
-        Clusters of each event; they add up to those there are.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    columns = branches(made, counts)
-    starts = range(0, len(counts), 10 * BLOCK)
-    eventfile.write(file, ({name: column[i : i + 10 * BLOCK] for name, column in columns.items()} for i in starts))
+def _by_events(made: Iterator[Electrons], counts: np.ndarray) -> Iterator[dict[str, ak.Array]]:
+    """Yield the collections of some events at a time, of no more clusters than these need."""
+    waiting = join([])
+    for start in range(0, len(counts), eventfile.BLOCK_EVENTS):
+        of_events = counts[start : start + eventfile.BLOCK_EVENTS]
+        parts = [waiting]
+        while sum(map(len, parts)) < of_events.sum():
+            parts.append(next(made))
+        mine, waiting = parted(join(parts), int(of_events.sum()))
+        yield branches(mine, of_events)
 
 
 def branches(made: Electrons, counts: np.ndarray) -> dict[str, ak.Array]:

@@ -25,7 +25,7 @@ from sonic.workloads.ecal.geometry import (
 from sonic.workloads.ecal.shower import depths, radii_cm, showers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -44,6 +44,9 @@ _LEAST_RADIATED = 0.02
 _UPSTREAM_SPREAD = 0.08
 _RIPPLE = 0.006  # of the response over the folds of the absorbers, four in a cell
 _PILEUP_GEV = 0.5
+_TYPES = {"cell_gev": np.float32, "energy_gev": np.float64, "eta": np.float64, "phi": np.float64}
+"""Of columns; others are whole numbers."""
+_OF_CELLS = ("cluster", "layer", "cell_ieta", "cell_iphi", "cell_gev")
 _PILEUP_SHARES = ((PRESAMPLER, 0.05), (STRIPS, 0.35), (MIDDLE, 0.6))
 
 
@@ -118,13 +121,23 @@ def electrons(
     seed : int
     progress : callable of (stage, done, total), optional
     """
-    parts = []
+    return join(list(blocks(number, beam, seed=seed, progress=progress)))
+
+
+def blocks(
+    number: int,
+    beam: Beam | None = None,
+    *,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Iterator[Electrons]:
+    """Simulate electrons, so many at a time: their cells take 12 kB each. Together they are :func:`electrons`."""
     for start in range(0, number, BLOCK):
         random = np.random.default_rng((seed, 7, start // BLOCK))
-        parts.append(_block(min(BLOCK, number - start), beam or Beam(), random))
+        made = _block(min(BLOCK, number - start), beam or Beam(), random)
         if progress:
-            progress("electrons", start + len(parts[-1]), number)
-    return join(parts)
+            progress("electrons", start + len(made), number)
+        yield made
 
 
 def join(parts: list[Electrons]) -> Electrons:
@@ -135,8 +148,18 @@ def join(parts: list[Electrons]) -> Electrons:
         if name == "cluster":
             firsts = np.cumsum([0, *(len(part) for part in parts)])
             arrays = [array + first for array, first in zip(arrays, firsts, strict=False)]
-        columns[name] = np.concatenate(arrays) if arrays else np.zeros(0, np.int64)
+        columns[name] = np.concatenate([np.zeros(0, _TYPES.get(name, np.int64)), *arrays])
     return Electrons(**columns)
+
+
+def parted(made: Electrons, number: int) -> tuple[Electrons, Electrons]:
+    """Return the first clusters, so many, and the others; cells are in the order of their clusters."""
+    cells = int(np.searchsorted(made.cluster, number))
+    columns = {field.name: getattr(made, field.name) for field in fields(Electrons)}
+    at = {name: cells if name in _OF_CELLS else number for name in columns}
+    others = {name: column[at[name] :] for name, column in columns.items()}
+    others["cluster"] = others["cluster"] - number
+    return Electrons(**{name: column[: at[name]] for name, column in columns.items()}), Electrons(**others)
 
 
 def _block(number: int, beam: Beam, random: np.random.Generator) -> Electrons:
