@@ -42,7 +42,8 @@ def generate(
     ----------
     file : path
     events, seed : int
-        The same seed gives the same events; training uses others than any seed here.
+        The same seed gives the same events. Training uses others than any seed but its own, 1: of that the event of
+        number 4 is its first.
     progress : callable of (stage, done, total), optional
     min_particles, max_particles : int
         Of an event; about a hundred hits each.
