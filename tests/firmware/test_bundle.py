@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sonic.errors import DataError, OutputError
 from sonic.firmware.build import build, load
-from sonic.firmware.bundle import CHECKSUMS, check, pack, read_golden, unpack
+from sonic.firmware.bundle import CHECKSUMS, check, pack, read_golden, unpack, write_checksums
 
 if TYPE_CHECKING:
     from sonic.firmware.build import Firmware
@@ -106,3 +106,13 @@ def test_checksums_that_are_no_text(traced: Firmware, tmp_path: Path) -> None:
     (folder / CHECKSUMS).write_bytes(b"\xff")
     with pytest.raises(DataError, match="SHA256SUMS is not what it was"):
         check(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"route": "other"}', '"text"', "null"])
+def test_a_document_that_was_written_by_somebody_else(traced: Firmware, tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "cnn"
+    shutil.copytree(traced.folder, folder)
+    (folder / "firmware.json").write_text(text)
+    write_checksums(folder)
+    with pytest.raises(DataError, match="holds no firmware"):
+        load(folder)

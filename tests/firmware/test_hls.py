@@ -97,6 +97,15 @@ def test_tables_and_recurrent_networks_with_distributed_arithmetic(tmp_path: Pat
     same_bits(made, rows)
 
 
+def test_numbers_are_rounded_to_steps_beyond_all_of_their_bits(tmp_path: Path) -> None:
+    """Where assertions of ap_fixed fail, which would end this process."""
+    far = Types(Fixed(5, 12, rounding="RND", overflow="SAT"), Fixed(2, 2), Fixed(2, 2))
+    network = Network("far", "x", (2,), (Activation("cut", ("x",), "relu"),))
+    made = build(network, Precision(Fixed(8, 3), far), tmp_path / "far", route="hls4ml-vitis")
+    rows = np.array([[-4.0, 3.96875], [1.5, 0.0]])
+    assert np.array_equal(made.emulator()(rows, 1), made.reference(rows))
+
+
 def test_streams_with_reuse(tmp_path: Path) -> None:
     layers = (
         Convolution("c2", ("x",), normal(2, 2, 1, 2), normal(2), (1, 1), ((0, 1), (1, 0))),

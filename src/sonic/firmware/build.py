@@ -202,7 +202,9 @@ def load(folder: str | os.PathLike[str]) -> Firmware:
         route, library, machine = document["route"], document["library"], document["machine"]
         versions, cost = document["versions"], document["cost"]
         formats = [Fixed.parse(text) for text in document["formats"]]
-    except (OSError, ValueError, KeyError) as error:
+        if route not in ROUTES or len(formats) not in (0, 2):
+            raise ValueError(f"its route is {route!r}, with {len(formats)} formats")
+    except Exception as error:
         raise DataError(f"{at} holds no firmware: {one_line(error)}") from error
     if library and machine != platform.machine():
         raise DataError(f"{at}: its emulator is for {machine}, and this is {platform.machine()}")

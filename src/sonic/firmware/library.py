@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 COMPILE_S = 1800.0
 """How long a compiler may take."""
-_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-gnu-unique", "-w", "-pthread", "-ffp-contract=off")
+_FLAGS = (
+    *("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-gnu-unique", "-w", "-pthread", "-ffp-contract=off"),
+    # ap_fixed's own assertions fail where a number is rounded to a step beyond all of its bits, which it does right
+    # nevertheless; and an assertion would end the process that serves.
+    "-DNDEBUG",
+)
 
 BATCH = """// Rows in a batch, on several threads, through the bridge that is written beside the firmware.
 #include "{name}_bridge.cpp"
