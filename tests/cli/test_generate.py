@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,7 +8,9 @@ import uproot
 from typer.testing import CliRunner
 
 from sonic.cli import app
+from sonic.cli._signals import TERMINATED
 from sonic.cli.generate import _known
+from sonic.files import replacing
 from sonic.workloads import generators
 
 if TYPE_CHECKING:
@@ -26,6 +29,19 @@ def test_events_as_a_file(tmp_path: Path):
     assert "3/3" in done.stderr
     with uproot.open(file) as opened:
         assert opened["Events"].num_entries == 3
+
+
+def test_a_batch_system_that_ends_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def halfway(file: Path, _events: int, _seed: int, _progress: object = None) -> int:
+        with replacing(file) as part:
+            part.touch()
+            signal.raise_signal(signal.SIGTERM)
+        return 1
+
+    monkeypatch.setattr(generators, "find", lambda _: halfway)
+    done = cli.invoke(app, ["generate", "any", str(tmp_path / "events.root")])
+    assert done.exit_code == TERMINATED
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_name_it_lists_the_generators_and_their_options():

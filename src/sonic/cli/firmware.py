@@ -77,6 +77,7 @@ def build(
     """
     from rich.console import Console
 
+    from sonic.cli._signals import terminable
     from sonic.errors import ConfigError
     from sonic.firmware import build as firmware_build
     from sonic.firmware import fronts
@@ -90,7 +91,7 @@ def build(
     numbers = told or found or Precision()
     synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)
     console = Console(stderr=True)
-    with console.status("reading") as status:
+    with terminable(), console.status("reading") as status:
         made = firmware_build.build(
             network, numbers, to, route=backend, synthesis=synthesis, progress=lambda what: status.update(what)
         )

@@ -37,6 +37,7 @@ def generate(
 
       sonic generate tracking events.root --events 20 --with particles=200
     """
+    from sonic.cli._signals import terminable
     from sonic.framework.options import settings
     from sonic.workloads import generators
 
@@ -47,7 +48,7 @@ def generate(
     if file is None:
         raise typer.BadParameter("which file to write is missing", param_hint="FILE")
     chosen = settings(generator, with_ or [])
-    with bars() as progress:
+    with terminable(), bars() as progress:
         written = generator(file, events, seed, progress, **chosen)
     typer.echo(f"{file}: {written} events")
 

@@ -38,6 +38,7 @@ def train(
     """
     from dataclasses import replace
 
+    from sonic.cli._signals import terminable
     from sonic.workloads import zoo
 
     if name is None:
@@ -47,7 +48,7 @@ def train(
     recipe = replace(zoo.defaults(name), device=device)
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     recipe = replace(recipe, **changes)
-    with bars() as progress:
+    with terminable(), bars() as progress:
         target = zoo.train(name, to, recipe, progress)
     typer.echo(target)
 
