@@ -66,6 +66,22 @@ def test_outputs_that_the_numbers_do_not_hold(mlp: Network, tmp_path: Path) -> N
     assert report.advice[1:] in to_markdown(report)
 
 
+def test_what_becomes_of_numbers_beyond_the_inputs_type_is_compared(
+    built: Firmware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They reach the emulator as they are: one that saturates where the type wraps is another."""
+    number = built.precision.input
+    assert number.overflow == "WRAP"
+
+    def saturating(firmware: Firmware) -> object:
+        return lambda rows, _: firmware.reference(np.clip(rows, number.lowest, number.highest)).reshape(len(rows), -1)
+
+    monkeypatch.setattr(type(built), "emulator", saturating)
+    report = verify(built, random_rows=20)
+    wrong = {each.rows for each in report.comparisons if each.different and each.emulator == built.route}
+    assert wrong == {"out of range", "golden"}
+
+
 def test_many_rows_come_in_blocks(built: Firmware, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sonic.firmware.verify._BLOCK", 16)
     seen: list[tuple[str, int, int]] = []
