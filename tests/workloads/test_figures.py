@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sonic.workloads.figures import (
     auc,
     auc_of_histograms,
+    count_errors,
     efficiency_errors,
     median_error,
     met_resolution,
@@ -60,6 +61,12 @@ def test_efficiencies_of_none_and_all_have_errors():
     assert down[0] == 0 < up[0] < 0.15
     assert up[1] == 0 < down[1] < 0.15
     assert np.isnan([down[2], up[2]]).all()
+
+
+def test_counts_vary_as_their_errors_say():
+    down, up = count_errors([0, 1, 100])
+    assert down == pytest.approx([0, 0.83, 10], abs=0.05)
+    assert up == pytest.approx([1.84, 2.30, 11.0], abs=0.05)  # as in the table of the paper
 
 
 def test_resolution_of_a_gaussian_with_response():

@@ -106,6 +106,17 @@ def width_error(width: ArrayLike, number: ArrayLike) -> NDArray[np.float64]:
     return error
 
 
+def count_errors(counts: ArrayLike) -> NDArray[np.float64]:
+    """Statistical errors of Poisson distributed counts, down and up; float array [2, counts].
+
+    N. Gehrels, Astrophys. J. 303 (1986) 336, equations 7 and 10; that of none is not zero.
+    """
+    n = np.asarray(counts, float)
+    down = np.where(n > 0, np.sqrt(np.maximum(n - 0.25, 0.0)), 0.0)
+    errors: NDArray[np.float64] = np.stack([down, 1 + np.sqrt(n + 0.75)])
+    return errors
+
+
 def efficiency_errors(passed: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
     """Statistical errors of passed / total, down and up, 68.3 % together.
 

@@ -36,7 +36,7 @@ def test_effects_are_drawn_by_momentum_and_by_pile_up() -> None:
     true = np.geomspace(20.0, 300.0, 100)
 
     def effect(scale: float, extra: float) -> Effects:
-        return Effects(resolution(true, scale * true, (20.0, 80.0, 400.0)), np.ones(2), extra, 5 * extra, 0.0)
+        return Effects(resolution(true, scale * true, (20.0, 80.0, 400.0)), np.ones(2), extra, 5 * extra, 0.0, 20)
 
     found = {50.0: {"fit": effect(1, 1), "sum": effect(1.1, 2)}, 0.0: {"fit": effect(1, 0), "sum": effect(1, 0.5)}}
     figure = jets_and_missing_energy(found)

@@ -55,6 +55,7 @@ class Effects(NamedTuple):
         16 % and 84 %.
     sum_gev : float
         Median of the sum of the towers' transverse energies, found less true.
+    events : int
     """
 
     jets: Resolution
@@ -62,6 +63,7 @@ class Effects(NamedTuple):
     extra: float
     missing_gev: float
     sum_gev: float
+    events: int
 
 
 def simulate(
@@ -134,6 +136,7 @@ def effects(
         extra=float(extra) / len(true_gev),
         missing_gev=0.5 * float(high - low),
         sum_gev=float(np.median((found.et_gev - true.et_gev).sum(axis=-1))),
+        events=len(true_gev),
     )
 
 

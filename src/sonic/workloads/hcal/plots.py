@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.workloads.figures import median_error, width_error
+from sonic.workloads.figures import count_errors, median_error, width_error
 from sonic.workloads.hcal.mahi import MAHI, variance
 from sonic.workloads.hcal.pulse import SLICE_NS, SLICES
 from sonic.workloads.plots import COLOURS, panels
@@ -82,8 +82,10 @@ def jets_and_missing_energy(found: Mapping[float, Mapping[str, Effects]]) -> Fig
         bias.errorbar(jets.energy_gev, 100 * jets.bias, 100 * median_error(jets.width, jets.number), **style)
         width.errorbar(jets.energy_gev, 100 * jets.width, 100 * width_error(jets.width, jets.number), **style)
         row = [found[mean][name] for mean in pileup]
-        extra.errorbar(pileup, [each.extra for each in row], **style)
-        missing.errorbar(pileup, [each.missing_gev for each in row], **style)
+        events = np.array([each.events for each in row])
+        found_extra, residual = np.array([each.extra for each in row]), np.array([each.missing_gev for each in row])
+        extra.errorbar(pileup, found_extra, count_errors(found_extra * events) / events, **style)
+        missing.errorbar(pileup, residual, width_error(residual, 2 * events), **style)  # of two components
     title = f"jets at {pileup[-1]:g} collisions a crossing"
     bias.axhline(0, color="black", linewidth=0.8, linestyle=":")
     bias.set(ylabel="bias (%)", title=title)
