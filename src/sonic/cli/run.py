@@ -188,14 +188,13 @@ def run(
     defines `workflow`. Without --server the job asks the balancer that the
     site announces (SONIC_LOCAL_BALANCER_HOST and _PORT) and the servers of the
     client's settings; if there are none, it starts a server for the workflow's
-    own models and stops it at the end. For example:
+    own models and stops it at the end.
 
+    \b
+    Examples:
       sonic run miniaod --input events.root --output out.root
-
       sonic run miniaod -i a.root b.root -o out.root --server grpc://gpu01:8001
-
       sonic run miniaod -i root://host//file.root -o out.parquet --entries 0:1000
-
       sonic run my_workflow.py -i events.root --mode direct --timeline run.png
     """
     from rich.console import Console

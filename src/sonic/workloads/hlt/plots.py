@@ -102,7 +102,7 @@ def event_display(made: Towers, jets: DrawnJets, track_eta: Floats, track_phi: F
         )  # fmt: skip
     axes.set(xlabel=r"$\eta$", ylabel=r"$\phi$", xlim=(-ETA_EDGES[-1], ETA_EDGES[-1]), ylim=(-np.pi, np.pi))
     axes.set_title(f"{len(jets.pt)} jets, {len(et)} towers above {_LEAST_ET_GEV} GeV", fontsize=9)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower right")
     return figure
 
 

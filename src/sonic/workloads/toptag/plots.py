@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonic.workloads.plots import COLOURS, panels
-from sonic.workloads.toptag.images import HALF_SIDE, PIXELS
+from sonic.workloads.toptag.images import HALF_SIDE, PIXELS, PT_UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COLOURS = ("$p_T$ of charged particles", "$p_T$ of neutral particles", "charged particles")
+_UNITS = ("mean part of the jet's $p_T$", "mean part of the jet's $p_T$", "mean number in a jet")
+_SCALES = (PT_UNIT, PT_UNIT, 1.0)
 _COARSE = 4  # pixels drawn as one: a single one is hard to see
 
 
@@ -36,12 +38,15 @@ def jet_images(kinds: Mapping[str, NDArray[np.float32]]) -> Figure:
     from matplotlib.colors import LogNorm
 
     rows = [images.mean(axis=0) for images in kinds.values()]
-    coarse = [mean.reshape(PIXELS // _COARSE, _COARSE, PIXELS // _COARSE, _COARSE, 3).sum(axis=(1, 3)) for mean in rows]
+    coarse = [
+        mean.reshape(PIXELS // _COARSE, _COARSE, PIXELS // _COARSE, _COARSE, 3).sum(axis=(1, 3)) * _SCALES
+        for mean in rows
+    ]
     for row, (kind, mean) in enumerate(zip(kinds, coarse, strict=True)):
         for colour in range(3):
             axes = figure.axes[3 * row + colour]
             highest = max(float(each[..., colour].max()) for each in coarse)
-            axes.imshow(
+            shown = axes.imshow(
                 np.maximum(mean[..., colour], 1e-9),
                 norm=LogNorm(max(highest, 1e-6) * 1e-3, max(highest, 1e-6)),
                 extent=(-HALF_SIDE, HALF_SIDE, -HALF_SIDE, HALF_SIDE),
@@ -54,6 +59,10 @@ def jet_images(kinds: Mapping[str, NDArray[np.float32]]) -> Figure:
                 axes.set_title(_COLOURS[colour], fontsize=9)
             if row == len(coarse) - 1:
                 axes.set_xlabel("across the principal axis", fontsize=8)
+                column = figure.axes[colour : 3 * len(coarse) : 3]
+                bar = figure.colorbar(shown, ax=column, location="bottom", shrink=0.8)
+                bar.set_label(_UNITS[colour], fontsize=8)
+                bar.ax.tick_params(labelsize=7)
         figure.axes[3 * row].set_ylabel(kind)
     return figure
 
