@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import queue
 import socket
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import httpx
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import tritonclient.grpc as triton
 
 import sonic
 from sonic.errors import ConfigError
+from sonic.protocol.proto import health_pb2, health_pb2_grpc
 from sonic.server.busypoll import BusyPoll
 
 if TYPE_CHECKING:
@@ -159,6 +162,33 @@ def test_who_has_gone_has_nothing_in_hand(folder: Any, script: Any, until: Any) 
         until(lambda: poll.in_hand == 0)
         client.close()
         script.release()
+
+
+def test_an_open_stream_is_nothing_in_hand_until_something_comes(folder: Any, script: Any, until: Any) -> None:
+    folder.scripted()
+    with sonic.serve(folder.path, busy_poll_us=500) as server:
+        poll = server._loop.busy_poll
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        client = triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}")
+        client.start_stream(lambda result, error: answers.put(error or result))
+        given = triton.InferInput("x", [1, 2], "FP32").set_data_from_numpy(np.ones((1, 2), np.float32))
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            next(watch)
+            for _ in range(60):
+                client.async_stream_infer("scripted", [given])
+                assert answers.get(timeout=10).as_numpy("y").tolist() == [[2, 2]]
+            until(lambda: poll.in_hand == 0)
+            script.hold()
+            client.async_stream_infer("scripted", [given])
+            script.wait_started()
+            until(lambda: poll.in_hand == 1)
+            script.release()
+            answers.get(timeout=10)
+            until(lambda: poll.in_hand == 0)
+            client.stop_stream()
+        client.close()
+        until(lambda: poll.in_hand == 0)
 
 
 def test_less_than_nothing_is_an_error(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ class Call:
         Whether it was answered, or its client is gone.
     state : Any
         For its handler.
+    resting : bool
+        Whether it has nothing to do until its client says more: of one that streams, as its handler says.
     """
 
     __slots__ = (
@@ -94,6 +96,7 @@ class Call:
         "_stream",
         "handler",
         "head",
+        "resting",
         "state",
     )
 
@@ -108,6 +111,7 @@ class Call:
         self.head = head
         self.handler = handler
         self.state: Any = None
+        self.resting = False
 
     @property
     def peer(self) -> str:
@@ -128,6 +132,7 @@ class Call:
 
     def received(self, parts: Sequence[memoryview]) -> None:
         """Take bytes that came, valid during the call."""
+        self.resting = False
         try:
             if self._held >= 0:
                 self._held += sum(map(len, parts))

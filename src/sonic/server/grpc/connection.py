@@ -29,6 +29,8 @@ _JOINED_BYTES = 1 << 16
 """Below this, to copy all parts into one costs less than to write them one by one."""
 _UNSENT_BYTES = 1 << 22
 """From here on a client that does not read is not read either."""
+_FEW = 4
+"""Calls that are looked at to see whether all of them rest: each time that something is written."""
 _BEGIN_S = 30.0
 """When a client that has said nothing is cut off."""
 _KEEPALIVE_S = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
@@ -87,7 +89,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._http2 = http2.Connection(self, wire.read_head)
         self._transport: asyncio.Transport | None = None
         self._busy = True  # somebody is at work, and writes what is there when done
-        self._in_hand = False  # whether there are calls
+        self._in_hand = False  # whether calls have something to do
         self.peer = ""
 
     # ---- what the event loop calls ----------------------------------------------------------------------------------
@@ -140,9 +142,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     def opened(self, stream: http2.Stream, head: Head) -> None:
         """Begin a call."""
-        if not self._in_hand:
-            self._in_hand = True
-            self._shared.busy_poll.begin()
+        self._work()
         if head.status != 200:
             self._http2.send_headers(stream, wire.refusal(head.status), last=True)
             return
@@ -163,6 +163,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     def received(self, stream: http2.Stream, parts: Sequence[memoryview]) -> None:
         """Hand on some of a call."""
+        self._work()
         stream.owner.received(parts)
 
     def reset(self, stream: http2.Stream) -> None:
@@ -252,14 +253,25 @@ class GrpcConnection(asyncio.BufferedProtocol):
             parts.clear()
         if self._http2.over or (self._http2.refusing and not self._http2.streams):
             transport.close()
-        if not self._http2.streams:
+        streams = self._http2.streams
+        if not streams or (len(streams) <= _FEW and all(_rests(stream) for stream in streams.values())):
             self._rest()
 
+    def _work(self) -> None:
+        """Have something to do, if there was nothing."""
+        if not self._in_hand:
+            self._in_hand = True
+            self._shared.busy_poll.begin()
+
     def _rest(self) -> None:
-        """Have no calls, if there were some."""
+        """Have nothing to do, if there was something."""
         if self._in_hand:
             self._in_hand = False
             self._shared.busy_poll.end()
+
+
+def _rests(stream: http2.Stream) -> bool:
+    return stream.owner is not None and stream.owner.resting
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -127,6 +127,7 @@ class Watch(Admission):
 
         request = parse(health_pb2.HealthCheckRequest, message.question())
         call.on_gone(self._health.watch(request, send, lambda: call.soon(call.finish)))
+        call.resting = True
 
 
 def _send(call: Call, content: bytes) -> None:

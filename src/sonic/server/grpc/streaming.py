@@ -123,6 +123,7 @@ class _Conversation:
             call.hold()
         else:
             call.release()
+            call.resting = not self._pending and not self._decoding
             if self.complete and not self._pending and not self._decoding:
                 call.finish()
 
