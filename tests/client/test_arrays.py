@@ -160,5 +160,16 @@ def test_outputs_that_were_not_declared(outputs: dict[str, np.ndarray], complain
 
 def test_outputs_as_declared() -> None:
     outputs = {"score": np.full((2, 8), np.nan, np.float32)}
-    assert check_outputs(TAGGER, conform(TAGGER, inputs(2)), outputs) == outputs
+    checked = check_outputs(TAGGER, conform(TAGGER, inputs(2)), outputs)["score"]
+    assert np.shares_memory(checked, outputs["score"])
     assert client_arrays.check_outputs(GRAPH, {}, {"y": np.zeros(5, np.float32)})
+
+
+def test_outputs_are_read_only_whatever_made_them() -> None:
+    made = {"score": np.zeros((2, 8), np.float32)}
+    checked = check_outputs(TAGGER, conform(TAGGER, inputs(2)), made)
+    joined = client_arrays.join([checked, checked])
+    for outputs in (checked, joined, client_arrays.empty_outputs(TAGGER)):
+        with pytest.raises(ValueError, match="read-only"):
+            outputs["score"][...] = 1
+    assert made["score"].flags.writeable, "it is the model's"

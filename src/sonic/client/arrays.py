@@ -68,7 +68,7 @@ def is_empty(spec: ModelSpec, arrays: Arrays) -> bool:
 
 def empty_outputs(spec: ModelSpec) -> Arrays:
     """Make the outputs for no rows; other free dimensions are zero too."""
-    return {t.name: np.empty([max(size, 0) for size in t.shape], t.dtype.numpy) for t in spec.outputs}
+    return {t.name: _given(np.empty([max(size, 0) for size in t.shape], t.dtype.numpy)) for t in spec.outputs}
 
 
 def split(spec: ModelSpec, arrays: Arrays) -> list[Arrays]:
@@ -90,11 +90,11 @@ def join(parts: Sequence[Arrays]) -> Arrays:
     """
     if len(parts) == 1:
         return parts[0]
-    return {name: _concatenated(name, [part[name] for part in parts]) for name in parts[0]}
+    return {name: _given(_concatenated(name, [part[name] for part in parts])) for name in parts[0]}
 
 
 def check_outputs(spec: ModelSpec, sent: Arrays, outputs: Mapping[str, np.ndarray]) -> Arrays:
-    """Return the outputs of one request, if they are what the model declared.
+    """Return the outputs of one request, read-only, if they are what the model declared.
 
     Raises
     ------
@@ -114,7 +114,14 @@ def check_outputs(spec: ModelSpec, sent: Arrays, outputs: Mapping[str, np.ndarra
             raise ModelFailed(
                 f"output {tensor.name!r} of model {spec.name!r} has shape {list(array.shape)} for {rows} rows"
             )
-    return dict(outputs)
+    return {name: _given(array) for name, array in outputs.items()}
+
+
+def _given(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an output as a caller gets it: read-only, since some are views of a message, or a model's own memory."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def beyond(integers: np.ndarray[Any, Any], target: np.dtype[Any]) -> int | None:

@@ -305,7 +305,7 @@ class Model:
         Returns
         -------
         Future of dict of str to ndarray
-            Outputs by name; they may be read-only. It ends exactly once, in them or in an
+            Outputs by name, read-only: to change one, copy it. It ends exactly once, in them or in an
             :class:`~sonic.errors.InferenceError`: InvalidRequest if the arrays do not fit the model.
         """
         return self._calls.submit(arrays)
