@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from sonic.errors import RateLimited
@@ -26,7 +28,8 @@ class Guard:
     tokens : Tokens or None
         None: nobody needs a token.
     limit : RateLimit or None
-        None: as often as they like. A client is the owner of a token, or else an address.
+        None: as often as they like. A client is the owner of a token, or else an address; of IPv6 a network of 64 bits,
+        of which a host may take any address.
     clock : callable
         Returns seconds that never go back.
     """
@@ -57,7 +60,9 @@ class Guard:
         ------
         Unauthenticated
         """
-        return peer if self._tokens is None else f"token of {self._tokens.owner(authorization)}"
+        if self._tokens is None:
+            return _place(peer) if ":" in peer else peer
+        return f"token of {self._tokens.owner(authorization)}"
 
     def count(self, client: str) -> None:
         """Count one request of a client.
@@ -75,3 +80,12 @@ class Guard:
             raise RateLimited(
                 f"more than {self._limit.per_s:g} requests a second: the next is taken in {wait_s:.3g} s", wait_s
             )
+
+
+@lru_cache(4096)
+def _place(peer: str) -> str:
+    """Return the network that an IPv6 address is of, or the IPv4 address that stands in it."""
+    address = IPv6Address(peer)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((address.packed[:8] + bytes(8), 64)))
