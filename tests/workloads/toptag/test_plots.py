@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def test_images_have_a_row_a_kind_and_a_column_a_colour(make_jets: Callable[..., Constituents]):
     kinds = {"top": images(make_jets(5, 3, seed=1)), "qcd": images(make_jets(5, 1, seed=2))}
     figure = jet_images(kinds)
-    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["top", "qcd"]
-    assert len(figure.axes) == 6
+    drawn, scales = figure.axes[:6], figure.axes[6:]
+    assert [axes.get_ylabel() for axes in drawn[::3]] == ["top", "qcd"]
+    part, number = "mean part of the jet's $p_T$", "mean number in a jet"
+    assert [axes.get_xlabel() for axes in scales] == [part, part, number]
     shown = figure.axes[0].images[0].get_array()
     assert np.asarray(shown).max() > 0
 
