@@ -9,13 +9,13 @@ only to be reset are counted; who writes has to stop reading while the peer does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sonic.server.http2 import frames
 from sonic.server.http2.frames import ConnectionFault, Error, StreamFault
 from sonic.server.http2.framing import Framing
 from sonic.server.http2.headers import HeaderReader
+from sonic.server.http2.limits import Limits, Patience
 from sonic.server.http2.sending import Sending
 from sonic.server.http2.stream import Stream
 
@@ -27,38 +27,6 @@ if TYPE_CHECKING:
 
 Head = TypeVar("Head")
 Opened = TypeVar("Opened", contravariant=True)
-
-
-_LOOKS_FREE = 64
-"""So few streams are not worth counting when a setting changes; an answered stream makes up for as many looks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a peer may do.
-
-    Parameters
-    ----------
-    streams : int
-        At the same time.
-    window_bytes : int
-        What it may send on a stream beyond what has been dealt with.
-    frame_bytes : int
-    header_bytes : int
-        Of one list of headers. Up to four times as much is read, and the receiver's to refuse.
-    resets : int
-        Streams that it may give up unanswered, by a reset or by what nobody may send; each that is answered makes up
-        for one.
-    looks : int
-        Streams that are looked at because it has changed a setting; those that are answered make up for some.
-    """
-
-    streams: int = 4096
-    window_bytes: int = 1 << 24
-    frame_bytes: int = 1 << 20
-    header_bytes: int = 1 << 16
-    resets: int = 10_000
-    looks: int = 100_000
 
 
 class Receiver(Protocol[Opened]):
@@ -113,8 +81,7 @@ class Connection(Generic[Head]):
         self._block: tuple[int, bool, bytearray] | None = None  # stream, its end, and headers of which more has to come
         self._receive_window = frames.MAX_WINDOW
         self._sending = Sending(self._finish)
-        self._resets = 0
-        self._looks = 0
+        self._patience = Patience(limits)
         self.out = self._sending.out
         self.out += [
             frames.settings(
@@ -311,8 +278,7 @@ class Connection(Generic[Head]):
         if len(payload) != 4 or not stream_id or stream_id > self._last:
             code = Error.FRAME_SIZE_ERROR if len(payload) != 4 else Error.PROTOCOL_ERROR
             raise ConnectionFault(code, f"a reset of stream {stream_id}, of {len(payload)} bytes")
-        self._count_reset(stream_id)
-        self._give_up(stream_id)
+        self._lose(stream_id)
 
     def _on_settings(self, flags: int, stream_id: int, payload: memoryview) -> None:
         if stream_id:
@@ -327,9 +293,7 @@ class Connection(Generic[Head]):
             if setting == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW:
                     raise ConnectionFault(Error.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
-                self._looks += max(0, len(self.streams) - _LOOKS_FREE)
-                if self._looks > self._limits.looks:  # a frame of 15 bytes makes work for every stream
-                    raise ConnectionFault(Error.ENHANCE_YOUR_CALM, "the window changes all the time")
+                self._patience.look(len(self.streams))  # a frame of 15 bytes makes work for every stream
                 grown = self._sending.reset_windows(value, self.streams.values())
             elif setting == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME <= value <= frames.MAX_FRAME:
@@ -373,22 +337,20 @@ class Connection(Generic[Head]):
     def _finish(self, stream: Stream) -> None:
         if not stream.ended:  # what else it would send nobody wants
             self.out.append(frames.reset(stream.id, Error.NO_ERROR))
-        self._resets = max(0, self._resets - 1)
-        self._looks = max(0, self._looks - _LOOKS_FREE)
+        self._patience.answered()
         self._forget(stream)
         stream.owner = None
 
     def _cut(self, stream_id: int, code: Error) -> None:
         """End a stream for what the peer did on it, which to it may be as good as a reset of its own."""
         self.out.append(frames.reset(stream_id, code))
-        self._count_reset(stream_id)
-        self._give_up(stream_id)
+        self._lose(stream_id)
 
-    def _count_reset(self, stream_id: int) -> None:
+    def _lose(self, stream_id: int) -> None:
+        """Give up a stream that the peer wants no answer of, unless it has had that."""
         if stream_id in self.streams:
-            self._resets += 1
-            if self._resets > self._limits.resets:
-                raise ConnectionFault(Error.ENHANCE_YOUR_CALM, "too many streams are opened only to be reset")
+            self._patience.reset()
+            self._give_up(stream_id)
 
     def _give_up(self, stream_id: int) -> None:
         stream = self.streams.get(stream_id)

@@ -83,12 +83,11 @@ class Poller:
         if self._stop.is_set():
             return
         try:
-            if name in self._repository.look():
-                self._repository.load(name)
-            else:
-                self._repository.unload(name)
-                log.info("model %r is gone", name)
-        except (ConfigError, ModelNotFound, Unavailable) as error:
+            self._repository.load(name)
+        except ModelNotFound:
+            self._repository.unload(name)
+            log.info("model %r is gone", name)
+        except (ConfigError, Unavailable) as error:
             log.error("%s", error)
         except Exception:
             log.exception("model %r", name)

@@ -34,7 +34,7 @@ from sonic.server.scheduling.queueing import DEFAULT_MAX_QUEUE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
     from concurrent.futures import Future
 
     from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
@@ -193,8 +193,14 @@ class Repository:
         Unavailable
             If the repository is closed, be it meanwhile.
         """
-        with self._turns.take(lambda: self._loader.kin(name, config, self._sources.find())) as held:
+        found: Places = {}
+
+        def kin() -> Set[str]:
+            nonlocal found
             found = self._look()
+            return self._loader.kin(name, config, found)
+
+        with self._turns.take(kin) as held:
             if name not in self._reasons:
                 raise ModelNotFound(f"no model {name!r} in {self._sources}")
             self._loader.load(name, found, held, config)
