@@ -15,6 +15,7 @@ from sonic.server.http.body import Body, ChunkedBody
 from sonic.server.http.head import END, BadMessage, Head, read_head
 from sonic.server.http2 import frames
 from sonic.server.http2.connection import Connection, Limits
+from sonic.server.http2.frames import frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,14 +139,14 @@ def http2_seeds() -> list[bytes]:
     block = bytes(Encoder().encode(fields))
     begin = frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 50, frames.MAX_FRAME_SIZE: 16_384})
     message = wire.prefix(4) + b"abcd"
-    call = _frame(frames.HEADERS, frames.END_HEADERS, 1, block) + _frame(frames.DATA, frames.END_STREAM, 1, message)
-    parts = _frame(frames.HEADERS, 0, 3, block[:9]) + _frame(frames.CONTINUATION, frames.END_HEADERS, 3, block[9:])
-    padded = _frame(frames.DATA, frames.PADDED | frames.END_STREAM, 3, b"\2" + message + b"\0\0")
+    call = frame(frames.HEADERS, frames.END_HEADERS, 1, block) + frame(frames.DATA, frames.END_STREAM, 1, message)
+    parts = frame(frames.HEADERS, 0, 3, block[:9]) + frame(frames.CONTINUATION, frames.END_HEADERS, 3, block[9:])
+    padded = frame(frames.DATA, frames.PADDED | frames.END_STREAM, 3, b"\2" + message + b"\0\0")
     other = (
         frames.window_update(0, 100)
         + frames.window_update(1, 200)
         + frames.reset(1, frames.Error.CANCEL)
-        + _frame(frames.PING, 0, 0, bytes(8))
+        + frame(frames.PING, 0, 0, bytes(8))
         + frames.SETTINGS_ACK
         + frames.goaway(1, frames.Error.NO_ERROR)
     )
@@ -170,10 +171,6 @@ def http_body_seeds() -> list[bytes]:
         b"\x0b\x00\x09" + b"A;x=1\r\n0123456789\r\n0\r\nT: 1\r\n\r\n",
         b"\xff\x01\xff",
     ]
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return frames.head(len(payload), kind, flags, stream) + payload
 
 
 WIRES = {

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 
 from sonic.server.http2 import Connection, Error, Limits, frames, headers
+from sonic.server.http2.frames import frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -219,10 +220,6 @@ def raw(*parts: bytes, limits: Limits | None = None) -> Echo:
     return server
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return frames.head(len(payload), kind, flags, stream) + payload
-
-
 BLOCK = headers.write(HEAD)
 OPENED = frame(frames.HEADERS, frames.END_HEADERS, 1, BLOCK)
 WHOLE = frames.END_HEADERS | frames.END_STREAM
@@ -266,7 +263,7 @@ WHOLE = frames.END_HEADERS | frames.END_STREAM
         (frame(frames.GOAWAY, 0, 1, b"12345678"), Error.PROTOCOL_ERROR),
         (frame(frames.GOAWAY, 0, 0, b"1234567"), Error.FRAME_SIZE_ERROR),
         (frame(frames.PRIORITY, 0, 0, b"12345"), Error.PROTOCOL_ERROR),
-        (frames.head(2**23, frames.HEADERS, 0, 1), Error.FRAME_SIZE_ERROR),
+        (frames.HEAD.pack(2**15, 0, frames.HEADERS, 0, 1), Error.FRAME_SIZE_ERROR),
     ],
 )
 def test_what_ends_the_connection(sent: bytes, code: Error) -> None:

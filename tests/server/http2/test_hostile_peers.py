@@ -31,7 +31,7 @@ def connected(limits: Limits | None = None) -> Connection[Headers]:
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> memoryview:
-    return memoryview(frames.head(len(payload), kind, flags, stream) + payload)
+    return memoryview(frames.frame(kind, flags, stream, payload))
 
 
 def test_what_ends_a_connection_says_nothing_of_the_servers_memory() -> None:

@@ -203,9 +203,13 @@ class Inbox:
         InvalidRequest
             If one is too large, or begins as none does.
         """
-        if self._buffer is not None and self._filled + len(data) < min(self._length, len(self._buffer)):
-            self._fill(self._buffer, data)  # most pieces of a long message are within it
-            return []
+        buffer = self._buffer
+        if buffer is not None:
+            filled = self._filled + len(data)
+            if filled < self._length and filled <= len(buffer):  # most pieces of a long message are within it
+                buffer[self._filled : filled] = data
+                self._filled = filled
+                return []
         messages: list[Message] = []
         while data or (self._buffer is not None and self._filled == self._length):
             if self._buffer is None:

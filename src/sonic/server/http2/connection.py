@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Head = TypeVar("Head")
 Opened = TypeVar("Opened", contravariant=True)
 
+_INTERRUPTED = "headers are not continued"
+
 
 class Receiver(Protocol[Opened]):
     """Whoever is told what the peer does."""
@@ -127,14 +129,11 @@ class Connection(Generic[Head]):
 
     # ---- frames, as they come ---------------------------------------------------------------------------------------
 
-    def begin_frame(self, kind: int, stream_id: int) -> None:
-        """Look at the head of a frame: nothing comes between the parts of headers."""
-        if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
-            raise ConnectionFault(Error.PROTOCOL_ERROR, "headers are not continued")
-
     def frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
         """Take a frame that is not plain data."""
         self._hand_on()
+        if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
+            raise ConnectionFault(Error.PROTOCOL_ERROR, _INTERRUPTED)
         try:
             if kind == frames.HEADERS:
                 self._on_headers(flags, stream_id, payload)
@@ -174,6 +173,8 @@ class Connection(Generic[Head]):
 
     def begin_data(self, length: int, flags: int, stream_id: int) -> None:
         """Hear that data begins."""
+        if self._block is not None:
+            raise ConnectionFault(Error.PROTOCOL_ERROR, _INTERRUPTED)
         stream = self.streams.get(stream_id)
         if stream is not self._data_stream:
             self._hand_on()

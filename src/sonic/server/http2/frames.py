@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_BYTES = 9
-MAX_WINDOW = 2**31 - 1
+MAX_WINDOW = MAX_STREAM = 2**31 - 1
 DEFAULT_WINDOW = 65_535
 DEFAULT_FRAME = 16_384
 DEFAULT_TABLE = 4096
@@ -35,7 +35,10 @@ MAX_FRAME_SIZE = 5
 MAX_HEADER_LIST_SIZE = 6
 
 HEAD = Struct(">HBBBL")
-"""Of a frame: length in 16 and 8 bits, kind, flags, stream. For whoever cannot wait for :func:`read_head`."""
+"""Of a frame: length in 16 and 8 bits, kind, flags, stream, of which one bit means nothing.
+
+For whoever cannot wait for :func:`read_head` and :func:`frame`.
+"""
 _LONG = Struct(">L")
 _SETTING = Struct(">HL")
 
@@ -75,7 +78,7 @@ class StreamFault(Exception):  # noqa: N818
 def read_head(data: memoryview | bytes | bytearray, position: int) -> tuple[int, int, int, int]:
     """Length, kind, flags and stream of the frame whose first nine bytes begin at `position`."""
     high, low, kind, flags, stream = HEAD.unpack_from(data, position)
-    return high << 8 | low, kind, flags, stream & 0x7FFF_FFFF
+    return high << 8 | low, kind, flags, stream & MAX_STREAM
 
 
 def read_long(data: memoryview | bytes, position: int = 0) -> int:
@@ -87,11 +90,6 @@ def read_long(data: memoryview | bytes, position: int = 0) -> int:
 def read_settings(payload: memoryview | bytes) -> list[tuple[int, int]]:
     """Read the payload of a frame of settings, whose length is a multiple of six."""
     return list(_SETTING.iter_unpack(payload))
-
-
-def head(length: int, kind: int, flags: int, stream: int) -> bytes:
-    """First nine bytes of a frame."""
-    return HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:

@@ -11,9 +11,6 @@ from sonic.server.http2.frames import ConnectionFault, Error
 class Framed(Protocol):
     """Whoever is told of frames, in their order."""
 
-    def begin_frame(self, kind: int, stream_id: int) -> None:
-        """Look at the head of a frame, of whatever kind."""
-
     def begin_data(self, length: int, flags: int, stream_id: int) -> None:
         """Hear that a frame of data begins, without padding."""
 
@@ -62,56 +59,49 @@ class Framing:
             self._preface = self._preface[position:]
         if self._rest:
             position = self._complete(data, position)
-        told = self._told
-        while position < end:
-            if self._data_left:
-                size = min(self._data_left, end - position)
-                self._data_left -= size
-                told.data(data[position : position + size], last=not self._data_left)
-                position += size
-                continue
-            if end - position < frames.HEAD_BYTES:
-                break
-            length, kind, flags, stream_id = frames.read_head(data, position)
-            stop = position + frames.HEAD_BYTES + length
-            if self._begin(length, kind, flags, stream_id):
-                position += frames.HEAD_BYTES
-            elif stop > end:
-                break
-            else:
-                told.frame(kind, flags, stream_id, data[position + frames.HEAD_BYTES : stop])
-                position = stop
+        position = self._cut(data, position)
         if position < end:
             self._rest += data[position:]
 
-    def _begin(self, length: int, kind: int, flags: int, stream_id: int) -> bool:
-        """Look at a head; returns whether data follows, to be handed on as it comes."""
-        if length > self._max_bytes:
-            raise ConnectionFault(Error.FRAME_SIZE_ERROR, f"a frame holds at most {self._max_bytes} bytes")
-        self._told.begin_frame(kind, stream_id)
-        if kind != frames.DATA or flags & frames.PADDED:
-            return False
-        self._told.begin_data(length, flags, stream_id)
-        self._data_left = length
-        if not length:
-            self._told.data(memoryview(b""), last=True)
-        return True
+    def _cut(self, data: memoryview, position: int) -> int:
+        """Hand on the frames that are there, and of data what is there; returns where that ends."""
+        told, unpack, end = self._told, frames.HEAD.unpack_from, len(data)
+        while position < end:
+            if not self._data_left:
+                if end - position < frames.HEAD_BYTES:
+                    break
+                high, low, kind, flags, stream_id = unpack(data, position)
+                length, stream_id = high << 8 | low, stream_id & frames.MAX_STREAM
+                if length > self._max_bytes:
+                    raise ConnectionFault(Error.FRAME_SIZE_ERROR, f"a frame holds at most {self._max_bytes} bytes")
+                start = position + frames.HEAD_BYTES
+                if kind != frames.DATA or flags & frames.PADDED:
+                    if start + length > end:
+                        break
+                    position = start + length
+                    told.frame(kind, flags, stream_id, data[start:position])
+                    continue
+                told.begin_data(length, flags, stream_id)
+                position, self._data_left = start, length
+            size = min(self._data_left, end - position)
+            self._data_left -= size
+            told.data(data[position : position + size], last=not self._data_left)
+            position += size
+        return position
 
     def _complete(self, data: memoryview, position: int) -> int:
-        """Add to a frame that has begun; returns where the next begins."""
+        """Add to a frame that has begun; returns where the next begins, or its data goes on."""
         rest = self._rest
         position = self._gather(frames.HEAD_BYTES, data, position)
-        if len(rest) < frames.HEAD_BYTES:
-            return position
-        length, kind, flags, stream_id = frames.read_head(rest, 0)
-        if self._begin(length, kind, flags, stream_id):
+        if len(rest) == frames.HEAD_BYTES and self._cut(memoryview(bytes(rest)), 0):
             rest.clear()
-            return position
-        position = self._gather(frames.HEAD_BYTES + length, data, position)
-        if len(rest) == frames.HEAD_BYTES + length:
-            payload = bytes(rest[frames.HEAD_BYTES :])
-            rest.clear()
-            self._told.frame(kind, flags, stream_id, memoryview(payload))
+        elif len(rest) >= frames.HEAD_BYTES:
+            size = frames.HEAD_BYTES + frames.read_head(rest, 0)[0]
+            position = self._gather(size, data, position)
+            if len(rest) == size:
+                whole = memoryview(bytes(rest))
+                rest.clear()
+                self._cut(whole, 0)
         return position
 
     def _gather(self, size: int, data: memoryview, position: int) -> int:

@@ -138,28 +138,40 @@ class Sending:
 
     def _send_on(self, stream: Stream) -> None:
         """Send of what waits as much as the peer takes."""
-        out, outbox = self.out, stream.outbox
-        while stream.queued_bytes:
-            size = min(stream.queued_bytes, stream.send_window, self._window, self.frame_bytes)
-            if size <= 0:
-                # At the end of the line, so that no stream takes every byte that the peer allows.
-                self._blocked.pop(stream.id, None)
-                self._blocked[stream.id] = stream
-                return
+        size = min(stream.queued_bytes, stream.send_window, self._window)
+        if size > 0:
             stream.queued_bytes -= size
             stream.send_window -= size
             self._window -= size
-            out.append(frames.head(size, frames.DATA, 0, stream.id))
-            while size:
-                part = outbox.popleft()
-                if len(part) > size:
-                    view = memoryview(part)
-                    outbox.appendleft(view[size:])
-                    part = view[:size]
-                out.append(part)
-                size -= len(part)
+            self._frame(stream, size)
+        if stream.queued_bytes:
+            # At the end of the line, so that no stream takes every byte that the peer allows.
+            self._blocked.pop(stream.id, None)
+            self._blocked[stream.id] = stream
+            return
         self._blocked.pop(stream.id, None)
         if stream.trailers is not None:
             self.headers(stream, stream.trailers, last=True)
         elif stream.drained is not None:
             stream.drained()
+
+    def _frame(self, stream: Stream, left: int) -> None:
+        """Put so many bytes of what waits into frames."""
+        out, outbox, pack = self.out, stream.outbox, frames.HEAD.pack
+        room = 0  # of the last frame
+        while left:
+            part = outbox.popleft()
+            if len(part) > left:
+                view = memoryview(part)
+                outbox.appendleft(view[left:])
+                part = view[:left]
+            end, start = len(part), 0
+            while start < end:
+                if not room:
+                    room = min(left, self.frame_bytes)
+                    out.append(pack(room >> 8, room & 0xFF, frames.DATA, 0, stream.id))
+                size = min(room, end - start)
+                out.append(part if size == end else memoryview(part)[start : start + size])
+                start += size
+                room -= size
+                left -= size
