@@ -258,6 +258,23 @@ def test_outputs_as_classes() -> None:
     assert (back.outputs, back.classes) == (("y", "z"), {"z": 3})
 
 
+def test_many_elements_are_one_array_of_json() -> None:
+    outputs = {
+        "numbers": np.arange(100_001, dtype=np.float32).reshape(1, -1),
+        "some not finite": np.where(np.arange(30_000) == 20_000, np.nan, 0.5),
+        "texts": np.array([b'",[]', b""] * 10_000, object),
+        "none": np.zeros((0, 3), np.int64),
+    }
+    parts, length = codec.response_to_wire(InferResponse("m", "1", outputs), Form())
+    assert length is None
+    given = json.loads(b"".join(parts))["outputs"]
+    assert [output["data"][:1] for output in given] == [[0], [0.5], ['",[]'], []]
+    assert np.isnan(given[1]["data"][20_000])
+    back = codec.response_from_wire(b"".join(parts), None).outputs
+    for name, array in outputs.items():
+        np.testing.assert_array_equal(back[name], array)
+
+
 @pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
 def test_half_precision_travels_as_binary_alone(dtype: DType) -> None:
     with pytest.raises(

@@ -32,6 +32,8 @@ MAX_DIMENSIONS = 64
 """Of an array of numpy."""
 MAX_NESTING = 100
 """Of the lists of a tensor in JSON: as Triton's, more than any array has dimensions."""
+_KINDS: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
+"""What JSON and typed contents have for the kinds of datatypes, as numpy calls those."""
 
 
 def to_wire(array: Array, dtype: DType) -> Buffer:
@@ -150,8 +152,8 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
     """
     flat = list(values)
     depth = 1
-    while any(isinstance(value, list) for value in flat):
-        if not all(isinstance(value, list) for value in flat):
+    while list in (kinds := set(map(type, flat))):
+        if len(kinds) > 1:
             raise InvalidRequest("data mixes values and lists")
         depth += 1
         if depth > MAX_NESTING:
@@ -163,10 +165,9 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
         raise InvalidRequest(f"shape does not match true shape of 'data': {described}")
     if dtype is DType.BYTES:
         return _shaped(_objects([_content(value) for value in flat]), shape)
-    kinds: tuple[type, ...] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}[dtype.numpy.kind]
-    for value in flat:
-        if not isinstance(value, kinds) or (isinstance(value, bool) and dtype is not DType.BOOL):
-            raise InvalidRequest(f"{shown(value)} is not a value of {dtype.name}")
+    if wrong := kinds - _KINDS[dtype.numpy.kind]:
+        value = next(value for value in flat if type(value) in wrong)
+        raise InvalidRequest(f"{shown(value)} is not a value of {dtype.name}")
     if dtype.numpy.kind in "iu" and flat:
         info = np.iinfo(dtype.value)
         for value in (min(flat), max(flat)):
