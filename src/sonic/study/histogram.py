@@ -30,6 +30,16 @@ class Histogram:
         self._squares_s2 = 0.0
         self._least_s, self._most_s = np.inf, 0.0
 
+    @classmethod
+    def of(cls, latencies: Latencies) -> Self:
+        """Return one with what is stored, but for :attr:`error_s`, of which nothing is."""
+        made = cls()
+        first = int(np.argmin(np.abs(_EDGES_S - latencies.edges_s[0])))
+        made._counts[first : first + len(latencies.counts)] = latencies.counts
+        made._sum_s = latencies.count * latencies.mean_s
+        made._least_s, made._most_s = latencies.least_s, latencies.most_s
+        return made
+
     @property
     def count(self) -> int:
         """Latencies in it."""
@@ -81,6 +91,14 @@ class Histogram:
             edges_s=tuple(_EDGES_S[first : last + 2].tolist()),
             counts=tuple(self._counts[first : last + 1].tolist()),
         )
+
+
+def merged(parts: Sequence[Latencies]) -> Latencies | None:
+    """Return what several histograms store, as one; None of none."""
+    whole = Histogram()
+    for part in parts:
+        whole += Histogram.of(part)
+    return whole.latencies()
 
 
 def quantile(latencies: Latencies, part: float) -> float:

@@ -32,7 +32,10 @@ def digits(number: float, most: int = 3) -> str:
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A mean over repeats, and the interval that covers it with 95 % (Student's t); None after one repeat."""
+    """A mean over repeats, and the interval that covers it with 95 % (Student's t); None after one repeat.
+
+    Repeats are the windows of a measurement or, of a point that was measured in several rounds, the means of these.
+    """
 
     value: float
     low: float | None = None
@@ -185,6 +188,16 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[str, ...] = ()
 
 
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several measurements of a point, far apart in time. Its fields are as those of a :class:`Record`."""
+
+    started: str
+    status: Status
+    reason: str = ""
+    throughput: Estimate | None = None
+    row_rate: Estimate | None = None
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="sonic_study"):
     """One point.
 
@@ -201,18 +214,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     reason : str
         Why it is not measured.
     started : str
-        ISO 8601, UTC.
+        ISO 8601, UTC; of the first round.
     throughput, row_rate : Estimate or None
         Successful requests, and rows, a second. Of a workflow: chunks, and events.
     latencies : Latencies or None
         Over all windows.
     windows : tuple of Window
+        Of all rounds that count, one round after the other.
     machine : Machine
     versions : dict of str to str
         Of Sonic and Python, of the server, of what computes.
     details : dict of str to float
         Further figures of a target: seconds a module; ``instances``, ``batch`` (0: none) and ``delay_us``, as the
         server says; and ``own_cores``, how many cores the server has that the load may not use, if all of its are such.
+        Means over the rounds that count.
+    rounds : tuple of Round
+        In which a scan measured it; empty where it was measured at once. Those count that were measured to their end,
+        or, if none was, those that never became stable.
     """
 
     target: str
@@ -227,6 +245,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     latencies: Latencies | None = None
     windows: tuple[Window, ...] = ()
     details: dict[str, float] = {}
+    rounds: tuple[Round, ...] = ()
+
+    @property
+    def repeats(self) -> int:
+        """How many figures its means and their intervals are over; 0 where it does not say."""
+        counting = sum(each.status == "measured" for each in self.rounds)
+        return counting if counting > 1 else len(self.windows)
 
     def served(self, name: str, otherwise: float = 0.0) -> float:
         """How the target is executed: its ``instances``, ``batch``, ``delay_us`` or ``own_cores``.
@@ -242,6 +267,11 @@ def counted(records: Iterable[Record]) -> tuple[str, str]:
     if of_jobs == {True}:
         return "chunks", "events"
     return ("requests or chunks", "rows or events") if True in of_jobs else ("requests", "rows")
+
+
+def failures(record: Record) -> int:
+    """Return how many requests failed in the windows of a record."""
+    return sum(window.errors for window in record.windows)
 
 
 def server_cpu(record: Record) -> tuple[float, float] | None:

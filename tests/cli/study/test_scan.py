@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sonic.cli import app
 from sonic.study import storage
-from sonic.study.records import Estimate, Latencies, Machine, Record
+from sonic.study.records import Estimate, Latencies, Machine, Record, Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,12 +33,16 @@ class Load:
 
     def __init__(self) -> None:
         self.outcomes: dict[object, object] = {}
+        self.rates: list[float] = []
+        self.errors = 0
         self.terminates = 0
 
     def __call__(self, point: Point, spec: Spec, place: Place) -> Record:
         if point.settings["clients"] == self.terminates:
             os.kill(os.getpid(), signal.SIGTERM)
         outcome = self.outcomes.get(point.settings["clients"], "measured")
+        if isinstance(outcome, list):  # one a measurement
+            outcome = outcome.pop(0)
         if isinstance(outcome, BaseException):
             raise outcome
         return Record(
@@ -48,8 +52,10 @@ class Load:
             started="2026-01-01T00:00:00Z",
             machine=Machine(system="", processor="", cores=2),
             versions={},
-            throughput=Estimate(100.0),
+            reason=f"{self.errors} of 9 requests failed" if self.errors else "",
+            throughput=Estimate(self.rates.pop(0) if self.rates else 100.0),
             row_rate=Estimate(1000.0),
+            windows=(Window(duration_s=1.0, requests=6, errors=self.errors, rows=6),),
             latencies=TENS,
         )
 
@@ -78,6 +84,35 @@ def test_a_dry_run_measures_nothing(load: Load, tmp_path: Path) -> None:
     assert result.stdout.splitlines()[0] == "m clients=1 rows=1 protocol=grpc"
     assert "6 of 6 points to be measured, 51 s if all are stable at once" in result.stdout
     assert not (tmp_path / "mine.jsonl").exists()
+
+
+def test_rounds(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SPEC + "[measure]\nrounds = 2\n")
+    dry = RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"]).stdout
+    assert dry.count("rows=1 ") == 3
+    assert "6 of 6 points to be measured in 2 rounds: 12 of 12 measurements, 1 min 42 s if" in dry
+    load.rates = [100.0] * 6 + [110.0] * 3
+    load.outcomes[2] = ["measured"] * 3 + [KeyboardInterrupt()]
+    result = RUN.invoke(app, ["study", "scan", "mine.toml"])
+    assert "9 of 12 measurements (2 rounds of 6 points) are in mine.jsonl; the same command goes on" in result.stderr
+    assert "round 1 of 2, m clients=4 rows=10: 100.0/s p50 10 ms" in result.stderr
+    assert "round 2 of 2, m clients=4 rows=10: 110.0/s p50 10 ms" in result.stderr
+    dry = RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"]).stdout
+    assert "3 of 6 points to be measured in 2 rounds: 3 of 12 measurements" in dry
+    load.outcomes.clear()
+    result = RUN.invoke(app, ["study", "scan", "mine.toml"])
+    assert result.exit_code == 0, result.output
+    last = result.stdout.splitlines()[-2].split()
+    assert last[:4] == ["4", "10", "105.0", "63.5"]  # Student's, over two rounds
+    assert [len(record.rounds) for record in storage.read(tmp_path / "mine.jsonl")] == [2] * 6
+    assert RUN.invoke(app, ["study", "fit", "mine.jsonl", "--model", "amdahl"]).exit_code == 0
+
+
+def test_requests_that_failed_are_said_and_end_with_1(load: Load) -> None:
+    load.errors = 3
+    result = RUN.invoke(app, ["study", "scan", "mine.toml"])
+    assert result.exit_code == 1, result.output
+    assert result.stdout.count("3 of 9 requests failed") == 6
 
 
 def test_a_point_that_failed_is_said_and_ends_with_1(load: Load) -> None:

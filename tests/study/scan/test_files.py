@@ -7,7 +7,7 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.study.scan.files import read, ready
 from sonic.study.scan.models import build
-from sonic.study.scan.plan import estimated_s
+from sonic.study.scan.plan import estimated_s, plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,8 @@ def test_what_comes_with_sonic_can_be_run_and_takes_minutes(name: str, tmp_path:
     spec, _ = read(name)
     assert spec.about
     assert "clients" in spec.varied
-    assert estimated_s(spec.points, spec) < 240
+    assert spec.rounds % 2 == 0  # there and back as often, so that drift cancels
+    assert estimated_s([visit.point for visit in plan(spec, [], {}).visits], spec) < 400
     for number, point in enumerate(spec.points):
         if point.settings["clients"] == 1:
             (tmp_path / str(number)).mkdir()

@@ -5,6 +5,7 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.study.records import Machine, Record
 from sonic.study.scan.plan import estimated_s, identity_of, plan, read_again
+from sonic.study.scan.rounds import joined
 from sonic.study.scan.spec import parse
 
 HERE = {"sonic": "1", "python": "3"}
@@ -88,6 +89,27 @@ def test_of_two_records_the_later_counts() -> None:
     assert _left(failed, measured, again=read_again(["failed"])) == ALL[1:]
     assert _left(measured, failed, again=read_again(["failed"])) == ALL
     assert identity_of(failed) == identity_of(measured)
+
+
+def test_a_point_is_visited_in_the_rounds_that_its_record_lacks() -> None:
+    spec = parse('target = "m"\n[grid]\nclients = [1, 2, 3]\n[measure]\nrounds = 3')
+    once = _record(clients=2)
+    twice = joined(_record(clients=3), _record(clients=3))
+    found = plan(spec, [once, twice], HERE)
+    visits = [(visit.round, visit.point.settings["clients"]) for visit in found.visits]
+    assert visits == [(1, 1), (2, 2), (2, 1), (3, 1), (3, 2), (3, 3)]
+    assert [point.settings["clients"] for point in found.points] == [1, 2, 3]
+    assert found.records == (once, twice)
+    assert estimated_s([visit.point for visit in found.visits], spec) > estimated_s(found.points, spec)
+
+
+def test_again_is_of_points_that_have_all_rounds() -> None:
+    spec = parse('target = "m"\n[grid]\nclients = [1, 2]\n[measure]\nrounds = 2')
+    records = [_record(clients=1), joined(_record(clients=2), _record(clients=2))]
+    visits = [
+        (visit.round, visit.point.settings["clients"]) for visit in plan(spec, records, HERE, {"measured"}).visits
+    ]
+    assert visits == [(1, 2), (2, 2), (2, 1)]
 
 
 def test_again_of_something_else() -> None:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sonic.errors import ConfigError, SonicError, Unavailable
 from sonic.study import storage
@@ -73,6 +78,8 @@ class Load:
         name = "i{instances}c{clients}".format(**point.settings)
         self.measured.append(name)
         outcome = self.outcomes.get(name, "measured")
+        if isinstance(outcome, list):  # one a round
+            outcome = outcome.pop(0)
         if callable(outcome):
             outcome = outcome()
         if isinstance(outcome, BaseException):
@@ -90,6 +97,7 @@ class Load:
 
 
 ALL = [f"i{instances}c{clients}" for instances in (1, 2) for clients in (1, 2, 4)]
+THERE_AND_BACK = parse('target = "m"\n[grid]\ninstances = [1, 2]\nclients = [1, 2, 4]\n[measure]\nrounds = 4')
 
 
 def _scan(path: Path, load: Load, servers: Servers | None = None, spec: Spec = SPEC, **options: object) -> Summary:
@@ -252,8 +260,111 @@ def test_progress_says_what_is_done_and_what_is_left(tmp_path: Path) -> None:
     assert {each.total for each in news} == {6}
     assert news[0].left_s > 6  # three windows each
     assert news[-1].left_s == 0
-    assert str(news[2].point) == "m clients=2 instances=1"
+    assert news[2].visit is not None
+    assert str(news[2].visit.point) == "m clients=2 instances=1"
     assert news[1].record is not None
+
+
+def test_rounds_go_there_and_back_and_the_server_stays_where_they_turn(tmp_path: Path) -> None:
+    servers, load = Servers(), Load()
+    summary = _scan(tmp_path / "a.jsonl", load, servers, THERE_AND_BACK)
+    assert load.measured == [*ALL, *ALL[::-1]] * 2
+    assert servers.started == [1, 2, 1, 2, 1]
+    assert storage.read(tmp_path / "a.jsonl") == summary.records
+    assert [len(record.rounds) for record in summary.records] == [4] * 6
+    assert {record.throughput for record in summary.records} == {Estimate(100.0, 100.0, 100.0)}
+    assert prepare(THERE_AND_BACK, tmp_path / "a.jsonl").visits == ()
+
+
+def test_a_scan_goes_on_in_the_middle_of_a_round(tmp_path: Path) -> None:
+    path, servers = tmp_path / "a.jsonl", Servers()
+    stopped = Load(i2c1=["measured", KeyboardInterrupt()])
+    summary = _scan(path, stopped, spec=THERE_AND_BACK)
+    assert stopped.measured == [*ALL, *ALL[:2:-1]]
+    assert (summary.interrupted, summary.missing) == (True, 24 - 8)
+    assert [record.status for record in storage.read(path)] == ["measured"] * 6  # what there was of it stays
+    rest = Load()
+    _scan(path, rest, servers, THERE_AND_BACK)
+    assert rest.measured == [*ALL[3::-1], *ALL, *ALL[::-1]]
+    assert [len(record.rounds) for record in storage.read(path)] == [4] * 6
+    assert servers.started == [2, 1, 2, 1]
+
+
+def test_a_point_whose_server_dies_in_round_two_has_no_further_round_until_it_is_wanted_again(tmp_path: Path) -> None:
+    path, servers = tmp_path / "a.jsonl", Servers()
+
+    def dies() -> str:
+        servers.obituary = "sonic serve was ended by SIGKILL"
+        return "failed"
+
+    load, news = Load(i2c4=["measured", dies]), []
+    records = _scan(path, load, servers, THERE_AND_BACK, progress=news.append).records
+    assert load.measured == [*ALL, *ALL[::-1], *ALL[:5], *ALL[4::-1]]
+    assert servers.started == [1, 2, 2, 1, 2, 1]
+    assert [record.status for record in records] == ["measured"] * 5 + ["failed"]
+    assert records[-1].reason == "round 2: failed, failed it was; sonic serve was ended by SIGKILL"
+    assert records[-1].throughput == Estimate(100.0)  # of round 1
+    assert records[-1].settings["protocol"] == "grpc"
+    assert [each.done for each in news[12:16]] == [6, 9, 9, 10]  # two that are not needed any more go with it
+    assert (news[-1].done, news[-1].total) == (24, 24)
+    again = Load()
+    _scan(path, again, spec=THERE_AND_BACK, again={"failed"})
+    assert again.measured == ["i2c4"] * 4
+    assert [record.status for record in storage.read(path)] == ["measured"] * 6
+
+
+def test_a_point_that_is_unstable_in_half_of_its_rounds_has_no_further_one(tmp_path: Path) -> None:
+    load = Load(i1c1="unstable", i1c2=["measured", "unstable", "measured", "measured"])
+    records = _scan(tmp_path / "a.jsonl", load, spec=THERE_AND_BACK).records
+    assert [record.status for record in records] == ["unstable", *["measured"] * 5]
+    assert [len(record.rounds) for record in records] == [2, 4, 4, 4, 4, 4]
+    assert records[1].reason == "round 2: unstable, unstable it was"
+
+
+def test_more_rounds_are_added_to_what_there_is(tmp_path: Path) -> None:
+    path, once, more = tmp_path / "a.jsonl", Load(), Load()
+    _scan(path, once)
+    assert not any(record.rounds for record in storage.read(path))
+    _scan(path, more, spec=THERE_AND_BACK)
+    assert more.measured == [*ALL[::-1], *ALL, *ALL[::-1]]
+    _scan(path, more)  # fewer are not
+    assert len(more.measured) == 18
+
+
+class Drifting(Load):
+    """Of a machine that slows down in proportion to time, by what a measurement takes: a second a client."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope, self.now_s = slope, 0.0
+
+    def __call__(self, point: Point, spec: Spec, place: Place) -> Record:
+        took_s = float(point.settings["clients"])
+        speed = 1 - self.slope * (self.now_s + took_s / 2)
+        self.now_s += took_s
+        truth = 100.0 * float(point.settings["instances"])
+        return replace(super().__call__(point, spec, place), throughput=Estimate(truth * speed))
+
+
+@given(slope=st.floats(0.0, 0.01), rounds=st.sampled_from([2, 4, 6]))
+def test_what_drifts_in_proportion_to_time_cancels(slope: float, rounds: int) -> None:
+    spec = dataclasses.replace(SPEC, rounds=rounds)
+    with TemporaryDirectory() as folder:
+        records = _scan(Path(folder) / "a.jsonl", Drifting(slope), spec=spec).records
+    rates = [record.throughput for record in records if record.throughput is not None]
+    for clients in range(3):
+        one, two = rates[clients], rates[clients + 3]
+        assert two.value == pytest.approx(2 * one.value)
+        assert one.value == pytest.approx(rates[0].value)
+        assert one.low is not None
+        assert one.high is not None
+        assert one.low < one.high or slope * 100 < 1e-9  # the drift is in the interval
+
+
+def test_in_one_round_drift_bends_the_curve(tmp_path: Path) -> None:
+    records = _scan(tmp_path / "a.jsonl", Drifting(0.01)).records
+    rates = [record.throughput.value for record in records if record.throughput]
+    assert rates[3] / rates[0] < 1.9
 
 
 def test_a_server_of_somebody_s_is_named_in_its_records(tmp_path: Path) -> None:
@@ -274,7 +385,7 @@ def test_a_server_of_somebody_s_is_named_in_its_records(tmp_path: Path) -> None:
     assert [record.settings for record in records] == [
         {"clients": clients, "protocol": "grpc", "server": "grpc://gpu01:8001"} for clients in (1, 2)
     ]
-    assert not prepare(spec, tmp_path / "a.jsonl").points
+    assert not prepare(spec, tmp_path / "a.jsonl").visits
 
 
 def test_netem_that_cannot_be_had_is_said_before_anything_is_measured(

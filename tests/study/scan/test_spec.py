@@ -106,6 +106,13 @@ def test_points_read_as_they_are_written() -> None:
         ('target = "m"\n[measure.shapes]\nx = [-1]', r"the shape of x is a list of whole numbers, given \[-1\]"),
         ('target = "m"\n[measure]\nwindow_s = -1', r"\[measure\]: window_s is 0.01 or more, below 1e.09; given -1"),
         ('target = "m"\n[measure]\nclients = 1', r"there is no setting clients; clients goes into \[fixed\]"),
+        ('target = "m"\nrounds = 3', "there is no key rounds; rounds goes into .measure."),
+        ('target = "m"\n[measure]\nrounds = 0', r"\[measure\]: rounds is 1 or more; given 0"),
+        ('target = "m"\n[measure]\nrounds = 2.5', r"\[measure\]: rounds is a whole number, given 2.5"),
+        (
+            'target = "m"\n[grid]\nclients = [1, 2]\n[measure]\nrounds = 60000',
+            "at most 100,000 points, given 2 in 60,000 rounds",
+        ),
         ('target = "m"\nmetrics = 8002', "metrics is a text, given 8002"),
         ('target = "m"\nserver = "gpu01"', "'gpu01' is not a URL of a server"),
         ('target = "m"\nserver = "http://a"\n[fixed]\nprotocol = "grpc"', "protocol is set twice"),

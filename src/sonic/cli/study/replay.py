@@ -79,9 +79,10 @@ def replay(
 
 
 def _bad(record: Record) -> bool:
-    errors = sum(window.errors for window in record.windows)
+    from sonic.study.records import failures
+
     uncompared = record.details.get("different", 0) + record.details.get("unanswered", 0)
-    return record.status != "measured" or errors > 0 or uncompared > 0
+    return record.status != "measured" or failures(record) > 0 or uncompared > 0
 
 
 def _show(records: list[Record], console: Console) -> None:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sonic.study.load.windows import Glance
-    from sonic.study.records import Record
-    from sonic.study.scan.plan import Plan
-    from sonic.study.scan.run import Standing
+    from sonic.study.records import Estimate, Record
+    from sonic.study.scan.plan import Plan, Visit
+    from sonic.study.scan.run import Standing, Summary
     from sonic.study.scan.spec import Point, Spec
 
 
@@ -57,8 +57,9 @@ def scan(
 ) -> None:
     """Measure all points of a grid: clients, batches, instances, protocols, networks, backends and others.
 
-    Each is recorded as soon as it is there. A scan that was interrupted, by SIGTERM too, goes on where it was when it
-    is called again. Ends with 1 if a point failed.
+    Each is recorded as soon as it is there. With rounds in the specification all are measured so many times, there and
+    back, so that a machine whose speed drifts does not bend the curves. A scan that was interrupted, by SIGTERM too,
+    goes on where it was when it is called again. Ends with 1 if a point or a request failed.
 
     \b
     Examples:
@@ -71,6 +72,7 @@ def scan(
     from rich.table import Column
 
     from sonic.cli._signals import Terminated, terminable
+    from sonic.study.records import failures
     from sonic.study.scan.files import read
     from sonic.study.scan.measuring import LoadMeasurement
     from sonic.study.scan.plan import read_again
@@ -92,12 +94,13 @@ def scan(
     name = TextColumn("{task.description}", markup=False, table_column=rest)
     columns = (BarColumn(12), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), name)
     with Progress(*columns, console=notes, transient=True, expand=True) as bar:
-        task = bar.add_task("", total=len(wanted.points), completed=len(todo.done), left="")
+        total = len(wanted.points) * wanted.rounds
+        task = bar.add_task("", total=total, completed=total - len(todo.visits), left="")
 
         def progress(news: Standing) -> None:
+            now = "" if news.visit is None else _visited(news.visit, wanted)
             if news.record is not None:
-                notes.print(_line(news.record, wanted), markup=False, highlight=False, soft_wrap=True)
-            now = "" if news.point is None else _name(news.point, wanted)
+                notes.print(f"{now}: {_outcome(news.record)}", markup=False, highlight=False, soft_wrap=True)
             bar.update(task, completed=news.done, left=f"{_duration(news.left_s)} left", point=now, description=now)
 
         def glance(news: Glance) -> None:
@@ -110,14 +113,16 @@ def scan(
     if summary.records:
         Console(width=_WIDTH).print(_table(summary.records, wanted))
     for record in summary.records:
-        if record.status != "measured":
-            console.print(_line(record, wanted), markup=False, highlight=False, soft_wrap=True)
+        if record.status != "measured" or record.reason:
+            line = f"{_name(record, wanted)}: {_outcome(record)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if summary.interrupted:
-        text = f"{len(summary.records)} of {len(wanted.points)} points are in {path}; the same command goes on"
-        notes.print(text, markup=False)
+        notes.print(
+            f"{_standing(summary, wanted)} are in {path}; the same command goes on", markup=False, soft_wrap=True
+        )
         raise Terminated if came else KeyboardInterrupt
     typer.echo(path)
-    if any(record.status == "failed" for record in summary.records):
+    if any(record.status == "failed" or failures(record) for record in summary.records):
         raise typer.Exit(1)
 
 
@@ -129,16 +134,32 @@ def _name(point: Point | Record, spec: Spec) -> str:
     return " ".join([point.target, *varied])
 
 
-def _line(record: Record, spec: Spec) -> str:
-    """Write a point that has just been measured as one line."""
+def _visited(visit: Visit, spec: Spec) -> str:
+    """Name a measurement: its round, if there are several, and its point."""
+    name = _name(visit.point, spec)
+    return name if spec.rounds == 1 else f"round {visit.round} of {spec.rounds}, {name}"
+
+
+def _outcome(record: Record) -> str:
+    """Write what came of a measurement on one line."""
     from sonic.study.histogram import quantile
 
-    line = f"{_name(record, spec)}:"
+    words = []
     if record.throughput is not None:
-        line += f" {record.throughput.value:,.1f}/s"
+        words.append(f"{record.throughput.value:,.1f}/s")
     if record.latencies is not None:
-        line += f" p50 {_ms(quantile(record.latencies, 0.5))} ms"
-    return " ".join([line, *([] if record.status == "measured" else [f"{record.status}:"]), record.reason]).rstrip()
+        words.append(f"p50 {_ms(quantile(record.latencies, 0.5))} ms")
+    if record.status != "measured":
+        words.append(f"{record.status}:")
+    return " ".join([*words, record.reason]).rstrip()
+
+
+def _standing(summary: Summary, spec: Spec) -> str:
+    """Say how much of a scan there is."""
+    if spec.rounds == 1:
+        return f"{len(summary.records)} of {len(spec.points)} points"
+    total = len(spec.points) * spec.rounds
+    return f"{total - summary.missing} of {total} measurements ({spec.rounds} rounds of {len(spec.points)} points)"
 
 
 def _table(records: list[Record], spec: Spec) -> Table:
@@ -150,7 +171,8 @@ def _table(records: list[Record], spec: Spec) -> Table:
 
     names = [name for name in spec.varied if any(name in record.settings for record in records)]
     table = Table(box=None, pad_edge=False)
-    figures = (*(f"{what}/s" for what in counted(records)), "p50 (ms)", "p99 (ms)", "rows executed")
+    per_request, per_row = (f"{what}/s" for what in counted(records))
+    figures = (per_request, "±", per_row, "p50 (ms)", "p99 (ms)", "rows executed")
     for column in (*(["target"] if len(spec.targets) > 1 else []), *names, *figures):
         table.add_column(column.replace("_", "\n").replace(" ", "\n"), justify="right", no_wrap=True)
     if any(record.status != "measured" for record in records):
@@ -158,7 +180,7 @@ def _table(records: list[Record], spec: Spec) -> Table:
     for record in records:
         row = [escape(record.target)] if len(spec.targets) > 1 else []
         row += [escape(written(record.settings.get(name))) for name in names]
-        row += ["" if each is None else f"{each.value:,.1f}" for each in (record.throughput, record.row_rate)]
+        row += [_rate(record.throughput), _half(record.throughput), _rate(record.row_rate)]
         latencies = record.latencies
         row += ["" if latencies is None else _ms(quantile(latencies, part)) for part in (0.5, 0.99)]
         servers = [window.server for window in record.windows if window.server is not None]
@@ -166,6 +188,14 @@ def _table(records: list[Record], spec: Spec) -> Table:
         row.append(f"{sum(server.rows for server in servers) / executions:,.1f}" if executions else "")
         table.add_row(*row, *([] if record.status == "measured" else [record.status]))
     return table
+
+
+def _rate(estimate: Estimate | None) -> str:
+    return "" if estimate is None else f"{estimate.value:,.1f}"
+
+
+def _half(estimate: Estimate | None) -> str:
+    return "" if estimate is None or estimate.high is None else f"{estimate.high - estimate.value:,.1f}"
 
 
 def _ms(seconds: float) -> str:
@@ -177,10 +207,11 @@ def _show_plan(spec: Spec, todo: Plan, console: Console) -> None:
 
     for point in todo.points:
         console.print(str(point), markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        f"{len(todo.points)} of {len(spec.points)} points to be measured, "
-        f"{_duration(estimated_s(todo.points, spec))} if all are stable at once"
-    )
+    much = f"{len(todo.points)} of {len(spec.points)} points to be measured"
+    if spec.rounds > 1:
+        much += f" in {spec.rounds} rounds: {len(todo.visits)} of {len(spec.points) * spec.rounds} measurements"
+    long = _duration(estimated_s([visit.point for visit in todo.visits], spec))
+    console.print(f"{much}, {long} if all are stable at once", markup=False, highlight=False, soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:

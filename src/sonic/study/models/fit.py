@@ -124,7 +124,7 @@ def points(series: Series) -> Points:
     """
     if (series.x < 1).any() or (series.y <= 0).any():
         raise DataError(f"{series.label}: a fit needs one client and a throughput above 0 at least, at each point")
-    reach = np.array([student(max((len(record.windows) or np.inf) - 1, 1)) for record in series.records])
+    reach = np.array([student(max((record.repeats or np.inf) - 1, 1)) for record in series.records])
     relative = (series.high - series.low) / 2 / reach / series.y
     known = np.isfinite(relative) & (relative > 0)
     if not known.any():

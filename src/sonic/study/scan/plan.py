@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from sonic.errors import ConfigError
 from sonic.study.load.settings import LoadSettings
+from sonic.study.scan.rounds import agree, is_whole, ordered, rounds_of
 from sonic.study.scan.settings import told
 from sonic.study.scan.spec import server_of
 
@@ -49,22 +50,42 @@ def identity_of(record: Record) -> Hashable:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """One measurement of a point.
+
+    Parameters
+    ----------
+    point : Point
+    round : int
+        From 1.
+    """
+
+    point: Point
+    round: int = 1
+
+
+@dataclass(frozen=True)
 class Plan:
     """What is left of a scan.
 
     Parameters
     ----------
-    points : tuple of Point
-        To be measured, in this order.
-    done : tuple of Record
-        Of the scan's other points.
+    visits : tuple of Visit
+        Of points, in this order.
+    records : tuple of Record
+        Of the scan's points, as far as they stand: those of some may still lack rounds.
     kept : tuple of Record
         All records that there are, whether of this scan or not, without those that were interrupted.
     """
 
-    points: tuple[Point, ...]
-    done: tuple[Record, ...] = ()
+    visits: tuple[Visit, ...]
+    records: tuple[Record, ...] = ()
     kept: tuple[Record, ...] = field(default=(), repr=False)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Those that are visited, each once."""
+        return tuple({id(visit.point): visit.point for visit in self.visits}.values())
 
 
 def plan(
@@ -72,7 +93,8 @@ def plan(
 ) -> Plan:
     """Compare a scan with what there is of it.
 
-    A record stands for a point if target, settings and server are the same, and the versions that both know.
+    A record stands for a point if target, settings and server are the same, and the versions that both know. It has as
+    many of the point's rounds as it says: a point's next round is the one after those.
 
     Parameters
     ----------
@@ -82,30 +104,38 @@ def plan(
     versions : mapping of str to str
         Of what would measure now.
     again : collection of str
-        Statuses, as :func:`read_again` gives them. Points that were interrupted are measured again in any case.
+        Statuses, as :func:`read_again` gives them: all rounds of such points are measured again. Points that were
+        interrupted are in any case.
     """
     there: dict[Hashable, Record] = {}
     for record in records:
-        if record.status != "interrupted" and _agree(record.versions, versions):
+        if record.status != "interrupted" and agree(record.versions, versions):
             there[identity_of(record)] = record
-    points, done = [], []
+    done: list[Record] = []
+    owed: list[list[Point]] = [[] for _ in range(spec.rounds)]
     for point in spec.points:
         found = there.get(identity(point.target, point.settings, spec.server))
-        if found is None or found.status in again:
-            points.append(point)
-        else:
+        had = 0
+        if found is not None and (found.status not in again or not is_whole(found, spec.rounds)):
             done.append(found)
-    return Plan(tuple(points), tuple(done), tuple(record for record in records if record.status != "interrupted"))
+            had = spec.rounds if is_whole(found, spec.rounds) else len(rounds_of(found))
+        for each in owed[had:]:
+            each.append(point)
+    visits = [Visit(point, number) for number, each in enumerate(owed, 1) for point in ordered(each, number)]
+    return Plan(tuple(visits), tuple(done), tuple(record for record in records if record.status != "interrupted"))
 
 
 def estimated_s(points: Sequence[Point], spec: Spec) -> float:
-    """Guess how long points of a scan take that are stable at once, in seconds."""
+    """Guess how long points of a scan take that are stable at once, in seconds.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        One after the other; one that is measured several times, as often.
+    spec : Spec
+    """
     load = LoadSettings(**spec.measure)
     point_s = _POINT_START_S + load.warmup_s + load.agreeing * load.window_s
     starts = sum(one != other for one, other in pairwise(map(server_of, points)))
     servers = starts + 1 if points and spec.server is None else 0
     return len(points) * point_s + servers * _SERVER_START_S
-
-
-def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    return all(one[name] == other[name] for name in one.keys() & other.keys())

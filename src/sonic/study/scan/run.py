@@ -1,4 +1,4 @@
-"""A scan: point by point, each recorded as soon as it is there, whatever becomes of the others."""
+"""A scan: round by round and point by point, each recorded as soon as it is there, whatever becomes of the others."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sonic.study.machine import this_machine, utc_now
 from sonic.study.records import Record
 from sonic.study.scan.deployment import Elsewhere, OwnServer
 from sonic.study.scan.plan import estimated_s, identity, identity_of, plan
+from sonic.study.scan.rounds import is_whole, joined
 from sonic.study.scan.settings import conditions_of
 from sonic.study.scan.spec import server_of
 from sonic.version import __version__
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
     from sonic.study.records import Status
     from sonic.study.scan.deployment import Deployment, Place
-    from sonic.study.scan.plan import Plan
+    from sonic.study.scan.plan import Plan, Visit
     from sonic.study.scan.spec import Point, Spec
 
 _RECENT = 12
-"""Points whose mean says how long the rest takes."""
+"""Measurements whose mean says how long the rest takes."""
 
 
 class Measurement(Protocol):
@@ -55,19 +56,19 @@ class Standing:
     Parameters
     ----------
     done, total : int
-        Points, those of earlier runs included.
+        Measurements, each of a point in a round; those of earlier runs, and those that are no longer needed, included.
     left_s : float
         Guessed.
-    point : Point or None
-        That is measured now; None at the end.
+    visit : Visit or None
+        That is made now; None at the end.
     record : Record or None
-        That has just been made.
+        That has just been made, of this round alone.
     """
 
     done: int
     total: int
     left_s: float
-    point: Point | None = None
+    visit: Visit | None = None
     record: Record | None = None
 
 
@@ -81,10 +82,13 @@ class Summary:
         Of all of its points of which there are records, in their order.
     interrupted : bool
         Whether it ended before its end.
+    missing : int
+        Measurements that are left then.
     """
 
     records: list[Record] = field(default_factory=list)
     interrupted: bool = False
+    missing: int = 0
 
 
 def versions() -> dict[str, str]:
@@ -115,10 +119,10 @@ def scan(
     deploy: Callable[[Point], Deployment] | None = None,
     progress: Callable[[Standing], None] | None = None,
 ) -> Summary:
-    """Measure all points of a specification of which there is no record yet.
+    """Measure all points of a specification of which there is no record yet, or one that lacks rounds.
 
-    A point that fails is recorded with the reason, and the rest goes on, on a new server. Ctrl-C ends the scan after a
-    record of that, too.
+    A point that fails is recorded with the reason, and has no further round; the rest goes on, on a new server. Ctrl-C
+    ends the scan, after a record of that of a point that has no other.
 
     Parameters
     ----------
@@ -146,29 +150,33 @@ def scan(
         with namespace(conditions_of(emulated[0].settings)):
             pass  # what it lacks is said now
     file = _File(path, todo.kept)
-    summary = Summary(list(todo.done))
-    pace = _Pace(spec, todo.points)
+    records = {identity_of(record): record for record in todo.records}
+    left, pace, interrupted = list(todo.visits), _Pace(spec), False
 
-    def tell(point: Point | None, record: Record | None = None) -> None:
+    def tell(visit: Visit | None, record: Record | None = None) -> None:
         if progress is not None:
-            total = len(spec.points)
-            progress(Standing(len(summary.records), total, pace.left_s(), point, record))
+            total = len(spec.points) * spec.rounds
+            progress(Standing(total - len(left), total, pace.left_s(left), visit, record))
 
     with _Servers(spec, base, deploy) as servers:
-        for point in todo.points:
-            tell(point)
-            record = _measured(point, spec, servers, measure)
-            file.add(record)
-            pace.ended()
-            if record.status == "interrupted":
-                summary.interrupted = True
+        while left:
+            visit = left[0]
+            tell(visit)
+            latest = _measured(visit.point, spec, servers, measure)
+            if latest.status == "interrupted":
+                file.note(latest)
+                interrupted = True
                 break
-            summary.records.append(record)
-            tell(point, record)
+            key = identity_of(latest)
+            records[key] = joined(records[key], latest) if key in records else latest
+            file.add(records[key])
+            pace.ended(left)
+            whole = is_whole(records[key], spec.rounds)
+            left = [each for each in left[1:] if not (whole and each.point is visit.point)]
+            tell(visit, latest)
     tell(None)
-    order = {identity(point.target, point.settings, spec.server): number for number, point in enumerate(spec.points)}
-    summary.records.sort(key=lambda record: order[identity_of(record)])
-    return summary
+    order = [identity(point.target, point.settings, spec.server) for point in spec.points]
+    return Summary([records[key] for key in order if key in records], interrupted, len(left))
 
 
 def _measured(point: Point, spec: Spec, servers: _Servers, measure: Measurement) -> Record:
@@ -260,12 +268,18 @@ class _File:
         if kept:
             storage.write(kept, path)  # without those that were interrupted
 
+    def note(self, record: Record) -> None:
+        """Add one, unless there is one of the same point."""
+        if all(identity_of(each) != identity_of(record) for each in self._records):
+            self.add(record)
+
     def add(self, record: Record) -> None:
         """Add one, in place of an earlier one of the same point."""
-        there = len(self._records)
-        self._records = [each for each in self._records if identity_of(each) != identity_of(record)]
-        self._records.append(record)
-        if len(self._records) == there + 1 and self._path.suffix != ".parquet":
+        mine, there = identity_of(record), len(self._records)
+        at = next((number for number, each in enumerate(self._records) if identity_of(each) == mine), there)
+        self._records = [each for each in self._records if identity_of(each) != mine]
+        self._records.insert(at, record)
+        if at == there and self._path.suffix != ".parquet":
             storage.append(record, self._path)
         else:
             storage.write(self._records, self._path)
@@ -274,24 +288,23 @@ class _File:
 class _Pace:
     """How long the rest takes: as guessed, corrected by how right the guess was for the last points."""
 
-    def __init__(self, spec: Spec, points: Sequence[Point]) -> None:
+    def __init__(self, spec: Spec) -> None:
         self._spec = spec
-        self._points = points
-        self._ended = 0
         self._since_s = time.monotonic()
         self._took: deque[tuple[float, float]] = deque(maxlen=_RECENT)
 
-    def ended(self) -> None:
-        """Note that a point has been measured."""
+    def ended(self, left: Sequence[Visit]) -> None:
+        """Note that the first of the visits that were left has been made."""
         now_s = time.monotonic()
         # Beside the next point alone: it says whether there is another server then, and those after it cancel out.
-        pair = self._points[self._ended : self._ended + 2]
-        guessed_s = estimated_s(pair, self._spec) - estimated_s(pair[1:], self._spec)
+        guessed_s = self._guessed_s(left[:2]) - self._guessed_s(left[1:2])
         self._took.append((now_s - self._since_s, guessed_s))
         self._since_s = now_s
-        self._ended += 1
 
-    def left_s(self) -> float:
+    def left_s(self, left: Sequence[Visit]) -> float:
         """Guess how long the rest takes."""
         factor = sum(took for took, _ in self._took) / sum(guess for _, guess in self._took) if self._took else 1.0
-        return factor * estimated_s(self._points[self._ended :], self._spec)
+        return factor * self._guessed_s(left)
+
+    def _guessed_s(self, visits: Sequence[Visit]) -> float:
+        return estimated_s([visit.point for visit in visits], self._spec)

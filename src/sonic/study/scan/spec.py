@@ -20,6 +20,7 @@
     [measure]                           # how each point is measured: sonic.study.load.settings
     window_s = 2.0
     repeats = 3
+    rounds = 4                          # each point so many times, far apart: sonic.study.scan.rounds
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _MEASURE: dict[str, type] = {
     "tolerance": float,
     "seed": int,
     "shapes": dict,
+    "rounds": int,
 }
 
 
@@ -86,7 +88,8 @@ class Spec:
     targets : tuple of str
         Models or workflows.
     points : tuple of Point
-        In the order in which they are measured: one server after the other, and on each one network after the other.
+        In the order in which the first round has them: one server after the other, and on each one network after the
+        other.
     varied : tuple of str
         Names of the settings that differ between points.
     server : str or None
@@ -98,6 +101,8 @@ class Spec:
     measure : dict
         ``warmup_s``, ``window_s``, ``repeats``, ``windows``, ``processes``, ``timeout_s``, ``tolerance``, ``seed``,
         and ``shapes``, as far as they were given.
+    rounds : int
+        How often each point is measured.
     where : str
         Name of the file, for messages.
     tables : dict of str to str
@@ -111,6 +116,7 @@ class Spec:
     metrics: str = ""
     about: str = ""
     measure: dict[str, Any] = field(default_factory=dict)
+    rounds: int = 1
     where: str = "SPEC.toml"
     tables: dict[str, str] = field(default_factory=dict)
 
@@ -145,9 +151,12 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
     zipped, grid = _zipped(document, where), _grid(document, where)
     axes = [*zipped, *grid]
     _check_once([said, fixed, *(axis[0] for axis in axes)], where)
+    measure = _measure(document, where)
+    rounds = measure.pop("rounds", 1)
     count = len(targets) * prod(map(len, axes))
-    if count > MOST_POINTS:
-        raise ConfigError(f"{where}: a scan has at most {MOST_POINTS:,} points, given {count:,}")
+    if count * rounds > MOST_POINTS:
+        several = f" in {rounds:,} rounds" if rounds > 1 else ""
+        raise ConfigError(f"{where}: a scan measures at most {MOST_POINTS:,} points, given {count:,}{several}")
     points = []
     for target in targets:
         for chosen in product(*axes):
@@ -166,7 +175,8 @@ def parse(text: str, where: str = "SPEC.toml") -> Spec:
         server,
         _word(document, "metrics", where),
         _word(document, "about", where),
-        _measure(document, where),
+        measure,
+        rounds,
         where,
         dict.fromkeys(fixed, "[fixed]")
         | {name: "[grid]" for axis in grid for name in axis[0]}
@@ -306,8 +316,10 @@ def _measure(document: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise ConfigError(f"{where}, [measure]: {name} is {KINDS[kind]}, given {shown(value)}")
     if "shapes" in table:
         table["shapes"] = {name: _shape(name, shape, where) for name, shape in table["shapes"].items()}
+    if table.get("rounds", 1) < 1:
+        raise ConfigError(f"{where}, [measure]: rounds is 1 or more; given {table['rounds']}")
     try:
-        LoadSettings(**table)
+        LoadSettings(**{name: value for name, value in table.items() if name != "rounds"})
     except ConfigError as error:
         raise ConfigError(f"{where}, [measure]: {error}") from None
     return table
