@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from sonic.cli.study.load import _targets
 from sonic.errors import SonicError
 from sonic.study.histogram import Histogram
 from sonic.study.load.inputs import FileInputs
-from sonic.study.records import Estimate, Machine, Record, ServerWindow, Window
+from sonic.study.records import Estimate, Machine, Record, ServerWindow, Window, failures
 from sonic.study.storage import read
 
 if TYPE_CHECKING:
@@ -46,6 +47,30 @@ def test_a_load_is_measured_shown_and_kept(tmp_path: Path) -> None:
     assert {record.settings["server_kind"] for record in read(file)} == {"T4"}
     assert known == ["double"]
     assert "miniaod" in _targets(SimpleNamespace(params={"server": "grpc://127.0.0.1:1"}), "mini")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_a_load_some_of_whose_requests_fail_says_so_and_ends_with_1(tmp_path: Path, quiet: list[str]) -> None:
+    calls = count()
+
+    @sonic.service(inputs={"x": "FP32[-1,4]"}, outputs={"y": "FP32[-1,4]"}, max_batch=8)
+    def moody(x):  # type: ignore[no-untyped-def]
+        if next(calls) % 3 == 2:
+            raise ValueError("not this one")
+        return x
+
+    file = tmp_path / "points.jsonl"
+    with sonic.serve(moody) as server:
+        quick = ["--warmup-s", 0, "--window-s", 0.3, "--tolerance", 10]
+        done = invoke("moody", "--server", server.grpc_url, "--json", file, *quick, *quiet)
+    (record,) = read(file)
+    assert record.status == "measured"
+    assert failures(record) > 0
+    assert done.exit_code == 1
+    said = done.stderr if quiet else done.stdout
+    assert f"{failures(record)} of " in said
+    assert "requests failed, the first: " in said
+    assert "not this one" in said
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,8 @@ def load(
 ) -> None:
     """Put a load on a MODEL of a server, or run a WORKFLOW against it, and measure.
 
+    Ends with 1 if a request failed, or the figures never became stable.
+
     \b
     Examples:
       sonic study load particlenet-ak4 --clients 16 --rows 20
@@ -125,6 +127,7 @@ def load(
     from sonic.study.load.jobs import Job
     from sonic.study.load.measure import measure
     from sonic.study.load.settings import LoadSettings, arrivals_of
+    from sonic.study.records import failures
     from sonic.study.storage import append, ready
 
     if rate is not None and clients is not None:
@@ -179,7 +182,9 @@ def load(
         raise SonicError(record.reason if events or target not in known() else f"{record.reason}; {lacks_events}")
     if record.status == "interrupted":
         raise KeyboardInterrupt
-    if record.status == "unstable":
+    if record.status == "unstable" or failures(record):
+        if quiet:
+            typer.echo(record.reason, err=True)
         raise typer.Exit(1)
 
 
