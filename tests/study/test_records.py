@@ -87,6 +87,7 @@ def test_how_a_model_is_served_the_server_knows_best(set_to: int | None, told: f
         (1038.4, 3, "1,038"),
         (16000, 3, "16,000"),
         (12842.4, 4, "12,842"),
+        (9885.2, 5, "9,885.2"),
         (-2500, 3, "-2,500"),
         (0, 3, "0"),
         (float("inf"), 3, "inf"),

@@ -28,7 +28,7 @@ def written(setting: Setting | None) -> str:
 
 def digits(number: float, most: int = 3) -> str:
     """Write a number with so many digits, or all that it has before the point: ``0.0125``, ``16,000``."""
-    return f"{number:,.0f}" if abs(number) >= 10 ** (most - 1) else f"{number:.{most}g}"
+    return f"{number:,.0f}" if abs(number) >= 10 ** (most - 1) else f"{number:,.{most}g}"
 
 
 class Estimate(msgspec.Struct, frozen=True):

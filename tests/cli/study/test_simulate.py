@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,7 +50,16 @@ def test_a_scan_is_shown_beside_its_paper_written_and_drawn(spec: Path, tmp_path
     assert "events_per_s_per_job jobs=60 3.96 4 +1.0%" in said
     assert "events_per_s_per_job jobs=100 4.01 4 -0.2%" in said
     assert [record.settings["jobs"] for record in storage.read(records)] == [60, 100]
+    assert re.search(r"\d steps of the simulation in \d+ s: [\d,]+ a second", said)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tables_are_whole_on_a_narrow_terminal(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    result = RUN.invoke(app, ["study", "simulate", str(spec), "--over", "jobs=1000"])
+    assert result.exit_code == 0, result.output
+    assert "1,000" in result.stdout
+    assert "…" not in result.stdout
 
 
 def test_a_rate_beyond_what_a_server_can_do_is_said(tmp_path: Path) -> None:

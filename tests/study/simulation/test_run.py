@@ -8,6 +8,7 @@ from msgspec import structs
 
 from sonic.errors import ConfigError, DataError
 from sonic.study import storage
+from sonic.study.records import Estimate
 from sonic.study.simulation.examples import find, names
 from sonic.study.simulation.run import beside_published, load, replaced, simulate
 from sonic.study.simulation.specfile import unfold
@@ -50,6 +51,17 @@ def test_a_record_says_that_it_is_simulated_and_reads_like_a_measured_one(tmp_pa
     cells = [cell(second) for cell in COLUMNS.values()]
     assert row(second, ["clients"]) == ["2"]
     assert cells[0].startswith("100")
+    assert cells[list(COLUMNS).index("GPU\nbusy")] == "100%"
+    quick = structs.replace(first.windows[0].server, queue_s=2e-8)
+    crowd = structs.replace(
+        second,
+        settings={"jobs": 10_000},
+        row_rate=Estimate(9885.2),
+        windows=(structs.replace(first.windows[0], server=quick),),
+    )
+    assert row(crowd, ["jobs"]) == ["10,000"]
+    assert COLUMNS["events/s"](crowd) == "9,885.2"
+    assert COLUMNS["queue\n(ms)"](crowd) == "<0.001"  # and no power of ten
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,15 @@ def fit(
         typer.echo(dumps([as_json(each) for each in compared], indent=1))
         return
     console = Console(highlight=False)
-    for each in compared:
+    for number, each in enumerate(compared):
+        if number:
+            console.print()
         console.print(f"[bold]{escape(each.series.label)}[/bold]")
         if each.fits:
             console.print(shown(fitted(each.fits)))
+            console.print()
             console.print(shown(parameters(each.fits)))
+            console.print()
         for line in (*verdict(each.fits, each.measured, each.x), *each.refused):
             console.print(escape(line))
     if plot is not None:

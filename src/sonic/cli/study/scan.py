@@ -72,6 +72,7 @@ def scan(
     from rich.table import Column
 
     from sonic.cli._signals import Terminated, terminable
+    from sonic.cli.study._progress import left
     from sonic.study.records import failures
     from sonic.study.scan.files import read
     from sonic.study.scan.measuring import LoadMeasurement
@@ -101,7 +102,7 @@ def scan(
             now = "" if news.visit is None else _visited(news.visit, wanted)
             if news.record is not None:
                 notes.print(f"{now}: {_outcome(news.record)}", markup=False, highlight=False, soft_wrap=True)
-            bar.update(task, completed=news.done, left=f"{_duration(news.left_s)} left", point=now, description=now)
+            bar.update(task, completed=news.done, left=left(news.left_s), point=now, description=now)
 
         def glance(news: Glance) -> None:
             (shown,) = bar.tasks
@@ -185,17 +186,21 @@ def _table(records: list[Record], spec: Spec) -> Table:
         row += ["" if latencies is None else _ms(quantile(latencies, part)) for part in (0.5, 0.99)]
         servers = [window.server for window in record.windows if window.server is not None]
         executions = sum(server.executions for server in servers)
-        row.append(f"{sum(server.rows for server in servers) / executions:,.1f}" if executions else "")
+        row.append(_number(sum(server.rows for server in servers) / executions) if executions else "")
         table.add_row(*row, *([] if record.status == "measured" else [record.status]))
     return table
 
 
 def _rate(estimate: Estimate | None) -> str:
-    return "" if estimate is None else f"{estimate.value:,.1f}"
+    return "" if estimate is None else _number(estimate.value)
 
 
 def _half(estimate: Estimate | None) -> str:
-    return "" if estimate is None or estimate.high is None else f"{estimate.high - estimate.value:,.1f}"
+    return "" if estimate is None or estimate.high is None else _number(estimate.high - estimate.value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,.1f}"
 
 
 def _ms(seconds: float) -> str:
@@ -203,6 +208,7 @@ def _ms(seconds: float) -> str:
 
 
 def _show_plan(spec: Spec, todo: Plan, console: Console) -> None:
+    from sonic.cli.study._progress import duration
     from sonic.study.scan.plan import estimated_s
 
     for point in todo.points:
@@ -210,11 +216,5 @@ def _show_plan(spec: Spec, todo: Plan, console: Console) -> None:
     much = f"{len(todo.points)} of {len(spec.points)} points to be measured"
     if spec.rounds > 1:
         much += f" in {spec.rounds} rounds: {len(todo.visits)} of {len(spec.points) * spec.rounds} measurements"
-    long = _duration(estimated_s([visit.point for visit in todo.visits], spec))
+    long = duration(estimated_s([visit.point for visit in todo.visits], spec))
     console.print(f"{much}, {long} if all are stable at once", markup=False, highlight=False, soft_wrap=True)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -11,12 +11,15 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Console
     from rich.progress import TaskID
     from rich.table import Table
 
     from sonic.study.records import Record
     from sonic.study.simulation.run import Beside
+
+
+_WIDTH = 200
+"""At most, of tables: figures are not cut, whatever the terminal."""
 
 
 def _names(incomplete: str) -> list[str]:
@@ -61,8 +64,10 @@ def simulate(
       sonic study simulate protodune
     """
     from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
+    from sonic.cli.study._progress import duration, left
     from sonic.cli.study._records import read
     from sonic.errors import ConfigError
     from sonic.study import storage
@@ -89,26 +94,37 @@ def simulate(
 
         published_axes([points[0][1] for points in deployments])
     records: list[Record] = []
-    console, drawn = _console(), []
+    console, drawn = Console(width=_WIDTH), []
     total = sum(map(len, deployments))
+    # On a narrow terminal the name gives way.
+    name = TextColumn(
+        "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    )
     for points in deployments:
         scan = []
-        columns = [*Progress.get_default_columns()[:-1], TimeRemainingColumn()]
-        live = Progress(*columns, console=Console(stderr=True), transient=True)
+        columns = (BarColumn(12), TextColumn("{task.fields[at]}"), TextColumn("{task.fields[left]}"), name)
+        live = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
         with _kept(records, total, to), live as progress:
-            task = progress.add_task(points[0][1].target, total=len(points))
+            task = progress.add_task(points[0][1].target, total=len(points), at="", left="")
             for number, (settings, spec) in enumerate(points):
+                chosen = replaced(spec, repeats=repeats, seed=seed)
+                all_s = chosen.repeats * (chosen.warmup_s + chosen.window_s)
+                where_at = f"point {number + 1} of {len(points)}, " if len(points) > 1 else ""
 
-                def tell(part: float, task: TaskID = task, done: int = number) -> None:
-                    progress.update(task, completed=done + part)
+                def tell(
+                    part: float, task: TaskID = task, done: int = number, at: str = where_at, s: float = all_s
+                ) -> None:
+                    (shown,) = progress.tasks
+                    at = f"{at}{part * s:,.1f} of {s:,g} s simulated"
+                    progress.update(task, completed=done + part, at=at, left=left(shown.time_remaining))
 
-                scan.append(simulate(replaced(spec, repeats=repeats, seed=seed), settings, tell))
+                scan.append(simulate(chosen, settings, tell))
                 records.append(scan[-1])
                 if to is not None:  # also what is done, should the rest be interrupted
                     storage.write(records, to)
         console.print(_table(scan))
         for line in usable(scan)[1]:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            typer.echo(line)
         compared = beside_published(scan, points[0][1]) or beside_measured(scan, known, axes)
         drawn.append((points[0][1], scan))
         if compared:
@@ -118,8 +134,8 @@ def simulate(
         from sonic.study.simulation.pictures import over_published
 
         save_figure(over_published(drawn), plot)
-    speed = sum(each.details["steps"] for each in records) / sum(each.details["took_s"] for each in records)
-    console.print(f"{speed:,.0f} steps of the simulation a second")
+    steps, took_s = (sum(each.details[name] for each in records) for name in ("steps", "took_s"))
+    typer.echo(f"{steps:,.0f} steps of the simulation in {duration(took_s)}: {steps / took_s:,.0f} a second")
 
 
 @contextmanager
@@ -133,20 +149,13 @@ def _kept(records: Sequence[Record], total: int, to: Path | None) -> Iterator[No
         raise
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=120)  # a file has room
-
-
 def _plain_table(*columns: str, **options: Any) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, **options)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), **options)
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column.replace("_", "\n"), justify="right", no_wrap=True)
     return table
 
 

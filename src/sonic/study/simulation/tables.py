@@ -10,7 +10,7 @@ from sonic.study.records import digits, written
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sonic.study.records import Estimate, Record, ServerWindow
+    from sonic.study.records import Estimate, Record, ServerWindow, Setting
 
 _ALWAYS = ("clients", "jobs", "rate")
 
@@ -23,7 +23,11 @@ def varied(records: Sequence[Record]) -> list[str]:
 
 def row(record: Record, names: Sequence[str]) -> list[str]:
     """Return these settings as text."""
-    return [written(record.settings.get(name)) for name in names]
+    return [_setting(record.settings.get(name)) for name in names]
+
+
+def _setting(value: Setting | None) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else written(value)
 
 
 def _estimate(value: Estimate | None) -> str:
@@ -37,13 +41,21 @@ def _latency(record: Record, part: float | None) -> str:
     if record.latencies is None:
         return ""
     latency_s = record.latencies.mean_s if part is None else quantile(record.latencies, part)
-    return digits(1e3 * latency_s, 4)
+    return _ms(latency_s, 4)
 
 
-def _server(record: Record, what: Callable[[ServerWindow], float | None]) -> str:
+def _ms(seconds: float, most: int = 3) -> str:
+    return "<0.001" if 0 < seconds < 1e-6 else digits(1e3 * seconds, most)
+
+
+def _server(record: Record, what: Callable[[ServerWindow], float | None]) -> float | None:
     values = [what(window.server) for window in record.windows if window.server is not None]
     known = [value for value in values if value is not None]
-    return digits(sum(known) / len(known)) if known else ""
+    return sum(known) / len(known) if known else None
+
+
+def _cell(value: float | None, write: Callable[[float], str]) -> str:
+    return "" if value is None else write(value)
 
 
 def _detail(name: str) -> Callable[[Record], str]:
@@ -53,13 +65,13 @@ def _detail(name: str) -> Callable[[Record], str]:
 COLUMNS: dict[str, Callable[[Record], str]] = {
     "requests/s": lambda record: "" if "jobs" in record.settings else _estimate(record.throughput),
     "events/s": lambda record: _estimate(record.row_rate) if "jobs" in record.settings else "",
-    "of a job": _detail("events_per_s_per_job"),
-    "module, s": _detail("module_s"),
-    "latency, ms": lambda record: _latency(record, None),
-    "p99, ms": lambda record: _latency(record, 0.99),
-    "queue, ms": lambda record: _server(record, lambda server: 1e3 * server.queue_s),
-    "rows a batch": lambda record: _server(record, lambda server: server.batch_rows),
-    "GPU use": lambda record: _server(record, lambda server: server.gpu_use),
+    "events/s\nof a job": _detail("events_per_s_per_job"),
+    "module\n(s)": _detail("module_s"),
+    "latency\n(ms)": lambda record: _latency(record, None),
+    "p99\n(ms)": lambda record: _latency(record, 0.99),
+    "queue\n(ms)": lambda record: _cell(_server(record, lambda server: server.queue_s), _ms),
+    "rows\na batch": lambda record: _cell(_server(record, lambda server: server.batch_rows), digits),
+    "GPU\nbusy": lambda record: _cell(_server(record, lambda server: server.gpu_use), "{:.0%}".format),
     "servers": _detail("servers_mean"),
     "failed": lambda record: str(errors) if (errors := sum(window.errors for window in record.windows)) else "",
 }
