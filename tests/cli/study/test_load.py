@@ -68,7 +68,7 @@ def test_a_load_some_of_whose_requests_fail_says_so_and_ends_with_1(tmp_path: Pa
     assert failures(record) > 0
     assert done.exit_code == 1
     said = done.stderr if quiet else done.stdout
-    assert f"{failures(record)} of " in said
+    assert f"{failures(record):,} of " in said
     assert "requests failed, the first: " in said
     assert "not this one" in said
 

@@ -85,6 +85,9 @@ def test_for_throughput_everything_goes_that_saves_anything() -> None:
     assert made.events_per_s == pytest.approx(400 / 0.52)
     (fleet,) = made.fleets
     assert fleet.shares["fit"] == pytest.approx(400 / 0.52 / 2.0)
+    said = {each.subject: each.choice for each in reasons(made, [FAST, DEAR]) if each.choice.startswith("ask for")}
+    assert said["tagger"] == "ask for all 10 rows of an event, and all events of a chunk in one request"
+    assert said["fit"] == "ask for all events of a chunk in one request"  # which have a row each
 
 
 def test_the_network_can_set_the_number() -> None:

@@ -47,6 +47,16 @@ def test_a_plan(folder: Path) -> None:
     assert plan["advice"][0]["subject"] == "tagger"
 
 
+def test_a_plan_on_a_narrow_terminal_has_its_figures_whole(folder: Path) -> None:
+    words = ["study", "advise", "direct.json", "--site", "site.toml", "--jobs", "100000", "--threads", "2"]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "60"})
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["tagger", "T4", "60.0%", "4", "3.33", "0.556"] in rows
+    assert ["events/s", "400,000", "1,000,000", "+150.0", "%"] in rows
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout
+
+
 def test_records_that_were_not_measured_are_named(folder: Path) -> None:
     machine = Machine(system="", processor="P", cores=2)
 

@@ -102,7 +102,7 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     if sent or received:
         yield "tensors", f"{sent / duration_s / 1e6:.3g} MB/s sent, {received / duration_s / 1e6:.3g} MB/s received"
     if late := sum(window.late for window in windows):
-        yield "late", f"{late} requests were sent more than a millisecond after they were due"
+        yield "late", f"{late:,} requests were sent more than a millisecond after they were due"
 
 
 def _means(servers: list[ServerWindow], *parts: str) -> str:

@@ -31,7 +31,7 @@ def say_left_out(line: str) -> None:
     """Say of a record that it was not measured."""
     from rich.console import Console
 
-    Console(stderr=True).print(f"left out: {line}", markup=False, highlight=False)
+    Console(stderr=True).print(f"left out: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def settings() -> list[str]:

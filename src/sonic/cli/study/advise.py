@@ -73,19 +73,23 @@ def advise(
     if json is not None:
         with replacing(json) as part:
             part.write_bytes(to_json(made, said))
-    console = Console()
+    console = Console(highlight=False)
     console.print(_models(made))
+    console.print("cost of a million events: of the cores it takes in the job, of the part of a server it takes else")
     console.print(_sums(made))
     console.print(_reasons(said))
 
 
-def _table(*columns: str) -> Table:
+def _table(words: tuple[str, ...], figures: tuple[str, ...] = ()) -> Table:
+    """Make a table of words, whose first column stays whole unless there are figures, which always do."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, no_wrap=not i)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for i, column in enumerate(words):
+        table.add_column(column, no_wrap=not i and not figures)
+    for column in figures:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
@@ -95,21 +99,18 @@ def _models(made: Plan) -> Table:
     from sonic.study.records import digits
 
     money = made.site.currency
-    table = _table(
-        "model", "of the job", "rows an event", "where", f"cores ({escape(money)})", f"server ({escape(money)})"
-    )
+    costs = (f"cores\n({escape(money)})", f"server\n({escape(money)})")
+    table = _table(("model", "where"), ("of the\njob", "rows\nan event", *costs))
     for model in made.models:
         offer = model.offer
         table.add_row(
             escape(model.model),
+            escape(offer.kind) if model.offload and offer else "in the job",
             f"{model.saved_s / made.job.event_s:.1%}",
             digits(model.rows_per_event),
-            escape(offer.kind) if model.offload and offer else "in the job",
             digits(model.cores_cost),
             digits(model.server_cost) if offer else "not measured",
         )
-    table.caption = "cost of a million events: of the cores it takes in the job, of the part of a server it takes else"
-    table.caption_justify = "left"
     return table
 
 
@@ -119,9 +120,9 @@ def _sums(made: Plan) -> Table:
     from sonic.study.records import digits
 
     money = made.site.currency
-    table = _table("", "in the job", "planned", "")
+    table = _table(("",), ("in the job", "planned", ""))
     table.add_row(
-        "events/s", f"{made.events_per_s_before:,.1f}", f"{made.events_per_s:,.1f}", f"{100 * made.gain:+.1f} %"
+        "events/s", digits(made.events_per_s_before, 5), digits(made.events_per_s, 5), f"{100 * made.gain:+.1f} %"
     )
     table.add_row(
         f"{escape(money)} for a million events",
@@ -131,7 +132,7 @@ def _sums(made: Plan) -> Table:
     )
     for fleet in made.fleets:
         table.add_row(f"servers: {escape(fleet.kind)}", "0", f"{fleet.servers:,}")
-    table.add_row("network, Gbit/s", "0", digits(made.network_gbps))
+    table.add_row("network (Gbit/s)", "0", digits(made.network_gbps))
     table.add_row(f"streams of a job with {made.threads} threads", str(made.threads), str(made.streams))
     return table
 
@@ -139,7 +140,7 @@ def _sums(made: Plan) -> Table:
 def _reasons(said: list[Advice]) -> Table:
     from rich.markup import escape
 
-    table = _table("about", "do", "because")
+    table = _table(("about", "do", "because"))
     last = ""
     for advice in said:
         row = ("" if advice.subject == last else advice.subject, advice.choice, advice.reason)

@@ -106,9 +106,10 @@ def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Ad
 
 def _batches(plan: Plan, model: ModelPlan, offer: Offer) -> Iterator[Advice]:
     asked = model.rows_per_event * plan.job.chunk_size
+    several = f"all {digits(model.rows_per_event)} rows of an event, and " if model.rows_per_event > 1 else ""
     yield Advice(
         model.model,
-        f"ask for all {digits(model.rows_per_event)} rows of an event, and all events of a chunk, in one request",
+        f"ask for {several}all events of a chunk in one request",
         f"{asked:,.0f} rows a request in chunks of {plan.job.chunk_size:.0f} events",
     )
     rows, clients = offer.settings.get("rows"), offer.clients

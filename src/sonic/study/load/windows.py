@@ -123,7 +123,9 @@ class Windows:
         if not errors:
             return ""
         first = next(tally.error for tally in tallies if tally.errors)
-        return f"{errors} of {errors + sum(tally.requests for tally in tallies)} requests failed, the first: {first}"
+        return (
+            f"{errors:,} of {errors + sum(tally.requests for tally in tallies):,} requests failed, the first: {first}"
+        )
 
     def _end_window(self, tally: Tally, watch: ServerWatch, before: Sample | None, after: Sample | None) -> None:
         if tally.errors and not tally.requests:

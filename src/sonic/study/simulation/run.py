@@ -201,7 +201,7 @@ def beside_measured(
             found.append(Beside("requests/s", f"clients={clients}", other.throughput.value, record.throughput.value))
             if other.latencies is not None and record.latencies is not None:
                 there_s, here_s = other.latencies.mean_s, record.latencies.mean_s
-                found.append(Beside("mean latency, s", f"clients={clients}", there_s, here_s))
+                found.append(Beside("mean latency (s)", f"clients={clients}", there_s, here_s))
     return found
 
 
