@@ -127,6 +127,16 @@ def test_a_call_may_be_under_way_while_other_work_is_done(address: str) -> None:
     assert pending.done()
 
 
+def test_a_numpy_call_of_ones_own_is_made_by_submit_too(address: str) -> None:
+    events, wrapper = jets(), Named(f"triton+grpc://{address}/echo/1", PLAIN)
+    outputs = wrapper.submit(["y", "m"], events).result()
+    assert isinstance(outputs, Columns)
+    assert outputs.n.to_list() == [[n] for n in ak.flatten(events.number)]
+    wrong = wrapper.submit(["y"], Columns(np.ones((1, 4)), np.ones((1, 1), int)))
+    with pytest.raises(InvalidRequest, match="'x'"):
+        wrong.result()
+
+
 def test_what_is_known_of_the_model(address: str) -> None:
     wrapper = TritonWrapper(f"triton+grpc://{address}/echo/1", PLAIN)
     assert wrapper.batch_size == 8

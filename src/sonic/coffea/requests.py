@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import wait
+import operator
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -10,7 +11,7 @@ from sonic.client.arrays import join
 from sonic.errors import ModelFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     import numpy as np
@@ -36,12 +37,12 @@ class Pending(Generic[T]):
     Parameters
     ----------
     futures : sequence of Future
-        Of its requests.
+        Of its requests, or of what makes them.
     finish : callable
         Makes the result from theirs, in the thread that asks for it.
     """
 
-    def __init__(self, futures: Sequence[Future[Arrays]], finish: Callable[[list[Arrays]], T]) -> None:
+    def __init__(self, futures: Sequence[Future[Any]], finish: Callable[[list[Any]], T]) -> None:
         self._futures = futures
         self._finish = finish
 
@@ -114,6 +115,14 @@ def call(model: Model, arrays: Arrays, batch_rows: int) -> Arrays:
     if len(parted(model.spec, arrays, batch_rows)) == 2:
         return model(**shaped(model.spec, arrays))
     return send(model, arrays, batch_rows).result()
+
+
+def call_aside(function: Callable[..., T], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Pending[T]:
+    """Have a function that calls a model and waits do so in a thread of its own."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="sonic-coffea")
+    future = thread.submit(function, *args, **kwargs)
+    thread.shutdown(wait=False)  # the thread ends with the call
+    return Pending([future], operator.itemgetter(0))
 
 
 def shaped(spec: ModelSpec, arrays: Arrays) -> Arrays:

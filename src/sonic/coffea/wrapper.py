@@ -15,7 +15,7 @@ from sonic.client.model import Client
 from sonic.client.settings import ClientSettings, load
 from sonic.client.url import parse_server
 from sonic.coffea.address import address_of
-from sonic.coffea.requests import call, send
+from sonic.coffea.requests import call, call_aside, send
 from sonic.errors import ConfigError, InvalidRequest, one_line
 
 if TYPE_CHECKING:
@@ -137,12 +137,14 @@ class TritonWrapper:
     def submit(self, *args: Any, **kwargs: Any) -> Pending[Any]:
         """Call the model and go on: the result is asked for later, by ``result()``.
 
-        Returns when the requests are on their way. Arguments as for a call, other than dask-awkward arrays.
+        Returns when the requests are on their way. A `numpy_call` of a subclass's own runs in a thread meanwhile.
+        Arguments as for a call, other than dask-awkward arrays.
         """
         eager = self.get_awkward_lib(*args, **kwargs) is ak
         given, named = map(_numpy, self.prepare_awkward(*args, **kwargs) if eager else (args, kwargs))
         self.validate_numpy_input(*given, **named)
-        sent = self._send(*given, **named)
+        own = type(self).numpy_call is not TritonWrapper.numpy_call
+        sent: Pending[Any] = call_aside(self.numpy_call, given, named) if own else self._send(*given, **named)
         if not eager:
             return sent
         return sent.then(lambda outputs: self.postprocess_awkward(_awkward(outputs), *args, **kwargs))
