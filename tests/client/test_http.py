@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sonic.client.http import HttpTransport
-from sonic.errors import ConfigError, DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
+from sonic.errors import ConfigError, DeadlineExceeded, InvalidRequest, ModelFailed, RateLimited, Unavailable
 from sonic.testing.conformance import WAIT_S, RemoteTransportConformance, RudePeer, echo_request, error_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,13 @@ class Answering:
     """A server that gives every request one answer, and keeps the requests."""
 
     def __init__(
-        self, status: int, body: bytes, paths: dict[str, bytes] | None = None, *, encoding: str | None = None
+        self,
+        status: int,
+        body: bytes,
+        paths: dict[str, bytes] | None = None,
+        *,
+        encoding: str | None = None,
+        retry_after: str | None = None,
     ) -> None:
         self.seen: list[tuple[str, str, bytes]] = []
         outer = self
@@ -58,6 +64,8 @@ class Answering:
                 self.send_header("Content-Length", str(len(answer)))
                 if encoding is not None:
                     self.send_header("Content-Encoding", encoding)
+                if retry_after is not None:
+                    self.send_header("Retry-After", retry_after)
                 self.end_headers()
                 self.wfile.write(answer)
 
@@ -85,7 +93,7 @@ class Answering:
         (500, b'{"error": "it broke"}', ModelFailed, "it broke"),
         (503, b"<html>busy\n</html>", Unavailable, "<html>busy </html>"),
         (502, b"", Unavailable, "HTTP status 502 without a message"),
-        (429, b'{"error": "slow down"}', Unavailable, "slow down"),
+        (429, b'{"error": "slow down"}', RateLimited, "slow down"),
         (504, b'{"error": "late"}', DeadlineExceeded, "late"),
     ],
 )
@@ -98,6 +106,17 @@ def test_statuses_become_errors_of_the_tree(status: int, body: bytes, kind: type
         with pytest.raises(kind):
             server.transport.statistics("echo")
         assert not server.transport.ready()
+
+
+@pytest.mark.parametrize(
+    ("said", "wait_s"), [("7", 7.0), (None, 0.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("9" * 400, 0.0)]
+)
+def test_how_long_the_server_wants_to_be_left_alone(said: str | None, wait_s: float) -> None:
+    with Answering(429, b'{"error": "slow down"}', retry_after=said) as server:
+        error = error_of(server.transport.submit(echo_request()))
+        assert isinstance(error, RateLimited)
+        assert error.wait_s == wait_s
+        assert str(error) == f"{server.transport.url}: slow down"
 
 
 def test_an_unreadable_answer_is_the_servers_fault() -> None:

@@ -64,6 +64,12 @@ def test_a_server_that_says_how_long_to_wait_is_heeded() -> None:
     assert chain(chain=("same",)).next(RateLimited("enough", 2.5), ALL, None) == Step("same", 2.5)
 
 
+def test_a_server_that_wants_a_longer_pause_than_any_is_not_waited_for() -> None:
+    steps = chain(chain=("same", "again", "fallback"), max_backoff_s=2.0)
+    assert steps.next(RateLimited("enough", 2.5), ALL, None) == Step("fallback")
+    assert steps.next(RateLimited("enough", 2.5), ALL, None) is None
+
+
 def test_no_pause_that_would_not_end_before_the_deadline() -> None:
     steps = chain(chain=("same", "fallback"), backoff_s=1.0)
     assert steps.next(DOWN, ALL, 0.9) == Step("fallback")

@@ -77,7 +77,7 @@ def test_subclasses_take_the_row_of_their_base() -> None:
         (status.from_grpc(8, "quota"), errors.Unavailable),
         (status.from_grpc(13, "Received RST_STREAM with error code 2"), errors.Unavailable),
         (status.from_grpc(99, ""), errors.ModelFailed),
-        (status.from_http(429, "slow down"), errors.Unavailable),
+        (status.from_http(429, "slow down"), errors.RateLimited),
         (status.from_http(502, "Bad Gateway"), errors.Unavailable),
         (status.from_http(413, "too large"), errors.InvalidRequest),
         (status.from_http(599, ""), errors.ModelFailed),

@@ -255,8 +255,10 @@ class HttpTransport:
         finally:
             self._exchanges.discard(exchange)
         if answer.status >= 400:
-            failure = status.from_http(answer.status, documents.error_from_wire(answer.content))
-            raise type(failure)(f"{self._url}: {failure}") if failure.retryable else failure
+            failure = status.from_http(answer.status, documents.error_from_wire(answer.content), _wait_s(answer))
+            if failure.retryable:
+                failure.args = (f"{self._url}: {failure}",)
+            raise failure
         return answer
 
     def _failure(self, exchange: Exchange, error: Exception) -> InferenceError:
@@ -268,6 +270,12 @@ class HttpTransport:
         if isinstance(error, httpcore.TimeoutException | TimeoutError) and exchange.timeout_s is not None:
             return DeadlineExceeded(f"{self._url}: no answer within {exchange.timeout_s:g} s")
         return Unavailable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _wait_s(answer: httpcore.Response) -> float:
+    """Seconds until the server wants to be asked again; 0 if it does not say, or says it as a date."""
+    said = next((value for name, value in answer.headers if name.lower() == b"retry-after"), b"").strip()
+    return float(said) if said.isdigit() and len(said) < 10 else 0.0
 
 
 def _region_path(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.errors import ModelNotFound, RateLimited, Unavailable
@@ -71,7 +72,7 @@ class Chain:
             if action == "fallback":
                 return self._take(action, 0.0)
             delay_s = self._pause(error)
-            if not lacks_model and (left_s is None or delay_s < left_s):
+            if not lacks_model and delay_s < (inf if left_s is None else left_s):
                 return self._take(action, delay_s)
         return None
 
@@ -84,7 +85,8 @@ class Chain:
         whole_s = min(s.backoff_s * s.backoff_factor**self._pauses, s.max_backoff_s)
         self._pauses += 1
         drawn_s = whole_s * (1 - s.jitter * self._random.random())
-        return max(drawn_s, error.wait_s) if isinstance(error, RateLimited) else drawn_s
+        asked_s = error.wait_s if isinstance(error, RateLimited) else 0.0
+        return max(drawn_s, asked_s) if asked_s <= s.max_backoff_s else inf
 
 
 def summary(model: str, tried: Sequence[str], errors: Sequence[InferenceError]) -> InferenceError:

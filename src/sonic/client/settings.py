@@ -41,7 +41,8 @@ class ClientSettings:
     tries : int or None
         Most attempts of one request, the first included; None: as many as the chain has.
     backoff_s, backoff_factor, max_backoff_s : float
-        The first pause, what each further one is multiplied with, and the longest, in seconds.
+        The first pause, what each further one is multiplied with, and the longest, in seconds. A server that asks for a
+        longer one is not waited for.
     jitter : float
         Part of a pause that is drawn at random, 0 to 1: 0.5 is a pause between half and the whole.
     attempt_timeout_s : float or None

@@ -59,7 +59,6 @@ _FROM_HTTP: dict[int, type[InferenceError]] = {
     **{status: error for error, (_, status) in _TABLE.items() if issubclass(error, InferenceError)},
     408: DeadlineExceeded,
     425: Unavailable,
-    429: Unavailable,
     502: Unavailable,
 }
 
@@ -92,7 +91,7 @@ def from_grpc(code: int, details: str) -> InferenceError:
     return kind(details or f"gRPC status {code} without a message")
 
 
-def from_http(status: int, text: str) -> InferenceError:
+def from_http(status: int, text: str, wait_s: float = 0.0) -> InferenceError:
     """Error that an HTTP call ended in.
 
     Parameters
@@ -101,9 +100,14 @@ def from_http(status: int, text: str) -> InferenceError:
         400 or above.
     text : str
         The server's message.
+    wait_s : float
+        Of a sender that has had its share: seconds until the next one is taken; 0 if that is not known.
     """
     kind = _FROM_HTTP.get(status) or (InvalidRequest if status < 500 else ModelFailed)
-    return kind(text or f"HTTP status {status} without a message")
+    error = kind(text or f"HTTP status {status} without a message")
+    if isinstance(error, RateLimited):
+        error.wait_s = wait_s
+    return error
 
 
 def _row(error: BaseException) -> tuple[int, int]:
