@@ -103,7 +103,7 @@ def test_a_column_that_has_no_blanks_is_an_error_of_the_output(chunk_of):
     chunk = chunk_of(x=[1, 2, 3])
     chunk.selection.apply(np.array([False, True, True]))
     chunk.put({"mixed": ["a", 1]}, ("mixed",), 1)
-    expected = r"column 'mixed' of chunk 0, .* entries 0:3: type union\[string, int64\] has no entry for events that"
+    expected = r"column 'mixed' of chunk 0, .* entries 0:3: type union\[string, int64\] has no entry .*: write only"
     with pytest.raises(OutputError, match=expected):
         chunk.output(("mixed",), ("f",), widen=True)
 

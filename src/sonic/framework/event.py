@@ -195,7 +195,8 @@ class Chunk:
             try:
                 wide[name] = self.selection.widen(content, level, counts.get(group))
             except TypeError as error:
-                raise OutputError(f"column {name!r} of {self.where}: {error}; keep only those that do") from error
+                advice = "write only those that do (filter output pass), or do not keep the column"
+                raise OutputError(f"column {name!r} of {self.where}: {error}: {advice}") from error
             if wide[name].purelist_depth > 1 and group not in counts and self.selection.level:
                 # A list that is missing counts as empty.
                 counts[group] = np.asarray(ak.fill_none(ak.num(wide[name], axis=1), 0))

@@ -114,7 +114,8 @@ def run(
         Time that a request may take.
     on_error : OnError or str
         What becomes of the job when a module fails on a chunk: ``stop``; ``skip`` leaves the chunk out; ``retry:N``
-        tries the module N times more and then stops, ``retry:N,skip`` skips then.
+        tries the module N times more and then stops, ``retry:N,skip`` skips then. What cannot be written ends the job
+        in any case.
     restart : bool
         Whether to note what is finished in a file beside the first output, ``NAME.journal``, and to go on from there
         if a job that was interrupted has left one.
