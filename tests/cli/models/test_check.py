@@ -69,6 +69,18 @@ def test_digests_are_shown_written_and_verified(models: Path, sonic_models: Any)
     assert done.stdout.count("SHA256") == 3
 
 
+def test_a_model_that_cannot_be_read_keeps_no_other_from_its_digests(models: Path, sonic_models: Any) -> None:
+    config = models / "deepmet" / "config.pbtxt"
+    config.write_text("input {")
+    for options in ([], ["--write"], ["--verify"]):
+        done = sonic_models("checksum", models, *options)
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"deepmet: error: {config.resolve()}:1:")
+        assert [line.split()[2] for line in done.stdout.splitlines()] == ["echo/1/table"]
+    assert config.read_text() == "input {"
+    assert sonic_models("checksum", models / "echo", "--verify").exit_code == 0
+
+
 def test_real_models(shared_data: Path, tmp_path: Path, sonic_models: Any) -> None:
     for name in ("pn_test", "exatrkx_gnn"):
         (tmp_path / name / "1").mkdir(parents=True)

@@ -13,6 +13,7 @@ from sonic.cli.models._place import connected, folder_of, is_url, places
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sonic.protocol.digests import FileDigest
     from sonic.protocol.facts import Finding
 
 _COLOURS = {"error": "red", "note": "yellow", "ok": "green"}
@@ -92,9 +93,9 @@ def checksum(
     """Show, write or verify the digests of the files of models.
 
     They stand in config.pbtxt where Triton's checksum agent has them. A server loads no model whose files are others,
-    and a client uses no server whose are.
+    and a client uses no server whose are. Exit with 1 if those of a model cannot be read or written.
     """
-    from sonic.errors import ConfigError
+    from sonic.errors import ConfigError, SonicError
     from sonic.protocol.checksums import ALGORITHMS, DEFAULT_ALGORITHM
     from sonic.protocol.digests import store, survey
     from sonic.server.models.inspection import models_in
@@ -106,21 +107,29 @@ def checksum(
     if algorithm is not None and algorithm.upper() not in ALGORITHMS:
         raise ConfigError(f"--algorithm {algorithm}: one of {', '.join(ALGORITHMS)}")
     chosen = None if algorithm is None else algorithm.upper()
-    wrong = 0
+    failed = False
     for folder in models_in(folder_of(place)):
-        rows = survey(folder, chosen or DEFAULT_ALGORITHM)
-        if write:
-            store(folder, chosen, force=force)
+        name = folder.resolve().name
+        try:
+            if write:
+                store(folder, chosen, force=force)
             rows = survey(folder, chosen or DEFAULT_ALGORITHM)
+        except SonicError as error:  # the other models are none the worse for it
+            typer.echo(f"{name}: {typer.style('error', fg=_COLOURS['error'])}: {error}", err=True)
+            failed = True
+            continue
         for row in rows:
-            bad = row.state != "ok"
-            wrong += bad
-            state = {"missing": "not stored", "ok": "ok"}.get(row.state, f"{row.state}, stored is {row.stored}")
-            line = f"{row.found or '-' * len(row.stored)}  {row.algorithm}  {folder.resolve().name}/{row.path}"
-            colour = "green" if not bad else "yellow" if row.state == "missing" else "red"
-            typer.echo(f"{line}  {typer.style(state, fg=colour)}")
-    if verify and wrong:
+            typer.echo(_line(name, row))
+        failed = failed or (verify and any(row.state != "ok" for row in rows))
+    if failed:
         raise typer.Exit(1)
+
+
+def _line(model: str, row: FileDigest) -> str:
+    state = {"missing": "not stored", "ok": "ok"}.get(row.state, f"{row.state}, stored is {row.stored}")
+    colour = {"ok": "green", "missing": "yellow"}.get(row.state, "red")
+    digest = row.found or "-" * len(row.stored)
+    return f"{digest}  {row.algorithm}  {model}/{row.path}  {typer.style(state, fg=colour)}"
 
 
 def _print(names: Sequence[str], findings: Sequence[Finding]) -> None:
