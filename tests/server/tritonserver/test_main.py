@@ -263,7 +263,7 @@ def test_a_port_that_is_taken(front: str, folder: Any) -> None:
         (["--model-repository=/", "--grpc-restricted-protocol=health:a=b"], "is not offered, and ignoring it"),
         (
             ["--model-repository=/", "--grpc-use-ssl=1", "--grpc-server-cert=/no/c", "--grpc-server-key=/no/k"],
-            "cannot read --tls-cert /no/c: No such file or directory",
+            "cannot read --grpc-server-cert /no/c: No such file or directory",
         ),
     ],
 )

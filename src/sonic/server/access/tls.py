@@ -21,6 +21,8 @@ class Tls:
         Its private key, without a password.
     client_ca : Path or None
         Authorities of clients, each of which then needs a certificate; None: clients need none.
+    flags : tuple of str
+        By which of the command line's the three were given, for messages.
 
     Raises
     ------
@@ -31,11 +33,12 @@ class Tls:
     certificate: Path
     key: Path
     client_ca: Path | None = None
+    flags: tuple[str, str, str] = ("--tls-cert", "--tls-key", "--tls-client-ca")
 
     def __post_init__(self) -> None:
-        for option, path in (("cert", self.certificate), ("key", self.key), ("client-ca", self.client_ca)):
+        for flag, path in zip(self.flags, (self.certificate, self.key, self.client_ca), strict=True):
             if path is not None:
-                _read(path, f"--tls-{option}")
+                _read(path, flag)
         self.context()
 
     def context(self, *protocols: str) -> ssl.SSLContext:
@@ -61,8 +64,8 @@ class Tls:
         return context
 
 
-def _read(path: Path, option: str) -> bytes:
+def _read(path: Path, flag: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot read {option} {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {flag} {path}: {error.strerror}") from error

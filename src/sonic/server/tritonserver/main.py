@@ -106,7 +106,8 @@ def _tls(settings: Settings) -> Tls | None:
     if settings.grpc_cert is None or settings.grpc_key is None:
         return None
     client_ca = None if settings.grpc_client_ca is None else Path(settings.grpc_client_ca)
-    return Tls(Path(settings.grpc_cert), Path(settings.grpc_key), client_ca)
+    named = "--grpc-server-cert", "--grpc-server-key", "--grpc-root-cert"
+    return Tls(Path(settings.grpc_cert), Path(settings.grpc_key), client_ca, named)
 
 
 def _announce(server: Server, settings: Settings) -> None:
