@@ -26,8 +26,9 @@ def test_a_file_that_is_replaced_needs_a_folder_that_can_be_written_to(
     for name in ("closed/r.json", "link.json"):
         with pytest.raises(OutputError, match="not yours to write to"):
             check_writable(tmp_path / name)
-    check_writable(tmp_path / "r.json")
-    check_writable("/dev/null")
+        with pytest.raises(OutputError, match="not yours to write to"):
+            check_writable(tmp_path / "r.json", None, tmp_path / name)
+    check_writable(tmp_path / "r.json", None, "/dev/null")
 
 
 @pytest.mark.parametrize("error", [ValueError("halfway"), OSError(28, "No space left")])

@@ -16,25 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """See that a file can be written, before there is what it is to hold.
+def check_writable(*paths: str | os.PathLike[str] | None) -> None:
+    """See that files can be written, before there is what they are to hold; None is one that is not asked for.
 
     Raises
     ------
     OutputError
-        If it is a folder, or its folder is not there or not to be written to, as :func:`replacing` needs it.
+        If one is a folder, or its folder is not there or not to be written to, as :func:`replacing` needs it.
     """
-    target = Path(path)
-    folder = target.absolute().parent
-    if not folder.is_dir():
-        raise OutputError(f"cannot write {path}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder")
-    whole = target.exists() and not target.is_file()  # /dev/null, or a pipe
-    real = Path(os.path.realpath(path)).parent
-    if not whole and not os.access(real, os.W_OK):
-        where = real if target.is_symlink() else target.parent
-        raise OutputError(f"cannot write {path}: {where} is not yours to write to")
+    for path in paths:
+        if path is not None:
+            _check_writable(path)
 
 
 @contextmanager
@@ -60,6 +52,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if not whole:
             with suppress(OSError):  # nothing, or its folder could not be made
                 part.unlink()
+
+
+def _check_writable(path: str | os.PathLike[str]) -> None:
+    target = Path(path)
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder")
+    whole = target.exists() and not target.is_file()  # /dev/null, or a pipe
+    real = Path(os.path.realpath(path)).parent
+    if not whole and not os.access(real, os.W_OK):
+        where = real if target.is_symlink() else target.parent
+        raise OutputError(f"cannot write {path}: {where} is not yours to write to")
 
 
 @contextmanager

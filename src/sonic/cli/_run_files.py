@@ -32,10 +32,9 @@ class Extras:
 
         self._report, self._trace, self._timeline, self._graph = report, trace, timeline, graph
         taken = [os.path.realpath(other) for other in others]
-        for path in (report, trace, timeline, graph):
-            if path is None:
-                continue
-            check_writable(path)
+        asked_for = [path for path in (report, trace, timeline, graph) if path is not None]
+        check_writable(*asked_for)
+        for path in asked_for:
             if os.path.realpath(path) in taken:
                 raise ConfigError(f"cannot write {path}: it is another file of this job")
             if not path.is_char_device():  # /dev/null may be given twice

@@ -125,8 +125,7 @@ def search(
     from sonic.firmware.search import Curve
     from sonic.firmware.storage import describe
 
-    for file in (to, *([] if plot is None else [plot])):
-        check_writable(file)
+    check_writable(to, plot)
     network, _ = _network(model, weights, host_normalisation=host_normalisation)
     rows = _rows(data, network)
     with Console(stderr=True).status("reading") as status:
@@ -171,29 +170,20 @@ def verify(
       sonic firmware verify facile --rows 1000000 --threads 2
     """
     from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
+    from sonic.cli._bars import bars
     from sonic.files import check_writable
     from sonic.firmware import report as reports
     from sonic.firmware.build import load
     from sonic.firmware.search import read_curve
     from sonic.firmware.verify import verify as verified
 
-    for file in (report, plot):
-        if file is not None:
-            check_writable(file)
+    check_writable(report, plot)
     found = load(folder)
     given = None if data is None else _rows(data, found.network)
     curve = None if numbers is None else read_curve(numbers)
-    with Progress(console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
-
+    with bars() as progress:
         result = verified(
             found, given, random_rows=rows, seed=seed, threads=threads, synthesise=synthesise, progress=progress
         )
