@@ -120,6 +120,7 @@ def serve(
 ) -> None:
     """Serve models over the Open Inference Protocol v2, with gRPC, HTTP and metrics."""
     from sonic.errors import ConfigError
+    from sonic.files import check_writable
     from sonic.server import launch
     from sonic.server.app import serve as start
 
@@ -127,6 +128,7 @@ def serve(
         raise typer.BadParameter(f"none, explicit or poll, given {model_control!r}", param_hint="--model-control")
     if poll_s is not None and model_control != "poll":
         raise ConfigError("--poll-s needs --model-control poll")
+    check_writable(ports_file)
     _set_up_logging(verbose)
 
     tls = _tls(tls_cert, tls_key, tls_client_ca)
@@ -138,10 +140,7 @@ def serve(
             if path is not None:
                 typer.echo(f"{name:<8} {scheme}:{path.absolute()}")
         if ports_file is not None:
-            try:
-                _write_ports(server, ports_file)
-            except OSError as error:
-                raise ConfigError(f"cannot write {ports_file}: {error.strerror}") from error
+            _write_ports(server, ports_file)
 
     drained = launch.run(
         lambda: start(
@@ -222,12 +221,12 @@ def _set_up_logging(verbose: bool) -> None:
 
 def _write_ports(server: Server, path: Path) -> None:
     import json
-    import os
+
+    from sonic.files import replacing
 
     ports = {"grpc": server.grpc_port, "http": server.http_port, "metrics": server.metrics_port}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(ports))
-    unfinished.replace(path)
+    with replacing(path) as part:  # whole: who waits for it reads it at once
+        part.write_text(json.dumps(ports))
 
 
 def _show(server: Server) -> None:
