@@ -116,6 +116,17 @@ def test_it_goes_when_nothing_is_in_it_or_the_job_is_done(path):
     assert not path.exists()
 
 
+def test_a_job_that_is_done_leaves_the_journal_of_the_next_alone(path):
+    with Journal(path, JOB) as done:
+        done.append(chunk(0))
+        done.remove()
+        with Journal(path, JOB) as following:
+            following.append(chunk(1))
+            done.close()
+    with Journal(path, JOB) as again:
+        assert indices(again) == [1]
+
+
 def test_another_job(path):
     written(path, 1)
     with pytest.raises(

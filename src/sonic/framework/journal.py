@@ -117,9 +117,9 @@ class Journal:
         self._chunks += 1
 
     def remove(self) -> None:
-        """Remove it: the job is done."""
+        """Remove and close it: the job is done. What is there from now on is another job's."""
         self.path.unlink(missing_ok=True)
-        self._chunks = 0
+        self._shut()
 
     def close(self) -> None:
         """Close it; one without any chunk is removed."""
