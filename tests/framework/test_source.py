@@ -143,6 +143,14 @@ def test_files_that_cannot_be_read(events_file, tmp_path):
         TreeSource([tmp_path])
 
 
+def test_of_several_bad_files_the_first_is_named(events_file, tmp_path):
+    bad = [tmp_path / f"bad{i}.root" for i in range(9)]
+    for path in bad:
+        path.write_bytes(b"this is a text\n" * 100)
+    with pytest.raises(DataError, match=r"bad4\.root"):
+        TreeSource([events_file(5), *bad[4:], *bad[:4]])
+
+
 def test_a_basket_that_is_damaged_is_an_error_of_the_file(tmp_path):
     path = tmp_path / "damaged.root"
     with uproot.recreate(path, compression=uproot.ZLIB(9)) as file:

@@ -42,7 +42,7 @@ class FileRange:
         return self.stop - self.start
 
     def __str__(self) -> str:
-        return f"{_short(self.file)} entries {self.start}:{self.stop}"
+        return f"{short_name(self.file)} entries {self.start}:{self.stop}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class EventRange:
         return self.stop - self.start
 
     def __str__(self) -> str:
-        return f"chunk {self.index}, {_short(self.file)} entries {self.start}:{self.stop}"
+        return f"chunk {self.index}, {short_name(self.file)} entries {self.start}:{self.stop}"
 
 
 class Chunk:
@@ -241,7 +241,8 @@ def as_content(value: Any) -> Content:
     return ak.to_layout(value, regulararray=False)
 
 
-def _short(file: str) -> str:
+def short_name(file: str) -> str:
+    """Return the name of a file or of a URL's, without where it is, for messages."""
     return file.rstrip("/").rpartition("/")[2] or file
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import uproot
 
 from sonic.errors import ConfigError, DataError, SonicError
-from sonic.framework.event import Chunk, EventRange, FileRange
+from sonic.framework.event import Chunk, EventRange, FileRange, short_name
 from sonic.framework.graph import similar
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class TreeSource:
             with _reading(file):
                 if _is_local(file) and not Path(file).exists():
                     raise DataError(f"no input file {file}")
-        others = list(dict.fromkeys(self.files[1:]) - {self.files[0]: None}.keys())
+        others = [file for file in dict.fromkeys(self.files) if file != self.files[0]]
         looked_at = {self.files[0]: self._describe(self._tree_of(self.files[0]))}
         if others:
             with ThreadPoolExecutor(min(_OPENERS, len(others)), thread_name_prefix="sonic-open") as pool:
@@ -138,7 +138,7 @@ class TreeSource:
             If a file lacks a branch in `names`; names those with a similar name.
         """
         for file in dict.fromkeys(self.files):
-            where, available = f"{_short(file)}, tree {self._tree}", self.branches[file]
+            where, available = f"{short_name(file)}, tree {self._tree}", self.branches[file]
             if check is not None:
                 check(available, where)
             for name in names:
@@ -350,7 +350,3 @@ def _reason(error: Exception) -> str:
 
 def _is_local(file: str) -> bool:
     return "://" not in file
-
-
-def _short(file: str) -> str:
-    return file.rstrip("/").rpartition("/")[2] or file
