@@ -189,15 +189,37 @@ class ServerUse:
 class Report:
     """What a job did and what it took. Times are in seconds, sizes in bytes.
 
-    `cpu_s` is that of all processes, threads of libraries included, and `peak_rss_bytes` the sum of their peaks;
-    what the `processes_lost` took, which died, is in no sum. `external_s` and `hidden_s` are sums over the
-    offloads, `events_written` over the outputs. `servers_named_by` is ``given``, ``site`` for the balancer that the
-    site announces, ``settings``, ``site and settings``, or ``own`` for the one that the job started. For
-    `together_s`, summed over the chunks, two or more requests of one chunk were on their way at once. `by_fallback`
-    counts requests that no server answered but the workflow's own models did, in this process. `events_before` of
-    the events were finished by earlier runs of this job, and are not in the rate. `skipped` lists the chunks left
-    out because a module failed on them; their events are counted in `events`. `records_cut` counts timing records
-    that came after the trace was full; the sums have all of them.
+    Attributes
+    ----------
+    servers : tuple of ServerUse
+        Those asked, the fallback not among them; none if the job was given a client.
+    servers_named_by : str
+        ``given``, ``site`` for the balancer that the site announces, ``settings``, ``site and settings``, or ``own``
+        for the one that the job started; empty if no module calls a model.
+    by_fallback : int
+        Requests that no server answered but the fallback did, wherever that runs.
+    threads, streams : int
+        In all processes together.
+    events, events_before : int
+        Read, those of chunks left out included; of them, those that earlier runs of this job finished.
+    events_written : int
+        Summed over the outputs.
+    events_per_s : float
+        Without what earlier runs finished.
+    cpu_s : float
+        Of all processes, threads of libraries included.
+    peak_rss_bytes : int
+        Sum of the processes' peaks.
+    external_s, hidden_s : float
+        Sums over the offloads; see :class:`OffloadReport`.
+    together_s : float
+        Summed over the chunks: how long two or more requests of one chunk were on their way at once.
+    processes_lost : int
+        Processes that died. What they took is in no sum.
+    skipped : tuple of Failure
+        Chunks left out because a module failed on them.
+    records_kept, records_cut : int
+        Timing records that are there, and those that came after the trace was full. The sums have all of them.
     """
 
     workflow: str

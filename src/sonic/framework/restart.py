@@ -136,10 +136,10 @@ def _code(workflow: Workflow) -> str:
             files.add(inspect.getfile(type(module)))
         except (TypeError, OSError):  # written at a prompt
             continue
-    digest = hashlib.sha256()
+    code = hashlib.sha256()
     for file in sorted(files):
-        digest.update(Path(file).read_bytes())
-    return digest.hexdigest()
+        code.update(Path(file).read_bytes())
+    return code.hexdigest()
 
 
 def _models(workflow: Workflow) -> dict[str, dict[str, str]]:

@@ -69,8 +69,10 @@ class FakeTransport:
     ----------
     requests : list of InferRequest
         What was submitted, in order.
+    holding : bool
+        Whether requests wait for the test, instead of ending at once.
     held : queue of Held
-        Requests that wait for the test; ``held.get(timeout=...)``.
+        Those that do; ``held.get(timeout=...)``.
     down : InferenceError or None
         While set, everything ends in it.
     closed : bool

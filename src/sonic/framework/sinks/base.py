@@ -13,7 +13,7 @@ import numpy as np
 from awkward.contents import EmptyArray, IndexedOptionArray, ListArray, ListOffsetArray, NumpyArray, UnmaskedArray
 from awkward.forms import UnmaskedForm
 
-from sonic.errors import OutputError, SonicError
+from sonic.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -200,8 +200,6 @@ class Sink(ABC):
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except SonicError:
-            raise
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
