@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic.errors import DataError
+from sonic.protocol.form import Placement, Span
+from sonic.protocol.grpc_codec import request_to_wire
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.recording import decode, encode, spans
 from sonic.protocol.tensors import same_bits
@@ -55,3 +57,10 @@ def test_any_bytes_are_spans_and_a_rest(data: bytes) -> None:
 def test_a_message_of_something_else_is_refused() -> None:
     with pytest.raises(DataError, match="no recorded request"):
         decode(b"\x08\x01\xff")
+
+
+def test_a_request_whose_tensors_are_elsewhere_is_refused() -> None:
+    placement = Placement({"x": Span("events", 0, 24)}, {}, regions=None)  # type: ignore[arg-type] - not read
+    message = request_to_wire(InferRequest("m", {"x": np.arange(3.0)}), placement)
+    with pytest.raises(DataError, match=r"no recorded request: .*shared memory is not offered"):
+        decode(message)

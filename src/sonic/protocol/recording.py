@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from sonic.errors import DataError, InvalidRequest
+from sonic.errors import DataError, InvalidRequest, Unsupported
 from sonic.protocol.grpc_codec import request_from_wire, request_to_wire
 from sonic.protocol.rawfields import read_varint, varint
 
@@ -50,7 +50,7 @@ def decode(message: bytes | memoryview) -> tuple[InferRequest, int]:
     """
     try:
         request, _ = request_from_wire(message)
-    except InvalidRequest as error:
+    except (InvalidRequest, Unsupported) as error:  # the latter of tensors in shared memory, of which nothing is left
         raise DataError(f"no recorded request: {error}") from error
     parameters = dict(request.parameters)
     sent_ns = parameters.pop(SENT, 0)
