@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from sonic.client.gathering import WINDOW
 from sonic.client.model import Client
-from sonic.coffea.requests import REQUEST_BYTES, WINDOW, call, rows_a_request, send
+from sonic.coffea.requests import REQUEST_BYTES, call, rows_a_request, send
 from sonic.errors import ModelFailed
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.transports import FakeTransport

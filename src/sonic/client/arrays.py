@@ -54,16 +54,17 @@ def said_dtypes(spec: ModelSpec, arrays: Arrays) -> dict[str, DType]:
     return {t.name: t.dtype for t in spec.inputs if t.dtype is DType.BF16 and t.name in arrays}
 
 
-def is_empty(spec: ModelSpec, arrays: Arrays) -> bool:
-    """Whether the inputs have no rows, so that the outputs are known without a call.
+def has_rows(spec: ModelSpec) -> bool:
+    """Whether a model takes any number of rows: it has a batch dimension, or all its tensors begin with a free one."""
+    return spec.max_batch_size > 0 or all(t.shape[:1] == (-1,) for t in (*spec.inputs, *spec.outputs))
 
-    That is so for a model with a batch dimension, and for one whose tensors all begin with a free dimension.
-    """
+
+def is_empty(spec: ModelSpec, arrays: Arrays) -> bool:
+    """Whether the inputs of a model that :func:`has_rows` have none, so that the outputs are known without a call."""
     for array in arrays.values():
         if array.shape[:1] != (0,):
             return False
-    free = spec.max_batch_size > 0 or all(t.shape[:1] == (-1,) for t in (*spec.inputs, *spec.outputs))
-    return free and bool(arrays)
+    return bool(arrays) and has_rows(spec)
 
 
 def empty_outputs(spec: ModelSpec) -> Arrays:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sonic.client.arrays import join
+from sonic.client.arrays import has_rows, join
+from sonic.client.gathering import WINDOW
 from sonic.errors import ModelFailed
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 S = TypeVar("S")
-
-WINDOW = 32
-"""Most requests of one call in flight."""
 
 REQUEST_BYTES = 1 << 20
 """Of a larger request part could be computed while the rest is still on its way."""
@@ -151,13 +149,9 @@ def rows_of(arrays: Arrays) -> int | None:
 
 
 def rows_a_request(spec: ModelSpec, arrays: Arrays, batch_rows: int) -> int | None:
-    """Return the most rows to send together; None if the call is not to be parted.
-
-    A model without a batch dimension of its own is one of rows if all its tensors begin with a free dimension.
-    """
+    """Return the most rows to send together; None if the call is not to be parted."""
     rows = rows_of(arrays)
-    free = spec.max_batch_size > 0 or all(tensor.shape[:1] == (-1,) for tensor in (*spec.inputs, *spec.outputs))
-    if not rows or not free:
+    if not rows or not has_rows(spec):
         return None
     row_bytes = max(1, sum(array.nbytes for array in arrays.values()) // rows)
     limits = [limit for limit in (spec.max_batch_size, batch_rows) if limit > 0]
