@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sonic.protocol.messages import InferRequest, InferResponse
+from sonic.protocol.parameters import MEANT, RESERVED
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 """Shapes with no more than a few hundred elements, zero-sized and zero-dimensional ones among them."""
 
 parameters: SearchStrategy[dict[str, Parameter]] = st.dictionaries(
-    names.filter(lambda name: name not in ("timeout", "binary_data_output")),
+    names.filter(lambda name: name not in (*MEANT, "binary_data_output") and not name.startswith(RESERVED)),
     st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=9),
     max_size=3,
 )
+"""Those that mean something to the model alone."""
 
 timeouts_s = st.none() | st.integers(1, 10**12).map(lambda us: us / 1e6)
 """Timeouts that are a whole number of microseconds, as the wire has them."""
