@@ -315,7 +315,9 @@ class _FlatChannels(Input):
 
 
 @dataclass(frozen=True)
-class _Offsets(Input):
+class _OfLists(Input):
+    """What the lists themselves say, whatever their entries are."""
+
     of: Flattened
     dtype: DTypeLike
 
@@ -323,34 +325,20 @@ class _Offsets(Input):
     def reads(self) -> tuple[str | None, tuple[str, ...]]:
         return self.of.of, ()
 
+
+class _Offsets(_OfLists):
     def make(self, rows: RowsOf) -> Numbers:
         counts = rows.entries(self.of.of).counts
         # With an input that has an element for no rows, the model would be called for nothing.
         return cast(offsets(counts) if len(counts) else counts, self.dtype)
 
 
-@dataclass(frozen=True)
-class _Counts(Input):
-    of: Flattened
-    dtype: DTypeLike
-
-    @property
-    def reads(self) -> tuple[str | None, tuple[str, ...]]:
-        return self.of.of, ()
-
+class _Counts(_OfLists):
     def make(self, rows: RowsOf) -> Numbers:
         return cast(rows.entries(self.of.of).counts, self.dtype)
 
 
-@dataclass(frozen=True)
-class _RowNumbers(Input):
-    of: Flattened
-    dtype: DTypeLike
-
-    @property
-    def reads(self) -> tuple[str | None, tuple[str, ...]]:
-        return self.of.of, ()
-
+class _RowNumbers(_OfLists):
     def make(self, rows: RowsOf) -> Numbers:
         return cast(rows.entries(self.of.of).row, self.dtype)
 
