@@ -30,6 +30,15 @@ def check_writable(*paths: str | os.PathLike[str] | None) -> None:
 
 
 @contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of which file it is that it cannot be written: an OSError becomes an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a file to write beside `path`, whose place it takes when it is whole. A link is followed.
 
@@ -43,11 +52,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     part = given if whole else target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        yield part
-        if not whole:
-            part.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        with writing(path):
+            yield part
+            if not whole:
+                part.replace(target)
     finally:
         if not whole:
             with suppress(OSError):  # nothing, or its folder could not be made

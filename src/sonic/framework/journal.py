@@ -15,10 +15,11 @@ import pickle
 import struct
 import time
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from sonic.errors import ConfigError, OutputError, one_line, shown
+from sonic.files import writing
 from sonic.framework.finished import Finished
 
 if TYPE_CHECKING:
@@ -67,13 +68,13 @@ class Journal:
         self._places: dict[int, int] = {}  # of their records
         self._chunks = 0
         self._synced_s = 0.0
-        with self._writing():
+        with writing(self.path):
             # Not truncated: whether there is something is only known behind the lock.
             self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
             self._lock()
             job = json.loads(json.dumps(job))
-            with self._writing():
+            with writing(self.path):
                 records = self._records()
                 found = next(records, None)
                 if found is None:
@@ -112,7 +113,7 @@ class Journal:
             raise OutputError(
                 f"{self.path}: what was made of {finished.where} cannot be kept: {one_line(error)}"
             ) from error
-        with self._writing():
+        with writing(self.path):
             self._append(record)
         self._chunks += 1
 
@@ -188,13 +189,6 @@ class Journal:
         if time.monotonic() > self._synced_s + _SYNC_S:
             os.fsync(self._file.fileno())
             self._synced_s = time.monotonic()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError, DataError, OutputError
+from sonic.errors import ConfigError, DataError
+from sonic.files import writing
 from sonic.framework.graph import similar
 
 if TYPE_CHECKING:
@@ -80,12 +81,10 @@ def check_targets(targets: Sequence[Target], inputs: Sequence[str]) -> None:
     seen = set()
     for target in targets:
         path = Path(target.path)
-        try:
+        with writing(path):
             for file in inputs:
                 if path.exists() and Path(file).exists() and path.samefile(file):
                     raise ConfigError(f"output {path} is also an input")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         if os.path.realpath(path) in seen:
             raise ConfigError(f"output {path} is given twice")
         seen.add(os.path.realpath(path))

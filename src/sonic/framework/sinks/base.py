@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from awkward.contents import EmptyArray, IndexedOptionArray, ListArray, ListOffs
 from awkward.forms import UnmaskedForm
 
 from sonic.errors import OutputError
+from sonic.files import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from awkward.contents import Content
 
@@ -71,7 +72,7 @@ class Sink(ABC):
         if self.path.is_dir():
             raise OutputError(f"cannot write {self.path}: it is a folder")
         try:
-            with self._writing():
+            with writing(self.path):
                 self._open(self._part)
         except BaseException:
             with suppress(OSError):  # where the folder is not there, or no folder
@@ -137,7 +138,7 @@ class Sink(ABC):
         """
         if self._parts:
             self._flush()
-        with self._writing():
+        with writing(self.path):
             self._close(totals, metadata)
 
     def publish(self) -> None:
@@ -148,7 +149,7 @@ class Sink(ABC):
         OutputError
             If it cannot be renamed.
         """
-        with self._writing():
+        with writing(self.path):
             self._part.replace(self._target)
 
     def discard(self) -> None:
@@ -164,7 +165,7 @@ class Sink(ABC):
         self._parts.clear()
         self._gathered = self._gathered_bytes = 0
         settled = {name: self._settle(name, content) for name, content in columns.items()}
-        with self._writing():
+        with writing(self.path):
             self._append(settled)
 
     def _merged(self) -> dict[str, Content]:
@@ -195,13 +196,6 @@ class Sink(ABC):
         if cast is None:
             raise OutputError(f"{self.path}: column {name!r} was {wanted.type} and is now {content.form.type}")
         return cast
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
 def part_of(path: str | os.PathLike[str], process: int) -> Path:
