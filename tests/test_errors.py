@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from sonic.errors import DataError, ModuleError, one_line, shown
+from sonic.errors import DataError, ModelFailed, ModuleError, RateLimited, one_line, shown
 
 
 class Speechless(Exception):  # noqa: N818
@@ -35,6 +37,21 @@ def test_what_an_error_says_can_be_sent() -> None:
     ):
         assert "é of jets-\\udcff.root" in text
         assert text.encode().decode() == text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("no such file"),
+        ModuleError("tagger", "chunk 3", ValueError("no jets")),
+        ModelFailed("no such thing", "not found"),
+        RateLimited("enough", 2.5),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_is_the_same_in_another_process(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 def test_a_value_is_shown_in_short() -> None:

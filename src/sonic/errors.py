@@ -71,6 +71,10 @@ class ModuleError(SonicError):
         self.module = module
         self.where = where
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Made again of its text: by its class, as other errors are, it would want the cause, which may be of any kind.
+        return _remade, (type(self), self.args), vars(self)
+
 
 class ProcessLost(SonicError):  # noqa: N818 - named for what happened
     """One of the processes of a job died."""
@@ -193,6 +197,12 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, SonicError):
         return text
     return _whole(f"{type(error).__name__}: {text}") if text else type(error).__name__
+
+
+def _remade(kind: type[SonicError], args: tuple[object, ...]) -> SonicError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 def _whole(text: str) -> str:
