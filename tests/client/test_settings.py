@@ -51,7 +51,10 @@ def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
         ("tries = 1", r"settings .*\.toml have no table \[sonic\]"),
         ("[sonic]\ntrys = 1", "no setting 'trys', expected one of chain, tries, .*"),
         ('[sonic]\nbackoff_s = "long"', r"backoff_s in .*\.toml: Expected `float`.*, given 'long'"),
-        ('[sonic]\nchain = ["elsewhere"]', "chain in .*Invalid enum value 'elsewhere'.*"),
+        (
+            '[sonic]\nchain = ["elsewhere"]',
+            "chain in .*'elsewhere'.*, expected one of different, same, again, fallback, given",
+        ),
         ("[sonic]\njitter = 2", "jitter is 0 to 1; given 2.0"),
         ("[sonic", r"settings .*\.toml are not TOML: .*"),
     ],
@@ -74,6 +77,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     [
         ("TRIES", "many", "SONIC_CLIENT_TRIES: Expected `int | null`.*, given 'many'"),
         ("TRIES", "0", "tries is at least 1, or None; given 0"),
+        (
+            "SHARED_MEMORY",
+            "maybe",
+            "SONIC_CLIENT_SHARED_MEMORY: .*, expected one of auto, never, always, given 'maybe'",
+        ),
         ("TRYS", "1", "SONIC_CLIENT_TRYS: no setting 'trys', expected .*"),
     ],
 )
@@ -86,6 +94,9 @@ def test_an_environment_that_makes_no_sense(name: str, value: str, complaint: st
     "wrong",
     [
         {"chain": ("elsewhere",)},
+        {"chain": "different"},
+        {"servers": "grpc://gpu01:8001"},
+        {"preferred": "grpc://gpu01:8001"},
         {"backoff_s": -1.0},
         {"backoff_factor": 0.5},
         {"max_backoff_s": -1.0},

@@ -6,7 +6,7 @@ import os
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -26,6 +26,7 @@ BALANCER_HOST, BALANCER_PORT = "SONIC_LOCAL_BALANCER_HOST", "SONIC_LOCAL_BALANCE
 """The environment variables by which a site announces its balancer, as in CMSSW; it comes first of the servers."""
 
 Action = Literal["different", "same", "again", "fallback"]
+Sharing = Literal["auto", "never", "always"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class ClientSettings:
     servers: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
     strict_preferred: bool = False
-    shared_memory: Literal["auto", "never", "always"] = "auto"
+    shared_memory: Sharing = "auto"
     shared_memory_min_bytes: int = 750_000
     shared_memory_max_bytes: int = 1 << 28
     record: str | None = None
@@ -114,9 +115,11 @@ class ClientSettings:
     fallback: Fallback | str | None = None
 
     def __post_init__(self) -> None:
-        known = ("different", "same", "again", "fallback")
+        for name in ("chain", "servers", "preferred"):
+            given = getattr(self, name)
+            _check(name, not isinstance(given, str), "a sequence of texts", repr(given))
         for action in self.chain:
-            _check("chain", action in known, f"of {', '.join(known)}", action)
+            _check("chain", action in get_args(Action), f"made of {', '.join(get_args(Action))}", action)
         _check("tries", self.tries is None or self.tries >= 1, "at least 1, or None", self.tries)
         _check("backoff_s", self.backoff_s >= 0, "at least 0", self.backoff_s)
         _check("backoff_factor", self.backoff_factor >= 1, "at least 1", self.backoff_factor)
@@ -130,8 +133,8 @@ class ClientSettings:
         _check("breaker_max_rest_s", self.breaker_max_rest_s >= 0, "at least 0", self.breaker_max_rest_s)
         quantile = self.hedge_quantile
         _check("hedge_quantile", quantile is None or 0 < quantile <= 1, "above 0 up to 1, or None", quantile)
-        sharing = ("auto", "never", "always")
-        _check("shared_memory", self.shared_memory in sharing, f"of {', '.join(sharing)}", self.shared_memory)
+        sharing = get_args(Sharing)
+        _check("shared_memory", self.shared_memory in sharing, f"one of {', '.join(sharing)}", self.shared_memory)
         least, most = self.shared_memory_min_bytes, self.shared_memory_max_bytes
         _check("shared_memory_min_bytes", least >= 1, "at least 1", least)
         _check("shared_memory_max_bytes", most >= 1, "at least 1", most)
@@ -202,10 +205,19 @@ def _plain(name: str, text: str) -> Any:
 
 
 def _convert(name: str, value: Any, where: str) -> Any:
+    kind = _types()[name]
     try:
-        return msgspec.convert(value, _types()[name], strict=False)
+        return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {one_line(error).removeprefix('ValidationError: ')}, given {value!r}") from error
+        reason = one_line(error).removeprefix("ValidationError: ")
+        expected = f", expected one of {', '.join(words)}" if (words := _words(kind)) else ""
+        raise ConfigError(f"{where}: {reason}{expected}, given {value!r}") from error
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    """Return the words that a type allows, or lists of it."""
+    parts = get_args(kind)
+    return parts if get_origin(kind) is Literal else tuple(word for part in parts for word in _words(part))
 
 
 def _types() -> dict[str, Any]:
