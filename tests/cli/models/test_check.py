@@ -98,6 +98,12 @@ def test_real_models(shared_data: Path, tmp_path: Path, sonic_models: Any) -> No
     assert "pn_test: error: file '1/model.pt' has MD5 " in done.stdout
 
 
+def test_of_a_server_there_are_no_files_to_look_at(sonic_models: Any) -> None:
+    done = sonic_models("checksum", "grpc://localhost:8001")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "grpc://localhost:8001 is a server, of whose models the files are not to be had" in done.stderr
+
+
 def test_options_that_make_no_sense(models: Path, sonic_models: Any) -> None:
     for options, says in (
         (["--write", "--verify"], "--write and --verify do not go together"),

@@ -36,6 +36,8 @@ def folder_of(place: str) -> Path:
         return Path(place)
     if "/" not in place and (MODELS / place).is_dir():
         return MODELS / place
+    if is_url(place):
+        raise ConfigError(f"{place} is a server, of whose models the files are not to be had: name a folder")
     raise ConfigError(f"{place} is no folder, no URL of a server, and no network that ships with Sonic")
 
 
