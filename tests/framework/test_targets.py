@@ -52,6 +52,11 @@ def test_an_output_says_for_itself_what_the_job_says_of_all():
     )
 
 
+def test_one_name_is_no_sequence_of_its_letters() -> None:
+    with pytest.raises(ConfigError, match=r"keep of output o\.root is a sequence of names, given the one 'Jet_pt'"):
+        Target("o.root", keep="Jet_pt")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("output", "filter_output"), [(None, "some"), ("a.root", "some"), (Target("a.root", filter_output="some"), "mask")]
 )

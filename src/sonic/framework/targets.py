@@ -30,11 +30,20 @@ class Target:
         Branches and products that go there, as names or patterns; None: as the job says.
     filter_output : {"mask", "pass"} or None
         Whether every event goes there, or only those that pass all filters; None: as the job says.
+
+    Raises
+    ------
+    ConfigError
+        If `keep` is a single name.
     """
 
     path: str | os.PathLike[str]
     keep: tuple[str, ...] | None = None
     filter_output: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.keep, str):
+            raise ConfigError(f"keep of output {self.path} is a sequence of names, given the one {self.keep!r}")
 
 
 def targets_of(

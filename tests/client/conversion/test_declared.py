@@ -313,6 +313,8 @@ def test_outputs_that_do_not_fit_are_the_model_s_failure(array: np.ndarray, mess
     [
         lambda: Conversion({}),
         lambda: Conversion({"x": Rows().channels()}, rows=-1),
+        lambda: Conversion({"x": "pt"}),  # type: ignore[dict-item]
+        lambda: Conversion({"x": Rows().channels()}, {"y": Rows()}),  # type: ignore[dict-item]
         lambda: Padded(size=0),
         lambda: Padded().channels("a", "b", axis=None),
         lambda: Padded().channels("a", axis=3),

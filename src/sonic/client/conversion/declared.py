@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING
 
 import awkward as ak
 
-from sonic.client.conversion.layouts import Rows, RowsOf
+from sonic.client.conversion.layouts import Input, Output, Rows, RowsOf
 from sonic.client.conversion.ragged import restore
 from sonic.errors import ConfigError, InvalidRequest, ModelFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sonic.client.conversion.layouts import Input, Output
     from sonic.client.conversion.ragged import Numbers
 
 _ONE_A_ROW = Rows().values()
@@ -53,7 +52,7 @@ class Conversion:
     Raises
     ------
     ConfigError
-        If there are no inputs, or the rows are no depth.
+        If there are no inputs, one is not declared, or the rows are no depth.
     """
 
     inputs: Mapping[str, Input]
@@ -63,6 +62,12 @@ class Conversion:
     def __post_init__(self) -> None:
         if not self.inputs:
             raise ConfigError("a conversion needs inputs")
+        for name, given in self.inputs.items():
+            if not isinstance(given, Input):
+                raise ConfigError(f"input {name!r} is to be what channels() or the like declares, given {given!r}")
+        for name, wanted in self.outputs.items():
+            if not isinstance(wanted, Output):
+                raise ConfigError(f"output {name!r} is to be what values() declares, given {wanted!r}")
         if self.rows < 0:
             raise ConfigError(f"rows are at least 0 lists deep; given {self.rows}")
 
