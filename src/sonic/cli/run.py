@@ -239,6 +239,9 @@ def run(
         typer.echo(f"note: {_run_table.by_fallback(result)}", err=True)
 
 
+run.command_class = ManyValues  # type: ignore[attr-defined]
+
+
 def _fallback(workflow: Workflow, folder: Path | None, how: str | None, without: bool) -> Fallback | bool:
     from sonic.errors import ConfigError
     from sonic.framework.models import fallback_for
@@ -248,9 +251,6 @@ def _fallback(workflow: Workflow, folder: Path | None, how: str | None, without:
     if folder is None and how is None:
         return not without
     return fallback_for(workflow, folder, how) or False
-
-
-run.command_class = ManyValues  # type: ignore[attr-defined]
 
 
 def _targets(outputs: Sequence[Path], keep: Sequence[str], filter_output: Sequence[str]) -> list[Target]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sonic.errors import ConfigError, shown
+
+_FORM = re.compile(r"retry:(?P<retries>[0-9]{1,9})(,(?P<then>stop|skip))?|(?P<alone>stop|skip)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,7 @@ class OnError:
         ConfigError
             If it is none of them.
         """
-        retries, first, end = 0, *text.partition(",")[::2]
-        if first.startswith("retry:") and first[6:].isdecimal() and len(first) <= 15:
-            retries, first = int(first[6:]), end or ("stop" if "," not in text else "")
-        elif "," in text:
-            first = ""
-        if first not in ("stop", "skip"):
+        match = _FORM.fullmatch(text)
+        if match is None:
             raise ConfigError(f"on error {shown(text)}: expected stop, skip, retry:N or retry:N,skip")
-        return cls(retries, first == "skip")
+        return cls(int(match["retries"] or 0), "skip" in (match["then"], match["alone"]))
