@@ -594,6 +594,12 @@ def test_an_announced_server_that_is_down_and_jobs_that_need_none(events_file, t
         run(flow, [source], tmp_path / "o.root", fallback=False)
 
 
+def test_a_job_has_as_many_threads_as_it_may_use_cores(events_file, monkeypatch):
+    monkeypatch.setattr("sonic.framework.job.available_cores", lambda: 3)  # the quota of a container, say
+    report = run(Workflow("plain", (Kinematics(),)), [events_file(3)])
+    assert (report.threads, report.streams) == (3, 6)
+
+
 def test_a_server_without_the_model_is_not_said_to_have_run_it(events_file, models):
     @sonic.service(inputs={"x": "FP64[-1]"}, outputs={"x": "FP64[-1]"})
     def another(x):

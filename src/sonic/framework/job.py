@@ -29,6 +29,7 @@ from sonic.framework.steps import steps
 from sonic.framework.summary import module_reports, servers_used
 from sonic.framework.targets import check_targets, choose, targets_of
 from sonic.framework.workflow import Workflow
+from sonic.limits import available_cores
 from sonic.version import __version__
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def run(
     offload_mode : Mode
         How offloads wait that do not say so themselves. `direct` implies `sync`.
     threads : int, optional
-        Threads that execute modules, in all processes together; as many as there are cores to use.
+        Threads that execute modules, in all processes together; as many as there are cores to use, by the affinity and
+        the processor quota of a container.
     streams : int, optional
         Chunks in flight, likewise; two for each thread, eight with servers given.
     processes : int
@@ -140,7 +142,7 @@ def run(
         If one of several processes dies, and its chunks are not to be done again.
     """
     _check_kinds(workflow, inputs=inputs, servers=servers, keep=keep)
-    cores = _cores()
+    cores = available_cores()
     chunk_size = workflow.chunk_size if chunk_size is None else chunk_size
     servers, named_by = servers_for(workflow, servers, mode) if client is None else (servers, "")
     threads, streams = _resources(threads, streams, processes, cores, remote=bool(servers))
@@ -263,11 +265,6 @@ def _check_kinds(workflow: object, **sequences: object) -> None:
     for name, given in sequences.items():
         if isinstance(given, str | os.PathLike):
             raise ConfigError(f"{name} is a sequence, given the one {str(given)!r}")
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _resources(

@@ -11,10 +11,10 @@ import pytest
 
 import sonic
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.limits import available_cores
 from sonic.protocol.messages import InferRequest, ModelStatus
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import Backend, base
-from sonic.server.machine.limits import available_cores
 from sonic.server.models.repository import Repository
 
 if TYPE_CHECKING:

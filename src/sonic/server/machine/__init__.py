@@ -1,1 +1,1 @@
-"""What this process may use of its machine, what the machine is doing, and memory that is free again."""
+"""What the machine is doing, and memory that is free again."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError, one_line
+from sonic.limits import available_cores
 from sonic.protocol.checksums import read_checksums
 from sonic.protocol.digests import mismatches
 from sonic.protocol.messages import Duration, InferResponse
@@ -25,7 +26,6 @@ from sonic.server.execution.plan import Plan
 from sonic.server.execution.ragged import ragged_of
 from sonic.server.execution.validation import check_request, shape_key
 from sonic.server.failures import is_interrupt
-from sonic.server.machine.limits import available_cores
 from sonic.server.models.cache import key_of
 from sonic.server.models.warmup import warm_up
 from sonic.server.scheduling.job import Job

@@ -21,8 +21,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.limits import available_cores
 from sonic.server.backends.completion import DEFAULT_MAX_BATCH
-from sonic.server.machine.limits import available_cores
 from sonic.server.models.cache import DEFAULT_CACHE_BYTES, ResponseCache
 from sonic.server.models.loader import DRAIN_S, TWICE, Loader, parts_of
 from sonic.server.models.model import ServedModel

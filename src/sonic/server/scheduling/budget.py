@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sonic.errors import Unavailable
-from sonic.server.machine.limits import available_memory_bytes
+from sonic.limits import available_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

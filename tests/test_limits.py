@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sonic.server.machine.limits import available_cores, available_memory_bytes
+from sonic.limits import available_cores, available_memory_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
