@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sonic.limits import available_cores
 from sonic.study.records import Machine
 
 
@@ -18,8 +18,7 @@ def this_machine(proc: Path = Path("/proc")) -> Machine:
     proc : Path
         Where the kernel shows its state.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(system=platform.platform(), processor=_processor(proc), cores=cores, gpus=_gpus())
+    return Machine(system=platform.platform(), processor=_processor(proc), cores=available_cores(), gpus=_gpus())
 
 
 def utc_now() -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from sonic.errors import ConfigError, DataError, OutputError, one_line
-from sonic.files import check_writable, replacing
+from sonic.files import check_writable, replacing, writing
 from sonic.study.records import Record
 
 if TYPE_CHECKING:
@@ -131,11 +131,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to add to it."""
     if path.suffix == _PARQUET:
         raise ConfigError(f"cannot add to {path}: Parquet is written at once; give a name that ends in .jsonl")
-    try:
-        with path.open("a+b") as file:
-            yield file
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with writing(path), path.open("a+b") as file:
+        yield file
 
 
 def _start_of_records(file: BinaryIO, path: str | os.PathLike[str]) -> None:

@@ -225,7 +225,8 @@ def test_a_rate_beyond_what_a_server_can_do_is_never_stable() -> None:
         time.sleep(0.004)
         return x
 
-    settings = LoadSettings(rate=400.0, arrivals="constant", warmup_s=0.1, window_s=0.2, tolerance=0.3)
+    # Windows agree even where the machine stalls in one of them.
+    settings = LoadSettings(rate=400.0, arrivals="constant", warmup_s=0.1, window_s=0.2, tolerance=5.0)
     with sonic.serve(slow) as server:
         record = measure("slow", server.grpc_url, settings)
     assert record.status == "unstable"

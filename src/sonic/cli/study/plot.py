@@ -71,8 +71,7 @@ def plot(
         raise ConfigError("--y and --by are of one picture: say --x too")
     if html is None and (spec or title):
         raise ConfigError("--spec and --title are of the page: give --html too")
-    if html is not None:
-        check_writable(html)
+    check_writable(html)
     console = Console(stderr=True)
     records = read(files, where or [])
     beside = study(published) if published else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from msgspec import structs
 from sonic.client.locality import on_this_host
 from sonic.client.url import connect, parse_server
 from sonic.errors import ConfigError, DataError, InferenceError, ModelFailed, SonicError
+from sonic.limits import available_cores
 from sonic.study.load.clients import Clients
 from sonic.study.load.inputs import FileInputs, RandomInputs, RecordedInputs
 from sonic.study.load.jobs import Job, JobWork
@@ -197,8 +197,7 @@ def _read_one(transport: Transport, spec: ModelSpec, inputs: Inputs, settings: L
 
 def processes_of(settings: LoadSettings) -> int:
     """Return how many processes there are: as given, else half of the cores, and no more than clients."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = settings.processes or max(1, cores // 2)
+    wanted = settings.processes or max(1, available_cores() // 2)
     return wanted if settings.rate is not None else min(wanted, settings.clients)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sonic.errors import ConfigError, DataError, OutputError
-from sonic.files import check_writable
+from sonic.errors import ConfigError, DataError
+from sonic.files import check_writable, writing
 from sonic.study.models.compare import compare
 from sonic.study.plots.album import Picture
 from sonic.study.plots.curves import fits
@@ -14,7 +13,7 @@ from sonic.study.plots.report import report
 from sonic.study.tables import fitted, parameters, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -41,10 +40,11 @@ def save(pictures: Sequence[Picture], folder: Path, kind: str = "png") -> list[P
     if kind not in FORMATS:
         raise ConfigError(f"pictures are {', '.join(FORMATS)}, given {kind!r}")
     paths = []
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for each in pictures:
-            paths.append(folder / f"{each.name}.{kind}")
+    for each in pictures:
+        paths.append(folder / f"{each.name}.{kind}")
+        with writing(paths[-1]):
             each.figure.savefig(paths[-1], dpi=_DPI)
     return paths
 
@@ -65,7 +65,7 @@ def save_figure(figure: Figure, file: Path) -> None:
         If its name ends in none of :data:`FORMATS`.
     """
     check_picture(file)
-    with _writing(file):
+    with writing(file):
         figure.savefig(file, dpi=_DPI)
 
 
@@ -129,13 +129,5 @@ def save_report(
         notes=remarks,
         specification=specification,
     )
-    with _writing(file):
+    with writing(file):
         file.write_text(page, encoding="utf-8")
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {error.filename or path}: {error.strerror or error}") from error
