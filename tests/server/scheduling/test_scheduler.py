@@ -764,6 +764,37 @@ def test_the_end_gives_out_what_waits_its_turn(bench: Bench) -> None:
     assert values(held) == [4]
 
 
+def test_results_do_not_wait_for_one_that_is_cancelled_in_the_queue(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, in_order=True, levels=2))
+    bench.busy(scheduler)
+    first = scheduler.submit(job(2, priority=2), inline=False)
+    others = [scheduler.submit(job(3, priority=1), inline=False) for _ in range(9)]  # which are executed before it
+    assert first.cancel()  # in a queue so long that it is not looked for
+    bench.instance.gate.set()
+    assert [values(future) for future in others] == [[6]] * 9
+    assert scheduler.drain(10)
+
+
+def test_results_do_not_wait_for_one_that_was_interrupted(bench: Bench) -> None:
+    held: list[Any] = []
+
+    class Interrupted(Gated):
+        def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Any:
+            if inputs["x"][0, 0] != 1:
+                return super().run(inputs, wanted)
+            other = threading.Thread(target=lambda: held.append(scheduler.submit(job(2))))
+            other.start()
+            other.join(10)
+            assert not held[0].done()
+            raise KeyboardInterrupt
+
+    bench.instance = Interrupted()
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, in_order=True), count=2)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.submit(job(1))
+    assert values(held[0]) == [4]
+
+
 def test_overload_is_refused_at_once_and_what_was_accepted_goes_on(bench: Bench) -> None:
     scheduler = bench.scheduler(BatchPolicy(max_rows=4, queue=QueuePolicy(max_size=8)))
     scheduler._experience._merging = None  # or some batches would be smaller, to see what is worth merging

@@ -34,6 +34,11 @@ class Order:
         """Add the one that came last. The lock is held."""
         self._jobs.append(job)
 
+    @property
+    def owes(self) -> bool:
+        """Whether there is one whose turn it is, and no thread that ends it. The lock is held."""
+        return bool(self._due) and not self._giving
+
     def advance(self) -> Iterator[Job]:
         """Iterate over those whose turn it now is, which :meth:`give` then ends. The lock is held."""
         while self._jobs and (self._jobs[0].ended or self._jobs[0].result is not None):

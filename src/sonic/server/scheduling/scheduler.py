@@ -183,7 +183,8 @@ class Scheduler:
                 self._experience.turn.end()
                 if len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
                     self._threads.call(-inf if made and self._idle else self._next_event_s())
-        self._refuse(overdue, now_s)
+        if overdue or self._order is not None:
+            self._refuse(overdue, now_s)
         if batch:
             self._run(instance, batch, now_s)
         return job.future
@@ -346,7 +347,7 @@ class Scheduler:
                     self._running.update(batch)
                     if len(self._batcher) or any(job.deadline_s != inf for job in batch):
                         self._threads.call()  # for the next batch, or to watch the deadlines
-                elif not overdue:
+                elif not overdue and not (self._order is not None and self._order.owes):
                     if self._closed:
                         return
                     self._threads.sleep(now_s, self._next_event_s())
@@ -381,6 +382,8 @@ class Scheduler:
             for job in interrupted:
                 job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
             self._taken.end(interrupted)
+            if interrupted:
+                self._send()
         for result, jobs in zip(results, live, strict=True):
             try:
                 for job in jobs:
@@ -407,8 +410,9 @@ class Scheduler:
         self._send()
 
     def _refuse(self, overdue: Sequence[Job], now_s: float) -> None:
+        """End those whose time has come, and what has waited for them or for one that was cancelled."""
         for job in overdue:
             job.refuse(self._label, now_s)
         if overdue:
             self._taken.end(overdue)
-            self._send()
+        self._send()
