@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -97,6 +98,18 @@ def test_what_is_no_call_of_grpc(raw: Raw) -> None:
     assert raw.call("/", **{":method": "GET"}) == {":status": "405"}
     assert raw.call(INFER, **{"content-type": "text/plain"}) == {":status": "415"}
     assert raw.call("/no.Such/Method")["grpc-status"] == "12"
+
+
+def test_a_fault_in_letting_a_call_in_ends_that_call_alone(folder: Any, serve: Any) -> None:
+    def identify(*_: object) -> str:
+        raise RuntimeError("a key of a kind that nobody knows")
+
+    folder.onnx("a")
+    raw = Raw(serve(folder, guard=SimpleNamespace(identify=identify, count=pytest.fail)))
+    answer = raw.call(INFER, b"\0\0\0\0\0")
+    assert (answer["grpc-status"], "RuntimeError" in answer["grpc-message"]) == ("13", True)
+    assert raw.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")["grpc-status"] == "0"
+    raw.socket.close()
 
 
 @pytest.mark.parametrize(

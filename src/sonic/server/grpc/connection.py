@@ -7,7 +7,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, cast
 
-from sonic.errors import InvalidRequest, SonicError, Unsupported
+from sonic.errors import InvalidRequest, Unsupported
 from sonic.server import http2
 from sonic.server.connections import OpenConnections
 from sonic.server.eventloop import within
@@ -156,7 +156,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
             if head.fault:
                 raise InvalidRequest(head.fault)
             handler.opened(call)
-        except SonicError as error:
+        except Exception as error:  # noqa: BLE001 - the call ends in it, and not the others of the connection
             call.fail(error)
         if stream.ended and not stream.closed:
             call.received(())
