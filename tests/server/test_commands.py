@@ -52,3 +52,16 @@ def test_the_thread_is_none_that_the_interpreter_waits_for_and_ends_when_all_is_
     assert thread.daemon
     until(lambda: not thread.is_alive())
     assert commands.submit(threading.current_thread).result(10) is not thread
+
+
+def test_what_found_no_thread_is_not_called_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    commands, called = Commands("commands", most=1), []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            commands.submit(called.append, 1)
+    assert commands.submit(int).result(10) == 0
+    assert called == []

@@ -38,10 +38,11 @@ class Commands:
         """Call a function as soon as a thread is free; it is not called if the future is cancelled by then."""
         future: Future[Result] = Future()
         with self._lock:
-            self._waiting.append(partial(_call, future, function, *given))
             if self._threads < self._most:
-                self._threads += 1
+                # First: if the system gives no thread, nothing is left that would be called later.
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
+                self._threads += 1
+            self._waiting.append(partial(_call, future, function, *given))
         return future
 
     def _work(self) -> None:

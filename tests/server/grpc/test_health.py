@@ -39,3 +39,14 @@ def test_nobody_looks_where_nobody_watches() -> None:
         assert not looker.is_alive()
         assert told.empty()
     health.close()
+
+
+def test_who_begins_to_watch_after_the_end_is_not_kept() -> None:
+    server: Any = SimpleNamespace(ready=lambda: False)
+    health = Health(server, ())
+    health.close()
+    told: list[Any] = []
+    health.watch(
+        health_pb2.HealthCheckRequest(), lambda response: told.append(response.status), lambda: told.append("end")
+    )
+    assert told == [NOT_SERVING, "end"]

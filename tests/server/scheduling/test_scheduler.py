@@ -556,6 +556,39 @@ def test_an_interrupt_ends_the_request_and_frees_the_instance(bench: Bench) -> N
     assert values(scheduler.submit(job(1))) == [2]
 
 
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_where_the_system_gives_no_thread_nobody_waits_for_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(Unavailable, match="model 'm': the system gives the server no thread"):
+            scheduler.submit(job(1), inline=False).result(10)
+    assert values(scheduler.submit(job(2), inline=False)) == [4]
+    assert scheduler.drain(10)
+    assert (scheduler.statistics().success.count, scheduler.statistics().fail.count) == (1, 1)
+
+
+def test_who_finds_no_thread_for_the_next_request_keeps_its_own_result(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Followed(Gated):
+        def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Any:
+            next_ones.append(scheduler.submit(job(2)))  # which waits, since this is the only instance
+            return super().run(inputs, wanted)
+
+    next_ones: list[Any] = []
+    bench.instance = Followed()
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1))
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert values(scheduler.submit(job(1))) == [2]
+    with pytest.raises(Unavailable, match="no thread"):
+        next_ones[0].result(10)
+    assert scheduler.drain(10)
+
+
 def test_a_callback_may_submit_again(bench: Bench) -> None:
     scheduler = bench.scheduler()
     again: list[Any] = []

@@ -117,6 +117,18 @@ def test_one_that_ends_by_an_error_makes_room_for_another(owner: Owner) -> None:
     assert len(owner.close()) == 1
 
 
+def test_one_that_the_system_does_not_give_is_not_counted(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched, owner.lock:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert not any(owner.threads.call() for _ in range(3))  # more than there may be at a time
+    ran = threading.Event()
+    owner.give(ran.set)
+    assert ran.wait(LONG_S)
+
+
 def test_who_will_look_in_time_sleeps_on(owner: Owner) -> None:
     owner.until_s = time.monotonic() + LONG_S
     owner.give(lambda: None)

@@ -74,12 +74,16 @@ class Health:
         known = request.service in self._services
         with self._lock:
             ready = self._dataplane.ready()
-            self._watchers[key] = _Watcher(send, end, ready if known else None)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="sonic-grpc-health", daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._closed.is_set():
+                thread = threading.Thread(target=self._look, name="sonic-grpc-health", daemon=True)
+                thread.start()  # which the system may refuse
+                self._thread = thread
             # The specification keeps a call open that asks for a service that nobody knows.
             send(_Response(status=_status(ready) if known else _Response.SERVICE_UNKNOWN))
+            if self._closed.is_set():
+                end()
+            else:
+                self._watchers[key] = _Watcher(send, end, ready if known else None)
         return lambda: self._forget(key)
 
     def close(self) -> None:

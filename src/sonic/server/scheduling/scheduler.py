@@ -134,6 +134,7 @@ class Scheduler:
         """
         batch: list[Job] = []
         overdue: Sequence[Job] = ()
+        stranded: Sequence[Job] = ()
         level = self._batcher.policy.level(job.priority)
         queue = self._batcher.policy.queue_of(level)
         with self._lock:
@@ -182,7 +183,9 @@ class Scheduler:
             else:
                 self._experience.turn.end()
                 if len(self._batcher) and (self._idle or min(job.deadline_s, job.limit_s) != inf):
-                    self._threads.call(-inf if made and self._idle else self._next_event_s())
+                    stranded = self._call(-inf if made and self._idle else self._next_event_s())
+        if stranded:
+            self._strand(stranded)
         if overdue or self._order is not None:
             self._refuse(overdue, now_s)
         if batch:
@@ -254,6 +257,7 @@ class Scheduler:
     def _end_turn(self, call_soon: CallSoon) -> None:
         """Execute what has gathered in the event loop's turn, unless it waits for more, or somebody else sees to it."""
         batch: list[Job] = []
+        stranded: Sequence[Job] = ()
         turn = self._experience.turn
         with self._lock:
             if not turn.called():
@@ -267,7 +271,9 @@ class Scheduler:
             else:
                 turn.end()
                 if len(self._batcher):
-                    self._threads.call()
+                    stranded = self._call()
+        if stranded:
+            self._strand(stranded)
         self._refuse(overdue, now_s)
         if batch:
             self._run(instance, batch, now_s)
@@ -322,6 +328,10 @@ class Scheduler:
         deadline_s = min(self._batcher.next_deadline_s(), min((job.deadline_s for job in self._running), default=inf))
         return min(deadline_s, self._batcher.next_ready_s()) if self._idle else deadline_s
 
+    def _call(self, at_s: float = -inf) -> Sequence[Job]:
+        """Have a thread look at the queue at that time; where the system gives none, end and return what waits."""
+        return () if self._threads.call(at_s) else self._end(self._batcher.clear())
+
     def _learn(self, batch: Sequence[Job], results: Sequence[Result], lasted_s: float, busy_s: float) -> None:
         rows = n_bytes = 0
         for job in batch:
@@ -362,6 +372,7 @@ class Scheduler:
         results: list[Result] = []
         live: list[Sequence[Job]] = []
         interrupted: Sequence[Job] = ()
+        stranded: Sequence[Job] = ()
         before_s = clock()
         try:
             results = attempt(instance, self._plan, batch, started_s)
@@ -378,7 +389,9 @@ class Scheduler:
                     interrupted = self._end(batch)
                 watched = self._order is not None and any(job.deadline_s != inf for job in self._running)
                 if len(self._batcher) or watched:
-                    self._threads.call()
+                    stranded = self._call()
+            if stranded:
+                self._strand(stranded)
             for job in interrupted:
                 job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
             self._taken.end(interrupted)
@@ -395,6 +408,11 @@ class Scheduler:
     def _send(self) -> None:
         if self._order is not None:
             self._order.give()
+
+    def _strand(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.fail(Unavailable(f"{self._label}: the system gives the server no thread to execute it"))
+        self._taken.end(jobs)
 
     def _give_up(self) -> None:
         """Take requests that were cancelled out of the queue, where they would take the room of others.

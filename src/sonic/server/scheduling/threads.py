@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from math import inf
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from sonic.server.scheduling.job import NEVER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+log = logging.getLogger("sonic.server")
 
 
 class Threads:
@@ -36,18 +39,28 @@ class Threads:
         self._busy: set[threading.Thread] = set()
         self._asleep: dict[threading.Thread, float] = {}  # and until when
 
-    def call(self, at_s: float = -inf) -> None:
+    def call(self, at_s: float = -inf) -> bool:
         """Have somebody look again at that time, or at once: one that sleeps longer, or a new one.
 
         If all have something to do, nothing happens: they look again after it.
+
+        Returns
+        -------
+        bool
+            False if nobody will, since there is no thread and the system gives none.
         """
         if self._asleep:
             if at_s < min(self._asleep.values()):
                 self._called.notify()
         elif len(self._threads) < self._most:
             thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                log.error("%s is not there: %s", thread.name, error)
+            else:
+                self._threads.append(thread)
+        return bool(self._threads)
 
     def _run(self) -> None:
         try:
