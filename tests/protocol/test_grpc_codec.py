@@ -100,14 +100,33 @@ def request_with(**tensor: object) -> bytes:
     [
         (
             request_with(raw=[bytes(7)]),
-            r"input 'x' for model 'm': byte size mismatch for FP32 \[2\]. Expected 8, got 7",
+            r"input byte size mismatch for input 'x' for model 'm'. Expected 8, got 7: FP32 \[2\]",
+        ),
+        (
+            request_with(datatype="BYTES", raw=[b"\1\0\0\0a"]),
+            r"expected 2 string elements for inference input 'x' for model 'm', got 1: BYTES \[2\]",
+        ),
+        (
+            request_with(datatype="BYTES", raw=[bytes(12)]),
+            r"unexpected number of string elements 3 for inference input 'x' for model 'm', expecting 2: BYTES \[2\]",
+        ),
+        (
+            request_with(datatype="BYTES", raw=[b"\1\0\0\0a\5\0\0\0a"]),
+            r"incomplete string data for inference input 'x' for model 'm', expecting string of length 5 but only 1 "
+            r"bytes available: BYTES \[2\]",
+        ),
+        (
+            request_with(datatype="BYTES", raw=[b"\1\0\0\0a\5\0"]),
+            r"incomplete string length indicator for inference input 'x' for model 'm', expecting 4 bytes but only "
+            r"2 bytes available: BYTES \[2\]",
         ),
         (request_with(raw=[bytes(8), b""]), "1 inputs for model 'm' need as many raw contents, given 2"),
         (request_with(datatype="FP8", raw=[bytes(8)]), "input 'x' for model 'm': unknown datatype 'FP8': one of .*"),
         (request_with(shape=[-1], raw=[b""]), r"input 'x' for model 'm': shape \[-1\] has a negative dimension"),
         (
             request_with(),
-            r"input 'x' for model 'm': shape does not match true shape of 'data': FP32 \[2\] is 2 values, given 0",
+            r"input 'x' for model 'm': Unable to parse 'data': Shape does not match true shape of 'data' field: "
+            r"FP32 \[2\] is 2 values, given 0",
         ),
         (request_with(datatype="FP16"), "input 'x' for model 'm': FP16 travels as raw contents alone"),
         (
@@ -206,7 +225,7 @@ def test_tensors_in_shared_memory() -> None:
         (
             {"parameters": shared(7)},
             InvalidRequest,
-            r"input 'x' for model 'm': byte size mismatch for FP32 \[2\]. Expected 8, got 7",
+            r"input byte size mismatch for input 'x' for model 'm'. Expected 8, got 7: FP32 \[2\]",
         ),
         (
             {"parameters": shared(8, -1)},

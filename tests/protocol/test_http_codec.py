@@ -118,7 +118,8 @@ def nested(depth: int) -> list:
         (
             document(data=[1]),
             None,
-            r"input 'x' for model 'm': shape does not match true shape of 'data': FP32 \[2\] is 2 values, given 1",
+            r"input 'x' for model 'm': Unable to parse 'data': Shape does not match true shape of 'data' field: "
+            r"FP32 \[2\] is 2 values, given 1",
         ),
         (
             b'{"inputs": [{"name": "x", "datatype": "FP32", "data": [1]}]}',
@@ -147,7 +148,7 @@ def nested(depth: int) -> list:
         (
             document(data=[1, 2]) + b"left",
             len(document(data=[1, 2])),
-            "4 bytes of the binary tail belong to no input",
+            "unexpected additional input data for model 'm': 4 bytes of the binary tail belong to none",
         ),
         (
             b'{"inputs":[],"parameters":{"binary_data_output":3}}',
@@ -210,9 +211,9 @@ def test_a_body_without_json(dtype: DType, shape: tuple[int, ...], rows: int, bo
         (model_of(TensorSpec("x", DType.BYTES, (2,))), "For BYTE datatype raw input 'x'"),
         (
             model_of(TensorSpec("x", DType.INT16, (3,))),
-            r"raw input 'x' for model 'm': .* INT16 \[3\]. Expected 6, got 5",
+            r"input byte size mismatch for input 'x' for model 'm'. Expected 6, got 5: INT16 \[3\]",
         ),
-        (model_of(TensorSpec("x", DType.INT16, (-1,))), r"INT16 \[2\]. Expected 4, got 5"),
+        (model_of(TensorSpec("x", DType.INT16, (-1,))), r"Expected 4, got 5: INT16 \[2\]"),
         (
             model_of(TensorSpec("x", DType.INT16, (0, -1))),
             r"raw input 'x' can not be deduced because a dimension of size 0 leaves no bytes: .*'m' has \[0, -1\]",

@@ -204,8 +204,8 @@ def raw_request_from_wire(body: Buffer, spec: ModelSpec, version: str = "") -> t
             shape[shape.index(-1)] = len(body) // ((tensor.dtype.wire_size or 1) * fixed)
         try:
             array = tensors.from_wire(body, tensor.dtype, shape)
-        except InvalidRequest as error:
-            raise InvalidRequest(f"{what} for model {spec.name!r}: {error}") from None
+        except tensors.Misfit as error:
+            raise error.of("input", tensor.name, spec.name) from None
     dtypes = {tensor.name: tensor.dtype} if tensor.dtype is DType.BF16 else {}
     return InferRequest(spec.name, {tensor.name: array}, version, dtypes=dtypes), ALL_BINARY
 
@@ -343,7 +343,8 @@ def _read(
 
     arrays, dtypes = read_each(what, model, listed, read)
     if position != len(tail):
-        raise InvalidRequest(f"{len(tail) - position} bytes of the binary tail belong to no {what}")
+        left = f"{len(tail) - position} bytes of the binary tail belong to none"
+        raise InvalidRequest(f"unexpected additional {what} data for model {model!r}: {left}")
     return arrays, dtypes
 
 

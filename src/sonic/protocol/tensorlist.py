@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sonic.errors import InvalidRequest, Unsupported
+from sonic.protocol.tensors import Misfit
 from sonic.specs import DType
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def read_each(
                 raise InvalidRequest("it already exists in the request")
             dtype = DType.from_wire(tensor.datatype)
             arrays[name] = read(tensor, dtype)
+        except Misfit as error:
+            raise error.of(what, name, model) from None
         except (InvalidRequest, Unsupported) as error:
             raise type(error)(f"{what} {name!r} for model {model!r}: {error}") from None
         if dtype is DType.BF16:

@@ -36,6 +36,27 @@ _KINDS: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, 
 """What JSON and typed contents have for the kinds of datatypes, as numpy calls those."""
 
 
+class Misfit(InvalidRequest):
+    """Bytes that are not the tensor that they are said to be.
+
+    Parameters
+    ----------
+    text : str
+        Expected and given, in words by which clients written for Triton know it; ``{what}`` and ``{tensor}`` are where
+        ``input`` and ``input 'x' for model 'm'`` stand in them.
+    dtype : DType
+    shape : sequence of int
+    """
+
+    def __init__(self, text: str, dtype: DType, shape: Sequence[int]) -> None:
+        self._text = f"{text}: {dtype.name} {list(shape)}"
+        super().__init__(self._text.format(what="", tensor="tensor").lstrip())
+
+    def of(self, what: str, name: str, model: str) -> InvalidRequest:
+        """Return the error that says of which tensor it is; `what` is ``"input"`` or ``"output"``."""
+        return InvalidRequest(self._text.format(what=what, tensor=f"{what} {name!r} for model {model!r}"))
+
+
 def to_wire(array: Array, dtype: DType) -> Buffer:
     """Bytes of an array on the wire.
 
@@ -87,13 +108,12 @@ def from_wire(data: Buffer, dtype: DType, shape: Sequence[int]) -> Array:
     """
     count = _count(shape)
     if dtype is DType.BYTES:
-        return _shaped(_objects(_elements(data, count)), shape)
+        return _shaped(_objects(_elements(data, count, shape)), shape)
     size = dtype.wire_size
     given = memoryview(data).nbytes
     if size is None or given != count * size:
-        raise InvalidRequest(
-            f"byte size mismatch for {dtype.name} {list(shape)}. Expected {count * (size or 0)}, got {given}"
-        )
+        expected = count * (size or 0)
+        raise Misfit(f"{{what}} byte size mismatch for {{tensor}}. Expected {expected}, got {given}", dtype, shape)
     if dtype is DType.BF16:
         bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         return _shaped(bits.view(np.float32), shape)
@@ -162,7 +182,7 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
     count = _count(shape)
     if len(flat) != count:
         described = f"{dtype.name} {list(shape)} is {count} values, given {len(flat)}"
-        raise InvalidRequest(f"shape does not match true shape of 'data': {described}")
+        raise InvalidRequest(f"Unable to parse 'data': Shape does not match true shape of 'data' field: {described}")
     if dtype is DType.BYTES:
         return _shaped(_objects([_content(value) for value in flat]), shape)
     if wrong := kinds - _KINDS[dtype.numpy.kind]:
@@ -260,25 +280,27 @@ def _with_lengths(array: Array) -> Iterable[bytes]:
         yield content
 
 
-def _elements(data: Buffer, count: int) -> list[bytes]:
+def _elements(data: Buffer, count: int, shape: Sequence[int]) -> list[bytes]:
     view = memoryview(data)
-    if 4 * count > len(view):
-        raise InvalidRequest(f"expected {count} string elements, got {len(view)} bytes, and each has 4 at least")
     elements: list[bytes] = []
     start = 0
-    for _ in range(count):
-        if start + 4 > len(view):
-            raise InvalidRequest(f"expected {count} string elements, got {len(elements)}")
+    while left := len(view) - start:
+        if left < 4:
+            text = f"incomplete string length indicator for inference {{tensor}}, expecting 4 bytes but only {left}"
+            raise Misfit(f"{text} bytes available", DType.BYTES, shape)
+        if len(elements) == count:
+            text = f"unexpected number of string elements {count + 1} for inference {{tensor}}, expecting {count}"
+            raise Misfit(text, DType.BYTES, shape)
         (size,) = struct.unpack_from("<I", view, start)
         start += 4
         if start + size > len(view):
-            came = f"expected {size} bytes of element {len(elements)}, got {len(view) - start}"
-            raise InvalidRequest(f"incomplete string data: {came}")
+            text = f"incomplete string data for inference {{tensor}}, expecting string of length {size} but only"
+            raise Misfit(f"{text} {left - 4} bytes available", DType.BYTES, shape)
         elements.append(bytes(view[start : start + size]))
         start += size
-    if start != len(view):
-        left = len(view) - start
-        raise InvalidRequest(f"unexpected number of string elements, expecting {count}: {left} bytes are left")
+    if len(elements) < count:
+        text = f"expected {count} string elements for inference {{tensor}}, got {len(elements)}"
+        raise Misfit(text, DType.BYTES, shape)
     return elements
 
 

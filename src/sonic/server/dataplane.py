@@ -117,7 +117,8 @@ class Dataplane:
         trace: Trace | None = None
         try:
             if self._draining.is_set():
-                raise Unavailable("Server is stopping, it has stopped accepting new inference requests")
+                text = "Server is stopping, scheduler for model has stopped accepting new inference requests"
+                raise Unavailable(f"{text}: {request.model!r} takes none any more")
             if self.traces.active:
                 model = self._repository.get(request.model, request.version)  # names of none would be counted for ever
                 trace = self.traces.sample(request, model.spec.version)
