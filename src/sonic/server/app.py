@@ -115,7 +115,7 @@ class Server:
     grpc_tls : Tls or None
         Another for gRPC; None: the same.
     guard : Guard or None
-        Which clients are let in, and how often; health and metrics are for everyone. None: all, always.
+        Which clients are let in, and how often; health and the port of the metrics are for everyone. None: all, always.
     busy_poll_us : float
         For how many microseconds to look for the next request before sleeping, if the last ones came as soon after
         each other: for a process that does nothing but serve. 0: not at all.

@@ -271,7 +271,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._site.admit(head, self.peer)
             if head.length > self._site.max_body_bytes:
-                raise InvalidRequest(f"a body holds at most {self._site.max_body_bytes} bytes")
+                text = f"a body holds at most {self._site.max_body_bytes} bytes, given {head.length}"
+                raise InvalidRequest(text)
             if head.chunked:
                 self._body = ChunkedBody(self._site.max_body_bytes)
             elif head.length:
