@@ -101,7 +101,7 @@ def test_cores(folder: Any) -> None:
     by_argument = InProcessTransport(str(folder.path), cores=3)
     for transport in (by_url, by_argument):
         transport.model_spec("a")
-        assert transport._dataplane.models()[0].instances == 3
+        assert sum(group.count for group in transport.model_config("a").instance_group) == 3
         assert transport.url == f"local:{folder.path}"
         transport.close()
     for bad in ("cores=x", "threads=2", "cores", "cores=0"):
