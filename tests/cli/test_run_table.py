@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from sonic.cli._run_table import _count, show
+from sonic.framework import Measured
 from sonic.framework.report import Failure, ModuleReport, OffloadReport, Report, ServerReport, ServerUse, Written
 
 
@@ -69,6 +70,12 @@ def test_shared_memory_that_was_not_ready_in_time_is_no_news():
     assert not any("shared memory" in line for line in shown(servers=(server,), width=300))
     for use in (replace(server, in_memory=1), replace(server, wire_reason="no room")):
         assert any("large requests through shared memory" in line for line in shown(servers=(use,), width=300))
+
+
+def test_figures_have_the_digits_that_their_errors_leave():
+    lines = shown(summaries={"h": {"events": 3, "mean": 1 / 3, "efficiency": Measured(0.97612, 0.0123)}})
+    assert "mean 0.33333" in lines
+    assert "efficiency 0.976 +- 0.012" in lines
 
 
 def test_names_are_shown_as_they_are_and_are_no_markup():

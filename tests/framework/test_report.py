@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from sonic.framework import Measured
 from sonic.framework.ledger import Account
 from sonic.framework.report import ModuleReport, Report, ServerUse, server_report
 from sonic.protocol.messages import Duration, ModelStatistics
@@ -72,6 +73,16 @@ def test_json_has_the_figures_and_not_the_objects():
     assert report["summaries"] == {"h": {"events": 3}}
     assert "totals" not in report
     assert "records" not in report
+
+
+def test_errors_of_figures_stand_beside_them():
+    figures = {"events": 3, "efficiency": Measured(0.9, 0.05, 0.04), "new": Measured(float("nan"), float("nan"))}
+    result = a_report(summaries={"h": figures, "g": {"events": 3, "word": "none"}})
+    assert list(result.errors) == ["h"]
+    report = json.loads(result.to_json())
+    assert report["summaries"] == {"h": figures | {"new": None}, "g": {"events": 3, "word": "none"}}
+    assert report["errors"] == {"h": {"efficiency": [0.05, 0.04], "new": [None, None]}}
+    assert json.loads(a_report().to_json())["errors"] == {}
 
 
 def test_modules_have_their_share_of_the_time():

@@ -33,7 +33,7 @@ def show(result: Report, console: Console) -> None:
         console.print(f"[bold]{escape(module)}[/bold]")
         width = max(len(label) for label in figures)
         for label, value in figures.items():
-            text = f"{value:.5g}" if isinstance(value, float) else str(value)
+            text = f"{value:.5g}" if type(value) is float else str(value)
             console.print(f"  {label:<{width}}  {text}", markup=False, highlight=False, soft_wrap=True)
     processes = f"{result.processes} processes, " if result.processes > 1 else ""
     console.print(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sonic.framework.event import Chunk as Chunk
 from sonic.framework.event import EventRange as EventRange
 from sonic.framework.event import FileRange as FileRange
+from sonic.framework.measured import Measured as Measured
 from sonic.framework.module import Analyzer as Analyzer
 from sonic.framework.module import Filter as Filter
 from sonic.framework.module import JobInfo as JobInfo

@@ -167,6 +167,8 @@ class Analyzer(Module):
     def summarize(self, total: Any) -> Mapping[str, float | int | str]:  # noqa: ARG002
         """Figures to show in the table at the end and in the report, by label; none unless overridden.
 
+        A :class:`sonic.framework.Measured` is a number that is shown with its statistical error.
+
         Parameters
         ----------
         total : object

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sonic.framework.measured import Measured
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -276,6 +278,15 @@ class Report:
         """Share of the external time that was hidden behind other work; None if there was none."""
         return self.hidden_s / self.external_s if self.external_s else None
 
+    @property
+    def errors(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Statistical errors of the `summaries` that have some, down and up, by module and label."""
+        found = {
+            module: {label: (each.down, each.up) for label, each in figures.items() if isinstance(each, Measured)}
+            for module, figures in self.summaries.items()
+        }
+        return {module: errors for module, errors in found.items() if errors}
+
     def share(self, module: ModuleReport) -> float:
         """Share of one module, source or sink in the CPU time of all of them; 0 if they took none."""
         total = sum(each.cpu_s for each in self.modules)
@@ -301,6 +312,11 @@ class Report:
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in skipped}
         fields["hidden_fraction"] = self.hidden_fraction
         fields["fallback_models"] = self.fallback_models
+        fields["summaries"] = {
+            module: {label: float(value) if isinstance(value, float) else value for label, value in figures.items()}
+            for module, figures in self.summaries.items()
+        }
+        fields["errors"] = self.errors
         fields["modules"] = [asdict(module) | {"cpu_share": self.share(module)} for module in self.modules]
         return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
