@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sonic.errors import InvalidRequest
-from sonic.workloads.hcal.figures import resolution
+from sonic.workloads.resolution import resolution
 
 
 def test_bias_and_width_are_those_of_what_was_found() -> None:

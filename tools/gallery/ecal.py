@@ -13,7 +13,7 @@ from sonic.workloads.ecal.calibration import energies, sums
 from sonic.workloads.ecal.geometry import CELL_ETA, ENERGIES_GEV
 from sonic.workloads.ecal.images import draw
 from sonic.workloads.ecal.simulation import electrons
-from sonic.workloads.hcal.figures import resolution
+from sonic.workloads.resolution import resolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sonic.firmware.network import Network
-    from sonic.workloads.hcal.figures import Resolution
+    from sonic.workloads.resolution import Resolution
 
 _EVENTS = 40
 _PLAIN_UP_TO_GEV = 16.0

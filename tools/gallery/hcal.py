@@ -11,10 +11,10 @@ import sonic
 from sonic.workloads import MODELS
 from sonic.workloads.hcal import plots, sums
 from sonic.workloads.hcal.effects import effects, simulate
-from sonic.workloads.hcal.figures import resolution
 from sonic.workloads.hcal.mahi import MAHI
 from sonic.workloads.hcal.service import facile
 from sonic.workloads.hcal.simulation import Beam, conditions, events
+from sonic.workloads.resolution import resolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from sonic.firmware.reference import evaluate
 from sonic.workloads.hcal.effects import simulate
 from sonic.workloads.hcal.features import energies, inputs
-from sonic.workloads.hcal.figures import ENERGIES_GEV, resolution
 from sonic.workloads.hcal.geometry import channels
 from sonic.workloads.hcal.sample import JETS
 from sonic.workloads.hcal.simulation import conditions
+from sonic.workloads.resolution import ENERGIES_GEV, resolution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sonic.firmware.network import Network
     from sonic.firmware.precision import Precision
-    from sonic.workloads.hcal.figures import Resolution
     from sonic.workloads.hcal.pulse import Floats
     from sonic.workloads.hcal.simulation import Beam, Conditions
+    from sonic.workloads.resolution import Resolution
 
 EDGES_GEV = (*ENERGIES_GEV, 128.0, 256.0)
 """Of bins in the true energy; in those above 256 GeV there are few channels."""

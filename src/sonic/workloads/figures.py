@@ -10,9 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-_WIDTH_ERROR = 0.966
-"""Of half the central 68 % of n normally distributed values, by itself over sqrt(n)."""
-
 
 class Resolution(NamedTuple):
     """How well missing transverse momentum is measured.
@@ -67,76 +64,20 @@ def auc_of_histograms(signal: ArrayLike, background: ArrayLike) -> float:
     return float(((below + 0.5 * b) * s).sum() / (s.sum() * b.sum()))
 
 
-def quantiles_of_histogram(counts: ArrayLike, edges: ArrayLike) -> tuple[float, float, float]:
-    """Quantiles 16, 50 and 84 % of a histogram's entries, interpolated within bins; NaN if it is empty.
+def quantiles_of_histogram(counts: ArrayLike, edges: ArrayLike, probability: ArrayLike) -> NDArray[np.float64]:
+    """Quantiles of a histogram's entries, interpolated within bins; NaN if it is empty.
 
     Parameters
     ----------
     counts : array [n + 2]
         Underflow and overflow included; what lies there counts as at the first and last edge.
     edges : array [n + 1]
+    probability : array [quantiles]
     """
-    counts, edges = np.asarray(counts, float), np.asarray(edges, float)
+    counts, edges, wanted = np.asarray(counts, float), np.asarray(edges, float), np.asarray(probability, float)
     if counts.sum() == 0:
-        return float("nan"), float("nan"), float("nan")
-    low, middle, high = np.interp([0.16, 0.50, 0.84], np.cumsum(counts[:-1]) / counts.sum(), edges)
-    return float(low), float(middle), float(high)
-
-
-def width_of_histogram(counts: ArrayLike, edges: ArrayLike) -> float:
-    """Half the central 68 % of a histogram's entries; see :func:`quantiles_of_histogram`."""
-    low, _, high = quantiles_of_histogram(counts, edges)
-    return (high - low) / 2
-
-
-def median_error(width: ArrayLike, number: ArrayLike) -> NDArray[np.float64]:
-    """Statistical error of the median of normally distributed values, half of whose central 68 % is `width`."""
-    error: NDArray[np.float64] = np.asarray(width) * np.sqrt(np.pi / 2 / np.maximum(number, 1))
-    return error
-
-
-def width_error(width: ArrayLike, number: ArrayLike) -> NDArray[np.float64]:
-    """Statistical error of half the central 68 % of normally distributed values, which is `width`.
-
-    From the variances p (1 - p) / (n f^2) of both quantiles, with f the density there, and their covariance
-    (Kendall and Stuart, "The Advanced Theory of Statistics", chapter 10). A standard deviation's is 1 / sqrt(2), and
-    would be too small.
-    """
-    error: NDArray[np.float64] = np.asarray(width) * _WIDTH_ERROR / np.sqrt(np.maximum(number, 1))
-    return error
-
-
-def count_errors(counts: ArrayLike) -> NDArray[np.float64]:
-    """Statistical errors of Poisson distributed counts, down and up; float array [2, counts].
-
-    N. Gehrels, Astrophys. J. 303 (1986) 336, equations 7 and 10; that of none is not zero.
-    """
-    n = np.asarray(counts, float)
-    down = np.where(n > 0, np.sqrt(np.maximum(n - 0.25, 0.0)), 0.0)
-    errors: NDArray[np.float64] = np.stack([down, 1 + np.sqrt(n + 0.75)])
-    return errors
-
-
-def efficiency_errors(passed: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
-    """Statistical errors of passed / total, down and up, 68.3 % together.
-
-    Those of Wilson's interval (J. Am. Stat. Assoc. 22 (1927) 209), which are not zero where all or none passed, as the
-    binomial ones are.
-
-    Parameters
-    ----------
-    passed, total : array [bins]
-
-    Returns
-    -------
-    float array [2, bins]
-        None negative; NaN where there are none.
-    """
-    k, n = np.asarray(passed, float), np.asarray(total, float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        middle, half = (k + 0.5) / (n + 1), np.sqrt(k * (n - k) / n + 0.25) / (n + 1)
-        errors: NDArray[np.float64] = np.maximum([k / n - (middle - half), middle + half - k / n], 0.0)
-    return errors
+        return np.full(wanted.shape, np.nan)
+    return np.asarray(np.interp(wanted, np.cumsum(counts[:-1]) / counts.sum(), edges), float)
 
 
 def met_resolution(estimate: ArrayLike, true: ArrayLike) -> Resolution:

@@ -9,9 +9,9 @@ import hist
 import numpy as np
 
 from sonic.framework import Analyzer
-from sonic.workloads.figures import auc_of_histograms, width_of_histogram
 from sonic.workloads.networks.catalogue import network
 from sonic.workloads.truth import WIDE_CLASSES
+from sonic.workloads.uncertainties import area, central_of_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class TaggerPerformance(Analyzer):
             for label, branch in scores:
                 if branch in total:
                     found, light = (_of_flavour(total[branch], name) for name in (signal, "light"))
-                    value = auc_of_histograms(found, light)
+                    value = area(found, light)
                     rows[f"AUC {signal} against light, {label}"] = _worded(value, signal, int(found.sum()))
         return rows
 
@@ -119,7 +119,7 @@ class WideTaggerPerformance(Analyzer):
         for label, _, _ in self._scores:
             if f"{label} qcd" in total:
                 signal, qcd = (total[f"{label} {which}"].values() for which in ("signal", "qcd"))
-                rows[f"AUC {label} against QCD"] = _worded(auc_of_histograms(signal, qcd), label, int(signal.sum()))
+                rows[f"AUC {label} against QCD"] = _worded(area(signal, qcd), label, int(signal.sum()))
         return rows
 
 
@@ -200,7 +200,7 @@ class MissingMomentumPerformance(Analyzer):
         for label, name in self._estimators:
             if name in total and total[name].sum(flow=True):
                 edges = total[name].axes[0].edges
-                rows[f"MET residual (GeV), {label}"] = width_of_histogram(total[name].values(flow=True), edges)
+                rows[f"MET residual (GeV), {label}"] = central_of_histogram(total[name].values(flow=True), edges).width
         return rows
 
 

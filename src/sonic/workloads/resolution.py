@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sonic.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from sonic.workloads.hcal.nnls import Reals
+from sonic.workloads.uncertainties import central
 
 Floats = NDArray[np.float64]
+Reals = NDArray[np.floating]
 
 ENERGIES_GEV = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Edges that a few dozen events fill."""
 
 
 class Resolution(NamedTuple):
-    """By bins of the true energy; NaN where a bin has less than `least` channels.
+    """By bins of the true energy or momentum, of channels, electrons or jets; NaN where there are less than `least`.
 
     Attributes
     ----------
@@ -30,13 +29,17 @@ class Resolution(NamedTuple):
     width : float array [bins]
         Of the same: half the distance between the quantiles 16 % and 84 %.
     number : int array [bins]
-        Channels.
+        How many.
+    bias_error, width_error : float array [bins]
+        Statistical ones, of :func:`sonic.workloads.uncertainties.central`.
     """
 
     energy_gev: Floats
     bias: Floats
     width: Floats
     number: NDArray[np.int64]
+    bias_error: Floats
+    width_error: Floats
 
 
 def resolution(
@@ -67,10 +70,11 @@ def resolution(
     true, found = true_gev[known].astype(np.float64), found_gev[known].astype(np.float64)
     bins = np.searchsorted(edges_gev, true, side="right") - 1
     count = len(edges_gev) - 1
-    mean, bias, width = (np.full(count, np.nan) for _ in range(3))
+    mean, bias, width, bias_error, width_error = (np.full(count, np.nan) for _ in range(5))
     number = np.bincount(bins[(bins >= 0) & (bins < count)], minlength=count).astype(np.int64)
     for i in np.flatnonzero(number >= max(least, 1)):
         inside = bins == i
-        low, bias[i], high = np.percentile(found[inside] / true[inside] - 1, [16, 50, 84])
-        mean[i], width[i] = true[inside].mean(), 0.5 * (high - low)
-    return Resolution(mean, bias, width, number)
+        middle = central(found[inside] / true[inside] - 1)
+        mean[i], bias[i], width[i] = true[inside].mean(), middle.median, middle.width
+        bias_error[i], width_error[i] = middle.median.up, middle.width.up
+    return Resolution(mean, bias, width, number, bias_error, width_error)

@@ -7,10 +7,10 @@ pytest.importorskip("matplotlib")
 
 from typing import TYPE_CHECKING
 
+from sonic.workloads import resolution as measured
 from sonic.workloads.ecal.geometry import ENERGIES_GEV, LAYERS
 from sonic.workloads.ecal.images import draw
 from sonic.workloads.ecal.plots import resolution, shower
-from sonic.workloads.hcal import figures
 
 if TYPE_CHECKING:
     from sonic.workloads.ecal.simulation import Electrons
@@ -28,7 +28,7 @@ def test_resolution_has_a_curve_a_way():
     random = np.random.default_rng(1)
     true = random.uniform(5, 300, 2000)
     curves = {
-        name: figures.resolution(true, true * random.normal(1, spread, 2000), ENERGIES_GEV)
+        name: measured.resolution(true, true * random.normal(1, spread, 2000), ENERGIES_GEV)
         for name, spread in (("one", 0.1), ("other", 0.02))
     }
     figure = resolution(curves)

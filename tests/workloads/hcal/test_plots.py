@@ -9,10 +9,11 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.patches import Rectangle
 
+from sonic.framework import Measured
 from sonic.workloads.hcal.effects import Effects
-from sonic.workloads.hcal.figures import resolution
 from sonic.workloads.hcal.mahi import MAHI
 from sonic.workloads.hcal.plots import jets_and_missing_energy, pulse_fits, resolutions
+from sonic.workloads.resolution import resolution
 
 if TYPE_CHECKING:
     from sonic.workloads.hcal.simulation import Conditions, Event
@@ -36,7 +37,8 @@ def test_effects_are_drawn_by_momentum_and_by_pile_up() -> None:
     true = np.geomspace(20.0, 300.0, 100)
 
     def effect(scale: float, extra: float) -> Effects:
-        return Effects(resolution(true, scale * true, (20.0, 80.0, 400.0)), np.ones(2), extra, 5 * extra, 0.0, 20)
+        jets = resolution(true, scale * true, (20.0, 80.0, 400.0))
+        return Effects(jets, np.ones(2), extra, Measured(5 * extra, 0.1), Measured(0.0, 1.0), 20)
 
     found = {50.0: {"fit": effect(1, 1), "sum": effect(1.1, 2)}, 0.0: {"fit": effect(1, 0), "sum": effect(1, 0.5)}}
     figure = jets_and_missing_energy(found)

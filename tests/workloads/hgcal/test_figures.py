@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sonic.workloads.hgcal.figures import in_bins, outcome, spread, spread_of_histogram, summary, total
+from sonic.workloads.hgcal.figures import in_bins, outcome, spread, summary, total
 
 if TYPE_CHECKING:
     from sonic.workloads.hgcal.simulation import Event
@@ -51,10 +51,9 @@ def test_bins(showers: list[Event]):
     assert bins.listed()["response"][2] is None
 
 
-def test_a_histogram_gives_the_same_spread():
+def test_a_spread_is_of_what_was_found_and_of_few_not_known():
     response = np.random.default_rng(1).normal(1.1, 0.2, 20_000)
-    counts, edges = np.histogram(response, 400, (0, 4))
-    flow = np.concatenate([[0], counts, [0]])
-    assert spread_of_histogram(flow, edges) == pytest.approx(spread(response), rel=0.01)
-    assert np.isnan(spread_of_histogram(np.zeros(402), edges)).all()
-    assert np.isnan(spread(np.array([1.0, np.nan]))).all()
+    median, resolution = spread(np.append(response, [np.nan] * 5_000))
+    assert (median, resolution) == pytest.approx((1.1, 0.2 / 1.1), rel=0.02)
+    assert median.up == pytest.approx(1.253 * 0.2 / np.sqrt(20_000), rel=0.1)
+    assert np.isnan(spread(np.append(response[:9], np.nan))).all()

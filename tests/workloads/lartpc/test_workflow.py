@@ -57,6 +57,9 @@ def test_every_route_gives_the_same_scores(job: Workflow, sample: Path, chamber:
     }
     summary = direct.summaries["hit_performance"]
     assert summary == report.summaries["hit_performance"]
+    assert direct.errors == report.errors == other.errors
+    down, up = direct.errors["hit_performance"]["efficiency track"]
+    assert 0 < down == up < 0.5
     assert summary["hits"] == sum(counts)
     assert {"AUC track", "AUC em", "efficiency track", "purity em, straightness"} <= summary.keys()
     assert direct.chunks == 4
@@ -133,4 +136,5 @@ def test_an_unknown_kind_and_particle_count_as_none_of_the_kinds(chamber: Chambe
     columns = {name: [[0.5, 0.5, 0.5]] for name in names[:-1]} | {names[-1]: [[0, 1, 2]]}
     truth = {"Hit_particle": [[0, 1, 77]], "Particle_kind": [[7, 0]], "Particle_michel": [[False, False]]}
     found = HitPerformance().analyze(ak.Array(columns | truth))
-    assert found["network"].sum(axis=1).tolist() == [1, 0, 1]  # a track, and noise; the first is of no known kind
+    (part,) = found["parts"].values()
+    assert part["network"].sum(axis=1).tolist() == [1, 0, 1]  # a track, and noise; the first is of no known kind

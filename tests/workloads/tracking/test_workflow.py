@@ -8,11 +8,12 @@ import pytest
 import uproot
 
 import sonic
+from sonic.framework import Measured
 from sonic.testing.compare import differences
 from sonic.workloads.tracking.finder import find
-from sonic.workloads.tracking.sample import write_events
+from sonic.workloads.tracking.sample import PARTS, write_events
 from sonic.workloads.tracking.simulation import Beam, events
-from sonic.workloads.tracking.workflow import workflow
+from sonic.workloads.tracking.workflow import TrackingPerformance, workflow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +55,25 @@ def test_files_without_truth_have_no_figures(sample: Path, tmp_path: Path) -> No
     report = sonic.run(workflow(), [tmp_path / "data.root"], tmp_path / "out.root", mode="direct", threads=1)
     assert report.events == len(MADE)
     assert report.summaries.get("tracking_performance", {}) == {}
+
+
+def test_tracks_with_hits_of_others_are_left_out_of_the_pulls_and_counted() -> None:
+    (made,) = events(1, Beam(particles=40, noise=0.0), seed=73)
+    random = np.random.default_rng(1)
+    hits = np.full((40, 10), -1)
+    hits[made.particle, made.layer] = np.arange(len(made))
+    error = np.full((5, 40), 1e-3)
+    fitted = made.tracks + error * random.normal(0, 1, (5, 40))
+    fitted[4, :4] += 10 * error[4, :4]
+    columns = {"Hit_layer": made.layer, "Hit_phi": made.phi, "Hit_z": made.z_mm, "Hit_particle": made.particle}
+    columns |= {f"Particle_{part}": made.tracks[i] for i, part in enumerate(PARTS)}
+    columns |= {f"Track_{part}": fitted[i] for i, part in enumerate(PARTS)}
+    columns |= {f"Track_{part}Error": error[i] for i, part in enumerate(PARTS)}
+    columns |= {"Track_hits": hits, "Track_good": np.ones(40, bool)}
+    analyzer = TrackingPerformance()
+    figures = analyzer.summarize(analyzer.analyze(ak.Array([columns])))
+    left_out, width = figures["left out of these, pull of q/pT above 6"], figures["pull width, q/pT"]
+    assert left_out == 0.1
+    assert isinstance(width, Measured)
+    assert width == pytest.approx(1, abs=4 * width.up)
+    assert 0.05 < width.up < 0.2

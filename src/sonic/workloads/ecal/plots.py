@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sonic.workloads.ecal.geometry import CELL_ETA, LAYERS, PIXEL_PHI
-from sonic.workloads.figures import median_error, width_error
 from sonic.workloads.plots import COLOURS, panels
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from sonic.workloads.hcal.figures import Resolution
+    from sonic.workloads.resolution import Resolution
 
 _FAINTEST_GEV = 0.03
 
@@ -76,7 +75,7 @@ def resolution(curves: Mapping[str, Resolution]) -> Figure:
     """
     figure = panels(2, 1, 4.0)
     for colour, (label, got) in zip(COLOURS, curves.items(), strict=False):
-        errors = median_error(got.width, got.number), width_error(got.width, got.number)
+        errors = got.bias_error, got.width_error
         for axes, values, error in zip(figure.axes, (got.bias, got.width), errors, strict=True):
             axes.errorbar(
                 got.energy_gev,

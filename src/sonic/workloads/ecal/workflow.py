@@ -13,7 +13,7 @@ from sonic.workloads import MODELS
 from sonic.workloads.ecal.calibration import energies, sums
 from sonic.workloads.ecal.geometry import CELL_ETA, ENERGIES_GEV
 from sonic.workloads.ecal.images import images
-from sonic.workloads.figures import quantiles_of_histogram
+from sonic.workloads.uncertainties import central_of_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,8 +126,9 @@ class EnergyPerformance(Analyzer):
             rows["electrons"] = int(filled.sum(flow=True))
             for low, high, part in zip(ENERGIES_GEV, ENERGIES_GEV[1:], counts, strict=False):
                 if part.sum() >= _FEW:
-                    lower, median, upper = quantiles_of_histogram(part, edges)
-                    figures = f"bias {median - 1:+.1%}, resolution {(upper - lower) / 2:.1%}"
+                    median, width, _ = central_of_histogram(part, edges)
+                    bias, resolution = median.less(1).scaled(100), width.scaled(100)
+                    figures = f"bias {bias:+} %, resolution {resolution} %"
                     rows[f"{label}, {low:g} to {high:g} GeV"] = figures
         return rows
 

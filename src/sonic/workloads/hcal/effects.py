@@ -14,19 +14,21 @@ import awkward as ak
 import numpy as np
 
 from sonic.errors import InvalidRequest
-from sonic.workloads.hcal.figures import resolution
 from sonic.workloads.hcal.simulation import Conditions, events
 from sonic.workloads.hcal.towers import LEAST_GEV, towers
+from sonic.workloads.resolution import resolution
 from sonic.workloads.simulation.jets import cluster, match
+from sonic.workloads.uncertainties import central
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sonic.workloads.hcal.figures import Resolution
+    from sonic.framework import Measured
     from sonic.workloads.hcal.nnls import Reals
     from sonic.workloads.hcal.pulse import Floats
     from sonic.workloads.hcal.simulation import Beam
     from sonic.workloads.hcal.towers import Towers
+    from sonic.workloads.resolution import Resolution
 
 PT_GEV = (20.0, 30.0, 50.0, 80.0, 130.0, 300.0)
 """Edges of bins in the true jet's transverse momentum."""
@@ -50,10 +52,10 @@ class Effects(NamedTuple):
         Share of true jets that have a found one above 5 GeV within 0.2 of them; NaN where there are none.
     extra : float
         Jets found above 20 GeV in an event, without a true one above 5 GeV within 0.2.
-    missing_gev : float
+    missing_gev : Measured
         Of a component of the missing transverse momentum, found less true: half the distance between the quantiles
         16 % and 84 %.
-    sum_gev : float
+    sum_gev : Measured
         Median of the sum of the towers' transverse energies, found less true.
     events : int
     """
@@ -61,8 +63,8 @@ class Effects(NamedTuple):
     jets: Resolution
     efficiency: Floats
     extra: float
-    missing_gev: float
-    sum_gev: float
+    missing_gev: Measured
+    sum_gev: Measured
     events: int
 
 
@@ -129,13 +131,12 @@ def effects(
     pt_found = np.asarray(ak.fill_none(ak.flatten(ak.where(matched, there, np.nan)), np.nan), dtype=np.float64)
     hard = found_jets[(found_jets.pt > edges_gev[0]) & (np.abs(found_jets.eta) < _MAX_ETA)]
     extra = ak.sum(match(hard, true_jets, _MAX_APART) < 0)
-    low, high = np.percentile(found.missing_gev - true.missing_gev, [16, 84])
     return Effects(
         jets=resolution(pt, pt_found, edges_gev),
         efficiency=_share(pt, np.isfinite(pt_found), edges_gev),
         extra=float(extra) / len(true_gev),
-        missing_gev=0.5 * float(high - low),
-        sum_gev=float(np.median((found.et_gev - true.et_gev).sum(axis=-1))),
+        missing_gev=central(found.missing_gev - true.missing_gev).width,
+        sum_gev=central((found.et_gev - true.et_gev).sum(axis=-1)).median,
         events=len(true_gev),
     )
 

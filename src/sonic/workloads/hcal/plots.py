@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.workloads.figures import count_errors, median_error, width_error
 from sonic.workloads.hcal.mahi import MAHI, variance
 from sonic.workloads.hcal.pulse import SLICE_NS, SLICES
 from sonic.workloads.plots import COLOURS, panels
+from sonic.workloads.uncertainties import count_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sonic.workloads.hcal.effects import Effects
-    from sonic.workloads.hcal.figures import Resolution
     from sonic.workloads.hcal.mahi import Fitted, Mahi
     from sonic.workloads.hcal.pulse import Floats
     from sonic.workloads.hcal.simulation import Conditions
+    from sonic.workloads.resolution import Resolution
 
 
 def resolutions(curves: Mapping[str, Mapping[str, Resolution]]) -> Figure:
@@ -41,9 +41,8 @@ def resolutions(curves: Mapping[str, Mapping[str, Resolution]]) -> Figure:
     left, right = figure.axes[::2], figure.axes[1::2]
     for (label, row), bias, width in zip(curves.items(), left, right, strict=True):
         for colour, (name, found) in zip(COLOURS, row.items(), strict=False):
-            for axes, values, error in ((bias, found.bias, median_error), (width, found.width, width_error)):
-                errors = 100 * error(found.width, found.number)
-                axes.errorbar(found.energy_gev, 100 * values, errors, fmt="o-", color=colour, label=name, markersize=4)
+            bias.errorbar(found.energy_gev, 100 * found.bias, 100 * found.bias_error, **_style(colour, name))
+            width.errorbar(found.energy_gev, 100 * found.width, 100 * found.width_error, **_style(colour, name))
         bias.axhline(0, color="black", linewidth=0.8, linestyle=":")
         bias.set(ylabel="bias (%)", title=label)
         width.set(ylabel="resolution (%)", title=label, ylim=(0, None))
@@ -77,15 +76,16 @@ def jets_and_missing_energy(found: Mapping[float, Mapping[str, Effects]]) -> Fig
     bias, width, extra, missing = figure.axes
     pileup = sorted(found)
     for colour, name in zip(COLOURS, found[pileup[-1]], strict=False):
-        style: dict[str, Any] = {"fmt": "o-", "color": colour, "label": name, "markersize": 4}
+        style = _style(colour, name)
         jets = found[pileup[-1]][name].jets
-        bias.errorbar(jets.energy_gev, 100 * jets.bias, 100 * median_error(jets.width, jets.number), **style)
-        width.errorbar(jets.energy_gev, 100 * jets.width, 100 * width_error(jets.width, jets.number), **style)
+        bias.errorbar(jets.energy_gev, 100 * jets.bias, 100 * jets.bias_error, **style)
+        width.errorbar(jets.energy_gev, 100 * jets.width, 100 * jets.width_error, **style)
         row = [found[mean][name] for mean in pileup]
         events = np.array([each.events for each in row])
-        found_extra, residual = np.array([each.extra for each in row]), np.array([each.missing_gev for each in row])
+        found_extra = np.array([each.extra for each in row])
         extra.errorbar(pileup, found_extra, count_errors(found_extra * events) / events, **style)
-        missing.errorbar(pileup, residual, width_error(residual, 2 * events), **style)  # of two components
+        residual = [each.missing_gev for each in row]
+        missing.errorbar(pileup, residual, [each.up for each in residual], **style)
     title = f"jets at {pileup[-1]:g} collisions a crossing"
     bias.axhline(0, color="black", linewidth=0.8, linestyle=":")
     bias.set(ylabel="bias (%)", title=title)
@@ -159,3 +159,7 @@ def pulse_fits(
         shown |= dict(zip(names, artists, strict=True))
     figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=4, frameon=False)
     return figure
+
+
+def _style(colour: str, label: str) -> dict[str, Any]:
+    return {"fmt": "o-", "color": colour, "label": label, "markersize": 4}

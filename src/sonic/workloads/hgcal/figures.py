@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sonic.workloads.figures import quantiles_of_histogram
 from sonic.workloads.hgcal.energy import measure
 from sonic.workloads.hgcal.matching import match, nearest_cm
 from sonic.workloads.hgcal.showers import CHARGED
+from sonic.workloads.uncertainties import central
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sonic.framework import Measured
     from sonic.workloads.hgcal.detector import Bools, Floats, Ints
     from sonic.workloads.hgcal.simulation import Event
 
@@ -87,6 +88,8 @@ class Bins:
     response, resolution : float array [bins]
         Median of found over true energy; half of what lies between the quantiles 16 % and 84 %, by the median.
         NaN, as the efficiency, where there are few.
+    response_error, resolution_error : float array [bins]
+        Statistical ones, of :func:`sonic.workloads.uncertainties.central`.
     """
 
     edges: tuple[float, ...]
@@ -94,6 +97,8 @@ class Bins:
     efficiency: Floats
     response: Floats
     resolution: Floats
+    response_error: Floats
+    resolution_error: Floats
 
     def listed(self) -> dict[str, list[Any]]:
         """Return everything as lists of rounded numbers, None for NaN."""
@@ -164,31 +169,16 @@ def in_bins(values: Floats, edges: tuple[float, ...], found: Outcome, *, least: 
         inside = (values >= low) & (values < high)
         number.append(int(inside.sum()))
         efficiency = _mean(found.found[inside]) if number[-1] >= least else np.nan
-        columns.append((efficiency, *spread(found.response[inside], least=least)))
-    rows = np.array(columns).T
-    return Bins(edges, np.array(number), rows[0], rows[1], rows[2])
+        response, resolution = spread(found.response[inside], least=least)
+        columns.append((efficiency, response, resolution, response.up, resolution.up))
+    return Bins(edges, np.array(number), *np.array(columns).T)
 
 
-def spread(response: Floats, *, least: int = 10) -> tuple[float, float]:
+def spread(response: Floats, *, least: int = 10) -> tuple[Measured, Measured]:
     """Return the median and, by it, half of what lies between the quantiles 16 % and 84 %; NaN of few."""
     response = response[np.isfinite(response)]
-    if len(response) < least:
-        return float("nan"), float("nan")
-    low, middle, high = np.percentile(response, [16, 50, 84])
-    return float(middle), float(0.5 * (high - low) / middle)
-
-
-def spread_of_histogram(counts: Floats, edges: Floats) -> tuple[float, float]:
-    """Return what :func:`spread` does, from a histogram of responses; NaN if it is empty.
-
-    Parameters
-    ----------
-    counts : float array [bins + 2]
-        Underflow and overflow included.
-    edges : float array [bins + 1]
-    """
-    low, middle, high = quantiles_of_histogram(counts, edges)
-    return middle, 0.5 * (high - low) / middle
+    found = central(response if len(response) >= least else [])
+    return found.median, found.relative
 
 
 def summary(found: Outcome) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.workloads.figures import efficiency_errors, median_error, width_error
 from sonic.workloads.hgcal.detector import ENDCAP
 from sonic.workloads.plots import COLOURS, panels
+from sonic.workloads.uncertainties import efficiency_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,9 +99,8 @@ def responses(curves: Mapping[str, tuple[Bins, Bins]]) -> Figure:
     figure = panels(2, 2, 3.0)
     for colour, (name, both) in zip(COLOURS, curves.items(), strict=False):
         for bins, (left, right) in zip(both, (figure.axes[:2], figure.axes[2:]), strict=True):
-            found = bins.number * np.nan_to_num(bins.efficiency)
-            _draw(left, bins, bins.response, median_error(bins.response * bins.resolution, found), colour, name)
-            _draw(right, bins, 100 * bins.resolution, 100 * width_error(bins.resolution, found), colour, name)
+            _draw(left, bins, bins.response, bins.response_error, colour, name)
+            _draw(right, bins, 100 * bins.resolution, 100 * bins.resolution_error, colour, name)
     for kind, (left, right) in zip(("electromagnetic", "hadronic"), (figure.axes[:2], figure.axes[2:]), strict=True):
         left.axhline(1, color="black", linewidth=0.8, linestyle=":")
         left.set(ylabel="found over true energy", title=kind)

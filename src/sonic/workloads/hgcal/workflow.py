@@ -14,9 +14,10 @@ from sonic.workloads import MODELS
 from sonic.workloads.hgcal import condensation, density
 from sonic.workloads.hgcal.energy import measure
 from sonic.workloads.hgcal.features import inputs
-from sonic.workloads.hgcal.figures import outcome, spread_of_histogram, total
+from sonic.workloads.hgcal.figures import outcome, total
 from sonic.workloads.hgcal.hits import Hits
 from sonic.workloads.hgcal.sample import HITS, TRUTH, read_event
+from sonic.workloads.uncertainties import central_of_histogram, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,14 +110,14 @@ class ShowerPerformance(Analyzer):
         for name, _ in _SHOWN if total else ():
             of = {what: total[f"{name}, {what}"] for what in _COUNTED}
             rows[f"{name}, showers found"] = f"{of['found']} of {of['showers']}"
-            rows[f"{name}, efficiency"] = _ratio(of["found"], of["showers"])
-            rows[f"{name}, merged"] = _ratio(of["merged"], of["showers"])
-            rows[f"{name}, fake rate"] = _ratio(of["fakes"], of["clusters"])
+            rows[f"{name}, efficiency"] = share(of["found"], of["showers"])
+            rows[f"{name}, merged"] = share(of["merged"], of["showers"])
+            rows[f"{name}, fake rate"] = share(of["fakes"], of["clusters"])
             for kind, hadron in (("electromagnetic", False), ("hadronic", True)):
                 counts = total[name][:, hist.loc(hadron)]
-                response, resolution = spread_of_histogram(counts.values(flow=True), counts.axes[0].edges)
-                rows[f"{name}, {kind} response"] = response
-                rows[f"{name}, {kind} resolution"] = resolution
+                response = central_of_histogram(counts.values(flow=True), counts.axes[0].edges)
+                rows[f"{name}, {kind} response"] = response.median
+                rows[f"{name}, {kind} resolution"] = response.relative
         return rows
 
 
@@ -160,7 +161,3 @@ def _listed(arrays: list[np.ndarray], dtype: type) -> ak.Array:
 def _counts(of: Outcome) -> dict[str, int]:
     values = (len(of.found), int(of.found.sum()), int(of.merged.sum()), of.clusters, of.fakes)
     return dict(zip(_COUNTED, values, strict=True))
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")

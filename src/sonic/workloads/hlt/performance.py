@@ -9,9 +9,9 @@ import hist
 import numpy as np
 
 from sonic.framework import Analyzer
-from sonic.workloads.figures import auc_of_histograms, quantiles_of_histogram, width_of_histogram
 from sonic.workloads.hlt.decision import PATHS
 from sonic.workloads.simulation.jets import match
+from sonic.workloads.uncertainties import area, central_of_histogram, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,13 +53,14 @@ class EnergyPerformance(Analyzer):
         if total.get("true_jets"):
             counts, edges = total["response"].values(flow=True), total["response"].axes[0].edges
             rows[f"true jets above {TRUE_PT_GEV:g} GeV"] = total["true_jets"]
-            rows["of these found"] = float(counts.sum() / total["true_jets"])
+            rows["of these found"] = share(counts.sum(), total["true_jets"])
             if counts.sum():
-                low, median, high = quantiles_of_histogram(counts, edges)
-                rows["jet pT found / true, median"] = median
-                rows["its resolution"] = (high - low) / 2 / median
+                response = central_of_histogram(counts, edges)
+                rows["jet pT found / true, median"] = response.median
+                rows["its resolution"] = response.relative
         if "met" in total and total["met"].sum(flow=True):
-            rows["MET residual (GeV)"] = width_of_histogram(total["met"].values(flow=True), total["met"].axes[0].edges)
+            residual = central_of_histogram(total["met"].values(flow=True), total["met"].axes[0].edges)
+            rows["MET residual (GeV)"] = residual.width
         return rows
 
 
@@ -97,8 +98,8 @@ class TaggingPerformance(Analyzer):
         rows["tracks in a jet"] = total["tracks"] / total["jets"]
         for label, branch, *_ in _SCORES:
             found, light = (total[branch][:, hist.loc(code)].values() for code in (5, 0))
-            area = auc_of_histograms(found, light)
-            rows[f"AUC b against light, {label}"] = area if np.isfinite(area) else "b or light jets are missing"
+            value = area(found, light)
+            rows[f"AUC b against light, {label}"] = value if np.isfinite(value) else "b or light jets are missing"
         return rows
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from sonic.framework import Analyzer, Offload, Producer, Workflow
 from sonic.workloads import MODELS
-from sonic.workloads.figures import auc_of_histograms
 from sonic.workloads.toptag.images import BRANCHES, constituents, images
 from sonic.workloads.toptag.substructure import score
 from sonic.workloads.truth import WIDE_CLASSES
+from sonic.workloads.uncertainties import area
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ class TopPerformance(Analyzer):
                 qcd, top = filled.values()
                 rows["top jets"], rows["jets of quarks and gluons"] = int(top.sum()), int(qcd.sum())
                 if top.sum() and qcd.sum():
-                    rows[f"AUC, {label}"] = auc_of_histograms(top, qcd)
+                    rows[f"AUC, {label}"] = area(top, qcd)
         return rows
 
 

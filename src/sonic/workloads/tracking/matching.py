@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sonic.workloads.figures import efficiency_errors
 from sonic.workloads.tracking.helix import QPT
+from sonic.workloads.uncertainties import efficiency_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ def by_pt(matched: Iterable[Matched], edges_gev: Floats) -> tuple[Floats, Floats
     -------
     efficiency : float array [bins]
     errors : float array [2, bins]
-        Down and up, of :func:`sonic.workloads.figures.efficiency_errors`.
+        Down and up, of :func:`sonic.workloads.uncertainties.efficiency_errors`.
     """
     rows = list(matched)
     pt = np.concatenate([each.pt_gev[each.findable] for each in rows])

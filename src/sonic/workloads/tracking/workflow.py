@@ -15,6 +15,7 @@ from sonic.workloads.tracking.helix import NAMES, PHI, QPT, wrap
 from sonic.workloads.tracking.matching import match
 from sonic.workloads.tracking.sample import HITS, OWNER, PARTS, TRUTH
 from sonic.workloads.tracking.simulation import Event
+from sonic.workloads.uncertainties import deviation, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _FITTED = tuple(f"Track_{part}" for part in PARTS)
 _ERRORS = tuple(f"Track_{part}Error" for part in PARTS)
+_MAX_PULL = 6.0
+"""Of q/pT: a track beyond it has hits of others, and would alone set the width of the pulls."""
+_POWERS = 5
 
 
 class TrackFinder(Producer):
@@ -81,7 +85,7 @@ class TrackingPerformance(Analyzer):
 
     def analyze(self, events: ak.Array) -> dict[str, Any]:
         """Count, and sum the pulls of the tracks of particles."""
-        sums: dict[str, Any] = {"counts": np.zeros(4, np.int64), "pulls": np.zeros((3, len(PARTS)))}
+        sums: dict[str, Any] = {"counts": np.zeros(4, np.int64), "pulls": np.zeros((_POWERS, len(PARTS))), "matched": 0}
         if not {OWNER, *TRUTH} <= set(events.fields):
             return sums
         for event in events:
@@ -93,22 +97,23 @@ class TrackingPerformance(Analyzer):
             fitted, errors = (np.stack(arrays(event, names))[:, good][:, real] for names in (_FITTED, _ERRORS))
             sums["counts"] += matched.counts
             sums["pulls"] += _moments(fitted - truth[:, matched.particle[real]], errors)
+            sums["matched"] += int(real.sum())
         return sums
 
     def summarize(self, total: Any) -> Mapping[str, float | int | str]:
-        """Efficiency, fake rate and widths of the pulls."""
+        """Efficiency, fake rate, widths of the pulls and the share of the tracks of particles that these leave out."""
         found, findable, fakes, tracks = map(int, total["counts"])
         if not findable or not tracks:
             return {}
         rows: dict[str, float | int | str] = {
             "tracks": tracks,
-            "efficiency": found / findable,
-            "fake rate": fakes / tracks,
+            "efficiency": share(found, findable),
+            "fake rate": share(fakes, tracks),
         }
-        number, one, two = total["pulls"]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            widths = np.sqrt(two / number - (one / number) ** 2)
-        return rows | {f"pull width, {name}": float(width) for name, width in zip(NAMES, widths, strict=True)}
+        for name, moments in zip(NAMES, total["pulls"].T, strict=True):
+            rows[f"pull width, {name}"] = deviation(moments)
+        left_out = total["matched"] - int(total["pulls"][0, QPT])
+        return rows | {f"left out of these, pull of q/pT above {_MAX_PULL:g}": share(left_out, total["matched"])}
 
 
 def workflow() -> Workflow:
@@ -122,11 +127,11 @@ def workflow() -> Workflow:
 
 
 def _moments(difference: Floats, errors: Floats) -> Floats:
-    """Return number, sum and sum of squares of pulls; float array [3, 5]."""
+    """Return the sums of the powers 0 to 4 of the pulls of each parameter; float array [5, 5]."""
     difference[PHI] = wrap(difference[PHI])
     pulls = difference / errors
-    inside = np.abs(pulls[QPT]) < 6  # a track with hits of others
-    return np.stack([(pulls[:, inside] ** power).sum(axis=1) for power in range(3)])
+    inside = np.abs(pulls[QPT]) < _MAX_PULL
+    return np.stack([(pulls[:, inside] ** power).sum(axis=1) for power in range(_POWERS)])
 
 
 def track_hits(found: Sequence[Ints]) -> ak.Array:

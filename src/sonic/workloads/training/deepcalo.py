@@ -14,9 +14,9 @@ from sonic.workloads.ecal.calibration import energies, sums
 from sonic.workloads.ecal.geometry import CELL_ETA, ENERGIES_GEV
 from sonic.workloads.ecal.images import draw
 from sonic.workloads.ecal.simulation import electrons
-from sonic.workloads.hcal.figures import resolution
 from sonic.workloads.networks import deepcalo
 from sonic.workloads.networks.deepcalo import DeepCalo, DeepCaloConfig
+from sonic.workloads.resolution import resolution
 from sonic.workloads.training.loop import Recipe, deterministic, fit
 
 if TYPE_CHECKING:

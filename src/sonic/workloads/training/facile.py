@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from sonic.workloads.hcal import sums
 from sonic.workloads.hcal.features import energies, inputs
-from sonic.workloads.hcal.figures import ENERGIES_GEV, resolution
 from sonic.workloads.hcal.geometry import channels
 from sonic.workloads.hcal.mahi import MAHI
 from sonic.workloads.hcal.simulation import Beam, conditions, event
 from sonic.workloads.networks import facile
 from sonic.workloads.networks.facile import Facile
+from sonic.workloads.resolution import ENERGIES_GEV, resolution
 from sonic.workloads.training.loop import Recipe, deterministic, fit
 
 if TYPE_CHECKING:
