@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,9 +48,12 @@ def test_pulls_say_their_widths(tmp_path: Path) -> None:
     values = np.random.default_rng(1).normal(0, 2, (1000, 5))
     values[0, 0] = np.nan
     figure = pulls(values)
-    assert all(
-        "width 2.0" in axes.texts[0].get_text() or "width 1.9" in axes.texts[0].get_text() for axes in figure.axes[:5]
-    )
+    for axes, column in zip(figure.axes[:5], values.T, strict=True):
+        width, mean, beyond = axes.texts[0].get_text().splitlines()
+        assert re.fullmatch(r"width (2\.0|1\.9)\d+ \+- 0\.0\d+", width)
+        assert re.fullmatch(r"mean [+-]0\.\d+ \+- 0\.06\d", mean)
+        seen = column[np.isfinite(column)]
+        assert beyond == f"{(np.abs(seen) > 5).sum()} of {len(seen):,} beyond 5"
     _drawn(figure, tmp_path / "pulls.png")
 
 

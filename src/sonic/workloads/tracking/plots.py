@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonic.framework import Measured
 from sonic.workloads.plots import COLOURS, panels
 from sonic.workloads.tracking.comparison import rates
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.graphs import truth
 from sonic.workloads.tracking.helix import NAMES, cross
+from sonic.workloads.uncertainties import deviation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from sonic.workloads.tracking.simulation import Event, Ints
 
 _STEPS = 60
+_MAX_PULL = 5.0
 _LABELS = dict(zip(NAMES, ("$d_0$", "$z_0$", r"$\phi$", r"$\cot\theta$", "$q/p_T$"), strict=True))
 
 
@@ -73,17 +76,21 @@ def pulls(values: Floats) -> Figure:
     Parameters
     ----------
     values : float array [tracks, 5]
+        Those beyond 5 are drawn at 5, and their number is said; those that are not finite are left out.
     """
     figure = panels(3, 2)
-    edges = np.linspace(-5, 5, 51)
-    at = np.linspace(-5, 5, 201)
+    edges = np.linspace(-_MAX_PULL, _MAX_PULL, 51)
+    at = np.linspace(-_MAX_PULL, _MAX_PULL, 201)
     for axes, name, column in zip(figure.axes, NAMES, values.T, strict=False):
         column = column[np.isfinite(column)]
-        axes.hist(np.clip(column, -5, 5), edges.tolist(), color=COLOURS[0], alpha=0.35)
+        axes.hist(np.clip(column, -_MAX_PULL, _MAX_PULL), edges.tolist(), color=COLOURS[0], alpha=0.35)
         expected = len(column) * (edges[1] - edges[0]) * np.exp(-0.5 * at**2) / np.sqrt(2 * np.pi)
         axes.plot(at, expected, color="black", linewidth=1.0)
-        text = f"width {column.std():.3f}\nmean {column.mean():+.3f}"
-        axes.text(0.03, 0.95, text, transform=axes.transAxes, fontsize=8, va="top")
+        width = deviation([np.sum(column**power) for power in range(5)])
+        mean = Measured(column.mean(), width / np.sqrt(len(column)))
+        beyond = f"{np.sum(np.abs(column) > _MAX_PULL)} of {len(column):,} beyond {_MAX_PULL:g}"
+        axes.text(0.03, 0.97, f"width {width}\nmean {mean:+}\n{beyond}", transform=axes.transAxes, fontsize=7, va="top")
+        axes.set_ylim(0, 1.35 * expected.max())
         axes.set_xlabel(f"pull of {_LABELS[name]}")
     figure.axes[0].set_ylabel("tracks")
     figure.axes[3].set_ylabel("tracks")
