@@ -31,11 +31,11 @@ def record(columns: dict[str, list]) -> ak.Array:
 def test_the_tagger_beside_what_cmssw_stored():
     module = TaggerPerformance()
     rows = module.summarize(module.analyze(record(TAGGED | TRUTH)))
-    assert rows["good b jets tagged as b"] == "1 of 1"
-    assert rows["good light jets tagged as b"] == "0 of 1"
-    assert rows["AUC b against light, ParticleNet"] == "1.000, of only 1 b jets"
-    assert rows["AUC c against light, ParticleNet"] == "1.000, of only 1 c jets"
-    assert rows["AUC b against light, DeepFlavour (CMSSW)"] == "1.000, of only 1 b jets"
+    assert rows["good b jets tagged as b"] == "1 of 1, 1.00 +0.00 -0.50"
+    assert rows["good light jets tagged as b"] == "0 of 1, 0.00 +0.50 -0.00"
+    assert rows["AUC b against light, ParticleNet"] == "1.00 +0.00 -0.50, of only 1 b jets"
+    assert rows["AUC c against light, ParticleNet"] == "1.00 +0.00 -0.50, of only 1 c jets"
+    assert rows["AUC b against light, DeepFlavour (CMSSW)"] == "1.00 +0.00 -0.50, of only 1 b jets"
     assert "AUC b against light, DeepCSV (CMSSW)" not in rows
 
 
@@ -122,7 +122,7 @@ def test_the_tagger_of_wide_jets_where_the_truth_is_known():
     assert module.summarize(module.analyze(record(columns))) == {"wide jets": 4}
     truth = {"FatJet_truthClass": [[top, qcd, top], [], [lepton, -1]]}
     rows = module.summarize(module.analyze(record(columns | truth)))
-    assert rows["AUC top against QCD"] == "1.000, of only 1 top jets"
+    assert rows["AUC top against QCD"] == "1.00 +0.00 -0.50, of only 1 top jets"
     assert rows["AUC W against QCD"] == "no W jets"
 
 

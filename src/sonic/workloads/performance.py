@@ -11,10 +11,12 @@ import numpy as np
 from sonic.framework import Analyzer
 from sonic.workloads.networks.catalogue import network
 from sonic.workloads.truth import WIDE_CLASSES
-from sonic.workloads.uncertainties import area, central_of_histogram
+from sonic.workloads.uncertainties import area, central_of_histogram, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sonic.framework import Measured
 
 _SCORE_BINS = 2000
 _FEW = 10
@@ -72,7 +74,9 @@ class TaggerPerformance(Analyzer):
         rows: dict[str, float | int | str] = {}
         counts = {name: total["tagged"][hist.loc(code), :].values() for code, name in _FLAVOURS.items()}
         for name, (missed, tagged) in counts.items():
-            rows[f"good {name} jets tagged as b"] = f"{int(tagged)} of {int(missed + tagged)}"
+            number = int(missed + tagged)
+            efficiency = f", {share(tagged, number)}" if number else ""
+            rows[f"good {name} jets tagged as b"] = f"{int(tagged)} of {number}{efficiency}"
         for signal, scores in (("b", self._b_scores), ("c", self._c_scores)):
             for label, branch in scores:
                 if branch in total:
@@ -150,13 +154,13 @@ def _of_flavour(histogram: Any, name: str) -> np.ndarray:
     return values
 
 
-def _worded(auc: float, signal: str, number: int) -> float | str:
+def _worded(auc: Measured, signal: str, number: int) -> Measured | str:
     """Give an area, or in words why it says little."""
     if number == 0:
         return f"no {signal} jets"
     if not np.isfinite(auc):
         return "no light jets"
-    return auc if number >= _FEW else f"{auc:.3f}, of only {number} {signal} jets"
+    return auc if number >= _FEW else f"{auc}, of only {number} {signal} jets"
 
 
 class MissingMomentumPerformance(Analyzer):

@@ -1,8 +1,9 @@
 """How particles shower: spots of energy along and around their axes, with the fluctuations from shower to shower.
 
-Electromagnetic showers follow Grindhammer and Peters (hep-ex/0001020): a gamma distribution along the axis whose two
-parameters fluctuate together, and a core and a tail around it. Hadronic ones begin after an exponential distance and
-are an electromagnetic and a hadronic part (R. K. Bock et al., NIM 186 (1981) 533), whose shares fluctuate.
+Electromagnetic showers follow Grindhammer and Peters (hep-ex/0001020, homogeneous media): a gamma distribution along
+the axis whose two parameters fluctuate together, and a core and a tail around it, with radii of our own. Hadronic ones
+begin after an exponential distance and are an electromagnetic and a hadronic part (R. K. Bock et al., NIM 186 (1981)
+533), whose shares fluctuate.
 """
 
 from __future__ import annotations
@@ -113,7 +114,12 @@ def _electromagnetic(particle: Ints, energy_gev: Floats, start_x0: Floats, rando
 
 
 def _profile(energy_gev: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """Draw shape and rate (per radiation length) of longitudinal profiles."""
+    """Draw shape and rate (per radiation length) of longitudinal profiles.
+
+    A mixture of two sets of the paper: means of the averaged profile, spreads and correlation of single showers, whose
+    means are ``log(y - 0.812)`` and ``log(0.81 + (0.458 + 2.26 / Z) * y)``, for 5 to 10 % shorter showers. It stays,
+    since what is trained has seen it.
+    """
     y = np.log(np.maximum(energy_gev / _CRITICAL_GEV, 10.0))
     log_depth, log_shape = np.log(y - 0.858), np.log(0.21 + (0.492 + 2.38 / _ATOMIC_NUMBER) * y)
     spread_depth, spread_shape = 1 / (-1.4 + 1.26 * y), 1 / (-0.58 + 0.86 * y)
