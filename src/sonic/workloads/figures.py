@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-class Resolution(NamedTuple):
+class MetResolution(NamedTuple):
     """How well missing transverse momentum is measured.
 
     Attributes
@@ -80,7 +80,7 @@ def quantiles_of_histogram(counts: ArrayLike, edges: ArrayLike, probability: Arr
     return np.asarray(np.interp(wanted, np.cumsum(counts[:-1]) / counts.sum(), edges), float)
 
 
-def met_resolution(estimate: ArrayLike, true: ArrayLike) -> Resolution:
+def met_resolution(estimate: ArrayLike, true: ArrayLike) -> MetResolution:
     """Compare missing transverse momentum with the truth.
 
     Parameters
@@ -94,7 +94,7 @@ def met_resolution(estimate: ArrayLike, true: ArrayLike) -> Resolution:
     size = np.hypot(*true.T)
     along = (estimate * true).sum(axis=1) / np.maximum(size, 1e-9)
     real = size > 20.0
-    return Resolution(
+    return MetResolution(
         width_gev=float(high - low) / 2,
         rms_gev=float(np.sqrt(np.mean(residual**2))),
         bias_gev=float(np.mean(along[real] - size[real])) if real.any() else float("nan"),

@@ -41,6 +41,15 @@ class Resolution(NamedTuple):
     bias_error: Floats
     width_error: Floats
 
+    def listed(self) -> dict[str, list[float | None]]:
+        """Return bias, resolution and their errors as lists of rounded numbers, None for NaN, for a file."""
+        columns = {"bias": self.bias, "resolution": self.width}
+        columns |= {"bias_error": self.bias_error, "resolution_error": self.width_error}
+        return {
+            name: [round(float(value), 4) if np.isfinite(value) else None for value in values]
+            for name, values in columns.items()
+        }
+
 
 def resolution(
     true_gev: Reals, found_gev: Reals, edges_gev: tuple[float, ...] = ENERGIES_GEV, least: int = 10

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FLAVOURS = {5: "b", 4: "c", 0: "light"}
+"""Of a jet by ``hadronFlavour``: the heaviest hadron in it, by the PDG code of its quark."""
 CLASSES = ("b", "bb", "c", "cc", "uds", "g", "undef", "pu")
 """Classes of the tagger, in the order of its outputs."""
 

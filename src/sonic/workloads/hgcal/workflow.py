@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import awkward as ak
 import hist
 import numpy as np
 
 from sonic.errors import WorkflowError
 from sonic.framework import Analyzer, Offload, Producer, Workflow
 from sonic.workloads import MODELS
+from sonic.workloads.eventfile import listed
 from sonic.workloads.hgcal import condensation, density
 from sonic.workloads.hgcal.energy import measure
 from sonic.workloads.hgcal.features import inputs
@@ -21,6 +21,8 @@ from sonic.workloads.uncertainties import central_of_histogram, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import awkward as ak
 
     from sonic.framework.module import Columns, JobInfo
     from sonic.workloads.hgcal.detector import Bools, Ints
@@ -144,18 +146,13 @@ def _columns(names: tuple[str, ...], made: list[tuple[Hits, Bools]], labels: lis
     clusters = [measure(label, hits) for label, (hits, _) in zip(labels, made, strict=True)]
     columns: dict[str, ak.Array] = {}
     for i, (name, kind) in enumerate(zip(names[:-1], _TYPES, strict=True)):
-        columns[name] = _listed([each[i] for each in clusters], kind)
+        columns[name] = listed([each[i] for each in clusters], kind)
     of_hits = []
     for label, (_, there) in zip(labels, made, strict=True):
         of_hits.append(np.full(len(there), -1))
         of_hits[-1][there] = label
-    columns[names[-1]] = _listed(of_hits, np.int32)
+    columns[names[-1]] = listed(of_hits, np.int32)
     return columns
-
-
-def _listed(arrays: list[np.ndarray], dtype: type) -> ak.Array:
-    flat = np.concatenate([np.empty(0, dtype), *(each.astype(dtype) for each in arrays)])
-    return ak.unflatten(flat, np.array([len(each) for each in arrays], np.int64))
 
 
 def _counts(of: Outcome) -> dict[str, int]:

@@ -10,7 +10,9 @@ import numpy as np
 
 from sonic.framework import Analyzer
 from sonic.workloads.hlt.decision import PATHS
+from sonic.workloads.miniaod.performance import components
 from sonic.workloads.simulation.jets import match
+from sonic.workloads.truth import FLAVOURS
 from sonic.workloads.uncertainties import area, central_of_histogram, share
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 TRUE_PT_GEV, TRUE_ETA = 40.0, 2.5
 _NEAR = 0.2
 _TRUTH = tuple(f"GenJet_{part}" for part in ("pt", "eta", "phi", "hadronFlavour"))
-_FLAVOURS = {5: "b", 4: "c", 0: "light"}
 _SCORES = (("ParticleNet", "Jet_sonicB", 0.0, 1.0), ("track counting", "Jet_trackCount", 0.0, 50.0))
 _BINS = 1000
 
@@ -43,7 +44,7 @@ class EnergyPerformance(Analyzer):
             filled["true_jets"] = int(ak.sum(ak.num(true)))
         if {"GenMET_pt", "GenMET_phi"} <= set(events.fields):
             axis = hist.axis.Regular(_BINS, -500.0, 500.0, name="residual", label="CaloMET - GenMET (GeV)")
-            residual = _components(events, "CaloMET") - _components(events, "GenMET")
+            residual = components(events, "CaloMET") - components(events, "GenMET")
             filled["met"] = hist.Hist(axis).fill(residual.ravel())
         return filled
 
@@ -82,7 +83,7 @@ class TaggingPerformance(Analyzer):
         for _, branch, low, high in _SCORES:
             axes = (
                 hist.axis.Regular(_BINS, low, high, name="score", label=branch),
-                hist.axis.IntCategory(list(_FLAVOURS), name="flavour"),
+                hist.axis.IntCategory(list(FLAVOURS), name="flavour"),
             )
             score = np.clip(np.asarray(ak.flatten(events[branch][chosen]), np.float64), low, high - 1e-9)
             filled[branch] = hist.Hist(*axes).fill(score=score, flavour=flavour)
@@ -93,7 +94,7 @@ class TaggingPerformance(Analyzer):
         if not total or not total["jets"]:
             return {}
         rows: dict[str, float | int | str] = {}
-        counts = {name: total[_SCORES[0][1]][:, hist.loc(code)].values() for code, name in _FLAVOURS.items()}
+        counts = {name: total[_SCORES[0][1]][:, hist.loc(code)].values() for code, name in FLAVOURS.items()}
         rows["jets tagged, by flavour"] = ", ".join(f"{int(one.sum())} {name}" for name, one in counts.items())
         rows["tracks in a jet"] = total["tracks"] / total["jets"]
         for label, branch, *_ in _SCORES:
@@ -129,8 +130,3 @@ def _all_true_jets(events: ak.Array) -> ak.Array:
 def _true_jets(events: ak.Array) -> ak.Array:
     jets = _all_true_jets(events)
     return jets[(jets.pt > TRUE_PT_GEV) & (np.abs(jets.eta) < TRUE_ETA)]
-
-
-def _components(events: ak.Array, name: str) -> np.ndarray:
-    pt, phi = (np.asarray(events[f"{name}_{part}"], np.float64) for part in ("pt", "phi"))
-    return np.stack([pt * np.cos(phi), pt * np.sin(phi)])

@@ -14,7 +14,7 @@ from sonic.workloads.miniaod.modules import (
     WideJetSelection,
 )
 from sonic.workloads.miniaod.offloads import MissingMomentum, Tagger, TauIdentification, WideTagger
-from sonic.workloads.performance import (
+from sonic.workloads.miniaod.performance import (
     MissingMomentumPerformance,
     Spectra,
     TaggerPerformance,

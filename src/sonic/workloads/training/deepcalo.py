@@ -177,13 +177,9 @@ def evaluate(network: nn.Module, made: Electrons) -> dict[str, Any]:
         figures[region] = {}
         for name, values in found.items():
             got = resolution(made.energy_gev[inside], values[inside], ENERGIES_GEV)
-            figures[region][name] = {"bias": _listed(got.bias), "resolution": _listed(got.width)}
+            figures[region][name] = got.listed()
     return {"edges_gev": list(ENERGIES_GEV), "eta": figures}
 
 
 def _percent(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.1%}"
-
-
-def _listed(values: NDArray[np.float64]) -> list[float | None]:
-    return [round(float(v), 4) if np.isfinite(v) else None for v in values]

@@ -188,7 +188,7 @@ def evaluate(
         row = {}
         for name, each in found[mean].items():
             got = resolution(np.concatenate(true[mean]), np.concatenate(each), EDGES_GEV)
-            row[name] = {"bias": _listed(got.bias), "resolution": _listed(got.width)}
+            row[name] = got.listed()
         figures[f"{mean:g}"] = row
     return {"edges_gev": list(EDGES_GEV), "pileup": figures}
 
@@ -211,10 +211,6 @@ def figure(found: dict[str, Any]) -> str:
 def _simulate(number: int, seed: int, role: str, known: Conditions) -> tuple[Event, np.random.Generator]:
     random = np.random.default_rng((seed, 3, role == "test", number))
     return event(replace(_JETS, pileup=PILEUP[number % len(PILEUP)]), known, random), random
-
-
-def _listed(values: NDArray[np.float64]) -> list[float | None]:
-    return [round(float(v), 4) if np.isfinite(v) else None for v in values]
 
 
 V2 = Trainer("v2", facile.V2, replace(DEFAULTS, events=600))

@@ -10,18 +10,18 @@ import numpy as np
 
 from sonic.framework import Analyzer
 from sonic.workloads.networks.catalogue import network
-from sonic.workloads.truth import WIDE_CLASSES
+from sonic.workloads.truth import FLAVOURS, WIDE_CLASSES
 from sonic.workloads.uncertainties import area, central_of_histogram, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from sonic.framework import Measured
 
 _SCORE_BINS = 2000
 _FEW = 10
-
-_FLAVOURS = {5: "b", 4: "c", 0: "light"}
 
 
 class TaggerPerformance(Analyzer):
@@ -54,16 +54,14 @@ class TaggerPerformance(Analyzer):
             if branch in events.fields:
                 histogram: Any = hist.Hist(
                     hist.axis.Regular(_SCORE_BINS, 0.0, 1.0, name="score", label=branch),
-                    hist.axis.IntCategory(list(_FLAVOURS), name="flavour"),
+                    hist.axis.IntCategory(list(FLAVOURS), name="flavour"),
                 )
                 # Values that CMSSW gives for "none" are below 0, and go to the first bin.
                 score = np.clip(np.asarray(ak.flatten(events[branch][taggable]), np.float64), 0.0, 1.0 - 1e-9)
                 filled[branch] = histogram.fill(score=score, flavour=flavour)
         flavour = np.asarray(ak.flatten(events.Jet_hadronFlavour[good]))
         tagged = np.asarray(ak.flatten(events.Jet_sonicIsB[good]), bool)
-        counts: Any = hist.Hist(
-            hist.axis.IntCategory(list(_FLAVOURS), name="flavour"), hist.axis.Boolean(name="tagged")
-        )
+        counts: Any = hist.Hist(hist.axis.IntCategory(list(FLAVOURS), name="flavour"), hist.axis.Boolean(name="tagged"))
         filled["tagged"] = counts.fill(flavour=flavour, tagged=tagged)
         return filled
 
@@ -72,7 +70,7 @@ class TaggerPerformance(Analyzer):
         if not total:
             return {}
         rows: dict[str, float | int | str] = {}
-        counts = {name: total["tagged"][hist.loc(code), :].values() for code, name in _FLAVOURS.items()}
+        counts = {name: total["tagged"][hist.loc(code), :].values() for code, name in FLAVOURS.items()}
         for name, (missed, tagged) in counts.items():
             number = int(missed + tagged)
             efficiency = f", {share(tagged, number)}" if number else ""
@@ -149,7 +147,7 @@ class TauCount(Analyzer):
 
 
 def _of_flavour(histogram: Any, name: str) -> np.ndarray:
-    code = next(code for code, known in _FLAVOURS.items() if known == name)
+    code = next(code for code, known in FLAVOURS.items() if known == name)
     values: np.ndarray = histogram[:, hist.loc(code)].values()
     return values
 
@@ -190,12 +188,12 @@ class MissingMomentumPerformance(Analyzer):
         """Fill a histogram of the components' residuals for each estimator."""
         if not {"GenMET_pt", "GenMET_phi"} <= set(events.fields):
             return {}
-        true = _components(events, "GenMET")
+        true = components(events, "GenMET")
         filled: dict[str, Any] = {}
         for _, name in self._estimators:
             if {f"{name}_pt", f"{name}_phi"} <= set(events.fields):
                 axis = hist.axis.Regular(2000, -1000.0, 1000.0, name="residual", label=f"{name} - GenMET (GeV)")
-                filled[name] = hist.Hist(axis).fill((_components(events, name) - true).ravel())
+                filled[name] = hist.Hist(axis).fill((components(events, name) - true).ravel())
         return filled
 
     def summarize(self, total: Mapping[str, Any]) -> Mapping[str, float | int | str]:
@@ -208,7 +206,8 @@ class MissingMomentumPerformance(Analyzer):
         return rows
 
 
-def _components(events: ak.Array, name: str) -> np.ndarray:
+def components(events: ak.Array, name: str) -> NDArray[np.float64]:
+    """Return a missing momentum's components [2, events] in GeV, of the branches ``NAME_pt`` and ``NAME_phi``."""
     pt, phi = (np.asarray(events[f"{name}_{part}"], np.float64) for part in ("pt", "phi"))
     return np.stack([pt * np.cos(phi), pt * np.sin(phi)])
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sonic.framework.module import add
-from sonic.workloads.performance import (
+from sonic.workloads.miniaod.performance import (
     MissingMomentumPerformance,
     Spectra,
     TaggerPerformance,
