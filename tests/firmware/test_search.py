@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError, DataError
-from sonic.firmware.layers import Activation, Quantiser, Recurrent, Trees
+from sonic.firmware.layers import Activation, Dense, Product, Quantiser, Recurrent, Trees
 from sonic.firmware.network import Network
+from sonic.firmware.numbers import Fixed, Types
 from sonic.firmware.precision import Precision
 from sonic.firmware.reference import evaluate
-from sonic.firmware.search import Curve, bit_products, read_curve, search
+from sonic.firmware.search import Curve, bit_products, multiplications, read_curve, search
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,3 +112,24 @@ def test_recurrent_networks_and_tables() -> None:
     assert types.result.highest > 3
     assert bit_products(network, best.precision) == 4 * (24 + 16) * types.weight.total * best.precision.input.total
     assert best.precision.of("s").table.fraction >= 4
+
+
+def test_all_multiplications_of_a_row_are_counted() -> None:
+    random = np.random.default_rng(4)
+    each = Dense("each", ("x",), random.normal(size=(3, 4)), np.zeros(4))  # at every of five steps
+    other = Dense("other", ("x",), random.normal(size=(3, 4)), np.zeros(4))
+    network = Network("steps", "x", (5, 3), (each, other, Product("gated", ("each", "other"))))
+    assert [multiplications(network, layer) for layer in network.layers] == [60, 60, 20]
+    types = {name: Types(Fixed(bits, 2), Fixed(6, 2)) for name, bits in (("each", 9), ("other", 7))}
+    assert bit_products(network, Precision(Fixed(8, 2), layers=types)) == 2 * 60 * 8 * 6 + 20 * 9 * 7
+
+
+def test_a_product_of_tensors_has_no_weights_to_search() -> None:
+    random = np.random.default_rng(4)
+    each, other = (Dense(name, ("x",), random.normal(size=(3, 4)), np.zeros(4)) for name in ("each", "other"))
+    network = Network("gates", "x", (3,), (each, other, Product("gated", ("each", "other"))))
+    found = search(network, random.normal(size=(50, 3)), 0.05)
+    uniform = found.uniform[-1].precision.of("gated")
+    kept = found.best.precision.of("gated")
+    assert kept.weight.fraction - uniform.weight.fraction in (0, 1), "as the search began"
+    assert found.best.error <= 0.05

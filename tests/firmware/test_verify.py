@@ -109,9 +109,22 @@ def test_what_cannot_be_synthesised_is_said(built: Firmware) -> None:
 def test_a_network_too_large_to_be_unrolled_is_not(built: Firmware, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sonic.firmware.verify.MOST_PRODUCTS", 65)
     report = verify(built, random_rows=1)
-    assert report.skipped[0] == "da4ml: 66 multiplications are too many to be unrolled, 65 are not"
+    assert report.skipped[0] == "da4ml: 70 multiplications are too many to be unrolled, 65 are not"
 
 
 def test_rows_that_are_no_numbers(built: Firmware) -> None:
     with pytest.raises(ConfigError, match="are finite"):
         verify(built, np.full((2, 6), np.nan))
+
+
+def test_without_da4ml_the_reference_is_not_compared_with_itself(
+    mlp: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("da4ml")
+    made = build(mlp, Precision.uniform(Fixed(12, 5)), tmp_path / "f", route="da4ml")
+    monkeypatch.setattr("sonic.firmware.da.installed", lambda: False)
+    report = verify(made, random_rows=20)
+    assert [(each.emulator, each.rows) for each in report.comparisons] == [("reference", "golden")]
+    assert "da4ml: it is not installed" in report.skipped[0]
+    assert report.distance.rows == "random"
+    assert sum(report.distance.counts) > 0

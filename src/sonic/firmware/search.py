@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.errors import ConfigError, DataError, one_line
-from sonic.firmware.layers import MOVES, Quantiser, Recurrent, Trees
-from sonic.firmware.network import Activation, Convolution, Dense, Scale
+from sonic.firmware.layers import MOVES, Activation, Convolution, Dense, Product, Quantiser, Recurrent, Scale, Trees
 from sonic.firmware.numbers import MAX_BITS, Fixed
 from sonic.firmware.precision import Precision, Types
 from sonic.firmware.reference import evaluate, trace
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sonic.firmware.network import Layer, Network
+    from sonic.firmware.layers import Layer
+    from sonic.firmware.network import Network
 
     Floats = NDArray[np.float64]
 
@@ -166,10 +166,12 @@ def search(network: Network, rows: ArrayLike, bound: float, progress: Callable[[
 def bit_products(network: Network, precision: Precision) -> int:
     """Return the bits of one factor times those of the other, over all multiplications of a row."""
     numbers = precision.numbers(network)
-    return sum(
-        multiplications(network, layer) * precision.of(layer.name).weight.total * numbers[layer.inputs[0]].total
-        for layer in network.layers
-    )
+
+    def factor_bits(layer: Layer) -> int:
+        other = numbers[layer.inputs[1]] if isinstance(layer, Product) else precision.of(layer.name).weight
+        return numbers[layer.inputs[0]].total * other.total
+
+    return sum(multiplications(network, layer) * factor_bits(layer) for layer in network.layers)
 
 
 def _reduce(
@@ -183,8 +185,12 @@ def _reduce(
     products = {layer.name: multiplications(network, layer) for layer in network.layers}
     order = sorted(products, key=lambda name: -products[name])
     moves = {layer.name for layer in network.layers if isinstance(layer, MOVES)}
+    weightless = {layer.name for layer in network.layers if isinstance(layer, Product) or not products[layer.name]}
     places = [
-        (name, part) for part in _PARTS for name in order if name not in moves and (part == "result" or products[name])
+        (name, part)
+        for part in _PARTS
+        for name in order
+        if name not in moves and (part == "result" or name not in weightless)
     ]
     spared = True
     while spared:
@@ -252,12 +258,10 @@ def _precision(network: Network, integers: Mapping[str, tuple[int, bool]], fract
 
 
 def multiplications(network: Network, layer: Layer) -> int:
-    """Return how many a layer does for a row."""
+    """Return how many a layer does for a row; a product with a matrix, as a convolution, is done at each place."""
     made = network.shapes[layer.name]
-    if isinstance(layer, Dense):
-        return layer.weight.size
-    if isinstance(layer, Convolution):
+    if isinstance(layer, Dense | Convolution):
         return layer.weight.size * prod(made[:-1])
     if isinstance(layer, Recurrent):
         return (layer.weight.size + layer.recurrent.size) * network.shapes[layer.inputs[0]][0]
-    return prod(made) if isinstance(layer, Scale) else 0
+    return prod(made) if isinstance(layer, Scale | Product) else 0
