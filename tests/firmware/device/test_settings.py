@@ -143,9 +143,11 @@ def test_settings_of_a_card(built: Firmware) -> None:
         ({"device": "gpu"}, "parameter device is one of emulator, modelled, xrt, given 'gpu'"),
         ({"units": "two"}, "parameter units is a whole number, given 'two'"),
         ({"pcie_gbps": "fast"}, "parameter pcie_gbps is a number, given 'fast'"),
-        ({"buffers": 0}, "a card's buffers is above zero, given 0"),
-        ({"block": -1}, "a card's block is above zero, given -1"),
-        ({"timeout_s": "nan"}, "parameter timeout_s is above zero, given nan"),
+        ({"buffers": 0}, "a card's buffers is finite, and above zero, given 0"),
+        ({"block": -1}, "a card's block is finite, and above zero, given -1"),
+        ({"pcie_gbps": "inf"}, "a card's pcie_gbps is finite, and above zero, given inf"),
+        ({"timeout_s": "nan"}, "parameter timeout_s is above zero, and .* at most, given nan"),
+        ({"timeout_s": "inf"}, "parameter timeout_s is above zero, and .* at most, given inf"),
     ],
 )
 def test_settings_that_make_no_sense(built: Firmware, values: dict[str, object], says: str) -> None:

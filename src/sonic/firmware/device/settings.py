@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError
@@ -114,8 +115,8 @@ def read(config: ModelConfig, firmware: Firmware) -> Device:
         if name not in config.parameters:
             given[name] = getattr(layout, name)
     timeout_s = _number(config, "timeout_s", _TIMEOUT_S)
-    if not timeout_s > 0:
-        raise ConfigError(f"parameter timeout_s is above zero, given {timeout_s:g}")
+    if not 0 < timeout_s <= TIMEOUT_MAX:
+        raise ConfigError(f"parameter timeout_s is above zero, and {TIMEOUT_MAX:.0e} at most, given {timeout_s:g}")
     return Device(kind, replace(model, **given), timeout_s)
 
 

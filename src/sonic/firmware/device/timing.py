@@ -9,7 +9,7 @@ so wherever it is shown.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import ceil
+from math import ceil, isfinite
 from typing import NamedTuple
 
 from sonic.errors import ConfigError
@@ -73,7 +73,7 @@ class CardModel:
     Raises
     ------
     ConfigError
-        If one is not above zero; latencies may be zero.
+        If one is not finite, or not above zero; latencies may be zero.
     """
 
     block: int = 16_384
@@ -90,8 +90,8 @@ class CardModel:
     def __post_init__(self) -> None:
         for each in fields(self):
             value, may_be_zero = getattr(self, each.name), "latency" in each.name
-            if not (value >= 0 if may_be_zero else value > 0):
-                bound = "at least zero" if may_be_zero else "above zero"
+            if not (isfinite(value) and (value >= 0 if may_be_zero else value > 0)):
+                bound = "finite, and " + ("at least zero" if may_be_zero else "above zero")
                 raise ConfigError(f"a card's {each.name} is {bound}, given {value!r}")
 
     @property
