@@ -11,9 +11,16 @@ import uproot
 
 import sonic
 from sonic.workloads import MODELS, plots
-from sonic.workloads.features import TAU_BRANCHES, jet_inputs, tau_inputs, wide_jet_inputs
+from sonic.workloads.features import (
+    MAX_JET_ETA,
+    MAX_WIDE_JET_ETA,
+    TAU_BRANCHES,
+    jet_inputs,
+    tau_inputs,
+    wide_jet_inputs,
+)
 from sonic.workloads.figures import roc
-from sonic.workloads.miniaod.modules import GOOD_JET_PT_GEV, TAGGER_MAX_ETA, WIDE_JET_MAX_ETA
+from sonic.workloads.miniaod.modules import GOOD_JET_PT_GEV
 from sonic.workloads.miniaod.plots import tau_grids
 from sonic.workloads.simulation.processes import find
 from sonic.workloads.simulation.sample import simulate
@@ -32,7 +39,7 @@ _METHODS = {"deepmet": "DeepMET", "plain_sum": "plain sum", "puppi": "sum with P
 def tagger() -> Figure:
     """Draw how many other jets pass where so many b jets do, in top-quark events."""
     events = simulate(find("tt"), 500, seed=77)
-    chosen = (np.abs(events.Jet_eta) < TAGGER_MAX_ETA) & (events.Jet_pt > GOOD_JET_PT_GEV)
+    chosen = (np.abs(events.Jet_eta) < MAX_JET_ETA) & (events.Jet_pt > GOOD_JET_PT_GEV)
     with sonic.Model(_MODEL) as model:
         scores = discriminants(model(**jet_inputs(events, chosen))["softmax"])["b"]
     classes = np.array(CLASSES)[jet_classes(events)[np.asarray(ak.flatten(chosen), bool)]]
@@ -70,7 +77,7 @@ def _wide(process: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Names of the classes of wide jets, and their discriminants."""
     events = simulate(find(process), 250, seed=77)
     with sonic.Model(f"local:{MODELS}/particlenet-ak8") as model:
-        chosen = np.abs(events.FatJet_eta) < WIDE_JET_MAX_ETA
+        chosen = np.abs(events.FatJet_eta) < MAX_WIDE_JET_ETA
         scores = wide_discriminants(model(**wide_jet_inputs(events, chosen))["softmax"])
     return np.array([*WIDE_CLASSES, ""])[np.asarray(ak.flatten(events.FatJet_truthClass[chosen]))], scores
 

@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from sonic.workloads.features import tau_candidates, tau_inputs
+from sonic.workloads.features import MAX_JET_ETA, tau_candidates, tau_inputs
 from sonic.workloads.miniaod import modules, offloads
 from sonic.workloads.truth import WIDE_CLASSES
 
@@ -19,7 +19,7 @@ def record(columns: dict[str, Any]) -> ak.Array:
 
 
 def test_scores_go_to_the_jets_that_were_sent(generated: ak.Array):
-    taggable = np.abs(generated.Jet_eta) < modules.TAGGER_MAX_ETA
+    taggable = np.abs(generated.Jet_eta) < MAX_JET_ETA
     events = ak.with_field(generated, taggable, "Jet_taggable")
     tagger = offloads.Tagger()
     rows = len(tagger.acquire(events)["pf_mask"])

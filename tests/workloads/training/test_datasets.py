@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
+from sonic.workloads.features import MAX_JET_ETA
 from sonic.workloads.simulation import sample
 from sonic.workloads.simulation.processes import PROCESSES
-from sonic.workloads.training.datasets import MAX_JET_ETA, jets_of, load, make_blocks, met_of, plan
+from sonic.workloads.training.datasets import jets_of, load, make_blocks, met_of, plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from sonic.workloads.features.jets import (
     JET_BRANCHES,
+    MAX_JET_ETA,
     MAX_PARTICLES,
     MAX_VERTICES,
+    MAX_WIDE_JET_ETA,
     PF_FEATURES,
     SV_FEATURES,
     WIDE_JET_BRANCHES,
@@ -46,8 +48,10 @@ __all__ = [
     "CELL_FEATURES",
     "JET_BRANCHES",
     "MAX_CANDIDATES",
+    "MAX_JET_ETA",
     "MAX_PARTICLES",
     "MAX_VERTICES",
+    "MAX_WIDE_JET_ETA",
     "MET_BRANCHES",
     "MET_FEATURES",
     "MET_PT",

@@ -101,6 +101,8 @@ WIDE_PF_FEATURES = (*PF_FEATURES, "log_pt_rel", "jet_distance", "puppi_weight", 
 momentum, its distance to the axis, its weight, and whether it is a lepton. CMS's network for AK8 jets has 25 as well;
 the last five of these are our choice."""
 
+MAX_JET_ETA, MAX_WIDE_JET_ETA = 2.5, 2.4
+"""Jets beyond have no tracks to tag by: none is trained on, and none is tagged."""
 MAX_PARTICLES, MAX_VERTICES = 50, 5
 WIDE_MAX_PARTICLES, WIDE_MAX_VERTICES = 100, 10
 _LENGTH_UNIT_CM = 50e-4

@@ -20,6 +20,7 @@ from sonic.workloads.hlt.region import vertex_mm
 from sonic.workloads.simulation.jets import RADIUS
 from sonic.workloads.tracking.detector import BARREL, PION_MASS_GEV
 from sonic.workloads.tracking.helix import COT, D0, PHI, QPT, Z0, cross, wrap
+from sonic.workloads.tracking.sample import PARTS
 
 if TYPE_CHECKING:
     from sonic.framework.module import Columns
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_PARTS = ("d0", "z0", "phi", "cotTheta", "qOverPt")
 _CM = 0.1
 """In PFNano lengths are in cm."""
 _NEAR_MM, _NEAR_SIGMAS, _FITTED_SIGMAS = 1.0, 3.0, 5.0
@@ -80,8 +80,8 @@ class Candidates(Producer):
 
     name = "candidates"
     consumes = (
-        *(f"Track_{part}" for part in _PARTS),
-        *(f"Track_{part}Error" for part in _PARTS),
+        *(f"Track_{part}" for part in PARTS),
+        *(f"Track_{part}Error" for part in PARTS),
         "Track_chi2",
         "Track_good",
         "Track_hits",
@@ -149,8 +149,7 @@ def of_vertex(event: ak.Record) -> tuple[Tracks, float]:
     """Return the good tracks of an event that come from its vertex, or decays near it, and the vertex's z in mm."""
     good = np.asarray(event.Track_good, bool)
     parameters, errors = (
-        np.stack([np.asarray(event[f"Track_{part}{end}"], np.float64)[good] for part in _PARTS])
-        for end in ("", "Error")
+        np.stack([np.asarray(event[f"Track_{part}{end}"], np.float64)[good] for part in PARTS]) for end in ("", "Error")
     )
     hits = np.asarray(ak.to_regular(event.Track_hits, axis=None)).reshape(-1, len(BARREL))[good] >= 0
     chi2 = np.asarray(event.Track_chi2, np.float64)[good] / np.maximum(2 * hits.sum(axis=1) - 5, 1)

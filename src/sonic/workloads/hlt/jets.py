@@ -58,7 +58,7 @@ class CaloTowers(Producer):
 
 
 class Jets(Producer):
-    """Anti-kt jets of towers, less what pile-up adds, and which of them are tagged; the extra ``train`` has fastjet."""
+    """Anti-kt jets of towers, less what pile-up adds, and which of them are tagged; extra ``generate``."""
 
     name = "jets"
     consumes = ("Tower_energy",)

@@ -5,7 +5,6 @@ Beside it stands the ordinary algorithm; where the file has the truth, both are 
 
 from __future__ import annotations
 
-import json
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -23,6 +22,7 @@ from sonic.workloads.lartpc.patches import SIZE, cut, images, usable
 from sonic.workloads.lartpc.performance import figures, sums
 from sonic.workloads.lartpc.sample import HITS, PIXELS, TRUTH
 from sonic.workloads.lartpc.simulation import Pixels
+from sonic.workloads.networks.catalogue import network
 from sonic.workloads.uncertainties import jackknife
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ _PARTS = 20
 @cache
 def michel_cut() -> float:
     """Score from which a hit counts as a Michel electron's: where efficiency and purity are best, from the metrics."""
-    file = MODELS / MODEL / "metrics.json"
-    metrics: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return float(metrics.get("michel_cut", _DEFAULT_MICHEL_CUT))
+    return float(network(MODEL).metrics().get("michel_cut", _DEFAULT_MICHEL_CUT))
 
 
 class HitShapes(Producer):

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
 import vector
 
 from sonic.framework import Filter, Producer
-from sonic.workloads import MODELS
-from sonic.workloads.features import CANDIDATE_BRANCHES, tau_candidates
+from sonic.workloads.features import CANDIDATE_BRANCHES, MAX_JET_ETA, MAX_WIDE_JET_ETA, tau_candidates
 from sonic.workloads.features.tau_candidates import TauCandidates
+from sonic.workloads.networks.catalogue import network
 
 if TYPE_CHECKING:
     from sonic.framework.module import Columns
 
 vector.register_awkward()
 
-TAGGER_MAX_ETA = 2.5
-"""Jets beyond have no tracks to tag by."""
-
-WIDE_JET_MAX_ETA = 2.4
 GOOD_JET_PT_GEV = 30.0
 _DEFAULT_B_CUT = 0.5
 
@@ -31,9 +26,8 @@ _DEFAULT_B_CUT = 0.5
 @cache
 def b_cut() -> float:
     """Cut on ``Jet_sonicB`` that one in a hundred generated light jets passes, from the tagger's metrics."""
-    file = MODELS / "particlenet-ak4" / "metrics.json"
-    metrics: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return float(metrics.get("b_cut_at_light_mistag", {}).get("0.01", _DEFAULT_B_CUT))
+    cuts = network("particlenet-ak4").metrics().get("b_cut_at_light_mistag", {})
+    return float(cuts.get("0.01", _DEFAULT_B_CUT))
 
 
 class CandidateSums(Producer):
@@ -76,7 +70,7 @@ class JetSelection(Producer):
 
     def produce(self, events: ak.Array) -> Columns:
         """Select jets: taggable within the tracker, good above 30 GeV as well."""
-        taggable = np.abs(events.Jet_eta) < TAGGER_MAX_ETA
+        taggable = np.abs(events.Jet_eta) < MAX_JET_ETA
         good = taggable & (events.Jet_pt > GOOD_JET_PT_GEV)
         return {
             "Jet_taggable": taggable,
@@ -95,7 +89,7 @@ class WideJetSelection(Producer):
 
     def produce(self, events: ak.Array) -> Columns:
         """Select the wide jets within the tracker."""
-        return {"FatJet_taggable": np.abs(events.FatJet_eta) < WIDE_JET_MAX_ETA}
+        return {"FatJet_taggable": np.abs(events.FatJet_eta) < MAX_WIDE_JET_ETA}
 
 
 class TauSelection(Producer):

@@ -16,7 +16,7 @@ import awkward as ak
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.workloads.features import jet_inputs, met_inputs, wide_jet_inputs
+from sonic.workloads.features import MAX_JET_ETA, MAX_WIDE_JET_ETA, jet_inputs, met_inputs, wide_jet_inputs
 from sonic.workloads.simulation.processes import PROCESSES
 from sonic.workloads.truth import CLASSES, jet_classes
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     Maker = Callable[[ak.Array, np.random.Generator], Arrays]
 
 BLOCK_EVENTS = 400
-MAX_JET_ETA = 2.5
-MAX_WIDE_JET_ETA = 2.4
 
 # Light jets outnumber the others; a share of them teaches as much.
 _KEPT_SHARE = {"g": 0.5, "pu": 0.5}
