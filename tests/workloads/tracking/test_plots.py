@@ -74,6 +74,9 @@ def test_the_network_beside_the_finder(tmp_path: Path) -> None:
     for axes, of in ((efficient, 0), (fake, 1)):
         found, ours = (line.get_ydata()[2] for line in axes.lines[:2])
         assert (found, ours) == (rates(rows[2].finder)[of], rates(rows[2].network)[of])
+        bars = axes.containers[0].lines[2][0].get_segments()[2]
+        error = rates(rows[2].finder)[of]
+        assert bars[:, 1] == pytest.approx([found - error.down, found + error.up])
     _drawn(figure, tmp_path / "comparison.png")
 
 

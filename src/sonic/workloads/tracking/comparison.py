@@ -17,10 +17,12 @@ from sonic.workloads.tracking.matching import match
 from sonic.workloads.tracking.outliers import without_outliers
 from sonic.workloads.tracking.paths import paths
 from sonic.workloads.tracking.simulation import Beam, event
+from sonic.workloads.uncertainties import share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from sonic.framework import Measured
     from sonic.workloads.tracking.detector import Floats
     from sonic.workloads.tracking.graphs import Graph
     from sonic.workloads.tracking.kalman import Bools, Fitted
@@ -78,10 +80,10 @@ def compare(
     return [_compared(score, [_simulated(beam, n, seed, i) for i in range(events)]) for n in particles]
 
 
-def rates(rows: Sequence[Matched]) -> tuple[float, float]:
+def rates(rows: Sequence[Matched]) -> tuple[Measured, Measured]:
     """Return efficiency and fake rate of some events; NaN where there is nothing to count."""
     found, findable, fakes, tracks = np.sum([row.counts for row in rows], axis=0)
-    return (found / findable if findable else np.nan), (fakes / tracks if tracks else np.nan)
+    return share(found, findable), share(fakes, tracks)
 
 
 def _simulated(beam: Beam, particles: int, seed: int, number: int) -> Event:

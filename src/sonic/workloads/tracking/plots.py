@@ -183,9 +183,10 @@ def comparison(rows: Sequence[Compared]) -> Figure:
     for colour, label, name in zip(
         COLOURS, ("combinatorial finder", "graph network"), ("finder", "network"), strict=False
     ):
-        both = np.array([rates(getattr(row, name)) for row in rows])
-        for axes, values in zip((efficient, fake), both.T, strict=True):
-            axes.plot(hits, values, "o-", color=colour, label=label, markersize=4)
+        both = [rates(getattr(row, name)) for row in rows]
+        for axes, values in zip((efficient, fake), zip(*both, strict=True), strict=True):
+            errors = np.array([(each.down, each.up) for each in values]).T
+            axes.errorbar(hits, values, errors, fmt="o-", color=colour, label=label, markersize=4, linewidth=1.2)
     efficient.set(ylabel="efficiency", ylim=(min(0.94, efficient.get_ylim()[0]), 1.005))
     fake.set(ylabel="fake rate", ylim=(-0.002, max(0.052, fake.get_ylim()[1])))
     for axes, goal in ((efficient, 0.95), (fake, 0.05)):
@@ -193,7 +194,7 @@ def comparison(rows: Sequence[Compared]) -> Figure:
     for axes in figure.axes:
         axes.set(xscale="log", xlabel="hits in an event")
         axes.grid(alpha=0.25, which="both")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper left" if axes is time else "center")
     return figure
 
 
