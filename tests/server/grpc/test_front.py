@@ -168,7 +168,9 @@ def test_statistics_of_batches(folder: Any, serve: Any, connect: Any) -> None:
     assert row["inference_stats"]["cache_hit"] == {}
 
 
-def test_the_deadline_of_the_call_and_of_the_request(folder: Any, serve: Any, connect: Any, script: Any) -> None:
+def test_the_deadline_of_the_call_and_of_the_request(
+    folder: Any, serve: Any, connect: Any, script: Any, until: Any
+) -> None:
     folder.scripted()
     server = serve(folder)
     client = connect(server)
@@ -180,8 +182,10 @@ def test_the_deadline_of_the_call_and_of_the_request(folder: Any, serve: Any, co
     with pytest.raises(InferenceServerException, match=r"deadline of 0\.02 s|Deadline Exceeded"):
         client.infer("scripted", x, timeout=20_000)
     with pytest.raises(InferenceServerException) as caught:
-        client.infer("scripted", x, client_timeout=0.02)
+        client.infer("scripted", x, client_timeout=0.2)
     assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+    (model,) = server.dataplane.models()
+    until(lambda: sum(model.failures().values()) == 2)  # the client may have known before the server
     script.release()
     assert results.get(timeout=10) is None
     assert server.dataplane.drain(10)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from sonic.errors import ConfigError
+from sonic.limits import available_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +75,7 @@ class Recipe:
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        cores = self.cores or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
+        cores = self.cores or available_cores()
         return Recipe(**asdict(self) | {"device": device, "cores": cores})
 
 
