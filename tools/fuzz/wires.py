@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from hpack import Encoder
@@ -45,7 +44,7 @@ class _Receiver:
         inbox = self._inboxes[stream.id]
         try:
             if stream.id not in self._faults:
-                for message in chain.from_iterable(inbox.feed(part) for part in parts):
+                for message in inbox.feed(parts):
                     message.content()
         except (InvalidRequest, Unsupported):  # of several faults which one is met first depends on the pieces
             self._faults.add(stream.id)

@@ -138,9 +138,8 @@ class Call:
                 self._held += sum(map(len, parts))
             elif not self._stream.ended:
                 self._connection.credit(self._stream, sum(map(len, parts)))
-            for data in parts:
-                for message in self._inbox.feed(data):
-                    self._take(message)
+            for message in self._inbox.feed(parts):
+                self._take(message)
             if self._stream.ended and not self.over:
                 self._end()
         except Exception as error:  # noqa: BLE001 - the call ends in it

@@ -16,6 +16,8 @@ from sonic.server.decompression import WINDOW_BITS, decompress
 from sonic.server.http2 import Limits, headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from sonic.errors import SonicError
     from sonic.server.http2.headers import Headers
 
@@ -195,22 +197,25 @@ class Inbox:
         """Whether no message has begun that is not complete."""
         return self._buffer is None and not self._prefix
 
-    def feed(self, data: memoryview) -> list[Message]:
-        """Return the messages that a piece completes. Each is a copy.
+    def feed(self, parts: Iterable[memoryview]) -> Iterator[Message]:
+        """Yield the messages that pieces complete. Each is a copy.
 
         Raises
         ------
         InvalidRequest
             If one is too large, or begins as none does.
         """
-        buffer = self._buffer
-        if buffer is not None:
-            filled = self._filled + len(data)
-            if filled < self._length and filled <= len(buffer):  # most pieces of a long message are within it
-                buffer[self._filled : filled] = data
-                self._filled = filled
-                return []
-        messages: list[Message] = []
+        for data in parts:
+            buffer = self._buffer
+            if buffer is not None:
+                filled = self._filled + len(data)
+                if filled < self._length and filled <= len(buffer):  # most pieces of a long message are within it
+                    buffer[self._filled : filled] = data
+                    self._filled = filled
+                    continue
+            yield from self._take(data)
+
+    def _take(self, data: memoryview) -> Iterator[Message]:
         while data or (self._buffer is not None and self._filled == self._length):
             if self._buffer is None:
                 if self._prefix or len(data) < PREFIX_BYTES:
@@ -225,15 +230,14 @@ class Inbox:
                     self._begin(data)
                     data = data[PREFIX_BYTES:]
                 if len(data) >= self._length < _SHORT_BYTES:  # nothing to gather
-                    messages.append(self._message(bytes(data[: self._length])))
+                    yield self._message(bytes(data[: self._length]))
                     data = data[self._length :]
                     continue
                 self._buffer, self._filled = _room(min(self._length, _AT_ONCE_BYTES), self._length), 0
             data = self._fill(self._buffer, data)
             if self._filled == self._length:
-                messages.append(self._message(self._buffer))
-                self._buffer = None
-        return messages
+                buffer, self._buffer = self._buffer, None
+                yield self._message(buffer)
 
     def _message(self, data: Buffer) -> Message:
         return Message(data, compressed=self._compressed, encoding=self._encoding, max_bytes=self._max_bytes)

@@ -77,9 +77,8 @@ class Connection(Generic[Head]):
         self._last = 0  # highest stream that the peer has opened
         self.refusing = False
         self._framing = Framing(self, limits.frame_bytes)
-        self._data_flags = 0  # of the frame that is being received
+        self.parts: list[memoryview] = []  # of data, to be handed on
         self._data_stream: Stream | None = None
-        self._parts: list[memoryview] = []  # of that stream, to be handed on
         self._block: tuple[int, bool, bytearray] | None = None  # stream, its end, and headers of which more has to come
         self._receive_window = frames.MAX_WINDOW
         self._sending = Sending(self._finish)
@@ -110,7 +109,8 @@ class Connection(Generic[Head]):
             return
         try:
             self._framing.feed(data)
-            self._hand_on()
+            if self.parts:
+                self._hand_on()
         except ConnectionFault as fault:
             self.out.append(frames.goaway(self._last, fault.code, str(fault)))
             self.close()
@@ -131,7 +131,8 @@ class Connection(Generic[Head]):
 
     def frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
         """Take a frame that is not plain data."""
-        self._hand_on()
+        if self.parts:
+            self._hand_on()
         if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
             raise ConnectionFault(Error.PROTOCOL_ERROR, _INTERRUPTED)
         try:
@@ -139,10 +140,11 @@ class Connection(Generic[Head]):
                 self._on_headers(flags, stream_id, payload)
             elif kind == frames.DATA:
                 content = _unpadded(payload)
-                self.begin_data(len(payload), flags, stream_id)
+                self.begin_data(len(payload), stream_id)
                 self.credit(self._data_stream, len(payload) - len(content))
-                self.data(content, last=True)
-                self._hand_on()
+                if content or flags & frames.END_STREAM:
+                    self.parts.append(content)
+                    self._hand_on(last=bool(flags & frames.END_STREAM))
             elif kind == frames.WINDOW_UPDATE:
                 self._on_window_update(stream_id, payload)
             elif kind == frames.RST_STREAM:
@@ -171,12 +173,12 @@ class Connection(Generic[Head]):
         except StreamFault as fault:
             self._cut(fault.stream, fault.code)
 
-    def begin_data(self, length: int, flags: int, stream_id: int) -> None:
+    def begin_data(self, length: int, stream_id: int) -> None:
         """Hear that data begins."""
         if self._block is not None:
             raise ConnectionFault(Error.PROTOCOL_ERROR, _INTERRUPTED)
         stream = self.streams.get(stream_id)
-        if stream is not self._data_stream:
+        if self.parts and stream is not self._data_stream:
             self._hand_on()
         if stream is None and (stream_id > self._last or not stream_id % 2):
             raise ConnectionFault(Error.PROTOCOL_ERROR, f"data on stream {stream_id}, which nobody has opened")
@@ -192,20 +194,16 @@ class Connection(Generic[Head]):
                 code = Error.STREAM_CLOSED if stream.ended else Error.FLOW_CONTROL_ERROR
                 self._cut(stream_id, code)
                 stream = None
-        self._data_flags, self._data_stream = flags, stream
+        self._data_stream = stream
 
-    def data(self, part: memoryview, *, last: bool) -> None:
-        """Take some of it."""
-        if part:
-            self._parts.append(part)
-        if last and self._data_flags & frames.END_STREAM:
-            self._hand_on(last=True)
+    def end_data(self) -> None:
+        """Hear that a stream's data is complete."""
+        self._hand_on(last=True)
 
     def _hand_on(self, *, last: bool = False) -> None:
         """Give the receiver what has come of one stream."""
-        if not (self._parts or last):
-            return
-        parts, self._parts = self._parts, []
+        parts = self.parts
+        self.parts = []
         stream = self._data_stream
         if stream is not None and not stream.closed:
             stream.ended = last

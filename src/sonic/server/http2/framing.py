@@ -9,13 +9,21 @@ from sonic.server.http2.frames import ConnectionFault, Error
 
 
 class Framed(Protocol):
-    """Whoever is told of frames, in their order."""
+    """Whoever is told of frames, in their order.
 
-    def begin_data(self, length: int, flags: int, stream_id: int) -> None:
-        """Hear that a frame of data begins, without padding."""
+    Attributes
+    ----------
+    parts : list of memoryview
+        Where pieces of data are put, valid until all bytes that came have been looked at.
+    """
 
-    def data(self, part: memoryview, *, last: bool) -> None:
-        """Take a piece of it, valid until all bytes that came have been looked at; `last`: whether it is complete."""
+    parts: list[memoryview]
+
+    def begin_data(self, length: int, stream_id: int) -> None:
+        """Hear that a frame of data begins, whose pieces follow."""
+
+    def end_data(self) -> None:
+        """Hear that the last frame of a stream's data is complete."""
 
     def frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
         """Take any other frame, valid during the call."""
@@ -37,6 +45,7 @@ class Framing:
         self._preface = frames.PREFACE  # what of it has yet to come
         self._rest = bytearray()  # a frame of which more has to come
         self._data_left = 0  # of the data that is being received
+        self._data_flags = 0
 
     @property
     def begun(self) -> bool:
@@ -81,12 +90,15 @@ class Framing:
                     position = start + length
                     told.frame(kind, flags, stream_id, data[start:position])
                     continue
-                told.begin_data(length, flags, stream_id)
-                position, self._data_left = start, length
+                told.begin_data(length, stream_id)
+                position, self._data_left, self._data_flags = start, length, flags
             size = min(self._data_left, end - position)
-            self._data_left -= size
-            told.data(data[position : position + size], last=not self._data_left)
-            position += size
+            if size:
+                told.parts.append(data[position : position + size])
+                self._data_left -= size
+                position += size
+            if not self._data_left and self._data_flags & frames.END_STREAM:
+                told.end_data()
         return position
 
     def _complete(self, data: memoryview, position: int) -> int:
