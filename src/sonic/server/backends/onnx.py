@@ -203,7 +203,10 @@ class _SessionInstance(Instance):
         self._text = text
 
     def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
-        feed = {name: _text(array) if name in self._text else _aligned(array) for name, array in inputs.items()}
+        feed = {
+            name: _text(array) if name in self._text else array if _is_aligned(array) else _aligned(array)
+            for name, array in inputs.items()
+        }
         arrays = self._session.run(wanted, feed)
         return {
             name: _octets(array) if array.dtype.kind in "OU" else array
@@ -218,8 +221,6 @@ def _file(path: Path) -> Path:
 
 def _aligned(array: np.ndarray) -> np.ndarray:
     """Copy an array whose address would change the order of sums (see onnx_rows)."""
-    if _is_aligned(array):
-        return array
     size = array.nbytes
     room = np.empty(size + _VECTOR_BYTES, np.uint8)
     start = -room.__array_interface__["data"][0] % _VECTOR_BYTES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +29,11 @@ class Plan:
         Shapes without the batch dimension that the model has where clients see another, by tensor.
     ragged : Ragged or None
         Inputs and outputs that do not have a row for each of the batch.
+
+    Attributes
+    ----------
+    batches : bool
+        Whether the first dimension is a batch.
     """
 
     spec: ModelSpec
@@ -36,11 +41,10 @@ class Plan:
     reshape_inputs: Mapping[str, tuple[int, ...]]
     reshape_outputs: Mapping[str, tuple[int, ...]]
     ragged: Ragged | None = None
+    batches: bool = field(init=False)
 
-    @property
-    def batches(self) -> bool:
-        """Whether the first dimension is a batch."""
-        return self.spec.max_batch_size > 0
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batches", self.spec.max_batch_size > 0)
 
     def padded(self, rows: int) -> int:
         """Rows that a request takes up in a batch, repeated ones included."""

@@ -92,8 +92,8 @@ def shape_key(inputs: Mapping[str, np.ndarray], ragged: Collection[str] = ()) ->
     Datatypes need no look: they are the model's. Of inputs in `ragged` the shapes may differ.
     """
     if ragged:
-        return tuple((name, None if name in ragged else array.shape[1:]) for name, array in inputs.items())
-    return tuple((name, array.shape[1:]) for name, array in inputs.items())
+        return tuple([(name, None if name in ragged else array.shape[1:]) for name, array in inputs.items()])
+    return tuple([(name, array.shape[1:]) for name, array in inputs.items()])
 
 
 def _check_names(given: Mapping[str, np.ndarray], spec: ModelSpec) -> None:

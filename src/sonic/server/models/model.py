@@ -191,7 +191,8 @@ class ServedModel:
             If the queue is full, or the model is being unloaded.
         """
         inputs, rows = check_request(request, self.spec)
-        check_classes(request, self.spec)
+        if request.classes:
+            check_classes(request, self.spec)
         wanted = request.outputs or self._outputs
 
         def respond(reply: Reply) -> InferResponse:
@@ -207,7 +208,7 @@ class ServedModel:
             request.timeout_s,
             id=request.id,
             parameters=request.parameters,
-            priority=priority_of(request.parameters),
+            priority=priority_of(request.parameters) if request.parameters else 0,
             observe=observe,
         )
         if self._cache is not None and SEQUENCE_ID not in request.parameters:

@@ -392,10 +392,10 @@ class Scheduler:
                     stranded = self._call()
             if stranded:
                 self._strand(stranded)
-            for job in interrupted:
-                job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
-            self._taken.end(interrupted)
             if interrupted:
+                for job in interrupted:
+                    job.fail(Cancelled(f"{self._label}: the thread that executed the request was interrupted"))
+                self._taken.end(interrupted)
                 self._send()
         for result, jobs in zip(results, live, strict=True):
             try:
