@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Setting = bool | int | float | str
 Status = Literal["measured", "unstable", "failed", "interrupted"]
@@ -198,6 +198,15 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     row_rate: Estimate | None = None
 
 
+def counting(rounds: Sequence[Round]) -> Sequence[Round]:
+    """Return the rounds whose figures are a point's: those that were measured or, if none was, the unstable ones."""
+    there = [each for each in rounds if each.throughput is not None]
+    for status in ("measured", "unstable"):
+        if found := [each for each in there if each.status == status]:
+            return found
+    return there
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="sonic_study"):
     """One point.
 
@@ -250,8 +259,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag="point", tag_field="
     @property
     def repeats(self) -> int:
         """How many figures its means and their intervals are over; 0 where it does not say."""
-        counting = sum(each.status == "measured" for each in self.rounds)
-        return counting if counting > 1 else len(self.windows)
+        several = len(counting(self.rounds))
+        return several if several > 1 else len(self.windows)
 
     def served(self, name: str, otherwise: float = 0.0) -> float:
         """How the target is executed: its ``instances``, ``batch``, ``delay_us`` or ``own_cores``.

@@ -60,6 +60,8 @@ class Connection(Generic[Head]):
         What is to be written, in this order; whoever writes it empties the list.
     over : bool
         Whether nothing more is read: the connection is to be closed once all is written.
+    parts : list of memoryview
+        Data of one stream that has come and is yet to be handed on.
     refusing : bool
         Whether no more streams are taken.
     streams : dict of int to Stream

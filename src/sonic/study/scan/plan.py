@@ -116,9 +116,11 @@ def plan(
     for point in spec.points:
         found = there.get(identity(point.target, point.settings, spec.server))
         had = 0
-        if found is not None and (found.status not in again or not is_whole(found, spec.rounds)):
-            done.append(found)
-            had = spec.rounds if is_whole(found, spec.rounds) else len(rounds_of(found))
+        if found is not None:
+            whole = is_whole(found, spec.rounds)
+            if not (whole and found.status in again):
+                done.append(found)
+                had = spec.rounds if whole else len(rounds_of(found))
         for each in owed[had:]:
             each.append(point)
     visits = [Visit(point, number) for number, each in enumerate(owed, 1) for point in ordered(each, number)]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from sonic.study.histogram import merged
 from sonic.study.load.stable import estimate
-from sonic.study.records import Round
+from sonic.study.records import Round, counting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,8 +75,8 @@ def joined(earlier: Record, latest: Record) -> Record:
     if not agree(earlier.versions, latest.versions):
         return latest
     rounds = (*rounds_of(earlier), *rounds_of(latest))
-    counting = _counting(rounds)
-    parts = [each for each in (earlier, latest) if any(one in counting for one in rounds_of(each))]
+    used = counting(rounds)
+    parts = [each for each in (earlier, latest) if any(one in used for one in rounds_of(each))]
     return replace(
         latest,
         settings=earlier.settings | latest.settings,
@@ -85,21 +85,12 @@ def joined(earlier: Record, latest: Record) -> Record:
         started=earlier.started,
         versions=earlier.versions | latest.versions,
         rounds=rounds,
-        throughput=_mean([each.throughput for each in counting]),
-        row_rate=_mean([each.row_rate for each in counting]),
+        throughput=_mean([each.throughput for each in used]),
+        row_rate=_mean([each.row_rate for each in used]),
         latencies=merged([each.latencies for each in parts if each.latencies is not None]),
         windows=tuple(window for each in parts for window in each.windows),
-        details=_details(parts, counting) if parts else latest.details,
+        details=_details(parts, used) if parts else latest.details,
     )
-
-
-def _counting(rounds: Sequence[Round]) -> list[Round]:
-    """Return the rounds whose figures count."""
-    there = [each for each in rounds if each.throughput is not None]
-    for status in ("measured", "unstable"):
-        if found := [each for each in there if each.status == status]:
-            return found
-    return there
 
 
 def _mean(figures: Sequence[Estimate | None]) -> Estimate | None:
@@ -107,11 +98,11 @@ def _mean(figures: Sequence[Estimate | None]) -> Estimate | None:
     return estimate([each.value for each in known]) if len(known) > 1 else next(iter(known), None)
 
 
-def _details(parts: Sequence[Record], counting: Sequence[Round]) -> dict[str, float]:
+def _details(parts: Sequence[Record], used: Sequence[Round]) -> dict[str, float]:
     """Return the means over the rounds that count, of which a record may have several."""
     sums: dict[str, list[tuple[float, int]]] = {}
     for part in parts:
-        weight = sum(each in counting for each in rounds_of(part))
+        weight = sum(each in used for each in rounds_of(part))
         for name, detail in part.details.items():
             sums.setdefault(name, []).append((detail, weight))
     return {
