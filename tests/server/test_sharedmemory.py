@@ -176,7 +176,7 @@ def test_who_may_use_it(segment: Segment) -> None:
         for allow, may in ((None, local), (True, True), (False, False)):
             memory = SharedMemory(allow)
             memory.register("r", segment.name, 0, 10)
-            regions = PeerRegions(memory, lambda: peer)  # noqa: B023 - called here
+            regions = PeerRegions(memory, peer)
             if may:
                 assert len(regions.view(Span("r", 0, 3))) == 3
             else:

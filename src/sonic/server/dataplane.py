@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +93,7 @@ class Dataplane:
         self._explicit = explicit
         self._strict_readiness = strict_readiness
         self._name = name
-        self._draining = threading.Event()
+        self._draining = False
 
     # ---- inference --------------------------------------------------------------------------------------------------
 
@@ -116,7 +115,7 @@ class Dataplane:
         """
         trace: Trace | None = None
         try:
-            if self._draining.is_set():
+            if self._draining:
                 text = "Server is stopping, scheduler for model has stopped accepting new inference requests"
                 raise Unavailable(f"{text}: {request.model!r} takes none any more")
             if self.traces.active:
@@ -128,11 +127,11 @@ class Dataplane:
             future = failed(error)
         if trace is not None:  # of one that was refused too: it counts
             future.add_done_callback(lambda _: trace.end())
-        return self._logged(request, future)
+        if log.isEnabledFor(logging.DEBUG):
+            self._report(request, future)
+        return future
 
-    def _logged(self, request: InferRequest, future: Future[InferResponse]) -> Future[InferResponse]:
-        if not log.isEnabledFor(logging.DEBUG):
-            return future
+    def _report(self, request: InferRequest, future: Future[InferResponse]) -> None:
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in request.inputs.items())
         label = f"request {request.id!r} to {request.model!r} ({shapes})"
 
@@ -142,7 +141,6 @@ class Dataplane:
             log.debug("%s: %s", label, outcome)
 
         future.add_done_callback(report)
-        return future
 
     # ---- server -----------------------------------------------------------------------------------------------------
 
@@ -153,11 +151,11 @@ class Dataplane:
     @property
     def accepting(self) -> bool:
         """Whether it has not begun to shut down."""
-        return not self._draining.is_set()
+        return not self._draining
 
     def ready(self) -> bool:
         """Whether it takes requests and, where readiness is strict, no model failed to load."""
-        return not self._draining.is_set() and not (self._strict_readiness and self._repository.failed())
+        return not self._draining and not (self._strict_readiness and self._repository.failed())
 
     def server_info(self) -> ServerInfo:
         """Return name, version and extensions."""
@@ -189,7 +187,7 @@ class Dataplane:
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether a model takes requests; False for one that is not there."""
-        if self._draining.is_set():
+        if self._draining:
             return False
         try:
             self._repository.get(name, version)
@@ -314,18 +312,18 @@ class Dataplane:
 
         To load or unload a model is one of them.
         """
-        self._draining.set()
+        self._draining = True
         end_s = time.monotonic() + min(timeout_s, NEVER_S)
         drained = all(model.drain(max(0.0, end_s - time.monotonic())) for model in self._repository.models())
         return self._repository.settle(max(0.0, end_s - time.monotonic())) and drained
 
     def close(self) -> None:
         """Release the models. Requests that have not ended end in Unavailable."""
-        self._draining.set()
+        self._draining = True
         self._repository.close()
 
     def _allow_control(self) -> None:
-        if self._draining.is_set():
+        if self._draining:
             raise Unavailable("Server is stopping, it loads and unloads no more models")
         if not self._explicit:
             raise Unavailable(

@@ -29,8 +29,6 @@ from sonic.errors import InvalidRequest, RegionNotFound, RegionTaken, Unsupporte
 from sonic.protocol.ownership import FOLDER, PREFIX, remove_abandoned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sonic.protocol.form import Span
 
 NO_CUDA = "CUDA shared memory is not offered: register system shared memory"
@@ -212,19 +210,19 @@ class PeerRegions:
     Parameters
     ----------
     memory : SharedMemory
-    peer : callable
-        Returns the peer's address, as for :meth:`SharedMemory.check_peer`.
+    peer : str
+        Its address, as for :meth:`SharedMemory.check_peer`.
     """
 
     __slots__ = ("_memory", "_peer")
 
-    def __init__(self, memory: SharedMemory, peer: Callable[[], str]) -> None:
+    def __init__(self, memory: SharedMemory, peer: str) -> None:
         self._memory = memory
         self._peer = peer
 
     def view(self, span: Span) -> memoryview:
         """Return bytes of a region; see :meth:`SharedMemory.view`."""
-        self._memory.check_peer(self._peer())
+        self._memory.check_peer(self._peer)
         return self._memory.view(span)
 
 

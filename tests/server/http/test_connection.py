@@ -255,6 +255,7 @@ def test_a_large_answer_is_not_copied() -> None:
 @pytest.mark.parametrize(("name", "peer"), [(None, "unknown"), ("", ""), (("::1", 1, 0, 0), "::1")])
 def test_who_is_at_the_other_end(name: Any, peer: str, talk: Talk) -> None:
     talk.wire._extra["peername"] = name  # type: ignore[attr-defined]
+    talk.connection.connection_made(talk.wire)
     assert talk.connection.peer == peer
 
 

@@ -328,11 +328,12 @@ def test_only_the_outputs_wanted(bench: Bench) -> None:
 def test_requests_gather_while_the_instance_is_busy(bench: Bench) -> None:
     scheduler = bench.scheduler()
     (first,) = bench.busy(scheduler)
-    later = [scheduler.submit(job(value, wanted=w)) for value, w in ((2, ("y",)), (3, ("z",)), (4, ("y", "z")))]
+    later = [scheduler.submit(job(value, wanted=w)) for value, w in ((2, ("y",)), (3, ("z",)), (4, ("z", "y")))]
     assert scheduler.pending == 3
     bench.instance.gate.set()
     assert values(first) == [2]
     assert [values(later[0]), values(later[1], "z"), values(later[2])] == [[4], [-3], [8]]
+    assert list(later[2].result().outputs) == ["z", "y"]  # as it asked for them
     assert bench.instance.batches == [[1], [2, 3, 4]]
     row = scheduler.statistics()
     assert (row.execution_count, row.inference_count, row.success.count, row.queue.count) == (2, 4, 4, 4)

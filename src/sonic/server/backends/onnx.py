@@ -203,15 +203,13 @@ class _SessionInstance(Instance):
         self._text = text
 
     def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
-        feed = {
-            name: _text(array) if name in self._text else array if _is_aligned(array) else _aligned(array)
-            for name, array in inputs.items()
-        }
-        arrays = self._session.run(wanted, feed)
-        return {
-            name: _octets(array) if array.dtype.kind in "OU" else array
-            for name, array in zip(wanted, arrays, strict=True)
-        }
+        feed: dict[str, np.ndarray] = {}
+        for name, array in inputs.items():
+            feed[name] = _text(array) if name in self._text else array if _is_aligned(array) else _aligned(array)
+        made: dict[str, np.ndarray] = {}
+        for name, array in zip(wanted, self._session.run(wanted, feed), strict=True):
+            made[name] = _octets(array) if array.dtype.kind in "OU" else array
+        return made
 
 
 def _file(path: Path) -> Path:

@@ -140,13 +140,12 @@ def _execute(
     run_ns = perf_counter_ns()
     scattered = () if plan.ragged is None else [name for name in wanted if name in plan.ragged.scattered]
     checked = {name: _checked(plan, name, given, total) for name in wanted if name not in scattered}
-    if plan.batches:
-        outputs: list[dict[str, np.ndarray]] = [
+    outputs: list[dict[str, np.ndarray]] = [checked]
+    if plan.batches and total != rows[0]:  # else nothing was put beside it
+        outputs = [
             {name: array[start : start + count] for name, array in checked.items()}
             for start, count in zip(starts, rows, strict=True)
         ]
-    else:
-        outputs = [checked]
     for name in scattered:
         for output, part in zip(outputs, _scattered(plan, name, given, requests), strict=True):
             output[name] = part
@@ -189,16 +188,16 @@ def _alone(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:
 
 
 def _reshaped(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:
-    batch = () if rows is None else (rows,)
-
-    def reshape(name: str, array: np.ndarray) -> np.ndarray:
-        declared = plan.spec.input(name).shape[len(batch) :]
-        return array.reshape(*batch, *_sizes(plan.reshape_inputs[name], declared, array.shape[len(batch) :]))
-
-    return {
-        name: _contiguous(reshape(name, array) if name in plan.reshape_inputs else array)
-        for name, array in inputs.items()
-    }
+    made: dict[str, np.ndarray] = {}
+    for name, given in inputs.items():
+        array = given
+        if name in plan.reshape_inputs:
+            batch = () if rows is None else (rows,)
+            declared = plan.spec.input(name).shape[len(batch) :]
+            array = array.reshape(*batch, *_sizes(plan.reshape_inputs[name], declared, array.shape[len(batch) :]))
+        # numpy's own function would turn a number without dimensions into a vector.
+        made[name] = array if array.flags.c_contiguous else array.copy()
+    return made
 
 
 def _sizes(wanted: Sequence[int], declared: Sequence[int], given: Sequence[int]) -> Sequence[int]:
@@ -209,13 +208,8 @@ def _sizes(wanted: Sequence[int], declared: Sequence[int], given: Sequence[int])
     return [next(known, -1) if size == -1 else size for size in wanted]
 
 
-def _contiguous(array: np.ndarray) -> np.ndarray:
-    # numpy's own function would turn a number without dimensions into a vector.
-    return array if array.flags.c_contiguous else array.copy()
-
-
 def _checked(plan: Plan, name: str, given: Arrays, rows: int) -> np.ndarray:
-    spec = plan.spec.output(name)
+    spec = plan.outputs[name]
     array = _given(plan, spec, given)
     if name in plan.reshape_outputs:
         batch = (rows,) if plan.batches else ()
@@ -232,7 +226,7 @@ def _checked(plan: Plan, name: str, given: Arrays, rows: int) -> np.ndarray:
 
 
 def _scattered(plan: Plan, name: str, given: Arrays, requests: Sequence[Arrays]) -> list[np.ndarray]:
-    array = _given(plan, plan.spec.output(name), given)
+    array = _given(plan, plan.outputs[name], given)
     assert plan.ragged is not None  # noqa: S101 - where the name is from
     try:
         return plan.ragged.scatter(name, array, requests)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sonic.server.execution.instances import Reply, Rows
     from sonic.server.execution.ragged import Ragged
-    from sonic.specs import ModelSpec
+    from sonic.specs import ModelSpec, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Plan:
     ----------
     batches : bool
         Whether the first dimension is a batch.
+    outputs : mapping of str to TensorSpec
+        As clients see them, by name.
     """
 
     spec: ModelSpec
@@ -42,9 +44,11 @@ class Plan:
     reshape_outputs: Mapping[str, tuple[int, ...]]
     ragged: Ragged | None = None
     batches: bool = field(init=False)
+    outputs: Mapping[str, TensorSpec] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batches", self.spec.max_batch_size > 0)
+        object.__setattr__(self, "outputs", {tensor.name: tensor for tensor in self.spec.outputs})
 
     def padded(self, rows: int) -> int:
         """Rows that a request takes up in a batch, repeated ones included."""

@@ -60,8 +60,7 @@ class Infer(Admission):
             call.soon(self._follow, call, form, future)
 
     def _read(self, call: Call, data: Buffer) -> tuple[InferRequest, Form]:
-        peer = call.peer
-        request, form = self._reader(data, PeerRegions(self._dataplane.memory, lambda: peer))
+        request, form = self._reader(data, PeerRegions(self._dataplane.memory, call.peer))
         left_s = call.head.timeout_s  # the call's own deadline counts where it is the earlier one
         if left_s is not None and (request.timeout_s is None or request.timeout_s > left_s):
             request = replace(request, timeout_s=left_s)

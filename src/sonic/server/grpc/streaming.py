@@ -77,8 +77,7 @@ class _Conversation:
         self._reader = reader
         self._guard = guard
         self._client = client
-        peer = call.peer
-        self._regions = PeerRegions(dataplane.memory, lambda: peer)
+        self._regions = PeerRegions(dataplane.memory, call.peer)
         self._waiting: deque[Message] = deque()
         self._pending: deque[Begun] = deque()
         self._decoding = False  # whether another thread makes sense of the message whose turn it is

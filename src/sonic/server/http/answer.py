@@ -57,8 +57,9 @@ class Answer:
             Whether only the head is wanted.
         """
         parts = self.parts
-        size = sum([len(part) for part in parts])
-        head = b"%b%b%bContent-Length: %d\r\n\r\n" % (_line(self.status), extra, self.fields, size)
+        line = _LINES.get(self.status) or b"HTTP/1.1 %d Status\r\n" % self.status
+        size = sum(map(len, parts))
+        head = b"%b%b%bContent-Length: %d\r\n\r\n" % (line, extra, self.fields, size)
         if bodiless or not size:
             return [head]
         if size <= _JOINED_BYTES:
@@ -75,7 +76,3 @@ def refusal(error: SonicError) -> Answer:
     if isinstance(error, RateLimited):
         fields += b"Retry-After: %d\r\n" % ceil(error.wait_s)
     return Answer(status, fields, [documents.error_to_wire(error)])
-
-
-def _line(status: int) -> bytes:
-    return _LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status

@@ -39,58 +39,56 @@ class Body:
         Bytes; more than 0.
     prefix : int
         Bytes at its beginning after which it is to be aligned.
+
+    Attributes
+    ----------
+    received, missing : int
+        Bytes that came, and that did not yet.
     """
 
-    __slots__ = ("_end", "_have", "_prefix", "_view")
+    __slots__ = ("_prefix", "_view", "missing", "received")
 
     def __init__(self, size: int, prefix: int = 0) -> None:
-        self._end = size
-        self._have = 0
+        self.missing = size
+        self.received = 0
         self._prefix = prefix
         self._view = _room(min(size, RESERVE_BYTES), prefix)
 
     @property
     def complete(self) -> bool:
         """Whether all of it is there."""
-        return self._have == self._end
-
-    @property
-    def missing(self) -> int:
-        """Bytes that are not there yet."""
-        return self._end - self._have
-
-    @property
-    def received(self) -> int:
-        """Bytes that are there."""
-        return self._have
+        return not self.missing
 
     def take(self, data: Data, start: int, stop: int) -> int:
         """Take from `data` what belongs to it; return where the rest starts."""
-        have = self._have
-        count = min(stop - start, self._end - have)
+        have = self.received
+        count = min(stop - start, self.missing)
         while len(self._view) < have + count:
             self._grow()
         self._view[have : have + count] = memoryview(data)[start : start + count]
-        self._have += count
+        self.received += count
+        self.missing -= count
         return start + count
 
     def room(self) -> memoryview:
-        """Return where the next bytes belong; not empty while it is not complete."""
-        if self._have == len(self._view):
+        """Return where the next bytes belong; not empty while some are missing."""
+        if self.received == len(self._view):
             self._grow()
-        return self._view[self._have :]
+        return self._view[self.received :]
 
     def filled(self, count: int) -> None:
         """Count bytes that were written to :meth:`room`."""
-        self._have += count
+        self.received += count
+        self.missing -= count
 
     def content(self) -> memoryview:
         """Return all of it, read-only."""
         return self._view.toreadonly()
 
     def _grow(self) -> None:
-        larger = _room(min(self._end, 2 * len(self._view)), self._prefix)
-        larger[: self._have] = self._view[: self._have]
+        have = self.received
+        larger = _room(min(have + self.missing, 2 * len(self._view)), self._prefix)
+        larger[:have] = self._view[:have]
         self._view = larger
 
 

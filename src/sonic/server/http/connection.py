@@ -41,6 +41,12 @@ class Connection(asyncio.BufferedProtocol):
     site : Site
     connections : Connections
         Those of the same front, and what they share.
+
+    Attributes
+    ----------
+    loop : AbstractEventLoop
+    peer : str
+        Address of the client, without its port; empty for one on a Unix domain socket.
     """
 
     __slots__ = (
@@ -54,7 +60,6 @@ class Connection(asyncio.BufferedProtocol):
         "_handler",
         "_head",
         "_lingering",
-        "_peer",
         "_pending",
         "_reading_paused",
         "_since_s",
@@ -64,6 +69,7 @@ class Connection(asyncio.BufferedProtocol):
         "_writing_bytes",
         "_writing_paused",
         "loop",
+        "peer",
     )
 
     _transport: asyncio.Transport
@@ -73,7 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         self.loop = connections.loop
         self._site = site
         self._all = connections
-        self._peer: str | None = None
+        self.peer = ""
         self._head: Head | None = None  # of the request in hand, or else of the last
         self._body: Body | ChunkedBody | UnwantedBody | None = None
         self._direct: Body | None = None  # what the loop reads straight into
@@ -89,18 +95,12 @@ class Connection(asyncio.BufferedProtocol):
         self._lingering = False  # but what comes is read
         self._since_s = connections.now_s()  # when what it waits for began
 
-    @property
-    def peer(self) -> str:
-        """Address of the client, without its port; empty for one on a Unix domain socket."""
-        if self._peer is None:
-            self._peer = peer_of(self._transport.get_extra_info("peername"))
-        return self._peer
-
     # ---- what the event loop calls ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        self.peer = peer_of(transport.get_extra_info("peername"))
         self._all.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it is over either way
@@ -361,5 +361,5 @@ class Connection(asyncio.BufferedProtocol):
         if len(pieces) == 1:
             self._transport.write(pieces[0])
             return
-        self._writing_bytes = sum([len(piece) for piece in pieces])
+        self._writing_bytes = sum(map(len, pieces))
         self._transport.writelines(pieces)

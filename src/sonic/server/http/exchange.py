@@ -69,10 +69,7 @@ class Owner(Protocol):
     """The connection that a request came by."""
 
     loop: asyncio.AbstractEventLoop
-
-    @property
-    def peer(self) -> str:
-        """Address of the client, without its port; empty for one on a Unix domain socket."""
+    peer: str
 
     def finish(self, exchange: Exchange, answer: Answer) -> None:
         """Send the answer, unless the client has gone."""

@@ -85,12 +85,13 @@ class Inference:
     def serve(self, exchange: Exchange) -> None:
         """Answer a request."""
         body = exchange.body
-        if not self._plain or self._accepted or self._takes_long(body):
+        large = len(body) >= LENGTHY_BYTES
+        if not self._plain or self._accepted or (large and self._takes_long(body)):
             exchange.run(self._aside)
             return
         request, form = self._read(body, exchange.peer)
         # What is long in JSON is written by a thread that executes models.
-        elsewhere = len(body) >= LENGTHY_BYTES and not _all_binary(request, form)
+        elsewhere = large and not _all_binary(request, form)
         future = self._dataplane.infer(request, inline=False if elsewhere else exchange.call_soon)
         if future.done():
             exchange.answer(_answer(*self._write(future.result(), form)))
@@ -124,7 +125,7 @@ class Inference:
         if self._header_length == 0:
             spec = self._dataplane.model_spec(self._model, self._version)
             return http_codec.raw_request_from_wire(body, spec, self._version)
-        regions = PeerRegions(self._dataplane.memory, lambda: peer)
+        regions = PeerRegions(self._dataplane.memory, peer)
         return self._read_body(body, self._header_length, self._model, self._version, regions)
 
     def _ended(self, exchange: Exchange, form: Form, future: Future[InferResponse]) -> None:

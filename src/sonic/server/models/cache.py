@@ -70,7 +70,8 @@ class ResponseCache:
             if entry is None:
                 return None
             self._entries.move_to_end(key)
-            return entry[0]
+            reply = entry[0]
+        return reply._replace(outputs=dict(reply.outputs))  # whoever gets it may take some out
 
     def put(self, key: Key, reply: Reply) -> None:
         """Keep a copy of a reply, unless it is larger than the whole cache or its owner is not there any more."""

@@ -204,7 +204,7 @@ class ServedModel:
             rows,
             wanted,
             respond,
-            shape_key(inputs, self._ragged),
+            shape_key(inputs, self._ragged) if self.merges else None,
             request.timeout_s,
             id=request.id,
             parameters=request.parameters,

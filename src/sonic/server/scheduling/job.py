@@ -181,8 +181,9 @@ class Job:
             if self.observe is not None and not result.kept:
                 self.observe(result.outcome)
             reply = result.outcome.replies[self.position]
-            wanted = {name: reply.outputs[name] for name in self.wanted}
-            response = self.respond(Reply(wanted, reply.parameters))
+            if tuple(reply.outputs) != self.wanted:
+                reply = Reply({name: reply.outputs[name] for name in self.wanted}, reply.parameters)
+            response = self.respond(reply)
         except Exception as error:  # noqa: BLE001 - as out of memory; the thread has others of the batch to end
             self.fail(foreseen(error, "making a response"))
             return
@@ -228,9 +229,14 @@ class Result:
     outcome : Execution or InferenceError
     kept : bool
         Whether it was there already, and nothing was executed.
+
+    Attributes
+    ----------
+    execution : Execution or None
+        If it went well.
     """
 
-    __slots__ = ("jobs", "kept", "outcome", "started_s")
+    __slots__ = ("execution", "jobs", "kept", "outcome", "started_s")
 
     def __init__(
         self, jobs: list[Job], started_s: float, outcome: Execution | InferenceError, *, kept: bool = False
@@ -240,6 +246,7 @@ class Result:
         self.jobs = jobs
         self.started_s = started_s
         self.outcome = outcome
+        self.execution = None if isinstance(outcome, InferenceError) else outcome
         self.kept = kept
 
     @classmethod
@@ -256,8 +263,3 @@ class Result:
         for job in self.jobs:
             rows += job.rows
         counters.executed(rows=rows, input_ns=done.input_ns, infer_ns=done.infer_ns, output_ns=done.output_ns)
-
-    @property
-    def execution(self) -> Execution | None:
-        """The execution, if it went well."""
-        return None if isinstance(self.outcome, InferenceError) else self.outcome
