@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from sonic.errors import (
 )
 from sonic.protocol.messages import InferRequest, InferResponse, ModelStatus
 from sonic.specs import DType, ModelSpec, TensorSpec
+from sonic.testing.clock import VirtualTimer
 from sonic.testing.conformance import WAIT_S, error_of
 from sonic.testing.transports import FakeTransport
 
@@ -249,6 +251,31 @@ def test_questions_go_on_to_the_next(router: Router, a: FakeTransport, b: FakeTr
         router.ask("m", lambda way, _: way.model_spec("m"), None)
     with pytest.raises(DeadlineExceeded):
         router.ask("m", lambda way, _: way.model_spec("m"), monotonic() - 1)
+
+
+def test_a_question_waits_for_a_server_that_comes_back(a: FakeTransport) -> None:
+    timer = VirtualTimer()
+    router = Router([a], settings=ClientSettings(backoff_s=1.0, jitter=0.0), timer=timer)
+    a.down = Unavailable("restarting")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(router.ask, "m", lambda way, _: way.model_spec("m"), None)
+        assert timer.wait_for(1, WAIT_S)
+        a.down = None
+        timer.advance(1.0)
+        assert answer.result(WAIT_S) == SPEC
+        a.down = Unavailable("restarting")
+        answer = pool.submit(router.ask, "m", lambda way, _: way.model_spec("m"), None)
+        assert timer.wait_for(1, WAIT_S)
+        router.close()
+        assert isinstance(answer.exception(WAIT_S), Cancelled)
+
+
+def test_a_question_that_one_server_never_answers(a: FakeTransport) -> None:
+    router = Router([a], settings=ClientSettings(backoff_s=0.0))
+    a.down = Unavailable("down")
+    with pytest.raises(Unavailable, match="model 'm' failed in 3 attempts: fake:a: down; fake:a: down; fake:a: down"):
+        router.ask("m", lambda way, _: way.model_spec("m"), None)
+    router.close()
 
 
 def test_every_request_ends_once_while_servers_come_and_go(a: FakeTransport, b: FakeTransport) -> None:

@@ -99,4 +99,5 @@ def summary(model: str, tried: Sequence[str], errors: Sequence[InferenceError]) 
     if not errors[-1].retryable and not isinstance(errors[-1], ModelNotFound):
         main = errors[-1]
     told = (f"{error}" if url in str(error) else f"{url}: {error}" for url, error in zip(tried, errors, strict=True))
-    return type(main)(f"model {model!r} failed on {len(errors)} servers: {'; '.join(told)}")
+    where = f"on {len(tried)} servers" if len(set(tried)) == len(tried) else f"in {len(tried)} attempts"
+    return type(main)(f"model {model!r} failed {where}: {'; '.join(told)}")

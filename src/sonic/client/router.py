@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from math import inf
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +21,7 @@ from sonic.client.settings import ClientSettings
 from sonic.client.signs import Signs
 from sonic.client.transport import WaitingTransport, memory_use
 from sonic.client.workers import Workers
-from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, ModelNotFound, Unavailable
+from sonic.errors import Cancelled, DeadlineExceeded, InferenceError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from sonic.client.deadline import Timer
     from sonic.client.fallback import Spare
     from sonic.client.pool import Sending, ServerState
+    from sonic.client.retry import Chain
     from sonic.client.transport import Transport
     from sonic.protocol.messages import InferRequest, InferResponse
 
@@ -166,7 +169,7 @@ class Router:
             promise.reject(Cancelled("the client is closed"))
 
     def ask(self, model: str, question: Callable[[Transport, float | None], T], until_s: float | None) -> T:
-        """Put a question to one server after another until one answers. Blocks.
+        """Put a question to servers, along the chain of the settings as a request, until one answers. Blocks.
 
         Raises
         ------
@@ -174,17 +177,19 @@ class Router:
             Why none did.
         """
         self._discovery.begin()
-        self._discovery.await_server_of(model, None if until_s is None else until_s - self.timer.now_s())
+        self._discovery.await_server_of(model, self._left_s(until_s))
+        chain = self.choice.chain()
         tried: list[str] = []
         errors: list[InferenceError] = []
-        while (url := self.choice.next(model, tried)) is not None:
+        url = self.choice.next(model, tried)
+        while url is not None:
             tried.append(url)
-            left_s = None if until_s is None else until_s - self.timer.now_s()
+            left_s = self._left_s(until_s)
             if left_s is not None and left_s <= 0:
                 raise DeadlineExceeded(f"model {model!r}: no server answered within the deadline")
             if not url.startswith("local:") and self.choice.next(model, tried) is not None:
                 # One that is frozen must not take the time of those that are not.
-                left_s = min(2 * self.settings.silence_s, float("inf") if left_s is None else left_s / 2)
+                left_s = min(2 * self.settings.silence_s, inf if left_s is None else left_s / 2)
             error: InferenceError | None = None
             sending = self.choice.sent(url)
             try:
@@ -194,9 +199,25 @@ class Router:
             finally:
                 self.done(url, model, error, sending=sending)
             errors.append(error)
-            if not (error.retryable or isinstance(error, ModelNotFound)):
-                break
+            url = self._next(model, chain, error, tried, until_s)
         raise summary(model, tried, errors)
+
+    def _next(
+        self, model: str, chain: Chain, error: InferenceError, tried: Sequence[str], until_s: float | None
+    ) -> str | None:
+        """Name the server to ask after a failure, when the pause before that has passed; None if there is none."""
+        while (step := self.choice.step(model, chain, error, tried, self._left_s(until_s))) is not None:
+            if step.delay_s > 0:
+                pause = self.promise(None, f"question about model {model!r}")
+                self.timer.set(self.timer.now_s() + step.delay_s, partial(pause.resolve, None))
+                pause.result()
+            url = self.choice.follow(model, step, tried)
+            if url is not None:
+                return url
+        return None
+
+    def _left_s(self, until_s: float | None) -> float | None:
+        return None if until_s is None else until_s - self.timer.now_s()
 
     def everywhere(self, question: Callable[[Transport], T]) -> list[T | InferenceError]:
         """Put a question to every server, and to the fallback if it is started. Blocks."""
