@@ -279,6 +279,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
         (("--model-control", "poll", "--poll-s", "7"), "poll_s", 7),
         (("--model-control", "explicit"), "poll_s", None),
         (("--drain-s", "7"), "drain_s", 7),
+        (("--notice-s", "7"), "notice_s", 7),
         (("--watch-stdin",), "watch_stdin", True),
         (("--allow-client-shm",), "allow_client_shm", True),
         (("--no-allow-client-shm",), "allow_client_shm", False),

@@ -210,6 +210,14 @@ def test_drain(folder: Any, opened: Any, script: Any) -> None:
     assert running.result(0).outputs["y"].shape == (2, 2)
 
 
+def test_notice_of_the_end(folder: Any, opened: Any) -> None:
+    folder.onnx("a")
+    dataplane = opened(folder)
+    dataplane.retire()
+    assert (dataplane.ready(), dataplane.accepting, dataplane.model_ready("a")) == (False, True, True)
+    assert dataplane.infer(request()).result(10).model == "a"
+
+
 def test_a_reload_loses_no_request(folder: Any, opened: Any) -> None:
     folder.onnx("a")
     dataplane = opened(folder, explicit=True)

@@ -18,6 +18,10 @@ class Fake:
     def __init__(self, drains: bool = True) -> None:
         self.drains = drains
         self.closed: list[float] = []
+        self.retired: list[Any] = []
+
+    def retire(self) -> None:
+        self.retired.append(self.closed.copy())
 
     def close(self, drain_s: float) -> bool:
         self.closed.append(drain_s)
@@ -42,6 +46,27 @@ def run(server: Any, started: Any, **options: Any) -> tuple[bool, list[str]]:
 def test_a_signal_drains(number: signal.Signals, drains: bool) -> None:
     server = Fake(drains)
     assert run(server, lambda _: signal.raise_signal(number)) == (drains, [number.name])
+    assert server.closed == [7.0]
+
+
+def test_notice_is_given_before_a_drain() -> None:
+    server = Fake()
+    assert run(server, lambda _: signal.raise_signal(signal.SIGTERM), notice_s=1e-9) == (True, ["SIGTERM"])
+    assert (server.retired, server.closed) == ([[]], [7.0])
+
+
+def test_nobody_is_given_notice_who_asks_for_the_end_at_a_terminal() -> None:
+    server = Fake()
+    run(server, lambda _: signal.raise_signal(signal.SIGINT), notice_s=1e6)
+    assert (server.retired, server.closed) == ([], [7.0])
+
+
+def test_the_end_of_standard_input_ends_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr("sys.stdin", os.fdopen(reader))
+    server = Fake()
+    monkeypatch.setattr(server, "retire", lambda: os.close(writer))
+    run(server, lambda _: signal.raise_signal(signal.SIGTERM), notice_s=1e6, watch_stdin=True)
     assert server.closed == [7.0]
 
 

@@ -72,6 +72,13 @@ def serve(
     drain_s: Annotated[
         float, typer.Option(min=0, help="Seconds that requests in hand get to end, after SIGTERM or Ctrl-C.")
     ] = 30.0,
+    notice_s: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds to go on after SIGTERM, reported as not ready, before it drains: for proxies to notice.",
+        ),
+    ] = 0.0,
     watch_stdin: Annotated[
         bool, typer.Option("--watch-stdin", help="Also end when standard input closes, with whoever holds it.")
     ] = False,
@@ -172,6 +179,7 @@ def serve(
         started,
         lambda _: typer.echo(f"draining, for at most {drain_s:g} s", err=True),
         drain_s=drain_s,
+        notice_s=notice_s,
         watch_stdin=watch_stdin,
     )
     if not drained:

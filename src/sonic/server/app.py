@@ -250,6 +250,11 @@ class Server:
         """Where Prometheus finds the metrics, e.g. ``"http://127.0.0.1:8002/metrics"``."""
         return f"http://{authority(self._hosts['metrics'], self.metrics_port)}/metrics"
 
+    def retire(self) -> None:
+        """Report itself as not ready, and go on taking requests: for proxies to learn that it will soon be gone."""
+        self.dataplane.retire()
+        log.warning("not ready from now on; requests are still taken")
+
     def close(self, drain_s: float = 10.0) -> bool:
         """Take no more requests, wait for those in hand, and release ports and models. Harmless when repeated.
 

@@ -93,6 +93,7 @@ class Dataplane:
         self._explicit = explicit
         self._strict_readiness = strict_readiness
         self._name = name
+        self._retiring = False
         self._draining = False
 
     # ---- inference --------------------------------------------------------------------------------------------------
@@ -154,8 +155,10 @@ class Dataplane:
         return not self._draining
 
     def ready(self) -> bool:
-        """Whether it takes requests and, where readiness is strict, no model failed to load."""
-        return not self._draining and not (self._strict_readiness and self._repository.failed())
+        """Whether it takes requests, and will, and where readiness is strict no model failed to load."""
+        if self._draining or self._retiring:
+            return False
+        return not (self._strict_readiness and self._repository.failed())
 
     def server_info(self) -> ServerInfo:
         """Return name, version and extensions."""
@@ -306,6 +309,10 @@ class Dataplane:
         self._repository.unload(name, dependents=dependents)
 
     # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Be ready no more, so that whoever asks sends requests elsewhere; those that come are taken all the same."""
+        self._retiring = True
 
     def drain(self, timeout_s: float) -> bool:
         """Take no more requests, and wait for those that were taken; False if that takes longer than `timeout_s`.

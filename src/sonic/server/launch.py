@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
 from sonic.server.machine.memory import collected_seldom, share_one_arena
@@ -28,6 +28,7 @@ def run(
     draining: Callable[[str], None],
     *,
     drain_s: float,
+    notice_s: float = 0.0,
     watch_stdin: bool = False,
 ) -> bool:
     """Start a server and serve until SIGTERM or SIGINT; a second signal ends the process at once.
@@ -42,6 +43,8 @@ def run(
         Called with the reason when it takes no more.
     drain_s : float
         How long requests in hand may take to end, in seconds.
+    notice_s : float
+        How long to go on before that after SIGTERM, not ready, so that whoever sends requests learns of it.
     watch_stdin : bool
         Whether to end also when standard input closes, with whoever holds its other end. Nobody is left then to see
         to it, so that what hangs while it loads is cut off, too.
@@ -64,7 +67,12 @@ def run(
             server = start()
             try:
                 started(server)
-                draining(reasons.get())
+                reason = reasons.get()
+                if notice_s and reason == signal.SIGTERM.name:
+                    server.retire()
+                    with suppress(Empty):  # else standard input has closed
+                        reasons.get(timeout=notice_s)
+                draining(reason)
                 threading.Thread(target=_cut_off, args=(over, drain_s + _LATE_S), daemon=True).start()
             except BaseException:
                 server.close(drain_s)
