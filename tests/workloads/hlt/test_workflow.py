@@ -16,6 +16,9 @@ from sonic.firmware.precision import Precision
 from sonic.framework.workflow import load
 from sonic.testing.compare import differences
 from sonic.workloads import MODELS
+from sonic.workloads.eventfile import write
+from sonic.workloads.hlt.drawn import collisions
+from sonic.workloads.hlt.sample import simulate
 from sonic.workloads.hlt.workflow import workflow
 
 if TYPE_CHECKING:
@@ -89,6 +92,15 @@ def test_firmware_in_place_of_the_network(hlt_file: Path, tmp_path: Path, firmwa
     apart = np.abs(energies[1] - energies[0])
     assert 0 < np.median(apart) < 0.02
     assert (apart < 0.3 + 0.01 * energies[0]).all()
+
+
+@pytest.mark.parametrize("hcal", ["facile-v5", "fit", "pulse_fit"])
+def test_a_file_without_events(hcal: str, tmp_path: Path) -> None:
+    columns = simulate(collisions(1, seed=5), 0.0, 5)
+    write(tmp_path / "none.root", [{name: column[:0] for name, column in columns.items()}])
+    report = sonic.run(workflow(hcal=hcal), [tmp_path / "none.root"], tmp_path / "out.root", mode="direct", threads=1)
+    assert report.events == 0
+    assert report.summaries["rates"]["accepted by any"] == 0
 
 
 def test_bad_events_go_through(hlt_bad_file: Path, tmp_path: Path) -> None:

@@ -32,6 +32,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def test_a_file_without_events(tmp_path: Path) -> None:
+    write_events(tmp_path / "none.root", [])
+    report = sonic.run(gnn.workflow(), [tmp_path / "none.root"], tmp_path / "out.root", mode="direct", threads=1)
+    assert report.events == 0
+
+
 def test_direct_and_as_a_service_give_the_same_tracks(sample: Path, tmp_path: Path) -> None:
     job = gnn.workflow()
     report = sonic.run(job, [sample], tmp_path / "direct.root", mode="direct", threads=1, chunk_size=6)

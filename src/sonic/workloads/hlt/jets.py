@@ -147,10 +147,10 @@ def density(made: Towers) -> Floats:
     -------
     float array [events]
     """
-    et, cell = made.et_gev, _cells()
-    sums = np.array([np.bincount(cell, row, _DENSITY_ROWS * _DENSITY_COLUMNS) for row in et]).reshape(len(et), -1)
+    cell, cells = _cells(), _DENSITY_ROWS * _DENSITY_COLUMNS
+    sums = np.array([np.bincount(cell, row, cells) for row in made.et_gev]).reshape(-1, cells)
     area = 2 * _DENSITY_ETA / _DENSITY_ROWS * 2 * np.pi / _DENSITY_COLUMNS
-    found: Floats = np.median(sums, axis=1) / area if len(et) else np.zeros(0)
+    found: Floats = np.median(sums, axis=1) / area
     return found
 
 

@@ -43,9 +43,11 @@ class GraphBuilder(Producer):
             graphs.append(build(layer, phi, z_mm))
         features = np.concatenate([np.empty((0, len(SCALES)), np.float32), *(graph.hits for graph in graphs)])
         edges = np.concatenate([np.empty((2, 0), np.int64), *(graph.edges for graph in graphs)], axis=1)
-        counts = np.array([graph.edges.shape[1] for graph in graphs], np.int64)
+        hits, counts = (
+            np.array([(len(graph.hits), graph.edges.shape[1]) for graph in graphs], np.int64).reshape(-1, 2).T
+        )
         return {
-            "Graph_features": ak.unflatten(ak.from_regular(ak.Array(features)), [len(graph.hits) for graph in graphs]),
+            "Graph_features": ak.unflatten(ak.from_regular(ak.Array(features)), hits),
             "Graph_start": ak.unflatten(edges[0], counts),
             "Graph_end": ak.unflatten(edges[1], counts),
         }
