@@ -70,6 +70,10 @@ def test_noise_alone_and_nothing_at_all():
         ({"shares": (1.0,)}, "shares are of photon, electron"),
         ({"min_particles": 3, "max_particles": 2}, "particles from 3 to 2"),
         ({"min_energy_gev": 0.0}, "energy_gev from 0.0 to 30.0"),
+        ({"min_eta": 0.0}, "eta from 0.0 to 2.7"),
+        ({"spread_cm": -1.0}, "are 0 or more"),
+        ({"noise_mip": -0.1}, "are 0 or more"),
+        ({"threshold_mip": float("nan")}, "are 0 or more"),
     ],
 )
 def test_beams_that_make_no_sense(wrong: dict[str, object], text: str):

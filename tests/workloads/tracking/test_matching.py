@@ -46,3 +46,4 @@ def test_efficiency_by_pt() -> None:
     assert errors[1, 0] == 0
     assert errors[0, 1] == pytest.approx(errors[1, 1])
     assert np.isnan(errors[:, 2]).all()
+    assert np.isnan(by_pt([], np.array([0.5, 1.5]))[0]).all()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from sonic.errors import ConfigError
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import COT, D0, QPT, cross, wrap
 from sonic.workloads.tracking.simulation import Beam, event, events, particles, pass_through
@@ -62,6 +64,23 @@ def test_no_particles_are_an_empty_event() -> None:
     made = event(Beam(particles=0), np.random.default_rng(5))
     assert len(made) == 0
     assert made.tracks.shape == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"particles": -1}, "particles, jets"),
+        ({"efficiency": 1.1}, "efficiency lies in"),
+        ({"min_pt_gev": 0.0}, "momenta have 0 < min_pt_gev"),
+        ({"min_pt_gev": 5.0, "max_pt_gev": 1.0}, "momenta have 0 < min_pt_gev"),
+        ({"pt_power": 1.0}, "pt_power > 1"),
+        ({"decay_mm": -1.0}, "decay_mm are 0 or more"),
+        ({"displaced": 2.0}, "displaced in"),
+    ],
+)
+def test_beams_that_make_no_sense(wrong: dict[str, float], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Beam(**wrong)  # type: ignore[arg-type]
 
 
 def test_jets_are_narrow_and_come_on_top_of_the_particles() -> None:

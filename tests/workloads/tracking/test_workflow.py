@@ -57,6 +57,20 @@ def test_files_without_truth_have_no_figures(sample: Path, tmp_path: Path) -> No
     assert report.summaries.get("tracking_performance", {}) == {}
 
 
+def test_an_efficiency_of_zero_is_said_and_so_are_fakes_without_particles() -> None:
+    (made,) = events(1, Beam(particles=4, noise=0.0, efficiency=1.0), seed=73)
+    columns = {"Hit_layer": made.layer, "Hit_phi": made.phi, "Hit_z": made.z_mm, "Hit_particle": made.particle}
+    columns |= {f"Particle_{part}": made.tracks[i] for i, part in enumerate(PARTS)}
+    columns |= {f"Track_{part}{end}": np.empty(0) for part in PARTS for end in ("", "Error")}
+    columns |= {"Track_hits": np.empty((0, 10), np.int64), "Track_good": np.empty(0, bool)}
+    analyzer = TrackingPerformance()
+    assert analyzer.summarize(analyzer.analyze(ak.Array([columns]))) == {"tracks": 0, "efficiency": 0.0}
+
+    one = {f"Track_{part}{end}": np.ones(1) for part in PARTS for end in ("", "Error")}
+    one |= {"Track_hits": np.arange(10)[None], "Track_good": np.ones(1, bool), "Hit_particle": np.full(len(made), -1)}
+    assert analyzer.summarize(analyzer.analyze(ak.Array([columns | one]))) == {"tracks": 1, "fake rate": 1.0}
+
+
 def test_tracks_with_hits_of_others_are_left_out_of_the_pulls_and_counted() -> None:
     (made,) = events(1, Beam(particles=40, noise=0.0), seed=73)
     random = np.random.default_rng(1)

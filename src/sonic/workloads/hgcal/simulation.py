@@ -65,10 +65,10 @@ class Beam:
             raise ConfigError(f"shares are of {', '.join(KINDS)}, none negative, given {self.shares}")
         for name in ("particles", "energy_gev", "eta"):
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
-            if not 0 <= low <= high < math.inf or (name == "energy_gev" and low == 0):
+            if not 0 <= low <= high < math.inf or (name != "particles" and low == 0):
                 raise ConfigError(f"{name} from {low} to {high}: expected a range above 0")
-        if not (0 <= self.spread_cm < math.inf and 0 <= self.noise_hits < math.inf):
-            raise ConfigError(f"spread and noise are 0 or more, given {self.spread_cm} cm and {self.noise_hits} hits")
+        if not all(0 <= getattr(self, n) < math.inf for n in ("spread_cm", "noise_mip", "noise_hits", "threshold_mip")):
+            raise ConfigError(f"spread, noise and threshold are 0 or more, given {self}")
 
 
 @dataclass(frozen=True)

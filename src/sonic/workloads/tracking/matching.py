@@ -99,8 +99,8 @@ def by_pt(matched: Iterable[Matched], edges_gev: Floats) -> tuple[Floats, Floats
         Down and up, of :func:`sonic.workloads.uncertainties.efficiency_errors`.
     """
     rows = list(matched)
-    pt = np.concatenate([each.pt_gev[each.findable] for each in rows])
-    found = np.concatenate([each.found[each.findable] for each in rows])
+    pt = np.concatenate([np.empty(0), *(each.pt_gev[each.findable] for each in rows)])
+    found = np.concatenate([np.empty(0, bool), *(each.found[each.findable] for each in rows)])
     total, _ = np.histogram(pt, edges_gev)
     passed, _ = np.histogram(pt[found], edges_gev)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -76,6 +76,11 @@ class Beam:
             raise ConfigError(f"particles, jets, their particles and noise are 0 or more, given {self}")
         if not 0 <= self.efficiency <= 1:
             raise ConfigError(f"efficiency lies in [0, 1], given {self.efficiency}")
+        if not 0 < self.min_pt_gev <= self.max_pt_gev < math.inf or not 1 < self.pt_power < math.inf:
+            raise ConfigError(f"momenta have 0 < min_pt_gev <= max_pt_gev and pt_power > 1, given {self}")
+        widths = (self.max_eta, self.vertex_sigma_mm, self.decay_mm)
+        if not (all(0 <= width < math.inf for width in widths) and 0 <= self.displaced <= 1):
+            raise ConfigError(f"max_eta, vertex_sigma_mm and decay_mm are 0 or more, displaced in [0, 1], given {self}")
 
 
 @dataclass(frozen=True)

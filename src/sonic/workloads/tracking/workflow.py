@@ -103,13 +103,13 @@ class TrackingPerformance(Analyzer):
     def summarize(self, total: Any) -> Mapping[str, float | int | str]:
         """Efficiency, fake rate, widths of the pulls and the share of the tracks of particles that these leave out."""
         found, findable, fakes, tracks = map(int, total["counts"])
-        if not findable or not tracks:
-            return {}
-        rows: dict[str, float | int | str] = {
-            "tracks": tracks,
-            "efficiency": share(found, findable),
-            "fake rate": share(fakes, tracks),
-        }
+        rows: dict[str, float | int | str] = {"tracks": tracks} if findable or tracks else {}
+        if findable:
+            rows["efficiency"] = share(found, findable)
+        if tracks:
+            rows["fake rate"] = share(fakes, tracks)
+        if not total["matched"]:
+            return rows
         for name, moments in zip(NAMES, total["pulls"].T, strict=True):
             rows[f"pull width, {name}"] = deviation(moments)
         left_out = total["matched"] - int(total["pulls"][0, QPT])
