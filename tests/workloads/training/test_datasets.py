@@ -28,7 +28,7 @@ def test_events_are_divided_by_the_shares():
 
 
 def test_too_few_events():
-    with pytest.raises(ConfigError, match="3 events are too few"):
+    with pytest.raises(ConfigError, match="3 events are too few for 13 processes"):
         plan(3, "met_share")
 
 

@@ -69,6 +69,11 @@ def test_a_checkpoint_of_another_recipe_is_not_used(tmp_path: Path):
     assert equal(run(tmp_path)[0], run(tmp_path / "fresh")[0])
 
 
+def test_nothing_to_train_on(tmp_path: Path):
+    with pytest.raises(ConfigError, match="nothing to train on came of 1 events"):
+        fit(torch.nn.Linear(1, 1), lambda *_: X.sum(), 0, RECIPE, tmp_path / "checkpoint.pt", lambda *_: None)
+
+
 def test_settings_are_put_back():
     threads = torch.get_num_threads()
     with deterministic(replace(RECIPE, cores=3)):

@@ -43,3 +43,12 @@ def test_figures_of_perfect_scores():
     assert found["b_cut_at_light_mistag"]["0.1"] < 0.5
     noise = particlenet.evaluate(rng.dirichlet(np.ones(len(CLASSES)), 500).astype(np.float32), jets)
     assert noise["auc"]["b_vs_light"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_figures_without_light_jets_above_30_gev():
+    labels = np.array([CLASSES.index("b"), CLASSES.index("uds")] * 5)
+    soft = {"label": labels, "pt": np.where(labels == 0, 100.0, 20.0)}
+    found = particlenet.evaluate(np.eye(8, dtype=np.float32)[labels], soft)
+    assert found["auc"]["b_vs_light"] == 1.0
+    assert np.isnan(found["auc"]["b_vs_light_above_30_gev"])
+    assert found["b_cut_at_light_mistag"] == {"0.1": 1.0, "0.01": 1.0, "0.001": 1.0}

@@ -16,7 +16,7 @@ import awkward as ak
 import numpy as np
 
 from sonic.errors import ConfigError
-from sonic.workloads.features import MAX_JET_ETA, MAX_WIDE_JET_ETA, jet_inputs, met_inputs, wide_jet_inputs
+from sonic.workloads.features import MAX_JET_ETA, MAX_WIDE_JET_ETA, MET_PT, jet_inputs, met_inputs, wide_jet_inputs
 from sonic.workloads.simulation.processes import PROCESSES
 from sonic.workloads.truth import CLASSES, jet_classes
 
@@ -79,12 +79,10 @@ def plan(events: int, share: str, block_events: int = BLOCK_EVENTS) -> tuple[Blo
     ConfigError
         If there are too few events for each process to have one.
     """
-    shares = {process: float(getattr(process, share)) for process in PROCESSES}
+    shares = {process: float(getattr(process, share)) for process in PROCESSES if getattr(process, share)}
     total = sum(shares.values())
     blocks = []
     for process, part in shares.items():
-        if part == 0:
-            continue
         wanted = {"train": round(events * part / total), "test": max(1, round(events * part / total / 4))}
         if wanted["train"] < 1:
             raise ConfigError(f"{events} events are too few for {len(shares)} processes: give 100 or more")
@@ -194,7 +192,7 @@ def met_of(events: ak.Array, rng: np.random.Generator) -> Arrays:  # noqa: ARG00
     ``plain`` and ``puppi`` [events, 2].
     """
     inputs = met_inputs(events)
-    there = inputs["input"][:, :, 4] > 0
+    there = inputs["input"][:, :, MET_PT] > 0
     arrays: Arrays = {
         "input": inputs["input"][there].astype(np.float16),
         "categories": np.concatenate([inputs[f"input_cat{i}"][there] for i in range(3)], axis=1).astype(np.int8),

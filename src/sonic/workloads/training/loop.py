@@ -31,7 +31,7 @@ class Recipe:
     Parameters
     ----------
     events : int
-        Generated for training; a quarter as many more for the test.
+        Generated for training; further ones for the test come on top.
     seed : int
     epochs, batch : int
         Passes over the sample; jets or events of a step.
@@ -119,7 +119,14 @@ def fit(
     checkpoint : Path
         Written after each epoch. If it is there and of the same recipe, training goes on from it.
     progress : callable of (stage, done, total)
+
+    Raises
+    ------
+    ConfigError
+        If there are no samples.
     """
+    if not size:
+        raise ConfigError(f"nothing to train on came of {recipe.events} events: give more")
     steps = max(1, size // recipe.batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -171,16 +171,17 @@ def evaluate(scores: NDArray[np.float32], jets: Arrays) -> dict[str, Any]:
             "c_vs_light": auc(d["cvl"][c & inside], d["cvl"][light & inside]),
             "jets": int(inside.sum()),
         }
-    efficiency, mistag = roc(d["b"][b & hard], d["b"][light & hard])
     points = (0.1, 0.01, 0.001)
-    cuts = np.quantile(d["b"][light & hard], [1.0 - point for point in points]) if light.any() else [1.0] * 3
+    at_light = d["b"][light & hard]
+    efficiency, mistag = roc(d["b"][b & hard], at_light)
+    cuts = np.quantile(at_light, [1.0 - point for point in points]) if len(at_light) else [1.0] * len(points)
     return {
         "auc": {
             "b_vs_light": auc(d["b"][b], d["b"][light]),
             "b_vs_c": auc(d["b"][b], d["b"][c]),
             "c_vs_light": auc(d["cvl"][c], d["cvl"][light]),
             "c_vs_b": auc(d["cvb"][c], d["cvb"][b]),
-            "b_vs_light_above_30_gev": auc(d["b"][b & hard], d["b"][light & hard]),
+            "b_vs_light_above_30_gev": auc(d["b"][b & hard], at_light),
         },
         "auc_in_pt_gev": in_pt,
         "b_efficiency_above_30_gev_at_light_mistag": {
