@@ -9,57 +9,13 @@ import numpy as np
 from sonic.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#718096")
-
-
-def compare_features(
-    samples: Mapping[str, NDArray[np.float32]], masks: Mapping[str, NDArray[np.float32]], names: Sequence[str]
-) -> Figure:
-    """Draw each feature's distribution, sample against sample.
-
-    Parameters
-    ----------
-    samples : mapping of str to float array [N, features, points]
-        By the sample's name.
-    masks : mapping of str to float array [N, 1, points]
-        Which points are real.
-    names : sequence of str
-        Of the features.
-
-    Raises
-    ------
-    ConfigError
-        If matplotlib is not installed.
-    """
-    flat = {name: values.transpose(0, 2, 1)[masks[name][:, 0] > 0] for name, values in samples.items()}
-    columns = 4
-    figure = panels(columns, -(-len(names) // columns))
-    for i, (axes, name) in enumerate(zip(figure.axes, names, strict=False)):
-        bins = _bins(np.concatenate([values[:, i] for values in flat.values()]))
-        for colour, (sample, values) in zip(COLOURS, flat.items(), strict=False):
-            weights = np.full(len(values), 1.0 / max(len(values), 1))
-            axes.hist(
-                np.clip(values[:, i], bins[0], bins[-1]),
-                bins.tolist(),
-                weights=weights,
-                histtype="step",
-                color=colour,
-                label=sample,
-                linewidth=1.4,
-            )
-        axes.set_title(name.replace("_", " "), fontsize=9)
-        axes.set_yscale("log")
-        axes.tick_params(labelsize=7)
-    for axes in figure.axes[len(names) :]:
-        axes.set_visible(False)
-    figure.axes[0].legend(fontsize=7, frameon=False)
-    return figure
 
 
 def roc_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], title: str) -> Figure:
@@ -105,14 +61,6 @@ def met_resolution(
     response.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     resolution.legend(frameon=False)
     return figure
-
-
-def _bins(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    different = np.unique(values)
-    if len(different) <= 16:
-        return np.append(different - 0.5, different[-1] + 0.5).astype(float)
-    low, high = np.percentile(values, [0.2, 99.8])
-    return np.linspace(low, max(high, low + 1e-3), 41)
 
 
 def panels(columns: int, rows: int, size: float = 2.6) -> Figure:

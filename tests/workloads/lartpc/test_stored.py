@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import awkward as ak
 import numpy as np
 import pytest
 import uproot
 
 from sonic.errors import DataError
-from sonic.workloads.lartpc.stored import average, beam_hits, particle_scores
+from sonic.workloads.lartpc.stored import average, particle_scores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,22 +27,13 @@ def test_the_scores_of_an_analysis_file(shared_data: Path) -> None:
         assert len(scores.hits) == len(scores.track)
 
 
-@pytest.mark.data
-def test_the_hits_of_an_analysis_file(shared_data: Path) -> None:
-    hits = beam_hits(shared_data / "data" / "pduneana.root")
-    assert len(hits) == 10
-    assert ak.num(hits)[:4].tolist() == [346, 0, 101, 3]
-    assert ak.all((hits.wire >= 0) & (hits.wire < 480 * 3))
-    assert ak.all((hits.tick >= 0) & (hits.tick < 6000))
-
-
 def test_files_of_another_layout_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.root is no analysis file of ProtoDUNE"):
         particle_scores(tmp_path / "absent.root")
     with uproot.recreate(tmp_path / "other.root") as file:
         file.mktree("Events", {"x": "float32"})
     with pytest.raises(DataError, match=r"other\.root is no analysis file of ProtoDUNE"):
-        beam_hits(tmp_path / "other.root")
+        particle_scores(tmp_path / "other.root")
     with uproot.recreate(tmp_path / "poor.root") as file:
         file.mktree("pduneana/beamana", {"run": "int32"})
     with pytest.raises(DataError, match="has no branch 'reco_beam_PFP_trackScore'"):

@@ -28,7 +28,7 @@ def tensors(arrays: dict[str, np.ndarray]) -> list[torch.Tensor]:
 def test_the_published_size():
     # 5,373 with ten constants of the published graph.
     assert parameter_count(DeepMET()) == 5_363
-    assert parameter_count(DeepMET(DeepMETConfig.scaled(0.5))) < 5_363
+    assert parameter_count(DeepMET(DeepMETConfig().times(0.5))) < 5_363
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ def tensors(arrays: dict[str, np.ndarray]) -> list[torch.Tensor]:
 def test_the_published_size():
     # 235,495 with the published graph's three constants.
     assert parameter_count(ParticleNet()) == 235_492
-    assert parameter_count(ParticleNet(ParticleNetConfig.scaled(0.5))) < 235_492 / 3
+    assert parameter_count(ParticleNet(ParticleNetConfig().times(0.5))) < 235_492 / 3
 
 
 @torch.no_grad()

@@ -14,20 +14,19 @@ from sonic.workloads.ecal.simulation import Beam, blocks, join, parted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sonic.workloads.ecal.simulation import Electrons
+    from sonic.workloads.progress import Progress
 
 CELLS = ("cluster", "layer", "ieta", "iphi", "energy")
-CLUSTERS = ("ieta", "iphi")
-TRUTH = ("energy", "eta", "phi")
 
 
 def generate(
     file: str | os.PathLike[str],
     events: int,
     seed: int,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     *,
     electrons_mean: float = 2.0,
     pileup: float = 0.0,

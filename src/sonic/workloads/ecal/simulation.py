@@ -25,11 +25,12 @@ from sonic.workloads.ecal.geometry import (
 from sonic.workloads.ecal.shower import depths, radii_cm, showers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from sonic.workloads.ecal.geometry import Floats, Ints
+    from sonic.workloads.progress import Progress
 
 SPOT_GEV = 0.01
 """Of which a shower's visible energy is made; that their number fluctuates gives 10 % / sqrt(E / GeV)."""
@@ -110,7 +111,7 @@ def electrons(
     beam: Beam | None = None,
     *,
     seed: int,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Electrons:
     """Simulate electrons, one a cluster; the same seed gives the same ones.
 
@@ -129,7 +130,7 @@ def blocks(
     beam: Beam | None = None,
     *,
     seed: int,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Electrons]:
     """Simulate electrons, so many at a time: their cells take 12 kB each. Together they are :func:`electrons`."""
     for start in range(0, number, BLOCK):

@@ -19,7 +19,7 @@ _HARD_GEV = 4.0
 _EVERY = 20
 
 
-def rows(events: int = 10, seed: int = 3, version: str = "fpga", beam: Beam = JETS) -> NDArray[np.float32]:
+def rows(events: int = 10, seed: int = 3, version: str = "fpga") -> NDArray[np.float32]:
     """Simulate rows; the same seed gives the same ones.
 
     Parameters
@@ -30,7 +30,6 @@ def rows(events: int = 10, seed: int = 3, version: str = "fpga", beam: Beam = JE
         Of the events; calibrations are those of seed 1.
     version : {"v2", "v5", "fpga"}
         Of the network's inputs.
-    beam : Beam
 
     Returns
     -------
@@ -39,7 +38,7 @@ def rows(events: int = 10, seed: int = 3, version: str = "fpga", beam: Beam = JE
     """
     known, made = conditions(seed=1), []
     for number in range(events):
-        one = event(beam, known, np.random.default_rng((seed, 4, number)))
+        one = event(JETS, known, np.random.default_rng((seed, 4, number)))
         some = np.flatnonzero((one.energy_gev > _HARD_GEV) | (np.arange(len(one)) % _EVERY == number % _EVERY))
         made.append(inputs(one.charge_fc[some], channels()[some], known.gain_gev[some], version))
     return np.concatenate(made)

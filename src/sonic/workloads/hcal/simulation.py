@@ -140,10 +140,10 @@ class Event:
         return saturated
 
 
-def conditions(seed: int, where: Channels | None = None) -> Conditions:
-    """Draw the calibration of channels: each differs from its mean by some percent."""
+def conditions(seed: int) -> Conditions:
+    """Draw the calibration of all channels: each differs from its mean by some percent."""
     random = np.random.default_rng((seed, 1))
-    number = len(channels() if where is None else where)
+    number = len(channels())
     return Conditions(
         pedestal_fc=random.normal(90.0, 8.0, number).clip(60, 120),
         noise_fc=random.normal(30.0, 2.0, number).clip(20, 40),

@@ -8,13 +8,13 @@ from sonic.errors import InvalidRequest
 from sonic.workloads.hcal.pulse import IN_TIME, PULSE, SLICES
 
 if TYPE_CHECKING:
-    from sonic.workloads.hcal.pulse import Floats, PulseShape
+    from sonic.workloads.hcal.pulse import Floats
     from sonic.workloads.hcal.simulation import Conditions
 
 _ADDED = slice(IN_TIME, IN_TIME + 2)
 
 
-def energy(charge_fc: Floats, known: Conditions, shape: PulseShape = PULSE) -> Floats:
+def energy(charge_fc: Floats, known: Conditions) -> Floats:
     """Return the charge of the slice of interest and the next as an energy, corrected for what comes later.
 
     Parameters
@@ -23,7 +23,6 @@ def energy(charge_fc: Floats, known: Conditions, shape: PulseShape = PULSE) -> F
         Raw, with the pedestal.
     known : Conditions
         Of these channels.
-    shape : PulseShape
 
     Returns
     -------
@@ -38,5 +37,5 @@ def energy(charge_fc: Floats, known: Conditions, shape: PulseShape = PULSE) -> F
     if charge_fc.shape != (len(known), SLICES):
         raise InvalidRequest(f"expected charges of shape [{len(known)}, {SLICES}], given {list(charge_fc.shape)}")
     signal = charge_fc[:, _ADDED] - known.pedestal_fc[:, None]
-    energies: Floats = signal.sum(axis=1) * known.gain_gev / shape.fractions(0)[_ADDED].sum()
+    energies: Floats = signal.sum(axis=1) * known.gain_gev / PULSE.fractions(0)[_ADDED].sum()
     return energies

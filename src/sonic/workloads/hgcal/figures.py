@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ENERGIES_GEV = (2.0, 4.0, 8.0, 16.0, 30.0)
 DISTANCES_CM = (0.0, 3.0, 6.0, 9.0, 12.0, 18.0)
+_FEW = 10
+"""Showers from which on a figure says something."""
 
 
 class Outcome(NamedTuple):
@@ -153,7 +155,7 @@ def total(outcomes: Iterable[Outcome]) -> Outcome:
     )
 
 
-def in_bins(values: Floats, edges: tuple[float, ...], found: Outcome, *, least: int = 10) -> Bins:
+def in_bins(values: Floats, edges: tuple[float, ...], found: Outcome) -> Bins:
     """Return efficiency and response by something that showers have.
 
     Parameters
@@ -161,23 +163,21 @@ def in_bins(values: Floats, edges: tuple[float, ...], found: Outcome, *, least: 
     values : float array [showers]
     edges : tuple of float
     found : Outcome
-    least : int
-        Showers in a bin that say something.
     """
     number, columns = [], []
     for low, high in pairwise(edges):
         inside = (values >= low) & (values < high)
         number.append(int(inside.sum()))
-        efficiency = _mean(found.found[inside]) if number[-1] >= least else np.nan
-        response, resolution = spread(found.response[inside], least=least)
+        efficiency = _mean(found.found[inside]) if number[-1] >= _FEW else np.nan
+        response, resolution = spread(found.response[inside])
         columns.append((efficiency, response, resolution, response.up, resolution.up))
     return Bins(edges, np.array(number), *np.array(columns).T)
 
 
-def spread(response: Floats, *, least: int = 10) -> tuple[Measured, Measured]:
+def spread(response: Floats) -> tuple[Measured, Measured]:
     """Return the median and, by it, half of what lies between the quantiles 16 % and 84 %; NaN of few."""
     response = response[np.isfinite(response)]
-    found = central(response if len(response) >= least else [])
+    found = central(response if len(response) >= _FEW else [])
     return found.median, found.relative
 
 

@@ -100,7 +100,7 @@ class Event:
         return len(self.shower)
 
 
-def events(number: int, beam: Beam | None = None, *, seed: int, endcap: Endcap = ENDCAP) -> list[Event]:
+def events(number: int, beam: Beam | None = None, *, seed: int) -> list[Event]:
     """Simulate events; the same seed gives the same ones.
 
     Parameters
@@ -108,9 +108,8 @@ def events(number: int, beam: Beam | None = None, *, seed: int, endcap: Endcap =
     number : int
     beam : Beam, optional
     seed : int
-    endcap : Endcap
     """
-    return [event(beam or Beam(), np.random.default_rng((seed, i)), endcap) for i in range(number)]
+    return [event(beam or Beam(), np.random.default_rng((seed, i))) for i in range(number)]
 
 
 def event(beam: Beam, random: np.random.Generator, endcap: Endcap = ENDCAP) -> Event:

@@ -24,6 +24,7 @@ from sonic.workloads.hlt.calorimeters import deposit, read_out
 from sonic.workloads.tracking import simulation as tracking
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.helix import perigee
+from sonic.workloads.tracking.sample import PARTS
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +42,6 @@ DRAWN = "drawn"
 """The process that needs no Pythia."""
 BLOCK_EVENTS = 100
 """Events simulated and written in one go."""
-TRACK_BRANCHES = ("d0", "z0", "phi", "cotTheta", "qOverPt")
 _CALIBRATION_SEED = 1
 _VERTEX_SIGMA_MM = 45.0
 _MIN_PT_GEV, _MAX_ETA = 0.3, 2.0
@@ -201,7 +201,7 @@ def _event(particles: Particles, pileup: float, random: np.random.Generator) -> 
         "Hit_phi": hits.phi,
         "Hit_z": hits.z_mm,
         "Hit_particle": hits.particle.astype(np.int32),
-        **{f"Particle_{name}": row for name, row in zip(TRACK_BRANCHES, tracks, strict=True)},
+        **{f"Particle_{name}": row for name, row in zip(PARTS, tracks, strict=True)},
         "Particle_hard": np.arange(tracks.shape[1]) < own.shape[1],
     }
 

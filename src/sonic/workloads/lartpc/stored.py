@@ -23,7 +23,6 @@ TREE = "pduneana/beamana"
 SCORES = ("track", "em", "michel")
 _BEAM, _DAUGHTER = "reco_beam_PFP", "reco_daughter_PFP"
 _ABSENT = -999
-_HIT = ("wire", "tick", "TPC")
 
 
 class ParticleScores(NamedTuple):
@@ -68,24 +67,6 @@ def particle_scores(file: str | os.PathLike[str], *, collection: bool = False) -
     there = columns[0] != _ABSENT
     track, em, michel = (column[there].astype(float) for column in columns)
     return ParticleScores(track, em, michel, hits[there].astype(np.int64))
-
-
-def beam_hits(file: str | os.PathLike[str]) -> ak.Array:
-    """Read the hits of the beam's particle on the collection plane.
-
-    Returns
-    -------
-    awkward record array, events * hits
-        ``wire``, ``tick`` (of 0.5 us) and ``TPC``, the drift volume.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or is of another layout.
-    """
-    names = {name: f"reco_beam_calo_{name}" for name in _HIT}
-    read = _read(file, list(names.values()))
-    return ak.zip({name: read[branch] for name, branch in names.items()})
 
 
 def average(scores: dict[str, Floats], particle: Ints) -> ParticleScores:

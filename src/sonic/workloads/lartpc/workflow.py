@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 MODEL = "emtrackmichel"
 UNSCORED = -1.0
 """Score of a hit that is not in the chamber."""
-SMALL, LARGE = 235, 1720
-"""Patches of a request: what ProtoDUNE's requests had on average when they were held small, and when not."""
+LARGE = 1720
+"""Patches of a request: what ProtoDUNE's requests had on average when they were not held small."""
 _DEFAULT_MICHEL_CUT = 0.5
 _PARTS = 20
 """Of the events, for the errors of the figures: hits of one track are right or wrong together."""

@@ -7,7 +7,7 @@ Architecture of CMS's DeepMET (arXiv:2509.12012): a small network gives each can
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from sonic.workloads.features import MAX_CANDIDATES, MET_FEATURES, MET_PT, MET_PX, MET_SCALE_GEV, MET_VOCABULARIES
 from sonic.workloads.networks.blueprint import Blueprint, Input, Output
-from sonic.workloads.networks.layers import NormedLinear
+from sonic.workloads.networks.layers import NormedLinear, scaled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,10 +48,9 @@ class DeepMETConfig:
     embedding: int = 8
     hidden: tuple[int, ...] = (64, 32, 16)
 
-    @classmethod
-    def scaled(cls, width: float) -> DeepMETConfig:
-        """Every dense layer's channels times `width`, at least 2; 1 is the published size."""
-        return cls(hidden=tuple(max(2, round(c * width)) for c in cls().hidden))
+    def times(self, width: float) -> DeepMETConfig:
+        """Every dense layer's channels times `width`, at least 2."""
+        return replace(self, hidden=tuple(scaled(c, width) for c in self.hidden))
 
 
 class DeepMET(nn.Module):
@@ -120,7 +119,7 @@ def _example(rows: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
 BLUEPRINTS = {
     "deepmet": Blueprint(
         about=f"DeepMET. Output: missing momentum's x and y components in units of {MET_SCALE_GEV:g} GeV.",
-        make=lambda width: DeepMET(DeepMETConfig.scaled(width)),
+        make=lambda width: DeepMET(DeepMETConfig().times(width)),
         example=_example,
         inputs=(
             Input("input", (MAX_CANDIDATES, len(MET_FEATURES))),

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 TOTAL_BITS, INTEGER_BITS = 16, 6
 
 
-def fixed(numbers: Tensor, total: int = TOTAL_BITS, integer: int = INTEGER_BITS) -> Tensor:
-    """Return float64 numbers as ``ap_fixed<total,integer>`` has them; NaN for what is not finite."""
-    step, span = 2.0 ** (integer - total), 2.0**total
+def fixed(numbers: Tensor) -> Tensor:
+    """Return float64 numbers as ``ap_fixed<16,6>`` has them; NaN for what is not finite."""
+    step, span = 2.0 ** (INTEGER_BITS - TOTAL_BITS), 2.0**TOTAL_BITS
     count = torch.floor(numbers / step)
     return (count - span * torch.floor((count + span / 2) / span)) * step
 

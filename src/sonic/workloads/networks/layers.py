@@ -24,10 +24,10 @@ class NormedLinear(nn.Module):
     For inference :meth:`fold` turns the two into one linear layer.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool = False, eps: float = 1e-5) -> None:
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs, bias=bias)
-        self.norm: nn.Module = nn.BatchNorm1d(outputs, eps=eps)
+        self.norm: nn.Module = nn.BatchNorm1d(outputs)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return rows [R, outputs]."""
@@ -112,9 +112,9 @@ def dense(sizes: Sequence[int], activation: Callable[[], nn.Module], *, last: bo
     return nn.Sequential(*(layers if last else layers[:-1]))
 
 
-def scaled(channels: int, width: float, *, least: int = 2) -> int:
-    """Return a number of channels times `width`, at least `least`."""
-    return max(least, round(channels * width))
+def scaled(channels: int, width: float) -> int:
+    """Return a number of channels times `width`, at least 2."""
+    return max(2, round(channels * width))
 
 
 def unless_finite(outputs: Tensor, inputs: Tensor) -> Tensor:

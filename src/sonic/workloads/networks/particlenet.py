@@ -56,11 +56,6 @@ class ParticleNetConfig:
     classes: int = len(CLASSES)
     dropout: float = 0.1
 
-    @classmethod
-    def scaled(cls, width: float) -> ParticleNetConfig:
-        """Return the sizes for AK4 jets, every channel count times `width`; 1 is the published size."""
-        return cls().times(width)
-
     def times(self, width: float) -> ParticleNetConfig:
         """Every channel count times `width`, in steps of 4 and at least 4."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sonic.workloads.simulation.decays import Decays
 
 _NEUTRINOS = (12, 14, 16)
-_CHARGE = {11: -1, 13: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 3312: -1, 3334: -1, 24: 1}
+_CHARGE = {11: -1, 13: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 3312: -1, 3334: -1}
 _MM_TO_CM = 0.1
 
 

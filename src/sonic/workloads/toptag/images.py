@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sonic.workloads.angles import wrap
-from sonic.workloads.features.flat import finite, flat, integers
+from sonic.workloads.features.flat import finite, flat
+from sonic.workloads.features.jets import pairs
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -81,15 +82,13 @@ def constituents(events: ak.Array, jets: NDArray[np.bool_] | None = None) -> Con
     link = flat(events, "FatJetPFCands", ("jetIdx", "pFCandsIdx"))
     particle = flat(events, "PFCands", ("pt", "eta", "phi", "charge", "puppiWeight"))
     wanted = np.ones(int(jet.counts.sum()), bool) if jets is None else jets
-    number = np.where(wanted, np.cumsum(wanted) - 1, -1)
+    number = np.cumsum(wanted) - 1
 
-    event, of, which = link.event, integers(link.columns["jetIdx"]), integers(link.columns["pFCandsIdx"])
-    there = (of >= 0) & (of < jet.counts[event]) & (which >= 0) & (which < particle.counts[event])
-    of, which = (jet.first[event] + of)[there], (particle.first[event] + which)[there]
+    of, which = pairs(link, jet, particle, wanted)
     found = particle.take(which)
     pt = found["pt"] * found["puppiWeight"]
     eta, phi = found["eta"] - jet.columns["eta"][of], wrap(found["phi"] - jet.columns["phi"][of])
-    good = (number[of] >= 0) & (finite(pt) > 0) & np.isfinite(eta) & np.isfinite(phi) & np.isfinite(pt)
+    good = (finite(pt) > 0) & np.isfinite(eta) & np.isfinite(phi) & np.isfinite(pt)
     order = np.argsort(number[of[good]], kind="stable")
     counts = np.bincount(number[of[good]], minlength=int(wanted.sum()))
     pt, eta, phi, charge = (column[good][order] for column in (pt, eta, phi, found["charge"]))

@@ -16,8 +16,9 @@ from sonic.workloads.toptag.substructure import substructure
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from sonic.workloads.progress import Progress
 
 TOP, QCD = "tt_400", "qcd_400"
 """Processes whose hard transverse momentum begins at 400 GeV."""
@@ -28,7 +29,7 @@ def generate(
     file: str | os.PathLike[str],
     events: int,
     seed: int,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     *,
     top_share: float = 0.6,
 ) -> int:

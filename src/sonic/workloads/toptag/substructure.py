@@ -68,8 +68,8 @@ def substructure(particles: Constituents, eta: Floats) -> Substructure:
         return found
     jet = particles.jet
     kept = enough[jet]
-    pt, theta, phi = particles.pt[kept], (particles.eta + eta[jet])[kept], particles.phi[kept]
-    fields = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(theta), "E": pt * np.cosh(theta)}
+    pt, etas, phi = particles.pt[kept], (particles.eta + eta[jet])[kept], particles.phi[kept]
+    fields = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(etas), "E": pt * np.cosh(etas)}
     inputs = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), particles.counts[enough])
     # All particles of a jet into one: a radius that nothing is outside of.
     sequence = fastjet.ClusterSequence(inputs, fastjet.JetDefinition(fastjet.cambridge_algorithm, 10.0))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 D0, Z0, PHI, COT, QPT = range(5)
 NAMES = ("d0", "z0", "phi", "cot theta", "q/pT")
-UNITS = ("mm", "mm", "rad", "", "1/GeV")
 
 _STEEPEST = 0.99
 """Of sin(beta): a track that crosses more obliquely counts as not reaching the layer."""

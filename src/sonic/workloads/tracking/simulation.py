@@ -108,7 +108,7 @@ class Event:
         return len(self.layer)
 
 
-def events(number: int, beam: Beam | None = None, *, seed: int, barrel: Barrel = BARREL) -> list[Event]:
+def events(number: int, beam: Beam | None = None, *, seed: int) -> list[Event]:
     """Simulate events; the same seed gives the same ones.
 
     Parameters
@@ -116,9 +116,8 @@ def events(number: int, beam: Beam | None = None, *, seed: int, barrel: Barrel =
     number : int
     beam : Beam, optional
     seed : int
-    barrel : Barrel
     """
-    return [event(beam or Beam(), np.random.default_rng((seed, i)), barrel) for i in range(number)]
+    return [event(beam or Beam(), np.random.default_rng((seed, i))) for i in range(number)]
 
 
 def event(beam: Beam, random: np.random.Generator, barrel: Barrel = BARREL, tracks: Floats | None = None) -> Event:

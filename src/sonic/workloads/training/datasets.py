@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sonic.workloads.progress import Progress
     from sonic.workloads.simulation.processes import Process
 
     Arrays = dict[str, NDArray[Any]]
@@ -106,7 +107,7 @@ def make_blocks(
     seed: int,
     folder: Path,
     workers: int,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> list[Path]:
     """Generate the blocks that `folder` does not have yet, and return their files in the order of `blocks`.
 

@@ -58,7 +58,7 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[DeepMET, di
         return loss(estimate, truth[chosen].to(recipe.device))
 
     with deterministic(recipe):
-        network = DeepMET(DeepMETConfig.scaled(recipe.width)).to(recipe.device)
+        network = DeepMET(DeepMETConfig().times(recipe.width)).to(recipe.device)
         losses, seconds = fit(network, loss_of, len(train_events), recipe, folder / "checkpoint.pt", progress)
         estimate = predict(network, test_events, recipe.device)
     both = (train_events, test_events)

@@ -48,7 +48,7 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[ParticleNet
     metrics : dict
         Numbers of jets, losses, areas under ROC curves on the test jets, overall and in bins of pT.
     """
-    config = ParticleNetConfig.scaled(recipe.width)
+    config = ParticleNetConfig().times(recipe.width)
     taught = teach(config, jets_of, "tagger_share", CLASSES, recipe, folder, progress)
     metrics = taught.metrics | evaluate(taught.scores, taught.test)
     return taught.network, metrics | texts(metrics)
