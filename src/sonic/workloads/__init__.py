@@ -6,7 +6,7 @@ features, truth  inputs of the networks and classes of jets, from branches
 zoo              the networks by name: list, build, train
 networks         in PyTorch (extra ``torch``)
 training         on generated events (extra ``train``)
-simulation       Pythia and a simple detector (extra ``train``)
+simulation       Pythia and a simple detector (extra ``generate``)
 tracking         charged tracks in a barrel: simulated, found, fitted as a service
 hcal             hadron-calorimeter channels: simulated, fitted as a service
 hlt              a trigger-like path: HCAL, jets, tracks around them, flavour, decision

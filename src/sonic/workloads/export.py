@@ -212,6 +212,8 @@ def write_random(
 
     Raises
     ------
+    ConfigError
+        If a table or an ensemble is asked for in another format than ONNX.
     OutputError
         If the export gives something else than PyTorch, or a folder cannot be written or is there already.
     """

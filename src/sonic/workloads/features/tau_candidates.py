@@ -1,4 +1,4 @@
-"""Tau candidates: narrow jets of one or three charged hadrons and photons.
+"""Tau candidates: narrow jets of one to three charged hadrons and photons.
 
 A simple reading of CMS's hadrons-plus-strips algorithm (arXiv:1809.02816). PFNano keeps taus only where they pass
 identification, which is what the network is for; so candidates are made here, from jets, in real files and simulated

@@ -63,9 +63,9 @@ def joined(parts: Iterable[Quanta]) -> Quanta:
 def develop(quanta: Quanta, chamber: Chamber, random: np.random.Generator) -> Steps:
     """Let showers develop until all is left in the argon or gone.
 
-    Electrons (positrons are the same) lose energy by collisions, radiate photons with a spectrum of 1/k, so that they
-    lose the share 1/e in a radiation length, and scatter by Highland's formula. Photons make pairs, whose energy is
-    shared evenly at random, or scatter from electrons.
+    Electrons (positrons are the same) lose energy by collisions, radiate photons with a spectrum of 1/k, so that of
+    their energy 1/e is left after a radiation length, and scatter by Highland's formula. Photons make pairs, whose
+    energy is shared evenly at random, or scatter from electrons.
 
     Parameters
     ----------

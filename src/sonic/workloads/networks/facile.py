@@ -1,6 +1,6 @@
 """FACILE: the energy of a channel of the hadron calorimeter, from its charges and its place.
 
-Architecture of Duarte et al. (arXiv:2007.10359), in three sizes. ``v2`` and ``v5`` normalise their inputs alone.
+Architecture of Krupa et al. (arXiv:2007.10359), in three sizes. ``v2`` and ``v5`` normalise their inputs alone.
 ``fpga`` (arXiv:2010.08556) normalises the inputs of each hidden layer; its normalisations have no scale and shift of
 their own, which the linear layer behind them could not tell from its weights: 120 statistics beside 981 weights. It is
 there in floating point, and in the fixed point of :mod:`sonic.workloads.networks.fixedpoint`.

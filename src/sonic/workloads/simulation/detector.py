@@ -53,8 +53,11 @@ class Candidates:
         Kinds: 211 charged hadron, 11, 13, 22 photon, 130 neutral hadron, 1 and 2 forward hadronic and electromagnetic.
     d0, dz, d0_error, dz_error : float64 [n]
         Impact parameters to the hard collision and their uncertainties, cm; -1 where there are no track details.
-    chi2, quality, lost_inner_hits : int32 [n]
-        Of the track; -1, 0 and -1 where there are no details.
+    chi2, quality : int32 [n]
+        Of the track; -1 and 0 where there are no details.
+    lost_inner_hits : int32 [n]
+        Of a track, with details or without: -1 with a hit in the first layer, else how many it lacks, 2 for more; -1
+        without a track.
     association : int32 [n]
         How sure the assignment to a vertex is: 7 used in its fit, 5 close to it, 1 just the closest.
     primary : bool [n]

@@ -50,7 +50,7 @@ def puppi_weights(candidates: Candidates, vertices: NDArray[np.int64]) -> NDArra
     candidates : Candidates
         Of several events, ordered by event.
     vertices : int64 [events]
-        Number of reconstructed collisions in each event.
+        Number of vertices in each event: in simulated ones that of the collisions added.
 
     Returns
     -------
