@@ -9,8 +9,10 @@ import pytest
 from sonic.errors import ConfigError
 from sonic.workloads.features import MAX_JET_ETA
 from sonic.workloads.simulation import sample
+from sonic.workloads.simulation.pileup import add_pile_up
 from sonic.workloads.simulation.processes import PROCESSES
-from sonic.workloads.training.datasets import jets_of, load, make_blocks, met_of, plan
+from sonic.workloads.simulation.pythia import Particles
+from sonic.workloads.training.datasets import SEEN, jets_of, load, make_blocks, met_of, plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,13 @@ def test_events_are_divided_by_the_shares():
 def test_too_few_events():
     with pytest.raises(ConfigError, match="3 events are too few for 13 processes"):
         plan(3, "met_share")
+
+
+def test_the_pile_up_that_is_spoken_of_is_that_of_the_events():
+    particle = Particles(*(np.zeros(1, int if i in (0, 1, 2, 10) else float) for i in range(11)))
+    random = np.random.default_rng(1)
+    _, added = add_pile_up(particle, 20_000, particle, sample.PILE_UP_MEAN, sample.PILE_UP_SPREAD, random)
+    assert f"with {added.mean():.0f} more collisions" in SEEN
 
 
 def test_no_blocks():

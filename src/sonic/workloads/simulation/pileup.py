@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 BEAM_SPOT_Z_CM = 3.6
 
-# Only non-diffractive collisions are generated, so their number is this share of the inelastic ones.
-_NON_DIFFRACTIVE = 0.72
+NON_DIFFRACTIVE = 0.72
+"""Share of the inelastic collisions that are generated: diffractive ones are left out."""
 
 
 def add_pile_up(
@@ -45,7 +45,7 @@ def add_pile_up(
     interactions : int64 [events]
         Collisions added to each event.
     """
-    expected = np.maximum(rng.normal(mean, spread, events), 5.0) * _NON_DIFFRACTIVE
+    expected = np.maximum(rng.normal(mean, spread, events), 5.0) * NON_DIFFRACTIVE
     interactions = rng.poisson(expected)
     pairs = int(interactions.sum())
     event_of_pair = np.repeat(np.arange(events), interactions)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sonic.workloads.simulation.pythia import Collisions
 
 PILE_UP_MEAN = 30.0
+"""Inelastic collisions expected; see :func:`sonic.workloads.simulation.pileup.add_pile_up` for how many are added."""
 PILE_UP_SPREAD = 7.0
 _POOL = 250
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from sonic.errors import ConfigError
 from sonic.workloads.features import MAX_JET_ETA, MAX_WIDE_JET_ETA, MET_PT, jet_inputs, met_inputs, wide_jet_inputs
+from sonic.workloads.simulation.pileup import NON_DIFFRACTIVE
 from sonic.workloads.simulation.processes import PROCESSES
+from sonic.workloads.simulation.sample import PILE_UP_MEAN
 from sonic.workloads.truth import CLASSES, jet_classes
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     Maker = Callable[[ak.Array, np.random.Generator], Arrays]
 
 BLOCK_EVENTS = 400
+SEEN = f"seen by a simple detector, with {PILE_UP_MEAN * NON_DIFFRACTIVE:.0f} more collisions a crossing on average"
+"""What became of the events, in words."""
 
 # Light jets outnumber the others; a share of them teaches as much.
 _KEPT_SHARE = {"g": 0.5, "pu": 0.5}

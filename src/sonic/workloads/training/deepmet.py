@@ -12,7 +12,7 @@ from torch.nn import functional
 from sonic.workloads.features import MET_SCALE_GEV
 from sonic.workloads.figures import met_resolution, resolution_in_bins
 from sonic.workloads.networks.deepmet import DeepMET, DeepMETConfig
-from sonic.workloads.training.datasets import by_role, make_blocks, met_of, mixture, plan
+from sonic.workloads.training.datasets import SEEN, by_role, make_blocks, met_of, mixture, plan
 from sonic.workloads.training.loop import Recipe, deterministic, fit
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def texts(metrics: Mapping[str, Any]) -> dict[str, str]:
     ours, plain = (metrics["met"][name]["width_gev"] for name in ("deepmet", "plain_sum"))
     return {
         "figure": f"resolution {ours:.1f} GeV (plain sum {plain:.1f})",
-        "data": "Events of Pythia seen by a simple detector, with 30 more collisions a crossing on average: top "
-        "quarks, QCD jets, W and Z with neutrinos; shares in metrics.json",
+        "data": f"Events of Pythia {SEEN}: top quarks, QCD jets, W and Z with neutrinos; shares in metrics.json",
         "limits": "The detector is simple, and its PUPPI-like weights are not CMS's: these are not CMS's resolutions",
     }
 

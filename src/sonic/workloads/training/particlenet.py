@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sonic.workloads.figures import auc, roc
 from sonic.workloads.networks.particlenet import ParticleNet, ParticleNetConfig
-from sonic.workloads.training.datasets import by_role, jets_of, make_blocks, mixture, plan
+from sonic.workloads.training.datasets import SEEN, by_role, jets_of, make_blocks, mixture, plan
 from sonic.workloads.training.loop import Recipe, deterministic, fit
 from sonic.workloads.truth import CLASSES, discriminants
 
@@ -120,8 +120,7 @@ def texts(metrics: Mapping[str, Any]) -> dict[str, str]:
     """Say in words what the metrics say."""
     return {
         "figure": f"AUC b vs light {metrics['auc']['b_vs_light']:.3f}",
-        "data": "Jets of events of Pythia seen by a simple detector, with 30 more collisions a crossing on average: "
-        "top quarks, QCD, b and c quarks; shares in metrics.json",
+        "data": f"Jets of events of Pythia {SEEN}: top quarks, QCD, b and c quarks; shares in metrics.json",
         "limits": "The detector is simple: of 35 light jets of CMS above a TeV 4 pass the cut that one in a hundred is "
         "to pass",
     }

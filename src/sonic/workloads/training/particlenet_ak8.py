@@ -8,7 +8,7 @@ import numpy as np
 
 from sonic.workloads.figures import auc, roc
 from sonic.workloads.networks.taggers import AK8
-from sonic.workloads.training.datasets import wide_jets_of
+from sonic.workloads.training.datasets import SEEN, wide_jets_of
 from sonic.workloads.training.loop import Recipe
 from sonic.workloads.training.particlenet import teach
 from sonic.workloads.truth import WIDE_CLASSES, wide_discriminants
@@ -60,8 +60,8 @@ def texts(metrics: Mapping[str, Any]) -> dict[str, str]:
     areas = metrics["auc_against_qcd"]
     return {
         "figure": f"AUC top vs QCD {areas['top']:.3f}, H to bb vs QCD {areas['hbb']:.3f}",
-        "data": "Wide jets of events of Pythia seen by a simple detector, with 30 more collisions a crossing on "
-        "average: top quarks, a Higgs boson with a W or a Z, QCD; shares in metrics.json",
+        "data": f"Wide jets of events of Pythia {SEEN}: top quarks, a Higgs boson with a W or a Z, QCD; shares in "
+        "metrics.json",
         "limits": "A quarter of the published width and few jets, of a simple detector: no measure of CMS's network",
     }
 
