@@ -9,11 +9,12 @@ import numpy as np
 
 import sonic
 from sonic.workloads import MODELS
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking import plots
 from sonic.workloads.tracking.comparison import compare
 from sonic.workloads.tracking.finder import find
 from sonic.workloads.tracking.graphs import Windows, build
-from sonic.workloads.tracking.helix import PHI, wrap
+from sonic.workloads.tracking.helix import PHI
 from sonic.workloads.tracking.kalman import fit
 from sonic.workloads.tracking.matching import by_pt
 from sonic.workloads.tracking.paths import THRESHOLD

@@ -11,6 +11,6 @@ Angles = TypeVar("Angles")
 
 
 def wrap(phi: Angles) -> Angles:
-    """Bring angles into [-pi, pi)."""
+    """Bring angles into [-pi, pi); those that are in it stay as they are, to the last digit."""
     angles: Any = phi
-    return cast("Angles", (angles + np.pi) % (2 * np.pi) - np.pi)
+    return cast("Angles", angles - 2 * np.pi * np.floor(angles / (2 * np.pi) + 0.5))

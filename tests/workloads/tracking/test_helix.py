@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL, Barrel
-from sonic.workloads.tracking.helix import COT, QPT, cross, jacobian, kicks, perigee, wrap
+from sonic.workloads.tracking.helix import COT, QPT, cross, jacobian, kicks, perigee
 from sonic.workloads.tracking.simulation import Beam, particles
 
 TRACKS = particles(Beam(displaced=0.5), 300, np.random.default_rng(1))

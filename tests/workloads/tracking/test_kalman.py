@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sonic.errors import InvalidRequest
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.helix import PHI, wrap
+from sonic.workloads.tracking.helix import PHI
 from sonic.workloads.tracking.kalman import fit
 from sonic.workloads.tracking.simulation import Beam, particles, pass_through
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.helix import wrap
 from sonic.workloads.tracking.layers import Layer, by_layer
 
 

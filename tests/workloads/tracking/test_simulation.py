@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from sonic.errors import ConfigError
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.helix import COT, D0, QPT, cross, wrap
+from sonic.workloads.tracking.helix import COT, D0, QPT, cross
 from sonic.workloads.tracking.simulation import Beam, event, events, particles, pass_through
 
 PLAIN = Beam(particles=200, scattering=False, efficiency=1.0, noise=0.0)

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonic.framework import Producer
+from sonic.workloads.angles import wrap
 from sonic.workloads.features import JET_BRANCHES
 from sonic.workloads.hcal.geometry import ETA_EDGES, MAX_IETA, tower_of
 from sonic.workloads.hlt.jets import towers_of
 from sonic.workloads.hlt.region import vertex_mm
 from sonic.workloads.simulation.jets import RADIUS
 from sonic.workloads.tracking.detector import BARREL, PION_MASS_GEV
-from sonic.workloads.tracking.helix import COT, D0, PHI, QPT, Z0, cross, wrap
+from sonic.workloads.tracking.helix import COT, D0, PHI, QPT, Z0, cross
 from sonic.workloads.tracking.sample import PARTS
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonic.framework import Producer
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.finder import Search, candidates
-from sonic.workloads.tracking.helix import wrap
 
 if TYPE_CHECKING:
     from sonic.framework.module import Columns

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.helix import D0, QPT, Z0, Crossing, cross, jacobian, wrap
+from sonic.workloads.tracking.helix import D0, QPT, Z0, Crossing, cross, jacobian
 from sonic.workloads.tracking.kalman import Fitted, fit, scatter, take, through, unknown
 from sonic.workloads.tracking.layers import by_layer, check
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sonic.workloads.angles import wrap
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -49,12 +51,6 @@ class Crossing(NamedTuple):
     turn: Floats
     path_mm: Floats
     reached: NDArray[np.bool_]
-
-
-def wrap(angle: Floats) -> Floats:
-    """Bring angles to [-pi, pi)."""
-    wrapped: Floats = angle - 2 * np.pi * np.floor(angle / (2 * np.pi) + 0.5)
-    return wrapped
 
 
 def cross(tracks: Floats, radius_mm: float, barrel: Barrel) -> Crossing:

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonic.errors import InvalidRequest
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.helix import COT, QPT, cross, jacobian, kicks, perigee, wrap
+from sonic.workloads.tracking.helix import COT, QPT, cross, jacobian, kicks, perigee
 
 if TYPE_CHECKING:
     from sonic.workloads.tracking.detector import Barrel, Floats

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonic.errors import ConfigError
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
-from sonic.workloads.tracking.helix import COT, QPT, cross, perigee, wrap
+from sonic.workloads.tracking.helix import COT, QPT, cross, perigee
 
 if TYPE_CHECKING:
     from sonic.workloads.tracking.detector import Barrel, Floats

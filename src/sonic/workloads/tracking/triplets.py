@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.workloads.tracking.helix import wrap
+from sonic.workloads.angles import wrap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

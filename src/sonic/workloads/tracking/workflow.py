@@ -9,9 +9,10 @@ import numpy as np
 
 from sonic.framework import Analyzer, Offload, Producer, Workflow
 from sonic.workloads import MODELS
+from sonic.workloads.angles import wrap
 from sonic.workloads.tracking.detector import BARREL
 from sonic.workloads.tracking.finder import candidates, passed, points
-from sonic.workloads.tracking.helix import NAMES, PHI, QPT, wrap
+from sonic.workloads.tracking.helix import NAMES, PHI, QPT
 from sonic.workloads.tracking.matching import match
 from sonic.workloads.tracking.sample import HITS, OWNER, PARTS, TRUTH
 from sonic.workloads.tracking.simulation import Event
