@@ -64,9 +64,11 @@ def generate(
         for block, start in enumerate(range(0, events, _BLOCK)):
             number = min(_BLOCK, events - start)
             top = round(number * top_share)
-            for process, part in ((TOP, top), (QCD, number - top)):
+            for process, part, first in ((TOP, top, start), (QCD, number - top, start + top)):
                 if part:
-                    yield with_substructure(simulate(find(process), part, seed, block))
+                    made = with_substructure(simulate(find(process), part, seed, block))
+                    # Each process numbers its own events.
+                    yield ak.with_field(made, np.arange(first, first + part, dtype=np.uint64), "event")
             if progress:
                 progress("events", start + number, events)
 
