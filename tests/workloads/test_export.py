@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +84,16 @@ def test_a_row_s_bits_depend_neither_on_its_batch_nor_on_threads(folder: Path, t
             for start in range(0, 9, batch)
         ]
         assert np.array_equal(np.concatenate(parts), whole), f"batches of {batch}"
+
+
+def test_figures_that_are_not_there_are_null_in_json(tmp_path: Path):
+    known = {"auc": {"b": float("nan"), "in_pt": [0.5, float("inf")]}, "figure": "none"}
+    network = export.random_network("deepmet", 0.25, 0)
+    written = export.write("deepmet", network, tmp_path / "deepmet", known, format="torchscript")
+    text = (written / "metrics.json").read_text()
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["auc"] == {"b": None, "in_pt": [0.5, None]}
+    assert found["figure"] == "none"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import platform
 import shutil
 import warnings
@@ -257,7 +258,16 @@ def _describe(plan: Blueprint, target: Path, config: str, known: Mapping[str, An
             (target / labels_file(output)).write_text("\n".join(output.labels) + "\n")
     (target / "config.pbtxt").write_text(config)
     store(target)
-    (target / "metrics.json").write_text(json.dumps(known, indent=2) + "\n")
+    (target / "metrics.json").write_text(json.dumps(_without_nan(known), indent=2, allow_nan=False) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    """Put None, which JSON has, for numbers that are not finite, which it has not, in lists and mappings too."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def card(name: str, recipe: Recipe, metrics: Mapping[str, Any]) -> dict[str, Any]:
