@@ -114,5 +114,7 @@ def test_what_makes_no_sense_is_refused(hcal_known: Conditions) -> None:
         event(Beam(), hcal_known, random, np.zeros(3))
     with pytest.raises(ConfigError, match="0 or more"):
         Beam(pileup=-1)
+    with pytest.raises(ConfigError, match="0 or more"):
+        Beam(pileup=float("nan"))
     with pytest.raises(ConfigError, match="min_pt_gev < max_pt_gev"):
         Beam(min_pt_gev=50, max_pt_gev=20)

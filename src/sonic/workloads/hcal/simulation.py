@@ -8,6 +8,7 @@ widened to 30 fC a slice. Charge beyond the converter's range is lost.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ class Beam:
     photostatistics: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.pileup, self.jets, self.time_sigma_ns) < 0:
+        if not all(0 <= each < math.inf for each in (self.pileup, self.jets, self.time_sigma_ns)):
             raise ConfigError(f"pile-up, jets and time_sigma_ns are 0 or more, given {self}")
         if not 0 < self.min_pt_gev < self.max_pt_gev or self.pt_power <= 1:
             raise ConfigError(f"jets have 0 < min_pt_gev < max_pt_gev and pt_power > 1, given {self}")
