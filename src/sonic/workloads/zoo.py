@@ -18,7 +18,8 @@ from sonic.workloads.networks.catalogue import NETWORKS, Network, network
 if TYPE_CHECKING:
     import os
 
-    from sonic.workloads.training.loop import Progress, Recipe
+    from sonic.workloads.progress import Progress
+    from sonic.workloads.training.loop import Recipe
 
 __all__ = ["FORMATS", "NETWORKS", "WEIGHTS", "Network", "build", "defaults", "network", "train", "trainable"]
 

@@ -17,7 +17,7 @@ from sonic.errors import InvalidRequest
 from sonic.workloads.hcal.simulation import Conditions, events
 from sonic.workloads.hcal.towers import LEAST_GEV, towers
 from sonic.workloads.resolution import resolution
-from sonic.workloads.simulation.jets import cluster, match
+from sonic.workloads.simulation.jets import cluster, directions, match
 from sonic.workloads.uncertainties import central
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def jets(made: Towers) -> ak.Array:
     Returns
     -------
     awkward record array, events * var
-        pt in GeV, 5 or more, eta and phi; hardest first.
+        pt in GeV, 5 or more, eta, phi and mass; hardest first.
 
     Raises
     ------
@@ -160,9 +160,7 @@ def jets(made: Towers) -> ak.Array:
         If fastjet is not installed.
     """
     event, momentum = made.momenta()
-    clustered, _ = cluster(event, momentum, len(made.energy_gev), _MIN_FOUND_GEV)
-    pt = np.hypot(clustered.px, clustered.py)
-    return ak.zip({"pt": pt, "eta": np.arcsinh(clustered.pz / pt), "phi": np.arctan2(clustered.py, clustered.px)})
+    return directions(cluster(event, momentum, len(made.energy_gev), _MIN_FOUND_GEV)[0])
 
 
 def _share(pt_gev: Floats, matched: np.ndarray, edges_gev: tuple[float, ...]) -> Floats:

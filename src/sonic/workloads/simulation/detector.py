@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonic.workloads.angles import wrap
+from sonic.workloads.simulation.pythia import PION_MASS_GEV
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,6 @@ VERTEX_EFFICIENCY = 0.85
 TRACKER_ETA = 3.0
 CALORIMETER_ETA = 3.0
 FORWARD_ETA = 5.2
-_PION_MASS_GEV = 0.13957
 _MUON_MASS_GEV = 0.10566
 
 # Below this the file format keeps no details of a track.
@@ -180,7 +180,7 @@ def _tracks(particles: Particles, rng: np.random.Generator) -> tuple[Candidates,
         pt=pt,
         eta=p.eta + _gauss(rng, angle),
         phi=wrap(phi0 + _gauss(rng, angle)),
-        mass=np.select([muon, electron], [_MUON_MASS_GEV, 0.0], _PION_MASS_GEV),
+        mass=np.select([muon, electron], [_MUON_MASS_GEV, 0.0], PION_MASS_GEV),
         charge=p.charge,
         pdg_id=(-kind * p.charge).astype(np.int32),
         d0=details(d0, NO_DETAILS),

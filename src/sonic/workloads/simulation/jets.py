@@ -90,18 +90,10 @@ def reconstructed(candidates: Candidates, events: int) -> tuple[ak.Array, ak.Arr
 
     members = _among_all(members, candidates, kept, events)
 
-    raw = np.hypot(found.px, found.py)
-    mass2 = found.E**2 - found.px**2 - found.py**2 - found.pz**2
-    corrected = np.maximum(raw - energy_density(c, events)[:, None] * _AREA, 0.0)
-    jets = ak.zip(
-        {
-            "pt": corrected,
-            "raw_pt": raw,
-            "eta": np.arcsinh(found.pz / raw),
-            "phi": np.arctan2(found.py, found.px),
-            "mass": np.sqrt(np.maximum(mass2, 0.0)) * corrected / raw,
-        }
-    )
+    raw = directions(found)
+    corrected = np.maximum(raw.pt - energy_density(c, events)[:, None] * _AREA, 0.0)
+    mass = raw.mass * corrected / raw.pt
+    jets = ak.zip({"pt": corrected, "raw_pt": raw.pt, "eta": raw.eta, "phi": raw.phi, "mass": mass})
     keep = jets.pt > MIN_PT_GEV
     jets, members = jets[keep], members[keep]
     order = ak.argsort(jets.pt, ascending=False)
@@ -131,7 +123,7 @@ def wide(candidates: Candidates, weights: NDArray[np.float64], events: int) -> t
     pz, p2 = pt * np.sinh(c.eta), (pt * np.cosh(c.eta)) ** 2
     momentum = (pt * np.cos(c.phi), pt * np.sin(c.phi), pz, np.sqrt(p2 + (c.mass * weights[kept]) ** 2))
     found, members = cluster(c.event, momentum, events, WIDE_MIN_PT_GEV, WIDE_RADIUS)
-    return _directions(found), _among_all(members, candidates, kept, events)
+    return directions(found), _among_all(members, candidates, kept, events)
 
 
 def energy_density(candidates: Candidates, events: int) -> NDArray[np.float64]:
@@ -150,11 +142,11 @@ def energy_density(candidates: Candidates, events: int) -> NDArray[np.float64]:
 def generated(stable: Particles, events: int) -> ak.Array:
     """Jets of the hard collision's visible particles above 10 GeV: pt, eta, phi, mass."""
     p = stable[~stable.invisible]
-    return _directions(cluster(p.event, (p.px, p.py, p.pz, p.energy), events, 10.0)[0])
+    return directions(cluster(p.event, (p.px, p.py, p.pz, p.energy), events, 10.0)[0])
 
 
-def _directions(found: ak.Array) -> ak.Array:
-    """Clustered jets as pt, eta, phi and mass."""
+def directions(found: ak.Array) -> ak.Array:
+    """Return clustered jets, of :func:`cluster`, as records of pt, eta, phi and mass."""
     pt = np.hypot(found.px, found.py)
     mass2 = found.E**2 - found.px**2 - found.py**2 - found.pz**2
     return ak.zip(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonic.workloads.simulation.pythia import concatenate
+from sonic.workloads.simulation.pythia import PION_MASS_GEV, concatenate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +23,8 @@ LAYER_RADII_CM = np.array([2.2, 2.9, 6.8, 10.9, 16.0, 25.0, 34.0, 43.0, 50.0])
 
 _REACH_ETA = 3.0
 _ELECTRON_MASS_GEV = 0.000511
-_PION_MASS_GEV = 0.13957
-_TRANSVERSE_KICK_GEV = 0.25
+_KICK_GEV = 0.25
+"""Of each component of the momentum of what an interaction gives: standard deviation."""
 
 
 def radiation_lengths(eta: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,7 +75,7 @@ def _products(p: Particles, numbers: NDArray[np.int64], rng: np.random.Generator
         charge = rng.choice(np.array([-1, 0, 1]), len(mother))
         # A neutral pion's photons are taken as one.
         pdg_id = np.where(charge == 0, 22, 211 * charge)
-        mass, kick = _PION_MASS_GEV, _TRANSVERSE_KICK_GEV
+        mass, kick = PION_MASS_GEV, _KICK_GEV
     px, py, pz = (c * share + rng.normal(0.0, 1.0, len(mother)) * kick for c in (born.px, born.py, born.pz))
     return replace(
         born,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _NEUTRINOS = (12, 14, 16)
 _CHARGE = {11: -1, 13: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 3312: -1, 3334: -1}
 _MM_TO_CM = 0.1
+PION_MASS_GEV = 0.13957
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ def generate(settings: Sequence[str], events: int, chunk: int = 250) -> Collisio
     settings : sequence of str
         Pythia's settings, the seed among them: the same settings give the same events.
     events : int
+    chunk : int
+        Events taken from Pythia at a time.
 
     Raises
     ------

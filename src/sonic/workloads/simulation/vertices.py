@@ -13,6 +13,7 @@ import awkward as ak
 import numpy as np
 
 from sonic.workloads.angles import wrap
+from sonic.workloads.simulation.pythia import PION_MASS_GEV
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,6 @@ _MERGE_CM = 0.05
 _TRACK_EFFICIENCY = 0.9
 _PRIMARY_VERTEX_ERROR_CM = np.array([12e-4, 12e-4, 18e-4])
 _CHANCE_CROSSINGS = 0.02  # for each track that could take part
-_PION_MASS_GEV = 0.13957
 
 _FIELDS = (
     "pt",
@@ -135,7 +135,7 @@ def _crossings(tracks: Candidates, of_event: NDArray[np.int64], rng: np.random.G
 def _momenta(t: Candidates) -> NDArray[np.float64]:
     """Momenta [n, 4] as px, py, pz, energy, with the pion's mass."""
     p = np.stack([t.pt * np.cos(t.phi), t.pt * np.sin(t.phi), t.pt * np.sinh(t.eta)], axis=1)
-    energy = np.sqrt((p**2).sum(axis=1) + _PION_MASS_GEV**2)
+    energy = np.sqrt((p**2).sum(axis=1) + PION_MASS_GEV**2)
     return np.concatenate([p, energy[:, None]], axis=1)
 
 

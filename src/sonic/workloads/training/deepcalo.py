@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sonic.workloads.ecal.simulation import Electrons
-    from sonic.workloads.training.loop import Progress
+    from sonic.workloads.progress import Progress
 
 UNIT_GEV = 50.0
 """Of the network's output while it is trained, so that its last layer has weights of order 1."""

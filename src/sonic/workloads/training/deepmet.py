@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from sonic.workloads.progress import Progress
     from sonic.workloads.training.datasets import Arrays
-    from sonic.workloads.training.loop import Progress
 
 DEFAULTS = Recipe(events=16_000, seed=1, epochs=12, batch=32, learning_rate=5e-3, width=1.0, device="auto", cores=0)
 MET_EDGES_GEV = (20.0, 50.0, 100.0, 200.0, 400.0, 1000.0)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sonic.workloads.lartpc.chamber import Chamber
     from sonic.workloads.lartpc.simulation import Event
-    from sonic.workloads.training.loop import Progress
+    from sonic.workloads.progress import Progress
 
 DEFAULTS = Recipe(events=150, seed=1, epochs=10, batch=256, learning_rate=3e-3, width=0.125, device="auto", cores=1)
 BEAM = Beam(stopping=8.0)

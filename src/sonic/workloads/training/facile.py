@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sonic.workloads.hcal.simulation import Conditions, Event
     from sonic.workloads.networks.facile import FacileConfig
-    from sonic.workloads.training.loop import Progress
+    from sonic.workloads.progress import Progress
 
 DEFAULTS = Recipe(events=400, seed=1, epochs=20, batch=1024, learning_rate=1e-2, width=1.0, device="auto", cores=1)
 PILEUP = (0.0, 25.0, 50.0, 75.0, 100.0)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sonic.workloads.hgcal.detector import Ints
     from sonic.workloads.hgcal.simulation import Event
-    from sonic.workloads.training.loop import Progress
+    from sonic.workloads.progress import Progress
 
 DEFAULTS = Recipe(events=1000, seed=1, epochs=8, batch=4, learning_rate=2e-3, width=0.5, device="auto", cores=0)
 """Half as wide as published: a file small enough to ship."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from sonic.workloads.progress import Progress as Progress
+    from sonic.workloads.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

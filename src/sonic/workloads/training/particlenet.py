@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from sonic.workloads.progress import Progress
     from sonic.workloads.training.datasets import Arrays, Maker
-    from sonic.workloads.training.loop import Progress
 
 INPUTS = ("pf_points", "pf_features", "pf_mask", "sv_points", "sv_features", "sv_mask")
 DEFAULTS = Recipe(events=48_000, seed=1, epochs=6, batch=256, learning_rate=4e-3, width=1.0, device="auto", cores=0)

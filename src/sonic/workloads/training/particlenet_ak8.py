@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sonic.workloads.networks.particlenet import ParticleNet
+    from sonic.workloads.progress import Progress
     from sonic.workloads.training.datasets import Arrays
-    from sonic.workloads.training.loop import Progress
 
 # A quarter of the published width: minutes on a core instead of hours.
 DEFAULTS = Recipe(events=5_000, seed=1, epochs=8, batch=128, learning_rate=5e-3, width=0.25, device="auto", cores=0)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from sonic.workloads.progress import Progress
     from sonic.workloads.training.datasets import Arrays
-    from sonic.workloads.training.loop import Progress
 
 # A sixteenth of the published width, which on a core takes hours for an epoch.
 DEFAULTS = Recipe(events=2000, seed=1, epochs=8, batch=32, learning_rate=3e-3, width=1 / 16, device="auto", cores=0)

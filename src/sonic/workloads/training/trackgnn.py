@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from sonic.workloads.progress import Progress
     from sonic.workloads.tracking.graphs import Graph
     from sonic.workloads.tracking.simulation import Event
-    from sonic.workloads.training.loop import Progress
 
 DEFAULTS = Recipe(events=40, seed=1, epochs=5, batch=1, learning_rate=3e-3, width=1.0, device="auto", cores=0)
 PARTICLES = (300, 1000, 2000, 3000)
