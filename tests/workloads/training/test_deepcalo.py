@@ -75,6 +75,13 @@ def test_normalisations_are_set_once_and_what_the_dense_layers_see_varies_by_one
     assert not any(parameter.requires_grad for parameter in network.input_norm.parameters())
 
 
+def test_one_electron_is_enough_to_set_them():
+    network = DeepCalo(SMALL.config)
+    sample = torch.from_numpy(draw(electrons(1, seed=10)))
+    prepare(network, sample)
+    assert network(sample).isfinite().all()
+
+
 def test_the_loss_asks_for_what_can_be_known():
     true = torch.tensor([5.0, 200.0])
     assert loss(true, true) == 0

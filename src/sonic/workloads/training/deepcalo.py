@@ -140,7 +140,7 @@ def prepare(network: DeepCalo, sample: Tensor) -> list[nn.Module]:
     hook.remove()
     last = norms[-1]
     spread = seen[0].reshape(len(sample), last.num_features, -1).std((0, 2))
-    last.weight.div_(spread.clamp(min=1e-3))
+    last.weight.div_(spread.nan_to_num(nan=1.0).clamp(min=1e-3))  # one number does not vary
     network.input_norm.requires_grad_(requires_grad=False)  # the first convolution can do what it could
     return list(norms)
 
