@@ -195,7 +195,7 @@ def test_a_port_that_is_taken(folder: Path, kind: str) -> None:
 
 def test_a_server_that_dies_in_mid_run(folder: Path) -> None:
     with ServeProcess(["models"]) as server:
-        env = {"KILL": str(server.pid)}
+        env = {"KILL": str(server.pid), "SONIC_CLIENT_BACKOFF_S": "0.01"}
         done = run("--server", server.grpc_url, "--no-fallback", "--streams", "1", mode="service", env=env)
     assert one_line(folder, done.exit_code, done.stderr, "module Ask", "events.root entries 20:30", server.grpc_url)
     with ServeProcess(["models"]) as server:

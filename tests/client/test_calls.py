@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sonic.client.model import Client, Model
+from sonic.client.settings import ClientSettings
 from sonic.errors import ConfigError, DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics
 from sonic.protocol.tensors import same_bits
@@ -51,13 +52,15 @@ def test_the_spec_is_asked_for_once(model: Model, way: FakeTransport, monkeypatc
     assert len(count) == 1
 
 
-def test_a_spec_that_could_not_be_had_is_asked_for_again(model: Model, way: FakeTransport) -> None:
-    way.down = Unavailable("starting up")
-    assert type(error_of(model.submit(x=[[1, 1]]))) is Unavailable
-    with pytest.raises(Unavailable, match="starting up"):
-        _ = model.spec
-    way.down = None
-    assert model(x=[[1, 1]])["y"].tolist() == [[2, 2]]
+def test_a_spec_that_could_not_be_had_is_asked_for_again(way: FakeTransport) -> None:
+    with Client(transports=[way], settings=ClientSettings(chain=())) as client:
+        model = client.model("double")
+        way.down = Unavailable("starting up")
+        assert type(error_of(model.submit(x=[[1, 1]]))) is Unavailable
+        with pytest.raises(Unavailable, match="starting up"):
+            _ = model.spec
+        way.down = None
+        assert model(x=[[1, 1]])["y"].tolist() == [[2, 2]]
 
 
 def test_a_call_is_sent_in_requests_of_the_size_that_is_asked_for(way: FakeTransport) -> None:

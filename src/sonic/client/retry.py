@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
@@ -98,6 +99,9 @@ def summary(model: str, tried: Sequence[str], errors: Sequence[InferenceError]) 
     main = next((error for error in reversed(errors) if error.retryable), errors[-1])
     if not errors[-1].retryable and not isinstance(errors[-1], ModelNotFound):
         main = errors[-1]
-    told = (f"{error}" if url in str(error) else f"{url}: {error}" for url, error in zip(tried, errors, strict=True))
+    told = Counter(
+        f"{error}" if url in str(error) else f"{url}: {error}" for url, error in zip(tried, errors, strict=True)
+    )
     where = f"on {len(tried)} servers" if len(set(tried)) == len(tried) else f"in {len(tried)} attempts"
-    return type(main)(f"model {model!r} failed {where}: {'; '.join(told)}")
+    what = "; ".join(text if count == 1 else f"{text} ({count} times)" for text, count in told.items())
+    return type(main)(f"model {model!r} failed {where}: {what}")

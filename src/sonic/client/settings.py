@@ -91,7 +91,7 @@ class ClientSettings:
         If a value makes no sense.
     """
 
-    chain: tuple[Action, ...] = ("different", "again", "again", "fallback")
+    chain: tuple[Action, ...] = ("different", "again", "again", "fallback", *("again",) * 4)
     tries: int | None = None
     backoff_s: float = 0.1
     backoff_factor: float = 2.0
