@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sonic.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class DType(Enum):
@@ -106,6 +110,11 @@ class TensorSpec:
             if want not in (got, -1):
                 return False
         return True
+
+
+def alike(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether there are arrays that fit both of two shapes, in which -1 is any size."""
+    return len(one) == len(other) and all(a == b or -1 in (a, b) for a, b in zip(one, other, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sonic.protocol.checksums import differences, read_checksums
 from sonic.protocol.digests import digest
 from sonic.protocol.modelconfig import to_spec
 from sonic.protocol.modelfolder import read_config
+from sonic.specs import alike
 
 if TYPE_CHECKING:
     import os
@@ -129,16 +130,12 @@ def _compare_tensors(local: ModelConfig, served: ModelConfig) -> list[str]:
             there = known.get(tensor.name)
             if there is None:
                 found.append(f"it has no {what} {tensor.name!r}, it has {', '.join(known)}")
-            elif there.dtype is not tensor.dtype or not _fits(tensor.shape, there.shape):
+            elif there.dtype is not tensor.dtype or not alike(tensor.shape, there.shape):
                 found.append(f"{what} {tensor.name!r} is {_looks(there)}, expected {_looks(tensor)}")
         more = [t.name for t in given if not t.optional and t.name not in {e.name for e in expected}]
         if what == "input" and more:
             found.append(f"it wants input {more[0]!r} besides")
     return found
-
-
-def _fits(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    return len(one) == len(other) and all(a == b or -1 in (a, b) for a, b in zip(one, other, strict=True))
 
 
 def _looks(tensor: TensorSpec) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sonic.errors import ConfigError
+from sonic.specs import alike
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -194,19 +195,15 @@ def _check_ends(name: str, made: _End, taken: _End) -> None:
             f"{taken.label}"
         )
     ours, theirs = made.tensor.shape, taken.tensor.shape
-    fits = _alike(ours, theirs)
+    fits = alike(ours, theirs)
     if made.batches and not taken.batches:
-        fits = fits or _alike(ours[1:], theirs)
+        fits = fits or alike(ours[1:], theirs)
     if taken.batches and not made.batches:
-        fits = fits or _alike(ours, theirs[1:])
+        fits = fits or alike(ours, theirs[1:])
     if not fits:
         raise ConfigError(
             f"tensor {name!r} has the shape {list(ours)} from {made.label} and {list(theirs)} for {taken.label}"
         )
-
-
-def _alike(one: Sequence[int], other: Sequence[int]) -> bool:
-    return len(one) == len(other) and all(a == b or -1 in (a, b) for a, b in zip(one, other, strict=True))
 
 
 def adapt(array: np.ndarray, tensor: TensorSpec, *, batches: bool) -> np.ndarray:
