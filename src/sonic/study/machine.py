@@ -10,15 +10,9 @@ from sonic.limits import available_cores
 from sonic.study.records import Machine
 
 
-def this_machine(proc: Path = Path("/proc")) -> Machine:
-    """Return what there is to say of this machine.
-
-    Parameters
-    ----------
-    proc : Path
-        Where the kernel shows its state.
-    """
-    return Machine(system=platform.platform(), processor=_processor(proc), cores=available_cores(), gpus=_gpus())
+def this_machine() -> Machine:
+    """Return what there is to say of this machine."""
+    return Machine(system=platform.platform(), processor=_processor(), cores=available_cores(), gpus=_gpus())
 
 
 def utc_now() -> str:
@@ -26,9 +20,9 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _processor(proc: Path) -> str:
+def _processor() -> str:
     try:
-        for line in (proc / "cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "model name":
                 return value.strip()

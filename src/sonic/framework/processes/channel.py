@@ -38,11 +38,6 @@ class Packed:
         self._lengths = lengths
         self._data = data
 
-    @property
-    def size_bytes(self) -> int:
-        """Size of what came."""
-        return len(self._data)
-
     def open(self) -> Any:
         """Make the object. Its arrays share the memory of the message."""
         view, at, parts = memoryview(self._data), 0, []
