@@ -61,7 +61,7 @@ class LoadSettings:
     repeats : int
         Windows that are measured.
     windows : int or None
-        After so many without stability the point is unstable; None: four times the repeats.
+        After so many without stability the point is unstable; None: four times as many as must agree.
     tolerance : float
         By how much of their mean windows may differ.
     timeout_s : float
