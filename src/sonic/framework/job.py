@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sonic.client.fallback import Fallback
+    from sonic.framework.graph import Graph
+    from sonic.framework.journal import Journal
     from sonic.framework.models import Caller
     from sonic.framework.output import Progress
     from sonic.framework.report import ModuleReport
@@ -164,14 +166,7 @@ def run(
         source = stack.enter_context(
             TreeSource(inputs, workflow.tree, chunk_size=chunk_size, repeat=repeat, entries=entries)
         )
-        chosen = [choose(target.keep or (), source.branches[source.files[0]], graph) for target in targets]
-        branches = dict.fromkeys(name for names, _ in chosen for name in names)
-        source.require([*graph.required, *branches], graph.optional, graph.check_input)
-        kept = [
-            Kept((*names, *products), target.filter_output == "mask")
-            for target, (names, products) in zip(targets, chosen, strict=True)
-        ]
-
+        kept = _choose(source, graph, targets)
         about = None
         if restart:
             settings = {"chunk size": chunk_size, "repeat": repeat, "entries": entries, "ordered": ordered}
@@ -181,7 +176,7 @@ def run(
         task = Task(
             workflow=workflow,
             about=JobInfo(workflow.name, source.files, source.events, 0, processes),
-            kept=tuple(kept),
+            kept=kept,
             mode=mode,
             modes=modes,
             servers=tuple(servers),
@@ -201,13 +196,7 @@ def run(
         check_targets(targets, source.files)
         out = stack.enter_context(_output(workflow, targets, source.events, progress))
         journal = None if about is None else stack.enter_context(open_journal(about, targets))
-        if journal is None:
-            crew.run(source, (), out.take)
-        else:
-            resumption = Resumption(journal, out.take, ordered=ordered)
-            crew.run(source, journal.done, resumption.write)
-            resumption.end()
-        before_events = 0 if journal is None else sum(journal.done.values())
+        before_events = _process(crew, source, out, journal, ordered=ordered)
         out.check()
         summaries = out.summaries()
         out.commit(lambda events: _metadata(workflow, source, out, events))
@@ -317,6 +306,28 @@ def _output(workflow: Workflow, targets: Sequence[Target], total: int, progress:
         opened.pop_all()
     with Output(workflow.modules, sinks, total=total, progress=progress) as out:
         yield out
+
+
+def _choose(source: TreeSource, graph: Graph, targets: Sequence[Target]) -> tuple[Kept, ...]:
+    """Say what goes to each output, and have the source read that, and what the modules need."""
+    chosen = [choose(target.keep or (), source.branches[source.files[0]], graph) for target in targets]
+    branches = dict.fromkeys(name for names, _ in chosen for name in names)
+    source.require([*graph.required, *branches], graph.optional, graph.check_input)
+    return tuple(
+        Kept((*names, *products), target.filter_output == "mask")
+        for target, (names, products) in zip(targets, chosen, strict=True)
+    )
+
+
+def _process(crew: Alone | Fleet, source: TreeSource, out: Output, journal: Journal | None, *, ordered: bool) -> int:
+    """Run the chunks that are not finished; return how many events earlier runs had finished."""
+    if journal is None:
+        crew.run(source, (), out.take)
+        return 0
+    resumption = Resumption(journal, out.take, ordered=ordered)
+    crew.run(source, journal.done, resumption.write)
+    resumption.end()
+    return sum(journal.done.values())
 
 
 def _requests(modules: Sequence[ModuleReport]) -> int:
