@@ -29,12 +29,30 @@ def show(result: Report, console: Console) -> None:
     console.print(_modules(result))
     if any(module.offload for module in result.modules):
         console.print(_offloads(result.modules))
+    _show_figures(result, console)
+    _show_times(result, console)
+    _show_servers(result, console)
+    _show_losses(result, console)
+    for output in result.outputs:
+        console.print(f"{output.path}: {output.events} events", markup=False, highlight=False, soft_wrap=True)
+
+
+def by_fallback(result: Report) -> str:
+    """Say in a line what the fallback has answered."""
+    by_model = ", ".join(f"{count} to {model}" for model, count in result.fallback_models.items())
+    return f"{result.by_fallback} requests were answered by the fallback{by_model and f': {by_model}'}"
+
+
+def _show_figures(result: Report, console: Console) -> None:
     for module, figures in result.summaries.items():
         console.print(f"[bold]{escape(module)}[/bold]")
         width = max(len(label) for label in figures)
         for label, value in figures.items():
             text = f"{value:.5g}" if type(value) is float else str(value)
             console.print(f"  {label:<{width}}  {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_times(result: Report, console: Console) -> None:
     processes = f"{result.processes} processes, " if result.processes > 1 else ""
     console.print(
         f"[bold]{result.events} events in {result.wall_s:.3g} s: {result.rate}[/bold] with {processes}"
@@ -51,6 +69,9 @@ def show(result: Report, console: Console) -> None:
             f"{100 * result.hidden_fraction:.0f} % of {result.external_s:.3g} s external time hidden behind other work",
             highlight=False,
         )
+
+
+def _show_servers(result: Report, console: Console) -> None:
     if result.servers and result.servers_named_by in _NAMED_BY:
         urls = ", ".join(server.url for server in result.servers)
         text = f"models on {urls}, {_NAMED_BY[result.servers_named_by]}"
@@ -66,6 +87,9 @@ def show(result: Report, console: Console) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _show_losses(result: Report, console: Console) -> None:
     for failure in result.skipped[:_SKIPS_SHOWN]:
         console.print(
             f"[yellow]skipped[/yellow] chunk {failure.chunk}, {escape(failure.file)} entries "
@@ -82,14 +106,6 @@ def show(result: Report, console: Console) -> None:
         console.print(f"[yellow]{text}[/yellow]", highlight=False)
     if result.by_fallback:
         console.print(f"[yellow]{escape(by_fallback(result))}[/yellow]", highlight=False, soft_wrap=True)
-    for output in result.outputs:
-        console.print(f"{output.path}: {output.events} events", markup=False, highlight=False, soft_wrap=True)
-
-
-def by_fallback(result: Report) -> str:
-    """Say in a line what the fallback has answered."""
-    by_model = ", ".join(f"{count} to {model}" for model, count in result.fallback_models.items())
-    return f"{result.by_fallback} requests were answered by the fallback{by_model and f': {by_model}'}"
 
 
 def _modules(result: Report) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,12 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.progress import TaskID
+    from rich.progress import Progress
     from rich.table import Table
 
-    from sonic.study.records import Record
+    from sonic.study.records import Record, Setting
     from sonic.study.simulation.run import Beside
+    from sonic.study.simulation.spec import Spec
 
 
 _WIDTH = 200
@@ -64,16 +66,14 @@ def simulate(
       sonic study simulate protodune
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Column
 
-    from sonic.cli.study._progress import duration, left
+    from sonic.cli.study._progress import duration
     from sonic.cli.study._records import read
     from sonic.errors import ConfigError
     from sonic.study import storage
     from sonic.study.series import usable
     from sonic.study.simulation.examples import find
-    from sonic.study.simulation.run import beside_measured, beside_published, like, load, replaced, simulate
+    from sonic.study.simulation.run import beside_measured, beside_published, like, load
     from sonic.study.simulation.specfile import axis
 
     if bool(specs) == (measured is not None):
@@ -96,30 +96,12 @@ def simulate(
     records: list[Record] = []
     console, drawn = Console(width=_WIDTH), []
     total = sum(map(len, deployments))
-    # On a narrow terminal the name gives way.
-    name = TextColumn(
-        "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
-    )
     for points in deployments:
         scan = []
-        columns = (BarColumn(12), TextColumn("{task.fields[at]}"), TextColumn("{task.fields[left]}"), name)
-        live = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
-        with _kept(records, total, to), live as progress:
-            task = progress.add_task(points[0][1].target, total=len(points), at="", left="")
-            for number, (settings, spec) in enumerate(points):
-                chosen = replaced(spec, repeats=repeats, seed=seed)
-                all_s = chosen.repeats * (chosen.warmup_s + chosen.window_s)
-                where_at = f"point {number + 1} of {len(points)}, " if len(points) > 1 else ""
-
-                def tell(
-                    part: float, task: TaskID = task, done: int = number, at: str = where_at, s: float = all_s
-                ) -> None:
-                    (shown,) = progress.tasks
-                    at = f"{at}{part * s:,.1f} of {s:,g} s simulated"
-                    progress.update(task, completed=done + part, at=at, left=left(shown.time_remaining))
-
-                scan.append(simulate(chosen, settings, tell))
-                records.append(scan[-1])
+        with _kept(records, total, to):
+            for record in _simulated(points, repeats, seed):
+                scan.append(record)
+                records.append(record)
                 if to is not None:  # also what is done, should the rest be interrupted
                     storage.write(records, to)
         console.print(_table(scan))
@@ -136,6 +118,39 @@ def simulate(
         save_figure(over_published(drawn), plot)
     steps, took_s = (sum(each.details[name] for each in records) for name in ("steps", "took_s"))
     typer.echo(f"{steps:,.0f} steps of the simulation in {duration(took_s)}: {steps / took_s:,.0f} a second")
+
+
+def _simulated(
+    points: Sequence[tuple[dict[str, Setting], Spec]], repeats: int | None, seed: int | None
+) -> Iterator[Record]:
+    """Simulate one point after another, and show how far that is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+
+    from sonic.study.simulation.run import replaced, simulate
+
+    # On a narrow terminal the name gives way.
+    name = TextColumn(
+        "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    )
+    columns = (BarColumn(12), TextColumn("{task.fields[at]}"), TextColumn("{task.fields[left]}"), name)
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as progress:
+        progress.add_task(points[0][1].target, total=len(points), at="", left="")
+        for number, (settings, spec) in enumerate(points):
+            chosen = replaced(spec, repeats=repeats, seed=seed)
+            all_s = chosen.repeats * (chosen.warmup_s + chosen.window_s)
+            yield simulate(chosen, settings, partial(_tell, progress, number, len(points), all_s))
+
+
+def _tell(progress: Progress, number: int, count: int, all_s: float, part: float) -> None:
+    """Show that a part of a point is simulated, which takes so long in virtual time."""
+    from sonic.cli.study._progress import left
+
+    (task,) = progress.tasks
+    where = f"point {number + 1} of {count}, " if count > 1 else ""
+    at = f"{where}{part * all_s:,.1f} of {all_s:,g} s simulated"
+    progress.update(task.id, completed=number + part, at=at, left=left(task.time_remaining))
 
 
 @contextmanager
