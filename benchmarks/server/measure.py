@@ -70,11 +70,6 @@ class Point:
         """Median of the requests a second; nan without any."""
         return median(sample.per_s for sample in self.samples) if self.samples else float("nan")
 
-    @property
-    def cpu_ms(self) -> float:
-        """Median of the server's processor time of a request, in milliseconds; nan without any."""
-        return median(sample.cpu_ms for sample in self.samples) if self.samples else float("nan")
-
 
 def meet(request: wire.Request, target: Target, *, clients: int, cores: Sequence[int]) -> None:
     """Have a server that has just started meet its load: it allocates memory, and tries out what merging is worth.

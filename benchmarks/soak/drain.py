@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 _HELD = 8
 _FIRST_MS, _OTHERS_MS = 2000, 100  # that they take, one after the other
 _LANES = 3
+_END_S = 60.0
 _REFUSALS = frozenset({"Unavailable", NO_CONNECTION})
 
 
-def drain(server: Serve, *, seed: int, timeout_s: float = 60.0) -> Part:
+def drain(server: Serve, *, seed: int) -> Part:
     """Terminate a server that has requests in hand and gets more.
 
     Parameters
@@ -35,13 +36,11 @@ def drain(server: Serve, *, seed: int, timeout_s: float = 60.0) -> Part:
     server : Serve
         With the models ``slow`` and ``scale`` of :mod:`benchmarks.soak.models`; it has ended when this returns.
     seed : int
-    timeout_s : float
-        How long it may take to end.
     """
-    return asyncio.run(_drain(server, np.random.default_rng(seed), timeout_s))
+    return asyncio.run(_drain(server, np.random.default_rng(seed)))
 
 
-async def _drain(server: Serve, random: np.random.Generator, timeout_s: float) -> Part:
+async def _drain(server: Serve, random: np.random.Generator) -> Part:
     tally = Tally()
     wires: list[Wire] = [GrpcWire(server.grpc), HttpWire(server.http)]
     fresh: list[Wire] = [GrpcWire(server.grpc), HttpWire(server.http)]
@@ -60,7 +59,7 @@ async def _drain(server: Serve, random: np.random.Generator, timeout_s: float) -
         told.set()
         start_s = time.monotonic()
         await asyncio.gather(*held)
-        status = await asyncio.to_thread(server.process.wait, timeout_s)
+        status = await asyncio.to_thread(server.process.wait, _END_S)
         took_s = time.monotonic() - start_s
         over.set()
         await asyncio.gather(*lanes)

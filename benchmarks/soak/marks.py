@@ -36,9 +36,9 @@ class Mark:
         return cls(name, f"{measured:.4g}{unit}", f"at most {goal:g}{unit}", measured <= goal)
 
     @classmethod
-    def at_least(cls, name: str, measured: float, goal: float, unit: str = "") -> Mark:
+    def at_least(cls, name: str, measured: float, goal: float) -> Mark:
         """Make a mark with a lower bound."""
-        return cls(name, f"{measured:.4g}{unit}", f"at least {goal:g}{unit}", measured >= goal)
+        return cls(name, f"{measured:.4g}", f"at least {goal:g}", measured >= goal)
 
     @classmethod
     def none(cls, name: str, measured: int) -> Mark:

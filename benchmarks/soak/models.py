@@ -103,7 +103,7 @@ def write(folder: Path) -> None:
     _model(folder, "chain", text)
 
 
-def write_work(folder: Path, work_ms: float = 10.0) -> None:
+def write_work(folder: Path, work_ms: float) -> None:
     """Write the repository of the overload, whose one model keeps a core busy for about so long."""
     products = 8
     least_ms = min(_run_ms(_products(products)) for _ in range(3))

@@ -49,9 +49,10 @@ def overload(
     max_queue: int,
     seed: int,
     show: Callable[[str, int, int, Figures], None],
-    rounds: int | None = None,
 ) -> Part:
     """Measure the capacity of a server, and what it does with three times as much.
+
+    The median of the rounds' ratios counts, of which there are up to three, of four seconds or more.
 
     Parameters
     ----------
@@ -64,10 +65,8 @@ def overload(
     seed : int
     show : callable
         See :func:`benchmarks.soak.mixed.mixed`.
-    rounds : int, optional
-        The median of their ratios counts; up to three, of four seconds or more.
     """
-    rounds = rounds or max(1, min(3, int(seconds / 4)))
+    rounds = max(1, min(3, int(seconds / 4)))
     return asyncio.run(_overload(server, seconds / rounds, max_queue, seed, show, rounds))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -171,11 +170,6 @@ class Serve:
             for sample in family.samples
             if sample.name == _PENDING and sample.labels.get("model") == model
         )
-
-    def terminate(self, timeout_s: float = 60.0) -> int:
-        """Send SIGTERM, wait, and return its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
 
     def close(self) -> None:
         """Kill it if it still runs, and forget its log."""

@@ -32,12 +32,15 @@ def merit(_: Summaries, __: Any) -> tuple[str, str]:
     return figure_of(FACILE), ""
 
 
+PULSE_FIT = Ordinary("pulse fit", read, FitEnergies().produce)
+"""Beside which the trigger path is measured, too."""
+
 CASE = Case(
     workflow=workflow,
     events=8,
     chunk_size=1,
     generator="hlt",
     options={"process": "drawn"},
-    ordinary=Ordinary("pulse fit", read, FitEnergies().produce),
+    ordinary=PULSE_FIT,
     merit=merit,
 )

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import uproot
-
-from benchmarks.workloads.case import Case, Ordinary
-from sonic.workloads.hlt.local import FitEnergies
+from benchmarks.workloads.case import Case
+from benchmarks.workloads.cases.hcal import PULSE_FIT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmarks.workloads.case import Summaries
-
-
-def read(file: Path) -> Any:
-    """Read the digis."""
-    return uproot.open(file)["Events"].arrays(list(FitEnergies.consumes))
 
 
 def merit(summaries: Summaries, _: Any) -> tuple[str, str]:
@@ -34,7 +25,7 @@ CASE = Case(
     events=20,
     chunk_size=2,
     options={"process": "drawn"},
-    ordinary=Ordinary("pulse fit", read, FitEnergies().produce),
+    ordinary=PULSE_FIT,
     merit=merit,
     remark="the pulse fit stands beside the offloads of HCAL, track fit and tagger together",
 )
