@@ -10,6 +10,8 @@ from sonic.errors import InvalidRequest, Unsupported
 from sonic.protocol.form import BYTE_SIZE, CLASSES, OFFSET, REGION, Form, FormReader, Place, Span, span_of
 
 VALUES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=3)
+PLACED = st.dictionaries(st.sampled_from([REGION, OFFSET, BYTE_SIZE, CLASSES, "binary_data", "other"]), VALUES)
+CLASSED = st.fixed_dictionaries({CLASSES: st.integers(0, 9)}, optional={"binary_data": st.booleans(), "other": VALUES})
 
 
 class Memory:
@@ -20,7 +22,7 @@ class Memory:
         return memoryview(self.content)[span.offset : span.offset + span.byte_size]
 
 
-@given(st.dictionaries(st.sampled_from([REGION, OFFSET, BYTE_SIZE, CLASSES, "binary_data", "other"]), VALUES))
+@given(PLACED | CLASSED)
 def test_any_parameters_end_in_a_form_or_in_one_error(parameters: dict[str, Any]) -> None:
     try:
         span = span_of(parameters)
@@ -36,7 +38,7 @@ def test_any_parameters_end_in_a_form_or_in_one_error(parameters: dict[str, Any]
         assert str(error).startswith("output 'y': ")  # noqa: PT017
     else:
         assert reader.form().places == {}
-        assert all(type(count) is int and count > 0 for count in reader.classes.values())
+        assert reader.classes == ({"y": parameters[CLASSES]} if parameters.get(CLASSES) else {})
 
 
 @given(st.binary(max_size=40), st.integers(0, 16), st.integers(0, 16))
