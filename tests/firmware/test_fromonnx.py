@@ -295,6 +295,90 @@ def test_axes_as_they_were_named_before(tmp_path: Path) -> None:
     agree(write(tmp_path / "m.onnx", nodes, [9], {}, opset=11))
 
 
+def test_an_image_whose_numbers_are_changed_before_anything_else(tmp_path: Path) -> None:
+    """As they are normalised channel by channel, of which the host can do the first part, or cut."""
+    change = [helper.make_node("Sub", ["x", "m"], ["a"]), helper.make_node("Div", ["a", "s"], ["n"])]
+    cut = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Mul", ["r", "half"], ["n"])]
+    behind = [
+        helper.make_node("Conv", ["n", "w"], ["c"]),
+        helper.make_node("Conv", ["n", "w"], ["d"]),
+        helper.make_node("Mul", ["c", "d"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["row"]),
+        helper.make_node("Gemm", ["row", "k"], ["y"]),
+    ]
+    constants = {"m": normal(2, 1, 1), "s": abs(normal(1, 2, 1, 1)) + 1, "half": np.float32(0.5)}
+    constants |= {"w": normal(3, 2, 1, 2), "k": normal(36, 2)}
+    for nodes, whether in ((change, True), (cut, False)):
+        file = write(tmp_path / "m.onnx", [*nodes, *behind], [2, 4, 4], constants)
+        agree(file)
+        assert (read(file).normalisation is not None) is whether
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (4, 1), (3, 4, 3)])
+def test_numbers_along_another_dimension_than_channels(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """ONNX lays a row of three beside the last dimension of an image, of which there are as many as channels here."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Add", ["c", "b"], ["y"], name="odd")]
+    file = write(tmp_path / "m.onnx", nodes, [2, 4, 3], {"w": normal(3, 2, 1, 1), "b": normal(*shape)})
+    with pytest.raises(ConfigError, match=r"node 'odd' \(Add\): it has numbers of shape .* firmware one for each"):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    "said", [{"value_float": 2.0}, {"value_floats": [1.0, 2.0, 3.0, 4.0]}, {"value_int": 3}, {"value_ints": [4]}]
+)
+def test_constants_as_their_nodes_say_them(tmp_path: Path, said: dict[str, Any]) -> None:
+    whole = [helper.make_node("Cast", ["c"], ["k"], to=TensorProto.FLOAT)]
+    nodes = [helper.make_node("Constant", [], ["c"], **said), *whole, helper.make_node("Mul", ["x", "k"], ["a"])]
+    agree(write(tmp_path / "m.onnx", [*nodes, helper.make_node("Relu", ["a"], ["y"])], [4], {}))
+
+
+def test_constants_are_computed_as_their_opset_has_it(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["b"], ["row"], axes=[0]),
+        helper.make_node("ReduceSum", ["square"], ["t"], axes=[0], keepdims=0),
+        helper.make_node("Add", ["x", "row"], ["a"]),
+        helper.make_node("Mul", ["a", "t"], ["m"]),
+        helper.make_node("Relu", ["m"], ["y"]),
+    ]
+    agree(write(tmp_path / "m.onnx", nodes, [4], {"b": normal(4), "square": normal(3, 4)}, opset=11))
+
+
+@pytest.mark.parametrize("operator", ["Upsample-7", "Upsample-9", "Resize-10", "Resize-18", "Resize-19"])
+def test_repeated_pixels_by_opset(tmp_path: Path, operator: str) -> None:
+    name, opset = operator.split("-")
+    inputs, more = {
+        "7": (["c"], {"scales": [1.0, 1.0, 2.0, 3.0]}),
+        "9": (["c", "all"], {}),
+        "10": (["c", "all"], {}),
+        "18": (["c", "", "two"], {"axes": [2, 3]}),
+        "19": (["c", "", "", "sizes"], {"axes": [-2, -1]}),
+    }[opset]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node(name, inputs, ["u"], **more),
+        helper.make_node("Flatten", ["u"], ["row"]),
+        helper.make_node("Gemm", ["row", "k", "b"], ["y"]),  # whose bias was no option then
+    ]
+    scales = {"all": np.array([1, 1, 2, 3], np.float32), "two": np.array([2, 3], np.float32), "sizes": np.array([4, 9])}
+    taken = {each: scales[each] for each in inputs[1:] if each}
+    constants = {"w": normal(3, 2, 1, 1), "k": normal(3 * 4 * 9, 2), "b": np.zeros(2, np.float32)}
+    file = write(tmp_path / "m.onnx", nodes, [2, 2, 3], constants | taken, int(opset))
+    agree(file)
+    assert [layer.times for layer in read(file).layers if isinstance(layer, Upsampling)] == [(2, 3)]
+
+
+def test_what_adds_nothing(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "zero"], ["a"]),
+        helper.make_node("Mul", ["x", "zero"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["c"]),
+        helper.make_node("Add", ["c", "x"], ["d"]),
+        helper.make_node("Concat", ["d"], ["e"], axis=1),
+        helper.make_node("Relu", ["e"], ["y"]),
+    ]
+    agree(write(tmp_path / "m.onnx", nodes, [4], {"zero": np.float32(0)}))
+
+
 def test_a_constant_that_cannot_be_computed(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Reshape", ["w", "odd"], ["v"], name="fold"),
@@ -391,6 +475,54 @@ def test_any_order_of_operators_is_what_onnx_runtime_computes(tmp_path: Path, da
     agree(write(tmp_path / "m.onnx", nodes, [4], constants), tolerance=1e-4)
 
 
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_image_is_what_onnx_runtime_computes(tmp_path: Path, data: st.DataObject) -> None:
+    """Numbers of images change one by one, are folded and pooled, and come together, in any order."""
+    constants: dict[str, np.ndarray] = {}
+    nodes: list[Any] = []
+    images = [("x", (2, 5, 3))]  # as high as it has channels elsewhere, so that a row of numbers may be of either
+
+    def constant(*shape: int) -> str:
+        name = f"k{len(constants)}"
+        constants[name] = 0.5 * np.random.default_rng(len(constants)).normal(size=shape).astype(np.float32) + 0.5
+        return name
+
+    for number in range(data.draw(st.integers(1, 7))):
+        given, (channels, *sizes) = data.draw(st.sampled_from(images[-3:]))
+        kind = data.draw(st.sampled_from(["Add", "Sub", "Mul", "Div", "Relu", "Tanh", "Identity", "BatchNormalization",
+                                          "Conv", "MaxPool", "AveragePool", "Concat", "Sum"]))  # fmt: skip
+        more: dict[str, Any] = {}
+        operator, inputs = kind, [given]
+        if kind in ("Add", "Sub", "Mul", "Div"):
+            inputs.append(constant(*data.draw(st.sampled_from([(), (1,), (channels, 1, 1), (1, channels, 1, 1)]))))
+        elif kind == "BatchNormalization":
+            inputs += [constant(channels) for _ in range(4)]
+            constants[inputs[-1]] = abs(constants[inputs[-1]]) + 0.5
+        elif kind == "Conv":
+            inputs.append(constant(made := data.draw(st.sampled_from([2, 3])), channels, 3, 1))
+            channels, more = made, {"pads": [1, 0, 1, 0], "strides": [1, data.draw(st.integers(1, 2))]}
+            sizes[1] = (sizes[1] - 1) // more["strides"][1] + 1
+        elif kind.endswith("Pool"):
+            more = {"kernel_shape": [2 if size > 1 else 1 for size in sizes]}
+            sizes = [size - each + 1 for size, each in zip(sizes, more["kernel_shape"], strict=True)]
+        elif kind in ("Concat", "Sum"):
+            others = [(name, shape) for name, shape in images if list(shape[1:]) == sizes]
+            name, shape = data.draw(st.sampled_from([each for each in others if kind == "Concat" or
+                                                     each[1][0] == channels]))  # fmt: skip
+            operator, more = ("Concat", {"axis": 1}) if kind == "Concat" else ("Add", {})
+            inputs.append(name)
+            channels += shape[0] if kind == "Concat" else 0
+        nodes.append(helper.make_node(operator, inputs, [f"t{number}"], **more))
+        images.append((f"t{number}", (channels, *sizes)))
+    last, (channels, *sizes) = images[-1]
+    nodes.append(helper.make_node("Conv", [last, constant(2, channels, 1, 1)], ["last"]))
+    nodes += [helper.make_node("Flatten", ["last"], ["row"]), helper.make_node("Gemm", ["row", "w"], ["y"])]
+    constants["w"] = 0.3 * normal(2 * int(np.prod(sizes)), 2)
+    file = write(tmp_path / "m.onnx", nodes, [2, 5, 3], constants)
+    agree(file, tolerance=1e-4)
+
+
 _ONE: dict[str, tuple[str, list[str]]] = {
     "product": ("Gemm", ["w", "c"]),
     "factor": ("Mul", ["f"]),
@@ -428,14 +560,31 @@ def test_what_onnx_need_not_say(tmp_path: Path) -> None:
         ([helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], "its first input is transposed"),
         ([helper.make_node("Relu", ["x"], ["z"])], "output 'y' is not computed from the input"),
         ([helper.make_node("Div", ["x", "zero"], ["y"])], "its factor is not finite"),
+        ([helper.make_node("Mul", ["x", "zero"], ["z"]), helper.make_node("Relu", ["z"], ["y"])], "'z' is zero times"),
+        (
+            [helper.make_node("Gemm", ["x", "v"], ["h"]), helper.make_node("Squeeze", ["h", "axis"], ["y"])],
+            "output 'y' has no dimension but the batch's",
+        ),
+        (
+            [helper.make_node("BatchNormalization", ["x", *["zero"] * 4], ["y", "m", "v"], training_mode=1)],
+            "it normalises by the batch",
+        ),
         ([helper.make_node("MaxPool", ["x"], ["y"], name="m")], r"node 'm' \(MaxPool\) is not whole: KeyError"),
     ],
 )
 def test_what_firmware_cannot_have(tmp_path: Path, nodes: list[Any], says: str) -> None:
     constants = {"w": normal(4, 4), "odd": np.array([-1, 2, 3]), "one": np.array(1), "zero": np.zeros(4, np.float32)}
+    constants |= {"v": normal(4, 1), "axis": np.array([1])}
     file = write(tmp_path / "m.onnx", nodes, [4], constants)
     with pytest.raises(ConfigError, match=says):
         read(file)
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+def test_pixels_that_do_not_lie_side_by_side(tmp_path: Path, operator: str) -> None:
+    node = helper.make_node(operator, ["x"], ["y"], kernel_shape=[2, 2], dilations=[2, 1])
+    with pytest.raises(ConfigError, match="side by side, without dilations"):
+        read(write(tmp_path / "m.onnx", [node], [1, 4, 4], {}, opset=19))
 
 
 def test_sizes_that_vary_and_files_that_are_none(tmp_path: Path) -> None:

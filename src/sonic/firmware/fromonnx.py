@@ -24,7 +24,7 @@ from sonic.firmware.layers import (
     Softmax,
     Sum,
 )
-from sonic.firmware.onnxparts import pads, row_normalisation, sizes_with_batch
+from sonic.firmware.onnxparts import pads, row_normalisation, sizes_with_batch, takes_images
 from sonic.firmware.onnxquant import QuantReader
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def of_model(model: Any, name: str = "network", *, host_normalisation: bool = Tr
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     uses = Counter(name for node in model.graph.node if node.op_type != "Shape" for name in node.input)
     uses.update(tensor.name for tensor in model.graph.output)
-    reader = _Operators(constants, uses, host_normalisation=host_normalisation)
+    opsets = {each.domain: each.version for each in model.opset_import}
+    reader = _Operators(opsets, constants, uses, host_normalisation=host_normalisation)
     given = [tensor for tensor in model.graph.input if tensor.name not in constants]
     if len(given) != 1 or len(model.graph.output) != 1:
         raise ConfigError(
@@ -88,18 +89,13 @@ def of_model(model: Any, name: str = "network", *, host_normalisation: bool = Tr
     sizes = tuple(dim.dim_value for dim in given[0].type.tensor_type.shape.dim[1:])
     if not sizes or not all(sizes):
         raise ConfigError(f"input {given[0].name!r}: firmware needs every size but the batch's, given {list(sizes)}")
-    reader.begin(given[0].name, sizes)
+    reader.begin(given[0].name, sizes, transposed=len(sizes) > 1 and takes_images(model.graph.node, given[0].name))
     for node in model.graph.node:
         reader.take(node)
     return reader.network(model.graph.output[0].name, name)
 
 
 class _Operators(QuantReader):
-    def _on_constant(self, node: Any, attributes: dict[str, Any]) -> None:
-        from onnx import numpy_helper
-
-        self._constants[node.output[0]] = numpy_helper.to_array(attributes["value"])
-
     def _on_identity(self, node: Any, _: dict[str, Any]) -> None:
         self._tensors[node.output[0]] = self._given(node.input[0])
 
@@ -122,6 +118,9 @@ class _Operators(QuantReader):
     def _on_add(self, node: Any, _: dict[str, Any]) -> None:
         # A network may add zero times its input, for NaN to stay NaN: whoever calls firmware sees to that.
         names = [name for name in node.input if name not in self._zeros]
+        if not names:
+            self._zeros.add(node.output[0])
+            return
         if len(names) == 1:
             self._tensors[node.output[0]] = self._given(names[0])
             return
@@ -163,6 +162,7 @@ class _Operators(QuantReader):
         axis = attributes["axis"] % (len(first.shape) + 1) - 1
         if axis < 0 or any(part.order != first.order for part in parts) or first.order[axis] != len(first.order) - 1:
             raise ConfigError("firmware joins channels, and nothing else")
+        self._tensors[node.output[0]] = first
         for part in parts[1:]:
             layer = Concatenation(self._name(node), (first.layer, part.layer))
             places = None
@@ -173,9 +173,12 @@ class _Operators(QuantReader):
             first = self._tensors[node.output[0]]
 
     def _on_batchnormalization(self, node: Any, attributes: dict[str, Any]) -> None:
+        if attributes.get("training_mode", 0):
+            raise ConfigError("it normalises by the batch: export the network for inference")
         scale, shift, mean, variance = (self._constant(name) for name in node.input[1:5])
         factor = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-        self._scale(node, node.input[0], factor, shift - mean * factor, channel=0)
+        of_channels = (-1, *(1 for _ in self._anyhow(node.input[0]).shape[1:]))  # which are ONNX's first dimension
+        self._scale(node, node.input[0], factor.reshape(of_channels), (shift - mean * factor).reshape(of_channels))
 
     def _on_relu(self, node: Any, _: dict[str, Any]) -> None:
         self._elementwise(node, "relu")
@@ -270,14 +273,27 @@ class _Operators(QuantReader):
         where = attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
         nearest = attributes.get("nearest_mode", b"round_prefer_floor").decode()
         same = (where, nearest) == ("asymmetric", "floor") or (where, nearest[:5]) == ("half_pixel", "round")
+        if len(node.input) == 2:  # of opset 10
+            self._on_upsample(node, attributes)
+            return
         given = self._given(node.input[0])
-        if attributes.get("mode", b"nearest") != b"nearest" or not same or len(node.input) < 3:
+        whole = attributes.get("keep_aspect_ratio_policy", b"stretch") == b"stretch"
+        if attributes.get("mode", b"nearest") != b"nearest" or not same or not whole:
             raise ConfigError("firmware repeats numbers, and does not interpolate")
+        times = np.ones(1 + len(given.shape))
+        axes = list(attributes.get("axes", range(len(times))))
         if len(node.input) > 3 and node.input[3]:
-            times = self._constant(node.input[3])[1:] / np.array(given.shape)
+            times[axes] = self._constant(node.input[3]) / np.array([1, *given.shape])[axes]
+            times[0] = 1  # who names sizes names that of a batch as well
         else:
-            times = self._constant(node.input[2])[1:]
-        self._upsample(node, node.input[0], times)
+            times[axes] = self._constant(node.input[2])
+        self._upsample(node, node.input[0], times[1:])
+
+    def _on_upsample(self, node: Any, attributes: dict[str, Any]) -> None:
+        if attributes.get("mode", b"nearest") != b"nearest":
+            raise ConfigError("firmware repeats numbers, and does not interpolate")
+        scales = attributes["scales"] if "scales" in attributes else self._constant(node.input[1])
+        self._upsample(node, node.input[0], np.array(scales[1:]))
 
     def _on_unsqueeze(self, node: Any, attributes: dict[str, Any]) -> None:
         given = self._anyhow(node.input[0])

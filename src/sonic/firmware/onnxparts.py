@@ -14,7 +14,7 @@ from sonic.firmware.layers import Convolution, Dense, Flatten, InverseRoot, Pool
 from sonic.firmware.network import Normalisation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from sonic.firmware.network import Network
 
     Weights = NDArray[np.float64]
+
+
+_OF_IMAGES = ("AveragePool", "BatchNormalization", "Conv", "Expand", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
+              "ReduceMax", "ReduceMean", "Resize")  # fmt: skip
+_ONE_BY_ONE = ("Add", "Div", "Dropout", "Identity", "IntQuant", "LeakyRelu", "Mul", "Quant", "Relu", "Sigmoid",
+               "Squeeze", "Sub", "Tanh", "Trunc", "Unsqueeze")  # fmt: skip
+"""Operators that leave the order of numbers as it is, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +142,37 @@ def same_pads(size: int, window: int, stride: int) -> tuple[int, int]:
     return whole // 2, whole - whole // 2
 
 
-def by_channel(numbers: Weights, shape: tuple[int, ...], axis: int, count: int) -> Weights:
-    """Return a number for each channel, of one for all, one for each, or what broadcasts to that."""
-    if numbers.size == 1:
-        return np.full(count, numbers.reshape(-1)[0])
-    if numbers.size == count and (numbers.ndim == 1 or numbers.shape[numbers.ndim - len(shape) + axis] == count):
-        return numbers.reshape(count)
-    raise ConfigError(f"it has a number for each element, {list(numbers.shape)}, and firmware one for each channel")
+def by_channel(numbers: Weights, shape: tuple[int, ...], axis: int) -> Weights:
+    """Return a number for each channel, of those that ONNX broadcasts to a batch of a shape.
+
+    ONNX lays shapes side by side from their ends: a row of numbers beside an image goes along its last dimension.
+
+    Raises
+    ------
+    ConfigError
+        If they differ along another dimension than that of the channels.
+    """
+    sizes = [1] * (1 + len(shape) - numbers.ndim) + list(numbers.shape)
+    ours = [1] * (1 + len(shape))
+    ours[1 + axis] = shape[axis]
+    if len(sizes) != len(ours) or any(size not in (1, most) for size, most in zip(sizes, ours, strict=True)):
+        raise ConfigError(
+            f"it has numbers of shape {list(numbers.shape)} for {list(shape)}, and firmware one for each channel"
+        )
+    return np.broadcast_to(numbers.reshape(-1), (shape[axis],)).copy()
+
+
+def takes_images(nodes: Iterable[Any], name: str) -> bool:
+    """Whether an input, as it is or with its numbers changed one by one, goes where channels come first."""
+    alike = {name}
+    for node in nodes:
+        if not alike.isdisjoint(node.input):
+            joins = node.op_type == "Concat" and any((each.name, each.i) == ("axis", 1) for each in node.attribute)
+            if joins or node.op_type in _OF_IMAGES:
+                return True
+            if node.op_type in _ONE_BY_ONE:
+                alike.update(node.output)
+    return False
 
 
 def identifier(name: str) -> str:

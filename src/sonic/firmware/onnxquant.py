@@ -75,7 +75,7 @@ class QuantReader(RecurrentReader):
             self._quantise(node, self._given(given), others[0], zero, others[1], signed, narrow, rounding)
             return
         # As integers of the same scale without their last bits, which is to divide.
-        self._scale(node, given, 2.0 ** (others[0] - before).reshape(-1), None)
+        self._scale(node, given, 2.0 ** (others[0] - before), None)
         made = self._tensors[node.output[0]]
         self._quantise(node, made, scale, zero, others[0] + 1, signed=True, narrow=False, rounding=rounding)
 

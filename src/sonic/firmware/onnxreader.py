@@ -41,6 +41,8 @@ class Reader:
 
     Parameters
     ----------
+    opsets : dict of str to int
+        Version of the model's operators, by domain.
     constants : dict of str to array
         By name.
     uses : mapping of str to int
@@ -49,8 +51,14 @@ class Reader:
     """
 
     def __init__(
-        self, constants: dict[str, NDArray[Any]], uses: Mapping[str, int], *, host_normalisation: bool
+        self,
+        opsets: dict[str, int],
+        constants: dict[str, NDArray[Any]],
+        uses: Mapping[str, int],
+        *,
+        host_normalisation: bool,
     ) -> None:
+        self._opsets = opsets
         self._host_normalisation = host_normalisation
         self._constants = constants
         self._uses = uses
@@ -62,17 +70,21 @@ class Reader:
         self._zeros: set[str] = set()
         self._repeated: dict[str, tuple[str, int]] = {}
 
-    def begin(self, name: str, shape: tuple[int, ...]) -> None:
-        """Take the input, without its batch."""
-        self._given_name, self._input = name, identifier(name)
-        self._shapes[self._input] = shape
-        self._tensors[name] = Tensor(self._input, shape, tuple(range(len(shape))))
+    def begin(self, name: str, shape: tuple[int, ...], *, transposed: bool) -> None:
+        """Take the input, without its batch; its channels are first if it is transposed, else last as ours."""
+        self._given_name, self._input, self._transposed = name, identifier(name), transposed
+        last = len(shape) - 1
+        self._shapes[self._input] = (*shape[1:], shape[0]) if transposed else shape
+        order = (last, *range(last)) if transposed else tuple(range(len(shape)))
+        self._tensors[name] = Tensor(self._input, shape, order)
 
     def network(self, output: str, name: str) -> Network:
         """Return what was read."""
         last = self._tensors.get(output)
         if last is None or last.layer == self._input:
             raise ConfigError(f"output {output!r} is not computed from the input")
+        if not last.shape:
+            raise ConfigError(f"output {output!r} has no dimension but the batch's: leave out what takes the last away")
         last = self._settled(output, last)
         if last.places is not None or last.batch or last.order != tuple(range(len(last.order))):
             raise ConfigError(f"output {output!r} is an image with its channels first, which firmware gives last")
@@ -114,7 +126,8 @@ class Reader:
     def _take(self, node: Any) -> None:
         from onnx.helper import get_attribute_value
 
-        if node.domain in _KNOWN_DOMAINS and node.input and all(n in self._constants for n in node.input if n):
+        known_before = node.op_type == "Constant" or (node.input and all(n in self._constants for n in node.input if n))
+        if node.domain in _KNOWN_DOMAINS and known_before:
             self._fold(node)
             return
         if node.op_type in _KEEP_ZEROS and node.input[0] in self._zeros:
@@ -129,17 +142,25 @@ class Reader:
 
     def _fold(self, node: Any) -> None:
         """Compute constants of constants."""
+        from onnx import ValueInfoProto
+        from onnx.helper import make_graph
         from onnx.reference import ReferenceEvaluator
 
         given = {name: self._constants[name] for name in node.input if name}
+        names = [name for name in node.output if name]
+        first, last = ([ValueInfoProto(name=name) for name in each] for each in (given, names))
         try:
-            made = ReferenceEvaluator(node).run(None, given)
+            made = ReferenceEvaluator(make_graph([node], "constants", first, last), opsets=self._opsets).run(
+                None, given
+            )
         except Exception as error:
             raise ConfigError(f"its constant is unknown: {one_line(error)}") from error
-        self._constants.update((name, np.asarray(value)) for name, value in zip(node.output, made, strict=True) if name)
+        self._constants.update((name, np.asarray(value)) for name, value in zip(names, made, strict=True))
 
     def _anyhow(self, name: str) -> Tensor:
         """Return what is computed, wherever its batch is."""
+        if name in self._zeros:
+            raise ConfigError(f"{name!r} is zero times what is computed, which firmware can but add")
         if name not in self._tensors:
             raise ConfigError(f"{name!r} is a constant, where firmware needs what is computed")
         return self._tensors[name]
@@ -235,19 +256,12 @@ class Reader:
         layer = Dense(self._name(node), (given.layer,), weight, np.broadcast_to(bias, (1, weight.shape[1]))[0].copy())
         self._put(node, layer, replace(given, places=None))
 
-    def _scale(
-        self, node: Any, name: str, factor: Weights | None, shift: Weights | None, channel: int | None = None
-    ) -> None:
+    def _scale(self, node: Any, name: str, factor: Weights | None, shift: Weights | None) -> None:
         """Multiply and add numbers for each channel; in the product or convolution before, if nothing else needs it."""
         given = self._given(name)
         axis = given.order.index(len(given.order) - 1)  # of ours the last
-        if channel is not None and channel != axis:
-            if given.layer != self._input or channel or len(given.shape) == 1:
-                raise ConfigError("its channels are not those of the firmware")
-            given, axis = self._channels_last(given), 0
-        count = given.shape[axis]
-        factor = by_channel(np.ones(1) if factor is None else factor, given.shape, axis, count)
-        shift = by_channel(np.zeros(1) if shift is None else shift, given.shape, axis, count)
+        factor = by_channel(np.ones(1) if factor is None else factor, given.shape, axis)
+        shift = by_channel(np.zeros(1) if shift is None else shift, given.shape, axis)
         if given.places is not None:
             back = np.argsort(given.places)
             factor, shift = factor[back], shift[back]
@@ -274,6 +288,8 @@ class Reader:
         size = tuple(int(n) for n in attributes["kernel_shape"])
         given = self._image(node.input[0], len(size))
         strides = tuple(attributes.get("strides", [1] * len(size)))
+        if any(step != 1 for step in attributes.get("dilations", ())):
+            raise ConfigError("firmware pools numbers that lie side by side, without dilations")
         if attributes.get("ceil_mode", 0) or any(map(any, pads(attributes, given.shape[1:], size, strides))):
             raise ConfigError("firmware pools no padding")
         self._put(node, Pooling(self._name(node), (given.layer,), kind, size, strides), given)
@@ -293,27 +309,12 @@ class Reader:
         last_first = (dimensions, *range(dimensions))
         if given.order == last_first:
             return given
-        if given.layer == self._input and given.order == tuple(range(dimensions + 1)):
-            return self._channels_last(given)
         pairs = zip((*given.order[1:], given.order[0]), (*given.shape[1:], given.shape[0]), strict=True)
         places = [place for place, size in pairs if size != 1]
         if places != sorted(places) or given.places is not None:
             raise ConfigError("its image was transposed on the way")
         moved = self._reshape(given, given.shape, last_first)
         self._tensors[name] = moved
-        return moved
-
-    def _channels_last(self, given: Tensor) -> Tensor:
-        """Take the input with its channels last."""
-        if self._layers or self._transposed:
-            raise ConfigError("the input is used in two orders")
-        self._transposed = True
-        self._shapes[self._input] = (*given.shape[1:], given.shape[0])
-        moved = replace(given, order=(len(given.shape) - 1, *range(len(given.shape) - 1)))
-        for name, tensor in self._tensors.items():
-            if (tensor.shape, tensor.order) != (given.shape, given.order):
-                raise ConfigError("the input is used in two orders")
-            self._tensors[name] = moved
         return moved
 
     def _shaped(self, node: Any, given: Tensor, shape: tuple[int, ...], batch: int = 0) -> None:
