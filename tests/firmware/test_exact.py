@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -131,6 +131,32 @@ def test_what_is_not_quantised_stays_as_it_is() -> None:
     network, precision = exactly(Network("n", "x", (3,), (dense, quantiser("q", "d", [3, 4], 2), dense_of("q"))))
     assert precision.input == DEFAULT
     assert [layer.name for layer in network.layers] == ["d", "q", "e"]
+
+
+@pytest.mark.parametrize("overflow", ["WRAP", "SAT", "SAT_SYM"])
+@pytest.mark.parametrize("rounding", ["TRN", "RND"])
+@pytest.mark.parametrize("moved", [False, True])
+def test_an_input_of_several_types_is_taken_as_it_comes(overflow: Any, rounding: Any, moved: bool) -> None:
+    """Wider than the usual type, with a sign or none, beyond what they hold, and in the middle of two steps."""
+    kinds = [Fixed(14, 10, True, rounding, overflow), Fixed(9, -3, False, rounding, overflow), None]
+    parts = [[each.signed, each.total, each.integer] if each else [0, 0, 0] for each in kinds]
+    signed, total, integer = (np.array(part, np.int64) for part in zip(*parts, strict=True))
+    first = Flatten("row", ("x",))
+    last = Quantiser("q", ("row" if moved else "x",), signed, total, integer, rounding, overflow)
+    layers = (first, last) if moved else (last,)
+    network, precision = exactly(Network("n", "x", (3,), (*layers, Sum("s", ("q", "q")))))
+    rows = RANDOM.normal(size=(400, 3)) * [600.0, 0.1, 1.0]
+    rows[:200] = np.round(rows[:200] * 2.0**13) / 2.0**13
+    given = [np.zeros(400) if number is None else number.quantise(rows[:, n]) for n, number in enumerate(kinds)]
+    assert np.array_equal(evaluate(network, precision, rows), 2 * np.stack(given, axis=1))
+
+
+def test_an_input_that_no_type_can_be_had_for() -> None:
+    ways = [Quantiser(f"q{way}", ("x",), *map(np.array, (1, 8, 3)), "TRN", way) for way in ("WRAP", "SAT")]
+    with pytest.raises(ConfigError, match="the input both wraps and saturates"):
+        exactly(Network("n", "x", (2,), (*ways, Sum("s", ("qWRAP", "qSAT")))))
+    with pytest.raises(ConfigError, match=r"the input needs a type for all of its quantisers: .*<37,24"):
+        exactly(Network("n", "x", (2,), (quantiser("q", "x", 12, [24, 0]), dense_of("q"))))
 
 
 def test_two_quantisers_in_a_row_both_round() -> None:

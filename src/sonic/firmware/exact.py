@@ -53,7 +53,7 @@ def exactly(network: Network) -> tuple[Network, Precision]:
     kept: dict[str, Layer] = {}
     chosen: dict[str, Types] = {}
     called = {network.input: network.input}  # what is left of each layer
-    numbers = {network.input: DEFAULT}
+    numbers = {network.input: _entrance(network)}
     for layer in network.layers:
         before = called[layer.inputs[0]]
         if isinstance(layer, Quantiser):
@@ -75,6 +75,34 @@ def exactly(network: Network) -> tuple[Network, Precision]:
         chosen[layer.name] = _types(taken, network, [numbers[name] for name in taken.inputs])
         numbers[layer.name] = chosen[layer.name].result
     return replace(network, layers=tuple(kept.values())), Precision(numbers[network.input], Types(), chosen)
+
+
+def _entrance(network: Network) -> Fixed:
+    """Return a type of the input from which each of its quantisers makes what it makes of the number itself.
+
+    What is rounded to the nearest needs one bit more, which says on which side of the middle it is.
+    """
+    alike, found = {network.input}, list[Fixed]()
+    for layer in network.layers:
+        if alike.isdisjoint(layer.inputs):
+            continue
+        if isinstance(layer, MOVES):
+            alike.add(layer.name)
+        elif isinstance(layer, Quantiser):
+            found += [number for number, _ in types(layer, network.shapes[layer.name]) if number is not None]
+        else:
+            return DEFAULT  # it takes numbers that no training has chosen
+    if not found:
+        return DEFAULT
+    wraps, signed = {number.overflow == "WRAP" for number in found}, any(number.signed for number in found)
+    if len(wraps) > 1:
+        raise ConfigError("the input both wraps and saturates, and firmware has one type for it")
+    fraction = max(number.fraction + (number.rounding == "RND") for number in found)
+    integer = max(number.integer + (signed and not number.signed) for number in found)
+    try:
+        return Fixed(max(integer + fraction, 1), integer, signed, overflow="WRAP" if wraps == {True} else "SAT")
+    except ConfigError as error:
+        raise ConfigError(f"the input needs a type for all of its quantisers: {error}") from None
 
 
 def holding(values: Weights, where: str) -> Fixed:
