@@ -106,6 +106,14 @@ def test_what_firmware_has_not(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=says):
             of_model(keras.Model(given, layer(given)))
+    twice = QDense(4, name="twice")
+    with pytest.raises(ConfigError, match="layer 'twice': firmware computes a layer once, and it is used 2 times"):
+        of_model(keras.Model(given, twice(twice(given))))
+    whatever = keras.layers.Input((None,), name="x")
+    with pytest.raises(ConfigError, match="input 'x': firmware needs every size but the batch's"):
+        of_model(keras.Model(whatever, keras.layers.ReLU()(whatever)))
+    with pytest.raises(ConfigError, match="one input and one output, 'm' has 1 and 2"):
+        of_model(keras.Model(given, [keras.layers.ReLU()(given), keras.layers.ReLU()(given)]), "m")
     (tmp_path / "m.keras").write_text("no model")
     with pytest.raises(DataError, match="holds no model of Keras"):
         read(tmp_path / "m.keras")

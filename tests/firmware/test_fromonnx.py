@@ -535,6 +535,12 @@ _ONE: dict[str, tuple[str, list[str]]] = {
 }
 
 
+def test_a_network_is_not_called_as_its_input(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.onnx", [helper.make_node("Relu", ["x"], ["y"])], [4], {})
+    network = read(file, "x")
+    assert (network.name, network.input, network.model) == ("n_x", "x", "x")
+
+
 def test_what_onnx_need_not_say(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w", ""], ["c"]),

@@ -142,6 +142,7 @@ def one(*layers: Any, shape: tuple[int, ...] = (4, 2)) -> Network:
             Synthesis(writer="Catapult", stream=True),
             "layer 'c': Catapult's streams lose the second",
         ),
+        (Network("x", "x", (4,), (Flatten("f", ("x",)),)), Synthesis(), "network 'x' has an input of the same name"),
         (one(Flatten("f", ("x",))), Synthesis(strategy="da", reuse=2), "given Vitis and a reuse of 2"),
         (one(Flatten("f", ("x",))), Synthesis(writer="Quartus", strategy="da"), "da is for Vitis without reuse"),
     ],

@@ -64,7 +64,8 @@ def test_a_trigger_opens_an_emulator(mlp: Network, mixed: Precision, tmp_path: P
     if shutil.which("g++") is None:
         pytest.skip("there is no compiler")
     random = np.random.default_rng(1)
-    network = replace(mlp, normalisation=Normalisation(random.normal(size=6), random.normal(size=6)))
+    # By a name that the contract has for something else.
+    network = replace(mlp, name="y", normalisation=Normalisation(random.normal(size=6), random.normal(size=6)))
     made = build(network, mixed, tmp_path / "mlp", route="hls4ml-vitis")
     assert made.library is not None
     firmware = made.folder / "project" / "firmware"

@@ -15,7 +15,7 @@ from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware.exact import exactly
 from sonic.firmware.layers import Activation, Convolution, Dense, Flatten, Pooling, Quantiser, Scale, Sum
 from sonic.firmware.network import Network
-from sonic.firmware.onnxparts import identifier, same_pads
+from sonic.firmware.reading import check_convolution, check_ends, identifier, row_shape, same_pads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +58,8 @@ def read(file: str | os.PathLike[str], name: str = "network") -> tuple[Network, 
 
 def of_model(model: Any, name: str = "network") -> tuple[Network, Precision]:
     """Return the network and the numbers of a model; as :func:`read`."""
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ConfigError(
-            f"firmware has one input and one output, {name!r} has {len(model.inputs)} and {len(model.outputs)}"
-        )
+    check_ends(name, len(model.inputs), len(model.outputs))
+    _check_used_once(model)
     (given,), (made,) = model.inputs, model.outputs
     reader = _Reader(given)
     for layer in model.layers:
@@ -81,12 +79,13 @@ class _Reader:
     def __init__(self, given: Any) -> None:
         self._layers: list[Layer] = []
         self._given = given._keras_history.operation.name
-        self._shape = tuple(given.shape[1:])
+        self._shape = row_shape(self._given, given.shape[1:])
         self._at = {self._given: identifier(self._given)}
 
     def network(self, name: str, made: str) -> Network:
         layers, tensors = tuple(self._layers), (self._given, made)
-        return Network(identifier(name), self._at[self._given], self._shape, layers, tensors=tensors, model=name)
+        given = self._at[self._given]
+        return Network(identifier(name, given), given, self._shape, layers, tensors=tensors, model=name)
 
     # ---- layers -----------------------------------------------------------------------------------------------------
 
@@ -108,8 +107,7 @@ class _Reader:
         self._put(layer, Scale(identifier(layer.name), (self._entered(layer),), factor, shift))
 
     def _on_qconv1d(self, layer: Any) -> None:
-        if layer.groups != 1 or any(rate != 1 for rate in layer.dilation_rate):
-            raise ConfigError("firmware has no groups and no dilations")
+        check_convolution(layer.groups, layer.dilation_rate)
         weight, bias = _weights(layer)
         sizes, strides = _last_channels(layer), tuple(layer.strides)
         pads = tuple(
@@ -203,6 +201,13 @@ class _Reader:
         )
         self._layers.append(made)
         return made.name
+
+
+def _check_used_once(model: Any) -> None:
+    """Check that no layer is computed twice: Keras says what it takes of the first time alone."""
+    for layer in model.get_config()["layers"]:
+        if (uses := len(layer.get("inbound_nodes", ()))) > 1:  # a sequence of layers has none
+            raise ConfigError(f"layer {layer['name']!r}: firmware computes a layer once, and it is used {uses} times")
 
 
 def _weights(layer: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ from sonic.firmware.layers import (
 )
 from sonic.firmware.onnxparts import pads, row_normalisation, sizes_with_batch, takes_images
 from sonic.firmware.onnxquant import QuantReader
+from sonic.firmware.reading import check_convolution, check_ends, row_shape
 
 if TYPE_CHECKING:
     from sonic.firmware.network import Network
@@ -82,13 +83,8 @@ def of_model(model: Any, name: str = "network", *, host_normalisation: bool = Tr
     opsets = {each.domain: each.version for each in model.opset_import}
     reader = _Operators(opsets, constants, uses, host_normalisation=host_normalisation)
     given = [tensor for tensor in model.graph.input if tensor.name not in constants]
-    if len(given) != 1 or len(model.graph.output) != 1:
-        raise ConfigError(
-            f"firmware has one input and one output, {name!r} has {len(given)} and {len(model.graph.output)}"
-        )
-    sizes = tuple(dim.dim_value for dim in given[0].type.tensor_type.shape.dim[1:])
-    if not sizes or not all(sizes):
-        raise ConfigError(f"input {given[0].name!r}: firmware needs every size but the batch's, given {list(sizes)}")
+    check_ends(name, len(given), len(model.graph.output))
+    sizes = row_shape(given[0].name, [dim.dim_value for dim in given[0].type.tensor_type.shape.dim[1:]])
     reader.begin(given[0].name, sizes, transposed=len(sizes) > 1 and takes_images(model.graph.node, given[0].name))
     for node in model.graph.node:
         reader.take(node)
@@ -219,8 +215,7 @@ class _Operators(QuantReader):
     def _on_conv(self, node: Any, attributes: dict[str, Any]) -> None:
         weight = self._constant(node.input[1])  # [out, in, *size]
         size = weight.shape[2:]
-        if attributes.get("group", 1) != 1 or any(d != 1 for d in attributes.get("dilations", ())):
-            raise ConfigError("firmware has no groups and no dilations")
+        check_convolution(attributes.get("group", 1), attributes.get("dilations", ()))
         given = self._image(node.input[0], len(size))
         strides = tuple(attributes.get("strides", [1] * len(size)))
         bias = self._optional(node, 2, np.zeros(len(weight)))

@@ -18,7 +18,7 @@ import numpy as np
 from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware.layers import Trees
 from sonic.firmware.network import Network
-from sonic.firmware.onnxparts import identifier
+from sonic.firmware.reading import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ class _Growing:
             np.array(start, np.float64),
             strict,
         )
-        return Network(identifier(name), "x", (features,), (layer,), tensors=(given, made), model=name)
+        return Network(identifier(name, "x"), "x", (features,), (layer,), tensors=(given, made), model=name)
 
 
 _DEEPEST = 100

@@ -89,6 +89,8 @@ def write(network: Network, precision: Precision, synthesis: Synthesis, folder: 
 def _check(network: Network, synthesis: Synthesis) -> None:
     """Refuse what the writer would write with other bits, or not at all."""
     writer = synthesis.writer
+    if network.name == network.input:
+        raise ConfigError(f"network {network.name!r} has an input of the same name, which C++ does not take")
     if synthesis.strategy == "da" and (writer != "Vitis" or synthesis.reuse != 1):
         raise ConfigError(f"strategy da is for Vitis without reuse, given {writer} and a reuse of {synthesis.reuse}")
     for layer in network.layers:

@@ -100,7 +100,7 @@ class Emulated final : public hls4mlEmulator::Model {{
         const input_t *given = std::any_cast<input_t *>(input);
         std::copy(given, given + {inputs}, x);
     }}
-    void predict() override {{ {name}(x, y); }}
+    void predict() override {{ ::{name}(x, y); }}
     void read_result(std::any result) override {{ std::copy(y, y + {outputs}, std::any_cast<result_t *>(result)); }}
 }};
 }} // namespace

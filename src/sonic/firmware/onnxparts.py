@@ -1,8 +1,7 @@
-"""What reading ONNX models needs of names, padding, channels, and the order of numbers. Pure."""
+"""What reading ONNX models needs of padding, channels, and the order of numbers. Pure."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from sonic.errors import ConfigError
 from sonic.firmware.layers import Convolution, Dense, Flatten, InverseRoot, Pooling, Product, Scale, Upsampling, taking
 from sonic.firmware.network import Normalisation
+from sonic.firmware.reading import same_pads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _OF_IMAGES = ("AveragePool", "BatchNormalization", "Conv", "Expand", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
-              "ReduceMax", "ReduceMean", "Resize")  # fmt: skip
+              "ReduceMax", "ReduceMean", "Resize", "Upsample")  # fmt: skip
 _ONE_BY_ONE = ("Add", "Div", "Dropout", "Identity", "IntQuant", "LeakyRelu", "Mul", "Quant", "Relu", "Sigmoid",
                "Squeeze", "Sub", "Tanh", "Trunc", "Unsqueeze")  # fmt: skip
 """Operators that leave the order of numbers as it is, and how many there are."""
@@ -136,12 +136,6 @@ def pads(
     return tuple(zip(given[: len(window)], given[len(window) :], strict=True))
 
 
-def same_pads(size: int, window: int, stride: int) -> tuple[int, int]:
-    """Return zeros before and after one dimension, the odd one after, so that there is a window for each stride."""
-    whole = max((-(-size // stride) - 1) * stride + window - size, 0)
-    return whole // 2, whole - whole // 2
-
-
 def by_channel(numbers: Weights, shape: tuple[int, ...], axis: int) -> Weights:
     """Return a number for each channel, of those that ONNX broadcasts to a batch of a shape.
 
@@ -173,9 +167,3 @@ def takes_images(nodes: Iterable[Any], name: str) -> bool:
             if node.op_type in _ONE_BY_ONE:
                 alike.update(node.output)
     return False
-
-
-def identifier(name: str) -> str:
-    """Return a name that C takes."""
-    made = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "node"
-    return made if not made[0].isdigit() and made != "input" else f"n_{made}"

@@ -21,7 +21,8 @@ from sonic.firmware.layers import (
     output_shape,
 )
 from sonic.firmware.network import Network
-from sonic.firmware.onnxparts import Tensor, by_channel, for_the_host, identifier, pads, without_means
+from sonic.firmware.onnxparts import Tensor, by_channel, for_the_host, pads, without_means
+from sonic.firmware.reading import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,7 +98,7 @@ class Reader:
         if self._host_normalisation:
             layers, host = for_the_host(self._input, layers)
         made = Network(
-            identifier(name),
+            identifier(name, self._input),
             self._input,
             self._shapes[self._input],
             layers,
