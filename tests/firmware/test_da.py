@@ -98,6 +98,21 @@ def test_any_numbers_have_the_references_bits(first: Fixed, types: list[Fixed], 
     assert np.array_equal(Logic(network, precision).predict(rows), evaluate(network, precision, rows))
 
 
+@pytest.mark.parametrize("bits", [16, 20, 24, 26])
+def test_products_wider_than_any_type(bits: int) -> None:
+    """da4ml's interpreter wraps numbers to 32 bits at most, and sums of such products are beyond that."""
+    random = np.random.default_rng(bits)
+    layers = (
+        Scale("s", ("x",), random.normal(size=8), random.normal(size=8)),
+        Activation("r", ("s",), "leaky_relu", float(random.uniform(0.1, 0.9))),
+        Product("p", ("r", "x")),
+    )
+    network = Network("n", "x", (8,), layers)
+    precision = Precision(Fixed(26, 4), Types(Fixed(26, 6), Fixed(bits, 3), Fixed(bits, 3)))
+    rows = precision.input.quantise(random.uniform(-8, 8, (300, 8)))
+    assert np.array_equal(Logic(network, precision).predict(rows), evaluate(network, precision, rows))
+
+
 def test_outputs_that_no_type_holds() -> None:
     nothing = Network("n", "x", (2,), (Dense("a", ("x",), np.zeros((2, 1)), np.zeros(1)),))
     logic = Logic(nothing, Precision())

@@ -53,6 +53,13 @@ def test_tables_that_cannot_be_addressed() -> None:
         Precision(default=Types(table_size=16)).check(many)
 
 
+def test_slopes_that_the_reference_could_not_hold() -> None:
+    bent = Network("n", "x", (6,), (Activation("b", ("x",), "leaky_relu", 0.1),))
+    Precision.uniform(Fixed(26, 6)).check(bent)
+    with pytest.raises(ConfigError, match="layer 'b': its sums need 54 bits"):
+        Precision.uniform(Fixed(27, 6)).check(bent)
+
+
 def test_products_that_the_reference_could_not_hold() -> None:
     product = Network("n", "x", (6,), (Product("p", ("x", "x")),))
     Precision.uniform(Fixed(26, 6)).check(product)

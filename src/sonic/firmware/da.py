@@ -26,8 +26,14 @@ if TYPE_CHECKING:
     from sonic.firmware.precision import Precision
 
 
+_INPUT = -1
+"""da4ml's code of an operation that takes a number of a row."""
 _CONSTANT = 5
-"""da4ml's code of an operation that gives one."""
+"""Of one that gives a constant."""
+_WRAP = 3
+"""Of one that gives a number fewer bits."""
+_WRAPPED_BITS = 32
+"""That the interpreter can wrap a number to."""
 _LAST_BITS = -32, 31
 """Powers of two with which its numbers may end."""
 _WEIGHT_BITS = 24
@@ -89,7 +95,7 @@ class Logic:
         except Exception as error:
             raise ConfigError(f"da4ml cannot have network {network.name!r}: {one_line(error)}") from error
         # Of each row of numbers in 16 bits the interpreter would else make this anew.
-        self._program = self._logic.to_binary()
+        self._program = without_wide_wraps(self._logic).to_binary()
 
     @property
     def cost(self) -> Cost:
@@ -143,6 +149,25 @@ def in_own_steps(logic: Any) -> Any:
     the largest one is where they saturate, it would be taken for another constant.
     """
     return logic._replace(ops=[_in_own_step(op) if op.opcode == _CONSTANT and op.qint.min else op for op in logic.ops])
+
+
+def without_wide_wraps(logic: Any) -> Any:
+    """Return logic as da4ml's interpreter has it right, which wraps numbers to no more than 32 bits.
+
+    Types have no more. Wider ones are wrapped in products with a constant alone, to a range that da4ml knows them to
+    be in: what takes them takes what they were made of as well.
+    """
+    from da4ml.types import minimal_kif
+
+    instead: dict[int, int] = {}
+    ops = []
+    for place, op in enumerate(logic.ops):
+        if op.opcode != _INPUT:
+            op = op._replace(id0=instead.get(op.id0, op.id0), id1=instead.get(op.id1, op.id1))
+        if op.opcode == _WRAP and sum(minimal_kif(op.qint)) > _WRAPPED_BITS:
+            instead[place] = op.id0
+        ops.append(op)
+    return logic._replace(ops=ops)
 
 
 def _in_own_step(op: Any) -> Any:

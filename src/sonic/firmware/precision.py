@@ -128,6 +128,8 @@ def _sum_bits(layer: Layer, given: list[Fixed], types: Types) -> int:
         return types.bias.total + ceil(log2(most(layer) + 1))
     if isinstance(layer, Product):
         return first.total + given[1].total
+    if isinstance(layer, Activation) and layer.kind == "leaky_relu":
+        return first.total + types.weight.total
     if isinstance(layer, Softmax):
         return 2 * types.table.total
     if isinstance(layer, Recurrent):
