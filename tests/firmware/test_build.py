@@ -37,6 +37,7 @@ def test_compiled_firmware_has_the_references_bits(built: Firmware, scale: float
         assert np.array_equal(emulate(given, threads), expected)
     assert emulate(given[:0], 4).shape == (0, 2)
     assert {"sonic", "hls4ml", "compiler"} == set(built.versions)
+    assert json.loads((built.folder / DOCUMENT).read_text())["synthesis"]["writer"] == "Quartus"
 
 
 def test_distributed_arithmetic_has_them_too(traced: Firmware) -> None:
@@ -93,6 +94,9 @@ def test_the_emulator_takes_rows_of_one_size(built: Firmware) -> None:
 def test_what_cannot_be_built(mlp: Network, mixed: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="route 'vhdl': one of hls4ml-vitis"):
         build(mlp, mixed, tmp_path / "a", route="vhdl")
+    for shared in (Synthesis(reuse=4), Synthesis(strategy="resource"), Synthesis(stream=True)):
+        with pytest.raises(ConfigError, match="the route da4ml has no reuse, strategy or stream"):
+            build(mlp, mixed, tmp_path / "a", route="da4ml", synthesis=shared)
     (tmp_path / "b").mkdir()
     with pytest.raises(OutputError, match="is there already"):
         build(mlp, mixed, tmp_path / "b")

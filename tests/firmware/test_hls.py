@@ -121,6 +121,15 @@ def test_streams_with_reuse(tmp_path: Path) -> None:
     same_bits(*compiled(network, tmp_path / "made", Synthesis(strategy="resource", reuse=2, stream=True)))
 
 
+def test_a_reuse_that_cannot_be_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    network = one(Dense("a", ("x",), normal(5, 4), normal(4)), Dense("b", ("a",), normal(4, 3), normal(3)), shape=(5,))
+    for reuse, says in ((5, {"'b'": "4"}), (1, {})):
+        caplog.clear()
+        write(network, Precision(), Synthesis(strategy="resource", reuse=reuse), tmp_path / str(reuse))
+        said = [record.getMessage().split() for record in caplog.records if record.name == "sonic.firmware"]
+        assert {words[1].rstrip(":"): words[2] for words in said} == says
+
+
 def one(*layers: Any, shape: tuple[int, ...] = (4, 2)) -> Network:
     return Network("n", "x", shape, layers)
 

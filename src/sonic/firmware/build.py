@@ -136,7 +136,7 @@ def build(
     route : str
         One of :data:`ROUTES`.
     synthesis : Synthesis, optional
-        Its writer is the route's.
+        Its writer is the route's; reuse, strategy and stream are for hls4ml's routes alone.
     progress : callable of str, optional
         Told what begins.
 
@@ -150,12 +150,17 @@ def build(
     """
     if route not in ROUTES:
         raise ConfigError(f"route {route!r}: one of {', '.join(ROUTES)}")
+    writer, chosen = ROUTES[route], synthesis or Synthesis()
+    if writer is not None:
+        chosen = replace(chosen, writer=writer)
+    elif (chosen.reuse, chosen.strategy, chosen.stream) != (1, "latency", False):
+        raise ConfigError(f"the route {route} has no reuse, strategy or stream: hls4ml's routes have")
     precision.check(network)
     target = Path(folder)
     said = progress or (lambda _: None)
     with appearing(target) as work:
         storage.save(network, precision, work)
-        made, logic = _route(network, precision, work, route, synthesis, said)
+        made, logic = _route(network, precision, work, route, chosen, said)
         document = {
             "route": route,
             "library": "" if made.library is None else str(made.library.relative_to(work)),
@@ -163,7 +168,7 @@ def build(
             "versions": {"sonic": __version__} | made.versions,
             "cost": made.cost,
             "formats": [str(number) for number in made.formats or ()],
-            "synthesis": None if synthesis is None else asdict(synthesis),
+            "synthesis": None if writer is None else asdict(chosen),
         }
         (work / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n")
         bundle.write_golden(network, precision, work)
@@ -220,13 +225,12 @@ def _route(
     precision: Precision,
     work: Path,
     route: str,
-    synthesis: Synthesis | None,
+    chosen: Synthesis,
     said: Callable[[str], None],
 ) -> tuple[Firmware, da.Logic | None]:
     """Go one way; returns the logic beside the firmware where it is what emulates."""
     writer = ROUTES[route]
     project = work / PROJECT
-    chosen = synthesis or Synthesis()
     sizes = network.inputs_per_row, network.outputs_per_row
     if route == "conifer":
         said("conifer")
@@ -248,7 +252,7 @@ def _route(
         versions = da.versions() | rtl.versions() | compiler_version()
         return Firmware(work, route, network, precision, library, versions, cost, logic.formats()), None
     said(f"hls4ml, for {writer}")
-    versions = hls.write(network, precision, replace(chosen, writer=writer), project)
+    versions = hls.write(network, precision, chosen, project)
     said("compiler")
     with _saying_what_remains():
         library = compile_project(project, network, writer, stream=chosen.stream)

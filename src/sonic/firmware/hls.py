@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, one_line
 from sonic.firmware.layerlist import configuration, layer_list
-from sonic.firmware.layers import Concatenation, Pooling, Quantiser, Trees
+from sonic.firmware.layers import Concatenation, Convolution, Dense, Pooling, Quantiser, Trees
 from sonic.firmware.precision import looks_up
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sonic.firmware.network import Network
     from sonic.firmware.precision import Precision
     from sonic.firmware.synthesis import Synthesis
+
+log = logging.getLogger("sonic.firmware")
 
 _OF_THIS_RUN = ("build_lib.sh", "hls4ml_config.yml")
 """Files with a random stamp and a path of this machine, which nothing here needs."""
@@ -75,6 +78,7 @@ def write(network: Network, precision: Precision, synthesis: Synthesis, folder: 
                 layer_list(network, precision, synthesis.strategy),
             )
             model.write()
+        _say_reuse(model, network, synthesis)
         for name in _OF_THIS_RUN:
             (folder / name).unlink(missing_ok=True)
         if any(map(looks_up, network.layers)):
@@ -111,6 +115,18 @@ def _check(network: Network, synthesis: Synthesis) -> None:
         if writer != "Vitis" and looks_up(layer):
             ways = {"Quartus": "has tables of one side of zero", "Catapult": "has lines in place of tables"}[writer]
             raise ConfigError(f"layer {layer.name!r}: {writer} {ways}, and its bits would be others: take hls4ml-vitis")
+
+
+def _say_reuse(model: Any, network: Network, synthesis: Synthesis) -> None:
+    """Say where hls4ml takes another reuse than it is told: not every number of multiplications can be shared out."""
+    products = {layer.name for layer in network.layers if isinstance(layer, Dense | Convolution)}
+    for layer in model.get_layers():
+        taken = layer.get_attr("reuse_factor")
+        if layer.name in products and taken != synthesis.reuse:
+            log.warning(
+                "layer %r: %d multiplications for each multiplier, not %d, by which its weights cannot be shared out",
+                *(layer.name, taken, synthesis.reuse),
+            )
 
 
 def _mend(utilities: Path) -> None:
