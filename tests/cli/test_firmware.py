@@ -117,13 +117,23 @@ def test_serve_is_one_word(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.npy"
+    onnx = pytest.importorskip("onnx")
+    trained, wrong = tmp_path / "trained.onnx", tmp_path / "wrong.npy"
+    numbers = [onnx.numpy_helper.from_array(np.float32(n), name) for name, n in (("s", 0.5), ("z", 0), ("b", 6))]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 3]) for name in ("x", "y")]
+    node = onnx.helper.make_node("Quant", ["x", "s", "z", "b"], ["q"], domain="qonnx.custom_op.general", narrow=0)
+    graph = onnx.helper.make_graph(
+        [node, onnx.helper.make_node("Relu", ["q"], ["y"])], "g", ends[:1], ends[1:], numbers
+    )
+    opsets = [onnx.helper.make_opsetid(name, version) for name, version in (("", 17), (node.domain, 1))]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), trained)
     np.save(wrong, np.ones((4, 5)))
     for arguments, says in (
         (["verify", str(tmp_path)], "holds no firmware"),
         (["verify", str(folder), "--data", str(wrong)], "rows of [3] are expected, given [5]"),
         (["verify", str(folder), "--data", str(tmp_path / "nothing.npy")], "holds no array"),
         (["verify", str(folder), "--numbers", str(tmp_path / "nothing.json")], "holds no search"),
+        (["search", str(trained), "--data", str(wrong), "--to", str(tmp_path / "n.json")], "has chosen its numbers"),
         (["serve", str(tmp_path)], "holds no firmware"),
         (["build", "nothing", "--to", str(tmp_path / "a")], "no network 'nothing'"),
         (["build", "jet-mlp", "--to", str(tmp_path / "a"), "--precision", "float"], "no fixed-point type"),

@@ -11,6 +11,7 @@ from sonic.firmware.fronts import numbers, read
 from sonic.firmware.layers import Dense, Trees
 from sonic.firmware.numbers import Fixed
 from sonic.firmware.precision import Precision
+from sonic.firmware.reference import evaluate
 from sonic.firmware.storage import describe
 
 if TYPE_CHECKING:
@@ -46,6 +47,22 @@ def test_qonnx_has(tmp_path: Path) -> None:
     _, precision = read(file, "m")
     assert precision is not None
     assert precision.input == Fixed(6, 4, rounding="RND", overflow="SAT")
+
+
+def test_a_function_behind_quantisers_needs_a_precision(tmp_path: Path) -> None:
+    quant = ("Quant", ["x", "scale", "zero", "bits"], ["q"]), {"domain": "qonnx", "narrow": 0}
+    product = ("MatMul", ["q", "w"], ["h"]), {}
+    file = onnx_file(
+        tmp_path / "m.onnx", quant, product, (("Sigmoid", ["h"], ["y"]), {}), w=np.eye(3), scale=0.25, zero=0, bits=4
+    )
+    with pytest.raises(ConfigError, match="Activation is never exact: give a precision"):
+        read(file, "m")
+    told = Precision.uniform(Fixed(16, 6))
+    network, precision = read(file, "m", precision=told)
+    assert precision is told
+    assert [type(layer).__name__ for layer in network.layers] == ["Quantiser", "Dense", "Activation"]
+    made = evaluate(network, told, [[0.3, 1.9, -9.0]])
+    assert made == pytest.approx(1 / (1 + np.exp([[-0.25, -1.75, 2.0]])), abs=0.01)
 
 
 def test_trees_by_what_is_in_the_file(tmp_path: Path) -> None:

@@ -87,13 +87,17 @@ def build(
     if strategy not in STRATEGIES:
         raise ConfigError(f"--strategy is one of {', '.join(STRATEGIES)}, given {strategy!r}")
     told = None if precision is None else fronts.numbers(precision)
-    network, found = _network(model, weights, host_normalisation=host_normalisation)
-    numbers = told or found or Precision()
+    network, numbers = _network(model, weights, told, host_normalisation=host_normalisation)
     synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)
     console = Console(stderr=True)
     with terminable(), console.status("reading") as status:
         made = firmware_build.build(
-            network, numbers, to, route=backend, synthesis=synthesis, progress=lambda what: status.update(what)
+            network,
+            numbers or Precision(),
+            to,
+            route=backend,
+            synthesis=synthesis,
+            progress=lambda what: status.update(what),
         )
     for name, value in made.cost.items():
         console.print(f"{name.replace('_', ' ')}: {value:,.0f} (da4ml's estimate)")
@@ -118,6 +122,7 @@ def search(
 
     from rich.console import Console
 
+    from sonic.errors import ConfigError
     from sonic.files import check_writable, replacing
     from sonic.firmware import report as reports
     from sonic.firmware import search as searches
@@ -126,7 +131,9 @@ def search(
     from sonic.firmware.storage import describe
 
     check_writable(to, plot)
-    network, _ = _network(model, weights, host_normalisation=host_normalisation)
+    network, chosen = _network(model, weights, None, host_normalisation=host_normalisation)
+    if chosen is not None:
+        raise ConfigError(f"{model}: a training has chosen its numbers, and there is nothing to search")
     rows = _rows(data, network)
     with Console(stderr=True).status("reading") as status:
         found = searches.search(network, rows, error, progress=lambda what: status.update(what))
@@ -265,17 +272,19 @@ def serve(
         serve_verb.serve([str(folder)], **options)
 
 
-def _network(model: str, weights: str, *, host_normalisation: bool) -> tuple[Network, Precision | None]:
+def _network(
+    model: str, weights: str, precision: Precision | None, *, host_normalisation: bool
+) -> tuple[Network, Precision | None]:
     import tempfile
 
     from sonic.firmware.fronts import SUFFIXES, read
     from sonic.workloads import zoo
 
     if model.endswith(SUFFIXES):
-        return read(model, Path(model).stem, host_normalisation=host_normalisation)
+        return read(model, Path(model).stem, precision=precision, host_normalisation=host_normalisation)
     with tempfile.TemporaryDirectory() as folder:
         file = zoo.build(model, folder, weights=weights) / "1" / "model.onnx"
-        return read(file, model, host_normalisation=host_normalisation)
+        return read(file, model, precision=precision, host_normalisation=host_normalisation)
 
 
 def _rows(file: Path, network: Network) -> np.ndarray:

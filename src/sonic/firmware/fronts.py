@@ -34,9 +34,9 @@ def numbers(text: str) -> Precision:
 
 
 def read(
-    file: str | os.PathLike[str], name: str, *, host_normalisation: bool = True
+    file: str | os.PathLike[str], name: str, *, precision: Precision | None = None, host_normalisation: bool = True
 ) -> tuple[Network, Precision | None]:
-    """Read a network, and its numbers where a training has chosen them.
+    """Read a network, and its numbers: those that are given, or else those that a training has chosen, if one has.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def read(
         ONNX, QONNX, and trees in ONNX (``.onnx``); Keras with HGQ2's layers (``.keras``); XGBoost (``.json``).
     name : str
         What its firmware is called.
+    precision : Precision, optional
+        Of all layers. Quantisers of ONNX stay layers then, whose numbers it makes its own of.
     host_normalisation : bool
         As of :func:`sonic.firmware.fromonnx.read`.
 
@@ -56,17 +58,18 @@ def read(
     """
     suffix = Path(file).suffix
     if suffix == ".json":
-        return fromtrees.read_xgboost(file, name), None
+        return fromtrees.read_xgboost(file, name), precision
     if suffix == ".keras":
-        return fromhgq.read(file, name)
+        network, found = fromhgq.read(file, name)
+        return network, precision or found
     if suffix == ".ubj":
         raise ConfigError(f"{os.fspath(file)}: of XGBoost's formats JSON is read here: save_model('model.json')")
     if suffix != ".onnx":
         raise ConfigError(f"{os.fspath(file)}: expected a file that ends in {', '.join(SUFFIXES[:3])}")
     model = fromonnx.opened(file)
     if fromtrees.is_trees(model):
-        return fromtrees.of_onnx(model, name), None
+        return fromtrees.of_onnx(model, name), precision
     network = fromonnx.of_model(model, name, host_normalisation=host_normalisation)
-    if any(isinstance(layer, Quantiser) for layer in network.layers):
+    if precision is None and any(isinstance(layer, Quantiser) for layer in network.layers):
         return exactly(network)
-    return network, None
+    return network, precision
