@@ -114,7 +114,8 @@ def ensemble(kind: str, mode: str, **changes: Any) -> Any:
         f"{leaves}_weights": [1.0, 2.0, 3.0, 4.0, 0.5],
         "base_values": [0.5, 1.0, 0.0],
     } | changes
-    told |= {"n_targets": 3} if leaves == "target" else {"classlabels_int64s": [0, 1, 2]}
+    labels = changes.get("classlabels_int64s", [0, 1, 2])
+    told |= {"n_targets": 3} if leaves == "target" else {"classlabels_int64s": labels}
     outputs = ["y"] if leaves == "target" else ["label", "y"]
     node = helper.make_node(kind, ["x"], outputs, domain="ai.onnx.ml", name="trees", **told)
     given = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None, 3])
@@ -140,10 +141,24 @@ def test_onnx_runtime_agrees(kind: str, mode: str) -> None:
 
 
 def test_one_of_two_classes_has_the_scores() -> None:
-    alone = {"class_ids": [1] * 3, "class_treeids": [0, 0, 1], "class_nodeids": [1, 2, 0]}
+    alone = {"class_ids": [1] * 3, "class_treeids": [0, 0, 1], "class_nodeids": [1, 2, 0], "classlabels_int64s": [0, 1]}
     model = ensemble("TreeEnsembleClassifier", "BRANCH_LEQ", **alone, class_weights=[1.0, 2.0, 0.5], base_values=[0.25])
     made = evaluate(of_onnx(model), None, ROWS)
     assert np.array_equal(made, np.where(ROWS[:, 2:] <= 0.25, 1.0, 2.0) + 0.75)
+
+
+@pytest.mark.parametrize("ids", [[0, 1, 1], [0, 0, 0]])
+@pytest.mark.parametrize("kind", ["TreeEnsembleRegressor", "TreeEnsembleClassifier"])
+def test_sums_to_which_no_tree_adds(kind: str, ids: list[int]) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    told = {"ids": ids, "treeids": [0, 0, 1], "nodeids": [1, 2, 0], "weights": [1.0, 2.0, 0.5]}
+    leaves = {"TreeEnsembleRegressor": "target", "TreeEnsembleClassifier": "class"}[kind]
+    changes = {f"{leaves}_{name}": each for name, each in told.items()}
+    model = ensemble(kind, "BRANCH_LEQ", **changes, base_values=[0.0] * 3)
+    (there,) = onnxruntime.InferenceSession(model.SerializeToString()).run(["y"], {"x": ROWS})
+    made = evaluate(of_onnx(model), None, ROWS)
+    assert made.shape == there.shape == (200, 3)
+    assert np.allclose(made, there, atol=1e-6)
 
 
 def test_nodes_may_come_in_any_order() -> None:
@@ -171,6 +186,12 @@ def test_what_onnx_has_and_firmware_has_not() -> None:
         of_onnx(ensemble("TreeEnsembleRegressor", "BRANCH_LEQ", base_values=[0.0, 1.0]))
     with pytest.raises(ConfigError, match="compares in one way"):
         of_onnx(ensemble("TreeEnsembleRegressor", "BRANCH_EQ"))
+    with pytest.raises(ConfigError, match="tree 1 adds to sum 3 of 3"):
+        of_onnx(ensemble("TreeEnsembleRegressor", "BRANCH_LEQ", target_ids=[0, 1, 0, 2, 3]))
+    flat = ensemble("TreeEnsembleRegressor", "BRANCH_LEQ")
+    del flat.graph.input[0].type.tensor_type.shape.dim[1]
+    with pytest.raises(ConfigError, match=r"node 'trees' \(TreeEnsembleRegressor\) is not whole: IndexError"):
+        of_onnx(flat)
     with pytest.raises(ConfigError, match="firmware adds trees"):
         of_onnx(ensemble("TreeEnsembleRegressor", "BRANCH_LEQ", aggregate_function="AVERAGE"))
 

@@ -160,39 +160,57 @@ def of_onnx(model: Any, name: str = "trees") -> Network:
     Raises
     ------
     ConfigError
-        If their nodes compare in more than one way, or are averaged.
+        If their nodes compare in more than one way, are averaged, or the model is not whole.
     """
+    node = model.graph.node[0]
+    called = f"node {node.name!r} ({node.op_type})"
+    try:
+        return _of_node(node, model.graph.input, name)
+    except ConfigError as error:
+        raise ConfigError(f"{called}: {error}") from None
+    except Exception as error:  # what is missing, or of another type or shape than ONNX says
+        raise ConfigError(f"{called} is not whole: {one_line(error)}") from error
+
+
+def _of_node(node: Any, inputs: Iterable[Any], name: str) -> Network:
     from onnx import helper
 
-    node = model.graph.node[0]
     told = {each.name: helper.get_attribute_value(each) for each in node.attribute}
     leaves, place = _ONNX[node.op_type]
     needed = [f"nodes_{part}" for part in _NODES] + [f"{leaves}_{part}" for part in _LEAVES]
     if missing := [name for name in needed if name not in told]:
-        raise ConfigError(f"node {node.name!r} ({node.op_type}): it has no {missing[0]}")
+        raise ConfigError(f"it has no {missing[0]}")
     if told.get("aggregate_function", b"SUM") != b"SUM":
-        raise ConfigError(f"node {node.name!r} ({node.op_type}): firmware adds trees")
+        raise ConfigError("firmware adds trees")
     modes = set(told["nodes_modes"]) - {b"LEAF"}
     if len(modes) > 1 or not modes <= set(_SPLITS):
-        raise ConfigError(f"node {node.name!r} ({node.op_type}): firmware compares in one way, given {sorted(modes)}")
+        raise ConfigError(f"firmware compares in one way, given {sorted(modes)}")
     strict, swapped = _SPLITS[modes.pop()] if modes else (False, False)
     values: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)  # by tree and output
     fields = (told[f"{leaves}_{part}"] for part in _LEAVES)
     for tree, output, at, weight in zip(*fields, strict=True):
         values[tree, output][at] = weight
     nodes = _onnx_nodes(told, swapped)
-    classes = sorted({output for _, output in values})
-    alone = len(classes) == 1  # of two classes the one that has scores
+    count = _sums(told, {output for _, output in values})
     growing = _Growing()
     for (tree, output), value in sorted(values.items()):
-        growing.add(0 if alone else output, [(*split, value.get(at, 0.0)) for at, split in enumerate(nodes[tree])])
-    count = 1 if alone else classes[-1] + 1
+        if count > 1 and not 0 <= output < count:
+            raise ConfigError(f"tree {tree} adds to sum {output} of {count}")
+        growing.add(output if count > 1 else 0, [(*split, value.get(at, 0.0)) for at, split in enumerate(nodes[tree])])
     start = list(told.get("base_values", ())) or [0.0] * count
     if len(start) != count:
-        raise ConfigError(f"node {node.name!r} ({node.op_type}): {count} sums begin with {len(start)} numbers")
-    (given,) = (each for each in model.graph.input if each.name == node.input[0])
+        raise ConfigError(f"{count} sums begin with {len(start)} numbers")
+    (given,) = (each for each in inputs if each.name == node.input[0])
     features = given.type.tensor_type.shape.dim[1].dim_value or max(told["nodes_featureids"]) + 1
     return growing.network(name, given.name, node.output[place], features, start, strict)
+
+
+def _sums(told: Mapping[str, Any], outputs: set[int]) -> int:
+    """Return how many sums a node has: of two classes one may have all the scores."""
+    labels = told.get("classlabels_int64s") or told.get("classlabels_strings")
+    if labels is None:
+        return int(told.get("n_targets", max(outputs) + 1))
+    return 1 if len(labels) <= 2 and len(outputs) == 1 else len(labels)
 
 
 def _onnx_nodes(told: Mapping[str, Any], swapped: bool) -> dict[int, list[tuple[int, float, int, int]]]:
