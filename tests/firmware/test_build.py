@@ -42,7 +42,9 @@ def test_compiled_firmware_has_the_references_bits(built: Firmware, scale: float
 
 def test_distributed_arithmetic_has_them_too(traced: Firmware) -> None:
     given = traced.precision.input.quantise(rows(traced, 200))
-    assert np.array_equal(load(traced.folder).emulator()(given, 1), traced.reference(given))
+    emulate = load(traced.folder).emulator()
+    assert np.array_equal(emulate(given, 1), traced.reference(given))
+    assert emulate(given[:0], 1).shape == (0, 2)
     assert traced.cost["luts"] > 100
 
 

@@ -597,6 +597,14 @@ def test_sizes_that_vary_and_files_that_are_none(tmp_path: Path) -> None:
     file = write(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])], ["k"], {})
     with pytest.raises(ConfigError, match="needs every size but the batch's"):
         read(file)
+    file = write(tmp_path / "m.onnx", [helper.make_node("Gemm", ["x", "w"], ["y"])], [4], {"w": normal(4, 4)})
+    for changes in ({"raw_data": b"123"}, {"data_type": 99}):
+        model = onnx.load(file)
+        for name, value in changes.items():
+            setattr(model.graph.initializer[0], name, value)
+        onnx.save(model, tmp_path / "part.onnx")
+        with pytest.raises(ConfigError, match="initialiser 'w' is not whole"):
+            read(tmp_path / "part.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     for name, says in (("bad.onnx", "is no ONNX model"), ("nothing.onnx", "cannot be read: No such file")):
         with pytest.raises(DataError, match=says):

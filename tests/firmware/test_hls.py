@@ -24,6 +24,7 @@ from sonic.firmware.network import (
     Recurrent,
     Reshape,
     Softmax,
+    Upsampling,
 )
 from sonic.firmware.numbers import Fixed, Types
 from sonic.firmware.precision import Precision
@@ -150,6 +151,12 @@ def one(*layers: Any, shape: tuple[int, ...] = (4, 2)) -> Network:
             one(Concatenation("c", ("x", "x")), shape=(3,)),
             Synthesis(writer="Catapult", stream=True),
             "layer 'c': Catapult's streams lose the second",
+        ),
+        (one(Flatten("f", ("x",))), Synthesis(), "network 'n' computes nothing"),
+        (
+            one(Upsampling("u", ("x",), (2, 2, 2)), shape=(2, 2, 2, 1)),
+            Synthesis(),
+            "layer 'u': .* one or two dimensions",
         ),
         (Network("x", "x", (4,), (Flatten("f", ("x",)),)), Synthesis(), "network 'x' has an input of the same name"),
         (one(Flatten("f", ("x",))), Synthesis(strategy="da", reuse=2), "given Vitis and a reuse of 2"),

@@ -132,6 +132,9 @@ def test_quantisers_are_the_types_of_layers(mlp: Path) -> None:
     ("how", "says"),
     [
         ({"scale": 0.3}, "scales are powers of 2, given 0.3"),
+        ({"scale": 0.0}, "scales are powers of 2, given 0"),
+        ({"scale": -0.25}, "scales are powers of 2, given -0.25"),
+        ({"bits": 3.5}, r"whole bits, given \[3\.5\]"),
         ({"zero": 3.0}, "zero points"),
         ({"rounding_mode": "UP"}, "given UP"),
         ({"rounding_mode": "SIDEWAYS"}, "rounding SIDEWAYS is not known"),

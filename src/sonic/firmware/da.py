@@ -87,7 +87,7 @@ class Logic:
                 _check_place(f"layer {layer.name!r}", number)
             if isinstance(layer, Dense | Convolution):
                 _check_weights(layer, types.weight)
-        self._outputs = network.outputs_per_row
+        self._inputs, self._outputs = network.inputs_per_row, network.outputs_per_row
         entrance = replace(precision, input=replace(precision.input, rounding="TRN", overflow="WRAP"))
         try:
             made = trace(network, entrance, given, _SYMBOLS)[network.output]
@@ -132,8 +132,10 @@ class Logic:
         """
         from da4ml._binary import dais_interp_run
 
-        given = np.asarray(rows, np.float64)
-        made: NDArray[np.float64] = dais_interp_run(self._program, given.reshape(len(given), -1), threads)
+        given = np.asarray(rows, np.float64).reshape(-1, self._inputs)
+        if not len(given):
+            return np.empty((0, self._outputs))
+        made: NDArray[np.float64] = dais_interp_run(self._program, given, threads)
         return made.reshape(len(given), self._outputs)
 
     def save(self, file: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonic.errors import ConfigError, DataError
+from sonic.errors import ConfigError, DataError, one_line
 from sonic.firmware.layers import (
     Concatenation,
     Convolution,
@@ -29,6 +29,8 @@ from sonic.firmware.onnxquant import QuantReader
 from sonic.firmware.reading import check_convolution, check_ends, row_shape
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sonic.firmware.network import Network
     from sonic.firmware.onnxparts import Tensor
 
@@ -66,18 +68,16 @@ def opened(file: str | os.PathLike[str]) -> Any:
     except ImportError:
         raise ConfigError("this needs onnx: pip install 'sonic-hep[firmware]'") from None
     try:
-        return onnx.shape_inference.infer_shapes(onnx.load(os.fspath(file)))
+        return onnx.load(os.fspath(file))
     except OSError as error:
         raise DataError(f"{os.fspath(file)} cannot be read: {error.strerror or error}") from error
     except Exception as error:
-        raise DataError(f"{os.fspath(file)} is no ONNX model: {error}") from error
+        raise DataError(f"{os.fspath(file)} is no ONNX model: {one_line(error)}") from error
 
 
 def of_model(model: Any, name: str = "network", *, host_normalisation: bool = True) -> Network:
     """Return the network of a model that was opened; as :func:`read`."""
-    import onnx
-
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    constants = {tensor.name: _initialiser(tensor) for tensor in model.graph.initializer}
     uses = Counter(name for node in model.graph.node if node.op_type != "Shape" for name in node.input)
     uses.update(tensor.name for tensor in model.graph.output)
     opsets = {each.domain: each.version for each in model.opset_import}
@@ -89,6 +89,15 @@ def of_model(model: Any, name: str = "network", *, host_normalisation: bool = Tr
     for node in model.graph.node:
         reader.take(node)
     return reader.network(model.graph.output[0].name, name)
+
+
+def _initialiser(tensor: Any) -> NDArray[Any]:
+    from onnx.numpy_helper import to_array
+
+    try:
+        return np.asarray(to_array(tensor))
+    except Exception as error:  # numbers that are missing, of a type that there is not, in a file that is not there
+        raise ConfigError(f"initialiser {tensor.name!r} is not whole: {one_line(error)}") from error
 
 
 class _Operators(QuantReader):

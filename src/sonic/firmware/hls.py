@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, one_line
 from sonic.firmware.layerlist import configuration, layer_list
-from sonic.firmware.layers import Concatenation, Convolution, Dense, Pooling, Quantiser, Trees
+from sonic.firmware.layers import (
+    Concatenation,
+    Convolution,
+    Dense,
+    Flatten,
+    Pooling,
+    Quantiser,
+    Reshape,
+    Trees,
+    Upsampling,
+)
 from sonic.firmware.precision import looks_up
 
 if TYPE_CHECKING:
@@ -97,7 +107,11 @@ def _check(network: Network, synthesis: Synthesis) -> None:
         raise ConfigError(f"network {network.name!r} has an input of the same name, which C++ does not take")
     if synthesis.strategy == "da" and (writer != "Vitis" or synthesis.reuse != 1):
         raise ConfigError(f"strategy da is for Vitis without reuse, given {writer} and a reuse of {synthesis.reuse}")
+    if all(isinstance(layer, Flatten | Reshape) for layer in network.layers):
+        raise ConfigError(f"network {network.name!r} computes nothing, and hls4ml writes nothing of it that compiles")
     for layer in network.layers:
+        if isinstance(layer, Convolution | Pooling | Upsampling) and len(network.shapes[layer.name]) > 3:
+            raise ConfigError(f"layer {layer.name!r}: hls4ml has images of one or two dimensions: take da4ml")
         if isinstance(layer, Trees):
             raise ConfigError(f"layer {layer.name!r}: hls4ml has no decision trees: take conifer, da4ml or da4ml-rtl")
         if synthesis.stream and isinstance(layer, Pooling) and layer.size != layer.strides:

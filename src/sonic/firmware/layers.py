@@ -53,7 +53,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Convolution(Layer):
-    """A convolution in one or two dimensions.
+    """A convolution in one or two dimensions; da4ml has more.
 
     Parameters
     ----------

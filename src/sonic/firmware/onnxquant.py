@@ -95,21 +95,23 @@ class QuantReader(RecurrentReader):
         rounding: str,
     ) -> None:
         """Give what is computed other types."""
+        if (bits != np.rint(bits)).any():
+            raise ConfigError(f"firmware has whole bits, given {np.unique(bits).tolist()}")
         if zero.any() or rounding not in _ROUNDINGS or (narrow and not signed) or (signed and (bits < 2).any()):
             raise ConfigError(
                 f"firmware rounds by {', '.join(_ROUNDINGS)} about zero, with all numbers of a type, given {rounding}, "
                 f"zero points {np.unique(zero).tolist()} and {np.unique(bits).tolist()} bits"
             )
-        fraction = -np.log2(scale)
-        if (fraction != np.rint(fraction)).any():
+        fraction = -np.frexp(scale)[1] + 1.0
+        if (scale != 2.0**-fraction).any():  # nor below zero, nor zero
             raise ConfigError(f"firmware's scales are powers of 2, given {np.unique(scale).tolist()[0]:g}")
-        total, fraction = (_in_our_order(part, given) for part in (bits, fraction))
+        total, behind = (_in_our_order(part, given) for part in (bits, fraction))
         layer = Quantiser(
             self._name(node),
             (given.layer,),
             np.array(int(signed)),
             total,
-            total - fraction,
+            total - behind,
             _ROUNDINGS[rounding],  # type: ignore[arg-type]
             "SAT_SYM" if narrow else "SAT",
         )
