@@ -139,6 +139,13 @@ def test_weights_that_float32_does_not_hold_are_refused() -> None:
     Logic(network, Precision(Fixed(8, 3), Types(weight=Fixed(24, 2))))
 
 
+def test_tables_that_no_machine_holds_are_refused() -> None:
+    network = Network("n", "x", (2,), (Activation("s", ("x",), "sigmoid"),))
+    Logic(network, Precision(Fixed(18, 4)))
+    with pytest.raises(ConfigError, match=r"cannot have network 'n': .* an entry for each number of 32 bits, and 20"):
+        Logic(network, Precision(Fixed(32, 4)))
+
+
 def test_recurrent_networks_are_refused() -> None:
     gates = GATES["gru"] * 2
     arrays = (np.zeros(shape) for shape in ((1, gates), (2, gates), gates, gates))

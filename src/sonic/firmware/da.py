@@ -18,6 +18,7 @@ from sonic.firmware.numbers import MAX_BITS, Fixed
 from sonic.firmware.reference import Arithmetic, trace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -36,6 +37,8 @@ _WRAPPED_BITS = 32
 """That the interpreter can wrap a number to."""
 _LAST_BITS = -32, 31
 """Powers of two with which its numbers may end."""
+_TABLE_BITS = 20
+"""A million entries: more take minutes and the memory of the machine, and no FPGA holds them."""
 _WEIGHT_BITS = 24
 """Besides the sign."""
 
@@ -238,4 +241,15 @@ def _cast_one(number: Fixed, value: Any, kept: tuple[int, int, int, str, str]) -
     return value.quantize(*kept)
 
 
-_SYMBOLS = Arithmetic(_cast, lambda function, values: values.apply(function))
+def _apply(function: Callable[[Any], Any], values: Any) -> Any:
+    """Look a function up in a table with an entry for each number that may come."""
+    bits = max(int(sum(value.kif)) for value in values.ravel())
+    if bits > _TABLE_BITS:
+        raise ConfigError(
+            f"a table has an entry for each number of {bits} bits, and {_TABLE_BITS} can be had: give what comes "
+            "before fewer, or take hls4ml-vitis"
+        )
+    return values.apply(function)
+
+
+_SYMBOLS = Arithmetic(_cast, _apply)
