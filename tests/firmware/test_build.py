@@ -104,8 +104,9 @@ def test_what_cannot_be_built(mlp: Network, mixed: Precision, tmp_path: Path, mo
         build(mlp, mixed, tmp_path / "b")
     means = Network("n", "x", (4, 1), (Pooling("p", ("x",), "average", (2,), (2,)),))
     pytest.importorskip("hls4ml")
-    with pytest.raises(ConfigError, match="Quartus rounds means towards zero"):
-        write(means, Precision(), Synthesis(writer="Quartus"), tmp_path / "c")
+    for writer in ("Quartus", "Catapult"):
+        with pytest.raises(ConfigError, match=f"{writer} rounds means towards zero"):
+            write(means, Precision(), Synthesis(writer=writer), tmp_path / "c")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ConfigError, match=r"install g\+\+ .*; the route da4ml needs none"):

@@ -23,6 +23,7 @@ from sonic.firmware.network import (
     Product,
     Recurrent,
     Reshape,
+    Scale,
     Softmax,
     Upsampling,
 )
@@ -120,6 +121,32 @@ def test_streams_with_reuse(tmp_path: Path) -> None:
     )
     network = Network("streamed", "x", (4, 4, 1), layers)
     same_bits(*compiled(network, tmp_path / "made", Synthesis(strategy="resource", reuse=2, stream=True)))
+
+
+@pytest.mark.parametrize("size", [(2,), (2, 2)])
+def test_the_largest_of_numbers_that_wrap(size: tuple[int, ...], tmp_path: Path) -> None:
+    """Catapult's types of what comes in and of what is pooled are not one."""
+    if shutil.which("g++") is None:
+        pytest.skip("there is no compiler")
+    shape = (*(4 for _ in size), 2)
+    network = one(
+        Scale("s", ("x",), np.full(2, 3.0), np.zeros(2)), Pooling("p", ("s",), "max", size, size), shape=shape
+    )
+    wrapping = Precision(Fixed(8, 3), Types(Fixed(8, 3), Fixed(4, 3), Fixed(4, 3)), {"p": Types(Fixed(10, 4))})
+    made = build(network, wrapping, tmp_path / "made", route="hls4ml-catapult")
+    same_bits(made, made.precision.input.quantise(np.random.default_rng(8).uniform(-4, 4, (200, *shape))))
+
+
+@pytest.mark.parametrize("integer", [3, 4, 5])
+def test_constants_of_whole_numbers(integer: int, tmp_path: Path) -> None:
+    """Which Catapult's writer writes without a digit behind the point, and rounds."""
+    if shutil.which("g++") is None:
+        pytest.skip("there is no compiler")
+    bias, whole = np.array([-2.7, -0.2, 0.6, 1.2, 2.9, 3.5]), Fixed(4, integer)
+    network = one(Dense("d", ("x",), np.array([[-1.6, -0.4, 0.6, 1.0, 1.4, 2.8]]), bias), shape=(1,))
+    precision = Precision(Fixed(8, 4), Types(Fixed(16, 8), whole, whole))
+    made = build(network, precision, tmp_path / "made", route="hls4ml-catapult")
+    same_bits(made, made.precision.input.quantise(np.linspace(-8, 8, 200)[:, None]))
 
 
 def test_a_reuse_that_cannot_be_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -122,8 +122,8 @@ def _check(network: Network, synthesis: Synthesis) -> None:
         joins_rows = isinstance(layer, Concatenation) and len(network.shapes[layer.name]) == 1
         if synthesis.stream and writer == "Catapult" and joins_rows:
             raise ConfigError(f"layer {layer.name!r}: Catapult's streams lose the second of two rows of numbers")
-        if writer == "Quartus" and isinstance(layer, Pooling) and layer.kind == "average":
-            raise ConfigError(f"layer {layer.name!r}: Quartus rounds means towards zero, and its bits would be others")
+        if writer != "Vitis" and isinstance(layer, Pooling) and layer.kind == "average":
+            raise ConfigError(f"layer {layer.name!r}: {writer} rounds means towards zero, and its bits would be others")
         if isinstance(layer, Quantiser) and (writer != "Vitis" or synthesis.stream):
             raise ConfigError(f"layer {layer.name!r}: numbers with types of their own are for Vitis, without a stream")
         if writer != "Vitis" and looks_up(layer):

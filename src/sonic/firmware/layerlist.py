@@ -191,8 +191,12 @@ def _recurrent(layer: Recurrent, types: Types, given: tuple[int, ...]) -> dict[s
 
 
 def _amid(number: Fixed, values: ArrayLike) -> NDArray[np.float64]:
-    """Return what becomes of constants, in the middle of all that becomes the same."""
-    return number.quantise(values) + (number.step / 2 if number.rounding == "TRN" else 0.0)
+    """Return what becomes of constants, in the middle of all that becomes the same.
+
+    A little below it, for Catapult's writer rounds to whole numbers where the type has no other: from the middle it
+    would come to the next.
+    """
+    return number.quantise(values) + (0.45 * number.step if number.rounding == "TRN" else 0.0)
 
 
 def _sizes(prefix: str, shape: tuple[int, ...]) -> dict[str, int]:
@@ -258,7 +262,8 @@ def _numbers(layer: Layer, types: Types, given: Fixed, count: int) -> dict[str, 
     if isinstance(layer, Scale):
         return {"scale": str(types.weight), "bias": str(types.bias)}
     if isinstance(layer, Pooling):
-        return {"accum": "auto"}
+        # Of a largest number hls4ml would take the very type of what comes in, and Catapult's widen it for both.
+        return {"accum": "auto" if layer.kind == "average" else str(given)}
     if isinstance(layer, Softmax):
         return {"accum": str(softmax_types(types.table, types.table_size, count)[1])}
     if isinstance(layer, Activation) and layer.kind == "leaky_relu":
