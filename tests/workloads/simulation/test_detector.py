@@ -122,11 +122,27 @@ def test_pile_up_is_told_by_its_vertex(make_particles):
     assert tracks.primary[~own].mean() < 0.03
 
 
+def test_a_collision_is_where_its_particles_are_made_nearest_to_the_beam(make_particles):
+    hard = make_particles(200, charge=1, pt=3.0, eta=np.linspace(-2, 2, 200))
+    pile_up = make_particles(200, charge=1, pt=3.0, eta=np.linspace(-2, 2, 200), vz=4.0, collision=1)
+    decayed = make_particles(1, charge=1, pt=3.0, vx=2.0, vz=0.0, collision=1)
+    particles = concatenate([hard, pile_up, decayed])
+    tracks = detect(particles, np.random.default_rng(0))
+    tracks = tracks[tracks.charge != 0]
+    assert tracks.primary[np.isin(tracks.source, np.arange(200, 400))].mean() < 0.03
+
+
 def test_deposits_in_one_cell_are_one_candidate(make_particles):
     together = make_particles(2, pdg_id=22, pt=20.0, eta=[0.101, 0.104], phi=[0.101, 0.103])
     apart = make_particles(2, pdg_id=22, pt=20.0, eta=[0.1, 0.2])
     assert len(detect(together, np.random.default_rng(0))) == 1
     assert len(detect(apart, np.random.default_rng(0))) == 2
+
+
+def test_hadrons_in_cells_of_two_sizes_are_apart(make_particles):
+    # Both in the eleventh cell from the middle, of those at their places.
+    seen = detect(make_particles(2, pdg_id=130, pt=100.0, eta=[1.5, 1.95], phi=0.05), np.random.default_rng(0))
+    assert sorted(seen.eta) == pytest.approx([1.5, 1.95])
 
 
 def test_candidates_are_ordered_by_event_and_momentum(make_particles):

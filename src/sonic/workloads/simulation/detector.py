@@ -214,7 +214,8 @@ def _vertices(
     collisions = int(p.collision.max(initial=0)) + 1
     number = p.event * collisions + p.collision
     position = np.zeros(int(number.max(initial=0)) + 1)
-    position[number] = p.vz
+    inwards = np.argsort(-np.hypot(p.vx, p.vy), kind="stable")
+    position[number[inwards]] = p.vz[inwards]  # of the particle that was made nearest to the beam
     found = (rng.random(len(position)) < VERTEX_EFFICIENCY)[number] & (np.abs(position[number]) > 0.05)
     prompt = (np.abs(d0) < 5 * d0_error) & (p.vx**2 + p.vy**2 < 0.01)
     own = (p.collision == 0) | (np.abs(position[number]) <= 0.05)
@@ -260,14 +261,15 @@ class _Cells:
     def of(cls, p: Particles, size: float | NDArray[np.float64]) -> _Cells:
         """Gather particles by event into square cells; each stands at its particles' mean, weighted by energy."""
         rows, columns = np.floor(p.eta / size).astype(np.int64), np.floor(p.phi / size).astype(np.int64)
-        key = (p.event << 24) + ((rows + 2048) << 12) + columns + 2048
+        large = np.broadcast_to(size > np.min(size, initial=np.inf), rows.shape).astype(np.int64)
+        key = (p.event << 25) + (large << 24) + ((rows + 2048) << 12) + columns + 2048
         unique, inverse = np.unique(key, return_inverse=True)
         energy: NDArray[np.float64] = np.bincount(inverse, p.energy, len(unique)).astype(np.float64)
 
         def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.bincount(inverse, values * p.energy, len(unique)) / np.maximum(energy, 1e-9)
 
-        return cls(unique >> 24, mean(p.eta), mean(p.phi), energy, inverse)
+        return cls(unique >> 25, mean(p.eta), mean(p.phi), energy, inverse)
 
 
 def _photons(p: Particles, rng: np.random.Generator) -> Candidates:
