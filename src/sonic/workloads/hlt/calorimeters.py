@@ -65,8 +65,8 @@ def deposit(particles: Particles, random: np.random.Generator) -> Deposits:
         Neutrinos leave nothing, and neither do those that curl up on the way.
     random : Generator
     """
-    hadrons, eta, phi, energy = _arrivals(particles, random)
-    early = random.uniform(size=len(energy)) < _EARLY
+    hadrons, muons, eta, phi, energy = _arrivals(particles, random)
+    early = (random.uniform(size=len(energy)) < _EARLY) & ~muons
     part = np.where(early, random.uniform(0.2, 0.8, len(energy)) * energy, np.minimum(_MIP_GEV, energy))
     inside = np.where(hadrons, part, energy)
 
@@ -110,8 +110,8 @@ def read_out(inner_gev: Floats, pileup: float, random: np.random.Generator) -> t
     return towers.ieta[read], towers.iphi[read], found[read]
 
 
-def _arrivals(particles: Particles, random: np.random.Generator) -> tuple[Bools, Floats, Floats, Floats]:
-    """Which are hadrons (or muons), where they come in, and what is seen of their energy."""
+def _arrivals(particles: Particles, random: np.random.Generator) -> tuple[Bools, Bools, Floats, Floats, Floats]:
+    """Which are hadrons or muons, which muons, where they come in, and what is seen of their energy."""
     pt = np.maximum(particles.pt, 1e-6)
     reach_mm = np.minimum(_FACE_MM, _END_MM * pt / np.maximum(np.abs(particles.pz), 1e-6))
     sine = -0.5 * BARREL.bend_gev_per_mm * particles.charge / pt * reach_mm
@@ -124,7 +124,7 @@ def _arrivals(particles: Particles, random: np.random.Generator) -> tuple[Bools,
     width = np.hypot(stochastic / np.sqrt(p.energy), constant)
     energy = p.energy * np.maximum(1 + random.normal(size=len(p)) * width, 0.0)
     energy[muons] = np.minimum(_MUON_GEV, p.energy[muons])
-    return hadrons, p.eta, p.phi + np.arcsin(sine[arrives]), energy
+    return hadrons, muons, p.eta, p.phi + np.arcsin(sine[arrives]), energy
 
 
 def _spread(

@@ -140,6 +140,7 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["random_gpus"])
         losses, seconds = state["losses"], state["seconds"]
     network.train()
     for epoch in range(len(losses), recipe.epochs):
@@ -167,6 +168,7 @@ def fit(
                 "optimiser": optimiser.state_dict(),
                 "schedule": schedule.state_dict(),
                 "random": torch.get_rng_state(),
+                "random_gpus": torch.cuda.get_rng_state_all(),
                 "losses": losses,
                 "seconds": seconds,
             },
