@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -208,6 +209,30 @@ def test_tokens(folder: Any, serve: Any, tmp_path: Path) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             list(call(iter([b""]), timeout=10))
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_stream_outlives_no_token(folder: Any, serve: Any, tmp_path: Path) -> None:
+    folder.onnx("a")
+    tokens, fresh = tmp_path / "tokens", tmp_path / "fresh"
+    tokens.write_text("s3cret ana\n")
+    fresh.write_text("another ben\n")
+    server = serve(folder, guard=Guard(Tokens(tokens)))
+    requests: SimpleQueue[pb.ModelInferRequest | None] = SimpleQueue()
+    with grpc.insecure_channel(server.grpc_url.partition("//")[2]) as channel:
+        call = channel.stream_stream(
+            "/inference.GRPCInferenceService/ModelStreamInfer",
+            pb.ModelInferRequest.SerializeToString,
+            pb.ModelStreamInferResponse.FromString,
+        )
+        answers = call(iter(requests.get, None), timeout=10, metadata=[("authorization", "Bearer s3cret")])
+        requests.put(pb.ModelInferRequest(model_name="a"))
+        assert "missing required input" in next(answers).error_message
+        fresh.replace(tokens)
+        requests.put(pb.ModelInferRequest(model_name="a", id="late"))
+        late = next(answers)
+        assert (late.error_message, late.infer_response.id) == ("the token is not one that the server knows", "late")
+        requests.put(None)
+        assert list(answers) == []
 
 
 def test_rates(folder: Any, serve: Any) -> None:

@@ -56,8 +56,9 @@ class StreamInfer:
 
     def opened(self, call: Call) -> None:
         """Look who it is."""
-        client = "" if self._guard is None else self._guard.identify(call.peer, call.head.authorization)
-        call.state = _Conversation(self._dataplane, self._guard, client, call, self._reader)
+        if self._guard is not None:
+            self._guard.identify(call.peer, call.head.authorization)
+        call.state = _Conversation(self._dataplane, self._guard, call, self._reader)
 
     def message(self, call: Call, message: Message) -> None:
         """Take a request."""
@@ -70,13 +71,11 @@ class StreamInfer:
 
 
 class _Conversation:
-    def __init__(
-        self, dataplane: Dataplane, guard: Guard | None, client: str, call: Call, reader: RequestReader
-    ) -> None:
+    def __init__(self, dataplane: Dataplane, guard: Guard | None, call: Call, reader: RequestReader) -> None:
         self._dataplane = dataplane
         self._reader = reader
         self._guard = guard
-        self._client = client
+        self._peer, self._authorization = call.peer, call.head.authorization
         self._regions = PeerRegions(dataplane.memory, call.peer)
         self._waiting: deque[Message] = deque()
         self._pending: deque[Begun] = deque()
@@ -165,8 +164,8 @@ class _Conversation:
 
     def _begun(self, data: Buffer, inline: Inline) -> Begun:
         try:
-            if self._guard is not None:
-                self._guard.count(self._client)
+            if self._guard is not None:  # a stream may live longer than its client's token
+                self._guard.count(self._guard.identify(self._peer, self._authorization))
             request, form = self._reader(data, self._regions)
         except InferenceError as error:
             return failed(error), PLAIN, grpc_codec.id_from_wire(data), ""
