@@ -9,7 +9,7 @@ import psutil
 import pytest
 from onnx import TensorProto
 
-from sonic.errors import ConfigError, DataError
+from sonic.errors import ConfigError, DataError, InvalidRequest
 from sonic.protocol.modelconfig import parse
 from sonic.server.backends import LoadContext, Rows
 from sonic.server.backends.onnx import OnnxBackend, _aligned
@@ -176,6 +176,13 @@ def test_strings(tmp_path: Path, make_graph: type) -> None:
     words = np.array([["grün".encode()], [b""]], np.object_)
     y = load(tmp_path, model).instances()[0].run({"x": words}, ["y"])["y"]
     assert y.tolist() == words.tolist()
+
+
+def test_text_that_is_no_utf8_is_the_fault_of_its_request(tmp_path: Path, make_graph: type) -> None:
+    model = make_graph().build({"x": ["N", 1]}, {"y": ("x", ["N", 1])}, TensorProto.STRING)
+    instance = load(tmp_path, model).instances()[0]
+    with pytest.raises(InvalidRequest, match=r"input 'x' for model '.+': .* UTF-8, given b'gr\\xfcn'"):
+        instance.run({"x": np.array([["grün".encode("latin-1")]], np.object_)}, ["y"])
 
 
 @pytest.mark.parametrize("offset", range(4))

@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from sonic.errors import ConfigError, DataError, one_line
+from sonic.errors import ConfigError, DataError, InvalidRequest, one_line, shown
 from sonic.server.backends.base import Backend, choice_parameter, int_parameter
 from sonic.server.backends.completion import Signature
 from sonic.server.backends.devices import amd_gpus, nvidia_gpus, place
@@ -85,6 +85,7 @@ class OnnxBackend(Backend):
 
     def __init__(self, context: LoadContext) -> None:
         config = context.config
+        self._name = context.name
         self._path = _file(context.folder / (config.default_model_filename or self.filename))
         self._threads = min(max(int_parameter(config, "intra_op_thread_count", 1), 1), context.cores)
         self._parallel = choice_parameter(config, "execution_mode", ("0", "1")) == "1"
@@ -138,7 +139,7 @@ class OnnxBackend(Backend):
         text = frozenset(t.name for t in self._signature.inputs if t.dtype is DType.BYTES)
         made: list[Instance] = []
         for gpu, sessions in self._sessions.items():
-            each = [_SessionInstance(session, text, gpu) for session in sessions]
+            each = [_SessionInstance(session, text, gpu, self._name) for session in sessions]
             made += each * self._devices.count(gpu) if len(each) == 1 else each
         return made
 
@@ -197,19 +198,32 @@ class OnnxBackend(Backend):
 
 
 class _SessionInstance(Instance):
-    def __init__(self, session: Any, text: frozenset[str], gpu: int | None) -> None:
+    def __init__(self, session: Any, text: frozenset[str], gpu: int | None, model: str) -> None:
         self.gpu = gpu
         self._session = session
         self._text = text
+        self._model = model
 
     def run(self, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
         feed: dict[str, np.ndarray] = {}
         for name, array in inputs.items():
-            feed[name] = _text(array) if name in self._text else array if _is_aligned(array) else _aligned(array)
+            if name in self._text:
+                feed[name] = self._decoded(name, array)
+            else:
+                feed[name] = array if _is_aligned(array) else _aligned(array)
         made: dict[str, np.ndarray] = {}
         for name, array in zip(wanted, self._session.run(wanted, feed), strict=True):
             made[name] = _octets(array) if array.dtype.kind in "OU" else array
         return made
+
+    def _decoded(self, name: str, array: np.ndarray) -> np.ndarray:
+        try:
+            return _text(array)
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(
+                f"input {name!r} for model {self._model!r}: the texts of ONNX Runtime are UTF-8, "
+                f"given {shown(error.object)}"
+            ) from None
 
 
 def _file(path: Path) -> Path:
@@ -236,7 +250,7 @@ def _is_aligned(array: np.ndarray) -> bool:
 
 
 def _text(array: np.ndarray) -> np.ndarray:
-    """ONNX strings are UTF-8; other bytes raise UnicodeDecodeError, which names them."""
+    """Return the elements as ONNX Runtime takes them; bytes that are no UTF-8 raise UnicodeDecodeError."""
     flat = [element.decode() if isinstance(element, bytes) else str(element) for element in array.reshape(-1)]
     return np.array(flat, np.object_).reshape(array.shape)
 
