@@ -61,12 +61,13 @@ def test_nobody_is_given_notice_who_asks_for_the_end_at_a_terminal() -> None:
     assert (server.retired, server.closed) == ([], [7.0])
 
 
-def test_the_end_of_standard_input_ends_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("notice_s", [1e6, float("inf")])
+def test_the_end_of_standard_input_ends_the_notice(monkeypatch: pytest.MonkeyPatch, notice_s: float) -> None:
     reader, writer = os.pipe()
     monkeypatch.setattr("sys.stdin", os.fdopen(reader))
     server = Fake()
     monkeypatch.setattr(server, "retire", lambda: os.close(writer))
-    run(server, lambda _: signal.raise_signal(signal.SIGTERM), notice_s=1e6, watch_stdin=True)
+    run(server, lambda _: signal.raise_signal(signal.SIGTERM), notice_s=notice_s, watch_stdin=True)
     assert server.closed == [7.0]
 
 

@@ -71,7 +71,7 @@ def run(
                 if notice_s and reason == signal.SIGTERM.name:
                     server.retire()
                     with suppress(Empty):  # else standard input has closed
-                        reasons.get(timeout=notice_s)
+                        reasons.get(timeout=min(notice_s, threading.TIMEOUT_MAX))
                 draining(reason)
                 threading.Thread(target=_cut_off, args=(over, drain_s + _LATE_S), daemon=True).start()
             except BaseException:
