@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sonic.errors import Cancelled, ModelFailed, Unavailable
-from sonic.protocol.messages import InferResponse
+from sonic.protocol.messages import Duration, InferResponse
 from sonic.server.execution.instances import Reply
 from sonic.server.execution.plan import Execution
 from sonic.server.scheduling.counters import Counters
@@ -88,7 +88,7 @@ def test_without_a_response_it_ends_in_an_error() -> None:
 def test_how_it_is_counted() -> None:
     counters = Counters("m", "1")
     done = Execution([Reply({"y": Y})], 1, 2, 3)
-    for result in (Result([job()], 0.0, done), Result.of_reply(job(), Reply({"y": Y})), None):
+    for result in (Result([job()], 0.0, done), Result.of_reply(job(), Reply({"y": Y}), 0.0), None):
         made = job()
         made.count(result, counters, 1.0)
         assert made.ended
@@ -97,11 +97,18 @@ def test_how_it_is_counted() -> None:
     assert (row.success.count, row.fail.count, row.cache_hit.count, row.inference_count) == (2, 2, 1, 2)
 
 
+def test_what_was_there_is_counted_with_the_time_to_find_it_however_long_it_waits_for_its_turn() -> None:
+    counters, made = Counters("m", "1"), job()
+    made.count(Result.of_reply(made, Reply({"y": Y}), 0.25), counters, 4.0)
+    row = counters.snapshot()
+    assert (row.success, row.cache_hit) == (Duration(1, 4_000_000_000), Duration(1, 250_000_000))
+
+
 def test_nobody_is_told_of_an_execution_that_was_none() -> None:
     made = job()
     made.observe = pytest.fail
     made.future.set_running_or_notify_cancel()
-    made.deliver(Result.of_reply(made, Reply({"y": Y})))
+    made.deliver(Result.of_reply(made, Reply({"y": Y}), 0.0))
     assert made.future.result(0).outputs["y"] is Y
 
 

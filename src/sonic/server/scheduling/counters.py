@@ -79,12 +79,12 @@ class Counters:
         self._failed[reason] += 1
         self._fail_ns += total_ns
 
-    def hit(self, *, total_ns: int, now_ms: int) -> None:
-        """Count a request that ended in a response of the cache."""
+    def hit(self, *, total_ns: int, lookup_ns: int, now_ms: int) -> None:
+        """Count a request that ended in a response of the cache, after waiting for its turn where order is kept."""
         self._last_ms = now_ms
         self._hits += 1
         self._success_ns += total_ns
-        self._hit_ns += total_ns
+        self._hit_ns += lookup_ns
 
     def failures(self) -> Mapping[str, int]:
         """Return how many requests failed, by each of the reasons there are."""

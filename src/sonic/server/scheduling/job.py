@@ -205,7 +205,7 @@ class Job:
         elif isinstance(done := result.outcome, InferenceError):
             counters.failed(reason_of(done), total_ns=total_ns, now_ms=now_ms)
         elif result.kept:
-            counters.hit(total_ns=total_ns, now_ms=now_ms)
+            counters.hit(total_ns=total_ns, lookup_ns=int((result.started_s - self.arrived_s) * 1e9), now_ms=now_ms)
         else:
             counters.succeeded(
                 rows=self.rows,
@@ -225,7 +225,7 @@ class Result:
     ----------
     jobs : list of Job
     started_s : float
-        When they left the queue.
+        When they left the queue, or what was there already was found.
     outcome : Execution or InferenceError
     kept : bool
         Whether it was there already, and nothing was executed.
@@ -250,9 +250,9 @@ class Result:
         self.kept = kept
 
     @classmethod
-    def of_reply(cls, job: Job, reply: Reply) -> Result:
+    def of_reply(cls, job: Job, reply: Reply, found_s: float) -> Result:
         """Make the result of a job whose reply was there already."""
-        return cls([job], job.arrived_s, Execution([reply], 0, 0, 0), kept=True)
+        return cls([job], found_s, Execution([reply], 0, 0, 0), kept=True)
 
     def count(self, counters: Counters) -> None:
         """Count its execution, if there was one that gave a result. The lock that guards the counters is held."""

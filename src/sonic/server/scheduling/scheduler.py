@@ -200,7 +200,7 @@ class Scheduler:
         Unavailable
             If the scheduler is closed.
         """
-        result = Result.of_reply(job, reply)
+        result = Result.of_reply(job, reply, time.monotonic())
         with self._lock:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")

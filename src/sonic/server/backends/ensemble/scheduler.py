@@ -140,7 +140,7 @@ class EnsembleScheduler:
         Unavailable
             If the ensemble is being unloaded.
         """
-        result = Result.of_reply(job, reply)
+        result = Result.of_reply(job, reply, time.monotonic())
         with self._lock:
             if self._stopped:
                 raise Unavailable(f"{self._label} is being unloaded")
