@@ -30,8 +30,9 @@ ENVIRONMENT = {**os.environ, "COLUMNS": "100", "LINES": "20", "TERM": "xterm", "
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "one" / "1").mkdir(parents=True)
-    (tmp_path / "one" / "config.pbtxt").write_text(IDENTITY)
+    for name in ("idle", "next", "one"):
+        (tmp_path / name / "1").mkdir(parents=True)
+        (tmp_path / name / "config.pbtxt").write_text(IDENTITY)
     return tmp_path
 
 
@@ -96,10 +97,11 @@ def test_no_url() -> None:
 
 
 def test_live_in_a_terminal_until_ctrl_c(server: Server) -> None:
-    """The view goes on when the server is gone, and says so."""
+    """The view has the lines that the terminal has, goes on when the server is gone, and says so."""
+    low = {**ENVIRONMENT, "LINES": "5"}
     own, terminal = pty.openpty()
     command = [sys.executable, "-m", "sonic", "top", server.metrics_url, "--interval-s", "0.1"]
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=ENVIRONMENT)
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=low)
     os.close(terminal)
     watchdog = threading.Timer(90, process.kill)
     watchdog.start()
@@ -112,7 +114,7 @@ def test_live_in_a_terminal_until_ctrl_c(server: Server) -> None:
         seen = ""
 
     try:
-        until(r"one +1 +\d")
+        until(r"(?s)1 of 3 models: the busiest.*one +1 +\d")
         server.close()
         until(r"gone for \d+ s, trying on: no answer")
         process.send_signal(signal.SIGINT)

@@ -15,10 +15,10 @@ QUIET = ModelRates("quiet", "12", 0.0, 0.0, 1.5, None, None, None, None, 0.0)
 LAST = Scrape({}, 0.5, (3 * 2**30, 24 * 2**30), {"GPU-1": 0.25})
 
 
-def shown(screen: Screen, width: int = 100) -> list[str]:
+def shown(screen: Screen, width: int = 100, height: int | None = None) -> list[str]:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(render(screen, "http://h:8002/metrics"))
+        console.print(render(screen, "http://h:8002/metrics", height))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
@@ -54,6 +54,21 @@ def test_a_long_name_takes_the_place_of_columns_and_then_goes_on_in_the_next_lin
     lines = shown(Screen((replace(ROW, name="a" * 90),), LAST, {}), 80)
     assert max(map(len, lines)) <= 80
     assert "".join(lines).count("a") >= 90
+
+
+def test_a_low_terminal_shows_the_models_that_have_most_to_do_and_counts_the_others() -> None:
+    rows = [replace(QUIET, name=f"model-{n}", failures_per_s=0.0) for n in range(40)]
+    rows[7] = replace(rows[7], requests_per_s=5.0)
+    rows[30] = replace(rows[30], failures_per_s=1.0)
+    rows[31] = replace(rows[31], pending=9.0)
+    rows[32] = replace(rows[32], requests_per_s=nan)
+    lines = shown(Screen(tuple(rows), LAST, {}), height=8)
+    assert len(lines) == 8
+    assert lines[2] == "4 of 40 models: the busiest"
+    assert [line.split()[0] for line in lines[4:]] == ["model-0", "model-7", "model-30", "model-31"]
+    for height in (43, None):
+        lines = shown(Screen(tuple(rows), LAST, {}), height=height)
+        assert [line.split()[0] for line in lines[3:]] == [row.name for row in rows]
 
 
 def test_a_name_is_no_markup() -> None:

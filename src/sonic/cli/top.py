@@ -72,5 +72,5 @@ def top(
             return
         with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(render(look(), endpoint.url), refresh=True)
+                live.update(render(look(), endpoint.url, console.height), refresh=True)
                 time.sleep(interval_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from heapq import nlargest
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -23,18 +25,16 @@ _FEWEST = 4
 """Bars that are worth a column."""
 
 
-def render(screen: Screen, url: str) -> RenderableType:
-    """Return the screen, with where it comes from on top."""
-    parts: list[RenderableType] = [Text.assemble(("sonic top ", "bold"), (url, "dim")), _machine(screen.last)]
+def render(screen: Screen, url: str, height: int | None = None) -> RenderableType:
+    """Return the screen, with where it comes from on top, in `height` lines at most: of the models then the busiest."""
+    head = [Text.assemble(("sonic top ", "bold"), (url, "dim")), _machine(screen.last)]
     if screen.trouble:
-        parts.append(Text(f"gone for {screen.silent_s:.0f} s, trying on: {screen.trouble}", style="bold red"))
-    if screen.models is None:
-        parts.append(Text("" if screen.trouble else "rates come with the second answer", style="dim"))
-    elif screen.models:
-        parts.append(_Models(screen))
-    else:
-        parts.append(Text("no model is loaded", style="dim"))
-    return Group(*(part for part in parts if not isinstance(part, Text) or part.plain))
+        head.append(Text(f"gone for {screen.silent_s:.0f} s, trying on: {screen.trouble}", style="bold red"))
+    if screen.models is None and not screen.trouble:
+        head.append(Text("rates come with the second answer", style="dim"))
+    elif screen.models == ():
+        head.append(Text("no model is loaded", style="dim"))
+    return _Page(Group(*filter(None, head)), screen, height)
 
 
 def _machine(scrape: Scrape | None) -> Text:
@@ -47,6 +47,35 @@ def _machine(scrape: Scrape | None) -> Text:
     if scrape is not None and scrape.gpu_utilization:
         facts.append("GPU " + " ".join(f"{each:.0%}" for each in scrape.gpu_utilization.values()))
     return Text("  ".join(facts))
+
+
+class _Page:
+    """What there is to say, and below it the table; where that has more rows than there are lines, the busiest."""
+
+    def __init__(self, head: Group, screen: Screen, height: int | None) -> None:
+        self._head = head
+        self._screen = screen
+        self._height = height
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._head
+        models = self._screen.models or ()
+        if self._height is None:
+            room = len(models)
+        else:
+            above = len(console.render_lines(self._head, options.reset_height()))
+            room = max(self._height - above - 1, 1)  # the columns' names take a line, too
+        if len(models) > room:
+            busiest = {(row.name, row.version) for row in nlargest(max(room - 1, 1), models, key=_activity)}
+            kept = tuple(row for row in models if (row.name, row.version) in busiest)
+            yield Text(f"{len(kept)} of {len(models)} models: the busiest", style="dim")
+            yield _Models(replace(self._screen, models=kept))
+        elif models:
+            yield _Models(self._screen)
+
+
+def _activity(row: ModelRates) -> float:
+    return sum(filter(isfinite, (row.requests_per_s, row.failures_per_s, row.pending)))
 
 
 class _Models:
