@@ -97,7 +97,7 @@ def test_not_ready_while_a_model_is_missing(folder: Any, opened: Any) -> None:
     assert [row.name for row in dataplane.index(ready=True)] == ["a"]
 
 
-def test_control(folder: Any, opened: Any) -> None:
+def test_control(folder: Any, opened: Any, caplog: pytest.LogCaptureFixture) -> None:
     folder.onnx("a")
     fixed = opened(folder)
     for change in (fixed.load, fixed.unload):
@@ -120,6 +120,8 @@ def test_control(folder: Any, opened: Any) -> None:
     (folder.path / "a" / "config.pbtxt").write_text("?")
     with pytest.raises(InvalidRequest, match=r"load failed for model 'a': .*config\.pbtxt:1"):
         explicit.load("a")
+    (told,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert "config.pbtxt:1" in told  # whoever looks after the server hears of it, too
 
 
 def test_a_configuration_comes_with_the_request_to_load(folder: Any, opened: Any) -> None:

@@ -282,6 +282,7 @@ class Dataplane:
         except ModelNotFound as error:
             raise ModelNotFound(f"failed to load {name!r}, failed to poll from model repository: {error}") from error
         except ConfigError as error:
+            log.error("%s", error)  # for who looks after the server, too
             raise InvalidRequest(f"load failed for model {name!r}: {error}") from error
 
     def unload(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
