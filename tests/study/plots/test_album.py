@@ -51,6 +51,36 @@ def test_two_numbers_make_a_map_and_each_is_an_axis(make: Callable[..., Record])
     assert "facile-rows-10-map-clients-round-trip-ms" in names
 
 
+def test_a_map_has_points_with_both_of_its_numbers(make: Callable[..., Record]) -> None:
+    delays = [make(9.0, settings={"clients": n, "delay_us": d}) for n in (1, 2) for d in (0, 100)]
+    trips = [
+        make(9.0, settings={"clients": n, "round_trip_ms": t}, details={"delay_us": 100.0})
+        for n in (1, 2)
+        for t in (0, 5)
+    ]
+    maps = [each.name for each in album([*trips, *delays])[0] if "-map-" in each.name]
+    assert [name.partition("-map-")[2] for name in maps] == ["clients-round-trip-ms", "clients-delay-us"]
+
+
+def test_no_picture_has_the_name_of_another(make: Callable[..., Record]) -> None:
+    targets = ("tagger-v2", "tagger_v2", "μ-ä", "μ-ö")
+    names = [each.name for each in album([make(1.0, target=target) for target in targets])[0]]
+    assert names[1::2] == ["tagger-v2-histogram", "tagger-v2-histogram-2", "μ-ä-histogram", "μ-ö-histogram"]
+    assert len(set(names)) == len(names)
+
+
+def test_titles_say_what_all_points_have_and_stay_within_the_picture(make: Callable[..., Record]) -> None:
+    held = {"backend": "onnxruntime", "kind": "cpu", "batching": True, "instances": 2, "batch": 200, "delay_us": 100}
+    pictures, _ = album([make(9.0, settings={"clients": n, **held}) for n in (1, 2)])
+    (spread,) = [each for each in pictures if each.name == "facile-histogram"]
+    title = spread.figure.axes[0].get_title()
+    said = "facile, rows 10, onnxruntime, cpu, batching on, instances 2, batch 200, delay 100 us"
+    assert title.replace("\n", " ") == said
+    spread.figure.draw_without_rendering()
+    box = spread.figure.axes[0].title.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= spread.figure.bbox.width
+
+
 def test_a_point_alone_has_parts_and_a_histogram(make: Callable[..., Record]) -> None:
     assert [each.name for each in album([make(1.0)])[0]] == ["facile-breakdown-clients", "facile-histogram"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ class Picture:
     Parameters
     ----------
     name : str
-        For a file: letters, digits and dashes.
+        For a file: letters, digits and dashes; no other picture of an album has it.
     caption : str
     figure : Figure
     """
@@ -132,7 +132,7 @@ def album(records: Sequence[Record], beside: Study | None = None) -> tuple[list[
         left_out.append(f"none of {len(records)} records was measured to its end")
     elif not pictures and not left_out:
         left_out.append("the points differ in no number, and have neither latencies nor what a server counted")
-    return pictures, list(dict.fromkeys(left_out))
+    return _apart(pictures), list(dict.fromkeys(left_out))
 
 
 def _drawings(records: Sequence[Record], beside: Study | None) -> Iterator[Callable[[], Picture]]:
@@ -156,7 +156,7 @@ def _drawings(records: Sequence[Record], beside: Study | None) -> Iterator[Calla
     if any(record.latencies for record in fixed):
         yield partial(_histogram, fixed)
     for x, y in combinations(axes, 2):
-        group = _largest_group(records, x, y)
+        group = _largest_group([each for each in records if value(each, x) and value(each, y)], x, y)
         if all(len(_numbers(group, name)) > 1 for name in (x, y)):
             yield partial(_map, group, x, y)
 
@@ -204,12 +204,12 @@ def _ratios(records: Sequence[Record], x: str, name: str) -> Picture:
 
 def _modules(records: Sequence[Record], x: str, beside: Mapping[str, tuple[FloatArray, FloatArray]]) -> Picture:
     group = _largest_group(records, x)
-    target = group[0].target
+    target, title = group[0].target, _what_holds(group, x)
     names = _module_names(group)
-    caption = f"{target}: time of each module in an event, against {label(x)}"
+    caption = f"{title}: time of each module in an event, against {label(x)}"
     if len(names) > MOST_SERIES:
         caption += f"; of {len(names)} modules the {MOST_SERIES} that take longest"
-    figure = modules(group, names[:MOST_SERIES], x, beside=beside, title=target)
+    figure = modules(group, names[:MOST_SERIES], x, beside=beside, title=title)
     return Picture(_name(target, "modules", x), caption, figure)
 
 
@@ -230,7 +230,8 @@ def _histogram(records: Sequence[Record]) -> Picture:
         for record in chosen
         if record.latencies is not None
     }
-    return Picture(_name(target, "histogram"), f"{target}: how latencies are spread", histogram(spread, title=target))
+    title = _what_holds(chosen)
+    return Picture(_name(target, "histogram"), f"{title}: how latencies are spread", histogram(spread, title=title))
 
 
 def _map(records: Sequence[Record], x: str, y: str) -> Picture:
@@ -266,7 +267,10 @@ def _what_holds(records: Sequence[Record], *free: str) -> str:
     return ", ".join([first.target, *(word(name, first.settings[name]) for name in same)])
 
 
-_TOLD = ("clients", "rate", "rows", "protocol", "backend", "kind", "batching", "instances", "batch", "round_trip_ms")
+_TOLD = (
+    *("clients", "rate", "rows", "threads", "chunk_size", "protocol", "backend", "kind", "batching", "instances"),
+    *("batch", "delay_us", "copies", "round_trip_ms"),
+)
 
 
 def _numbers(records: Sequence[Record], name: str) -> set[float]:
@@ -280,4 +284,14 @@ def _module_names(records: Sequence[Record]) -> list[str]:
 
 
 def _name(*words: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
+    return re.sub(r"[\W_]+", "-", "-".join(words).lower()).strip("-")
+
+
+def _apart(pictures: Sequence[Picture]) -> list[Picture]:
+    """Give each a name of its own, as it is a file: targets may differ in a dash alone."""
+    found: dict[str, Picture] = {}
+    for each in pictures:
+        names = (each.name, *(f"{each.name}-{number}" for number in range(2, len(pictures) + 1)))
+        name = next(name for name in names if name not in found)
+        found[name] = replace(each, name=name)
+    return list(found.values())

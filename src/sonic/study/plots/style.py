@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import wraps
 from math import frexp
+from textwrap import fill
 from typing import TYPE_CHECKING, Literal, ParamSpec
 
 from sonic.errors import ConfigError, DataError
@@ -30,6 +31,8 @@ MOST_SERIES = 24
 _MOST_WITHIN = 7
 _FEW = 10
 _ROOM = 0.05
+_TITLE = 56
+"""Letters of a line of a title: more are wider than the axes."""
 _SMALL: dict[str, Any] = {
     "figure.figsize": (5.6, 4.2),
     "figure.constrained_layout.use": True,
@@ -128,7 +131,10 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         left = ("font.", "mathtext.")
         style: dict[Any, Any] = {name: each for name, each in mplhep.style.CMS.items() if not name.startswith(left)}
         with mpl.rc_context(style | _SMALL):
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            for axes in figure.axes:
+                axes.set_title("\n".join(fill(line, _TITLE) for line in axes.get_title().splitlines()))
+            return figure
 
     return drawn
 
