@@ -55,6 +55,7 @@ def test_parquet_has_flat_columns(tmp_path: Path) -> None:
     assert table["settings.clients"] == [4, 1]
     assert table["settings.rate"] == ["2.5", "none"]
     assert table["reason"] == ["", "it died"]
+    assert (table["machine.cores"], table["machine.gpus"]) == ([2, 2], ["", ""])
 
 
 def test_adding_one_by_one(tmp_path: Path) -> None:
@@ -119,6 +120,8 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         file.write(b'{"sonic_study": "point"}\n')
     with pytest.raises(DataError, match=r"points.jsonl, line 2 is not a record of a study: .*`target`"):
         read(path)
+    with pytest.raises(DataError, match=r"cannot read .*none.parquet: No such file or directory"):
+        read(tmp_path / "none.parquet")
     (tmp_path / "no.parquet").write_bytes(b"no")
     with pytest.raises(DataError, match=r"no.parquet holds no records"):
         read(tmp_path / "no.parquet")

@@ -18,7 +18,7 @@ from sonic.files import check_writable, replacing, writing
 from sonic.study.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _PARQUET = ".parquet"
 _JSON = "record"
@@ -180,7 +180,14 @@ def _flat(record: Record) -> dict[str, Any]:
             row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     if record.latencies is not None:
         row["latency_mean_s"] = record.latencies.mean_s
-    for name, table in (("settings", record.settings), ("details", record.details), ("versions", record.versions)):
+    machine = {**msgspec.structs.asdict(record.machine), "gpus": ", ".join(record.machine.gpus)}
+    tables: dict[str, Mapping[str, Any]] = {
+        "settings": record.settings,
+        "details": record.details,
+        "versions": record.versions,
+        "machine": machine,
+    }
+    for name, table in tables.items():
         row |= {f"{name}.{key}": value for key, value in table.items()}
     return row | {_JSON: msgspec.json.encode(record).decode()}
 
@@ -188,7 +195,8 @@ def _flat(record: Record) -> dict[str, Any]:
 def _read_parquet(path: Path) -> list[bytes]:
     pyarrow, parquet = _pyarrow()
     try:
-        column = parquet.read_table(path, columns=[_JSON]).column(_JSON)
+        with path.open("rb") as file:  # a file alone: of a path, pyarrow also reads folders into columns
+            column = parquet.read_table(file, columns=[_JSON]).column(_JSON)
     except (pyarrow.ArrowInvalid, KeyError) as error:
         raise DataError(f"{path} holds no records of a study: {one_line(error)}") from error
     return [text.encode() for text in column.to_pylist()]

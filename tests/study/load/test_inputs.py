@@ -102,9 +102,18 @@ def test_files_that_do_not_do(tmp_path: Path) -> None:
     np.savez(tmp_path / "y.npz", y=np.zeros((2, 3)))
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 3)))
     (tmp_path / "no.npz").write_bytes(b"no")
+    (tmp_path / "empty.npz").touch()
+    whole = (tmp_path / "x.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:100])
+    (tmp_path / "damaged.npz").write_bytes(whole.replace(b"NUMPY", b"NUMPI"))
+    np.savez_compressed(tmp_path / "z.npz", x=np.arange(99))
+    packed = bytearray((tmp_path / "z.npz").read_bytes())
+    packed[80:160] = bytes(80)
+    (tmp_path / "z.npz").write_bytes(packed)
     for name, rows, said in (
         ("none.npz", None, "cannot read .*none.npz as .npz: No such file or directory"),
         ("no.npz", None, "cannot read .*no.npz as .npz"),
+        *((f"{kind}.npz", None, f"cannot read .*{kind}.npz as .npz") for kind in ("empty", "cut", "damaged", "z")),
         ("y.npz", None, "y.npz has no x for m: it has y"),
         ("x.npz", 3, "x.npz has 2 rows, expected 3 or more"),
     ):

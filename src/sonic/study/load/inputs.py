@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 from msgspec.structs import replace
@@ -122,7 +124,8 @@ class FileInputs:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, AttributeError) as error:  # the last of a file .npy
+        except (OSError, ValueError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
+            # Besides what no numpy wrote: a file .npy, one that is empty, one that was cut short or damaged.
             reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
             raise DataError(f"cannot read {self.path} as .npz: {reason}") from error
         missing = [tensor.name for tensor in _needed(spec) if tensor.name not in arrays]
