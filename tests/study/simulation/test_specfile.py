@@ -32,9 +32,29 @@ def test_an_axis_of_the_command_line_takes_the_place_of_the_files() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ("rows = 10", "rowz = 10", r"SPEC.toml: it has unknown field 'rowz' - at '\$.jobs.modules\[1\]'"),
+        (
+            "rows = 10",
+            "rowz = 10",
+            r"SPEC.toml: it has unknown field 'rowz' - at '\$.jobs.modules\[1\]'; similar: rows",
+        ),
         ('model = "ak4"', 'model = "ak5"', "no model 'ak5': there are ak4"),
-        ("jobs = [50", "jobz = [50", "unknown field 'jobz'"),
+        ("jobs = [50", "jobz = [50", "unknown field 'jobz'; similar: jobs"),
+        (
+            "number = 100",
+            "size = 100",
+            r"'size' - at '\$.jobs'; there are modules, number, threads, streams, chunk_events",
+        ),
+        (
+            "max_rows = 500",
+            "batch = 500",
+            r"'batch' - at '\$.models\[...\]'; there are service, card, fallback, max_rows",
+        ),
+        ("execution_s = 1e-3", "execution_ms = 1", r"'execution_ms' .*; similar: execution_s"),
+        (
+            "{round_trip_ms = 10}",
+            "{rtt = 10}",
+            r"'rtt' - at '\$.servers\[0\].network'; there are round_trip_ms, jitter_ms",
+        ),
         ('target = "ak4', 'grid = 3\ntarget = "ak4', "not TOML"),
         ("jobs = [50, 100, 200]", "jobs = 50", "grid.jobs is a list of values, given 50"),
         ("count = 4", "count = 0", "servers.count is above 0, given 0"),

@@ -32,13 +32,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import inspect
 
 from sonic.errors import ConfigError, one_line, shown
+from sonic.framework.graph import similar
 from sonic.study.simulation.spec import Spec
 
 if TYPE_CHECKING:
@@ -157,7 +160,7 @@ def _convert(tree: Any, where: str) -> Spec:
     try:
         return msgspec.convert(tree, Spec)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_said(error)}") from error
+        raise ConfigError(f"{where}: {_said(error)}{_instead(error)}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 
@@ -165,3 +168,27 @@ def _convert(tree: Any, where: str) -> Spec:
 def _said(error: msgspec.ValidationError) -> str:
     text = one_line(error)
     return text.removeprefix("ValidationError: ").replace("Object contains", "it has").replace("`", "'")
+
+
+_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?$")
+
+
+def _instead(error: msgspec.ValidationError) -> str:
+    """Return what there is in place of an unknown field: those that look like it, or else all."""
+    found = _UNKNOWN.search(str(error))
+    if found is None:
+        return ""
+    table = inspect.type_info(Spec)
+    for step in re.findall(r"\w+|\[.*?\]", found["path"] or ""):
+        if isinstance(table, inspect.StructType):
+            table = next(field.type for field in table.fields if field.name == step)
+        elif isinstance(table, inspect.VarTupleType):
+            table = table.item_type
+        elif isinstance(table, inspect.DictType):
+            table = table.value_type
+        if isinstance(table, inspect.UnionType):  # it or None
+            table = next(each for each in table.types if not isinstance(each, inspect.NoneType))
+    if not isinstance(table, inspect.StructType):
+        return ""
+    names = [field.encode_name for field in table.fields]
+    return similar(found["name"], names) or f"; there are {', '.join(names)}"
