@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil, isclose
 
 import pytest
@@ -88,6 +89,25 @@ def test_for_throughput_everything_goes_that_saves_anything() -> None:
     said = {each.subject: each.choice for each in reasons(made, [FAST, DEAR]) if each.choice.startswith("ask for")}
     assert said["tagger"] == "ask for all 10 rows of an event, and all events of a chunk in one request"
     assert said["fit"] == "ask for all events of a chunk in one request"  # which have a row each
+
+
+def test_requests_have_no_more_rows_than_the_model_takes() -> None:
+    for most, said in (
+        (0, "100 rows in chunks of 10 events"),
+        (100, "100 rows in chunks of 10 events"),
+        (32, "100 rows in chunks of 10 events, which go in requests of 32, the most that it takes"),
+    ):
+        offer = replace(FAST, most_rows=most)
+        (asked,) = [each for each in reasons(plan(JOB, [offer], SITE, jobs=100), [offer]) if "ask for" in each.choice]
+        assert asked.reason == said
+
+
+def test_parts_of_servers_are_written_like_all_numbers() -> None:
+    made = plan(JOB, [FAST, DEAR], SITE, jobs=10_000, goal="throughput")
+    (shared,) = [
+        each for each in reasons(made, [FAST, DEAR]) if "every server" in each.choice or "one model" in each.choice
+    ]
+    assert shared.reason.startswith("24 for tagger, 9,615 for fit: apart they need ")
 
 
 def test_the_network_can_set_the_number() -> None:

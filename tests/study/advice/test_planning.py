@@ -57,6 +57,36 @@ def test_a_plan_on_a_narrow_terminal_has_its_figures_whole(folder: Path) -> None
     assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout
 
 
+def test_on_a_narrow_terminal_long_names_go_over_several_lines(folder: Path) -> None:
+    name = "a-tagger-of-jets-with-a-long-name"
+    report = json.dumps(REPORT).replace('"model": "tagger"', f'"model": "{name}"')
+    (folder / "direct.json").write_text(report)
+    (folder / "site.toml").write_text(f'[servers."a GPU"]\nhour = 0.35\nrows_per_s = {{{name} = 1000}}\n')
+    words = ["study", "advise", "direct.json", "--site", "site.toml", "--jobs", "1000"]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "60"})
+    assert done.exit_code == 0, done.output
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout
+
+
+def test_what_has_no_price_is_not_said_to_be_unmeasured(folder: Path) -> None:
+    record = Record(
+        target="tagger",
+        settings={"clients": 1},
+        status="measured",
+        started="2026-01-01T00:00:00Z",
+        machine=Machine(system="Linux", processor="P", cores=2),
+        versions={},
+        row_rate=Estimate(100.0),
+        details={"batch": 8.0},
+    )
+    storage.write([record], folder / "scan.jsonl")
+    (folder / "site.toml").write_text("[servers.T4]\nhour = 0.35\n")
+    done = advise("direct.json", "--site", "site.toml", "--scan", "scan.jsonl")
+    assert done.exit_code == 0, done.output
+    assert "not measured" not in done.stdout
+    assert "it was measured on servers without a price" in done.stdout
+
+
 def test_records_that_were_not_measured_are_named(folder: Path) -> None:
     machine = Machine(system="", processor="P", cores=2)
 

@@ -87,7 +87,7 @@ def _table(words: tuple[str, ...], figures: tuple[str, ...] = ()) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for i, column in enumerate(words):
-        table.add_column(column, no_wrap=not i and not figures)
+        table.add_column(column, no_wrap=not i and not figures, overflow="fold")
     for column in figures:
         table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -109,7 +109,7 @@ def _models(made: Plan) -> Table:
             f"{model.saved_s / made.job.event_s:.1%}",
             digits(model.rows_per_event),
             digits(model.cores_cost),
-            digits(model.server_cost) if offer else "not measured",
+            digits(model.server_cost) if offer else "unknown",
         )
     return table
 

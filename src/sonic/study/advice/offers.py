@@ -45,6 +45,8 @@ class Offer:
     simulated : bool
     random : bool
         Whether what was sent was drawn at random.
+    most_rows : int
+        Of a request, as the server says; 0 where it does not.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Offer:
     measured: bool = True
     simulated: bool = False
     random: bool = False
+    most_rows: int = 0
 
 
 def offers(records: Iterable[Record]) -> list[Offer]:
@@ -109,6 +112,7 @@ def _offer(records: list[Record]) -> Offer:
         measured=not settings.get("simulated"),
         simulated=bool(settings.get("simulated")),
         random=settings.get("input", "random") == "random",
+        most_rows=int(best.served("batch")),
     )
 
 

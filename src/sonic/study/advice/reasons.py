@@ -110,7 +110,10 @@ def _batches(plan: Plan, model: ModelPlan, offer: Offer) -> Iterator[Advice]:
     yield Advice(
         model.model,
         f"ask for {several}all events of a chunk in one request",
-        f"{asked:,.0f} rows a request in chunks of {plan.job.chunk_size:.0f} events",
+        f"{asked:,.0f} rows in chunks of {plan.job.chunk_size:.0f} events"
+        + (
+            f", which go in requests of {most}, the most that it takes" if 0 < (most := offer.most_rows) < asked else ""
+        ),
     )
     rows, clients = offer.settings.get("rows"), offer.clients
     if offer.batch_rows is None or not isinstance(rows, int) or not isinstance(clients, int) or clients < 2:
@@ -140,7 +143,7 @@ def _fleet(plan: Plan, fleet: Fleet) -> Iterator[Advice]:
         + ("; the network sets their number" if fleet.limited_by == "network" else ""),
     )
     if len(fleet.shares) > 1:
-        shares = ", ".join(f"{model} {share:.2f}" for model, share in fleet.shares.items())
+        shares = ", ".join(f"{digits(share)} for {model}" for model, share in fleet.shares.items())
         yield Advice(
             fleet.kind,
             "all models on every server" if fleet.together else "one model a server",
