@@ -94,14 +94,14 @@ def _show(records: list[Record], console: Console) -> None:
     from sonic.study.records import digits
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
-    table.add_column("model", no_wrap=True)
+    table.add_column("model", overflow="fold")
     compared = any("compared" in record.details for record in records)
     for column in ("done", "failed", "late", "1/s", "p50 ms", "p99 ms", "queue ms", "batch"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
     if compared:
-        table.add_column("other bits", justify="right", no_wrap=True)
+        table.add_column("other\nbits", justify="right", no_wrap=True)
     if unanswered := any(record.details.get("unanswered") for record in records):
-        table.add_column("no answer", justify="right", no_wrap=True)
+        table.add_column("no\nanswer", justify="right", no_wrap=True)
     for record in records:
         window = record.windows[0] if record.windows else None
         served = window.server if window else None
