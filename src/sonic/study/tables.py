@@ -35,8 +35,6 @@ _FIGURES = {
 
 _ANY = "any"
 """What the points do not tell at all."""
-_MOST_CHI2 = 2.0
-"""Over the degrees of freedom: beyond it a model does not describe its points."""
 
 
 def measured(records: Sequence[Record]) -> tuple[Table, dict[str, str]]:
@@ -131,8 +129,8 @@ def verdict(fits: Sequence[Fitted], found: Saturation, x: str = "clients") -> li
     lines = [] if not first.predicts else [f"{said}: {first.model.text}"]
     if not first.errors_known:
         lines.append("the points have no errors (one repeat): how good a fit is cannot be told, only which is best")
-    elif not _describes(first):
-        better = [each.model.name for each in others if _describes(each)]
+    elif not first.describes:
+        better = [each.model.name for each in others if each.describes]
         chi2 = f"chi2/ndf {first.chi2 / first.ndf:.3g}"
         if better:
             names = f"{' and '.join(better)} {'do' if len(better) > 1 else 'does'}"
@@ -154,10 +152,6 @@ def bounds(fit: Fitted) -> str:
     if fit.saturation.bounded:
         said.append(f"saturation {_bounds(fit.saturation)}")
     return ", ".join(said)
-
-
-def _describes(fit: Fitted) -> bool:
-    return fit.chi2 / fit.ndf <= _MOST_CHI2
 
 
 def shown(table: Table) -> Grid:

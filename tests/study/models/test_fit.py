@@ -46,6 +46,13 @@ def noisy(model: Model, values: list[float], seed: int, part: float = 0.01) -> P
     return Points(CLIENTS, truth + np.random.default_rng(seed).normal(0, error), error)
 
 
+@pytest.mark.parametrize(("ndf", "most"), [(1, 3.84), (5, 11.07), (40, 55.76)])
+def test_chance_makes_chi2_large_where_few_points_are_and_not_where_many_are(ndf: int, most: float) -> None:
+    found = fit(amdahl(), noisy(amdahl(), [100.0, 0.05], 0))
+    for chi2, describes in ((0.99 * most, True), (1.01 * most, False)):  # tables of chi2 have these, for 5 %
+        assert replace(found, chi2=chi2, ndf=ndf).describes is describes
+
+
 @pytest.mark.parametrize(("model", "values"), MADE, ids=lambda each: getattr(each, "name", ""))
 def test_a_fit_finds_the_parameters_within_their_errors(model: Model, values: list[float]) -> None:
     pulls, chi2 = [], 0.0

@@ -33,6 +33,7 @@ _RELATIVE_ERROR = 0.05
 _EXACT = 1e-12
 _EXCLUDED = 1.96**2
 """Over the least chi2: what is excluded with 95 %."""
+_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,13 @@ class Fitted:
     def predicts(self) -> bool:
         """Whether the points determine where it saturates, and at what."""
         return not (self.capacity.bounded or self.saturation.bounded)
+
+    @property
+    def describes(self) -> bool:
+        """Whether chance gives so large a chi2, or a larger one, in 5 of 100 cases at least, if the model is right."""
+        from scipy.special import chdtrc
+
+        return bool(chdtrc(self.ndf, self.chi2) >= _CHANCE)
 
     @property
     def pulls(self) -> FloatArray:
