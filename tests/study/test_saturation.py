@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic.study.saturation import PART, measured
+from sonic.study.saturation import PART, Saturation, measured
 
 CLIENTS = np.array([1.0, 2, 4, 8, 16, 32])
 
@@ -63,3 +63,11 @@ def test_it_does_not_depend_on_the_unit_and_lies_where_throughput_is_95_percent(
         cycle = float(np.interp(found.clients, CLIENTS, CLIENTS / throughput))
         assert found.clients / cycle >= PART * found.plateau * (1 - 1e-9)
         assert found.clients >= min(1, PART * knee) * (1 - 1e-9)
+
+
+def test_an_interval_has_the_digits_that_tell_its_ends_apart() -> None:
+    assert str(Saturation(plateau=1.0, clients=13.24, low=12.3, high=14.1, knee=10.0)) == "13.2 (12.3 to 14.1)"
+    assert (
+        str(Saturation(plateau=1.0, clients=152.03, low=151.98, high=152.08, knee=1.0)) == "152.03 (151.98 to 152.08)"
+    )
+    assert str(Saturation(plateau=1.0, clients=2.0, low=2.0, high=2.0, knee=1.0)) == "2 (2 to 2)"

@@ -69,7 +69,10 @@ class Saturation:
             return "not reached"
         if self.low is None or self.high is None:
             return digits(self.clients)
-        return f"{digits(self.clients)} ({digits(self.low)} to {digits(self.high)})"
+        told = [[digits(each, most) for each in (self.clients, self.low, self.high)] for most in range(3, 7)]
+        # As few digits as tell the three apart, where any do.
+        value, low, high = next((each for each in told if len(set(each)) == len(each)), told[0])
+        return f"{value} ({low} to {high})"
 
 
 def measured(clients: FloatArray, throughput: FloatArray, error: FloatArray | None = None) -> Saturation:
