@@ -78,6 +78,14 @@ def test_a_scan_prints_a_table_and_writes_records(load: Load, tmp_path: Path) ->
     assert len(storage.read(tmp_path / "mine.jsonl")) == 6
 
 
+def test_the_table_of_jobs_has_no_latencies(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "p99" in RUN.invoke(app, ["study", "scan", "mine.toml"]).stdout
+    monkeypatch.setitem(globals(), "TENS", None)
+    untimed = RUN.invoke(app, ["study", "scan", "mine.toml", "--again", "all"])
+    assert untimed.exit_code == 0, untimed.output
+    assert "p99" not in untimed.stdout
+
+
 def test_a_dry_run_measures_nothing(load: Load, tmp_path: Path) -> None:
     result = RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"])
     assert result.exit_code == 0, result.output

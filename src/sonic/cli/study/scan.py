@@ -173,7 +173,8 @@ def _table(records: list[Record], spec: Spec) -> Table:
     names = [name for name in spec.varied if any(name in record.settings for record in records)]
     table = Table(box=None, pad_edge=False)
     per_request, per_row = (f"{what}/s" for what in counted(records))
-    figures = (per_request, "±", per_row, "p50 (ms)", "p99 (ms)", "rows executed")
+    timed = any(record.latencies is not None for record in records)  # which jobs are not
+    figures = (per_request, "±", per_row, *(["p50 (ms)", "p99 (ms)"] if timed else []), "rows executed")
     for column in (*(["target"] if len(spec.targets) > 1 else []), *names, *figures):
         table.add_column(column.replace("_", "\n").replace(" ", "\n"), justify="right", no_wrap=True)
     if any(record.status != "measured" for record in records):
@@ -183,7 +184,7 @@ def _table(records: list[Record], spec: Spec) -> Table:
         row += [escape(written(record.settings.get(name))) for name in names]
         row += [_rate(record.throughput), _half(record.throughput), _rate(record.row_rate)]
         latencies = record.latencies
-        row += ["" if latencies is None else _ms(quantile(latencies, part)) for part in (0.5, 0.99)]
+        row += ["" if latencies is None else _ms(quantile(latencies, part)) for part in (0.5, 0.99) if timed]
         servers = [window.server for window in record.windows if window.server is not None]
         executions = sum(server.executions for server in servers)
         row.append(_number(sum(server.rows for server in servers) / executions) if executions else "")
