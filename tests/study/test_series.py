@@ -117,6 +117,8 @@ def test_what_is_counted_is_said(make: Callable[..., Record]) -> None:
     assert [label(name, [requests]) for name in ("throughput", "row_rate")] == ["throughput (requests/s)", "rows (1/s)"]
     assert [label(name, [jobs]) for name in ("throughput", "row_rate")] == ["throughput (chunks/s)", "events (1/s)"]
     assert label("row_rate", [requests, jobs]) == "rows or events (1/s)"
+    assert label("rate_per_client", [requests]) == "rows of each client (1/s)"
+    assert label("rate_per_client", [replace(jobs, settings={"threads": 4, "jobs": 2})]) == "events of each job (1/s)"
 
 
 def test_no_limit_of_the_bandwidth_is_no_number(make: Callable[..., Record]) -> None:

@@ -141,7 +141,7 @@ def _each(record: Record) -> Estimate | None:
 QUANTITIES: dict[str, Quantity] = {
     "throughput": Quantity("throughput ({requests}/s)", lambda record: record.throughput),
     "row_rate": Quantity("{rows} (1/s)", lambda record: record.row_rate),
-    "rate_per_client": Quantity("{rows} of each client (1/s)", _each),
+    "rate_per_client": Quantity("{rows} of each {who} (1/s)", _each),
     "mean_ms": Quantity("mean latency (ms)", _mean),
     "p50_ms": Quantity("median latency (ms)", _latency(0.5)),
     "p90_ms": Quantity("90 % of the requests within (ms)", _latency(0.9)),
@@ -173,8 +173,10 @@ _UNITS = {"s": "s", "ms": "ms", "us": "us", "mbps": "Mbit/s"}
 def label(name: str, records: Iterable[Record] = ()) -> str:
     """Return how an axis is called that shows that quantity, setting or detail, of these records."""
     if name in QUANTITIES:
-        requests, rows = counted(records)
-        return QUANTITIES[name].label.format(requests=requests, rows=rows)
+        shown = list(records)
+        requests, rows = counted(shown)
+        who = "job" if shown and all("jobs" in record.settings for record in shown) else "client"
+        return QUANTITIES[name].label.format(requests=requests, rows=rows, who=who)
     return _LABELS.get(name, name.replace("_", " "))
 
 
