@@ -101,11 +101,11 @@ def test_what_is_no_call_of_grpc(raw: Raw) -> None:
 
 
 def test_a_fault_in_letting_a_call_in_ends_that_call_alone(folder: Any, serve: Any) -> None:
-    def identify(*_: object) -> str:
+    def admit(*_: object) -> None:
         raise RuntimeError("a key of a kind that nobody knows")
 
     folder.onnx("a")
-    raw = Raw(serve(folder, guard=SimpleNamespace(identify=identify, count=pytest.fail)))
+    raw = Raw(serve(folder, guard=SimpleNamespace(admit=admit)))
     answer = raw.call(INFER, b"\0\0\0\0\0")
     assert (answer["grpc-status"], "RuntimeError" in answer["grpc-message"]) == ("13", True)
     assert raw.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")["grpc-status"] == "0"

@@ -64,14 +64,16 @@ class Guard:
             return _place(peer) if ":" in peer else peer
         return f"token of {self._tokens.owner(authorization)}"
 
-    def count(self, client: str) -> None:
-        """Count one request of a client.
+    def admit(self, peer: str, authorization: str | None) -> None:
+        """Let in one request of a client, as for :meth:`identify`, and count it.
 
         Raises
         ------
+        Unauthenticated
         RateLimited
             If it has had its share.
         """
+        client = self.identify(peer, authorization)
         if self._limit is None:
             return
         with self._lock:

@@ -26,7 +26,7 @@ class Admission:
     def opened(self, call: Call) -> None:
         """Look who it is, and count it."""
         if self._guard is not None:
-            self._guard.count(self._guard.identify(call.peer, call.head.authorization))
+            self._guard.admit(call.peer, call.head.authorization)
 
     def ended(self, call: Call) -> None:
         """Do nothing: the only message has come."""

@@ -165,7 +165,7 @@ class _Conversation:
     def _begun(self, data: Buffer, inline: Inline) -> Begun:
         try:
             if self._guard is not None:  # a stream may live longer than its client's token
-                self._guard.count(self._guard.identify(self._peer, self._authorization))
+                self._guard.admit(self._peer, self._authorization)
             request, form = self._reader(data, self._regions)
         except InferenceError as error:
             return failed(error), PLAIN, grpc_codec.id_from_wire(data), ""

@@ -47,7 +47,7 @@ class ProtocolSite:
     def admit(self, head: Head, peer: str) -> None:
         """Let a request pass; see :class:`~sonic.server.access.guard.Guard` for what it may raise."""
         if self._guard is not None and head.path not in PUBLIC_PATHS:
-            self._guard.count(self._guard.identify(peer, head.get(b"authorization") or None))
+            self._guard.admit(peer, head.get(b"authorization") or None)
 
     def route(self, head: Head) -> Handler:
         """Return what answers requests that have this head."""
