@@ -181,6 +181,11 @@ def similar(name: str, names: Collection[str]) -> str:
     return f"; similar: {', '.join(close)}" if close else ""
 
 
+def similar_or_all(name: str, names: Collection[str]) -> str:
+    """Text as of :func:`similar`, which names all that there are where none looks like it."""
+    return similar(name, names) or f"; there are {', '.join(names)}"
+
+
 def _check_names(nodes: Sequence[Node]) -> None:
     seen = set()
     masks = {node.name for node in nodes if node.is_filter}  # each is a column of the output

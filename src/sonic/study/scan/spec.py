@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonic.client.url import parse_server
 from sonic.errors import ConfigError, shown
-from sonic.framework.graph import similar
+from sonic.framework.graph import similar_or_all
 from sonic.study.load.settings import LoadSettings
 from sonic.study.records import written
 from sonic.study.scan.settings import KINDS, KNOWN, checked, concerning, conditions_of
@@ -349,5 +349,5 @@ def _check_names(table: Iterable[str], known: Collection[str], where: str, what:
     for name in table:
         if name not in known:
             place = "[measure]" if name in _MEASURE else "[fixed] or [grid]" if name in KNOWN else ""
-            hint = f"; {name} goes into {place}" if place else similar(name, known) or f"; there are {', '.join(known)}"
+            hint = f"; {name} goes into {place}" if place else similar_or_all(name, known)
             raise ConfigError(f"{where}: there is no {what} {name}{hint}")

@@ -41,7 +41,7 @@ import msgspec
 from msgspec import inspect
 
 from sonic.errors import ConfigError, one_line, shown
-from sonic.framework.graph import similar
+from sonic.framework.graph import similar_or_all
 from sonic.study.simulation.spec import Spec
 
 if TYPE_CHECKING:
@@ -190,5 +190,4 @@ def _instead(error: msgspec.ValidationError) -> str:
             table = next(each for each in table.types if not isinstance(each, inspect.NoneType))
     if not isinstance(table, inspect.StructType):
         return ""
-    names = [field.encode_name for field in table.fields]
-    return similar(found["name"], names) or f"; there are {', '.join(names)}"
+    return similar_or_all(found["name"], [field.encode_name for field in table.fields])
