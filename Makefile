@@ -123,15 +123,16 @@ proto: $(VENV)/.dev      ## generate the protobuf code again from src/sonic/prot
 train: $(VENV)/.dev      ## train the networks that ship, from generated events, into models/ (some hours on two cores)
 	for name in $(patsubst src/sonic/workloads/models/%/1/model.onnx,%,$(wildcard src/sonic/workloads/models/*/1/model.onnx)); do $(BIN)/sonic train $$name || exit 1; done
 
-wheel: $(VENV)/.dev      ## a wheel in dist/
+wheel: $(VENV)/.dev      ## wheels in dist/: pure Python, and compiled for this machine where it has a C compiler
+	HATCH_BUILD_NO_HOOKS=1 $(PIP) wheel --no-deps -w dist .
 	$(PIP) wheel --no-deps -w dist .
 
-compiled: $(VENV)/.dev   ## Sonic as a compiled wheel installs it, in build/compiled, for bench-server and test-compiled; needs a C compiler
+compiled: $(VENV)/.dev   ## Sonic as pip installs it where there is a C compiler, in build/compiled, for bench-server and test-compiled
 	rm -rf build/compiled
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(PIP) install --no-deps --target build/compiled .
 
 test-compiled: compiled  ## the tests of the server and the protocol with the compiled modules
-	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not interpreted' tests/server tests/protocol
+	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m pytest -n 2 --dist loadfile tests/server tests/protocol
 
 clean:                   ## remove what the tasks made, the environment too
 	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

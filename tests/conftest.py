@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from sonic.version import is_compiled
+
 # A machine that is busy is slow, and no example is wrong for it.
 settings.register_profile("sonic", deadline=None)
 settings.load_profile("sonic")
@@ -25,3 +27,11 @@ def shared_data() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real event files under {folder}: set SONIC_SHARED to the folder that has data/ and models/")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what compiled modules do not let a test do, where an installed Sonic has them."""
+    if is_compiled():
+        for item in items:
+            if item.get_closest_marker("interpreted"):
+                item.add_marker(pytest.mark.skip(reason="Sonic is compiled here"))

@@ -20,18 +20,21 @@ ROOT = Path(__file__).resolve().parents[1]
 OPTIONAL = {"torch", "matplotlib", "pyarrow", "onnx", "pythia8mc", "fastjet", "scikit-learn"}
 
 
-def _pip(python: Path | str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def _pip(python: Path | str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [str(python), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an environment that holds the wheel and what it asks for, and nothing else."""
+    """Folder of an environment that holds the wheel and what it asks for, and nothing else.
+
+    As on a machine without a C compiler; `make test-compiled` is about the other wheel.
+    """
     folder = tmp_path_factory.mktemp("wheel")
-    built = _pip(sys.executable, "wheel", "--no-deps", "-w", folder, ROOT)
+    built = _pip(sys.executable, "wheel", "--no-deps", "-w", folder, ROOT, CC="no-such-compiler")
     assert built.returncode == 0, built.stderr
-    (wheel,) = folder.glob("sonic_hep-*.whl")
+    (wheel,) = folder.glob("sonic_hep-*-py3-none-any.whl")
     venv.create(folder / "env", with_pip=True)
     done = _pip(folder / "env" / "bin" / "python", "install", wheel)
     assert done.returncode == 0, done.stderr
@@ -44,6 +47,15 @@ def test_what_is_to_be_compiled_is_there() -> None:
     assert modules
     assert modules == sorted(modules)
     assert all((ROOT / "src" / module).is_file() for module in modules)
+
+
+@pytest.mark.timeout(600)
+def test_a_wheel_that_must_be_compiled_and_cannot_be_says_why(tmp_path: Path) -> None:
+    demanded = {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "1", "CC": "no-such-compiler"}
+    built = _pip(sys.executable, "wheel", "--no-deps", "-w", tmp_path, ROOT, **demanded)
+    assert built.returncode != 0
+    assert "there is no C compiler no-such-compiler" in built.stdout + built.stderr
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.timeout(600)
