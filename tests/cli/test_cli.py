@@ -47,7 +47,8 @@ def test_help_has_all_names_and_sentences_in_80_columns() -> None:
     assert seen > 150
 
 
-def test_version() -> None:
+def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "is_compiled", lambda: False)
     done = CliRunner().invoke(cli.app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, f"sonic {sonic.__version__}\n")
 

@@ -156,6 +156,7 @@ def test_a_server_that_answers_garbage(server: Server, scheme: str) -> None:
         garbage.close()
 
 
+@pytest.mark.interpreted
 def test_a_server_that_refuses_half_of_its_requests(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ClientSettings(chain=("again",) * 12, backoff_s=0.001, silence_s=1.0)
     refused = count()
