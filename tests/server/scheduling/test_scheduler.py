@@ -431,6 +431,15 @@ def test_a_deadline_ends_a_request_in_a_model_that_hangs(bench: Bench) -> None:
     assert scheduler.statistics().fail.count == 1
 
 
+def test_a_deadline_ends_a_request_though_who_watched_it_executes_another(bench: Bench, until: Any) -> None:
+    scheduler = bench.scheduler(count=2)
+    (hung,) = bench.busy(scheduler, timeout_s=0.5)
+    until(lambda: scheduler._threads._asleep)
+    bench.busy(scheduler)
+    with pytest.raises(DeadlineExceeded):
+        hung.result(10)
+
+
 def test_a_deadline_that_has_passed_is_not_executed(bench: Bench) -> None:
     future = bench.scheduler().submit(job(1, timeout_s=0.0))
     with pytest.raises(DeadlineExceeded):

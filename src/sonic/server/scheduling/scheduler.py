@@ -355,8 +355,8 @@ class Scheduler:
                     instance = self._idle.pop()
                     self._threads.begin()
                     self._running.update(batch)
-                    if len(self._batcher) or any(job.deadline_s != inf for job in batch):
-                        self._threads.call()  # for the next batch, or to watch the deadlines
+                    if len(self._batcher) or any(job.deadline_s != inf for job in self._running):
+                        self._threads.call()  # for the next batch, or to watch deadlines, as this one did till now
                 elif not overdue and not (self._order is not None and self._order.owes):
                     if self._closed:
                         return
