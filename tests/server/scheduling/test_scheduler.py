@@ -731,6 +731,13 @@ def test_a_request_that_is_late_is_served_last(bench: Bench) -> None:
     assert bench.instance.batches == [[1], [3], [2]]
 
 
+def test_a_request_that_is_late_ends_at_its_own_deadline(bench: Bench) -> None:
+    scheduler = bench.scheduler(BatchPolicy(max_rows=1, queue=QueuePolicy(timeout_s=1e-9, delays=True)))
+    bench.busy(scheduler)
+    with pytest.raises(DeadlineExceeded):
+        scheduler.submit(job(2, timeout_s=0.01)).result(10)
+
+
 def test_a_queue_that_never_times_out(bench: Bench) -> None:
     scheduler = bench.scheduler(BatchPolicy(max_rows=8, max_delay_s=1e13, queue=QueuePolicy(timeout_s=1e13)))
     futures = [scheduler.submit(job(1), inline=False), scheduler.submit(job(*range(7)), inline=False)]

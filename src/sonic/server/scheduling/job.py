@@ -163,9 +163,9 @@ class Job:
         elif self.future.running() or self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
-    def refuse(self, label: str, now_s: float) -> None:
-        """End it because its time has come: while it waited, or before its result."""
-        if self.arrived_s + self.limit_s <= now_s and not self.future.running():
+    def refuse(self, label: str, now_s: float, policy: QueuePolicy) -> None:
+        """End it because its time has come: while it waited in a queue of that policy, or before its result."""
+        if self.arrived_s + self.limit_s <= now_s and not policy.delays and not self.future.running():
             text = f"it waited for {self.limit_s:g} s, longer than the queue policy allows. Request timeout expired"
             self.fail(Unavailable(f"{label}: {text}"))
         else:

@@ -429,8 +429,9 @@ class Scheduler:
 
     def _refuse(self, overdue: Sequence[Job], now_s: float) -> None:
         """End those whose time has come, and what has waited for them or for one that was cancelled."""
+        policy = self._batcher.policy
         for job in overdue:
-            job.refuse(self._label, now_s)
+            job.refuse(self._label, now_s, policy.queue_of(policy.level(job.priority)))
         if overdue:
             self._taken.end(overdue)
         self._send()
