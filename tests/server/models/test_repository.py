@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sonic
-from sonic.errors import ConfigError, ModelNotFound, Unavailable
+from sonic.errors import ConfigError, DeadlineExceeded, ModelNotFound, Unavailable
 from sonic.limits import available_cores
 from sonic.protocol.messages import InferRequest, ModelStatus
 from sonic.protocol.modelconfig import parse
@@ -381,7 +381,9 @@ class Whole(Backend):
         return []
 
     def scheduler(self, spec: Any) -> Any:
-        return SimpleNamespace(instances=0, pending=0, stop=lambda: None, drain=lambda _: True, close=lambda: True)
+        return SimpleNamespace(
+            instances=0, pending=0, stop=lambda: None, drain=lambda _: True, close=lambda released: released()
+        )
 
 
 def whole(folder: Any, name: str, *parts: str) -> None:
@@ -576,6 +578,23 @@ def test_unloading_waits_for_requests(folder: Any, opened: Any, script: Any) -> 
     script.release()
     thread.join(10)
     assert running.result(0).outputs["y"].tolist() == [[2, 2]]
+
+
+def test_a_model_is_released_after_an_execution_that_nobody_waits_for(
+    folder: Any, opened: Any, script: Any, until: Any
+) -> None:
+    folder.scripted()
+    repository = opened(folder)
+    script.hold()
+    request = InferRequest("s", {"x": np.ones((1, 2), np.float32)}, timeout_s=0.5)
+    running = repository.get("scripted").submit(request, inline=False)
+    script.wait_started()
+    with pytest.raises(DeadlineExceeded):
+        running.result(10)
+    assert repository.unload("scripted")
+    assert script.closed == 0, "its instance still runs"
+    script.release()
+    until(lambda: script.closed == 1)
 
 
 def test_close_ends_what_waits(folder: Any, opened: Any, script: Any) -> None:

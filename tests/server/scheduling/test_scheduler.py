@@ -523,13 +523,17 @@ def test_close_ends_everything(bench: Bench) -> None:
     scheduler = bench.scheduler()
     running, waiting = bench.busy(scheduler)[0], scheduler.submit(job(2))
     assert not scheduler.drain(0.0)
-    assert not scheduler.close(), "an instance is still running"
+    released = threading.Event()
+    scheduler.close(released.set)
+    assert not released.is_set(), "an instance is still running"
     for future in (running, waiting):
         with pytest.raises(Unavailable, match="model 'm' is being unloaded"):
             future.result(10)
     with pytest.raises(Unavailable, match="model 'm' is being unloaded"):
         scheduler.submit(job(3))
     assert scheduler.drain(10)
+    bench.instance.gate.set()
+    assert released.wait(10)
 
 
 def test_stop_takes_no_more_and_lets_the_others_go_on(bench: Bench) -> None:
@@ -552,7 +556,10 @@ def test_drain_waits_for_the_last(bench: Bench) -> None:
     thread.join(10)
     assert drained == [True]
     assert all(future.done() for future in futures)
-    assert scheduler.close()
+    released: list[bool] = []
+    for _ in range(2):
+        scheduler.close(lambda: released.append(True))
+    assert released == [True], "once"
 
 
 def test_an_interrupt_ends_the_request_and_frees_the_instance(bench: Bench) -> None:

@@ -123,7 +123,7 @@ class RequestScheduler(Protocol):
     def drain(self, timeout_s: float) -> bool:
         """Wait until every request taken has ended."""
 
-    def close(self) -> bool:
+    def close(self, released: Callable[[], object] = bool) -> None:
         """Take no more requests, and end those that have not."""
 
 

@@ -258,12 +258,15 @@ class ServedModel:
         return self._scheduler.drain(timeout_s)
 
     def close(self) -> None:
-        """Take no more requests, end in Unavailable those that wait, and release the model. Harmless when repeated."""
-        idle = self._scheduler.close()
+        """Take no more requests, end in Unavailable those that wait, and release the model. Harmless when repeated.
+
+        While an execution still runs, as one whose request has ended at its deadline, the model is released after it.
+        """
+        self._scheduler.close(self._release)
         if self._cache is not None:
             self._cache.drop(self)
-        if not idle:
-            return
+
+    def _release(self) -> None:
         with self._lock:
             backend, self._backend = self._backend, None
         if backend is not None:

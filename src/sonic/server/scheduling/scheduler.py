@@ -90,6 +90,7 @@ class Scheduler:
         self._threads = Threads(self._lock, len(instances) + 1, f"sonic-{plan.spec.name}", self._work)
         self._stopped = False
         self._closed = False
+        self._released: Callable[[], object] = bool
 
     @property
     def instances(self) -> int:
@@ -227,18 +228,19 @@ class Scheduler:
         """Wait until every request taken has ended; False if that takes longer than `timeout_s` seconds."""
         return self._taken.wait(timeout_s)
 
-    def close(self) -> bool:
+    def close(self, released: Callable[[], object] = bool) -> None:
         """Take no more requests, and end those that have not: in Unavailable.
 
         An execution that runs goes on in its thread; its result is thrown away.
 
-        Returns
-        -------
-        bool
-            Whether every instance is idle.
+        Parameters
+        ----------
+        released : callable
+            Called once every instance is idle: now, or when the last execution ends, in its thread.
         """
         with self._lock:
             self._stopped = self._closed = True
+            self._released = released
             ended = self._end([*self._batcher.clear(), *(job for job in self._running if job.result is None)])
             self._running.difference_update(ended)
             free = self._threads.wake()
@@ -248,11 +250,7 @@ class Scheduler:
         self._send()
         for thread in free:
             thread.join()
-        with self._lock:
-            if len(self._idle) == self._instances:
-                self._idle.clear()  # with what they hold of the model
-                self._instances = 0
-            return self._instances == 0
+        self._release()
 
     def _end_turn(self, call_soon: CallSoon) -> None:
         """Execute what has gathered in the event loop's turn, unless it waits for more, or somebody else sees to it."""
@@ -404,6 +402,17 @@ class Scheduler:
             finally:
                 self._taken.end(jobs)
         self._send()
+        if self._closed:
+            self._release()
+
+    def _release(self) -> None:
+        """Let the instances go, with what they hold of the model, unless one of them is not idle."""
+        with self._lock:
+            if not self._instances or len(self._idle) < self._instances:
+                return
+            self._idle.clear()
+            self._instances = 0
+        self._released()
 
     def _send(self) -> None:
         if self._order is not None:

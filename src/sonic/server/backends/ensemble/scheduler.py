@@ -27,7 +27,7 @@ from sonic.server.scheduling.counters import Counters
 from sonic.server.scheduling.job import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     import numpy as np
@@ -159,14 +159,14 @@ class EnsembleScheduler:
         with self._lock:
             return self._quiet.wait_for(lambda: not self._runs, timeout_s)
 
-    def close(self) -> bool:
+    def close(self, released: Callable[[], object] = bool) -> None:
         """Take no more requests, and end those that have not: in Unavailable."""
         self.stop()
         with self._lock:
             runs = list(self._runs)
         for run in runs:
             self._fail(run, Unavailable(f"{self._label} is being unloaded, the request did not end in time"))
-        return True
+        released()
 
     # ---- one request ------------------------------------------------------------------------------------------------
 
