@@ -475,6 +475,41 @@ def test_what_is_made_of_a_model_goes_and_comes_with_it(
     assert loaded() == ["a", "b"], "what is unloaded itself stays so"
 
 
+def test_what_lacks_a_part_comes_when_that_comes(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    folder.scripted("b")
+    whole(folder, "inner", "a", "b")
+    whole(folder, "outer", "inner")
+    repository = opened(folder, strict=False)
+
+    def loaded() -> list[str]:
+        return [model.spec.name for model in repository.models()]
+
+    assert loaded() == ["b"]
+    folder.add("a", "?")
+    with pytest.raises(ConfigError):
+        repository.load("a")
+    assert loaded() == ["b"]
+    folder.scripted("a")
+    repository.load("a")
+    assert loaded() == ["a", "b", "inner", "outer"]
+    assert not repository.failed()
+
+
+def test_what_lacks_a_part_comes_no_more_once_it_is_unloaded(
+    folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base._registered, "ensemble", Whole)
+    whole(folder, "e", "a")
+    repository = opened(folder, strict=False)
+    repository.unload("e")
+    folder.scripted("a")
+    repository.load("a")
+    assert [model.spec.name for model in repository.models()] == ["a"]
+
+
 def test_an_ensemble_that_cannot_come_back(
     folder: Any, opened: Any, script: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -75,7 +75,7 @@ class Loader:
         self.submit = submit
         # Tables by the name of a model; each row has one thread at a time that changes it.
         self._prints: dict[str, Print] = {}  # of models that are as their folders were, all versions of them
-        self._orphans: dict[str, Set[str]] = {}  # models unloaded because a part of them was, and all their parts
+        self._orphans: dict[str, Set[str]] = {}  # models that a part is missing of, and all their parts
         self._closed = False
 
     def kin(self, name: str, override: ModelConfig | None, found: Places) -> Set[str]:
@@ -170,9 +170,9 @@ class Loader:
         before = self._versions.of(name)
         fresh: dict[str, Version] = {}
         failure: ConfigError | None = None
+        config = ModelConfig() if override is None else override
         try:
             if service is not None:
-                config = ModelConfig() if override is None else override
                 selected: Mapping[str, Path] = {str(service.version): folders[0]}
             elif len(folders) > 1:
                 raise ConfigError(f"{TWICE}: {' and '.join(map(str, folders))}")
@@ -197,6 +197,8 @@ class Loader:
             if any(old.model is not None for old in before.values()):
                 reason = f"as before: its reload failed: {failure}"
                 fresh = {v: row if row.model is None else replace(row, reason=reason) for v, row in before.items()}
+            elif override is None and (parts := parts_of(config)):
+                self._orphans[name] = parts  # what it lacks may be one of them, or another of that name
         gone = {version for version, row in before.items() if version not in fresh and not row.failed}
         self._versions.put(name, {**fresh, **dict.fromkeys(gone, _UNLOADED)})
         kept = [new.model for new in fresh.values()]
