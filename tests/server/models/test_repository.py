@@ -524,24 +524,98 @@ def test_an_ensemble_that_cannot_come_back(
     assert [(row.name, row.state) for row in repository.index()][:2] == [("a", "READY"), ("e", "UNAVAILABLE")]
 
 
-def test_an_ensemble_is_made_anew_of_a_model_that_is_another_now(folder: Any, opened: Any) -> None:
-    def tensor(name: str) -> str:
-        return f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ 2 ] }}'
-
-    def identity(max_batch: int) -> str:
-        return f'backend: "identity" max_batch_size: {max_batch} input {tensor("x")} output {tensor("x")}'
-
-    folder.add("a", identity(4))
-    (folder.path / "a" / "1").mkdir(exist_ok=True)
-    folder.add(
-        "e",
-        f"""platform: "ensemble" max_batch_size: 4 input {tensor("x")} output {tensor("y")}
-        ensemble_scheduling {{ step {{ model_name: "a" model_version: -1
-          input_map {{ key: "x" value: "x" }} output_map {{ key: "x" value: "y" }} }} }}""",
+def copies(folder: Any, size: int, batch: int = 4, name: str = "a") -> str:
+    """A model that returns vectors of a size, and its configuration."""
+    tensors = (
+        f'{what} {{ name: "{name}" data_type: TYPE_FP32 dims: {size} }}'
+        for what, name in (("input", "x"), ("output", "y"))
     )
+    text = f'backend: "identity" max_batch_size: {batch} {" ".join(tensors)}'
+    folder.add(name, text)
+    return text
+
+
+def wraps(folder: Any, size: int, *parts: str, name: str = "e") -> None:
+    """An ensemble that sends them through others."""
+    names = ["x", *(f"t{number}" for number in range(1, len(parts))), "y"]
+    steps = "".join(
+        f'''step {{ model_name: "{part}" model_version: -1 input_map {{ key: "x" value: "{given}" }}
+        output_map {{ key: "y" value: "{made}" }} }}'''
+        for part, given, made in zip(parts, names, names[1:], strict=False)
+    )
+    folder.add(
+        name,
+        f"""platform: "ensemble" max_batch_size: 4 ensemble_scheduling {{ {steps} }}
+        input {{ name: "x" data_type: TYPE_FP32 dims: [ {size} ] }}
+        output {{ name: "y" data_type: TYPE_FP32 dims: [ {size} ] }}""",
+    )
+
+
+def size_of(repository: Repository, name: str = "e") -> int:
+    (tensor,) = repository.get(name).spec.inputs
+    return tensor.shape[1]
+
+
+def test_the_parts_of_an_ensemble_are_loaded_with_it_if_they_have_changed(
+    folder: Any, opened: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = copies(folder, 2)
+    wraps(folder, 2, "a")
+    wraps(folder, 2, "e", name="outer")
+    repository = opened(folder)
+    before = repository.get("a")
+    copies(folder, 2, batch=8)
+    repository.load("outer")
+    after = repository.get("a")
+    assert after is not before
+    repository.load("outer")
+    assert repository.get("a") is after
+    folder.add("a", "?")
+    repository.load("outer")
+    assert repository.get("a") is after, "what is there is better than nothing"
+    assert "config.pbtxt:1:1" in caplog.text
+    repository.load("a", parse(text, "a"))
+    repository.load("outer")
+    assert repository.get("a").spec.max_batch_size == 4, "a client's configuration is not its folder's"
+
+
+def test_an_ensemble_and_a_part_of_it_that_change_together(folder: Any, opened: Any) -> None:
+    copies(folder, 2)
+    wraps(folder, 2, "a")
+    repository = opened(folder)
+    copies(folder, 3)
+    wraps(folder, 3, "a")
+    repository.load("e")
+    assert (size_of(repository), size_of(repository, "a")) == (3, 3)
+
+
+def test_an_ensemble_that_is_there_becomes_what_its_folder_says_once_its_parts_allow_it(
+    folder: Any, opened: Any
+) -> None:
+    copies(folder, 2)
+    wraps(folder, 2, "a")
+    repository = opened(folder)
+    wraps(folder, 3, "a", "b")
+    with pytest.raises(ConfigError):
+        repository.load("e")
+    copies(folder, 2, batch=8)
+    repository.load("a")
+    assert size_of(repository) == 2, "as before"
+    copies(folder, 3)
+    repository.load("a")
+    with pytest.raises(Unavailable):
+        repository.get("e")
+    copies(folder, 3, name="b")
+    repository.load("b")
+    assert size_of(repository) == 3
+
+
+def test_an_ensemble_is_made_anew_of_a_model_that_is_another_now(folder: Any, opened: Any) -> None:
+    text = copies(folder, 2)
+    wraps(folder, 2, "a")
     repository = opened(folder)
     before = repository.get("e")
-    repository.load("a", parse(identity(2), "a"))
+    repository.load("a", parse(text.replace("max_batch_size: 4", "max_batch_size: 2"), "a"))
     with pytest.raises(Unavailable, match=r"cannot be made of model 'a' as that is now: .*max_batch_size"):
         repository.get("e")
     assert not repository.failed()
@@ -552,7 +626,7 @@ def test_an_ensemble_is_made_anew_of_a_model_that_is_another_now(folder: Any, op
     assert repository.submit(request).result(10).outputs["y"].tolist() == x.tolist()
     after = repository.get("e")
     (folder.path / "e" / "config.pbtxt").write_text("?")
-    repository.load("a", parse(identity(8), "a"))
+    repository.load("a", parse(text.replace("max_batch_size: 4", "max_batch_size: 8"), "a"))
     assert repository.get("e") is not after, "its own configuration is the one that it was loaded with"
     assert repository.submit(request).result(10).outputs["y"].tolist() == x.tolist()
 

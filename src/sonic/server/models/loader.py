@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from sonic.errors import ConfigError, ModelNotFound, Unavailable
@@ -75,21 +76,12 @@ class Loader:
         self.submit = submit
         # Tables by the name of a model; each row has one thread at a time that changes it.
         self._prints: dict[str, Print] = {}  # of models that are as their folders were, all versions of them
-        self._orphans: dict[str, Set[str]] = {}  # models that a part is missing of, and all their parts
+        self._orphans: dict[str, Set[str]] = {}  # models that lack a part as their folders are, and all their parts
         self._closed = False
 
     def kin(self, name: str, override: ModelConfig | None, found: Places) -> Set[str]:
         """Return the models that hang together with one, now and when they are loaded from their folders."""
-
-        def asked(one: str) -> Set[str]:
-            try:
-                if one == name and override is not None:
-                    return parts_of(override)
-                return frozenset().union(*(parts_of(read_config(folder)) for folder in found.get(one, ())))
-            except ConfigError:  # which is said when it is loaded
-                return frozenset()
-
-        return kin(name, self._wholes(), asked)
+        return kin(name, self._wholes(), partial(_parts, found, name, override))
 
     def kin_of_loaded(self, name: str) -> Set[str]:
         """Return the models that hang together with one as they were loaded."""
@@ -97,6 +89,8 @@ class Loader:
 
     def load(self, name: str, found: Places, held: Set[str], override: ModelConfig | None = None) -> None:
         """Load a model after those that it is made of, and then those that are made of it and are there or wait for it.
+
+        Those that it is made of are loaded if they are not, or if their folders have changed since they were.
 
         Parameters
         ----------
@@ -112,7 +106,18 @@ class Loader:
         ------
         ModelNotFound, ConfigError, Unavailable
         """
-        self._load(name, _Loading(self, found, held), override)
+        self._orphans.pop(name, None)
+        loading = _Loading(self, found, held)
+        below = [name]
+        for one in below:
+            below += sorted(_parts(found, name, override, one) - {*below})
+        for part in reversed(below[1:]):
+            if part in held & found.keys() and self._prints.get(part) not in (None, fingerprint(found[part])):
+                try:
+                    self._load(part, loading)
+                except ConfigError as error:  # as in Triton the whole is then made of what is there
+                    log.error("%s", error)
+        self._load(name, loading, override)
 
     def unload(self, name: str, drain_s: float) -> Sequence[ServedModel]:
         """Unload a model and those made of it, which wait for it from then on; return its versions."""
@@ -131,7 +136,8 @@ class Loader:
     def _load(self, name: str, loading: _Loading, override: ModelConfig | None = None) -> None:
         service = self._sources.service(name)
         folders = loading.found.get(name, ()) if service is None else (service.home,)
-        self._orphans.pop(name, None)
+        if override is None:
+            self._orphans.pop(name, None)
         if not folders:
             raise ModelNotFound(f"no model {name!r} in {self._sources}")
         if self._closed:
@@ -197,7 +203,7 @@ class Loader:
             if any(old.model is not None for old in before.values()):
                 reason = f"as before: its reload failed: {failure}"
                 fresh = {v: row if row.model is None else replace(row, reason=reason) for v, row in before.items()}
-            elif override is None and (parts := parts_of(config)):
+            if override is None and (parts := parts_of(config)):
                 self._orphans[name] = parts  # what it lacks may be one of them, or another of that name
         gone = {version for version, row in before.items() if version not in fresh and not row.failed}
         self._versions.put(name, {**fresh, **dict.fromkeys(gone, _UNLOADED)})
@@ -213,8 +219,8 @@ class Loader:
         """Load what is made of a model again, since that is another now, and what has waited for it."""
         loaded = {model.spec.name for model in self._versions.models()}
         waiting = [name for name, parts in self._orphans.copy().items() if part in parts and parts <= loaded]
-        for whole in {model.spec.name: model for model in self._made_of(part)}.values():
-            self._load_after(part, whole.spec.name, loading, whole.config)
+        for whole, config in self._made_of(part).items():
+            self._load_after(part, whole, loading, config)
         for name in waiting:
             self._load_after(part, name, loading)
 
@@ -228,8 +234,7 @@ class Loader:
 
     def _unload(self, name: str, reason: str, drain_s: float) -> Sequence[ServedModel]:
         for whole in self._made_of(name):
-            if whole.spec.name not in self._orphans:
-                self._let_wait(whole.spec.name, f"model {name!r}, which it is made of, is unloaded", drain_s)
+            self._let_wait(whole, f"model {name!r}, which it is made of, is unloaded", drain_s)
         self._prints.pop(name, None)
         versions = self._versions.of(name)
         models = [version.model for version in versions.values() if version.model is not None]
@@ -240,13 +245,15 @@ class Loader:
         return models
 
     def _let_wait(self, whole: str, reason: str, drain_s: float) -> None:
-        """Unload a model until all that it is made of is loaded."""
-        rows = self._versions.of(whole).values()
-        self._orphans[whole] = frozenset().union(*(parts_of(row.model.config) for row in rows if row.model is not None))
-        self._unload(whole, reason, drain_s)
+        """Unload a model, unless it went with another one, until all that it is made of is loaded."""
+        there = [row.model for row in self._versions.of(whole).values() if row.model is not None]
+        if there:
+            self._orphans.setdefault(whole, frozenset().union(*(parts_of(model.config) for model in there)))
+            self._unload(whole, reason, drain_s)
 
-    def _made_of(self, part: str) -> Sequence[ServedModel]:
-        return [model for model in self._versions.models() if part in parts_of(model.config)]
+    def _made_of(self, part: str) -> Mapping[str, ModelConfig]:
+        """Return the configurations of the loaded models that are made of one, by their names."""
+        return {model.spec.name: model.config for model in self._versions.models() if part in parts_of(model.config)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +274,16 @@ class _Loading:
         self, request: InferRequest, *, inline: Inline = True, observe: Callable[[Execution], None] | None = None
     ) -> Future[InferResponse]:
         return self.loader.submit(request, inline=inline, observe=observe)
+
+
+def _parts(found: Places, name: str, override: ModelConfig | None, one: str) -> Set[str]:
+    """Return the names of the models that one is made of by its folder, or by the configuration in its place."""
+    if one == name and override is not None:
+        return parts_of(override)
+    try:
+        return frozenset().union(*(parts_of(read_config(folder)) for folder in found.get(one, ())))
+    except ConfigError:  # which is said when it is loaded
+        return frozenset()
 
 
 def parts_of(config: ModelConfig) -> Set[str]:
