@@ -140,6 +140,17 @@ def test_who_must_not_wait_executes_what_is_known_to_be_short(
     assert here == [False, short_s > 0, False, short_s > 0]
 
 
+def test_what_fails_at_once_is_not_taken_for_short(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    used_s = iter([0.0, 1.0, 0.0, 1e-5, 0.0, 1.0])  # of the processor, before and after each execution
+    monkeypatch.setattr("sonic.server.scheduling.scheduler.time.thread_time", lambda: next(used_s))
+    scheduler = bench.scheduler(BatchPolicy(), short_s=3e-4)
+    assert values(scheduler.submit(job(1), inline=False)) == [2]
+    with pytest.raises(ModelFailed):
+        scheduler.submit(job(-1), inline=False).result(10)
+    assert values(scheduler.submit(job(1), inline=[].append)) == [2]
+    assert threading.get_ident() not in bench.instance.threads
+
+
 class Loop:
     """An event loop's ``call_soon``, whose turns end when the test says so."""
 

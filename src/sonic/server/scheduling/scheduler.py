@@ -331,11 +331,13 @@ class Scheduler:
         return () if self._threads.call(at_s) else self._end(self._batcher.clear())
 
     def _learn(self, batch: Sequence[Job], results: Sequence[Result], lasted_s: float, busy_s: float) -> None:
+        whole = len(results) == 1 and results[0].execution is not None
+        if not whole and all(result.execution is None for result in results):
+            return  # what fails may do so at once
         rows = n_bytes = 0
         for job in batch:
             rows += job.rows
             n_bytes += job.n_bytes
-        whole = len(results) == 1 and results[0].execution is not None
         self._experience.learn(n_bytes, rows if whole else None, lasted_s, busy_s)
         self._batcher.most_rows = self._experience.most_rows
 
