@@ -44,6 +44,21 @@ def test_a_batch_of_one_is_not_merged() -> None:
     assert not make(default_max_batch=1).HasField("dynamic_batching")
 
 
+def test_a_batch_that_is_said_alone_is_merged() -> None:
+    assert list(make("max_batch_size: 8").dynamic_batching.preferred_batch_size) == [8]
+    assert not make("max_batch_size: 1").HasField("dynamic_batching")
+    assert not make(f"max_batch_size: 8 {X} {K} {Y}").HasField("dynamic_batching")
+
+
+@pytest.mark.parametrize(("shape", "skip"), [((-1,), 1), ((), 0)])
+def test_numbers_are_vectors_of_one_to_clients(shape: tuple[int, ...], skip: int) -> None:
+    number = (TensorSpec("n", DType.FP32, shape),)
+    config = make(signature=Signature(number, number, batch=bool(skip)))
+    for (tensor,) in (config.input, config.output):
+        assert (list(tensor.dims), tensor.HasField("reshape"), list(tensor.reshape.shape)) == ([1], True, [])
+    assert to_spec(config, "1").outputs == (TensorSpec("n", DType.FP32, (*shape, 1)),)
+
+
 def test_what_is_said_stays() -> None:
     config = make("max_batch_size: 500 dynamic_batching { preferred_batch_size: 200 max_queue_delay_microseconds: 7 }")
     assert config.max_batch_size == 500

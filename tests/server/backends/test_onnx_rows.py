@@ -53,7 +53,8 @@ def load(folder: Path, model: bytes) -> tuple[OnnxBackend, Plan]:
     (folder / "model.onnx").write_bytes(model)
     backend = OnnxBackend(LoadContext("m", "1", folder, ModelConfig(), 2))
     config = complete(ModelConfig(backend="onnxruntime"), "m", backend.signature)
-    return backend, Plan(to_spec(config, "1"), backend.rows(), {}, {})
+    reshapes = {tensor.name: tuple(tensor.reshape.shape) for tensor in config.output if tensor.HasField("reshape")}
+    return backend, Plan(to_spec(config, "1"), backend.rows(), {}, reshapes)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,24 @@ def test_from_a_file_alone(folder: Any) -> None:
     model.close()
 
 
+@pytest.mark.parametrize("dims", [["N"], []])
+def test_numbers_are_vectors_of_one_to_clients(dims: list[str], folder: Any, make_graph: type) -> None:
+    graph = make_graph()
+    folder.onnx("a", graph.build({"x": dims}, {"y": (graph.op("Mul", "x", "x"), dims)}))
+    model = served(folder, "a")
+    x = np.arange(2, 2 + (3 if dims else 1), dtype=np.float32).reshape((-1, 1) if dims else 1)
+    assert model.submit(InferRequest("a", {"x": x})).result(0).outputs["y"].tolist() == (x * x).tolist()
+    model.close()
+    config = f"max_batch_size: {8 if dims else 0} " + " ".join(
+        f'{what} {{ name: "{name}" data_type: TYPE_FP32 }}' for what, name in (("input", "x"), ("output", "y"))
+    )
+    (folder.path / "a" / "config.pbtxt").write_text(config)
+    model = served(folder, "a")
+    x = x.reshape(x.shape[:-1])
+    assert model.submit(InferRequest("a", {"x": x})).result(0).outputs["y"].tolist() == (x * x).tolist()
+    model.close()
+
+
 def test_a_group_that_names_gpus_alone_goes_to_the_cpu_where_there_are_none(
     folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,9 +46,10 @@ def complete(
 ) -> ModelConfig:
     """Complete a configuration as Triton does.
 
-    Without tensors of its own it gets the file's; if the first dimension of all of these is one and the same free
-    dimension, also a largest batch and dynamic batching. (Triton takes dimensions of different names to be the same
-    one: a graph's nodes and edges would be batched.) What it does say must agree with the file.
+    Without tensors of its own it gets the file's, a number, be it for each row, as a vector of one; if the first
+    dimension of all of these is one and the same free dimension, also a largest batch, and dynamic batching if it does
+    not say how to schedule. (Triton takes dimensions of different names to be the same one: a graph's nodes and edges
+    would be batched.) What it does say must agree with the file.
 
     Parameters
     ----------
@@ -122,8 +123,8 @@ def _refuse_missing_features(config: ModelConfig, label: str) -> None:
 def _fill(config: ModelConfig, signature: Signature, label: str, default_max_batch: int) -> None:
     if config.max_batch_size == 0 and signature.batch and not config.input and not config.output:
         config.max_batch_size = default_max_batch
-        if default_max_batch > 1 and config.WhichOneof("scheduling_choice") is None:
-            config.dynamic_batching.SetInParent()
+    if config.max_batch_size > 1 and signature.batch and config.WhichOneof("scheduling_choice") is None:
+        config.dynamic_batching.SetInParent()
     skip = 1 if config.max_batch_size else 0
     for what, target, tensors in (
         ("input", config.input, signature.inputs),
@@ -133,7 +134,9 @@ def _fill(config: ModelConfig, signature: Signature, label: str, default_max_bat
             continue
         for tensor in tensors:
             _check_batch(what, tensor, config.max_batch_size, label)
-            target.add(name=tensor.name, data_type=data_type_of(tensor.dtype), dims=tensor.shape[skip:])
+            added = target.add(name=tensor.name, data_type=data_type_of(tensor.dtype), dims=tensor.shape[skip:] or (1,))
+            if len(tensor.shape) == skip:  # a number, which is a vector of one to clients
+                added.reshape.SetInParent()
 
 
 def _compare(

@@ -194,7 +194,7 @@ def _reshaped(plan: Plan, inputs: Arrays, rows: int | None) -> Arrays:
         if name in plan.reshape_inputs:
             batch = () if rows is None else (rows,)
             declared = plan.spec.input(name).shape[len(batch) :]
-            array = array.reshape(*batch, *_sizes(plan.reshape_inputs[name], declared, array.shape[len(batch) :]))
+            array = array.reshape((*batch, *_sizes(plan.reshape_inputs[name], declared, array.shape[len(batch) :])))
         # numpy's own function would turn a number without dimensions into a vector.
         made[name] = array if array.flags.c_contiguous else array.copy()
     return made
