@@ -576,6 +576,11 @@ def test_the_parts_of_an_ensemble_are_loaded_with_it_if_they_have_changed(
     assert "config.pbtxt:1:1" in caplog.text
     repository.load("a", parse(text, "a"))
     repository.load("outer")
+    wraps(folder, 2, "a", name="other")
+    path = folder.path / "other" / "config.pbtxt"
+    path.write_text(path.read_text().replace("model_version: -1", "model_version: 2"))
+    with pytest.raises(ConfigError, match="version 2 is not found"):
+        repository.load("other")
     assert repository.get("a").spec.max_batch_size == 4, "a client's configuration is not its folder's"
 
 

@@ -159,6 +159,13 @@ def test_priority_decides_which_shape_goes_first() -> None:
     assert [batcher.take(2.0), batcher.take(2.0)] == [["y1"], ["x1", "x2"]]
 
 
+def test_priority_decides_which_full_shape_goes_first_while_another_waits() -> None:
+    batcher: Batcher[int] = Batcher(BatchPolicy(max_rows=2, max_delay_s=1.0, levels=3))
+    for item, (shape, rows, level) in enumerate((("a", 1, 1), ("b", 2, 3), ("c", 2, 2))):
+        batcher.add(item, now_s=0.0, shape=shape, rows=rows, level=level)
+    assert [batcher.take(0.0), batcher.take(0.0), batcher.take(0.0)] == [[2], [1], []]
+
+
 def test_an_outranked_request_still_ends_the_wait_for_company() -> None:
     batcher: Batcher[str] = Batcher(BatchPolicy(max_rows=8, max_delay_s=1.0, levels=2))
     batcher.add("low", now_s=0.0, level=2)

@@ -331,6 +331,15 @@ def test_what_gathered_and_is_cancelled_is_not_executed(bench: Bench, short: Cal
     assert bench.instance.batches == [[2]]
 
 
+def test_what_gathered_and_is_too_late_ends(bench: Bench, short: Callable[..., Scheduler]) -> None:
+    scheduler, loop = short(), Loop()
+    future = scheduler.submit(job(1, timeout_s=1e-9), inline=loop.call_soon)
+    loop.end_turn()
+    with pytest.raises(DeadlineExceeded):
+        future.result(10)
+    assert not bench.instance.batches
+
+
 def test_only_the_outputs_wanted(bench: Bench) -> None:
     response = bench.scheduler().submit(job(1, wanted=("z",))).result()
     assert list(response.outputs) == ["z"]
@@ -727,13 +736,13 @@ def test_priorities_overtake(bench: Bench) -> None:
     assert bench.instance.batches == [[1], [4], [2], [3], [5]]
 
 
-def test_a_queue_that_is_too_slow_refuses(bench: Bench) -> None:
+@pytest.mark.parametrize("timeout_s", [None, 60.0])
+def test_a_queue_that_is_too_slow_refuses(timeout_s: float | None, bench: Bench) -> None:
     scheduler = bench.scheduler(BatchPolicy(max_rows=8, queues={2: QueuePolicy(timeout_s=0.01)}, levels=2))
     (first,) = bench.busy(scheduler)
-    late, later = (scheduler.submit(job(2, priority=2, timeout_s=timeout_s)) for timeout_s in (None, 60.0))
-    for future in (late, later):
-        with pytest.raises(Unavailable, match=r"model 'm': it waited for 0\.01 s, longer than the queue policy allows"):
-            future.result(10)
+    late = scheduler.submit(job(2, priority=2, timeout_s=timeout_s))
+    with pytest.raises(Unavailable, match=r"model 'm': it waited for 0\.01 s, longer than the queue policy allows"):
+        late.result(10)
     bench.instance.gate.set()
     assert values(first) == [2], "what runs does not wait"
 
