@@ -447,6 +447,25 @@ def test_the_error_of_a_step_names_it(inline: bool, world: World) -> None:
     assert repository.get("e").drain(0)
 
 
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_deadline_of_the_model_s_own(inline: bool, world: World, folder: Any, script: Any) -> None:
+    def ask_another(_: np.ndarray) -> Any:
+        raise DeadlineExceeded("the other server was too slow")
+
+    folder.scripted()
+    world.ensemble("e", step("scripted", {"x": "x"}, {"y": "y"}))
+    script.run = ask_another
+    repository = world.load()
+    if not inline:
+        script.hold()  # until nobody but the model's thread is left to see to the request
+    future = call(repository, 1, inline=inline)
+    script.release()
+    with pytest.raises(
+        DeadlineExceeded, match=r"^model 'e', step 1 \(model 'scripted'\): the other server was too slow"
+    ):
+        future.result(10)
+
+
 def test_outputs_that_are_not_what_it_declares(world: World) -> None:
     world.model("a", "i[0]", dims="-1")
     world.chain("e", "a")

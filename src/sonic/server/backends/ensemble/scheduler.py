@@ -170,9 +170,13 @@ class EnsembleScheduler:
 
     # ---- one request ------------------------------------------------------------------------------------------------
 
-    def _drive(self, run: _Run, ready: list[Step], *, inline: Inline) -> None:
-        """Begin steps, and those that become ready by that, until all that is left is going on elsewhere."""
+    def _drive(
+        self, run: _Run, ready: list[Step], ended: Sequence[tuple[Step, Future[InferResponse]]] = (), *, inline: Inline
+    ) -> None:
+        """Begin steps, and those that become ready by them and by others that have ended, until all go on elsewhere."""
         try:
+            for step, future in ended:
+                ready += self._finish(run, step, future)
             while ready:
                 *others, last = ready
                 begun = [(step, self._begin(run, step, inline=False)) for step in others]
@@ -194,7 +198,7 @@ class EnsembleScheduler:
             raise
 
     def _continue(self, run: _Run, step: Step, future: Future[InferResponse]) -> None:
-        self._drive(run, self._finish(run, step, future), inline=False)
+        self._drive(run, [], [(step, future)], inline=False)
 
     def _begin(self, run: _Run, step: Step, *, inline: Inline) -> Future[InferResponse]:
         """Hand a step to its model."""
@@ -320,7 +324,7 @@ class EnsembleScheduler:
 
     def _named(self, run: _Run, step: Step, error: BaseException) -> InferenceError:
         """Return the error that a request ends in when a step ended in one: of the same kind, with the step."""
-        if isinstance(error, DeadlineExceeded):
+        if isinstance(error, DeadlineExceeded) and run.job.timeout_s is not None:
             text = f"{self._label}, {step.label}: the deadline of {run.job.timeout_s:g} s came before the result"
             return DeadlineExceeded(text)
         text = f"{self._label}, {step.label}: {one_line(error)}"
