@@ -78,6 +78,24 @@ def test_a_client_that_is_answered_may_change_its_window() -> None:
     assert (connection.over, len(connection.streams)) == (False, 100)
 
 
+@pytest.mark.interpreted
+@pytest.mark.parametrize(("window", "looked"), [(0, []), (2, [3, 5, 5])])
+def test_a_window_that_grows_byte_by_byte_makes_no_work_for_those_it_does_not_serve(
+    window: int, looked: list[int]
+) -> None:
+    connection = connected()
+    connection.receive(memoryview(frames.settings({frames.INITIAL_WINDOW_SIZE: window})))
+    connection._sending._window = 3  # as it is when others have used it up
+    for number in range(3):
+        connection.receive(frame(frames.HEADERS, frames.END_HEADERS, 2 * number + 1, BLOCK))
+        connection.send(connection.streams[2 * number + 1], (b"abc",))
+    send_on, looks = connection._sending._send_on, []
+    connection._sending._send_on = lambda stream: (looks.append(stream.id), send_on(stream))  # type: ignore[assignment,func-returns-value]
+    for _ in range(3):
+        connection.receive(memoryview(frames.window_update(0, 1)))
+    assert looks == looked
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -40,7 +40,7 @@ class Sending:
         self.frame_bytes = frames.DEFAULT_FRAME
         self._finish = finish
         self._window = frames.DEFAULT_WINDOW
-        self._blocked: dict[int, Stream] = {}
+        self._blocked: dict[int, Stream] = {}  # that wait for the connection's window alone
         self._table_update = b""  # what the next block of headers begins with
 
     def headers(self, stream: Stream, block: bytes, *, last: bool = False) -> None:
@@ -87,8 +87,9 @@ class Sending:
         if not increment or self._window > frames.MAX_WINDOW:
             code = Error.FLOW_CONTROL_ERROR if increment else Error.PROTOCOL_ERROR
             raise ConnectionFault(code, f"a window grows by {increment}")
-        for blocked in list(self._blocked.values()):
-            self._send_on(blocked)
+        # No more of them than it is wide enough for: updates of a byte each could otherwise make any amount of work.
+        while self._window > 0 and self._blocked:
+            self._send_on(next(iter(self._blocked.values())))
 
     def widen_stream(self, stream: Stream, increment: int) -> None:
         """Hear that it takes so many bytes more of one.
@@ -145,9 +146,10 @@ class Sending:
             self._window -= size
             self._frame(stream, size)
         if stream.queued_bytes:
-            # At the end of the line, so that no stream takes every byte that the peer allows.
             self._blocked.pop(stream.id, None)
-            self._blocked[stream.id] = stream
+            if stream.send_window > 0:
+                # At the end of the line, so that no stream takes every byte that the peer allows.
+                self._blocked[stream.id] = stream
             return
         self._blocked.pop(stream.id, None)
         if stream.trailers is not None:
