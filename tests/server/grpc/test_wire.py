@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from urllib.parse import unquote
 
 import hpack
 import hypothesis.strategies as st
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from sonic.errors import InvalidRequest, ModelNotFound, Unsupported
+from sonic.errors import InvalidRequest, ModelFailed, ModelNotFound, Unsupported
 from sonic.server.grpc import wire
 
 HEAD = ((":method", "POST"), (":path", "/a/b"), ("content-type", "application/grpc+proto"))
@@ -77,6 +78,13 @@ def test_how_a_call_ends() -> None:
     alone = read(wire.failure(Unsupported("x" * 5000), opened=False))
     assert (alone[":status"], alone["content-type"]) == ("200", "application/grpc")
     assert (len(alone["grpc-message"]), alone["grpc-accept-encoding"]) == (2000, "identity,gzip,deflate")
+
+
+@pytest.mark.parametrize("character", ["x", "\n", "µ", "漢", "\U0001f44d"])
+def test_an_error_of_any_length_and_script_fits_into_a_header(character: str) -> None:
+    written = read(wire.failure(ModelFailed("x" + character * 5000), opened=True))["grpc-message"]
+    assert len(written) <= 6000
+    assert unquote(written, errors="strict") == "x" + character * (1999 // len(character.encode()))
 
 
 # ---- messages -------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ _ALIGNED_BYTES = 64
 _SHORT_BYTES = 4096  # not worth aligning
 _QUESTION_BYTES = 1 << 16
 _MAX_HEADER_BYTES = Limits().header_bytes
-_MAX_TEXT = 2000  # it travels in a header, of which peers accept some 8 kB
+_MAX_TEXT_BYTES = 2000  # it travels in a header, three times as long at worst, and peers accept some 8 kB of headers
 
 OPENING = headers.write([(":status", "200"), ("content-type", "application/grpc")])
 """Headers of an answer."""
@@ -106,9 +106,10 @@ def refusal(status: int) -> bytes:
 
 def failure(error: SonicError, *, opened: bool) -> bytes:
     """Headers that end a call in an error; `opened`: whether its answer had begun."""
+    text = str(error).encode()[:_MAX_TEXT_BYTES].decode(errors="ignore")  # but for a character that is cut in two
     # In the bytes of UTF-8, percent-encoded but for what is printable.
-    text = quote(str(error)[:_MAX_TEXT], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
-    ending = [("grpc-status", str(grpc_code(error))), ("grpc-message", text)]
+    written = quote(text, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+    ending = [("grpc-status", str(grpc_code(error))), ("grpc-message", written)]
     if isinstance(error, Unsupported):
         ending.append(("grpc-accept-encoding", ",".join(("identity", *WINDOW_BITS))))
     return headers.write(ending if opened else [(":status", "200"), ("content-type", "application/grpc"), *ending])
