@@ -23,7 +23,7 @@ from tritonclient.utils import InferenceServerException
 from sonic.client.model import Model
 from sonic.errors import ConfigError, InferenceError, InvalidRequest, Unauthenticated, Unavailable
 from sonic.protocol.proto import grpc_service_pb2 as pb
-from sonic.server.access.guard import Guard
+from sonic.server.access.guard import PUBLIC_PATHS, QUESTION_BYTES, Guard
 from sonic.server.access.ratelimit import RateLimit
 from sonic.server.access.tls import Tls
 from sonic.server.access.tokens import Tokens
@@ -283,3 +283,32 @@ def test_messages_that_are_too_large(folder: Any, serve: Any) -> None:
     for wrong in (0, 2**31):
         with pytest.raises(ConfigError, match="--max-message-bytes is from 1"):
             serve(folder, max_message_bytes=wrong)
+
+
+QUESTIONS = (
+    "inference.GRPCInferenceService/ServerLive",
+    "inference.GRPCInferenceService/ServerReady",
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/List",
+    "grpc.health.v1.Health/Watch",
+)
+
+
+def test_who_has_no_token_cannot_fill_the_memory(folder: Any, serve: Any, tmp_path: Path) -> None:
+    folder.onnx("a")
+    (tmp_path / "tokens").write_text("s3cret ana\n")
+    server = serve(folder, guard=Guard(Tokens(tmp_path / "tokens")))
+    small, large = bytes(QUESTION_BYTES), bytes(QUESTION_BYTES + 1)
+    text = f"at most {QUESTION_BYTES} bytes"
+    for path in PUBLIC_PATHS:
+        for headers, pack in (({}, bytes), ({"Content-Encoding": "gzip"}, gzip.compress)):
+            status = {}
+            for body in (small, large):
+                answer = httpx.request("GET", f"{server.http_url}{path}", content=pack(body), headers=headers)
+                status[len(body)] = answer.status_code, text in answer.text
+            assert [*status.values()] == [(200, False), (400, True)]
+    with grpc.insecure_channel(server.grpc_url.partition("//")[2]) as channel:
+        for method in QUESTIONS:
+            for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+                with pytest.raises(grpc.RpcError, match=text):
+                    next(channel.unary_stream(f"/{method}")(large, timeout=10, compression=compression))

@@ -390,7 +390,7 @@ def test_who_has_gone_already_is_not_local() -> None:
 
     async def peers() -> list[str]:
         with ThreadPoolExecutor(1) as pool:
-            shared = connection.Shared({}, 1000, asyncio.get_running_loop(), pool, BusyPoll(0.0, lambda call: None))
+            shared = connection.Shared({}, asyncio.get_running_loop(), pool, BusyPoll(0.0, lambda call: None))
             made = [connection.GrpcConnection(shared) for _ in range(2)]
             for each, address in zip(made, (None, "/tmp/a.sock"), strict=True):
                 each.connection_made(Transport(address))

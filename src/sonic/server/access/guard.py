@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PUBLIC_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
 """Of HTTP, what everyone may ask for: probes, and the status page, which holds nothing until it is given a token."""
+QUESTION_BYTES = 1 << 16
+"""Of a message of whoever is not known, decompressed: what everyone may ask for takes little to ask."""
 
 
 class Guard:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sonic.server.access.guard import QUESTION_BYTES
+
 if TYPE_CHECKING:
     from sonic.server.access.guard import Guard
     from sonic.server.grpc.call import Call
@@ -16,12 +18,15 @@ class Admission:
     ----------
     guard : Guard or None
         None: everyone.
+    max_bytes : int
+        Largest message, decompressed.
     """
 
     streams = False
 
-    def __init__(self, guard: Guard | None = None) -> None:
+    def __init__(self, guard: Guard | None = None, max_bytes: int = QUESTION_BYTES) -> None:
         self._guard = guard
+        self.max_bytes = max_bytes
 
     def opened(self, call: Call) -> None:
         """Look who it is, and count it."""

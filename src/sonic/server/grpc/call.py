@@ -20,10 +20,13 @@ class Handler(Protocol):
 
     Attributes
     ----------
+    max_bytes : int
+        Largest message, decompressed.
     streams : bool
         Whether a call may have any number of messages. Otherwise it has one, which comes once the client has sent all.
     """
 
+    max_bytes: int
     streams: bool
 
     def opened(self, call: Call) -> None:
@@ -100,10 +103,10 @@ class Call:
         "state",
     )
 
-    def __init__(self, connection: Line, stream: Stream, head: Head, handler: Handler, max_bytes: int) -> None:
+    def __init__(self, connection: Line, stream: Stream, head: Head, handler: Handler) -> None:
         self._connection = connection
         self._stream = stream
-        self._inbox = wire.Inbox(max_bytes, head.encoding)
+        self._inbox = wire.Inbox(handler.max_bytes, head.encoding)
         self._callbacks: list[Callable[[], object]] = []
         self._opened = False
         self._message: Message | None = None  # the one of a call that does not stream

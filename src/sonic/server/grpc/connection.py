@@ -44,8 +44,6 @@ class Shared:
     ----------
     handlers : mapping of str to Handler
         By ``/service/method``.
-    max_bytes : int
-        Largest message.
     loop : asyncio.AbstractEventLoop
     pool : Executor
         For what would keep the loop.
@@ -56,13 +54,11 @@ class Shared:
     def __init__(
         self,
         handlers: Mapping[str, Handler],
-        max_bytes: int,
         loop: asyncio.AbstractEventLoop,
         pool: Executor,
         busy_poll: BusyPoll,
     ) -> None:
         self.handlers = handlers
-        self.max_bytes = max_bytes
         self.loop = loop
         self.pool = pool
         self.busy_poll = busy_poll
@@ -151,7 +147,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
             error = Unsupported(f"{head.path} is not offered")
             self._http2.send_headers(stream, wire.failure(error, opened=False), last=True)
             return
-        call = stream.owner = Call(self, stream, head, handler, self._shared.max_bytes)
+        call = stream.owner = Call(self, stream, head, handler)
         try:
             if head.fault:
                 raise InvalidRequest(head.fault)

@@ -91,7 +91,7 @@ class GrpcFront:
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         loop = asyncio.get_running_loop()
-        self._shared = Shared(handlers, self._max_bytes, loop, self._pool, self._loop.busy_poll)
+        self._shared = Shared(handlers, loop, self._pool, self._loop.busy_poll)
         made = partial(GrpcConnection, self._shared)
         if self._port is not None:
             self._servers.append(await loop.create_server(made, sock=self._port, ssl=self._context, backlog=BACKLOG))
@@ -105,7 +105,7 @@ class GrpcFront:
             await self._shared.connections.end(grace_s)
 
     def _handlers(self, dataplane: Dataplane) -> dict[str, Handler]:
-        guard = self._guard
+        guard, most = self._guard, self._max_bytes
         questions = Questions(dataplane)
         health = self._health = Health(dataplane, (SERVICE,))
         methods: dict[str, dict[str, Handler]] = {
@@ -113,15 +113,15 @@ class GrpcFront:
                 # Who only asks whether the server is well has no token, and is not to wait for a thread.
                 **{name: Unary(method) for name, method in questions.probes().items()},
                 **{
-                    name: Unary(method, guard, self._pool.submit)
+                    name: Unary(method, guard, most, self._pool.submit)
                     for name, method in (*questions.methods().items(), *extension_methods(dataplane).items())
                 },
                 **{
-                    name: Unary(method, guard, dataplane.commands.submit)
+                    name: Unary(method, guard, most, dataplane.commands.submit)
                     for name, method in questions.commands().items()
                 },
-                "ModelInfer": Infer(dataplane, guard),
-                "ModelStreamInfer": StreamInfer(dataplane, guard),
+                "ModelInfer": Infer(dataplane, guard, most),
+                "ModelStreamInfer": StreamInfer(dataplane, guard, most),
             },
             HEALTH: {
                 "Check": Unary(Method(health.check, health_pb2.HealthCheckRequest)),

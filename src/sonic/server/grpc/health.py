@@ -129,7 +129,7 @@ class Watch(Admission):
         def send(response: health_pb2.HealthCheckResponse) -> None:
             call.soon(_send, call, response.SerializeToString())
 
-        request = parse(health_pb2.HealthCheckRequest, message.question())
+        request = parse(health_pb2.HealthCheckRequest, message.content())
         call.on_gone(self._health.watch(request, send, lambda: call.soon(call.finish)))
         call.resting = True
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Infer(Admission):
     """Handler of ModelInfer."""
 
-    def __init__(self, dataplane: Dataplane, guard: Guard | None) -> None:
-        super().__init__(guard)
+    def __init__(self, dataplane: Dataplane, guard: Guard | None, max_bytes: int) -> None:
+        super().__init__(guard, max_bytes)
         self._dataplane = dataplane
         self._reader = RequestReader()
         self._writer = ResponseWriter()

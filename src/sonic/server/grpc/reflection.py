@@ -36,7 +36,7 @@ class Reflection(Admission):
 
     def message(self, call: Call, message: Message) -> None:
         """Answer a question."""
-        call.send((answer(parse(pb.ServerReflectionRequest, message.question()), self._services).SerializeToString(),))
+        call.send((answer(parse(pb.ServerReflectionRequest, message.content()), self._services).SerializeToString(),))
 
     def ended(self, call: Call) -> None:
         """End the call: every question has its answer."""

@@ -49,7 +49,8 @@ class StreamInfer:
 
     streams = True
 
-    def __init__(self, dataplane: Dataplane, guard: Guard | None) -> None:
+    def __init__(self, dataplane: Dataplane, guard: Guard | None, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self._dataplane = dataplane
         self._guard = guard
         self._reader = RequestReader()

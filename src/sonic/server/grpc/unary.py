@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sonic.protocol.grpc_codec import parse
+from sonic.server.access.guard import QUESTION_BYTES
 from sonic.server.grpc.admission import Admission
 
 if TYPE_CHECKING:
@@ -39,12 +40,20 @@ class Unary(Admission):
     ----------
     method : Method
     guard : Guard or None
+    max_bytes : int
+        Largest request, decompressed.
     submit : callable or None
         Calls what it is given in another thread; None: the method runs in that of the event loop, and must be quick.
     """
 
-    def __init__(self, method: Method, guard: Guard | None = None, submit: Callable[..., object] | None = None) -> None:
-        super().__init__(guard)
+    def __init__(
+        self,
+        method: Method,
+        guard: Guard | None = None,
+        max_bytes: int = QUESTION_BYTES,
+        submit: Callable[..., object] | None = None,
+    ) -> None:
+        super().__init__(guard, max_bytes)
         self._method = method
         self._submit = submit
 
@@ -52,8 +61,6 @@ class Unary(Admission):
         """Answer it."""
         if self._submit is not None:
             self._submit(self._run_and_tell, call, message, call.peer)
-        elif message.compressed:
-            call.aside(self._run_and_tell, call, message, call.peer)
         else:
             self._done(call, self._run(message, call.peer))
 

@@ -31,7 +31,6 @@ _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _AT_ONCE_BYTES = 1 << 24  # room for a message at first: its length is only its sender's claim
 _ALIGNED_BYTES = 64
 _SHORT_BYTES = 4096  # not worth aligning
-_QUESTION_BYTES = 1 << 16
 _MAX_HEADER_BYTES = Limits().header_bytes
 _MAX_TEXT_BYTES = 2000  # it travels in a header, three times as long at worst, and peers accept some 8 kB of headers
 
@@ -149,26 +148,11 @@ class Message:
         Unsupported
             If nobody knows how it is compressed.
         """
-        return self._content(self._max_bytes) if self.compressed else self.data
-
-    def question(self) -> Buffer:
-        """Return what it holds, which is small.
-
-        Raises
-        ------
-        InvalidRequest, Unsupported
-            As :meth:`content` does, or if it is not small.
-        """
-        if self.compressed:
-            return self._content(min(self._max_bytes, _QUESTION_BYTES))
-        if len(self.data) > _QUESTION_BYTES:
-            raise InvalidRequest(f"a message of this method holds at most {_QUESTION_BYTES} bytes")
-        return self.data
-
-    def _content(self, max_bytes: int) -> bytes:
+        if not self.compressed:
+            return self.data
         if self._encoding not in WINDOW_BITS:
             raise Unsupported(f"grpc-encoding {self._encoding!r} is not offered: one of {', '.join(WINDOW_BITS)}")
-        return decompress(self.data, self._encoding, max_bytes, "a message")
+        return decompress(self.data, self._encoding, self._max_bytes, "a message")
 
 
 class Inbox:

@@ -35,7 +35,7 @@ class Application:
 
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
 
     def serve(self, exchange: Exchange) -> None:
         """Answer a request, in a task of the event loop."""
@@ -45,7 +45,7 @@ class Application:
         head = exchange.head
         body: Buffer = exchange.body
         if body and head.get(b"content-encoding"):
-            body = await asyncio.to_thread(plain, head, body, self._max_body_bytes)
+            body = await asyncio.to_thread(plain, head, body, self.max_body_bytes)
         call = _Call(bytes(body))
         scope = {
             "type": "http",

@@ -270,11 +270,11 @@ class Connection(asyncio.BufferedProtocol):
         assert head is not None  # noqa: S101 - it has just been read
         try:
             self._site.admit(head, self.peer)
-            if head.length > self._site.max_body_bytes:
-                text = f"a body holds at most {self._site.max_body_bytes} bytes, given {head.length}"
-                raise InvalidRequest(text)
+            most = self._handler.max_body_bytes
+            if head.length > most:
+                raise InvalidRequest(f"a body holds at most {most} bytes, given {head.length}")
             if head.chunked:
-                self._body = ChunkedBody(self._site.max_body_bytes)
+                self._body = ChunkedBody(most)
             elif head.length:
                 self._body = Body(head.length, self._handler.prefix)
         except MemoryError:

@@ -25,10 +25,13 @@ class Handler(Protocol):
 
     Attributes
     ----------
+    max_body_bytes : int
+        Largest body of a request, decompressed.
     prefix : int
         Bytes at the beginning of a body after which it is to be aligned.
     """
 
+    max_body_bytes: int
     prefix: int
 
     def serve(self, exchange: Exchange) -> None:
@@ -42,15 +45,7 @@ class Handler(Protocol):
 
 
 class Site(Protocol):
-    """What is behind a port.
-
-    Attributes
-    ----------
-    max_body_bytes : int
-        Largest body of a request.
-    """
-
-    max_body_bytes: int
+    """What is behind a port."""
 
     def admit(self, head: Head, peer: str) -> None:
         """Let a request pass, whose body is not there yet.

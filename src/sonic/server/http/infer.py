@@ -57,12 +57,12 @@ class Inference:
         "_dataplane",
         "_header_length",
         "_lengthy",
-        "_max_body_bytes",
         "_model",
         "_plain",
         "_read_body",
         "_version",
         "_write",
+        "max_body_bytes",
         "prefix",
     )
 
@@ -73,7 +73,7 @@ class Inference:
         self._read_body, self._lengthy, self._write = codec.read, codec.read.lengthy, codec.write
         self._model = model
         self._version = version
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
         length = head.get(_LENGTH)
         whole = length.isascii() and length.isdecimal() and len(length) < 20
         self._header_length: int | str | None = int(length) if whole else length or None
@@ -109,7 +109,7 @@ class Inference:
         return not isinstance(self._header_length, str) and self._lengthy(body, self._header_length)
 
     def _unpack(self, head: Head, body: Buffer, peer: str) -> tuple[InferRequest, Form]:
-        return self._read(plain(head, body, self._max_body_bytes), peer)
+        return self._read(plain(head, body, self.max_body_bytes), peer)
 
     def _pack(self, response: InferResponse, form: Form) -> Answer:
         parts, header_length = self._write(response, form)

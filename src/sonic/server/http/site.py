@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from sonic.protocol.jsoncache import JsonCodec
-from sonic.server.access.guard import PUBLIC_PATHS
+from sonic.server.access.guard import PUBLIC_PATHS, QUESTION_BYTES
 from sonic.server.http.asgi import Application
 from sonic.server.http.infer import Inference
 from sonic.server.http.routes import metrics_app, protocol_app
@@ -38,11 +38,13 @@ class ProtocolSite:
     def __init__(
         self, dataplane: Dataplane, *, metrics_port: int | None, max_body_bytes: int, guard: Guard | None = None
     ) -> None:
-        self.max_body_bytes = max_body_bytes
+        self._max_body_bytes = max_body_bytes
         self._dataplane = dataplane
         self._guard = guard
         self._codec = JsonCodec()
-        self._others = Application(protocol_app(dataplane, metrics_port), max_body_bytes)
+        others = protocol_app(dataplane, metrics_port)
+        self._others = Application(others, max_body_bytes)
+        self._public = Application(others, QUESTION_BYTES)
 
     def admit(self, head: Head, peer: str) -> None:
         """Let a request pass; see :class:`~sonic.server.access.guard.Guard` for what it may raise."""
@@ -53,8 +55,8 @@ class ProtocolSite:
         """Return what answers requests that have this head."""
         if head.method == "POST" and (match := _INFER.fullmatch(head.path)) is not None:
             name, version = unquote(match[1]), unquote(match[2] or "")
-            return Inference(self._dataplane, head, name, version, self._codec, self.max_body_bytes)
-        return self._others
+            return Inference(self._dataplane, head, name, version, self._codec, self._max_body_bytes)
+        return self._public if head.path in PUBLIC_PATHS else self._others
 
 
 class MetricsSite:
@@ -65,10 +67,8 @@ class MetricsSite:
     dataplane : Dataplane
     """
 
-    max_body_bytes = 1 << 16
-
     def __init__(self, dataplane: Dataplane) -> None:
-        self._app = Application(metrics_app(dataplane), self.max_body_bytes)
+        self._app = Application(metrics_app(dataplane), QUESTION_BYTES)
 
     def admit(self, head: Head, peer: str) -> None:
         """Let every request pass."""
