@@ -19,6 +19,7 @@ import pytest
 from sonic.protocol import grpc_codec
 from sonic.protocol.messages import InferRequest
 from sonic.protocol.proto import grpc_service_pb2 as pb
+from sonic.protocol.proto import reflection_pb2
 from sonic.server.busypoll import BusyPoll
 from sonic.server.grpc import connection, streaming, wire
 from sonic.server.http2 import frames
@@ -128,6 +129,16 @@ def test_calls_that_make_no_sense(raw: Raw, body: bytes, head: dict[str, str], t
     answer = raw.call(INFER, body, **head)
     assert (answer["grpc-status"], text in answer["grpc-message"]) == ("3", True)
     assert raw.call("/inference.GRPCInferenceService/ServerLive", b"\0\0\0\0\0")["grpc-status"] == "0"
+
+
+def test_who_asks_without_reading_the_answers_is_asked_to_read_them(raw: Raw) -> None:
+    method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+    asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol="inference.GRPCInferenceService")
+    question = asked.SerializeToString()
+    framed = wire.prefix(len(question)) + question
+    assert raw.call(method, framed * 2)["grpc-status"] == "0"
+    ended = raw.call(method, framed * 1000)  # twenty megabytes of answers, of which h2 takes 64 kB
+    assert (ended["grpc-status"], ended["grpc-message"]) == ("3", "too much is asked before the answers are read")
 
 
 def test_an_encoding_that_nobody_knows(raw: Raw) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sonic.errors import InvalidRequest
 from sonic.protocol.grpc_codec import parse
 from sonic.protocol.proto import reflection_pb2 as pb
 from sonic.protocol.proto.pool import POOL
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """Both have the same messages; tools ask for the one or the other."""
 
+_MAX_QUEUED_BYTES = 1 << 20
+"""Of answers that a client has yet to take, each of which may be five hundred times as long as its question."""
 _NOT_FOUND = 5
 _INVALID_ARGUMENT = 3
 
@@ -35,7 +38,9 @@ class Reflection(Admission):
         self._services = tuple(services)
 
     def message(self, call: Call, message: Message) -> None:
-        """Answer a question."""
+        """Answer a question, unless too many answers wait to be taken."""
+        if call.queued_bytes > _MAX_QUEUED_BYTES:
+            raise InvalidRequest("too much is asked before the answers are read")
         call.send((answer(parse(pb.ServerReflectionRequest, message.content()), self._services).SerializeToString(),))
 
     def ended(self, call: Call) -> None:
