@@ -154,7 +154,7 @@ def test_every_request_is_logged_when_asked_for(models: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     assert "loaded model 'one' version 1" in errors
-    assert "request '' to 'one' (x [1, 1]): done" in errors
+    assert "request '' to 'one' ('x' [1, 1]): done" in errors
 
 
 def test_a_port_that_is_taken(models: Path) -> None:

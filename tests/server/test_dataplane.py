@@ -257,9 +257,11 @@ def test_requests_are_logged_when_asked_for(folder: Any, opened: Any, caplog: py
     assert "quiet" not in caplog.text
     caplog.set_level(logging.DEBUG, "sonic.server")
     dataplane.infer(request(id="loud"))
-    dataplane.infer(request("z", id="bad"))
-    assert "request 'loud' to 'a' (x [2, 4]): done" in caplog.text
-    assert "request 'bad' to 'z' (x [2, 2]): ModelNotFound: Request for unknown model: 'z' is not found" in caplog.text
+    dataplane.infer(InferRequest("z", {"x\nE forged": np.ones(2)}, id="bad\nE forged"))
+    assert "request 'loud' to 'a' ('x' [2, 4]): done" in caplog.text
+    assert (
+        r"request 'bad\nE forged' to 'z' ('x\nE forged' [2]): ModelNotFound: Request for unknown model:" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("fails", [False, True])

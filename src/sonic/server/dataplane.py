@@ -133,7 +133,7 @@ class Dataplane:
         return future
 
     def _report(self, request: InferRequest, future: Future[InferResponse]) -> None:
-        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in request.inputs.items())
+        shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in request.inputs.items())
         label = f"request {request.id!r} to {request.model!r} ({shapes})"
 
         def report(ended: Future[InferResponse]) -> None:
