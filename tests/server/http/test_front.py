@@ -235,8 +235,9 @@ def test_routes_there_are_not(folder: Any, serve: Any) -> None:
         ("POST", "/v2", 405),
         ("GET", "/v2/", 404),
         ("POST", "/v2/models/a/infer/", 404),
+        ("GET", "//v2", 404),
     ):
-        answer = httpx.request(method, base + path)
+        answer = httpx.request(method, base + path, headers={"Host": "["})
         assert (answer.status_code, answer.json()["error"]) == (status, f"{method} {path} is not offered")
 
 

@@ -164,12 +164,13 @@ def _json(content: bytes, status: int = 200) -> Response:
 
 async def _by_the_site(request: Request) -> Response:
     # POST never comes here, but other methods are refused by there being such a route.
-    raise ModelFailed(f"{request.url.path} is answered elsewhere")
+    raise ModelFailed(f"{request.scope['path']} is answered elsewhere")
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    text = f"{request.method} {request.url.path} is not offered"
+    path = request.scope["path"]  # that of `request.url` may be another, or none: Host is a part of it
+    text = f"{request.method} {path} is not offered"
     response = _json(documents.error_to_wire(InvalidRequest(text)), status)
     response.headers.update(getattr(error, "headers", None) or {})  # Allow, where the method is not
     return response
