@@ -284,6 +284,7 @@ def test_refused_for_good(lines: tuple[str, ...], text: str, talk: Talk) -> None
     talk.send("\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode(), b"more" * 500)
     assert text in (got := talk.got())
     assert "Connection: close" in got
+    assert got.count("HTTP/1.1") == 1  # what follows is no request
     assert talk.wire.state == "half"  # and it is read on, or the client might not see that
     assert talk.wait(4) == "half"
     assert talk.wait(2) == "aborted"
@@ -333,6 +334,15 @@ def test_heads_that_are_too_large(junk: bytes, talk: Talk) -> None:
     assert talk.wire.state == "half"
     talk.send(b"x" * 100_000)
     assert talk.got() == ""
+
+
+def test_what_follows_a_head_that_is_none_is_read_though_it_had_to_wait(talk: Talk) -> None:
+    talk.site.quick = False
+    talk.send(post(b"a"), b"junk\r\n\r\n" + b"x" * 1000)
+    assert not talk.wire.reading
+    talk.site.seen[0].answer(Answer(200))
+    assert talk.got().count("HTTP/1.1") == 2
+    assert (talk.wire.state, talk.wire.reading) == ("half", True)
 
 
 def test_smuggling(talk: Talk) -> None:
@@ -388,6 +398,9 @@ def test_a_client_that_does_not_read(talk: Talk) -> None:
     assert talk.site.bodies == [b"a", b"b", b"c"]
     talk.connection.pause_writing()
     assert talk.wait(21) == "aborted"
+    talk = Talk()
+    talk.send(post(b"a", "Connection: close"))
+    assert (talk.wait(19), talk.wait(2)) == ("closed", "aborted")
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------

@@ -206,6 +206,34 @@ def test_no_more_streams_than_allowed_and_none_at_the_end() -> None:
     assert list(server.http2.streams) == [begun[1]]
 
 
+def test_headers_of_a_stream_that_is_refused_count_for_those_after_it() -> None:
+    into_the_table, from_the_table = BLOCK + b"\x40\x01a\x01b", BLOCK + b"\xbe"
+    limits = Limits(streams=1)
+    server = raw(OPENED, frame(frames.HEADERS, WHOLE, 3, into_the_table), limits=limits, answers=False)
+    assert frames.reset(3, Error.REFUSED_STREAM) in server.take()
+    server.http2.send_headers(server.streams[1], OPENING, last=True)
+    server.http2.receive(memoryview(frame(frames.HEADERS, WHOLE, 5, from_the_table)))
+    assert server.heads == [tuple(HEAD), (*HEAD, ("a", "b"))]
+
+
+def test_padding_is_credited_like_data() -> None:
+    padded = frame(frames.DATA, frames.PADDED, 1, b"\x09" + bytes(9))
+    server = raw(OPENED, *[padded] * 10, limits=Limits(window_bytes=20))
+    assert (server.given_up, server.bodies) == ([], {1: b""})
+
+
+@pytest.mark.interpreted
+def test_the_window_of_all_streams_grows_before_it_is_used_up() -> None:
+    server = raw(OPENED)
+    server.take()
+    server.http2._receive_window = frames.MAX_WINDOW // 2 + 1
+    server.http2.receive(memoryview(frame(frames.DATA, 0, 1, b"x")))
+    assert server.take() == b""
+    server.http2.receive(memoryview(frame(frames.DATA, 0, 1, b"x")))
+    assert server.take() == frames.window_update(0, frames.MAX_WINDOW - frames.MAX_WINDOW // 2 + 1)
+    assert server.http2._receive_window == frames.MAX_WINDOW
+
+
 def test_pings_are_answered() -> None:
     client = Client(Echo())
     client.h2.ping(b"12345678")
@@ -213,9 +241,9 @@ def test_pings_are_answered() -> None:
     assert client.of(h2.events.PingAckReceived)[0].ping_data == b"12345678"
 
 
-def raw(*parts: bytes, limits: Limits | None = None) -> Echo:
+def raw(*parts: bytes, limits: Limits | None = None, answers: bool = True) -> Echo:
     """A server after bytes that h2 would not send, preface and settings before them."""
-    server = Echo(limits)
+    server = Echo(limits, answers=answers)
     server.http2.receive(memoryview(frames.PREFACE + frames.settings({}) + b"".join(parts)))
     return server
 
@@ -223,6 +251,7 @@ def raw(*parts: bytes, limits: Limits | None = None) -> Echo:
 BLOCK = headers.write(HEAD)
 OPENED = frame(frames.HEADERS, frames.END_HEADERS, 1, BLOCK)
 WHOLE = frames.END_HEADERS | frames.END_STREAM
+ENDED = frame(frames.HEADERS, WHOLE, 1, BLOCK)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +274,7 @@ WHOLE = frames.END_HEADERS | frames.END_STREAM
         (frame(frames.HEADERS, WHOLE, 1, b"\xff\xff\xff\xff\xff"), Error.COMPRESSION_ERROR),
         (frame(frames.HEADERS, WHOLE, 1, b"\xbf"), Error.COMPRESSION_ERROR),
         (OPENED + frame(frames.DATA, frames.PADDED, 1, b"\x05abc"), Error.PROTOCOL_ERROR),
+        (OPENED + frame(frames.DATA, frames.PADDED, 1, b"\x04abc"), Error.PROTOCOL_ERROR),
         (OPENED + frame(frames.WINDOW_UPDATE, 0, 0, b"\0\0\0\0"), Error.PROTOCOL_ERROR),
         (frame(frames.WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), Error.FLOW_CONTROL_ERROR),
         (frame(frames.WINDOW_UPDATE, 0, 0, b"\0"), Error.FRAME_SIZE_ERROR),
@@ -287,12 +317,15 @@ def test_what_ends_the_connection(sent: bytes, code: Error) -> None:
         (OPENED + frame(frames.WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff"), Error.FLOW_CONTROL_ERROR),
         (OPENED + frame(frames.HEADERS, frames.END_HEADERS, 1, BLOCK), Error.PROTOCOL_ERROR),
         (OPENED + frame(frames.HEADERS, WHOLE, 1, BLOCK), Error.PROTOCOL_ERROR),
+        (OPENED + frame(frames.HEADERS, frames.END_HEADERS, 1, DONE), Error.PROTOCOL_ERROR),
+        (ENDED + frame(frames.HEADERS, WHOLE, 1, DONE), Error.PROTOCOL_ERROR),
+        (ENDED + frame(frames.DATA, 0, 1, b"x"), Error.STREAM_CLOSED),
         (OPENED + frame(frames.PRIORITY, 0, 1, b"1234"), Error.FRAME_SIZE_ERROR),
         (OPENED + frame(frames.DATA, 0, 1, b"x" * 30), Error.FLOW_CONTROL_ERROR),
     ],
 )
 def test_what_ends_a_stream(sent: bytes, code: Error) -> None:
-    server = raw(sent, limits=Limits(window_bytes=20))
+    server = raw(sent, limits=Limits(window_bytes=20), answers=False)
     assert server.given_up == [1]
     assert not server.http2.over
     assert frames.reset(1, code) in server.take()
@@ -358,6 +391,15 @@ def test_streams_that_are_opened_only_to_be_reset() -> None:
         if server.http2.over:
             break
     assert len(server.given_up) == 51  # the last with the connection
+
+
+def test_a_stream_that_is_answered_makes_up_for_one_that_is_reset() -> None:
+    server = raw(limits=Limits(resets=5))
+    for stream in range(1, 401, 4):
+        server.http2.receive(memoryview(frame(frames.HEADERS, WHOLE, stream, BLOCK)))
+        opened = frame(frames.HEADERS, frames.END_HEADERS, stream + 2, BLOCK)
+        server.http2.receive(memoryview(opened + frames.reset(stream + 2, Error.CANCEL)))
+    assert (server.http2.over, len(server.given_up)) == (False, 100)
 
 
 @given(st.lists(st.binary(max_size=60), max_size=30), st.binary(max_size=200))

@@ -45,6 +45,26 @@ def test_the_same_bytes_mean_something_else_once_the_table_has_changed() -> None
     assert reader.decoded == decoded + 2  # the new one, and the first after it
 
 
+def test_a_block_that_changes_the_table_changes_it_each_time() -> None:
+    reader = HeaderReader(1 << 16, tuple)
+    start = write(PSEUDO)
+    put = start + b"\x40\x01a\x01b"  # a: b, into the table, where 62 is the newest
+    assert reader.read(put, 1) == reader.read(put, 3) == (*PSEUDO, ("a", "b"))
+    assert reader.read(start + b"\xbe\xbf", 5) == (*PSEUDO, ("a", "b"), ("a", "b"))
+
+
+def test_what_has_left_the_table_means_nothing_any_more() -> None:
+    reader = HeaderReader(1 << 16, tuple)
+    start = write(PSEUDO)
+    reader.read(start + b"\x40\x01a\x01b\x40\x01c\x01d", 1)
+    older = start + b"\xbf"
+    for stream in (3, 5):
+        assert reader.read(older, stream) == (*PSEUDO, ("a", "b"))
+    reader.read(b"\x3f\x0f" + start, 7)  # a table of 46 bytes, which one header fits into
+    with pytest.raises(ConnectionFault, match="headers that cannot be read"):
+        reader.read(older, 9)
+
+
 def test_a_block_that_is_none_ends_the_connection() -> None:
     with pytest.raises(ConnectionFault, match="headers that cannot be read"):
         HeaderReader(1 << 16, tuple).read(b"\xff" * 40, 1)

@@ -344,8 +344,6 @@ class Connection(asyncio.BufferedProtocol):
         self._closed = self._lingering = True
         if self._wakeups is not None:
             self._wakeups.wait_for(1)
-        if not self._consuming:
-            self._pending.clear()
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
