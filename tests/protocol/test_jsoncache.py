@@ -75,6 +75,38 @@ def test_other_values_of_the_same_form() -> None:
         assert same_bits(request.inputs["x"], factor * X)
 
 
+@pytest.mark.parametrize("left", [-1, 1])
+def test_a_body_of_another_length_is_refused_each_time(left: int) -> None:
+    read = RequestReader()
+    body, length = http_codec.request_to_wire(REQUESTS["plain"])
+    for _ in range(3):
+        read(body, length, "m")
+    for _ in range(3):
+        with pytest.raises(InvalidRequest, match=r"bytes are left|bytes of the binary tail belong to none"):
+            read((body + b"x")[: len(body) + left], length, "m")
+
+
+def test_the_place_of_an_output_is_looked_up_each_time() -> None:
+    memories = [memoryview(bytearray(24)) for _ in range(4)]
+
+    class Remapped:
+        """A region that another one takes the name of, again and again."""
+
+        def __init__(self) -> None:
+            self.left = iter(memories)
+
+        def view(self, _: Span) -> memoryview:
+            return next(self.left)
+
+    read, regions = RequestReader(), Remapped()
+    span = Span("r", 0, 24)
+    request = InferRequest("m", {"x": X}, outputs=("y",))
+    body, length = http_codec.request_to_wire(request, Placement({}, {"y": span}, regions))
+    for memory in memories:
+        _, form = read(body, length, "m", "", regions)
+        assert form.places["y"].memory is memory
+
+
 def test_models_are_told_apart() -> None:
     read = RequestReader()
     body, length = http_codec.request_to_wire(REQUESTS["plain"])

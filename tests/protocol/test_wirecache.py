@@ -48,6 +48,29 @@ def test_a_request_is_the_same_to_its_reader_however_often_it_was_written(what: 
         assert all(same_bits(got.inputs[name], array) for name, array in expected.inputs.items())
 
 
+UNPLAIN = {
+    "BF16 of no rows": (DType.BF16, 0, b""),
+    "BOOL that is neither 0 nor 1": (DType.BOOL, 2, b"\x02\x00"),
+    "BYTES as long as a pointer": (DType.BYTES, 2, b"\4\0\0\0abcd" * 2),
+}
+
+
+@pytest.mark.parametrize("what", UNPLAIN)
+def test_contents_that_are_no_plain_numbers_are_read_each_time(same_request: Same, what: str) -> None:
+    read = RequestReader()
+    dtype, size, content = UNPLAIN[what]
+    message = pb.ModelInferRequest(model_name="m", raw_input_contents=[content])
+    message.inputs.add(name="x", datatype=dtype.name, shape=[size])
+    data = message.SerializeToString()
+    expected, _ = grpc_codec.request_from_wire(data)
+    for _ in range(4):
+        got, _ = read(data)
+        assert same_request(got, expected)
+        assert got.dtype("x") is dtype
+        if dtype is DType.BOOL:
+            assert got.inputs["x"].view(np.uint8).tolist() == [1, 0]
+
+
 def test_what_has_to_be_gone_through_one_by_one_is_lengthy() -> None:
     read = RequestReader()
     numbers = np.ones(LENGTHY_BYTES, np.float32)

@@ -390,15 +390,44 @@ def test_the_end_of_a_server_waits_for_answers_that_are_being_sent(folder: Any, 
     slow.socket.close()
 
 
+class Transport(asyncio.Transport):
+    def __init__(self, address: Any) -> None:
+        super().__init__({"peername": address})
+        self.done: list[str] = []
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def is_closing(self) -> bool:
+        return "closed" in self.done
+
+    def pause_reading(self) -> None:
+        self.done.append("paused")
+
+    def resume_reading(self) -> None:
+        self.done.append("resumed")
+
+
+def test_who_does_not_read_is_not_read() -> None:
+    async def talk() -> list[str]:
+        transport = Transport(None)
+        with ThreadPoolExecutor(1) as pool:
+            shared = connection.Shared({}, asyncio.get_running_loop(), pool, BusyPoll(0.0, lambda call: None))
+            made = connection.GrpcConnection(shared)
+            made.connection_made(transport)
+            made.pause_writing()
+            made.resume_writing()
+            transport.done.append("closed")
+            made.resume_writing()
+            made.connection_lost(None)
+            made.pause_writing()
+        return transport.done
+
+    assert asyncio.run(talk()) == ["paused", "resumed", "closed"]
+
+
 def test_who_has_gone_already_is_not_local() -> None:
-    class Transport(asyncio.Transport):
-        def __init__(self, address: Any) -> None:
-            super().__init__({"peername": address})
-
-        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-
-        def write(self, data: bytes | bytearray | memoryview) -> None: ...
-
     async def peers() -> list[str]:
         with ThreadPoolExecutor(1) as pool:
             shared = connection.Shared({}, asyncio.get_running_loop(), pool, BusyPoll(0.0, lambda call: None))
