@@ -38,6 +38,7 @@ REQUESTS = {
     "all that can be said": InferRequest("m", {"x": X}, "2", "7", ("y", "z"), {"priority": 1, "own": "p"}, 0.25),
     "classes": InferRequest("m", {"x": X}, "2", outputs=("y",), classes={"y": 2}),
     "bfloat16": InferRequest("m", {"x": X}, "2", dtypes={"x": DType.BF16}),
+    "bfloat16 of no rows": InferRequest("m", {"x": X[:0]}, "2", dtypes={"x": DType.BF16}),
     "nothing": InferRequest("m", {}, "2"),
 }
 

@@ -247,6 +247,44 @@ def test_requests_that_differ_anywhere_are_read_anew(same_request: Same, positio
             read(data[:-cut])
 
 
+def test_every_byte_around_the_contents_counts(same_request: Same) -> None:
+    read = RequestReader()
+    asked = InferRequest("model", {"x": X, "n": np.arange(4, dtype=np.int8)}, outputs=("y",), parameters={"own": "p"})
+    data = grpc_codec.request_to_wire(asked)
+    for _ in range(3):
+        read(data)
+    for position in range(len(data)):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        try:
+            expected, _ = grpc_codec.request_from_wire(bytes(changed))
+        except InvalidRequest:
+            with pytest.raises(InvalidRequest):
+                read(changed)
+        else:
+            assert same_request(read(changed)[0], expected), position
+
+
+def test_the_place_of_an_output_is_looked_up_each_time() -> None:
+    memories = [memoryview(bytearray(24)) for _ in range(4)]
+
+    class Remapped:
+        """A region that another one takes the name of, again and again."""
+
+        def __init__(self) -> None:
+            self.left = iter(memories)
+
+        def view(self, _: Span) -> memoryview:
+            return next(self.left)
+
+    read, regions = RequestReader(), Remapped()
+    placement = Placement({}, {"y": Span("r", 0, 24)}, regions)
+    data = grpc_codec.request_to_wire(InferRequest("m", {"x": X}, outputs=("y",)), placement)
+    for memory in memories:
+        _, form = read(data, regions)
+        assert form.places["y"].memory is memory
+
+
 def test_tensors_in_shared_memory_are_looked_up_each_time() -> None:
     content = bytearray(24)
 
@@ -255,12 +293,15 @@ def test_tensors_in_shared_memory_are_looked_up_each_time() -> None:
             return memoryview(bytes(content))[: span.byte_size]
 
     placement = Placement({"x": Span("r", 0, 24)}, {}, Memory())
-    data = grpc_codec.request_to_wire(InferRequest("m", {"x": X}), placement)
-    read = RequestReader()
-    for value in range(4):
-        content[:] = np.full(6, value, np.float32).tobytes()
-        request, _ = read(data, Memory())
-        assert (request.inputs["x"] == value).all()
+    bare = grpc_codec.request_to_wire(InferRequest("m", {"x": X}), placement)
+    beside = pb.ModelInferRequest.FromString(grpc_codec.request_to_wire(InferRequest("m", {"x": X, "w": X}), placement))
+    beside.raw_input_contents.insert(0, b"")  # as some clients have it
+    for data in (bare, beside.SerializeToString()):
+        read = RequestReader()
+        for value in range(4):
+            content[:] = np.full(6, value, np.float32).tobytes()
+            request, _ = read(data, Memory())
+            assert (request.inputs["x"] == value).all()
 
 
 @pytest.mark.parametrize("what", ODD)

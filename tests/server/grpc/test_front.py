@@ -181,11 +181,13 @@ def test_the_deadline_of_the_call_and_of_the_request(
     script.wait_started()
     with pytest.raises(InferenceServerException, match=r"deadline of 0\.02 s|Deadline Exceeded"):
         client.infer("scripted", x, timeout=20_000)
+    with pytest.raises(InferenceServerException, match=r"deadline of 0\.02 s"):  # the earlier of the two
+        client.infer("scripted", x, timeout=20_000, client_timeout=5)
     with pytest.raises(InferenceServerException) as caught:
         client.infer("scripted", x, client_timeout=0.2)
     assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
     (model,) = server.dataplane.models()
-    until(lambda: sum(model.failures().values()) == 2)  # the client may have known before the server
+    until(lambda: sum(model.failures().values()) == 3)  # the client may have known before the server
     script.release()
     assert results.get(timeout=10) is None
     assert server.dataplane.drain(10)
