@@ -35,7 +35,9 @@ def test_any_bytes_end_in_parts_or_in_one_error(data: bytes) -> None:
         assert len(header) + sum(len(view) for view in views) <= len(data)
 
 
-@pytest.mark.parametrize("data", [b"\x3a\x05abc", b"\x0a", b"\x3a" + b"\xff" * 20, b"\x0b\x0c"])
+@pytest.mark.parametrize(
+    "data", [b"\x3a\x05abc", b"\x0a", b"\x3a" + b"\xff" * 20, b"\x3a" + b"\x80" * 10 + b"\0", b"\x0b\x0c"]
+)
 def test_broken_messages_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidRequest):
         rawfields.split_raw(data, 7)
