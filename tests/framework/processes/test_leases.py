@@ -45,6 +45,15 @@ def test_spans_are_handed_out_in_order_and_get_shorter():
     assert [one for one in handed if isinstance(one, str)] == [f"item {chunk}" for chunk in range(400)]
 
 
+@pytest.mark.parametrize("lengths", [(400,), (4,) * 100])
+def test_who_comes_first_gets_no_more_than_its_share_though_all_could_be_read_in_one_go(lengths):
+    plan = leases(*lengths, processes=4, at_once=100_000)
+    taken = 0
+    while (span := plan.grant(0)) is not None:
+        taken += len(span)
+    assert 0 < taken <= 100
+
+
 def test_a_span_is_of_one_file():
     plan = leases(3, 5, processes=1, at_once=100, streams=8)
     spans = []

@@ -76,7 +76,7 @@ class Leases:
         self._spans = deque(spans)
         self._left = sum(map(len, self._spans))
         self._processes = processes
-        self._longest = max(1, min(at_once, _MAX_SPAN))
+        self._longest = max(1, min(at_once, _MAX_SPAN, self._left // (_SHARES * processes)))
         self._shortest = -(-self._longest // _SHARES)
         self._streams = streams
         self._ordered = ordered
