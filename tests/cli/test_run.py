@@ -146,8 +146,10 @@ def test_several_processes(folder):
 
 def test_what_the_fallback_answered_is_said_to_who_wants_no_table(folder, monkeypatch):
     ran = framework_job.run
-    monkeypatch.setattr(framework_job, "run", lambda *given, **named: replace(ran(*given, **named), by_fallback=5))
-    assert sonic("mine.py", "-i", "a.root", "-q").stderr == "note: 5 requests were answered by the fallback\n"
+    monkeypatch.setattr(
+        framework_job, "run", lambda *given, **named: replace(ran(*given, **named), fallback_models={"m": 5})
+    )
+    assert sonic("mine.py", "-i", "a.root", "-q").stderr == "note: 5 requests were answered by the fallback: 5 to m\n"
     assert "note" not in sonic("mine.py", "-i", "a.root").stderr
 
 

@@ -13,9 +13,7 @@ from sonic.framework.report import Failure, ModuleReport, OffloadReport, Report,
 
 
 def shown(*modules: ModuleReport, width: int = 80, **others: Any) -> list[str]:
-    numbers = dict.fromkeys(
-        ("by_fallback", "threads", "streams", "chunk_size", "repeat", "events", "events_written", "chunks"), 1
-    )
+    numbers = dict.fromkeys(("threads", "streams", "chunk_size", "repeat", "events", "events_written", "chunks"), 1)
     times = dict.fromkeys(("wall_s", "cpu_s", "events_per_s", "external_s", "hidden_s"), 1.0)
     given = {"workflow": "w", "inputs": (), "outputs": (), "servers": (), "mode": "service", "offload_mode": "async"}
     rest = {"peak_rss_bytes": 1, "summaries": {}, "versions": {}, "records_kept": 0, "records_cut": 0}
@@ -60,9 +58,8 @@ def test_large_numbers_are_short(number: float, text: str):
 
 
 def test_the_fallback_s_requests_are_told_by_model():
-    server = ServerUse("grpc://h:1", 12_340, 0, models={"m": 12_340})
-    lines = shown(an_offload("tagger"), width=300, by_fallback=5, servers=(server,))
-    assert "5 requests were answered by the fallback: 5 to m" in lines
+    lines = shown(an_offload("tagger"), width=300, fallback_models={"tagger": 5, "fit": 2})
+    assert "7 requests were answered by the fallback: 5 to tagger, 2 to fit" in lines
 
 
 def test_shared_memory_that_was_not_ready_in_time_is_no_news():

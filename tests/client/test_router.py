@@ -131,6 +131,7 @@ def test_the_fallback_is_last_and_started_once_off_the_callers_thread(a: FakeTra
     assert fallback.thread.startswith("sonic-client")
     assert fallback.transport is not None
     assert len(fallback.transport.requests) == 3
+    assert router.by_fallback() == {"m": 3}
     router.close()
 
 
@@ -138,6 +139,7 @@ def test_a_fallback_alone() -> None:
     router = Router([], FakeFallback(fake("fallback")))  # type: ignore[arg-type]
     assert router.infer(REQUEST, None).result(WAIT_S)
     assert router.ask("m", lambda way, _: way.model_spec("m"), None) == SPEC
+    assert router.by_fallback() == {"m": 1}  # a question is no request
     router.close()
 
 

@@ -612,6 +612,22 @@ def test_a_server_without_the_model_is_not_said_to_have_run_it(events_file, mode
     assert report.servers[0].completed == 0
 
 
+@pytest.mark.parametrize("mode", ["service", "direct"])
+def test_requests_that_nobody_answered_are_not_said_to_be_the_fallback_s(events_file, models, server, mode):
+    class Narrow(Score):
+        def acquire(self, events):
+            inputs = super().acquire(events)
+            return inputs if events.x[0] else {"x": inputs["x"][:, :1]}  # of the first chunk, which fails
+
+    Narrow.consumes = ("Jet_pt", "Jet_eta", "x")
+    flow = workflow_with(models, (Narrow(),), keep=("Jet_score",))
+    servers = [server.grpc_url] if mode == "service" else ()
+    report = run(flow, [events_file(20)], servers=servers, mode=mode, chunk_size=5, on_error="retry:1,skip")
+    assert [failure.chunk for failure in report.skipped] == [0]
+    assert report.modules[1].offload.requests == 5
+    assert (report.servers[0].completed, report.by_fallback) == (3, 0)
+
+
 def test_a_model_that_is_absent_or_wrong_or_gives_nan(events_file, tmp_path, models):
     def with_model(name):
         class Other(Score):

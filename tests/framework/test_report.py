@@ -38,7 +38,6 @@ def a_report(**changes):
         "inputs": ("a.root",),
         "outputs": (),
         "servers": (ServerUse("grpc://h:1", 3, 0, 2, 1, "full"),),
-        "by_fallback": 0,
         "mode": "service",
         "offload_mode": "async",
         "threads": 2,
@@ -83,6 +82,11 @@ def test_errors_of_figures_stand_beside_them():
     assert report["summaries"] == {"h": figures | {"new": None}, "g": {"events": 3, "word": "none"}}
     assert report["errors"] == {"h": {"efficiency": [0.05, 0.04], "new": [None, None]}}
     assert json.loads(a_report().to_json())["errors"] == {}
+
+
+def test_what_the_fallback_answered_in_all_and_by_model():
+    report = json.loads(a_report(fallback_models={"m": 3, "n": 1}).to_json())
+    assert (report["by_fallback"], report["fallback_models"]) == (4, {"m": 3, "n": 1})
 
 
 def test_modules_have_their_share_of_the_time():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sonic.framework.report import ServerUse
-from sonic.framework.summary import servers_used
+from sonic.framework.summary import fallback_models, servers_used
 
 
 def share(*used: ServerUse) -> Any:
@@ -22,5 +22,6 @@ def test_what_the_servers_did_for_several_processes() -> None:
     )
 
 
-def test_clients_that_were_made_elsewhere() -> None:
-    assert servers_used((SimpleNamespace(used=None),)) is None  # type: ignore[arg-type]
+def test_what_the_fallback_answered_for_several_processes() -> None:
+    shares: Any = [SimpleNamespace(by_fallback=each) for each in ({"m": 2}, {}, {"m": 1, "n": 3})]
+    assert fallback_models(shares) == {"m": 3, "n": 3}

@@ -40,7 +40,7 @@ def show(result: Report, console: Console) -> None:
 def by_fallback(result: Report) -> str:
     """Say in a line what the fallback has answered."""
     by_model = ", ".join(f"{count} to {model}" for model, count in result.fallback_models.items())
-    return f"{result.by_fallback} requests were answered by the fallback{by_model and f': {by_model}'}"
+    return f"{result.by_fallback} requests were answered by the fallback: {by_model}"
 
 
 def _show_figures(result: Report, console: Console) -> None:

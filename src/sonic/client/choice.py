@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sonic.client.hedge import Hedge
@@ -67,6 +68,7 @@ class Choice:
             preferred=settings.preferred,
             strict=settings.strict_preferred,
         )
+        self._by_fallback: Counter[str] = Counter()
         quantile = settings.hedge_quantile
         self._hedge = None if quantile is None else Hedge(quantile, settings.hedge_budget)
 
@@ -152,6 +154,8 @@ class Choice:
             if error is None and took_s is not None and self._hedge is not None:
                 self._hedge.ended(model, took_s)
             if url not in self._servers:
+                if error is None and took_s is not None:  # a question about a model has no time
+                    self._by_fallback[model] += 1
                 return False
             if error is None:  # mostly
                 self._pool.done(url, now_s, failed=False, model=model, took_s=took_s, sending=sending)
@@ -171,6 +175,11 @@ class Choice:
         """Return what is known of every server, but for the memory shared with it."""
         with self._lock:
             return self._pool.statistics(self._timer.now_s())
+
+    def by_fallback(self) -> dict[str, int]:
+        """Return how many requests the fallback has answered, by model."""
+        with self._lock:
+            return dict(self._by_fallback)
 
     def _choose(self, model: str, exclude: Sequence[str], tried: Sequence[str] | None = None) -> str | None:
         now_s = self._timer.now_s()

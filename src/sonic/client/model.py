@@ -168,6 +168,10 @@ class Client:
         """Return how each server fared: outstanding, completed and failed requests, and the memory shared with it."""
         return self._router.statistics()
 
+    def by_fallback(self) -> dict[str, int]:
+        """Return how many requests the fallback has answered, by model."""
+        return self._router.by_fallback()
+
     def _release(self, model: Model) -> None:
         """Note that a model is not called any more."""
         users = self._users.get(model.name, WeakSet())

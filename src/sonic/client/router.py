@@ -279,6 +279,10 @@ class Router:
         states = self.choice.statistics()
         return tuple(replace(state, memory=memory_use(self._transports[state.server])) for state in states)
 
+    def by_fallback(self) -> dict[str, int]:
+        """Return how many requests the fallback has answered, by model."""
+        return self.choice.by_fallback()
+
     def close(self) -> None:
         """Release everything. What is in flight ends in Cancelled."""
         with self._lock:

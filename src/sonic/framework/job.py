@@ -26,7 +26,7 @@ from sonic.framework.share import Alone, Task
 from sonic.framework.sinks import open_sink
 from sonic.framework.source import TreeSource
 from sonic.framework.steps import steps
-from sonic.framework.summary import module_reports, servers_used
+from sonic.framework.summary import fallback_models, module_reports, servers_used
 from sonic.framework.targets import check_targets, choose, targets_of
 from sonic.framework.workflow import Workflow
 from sonic.limits import available_cores
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from sonic.framework.journal import Journal
     from sonic.framework.models import Caller
     from sonic.framework.output import Progress
-    from sonic.framework.report import ModuleReport
     from sonic.framework.sinks.base import Sink
     from sonic.framework.targets import Target
 
@@ -206,15 +205,14 @@ def run(
         shares = crew.shares()
 
     modules = module_reports(shares, plan, modes, direct=mode == "direct")
-    used = servers_used(shares)
     records = [record for share in shares for record in share.records]
     return Report(
         workflow=workflow.name,
         inputs=source.files,
         outputs=tuple(Written(str(target.path), n) for target, n in zip(targets, out.written, strict=True)),
-        servers=used or (),
+        servers=servers_used(shares),
         servers_named_by=named_by if modes else "",
-        by_fallback=0 if used is None else max(0, _requests(modules) - sum(server.completed for server in used)),
+        fallback_models=fallback_models(shares),
         mode=mode,
         offload_mode=Mode(offload_mode).value if mode == "service" else Mode.SYNC.value,
         threads=threads,
@@ -328,10 +326,6 @@ def _process(crew: Alone | Fleet, source: TreeSource, out: Output, journal: Jour
     crew.run(source, journal.done, resumption.write)
     resumption.end()
     return sum(journal.done.values())
-
-
-def _requests(modules: Sequence[ModuleReport]) -> int:
-    return sum(module.offload.requests for module in modules if module.offload)
 
 
 def _metadata(workflow: Workflow, source: TreeSource, out: Output, events: int) -> str:

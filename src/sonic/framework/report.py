@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -144,7 +143,8 @@ class ModuleReport:
     passed : int or None
         Events that a filter let pass.
     cpu_s, wall_s : float
-        CPU time and elapsed time in the job's threads, in seconds; waits for a model are not in either.
+        CPU time and elapsed time in the job's threads, in seconds, tries that failed included; waits for a model are not
+        in either.
     offload : OffloadReport or None
     retries : int
         How often it was tried again after an error.
@@ -198,8 +198,8 @@ class Report:
     servers_named_by : str
         ``given``, ``site`` for the balancer that the site announces, ``settings``, ``site and settings``, or ``own``
         for the one that the job started; empty if no module calls a model.
-    by_fallback : int
-        Requests that no server answered but the fallback did, wherever that runs.
+    fallback_models : mapping of str to int
+        Requests that no server answered but the fallback did, wherever that runs, by model.
     threads, streams : int
         In all processes together.
     events, events_before : int
@@ -228,7 +228,6 @@ class Report:
     inputs: tuple[str, ...]
     outputs: tuple[Written, ...]
     servers: tuple[ServerUse, ...]
-    by_fallback: int
     mode: str
     offload_mode: str
     threads: int
@@ -250,6 +249,7 @@ class Report:
     records_kept: int
     records_cut: int
     servers_named_by: str = ""
+    fallback_models: Mapping[str, int] = field(default_factory=dict)
     processes: int = 1
     processes_lost: int = 0
     together_s: float = 0.0
@@ -261,17 +261,9 @@ class Report:
     """The first timing records of the job, for the trace and the timeline. Not in the JSON."""
 
     @property
-    def fallback_models(self) -> dict[str, int]:
-        """The `by_fallback` by model."""
-        if not self.by_fallback:
-            return {}
-        asked = Counter[str]()
-        for module in self.modules:
-            if module.offload is not None:
-                asked[module.offload.model] += module.offload.requests
-        for server in self.servers:
-            asked.subtract(server.models)
-        return {model: requests for model, requests in asked.items() if requests > 0}
+    def by_fallback(self) -> int:
+        """Requests that the fallback answered, of all models."""
+        return sum(self.fallback_models.values())
 
     @property
     def hidden_fraction(self) -> float | None:
@@ -311,7 +303,7 @@ class Report:
         skipped = {"totals", "records", "modules"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in skipped}
         fields["hidden_fraction"] = self.hidden_fraction
-        fields["fallback_models"] = self.fallback_models
+        fields["by_fallback"] = self.by_fallback
         fields["summaries"] = {
             module: {label: float(value) if isinstance(value, float) else value for label, value in figures.items()}
             for module, figures in self.summaries.items()

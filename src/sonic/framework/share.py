@@ -80,7 +80,8 @@ class Share:
     """What one process did and took.
 
     `accounts` are in the order of the modules, with source and sink behind them. `before` and `after` are what the
-    models' servers counted. `used` is None if the process had no client of its own.
+    models' servers counted. `used` is what the servers did for a client of its own, if it had one, and `by_fallback`
+    how many requests that one's fallback answered, by model.
     """
 
     accounts: tuple[Account, ...]
@@ -91,7 +92,8 @@ class Share:
     peak_rss_bytes: int
     before: Mapping[str, ModelStatistics]
     after: Mapping[str, ModelStatistics]
-    used: tuple[ServerUse, ...] | None
+    used: tuple[ServerUse, ...]
+    by_fallback: Mapping[str, int]
 
 
 class Station:
@@ -212,7 +214,8 @@ class Station:
             peak_rss_bytes=peak_rss_bytes(),
             before=self._before,
             after=statistics(self._callees),
-            used=None if self._own is None else tuple(map(use_between, self._idle, self._own.servers())),
+            used=() if self._own is None else tuple(map(use_between, self._idle, self._own.servers())),
+            by_fallback={} if self._own is None else self._own.by_fallback(),
         )
 
 

@@ -39,11 +39,10 @@ def module_reports(
     return (source.report(SOURCE, "source"), *reports, sink.report(SINK, "sink"))
 
 
-def servers_used(shares: Iterable[Share]) -> tuple[ServerUse, ...] | None:
-    """Add up what the servers did for each process; None if the clients were not made here."""
-    given = [share.used for share in shares if share.used is not None]
+def servers_used(shares: Iterable[Share]) -> tuple[ServerUse, ...]:
+    """Add up what the servers did for each process."""
     total: dict[str, ServerUse] = {}
-    for use in (use for used in given for use in used):
+    for use in (use for share in shares for use in share.used):
         known = total.get(use.url, ServerUse(use.url, 0, 0))
         total[use.url] = ServerUse(
             use.url,
@@ -54,7 +53,12 @@ def servers_used(shares: Iterable[Share]) -> tuple[ServerUse, ...] | None:
             known.wire_reason or use.wire_reason,
             {**Counter(known.models) + Counter(use.models)},
         )
-    return tuple(total.values()) if given else None
+    return tuple(total.values())
+
+
+def fallback_models(shares: Iterable[Share]) -> dict[str, int]:
+    """Add up how many requests the fallback answered for each process, by model."""
+    return dict(sum((Counter(share.by_fallback) for share in shares), Counter()))
 
 
 def _served(shares: Sequence[Share], name: str, *, direct: bool) -> ServerReport | None:

@@ -137,7 +137,8 @@ class Fleet:
             peak_rss_bytes=peak_rss_bytes(),
             before={},
             after={},
-            used=None,
+            used=(),
+            by_fallback={},
         )
         return (*placed, own)
 
