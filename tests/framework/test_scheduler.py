@@ -6,6 +6,7 @@ import signal
 import threading
 import weakref
 from concurrent.futures import Future
+from itertools import count
 
 import awkward as ak
 import numpy as np
@@ -551,6 +552,47 @@ def test_what_was_done_is_booked(scheduler_of, manual_model, number_chunks, star
     assert all(record.start_ns <= record.stop_ns for record in ledger.records)
     assert {record.stream for record in ledger.records if record.module != "(sink)"} <= set(range(4))
     assert {record.worker for record in ledger.records} == {0, -1}
+
+
+def test_chunks_are_called_by_their_numbers_in_the_job_wherever_a_run_begins(scheduler_of, manual_model, number_chunks):
+    ledger = Ledger(["Double"], 1)
+    scheduler = scheduler_of(Double(), model=manual_model(at_once=True), ledger=ledger)
+    scheduler.run(number_chunks(5)[3:], lambda chunk: None)
+    assert {record.module for record in ledger.records} == {"Double", "(source)", "(sink)"}
+    assert {record.chunk for record in ledger.records} == {3, 4}
+
+
+def test_what_failed_has_taken_its_time_too(scheduler_of, manual_model, number_chunks):
+    class Late(Double):
+        """Fails in either half, once each."""
+
+        def __init__(self):
+            super().__init__("Late")
+            self.fails = ["acquire", "produce"]
+
+        def acquire(self, events):
+            self._fail("acquire")
+            return super().acquire(events)
+
+        def produce(self, events, outputs):
+            self._fail("produce")
+            return super().produce(events, outputs)
+
+        def _fail(self, half):
+            if half in self.fails:
+                self.fails.remove(half)
+                raise ValueError(half)
+
+    ledger = Ledger(["Late", "Sometimes"], 1)
+    modules = (Late(), Sometimes(0.0, times=1))
+    scheduler = scheduler_of(
+        *modules, model=manual_model(at_once=True), on_error=OnError(2), ledger=ledger, cpu_clock=count().__next__
+    )
+    scheduler.run(number_chunks(1), lambda chunk: None)
+    late = [record.phase.value for record in ledger.records if record.module == "Late"]
+    assert sorted(late) == ["acquire"] * 3 + ["produce"] * 2
+    assert [account.cpu_ns for account in ledger.accounts[:2]] == [5, 2]
+    assert [(account.calls, account.retries) for account in ledger.accounts[:2]] == [(1, 2), (1, 1)]
 
 
 def test_a_model_in_the_calling_thread_costs_no_external_time(scheduler_of, manual_model, number_chunks):

@@ -143,8 +143,8 @@ class ModuleReport:
     passed : int or None
         Events that a filter let pass.
     cpu_s, wall_s : float
-        CPU time and elapsed time in the job's threads, in seconds, tries that failed included; waits for a model are not
-        in either.
+        CPU time and elapsed time in the job's threads, in seconds, tries that failed included; waits for a model are in
+        neither.
     offload : OffloadReport or None
     retries : int
         How often it was tried again after an error.

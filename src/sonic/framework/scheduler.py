@@ -180,10 +180,10 @@ class Scheduler:
                 return
             flight = Flight(chunk, self._begun, stream, self._graph.start())
             self._begun += 1
+            self._ledger.worked(self._source, Phase.RUN, chunk.where.index, stream, worker, start_ns, stop_ns, cpu_ns)
             account = self._ledger.accounts[self._source]
             account.calls += 1
             account.events += len(chunk)
-            self._ledger.worked(self._source, Phase.RUN, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
             if self._steps:
                 self._fresh = True
                 self._workers.push_opening(len(self._steps) + 2, flight.index, partial(self._begin, flight))
@@ -222,12 +222,13 @@ class Scheduler:
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
 
         def settle() -> None:
-            self._writing = False
-            self._written += 1
+            chunk = flight.chunk
+            self._ledger.worked(self._sink, Phase.RUN, chunk.where.index, -1, worker, start_ns, stop_ns, cpu_ns)
             account = self._ledger.accounts[self._sink]
             account.calls += 1
-            account.events += len(flight.chunk)
-            self._ledger.worked(self._sink, Phase.RUN, flight.index, -1, worker, start_ns, stop_ns, cpu_ns)
+            account.events += len(chunk)
+            self._writing = False
+            self._written += 1
             self._write_on()
             self._read_on()
             self._end_if_over()
@@ -290,16 +291,24 @@ class Scheduler:
     def _run(self, flight: Flight, i: int, worker: int) -> Callable[[], None]:
         if flight.chunk.failure is not None:
             return partial(self._done, flight, i)
-        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        book = partial(self._booked, flight, i, Phase.RUN, worker, (self._clock(), self._cpu_clock()))
         try:
             self._steps[i].run(flight.chunk)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - judged under the lock
-            return partial(self._failed, flight, i, error)
+            return book(partial(self._failed, flight, i, error))
+        return book(partial(self._done, flight, i))
+
+    def _booked(
+        self, flight: Flight, i: int, phase: Phase, worker: int, began: tuple[int, int], then: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Return what books what a module has done up to now, and goes on with it (lock held)."""
+        start_ns, cpu_ns = began
         stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
 
         def settle() -> None:
-            self._ledger.worked(i, Phase.RUN, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
-            self._done(flight, i)
+            chunk = flight.chunk.where.index
+            self._ledger.worked(i, phase, chunk, flight.stream, worker, start_ns, stop_ns, cpu_ns)
+            then()
 
         return settle
 
@@ -309,7 +318,7 @@ class Scheduler:
         if flight.chunk.failure is not None:
             return partial(self._done, flight, i)
         step = self._offloads[i]
-        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        book = partial(self._booked, flight, i, Phase.ACQUIRE, worker, (self._clock(), self._cpu_clock()))
         try:
             events = step.view(flight.chunk)
             inputs = step.acquire(events)
@@ -317,16 +326,9 @@ class Scheduler:
             if inputs:
                 self._requests.send(call, inputs)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - judged under the lock
-            return partial(self._failed, flight, i, error)
-        stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
+            return book(partial(self._failed, flight, i, error))
+        settle = book(_nothing if inputs else partial(self._resume, flight, call))
         self._requests.hold(call)
-        asked = bool(inputs)
-
-        def settle() -> None:
-            self._ledger.worked(i, Phase.ACQUIRE, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
-            if not asked:
-                self._resume(flight, call)
-
         return settle
 
     def _resume(self, flight: Flight, call: Call) -> None:
@@ -338,18 +340,20 @@ class Scheduler:
         i = call.i
         if flight.chunk.failure is not None:
             return partial(self._done, flight, i)
-        start_ns, cpu_ns = self._clock(), self._cpu_clock()
+        book = partial(self._booked, flight, i, Phase.PRODUCE, worker, (self._clock(), self._cpu_clock()))
         try:
             outputs = call.outputs()
             size_bytes = tensor_bytes(outputs)
             self._offloads[i].produce(flight.chunk, call.events, outputs)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - judged under the lock
-            return partial(self._failed, flight, i, error)
-        stop_ns, cpu_ns = self._clock(), self._cpu_clock() - cpu_ns
+            return book(partial(self._failed, flight, i, error))
 
-        def settle() -> None:
+        def done() -> None:
             self._ledger.accounts[i].bytes_received += size_bytes
-            self._ledger.worked(i, Phase.PRODUCE, flight.index, flight.stream, worker, start_ns, stop_ns, cpu_ns)
             self._done(flight, i)
 
-        return settle
+        return book(done)
+
+
+def _nothing() -> None:
+    """Follow what is booked, where an answer says how it goes on."""
