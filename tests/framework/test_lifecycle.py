@@ -83,6 +83,18 @@ def test_jobs_that_began_end_after_ctrl_c_while_others_begin():
     assert log == [("one", "begin job", JOB), ("one", "end job"), ("two", "end job")]
 
 
+def test_jobs_that_began_end_after_ctrl_c_while_others_end():
+    class Interrupted(Diary):
+        def end_job(self):
+            super().end_job()
+            signal.raise_signal(signal.SIGINT)
+
+    log = []
+    with pytest.raises(KeyboardInterrupt), Lifecycle((Interrupted("one", log), Diary("two", log)), JOB, file_of):
+        pass
+    assert log[2:] == [("one", "end job"), ("two", "end job")]
+
+
 def test_nothing_yet_passes_and_ends_no_file():
     diary = Diary()
     with Lifecycle((diary,), JOB, file_of) as life:

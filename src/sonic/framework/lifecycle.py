@@ -130,6 +130,7 @@ class Lifecycle:
     def _end_job(self, error: BaseException | None) -> ModuleError | None:
         """End every module's job, and return the first error; one of the job itself comes before it."""
         first: ModuleError | None = None
+        interrupt: BaseException | None = None
         for module in self._begun:
             try:
                 module.end_job()
@@ -139,5 +140,9 @@ class Lifecycle:
                 first = first or failed
                 if error is not None:
                     error.add_note(str(failed))
+            except BaseException as cause:  # noqa: BLE001 - Ctrl-C, likewise
+                interrupt = interrupt or cause
         self._begun.clear()
+        if interrupt is not None:
+            raise interrupt
         return first
