@@ -365,6 +365,11 @@ def test_optional_inputs(events_file, tmp_path):
         ({"threads": 0}, ConfigError, "at least one thread and one stream, got 0 and 0"),
         ({"streams": 0}, ConfigError, "at least one thread and one stream"),
         ({"mode": "direct", "servers": ["grpc://h:1"]}, ConfigError, "mode direct calls no server"),
+        (
+            {"mode": "direct", "fallback": "models"},
+            ConfigError,
+            "mode direct calls no server, and has no use for a fall",
+        ),
         ({"keep": ["Jet_ptt"]}, DataError, "cannot keep 'Jet_ptt'.*similar: Jet_pt"),
         ({"client": None}, ConfigError, "workflow test has no models of its own: name a server"),
         ({"client": None, "mode": "direct"}, ConfigError, "workflow test has no models of its own"),

@@ -154,6 +154,8 @@ def run(
     _one_of("offload mode", offload_mode, tuple(Mode))
     if mode == "direct" and servers:
         raise ConfigError("mode direct calls no server: leave out the servers, or the mode")
+    if mode == "direct" and not isinstance(fallback, bool):
+        raise ConfigError("mode direct calls no server, and has no use for a fallback: leave it out, or the mode")
     graph = workflow.graph()
     if restart and not targets:
         raise ConfigError("a job can be restarted only if it has an output")
