@@ -17,6 +17,7 @@ from sonic.cli import app
 from sonic.cli.run import expand
 from sonic.errors import OutputError
 from sonic.files import replacing
+from sonic.framework import Report
 from sonic.framework import job as framework_job
 
 TIMEOUT_S = 60.0
@@ -98,6 +99,7 @@ def x_of(path):
         (["--input", "a", "--", "b"], ["--input", "a", "--", "b"]),
         (["--input", "-", "b"], ["--input", "-", "--input", "b"]),
         (["--input"], ["--input"]),
+        (["--input", "--", "b"], ["--input", "--", "b"]),
         (["--input", "--output", "o"], ["--input", "--output", "o"]),
         (["--output", "o", "w"], ["--output", "o", "w"]),
         ([], []),
@@ -151,6 +153,19 @@ def test_what_the_fallback_answered_is_said_to_who_wants_no_table(folder, monkey
     )
     assert sonic("mine.py", "-i", "a.root", "-q").stderr == "note: 5 requests were answered by the fallback: 5 to m\n"
     assert "note" not in sonic("mine.py", "-i", "a.root").stderr
+
+
+def test_names_between_colons_are_no_pictures(folder):
+    assert "a:100:.root: 6 events" in sonic("mine.py", "-i", "a.root", "-o", "a:100:.root").stdout
+
+
+@pytest.mark.parametrize("output", ["./o.root", "year=2024/o.root"])
+def test_an_output_has_its_own_choice_by_the_name_that_it_was_given(folder, output):
+    (folder / "year=2024").mkdir()
+    done = sonic("mine.py", "-i", "a.root", "-o", output, "b.parquet", "--keep", f"{output}=unused", "x")
+    assert done.exit_code == 0, done.output
+    with uproot.open(output) as file:
+        assert file["Events"].keys() == ["unused", "Large"]
 
 
 def test_all_options(folder):
@@ -232,6 +247,8 @@ def test_chunks_that_fail_are_listed(folder):
     assert "skipped chunk 1, a.root entries 2:4: module Double: ZeroDivisionError" in done.stdout
     assert "1 chunks with 2 events were skipped because a module failed" in done.stdout
     assert x_of("o.root") == [0, 1, 4, 5]
+    quiet = sonic("picky.py", *words, "--on-error", "skip", "-q")
+    assert quiet.output == "note: 1 chunks with 2 events were skipped because a module failed\n"
     assert json.loads((folder / "r.json").read_text())["skipped"][0]["module"] == "Double"
 
 
@@ -264,7 +281,11 @@ def test_a_range_behind_the_last_event_is_told(folder):
             ["mine.py", "-i", "a.root", "--mode", "direct", "--record", "r"],
             "sonic: --record keeps requests, and",
         ),
-        (["mine.py", "-i", "a.root", "--record", "a.root"], "sonic: --record a.root: the file is there already"),
+        (["mine.py", "-i", "a.root", "--record", "b.root"], "sonic: --record b.root: the file is there already"),
+        (["mine.py", "-i", "a.root", "--record", "r", "--report", "r"], "sonic: cannot write r: it is another file of"),
+        (["mine.py", "-i", "a.root", "-o", "o.root", "--record", "o.root"], "sonic: cannot write o.root: it is anoth"),
+        (["mine.py", "-i", "a.root", "--record", "none/r"], "sonic: cannot write none/r: there is no folder none"),
+        (["mine.py", "-i", "a.root", "--mode", "direct", "--fallback", "."], "sonic: mode direct calls no server, and"),
         (["mine.py", "-i", "a.root", "--report", "none/r.json"], "sonic: cannot write none/r.json: there is no folder"),
         (
             ["mine.py", "-i", "a.root", "--report", "a.root"],
@@ -392,6 +413,17 @@ def test_sigterm_in_a_module_is_no_failure_of_it(folder, at):
     )
     assert (done.stderr, done.returncode) == ("sonic: terminated\n", 143)
     assert done.stdout == ("" if at == "end" else "has ended\n")
+
+
+def test_sigterm_while_the_report_is_written_leaves_no_part_of_it(folder, monkeypatch):
+    def end(report):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Report, "to_json", end)
+    done = sonic("mine.py", "-i", "a.root", "-o", "o.root", "--report", "r.json", "-q")
+    assert (done.stderr, done.exit_code) == ("sonic: terminated\n", 143)
+    assert x_of("o.root") == [0, 1, 2, 3, 4, 5]
+    assert list(folder.glob("r.json*")) == []
 
 
 def test_debug_shows_where(folder):

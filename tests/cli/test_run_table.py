@@ -17,7 +17,7 @@ def shown(*modules: ModuleReport, width: int = 80, **others: Any) -> list[str]:
     times = dict.fromkeys(("wall_s", "cpu_s", "events_per_s", "external_s", "hidden_s"), 1.0)
     given = {"workflow": "w", "inputs": (), "outputs": (), "servers": (), "mode": "service", "offload_mode": "async"}
     rest = {"peak_rss_bytes": 1, "summaries": {}, "versions": {}, "records_kept": 0, "records_cut": 0}
-    console = Console(file=io.StringIO(), width=width)
+    console = Console(file=io.StringIO(), width=width, emoji=False)
     show(Report(**(given | numbers | times | rest | others), modules=modules), console)
     assert isinstance(console.file, io.StringIO)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]

@@ -25,6 +25,7 @@ class Extras:
         trace: Path | None,
         timeline: Path | None,
         graph: Path | None,
+        record: Path | None,
         *,
         others: Sequence[str | Path],
     ) -> None:
@@ -32,7 +33,7 @@ class Extras:
 
         self._report, self._trace, self._timeline, self._graph = report, trace, timeline, graph
         taken = [os.path.realpath(other) for other in others]
-        asked_for = [path for path in (report, trace, timeline, graph) if path is not None]
+        asked_for = [path for path in (report, trace, timeline, graph, record) if path is not None]
         check_writable(*asked_for)
         for path in asked_for:
             if os.path.realpath(path) in taken:

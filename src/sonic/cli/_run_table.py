@@ -37,10 +37,18 @@ def show(result: Report, console: Console) -> None:
         console.print(f"{output.path}: {output.events} events", markup=False, highlight=False, soft_wrap=True)
 
 
-def by_fallback(result: Report) -> str:
-    """Say in a line what the fallback has answered."""
-    by_model = ", ".join(f"{count} to {model}" for model, count in result.fallback_models.items())
-    return f"{result.by_fallback} requests were answered by the fallback: {by_model}"
+def losses(result: Report) -> list[str]:
+    """Say in a line each what did not go as it should: who looks at no table is to know of it, too."""
+    lines = []
+    if result.skipped:
+        events = sum(failure.stop - failure.start for failure in result.skipped)
+        lines.append(f"{len(result.skipped)} chunks with {events} events were skipped because a module failed")
+    if result.processes_lost:
+        lines.append(f"{result.processes_lost} processes were lost, and what they had not finished was done again")
+    if result.by_fallback:  # who named servers would think that these have done it
+        by_model = ", ".join(f"{count} to {model}" for model, count in result.fallback_models.items())
+        lines.append(f"{result.by_fallback} requests were answered by the fallback: {by_model}")
+    return lines
 
 
 def _show_figures(result: Report, console: Console) -> None:
@@ -97,15 +105,8 @@ def _show_losses(result: Report, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    if result.skipped:
-        events = sum(failure.stop - failure.start for failure in result.skipped)
-        text = f"{len(result.skipped)} chunks with {events} events were skipped because a module failed"
-        console.print(f"[yellow]{text}[/yellow]", highlight=False)
-    if result.processes_lost:
-        text = f"{result.processes_lost} processes were lost, and what they had not finished was done again"
-        console.print(f"[yellow]{text}[/yellow]", highlight=False)
-    if result.by_fallback:
-        console.print(f"[yellow]{escape(by_fallback(result))}[/yellow]", highlight=False, soft_wrap=True)
+    for line in losses(result):
+        console.print(f"[yellow]{escape(line)}[/yellow]", highlight=False, soft_wrap=True)
 
 
 def _modules(result: Report) -> Table:

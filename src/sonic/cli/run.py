@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - typer reads it
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,7 +35,7 @@ def expand(args: Sequence[str], names: set[str]) -> list[str]:
     current, given = "", True
     for at, arg in enumerate(args):
         if arg == "--":
-            return [*expanded, *args[at:]]
+            return [*expanded, *([] if given else [current]), *args[at:]]
         if arg.startswith("-") and arg != "-":
             if not given:
                 expanded.append(current)  # without a value: left to the parser, which says so
@@ -197,46 +197,46 @@ def run(
       sonic run miniaod -i root://host//file.root -o out.parquet --entries 0:1000
       sonic run my_workflow.py -i events.root --mode direct --timeline run.png
     """
-    from rich.console import Console
-
+    from sonic.cli import _run_table
+    from sonic.cli._console import console
     from sonic.cli._run_files import Extras, recording
     from sonic.cli._signals import terminable
     from sonic.framework.job import run as run_job
     from sonic.framework.workflow import load
 
     loaded = load(workflow, with_ or ())
-    extras = Extras(report, trace, timeline, graph, others=[workflow, *inputs, *(output or [])])
+    extras = Extras(report, trace, timeline, graph, record, others=[workflow, *inputs, *(output or [])])
     extras.draw(loaded)
-    with terminable(), recording(record, mode), _progress(Console(stderr=True), quiet=quiet) as progress:
-        result = run_job(
-            loaded,
-            inputs,
-            _targets(output or [], keep or [], filter_output or []),
-            servers=server or (),
-            mode=mode,
-            offload_mode=offload,
-            threads=threads,
-            streams=streams,
-            processes=processes,
-            chunk_size=chunk_size,
-            repeat=repeat,
-            entries=_entries(entries),
-            ordered=ordered,
-            fallback=_fallback(loaded, fallback, fallback_in, no_fallback),
-            timeout_s=timeout_s,
-            on_error=on_error,
-            restart=restart,
-            progress=progress,
-        )
-    extras.write(result)
+    with terminable():
+        with recording(record, mode), _progress(console(stderr=True), quiet=quiet) as progress:
+            result = run_job(
+                loaded,
+                inputs,
+                _targets(output or [], keep or [], filter_output or []),
+                servers=server or (),
+                mode=mode,
+                offload_mode=offload,
+                threads=threads,
+                streams=streams,
+                processes=processes,
+                chunk_size=chunk_size,
+                repeat=repeat,
+                entries=_entries(entries),
+                ordered=ordered,
+                fallback=_fallback(loaded, fallback, fallback_in, no_fallback),
+                timeout_s=timeout_s,
+                on_error=on_error,
+                restart=restart,
+                progress=progress,
+            )
+        extras.write(result)
     if entries is not None and not result.events:
         typer.echo(f"note: --entries {entries} are none of the input's events", err=True)
-    from sonic.cli import _run_table
-
     if not quiet:
-        _run_table.show(result, Console())
-    elif result.by_fallback:  # who named servers would think that these have done it
-        typer.echo(f"note: {_run_table.by_fallback(result)}", err=True)
+        _run_table.show(result, console())
+        return
+    for line in _run_table.losses(result):
+        typer.echo(f"note: {line}", err=True)
 
 
 run.command_class = ManyValues  # type: ignore[attr-defined]
@@ -261,22 +261,22 @@ def _targets(outputs: Sequence[Path], keep: Sequence[str], filter_output: Sequen
     if not outputs and (keep or filter_output):
         raise ConfigError(f"{'--keep' if keep else '--filter-output'} says what to write: give --output too")
 
-    def values(given: Sequence[str], option: str) -> tuple[list[str], dict[str, list[str]]]:
+    def values(given: Sequence[str], option: str) -> tuple[list[str], dict[Path, list[str]]]:
         shared: list[str] = []
-        own: dict[str, list[str]] = {}
+        own: dict[Path, list[str]] = {}
         for text in given:
-            file, sign, value = text.partition("=")
-            if sign and file not in map(str, outputs):
+            file, sign, value = text.rpartition("=")  # a folder's name may have that sign, a branch's has not
+            if sign and Path(file) not in outputs:
                 raise ConfigError(f"{option} {text}: {file} is not an output of this job")
-            (own.setdefault(file, []) if sign else shared).append(value if sign else text)
+            (own.setdefault(Path(file), []) if sign else shared).append(value)
         return shared, own
 
     shared, own = values(keep, "--keep")
     choice, choices = values(filter_output, "--filter-output")
     targets = []
     for path in outputs:
-        kept = own.get(str(path), shared)
-        filtered = choices.get(str(path), choice)
+        kept = own.get(path, shared)
+        filtered = choices.get(path, choice)
         targets.append(Target(path, tuple(kept) or None, filtered[-1] if filtered else None))
     return targets
 
@@ -294,14 +294,14 @@ def _entries(text: str | None) -> tuple[int | None, int | None]:
 
 
 @contextmanager
-def _progress(console: Console, *, quiet: bool) -> Iterator[Progress | None]:
-    if quiet or not console.is_terminal:
+def _progress(screen: Console, *, quiet: bool) -> Iterator[Progress | None]:
+    if quiet or not screen.is_terminal:
         yield None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
         def advance(done: int, total: int, /) -> None:
