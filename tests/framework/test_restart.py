@@ -213,6 +213,22 @@ def test_the_options_of_a_workflow_are_its_jobs(tmp_path):
     assert plain == given
 
 
+def test_the_code_of_the_workflow_and_of_all_that_its_modules_are_made_of_is_its_jobs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "basis.py": "from sonic.framework import Producer\nclass Base(Producer):\n    consumes = ('x',)\n",
+        "cuts.py": "from basis import Base\nclass Cut(Base):\n    def produce(self, events): return {}\n",
+        "w.py": "import cuts\nfrom sonic.framework import Workflow\nworkflow = Workflow('w', (cuts.Cut(),))\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    seen = [identity(load(str(tmp_path / "w.py")), [], [], [], {})]
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}# other\n")
+        seen.append(identity(load(str(tmp_path / "w.py")), [], [], [], {}))
+        assert seen[-1]["the modules' code"] not in [job["the modules' code"] for job in seen[:-1]], name
+
+
 def test_the_files_of_its_models_are_too(tmp_path):
     (tmp_path / "part" / "1").mkdir(parents=True)
     (tmp_path / "chain" / "1").mkdir(parents=True)

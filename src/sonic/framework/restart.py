@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import math
 import os
+from abc import ABC
 from collections import deque
 from itertools import count
 from pathlib import Path
@@ -129,11 +130,12 @@ def _module(module: Any) -> list[str]:
 
 
 def _code(workflow: Workflow) -> str:
-    """Checksum of the files that the modules' classes are written in."""
-    files = set()
-    for module in workflow.modules:
+    """Checksum of the files that the workflow, the modules' classes and all that these inherit from are written in."""
+    files = {workflow.origin} if Path(workflow.origin).is_file() else set()
+    kinds = {kind for module in workflow.modules for kind in type(module).__mro__}
+    for kind in kinds - {ABC, object}:
         try:
-            files.add(inspect.getfile(type(module)))
+            files.add(inspect.getfile(kind))
         except (TypeError, OSError):  # written at a prompt
             continue
     code = hashlib.sha256()
