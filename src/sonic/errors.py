@@ -36,7 +36,7 @@ class SonicError(Exception):
     """Base of every error that Sonic raises on purpose. Its text is one line for a person, and can always be sent."""
 
     def __str__(self) -> str:
-        return _whole(super().__str__())
+        return sendable(super().__str__())
 
 
 class ConfigError(SonicError):
@@ -196,15 +196,15 @@ def one_line(error: BaseException) -> str:
     text = next((line.strip() for line in lines if line.strip()), "")
     if isinstance(error, SonicError):
         return text
-    return _whole(f"{type(error).__name__}: {text}") if text else type(error).__name__
+    return sendable(f"{type(error).__name__}: {text}") if text else type(error).__name__
+
+
+def sendable(text: str) -> str:
+    """Write halves of characters, as a file's name may have, by their numbers: neither JSON nor gRPC takes them."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _remade(kind: type[SonicError], args: tuple[object, ...]) -> SonicError:
     error = kind.__new__(kind)
     error.args = args
     return error
-
-
-def _whole(text: str) -> str:
-    """Write halves of characters, as the name of a file may have, by their numbers: no message can hold them."""
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -336,6 +336,16 @@ def test_the_report(events_file, tmp_path, fake):
     assert json.loads(report.to_json())["modules"][3]["offload"]["rows"] == sum(fake.rows)
 
 
+def test_names_of_files_that_are_no_utf8(events_file, tmp_path, fake):
+    out = tmp_path / "out\udcff.root"
+    report = run(workflow_with(), [events_file(4, name="in\udcff.root")], out, client=fake)
+    with uproot.open(out) as file:
+        assert json.loads(file["sonic"])["inputs"] == [r"in\udcff.root"]
+    told = json.loads(report.to_json())
+    assert told["inputs"] == [str(tmp_path / r"in\udcff.root")]
+    assert told["outputs"] == [{"path": str(tmp_path / r"out\udcff.root"), "events": 4}]
+
+
 def test_optional_inputs(events_file, tmp_path):
     class Maybe(Producer):
         consumes = ("x",)

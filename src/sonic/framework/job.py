@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sonic.errors import ConfigError
+from sonic.errors import ConfigError, sendable
 from sonic.framework.finished import Kept
 from sonic.framework.models import fallback_for, serve_own, servers_for
 from sonic.framework.module import JobInfo
@@ -336,7 +336,7 @@ def _metadata(workflow: Workflow, source: TreeSource, out: Output, events: int) 
         "events": events,
         "events_read": out.read,
         "workflow": workflow.name,
-        "inputs": [Path(file).name for file in source.files],
+        "inputs": [sendable(Path(file).name) for file in source.files],
         "sonic": __version__,
     }
     if out.skipped:

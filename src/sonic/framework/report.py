@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sonic.errors import sendable
 from sonic.framework.measured import Measured
 
 if TYPE_CHECKING:
@@ -310,7 +311,16 @@ class Report:
         }
         fields["errors"] = self.errors
         fields["modules"] = [asdict(module) | {"cpu_share": self.share(module)} for module in self.modules]
-        return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
+        return msgspec.json.format(msgspec.json.encode(_sendable(msgspec.to_builtins(fields))), indent=2) + b"\n"
+
+
+def _sendable(value: Any) -> Any:
+    """Make of all texts in lists and dicts what JSON takes: a file's name need not be UTF-8."""
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sendable(each) for each in value]
+    return sendable(value) if isinstance(value, str) else value
 
 
 def server_report(before: ModelStatistics, after: ModelStatistics) -> ServerReport | None:
