@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from sonic.framework.report import SINK, SOURCE, Phase, Record
@@ -54,6 +56,14 @@ def test_waits_are_hatched_and_work_is_not():
     # Two offloads wait on each of three streams; source, tagger and jets work there, and the sink has its row.
     assert len(hatched) == 2 * 3
     assert len(plain) == 3 * 3 + 1
+
+
+def test_a_very_long_name_leaves_room_for_the_rows(tmp_path):
+    figure = timeline([Record("m" * 200, Phase.RUN, 0, 0, 0, 5 * MS, 8 * MS)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib's, of axes without a size
+        figure.savefig(tmp_path / "timeline.png")
+    assert labels(figure) == ["m" * 39 + "…"]
 
 
 def test_bars_lie_where_the_records_say():

@@ -118,7 +118,8 @@ def _few(names: Sequence[str], count: int = _NAMES_SHOWN) -> str:
     return shown if len(names) <= count else f"{shown} + {len(names) - count}"
 
 
-def _clip(text: str, length: int) -> str:
+def clip(text: str, length: int) -> str:
+    """Return a text that is at most so long, with a mark at its end if it was longer."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
@@ -230,7 +231,7 @@ def _edge(edge: Edge, column: int, route: Sequence[float]) -> tuple[str, str]:
     text = edge.names[0] if len(edge.names) == 1 else f"{edge.names[0]} + {len(edge.names) - 1}" if edge.names else ""
     label = (
         f'<text x="{_left(column) - 10:g}" y="{route[-1] - 3:g}" font-size="9.5" text-anchor="end" fill="{_INK}" '
-        f'stroke="white" stroke-width="3" paint-order="stroke">{escape(_clip(text, 26))}</text>'
+        f'stroke="white" stroke-width="3" paint-order="stroke">{escape(clip(text, 26))}</text>'
     )
     return line, label
 
@@ -261,7 +262,7 @@ def _box(box: Box, middle_y: float, height: float) -> str:
     baseline = middle_y + 13 - 8 * len(texts)
     written = "".join(
         f'<text x="{x + _WIDTH / 2:g}" y="{baseline + 15 * i:g}" text-anchor="middle" {style}>'
-        f"{escape(_clip(text, length))}</text>"
+        f"{escape(clip(text, length))}</text>"
         for i, (text, length, style) in enumerate(texts)
     )
     return f"<g><title>{escape(f'{box.title}: {box.detail}')}</title>{shape}{written}</g>"

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import AutoMinorLocator, MaxNLocator
 
+from sonic.framework.drawing import clip
 from sonic.framework.report import SINK, SOURCE, Phase
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ _STYLE: Any = {
 }
 _MAX_BARS = 700
 _BINS = 300
+_LONGEST = 40
+"""Letters of a name in the legend: a longer one would leave no room for the rows."""
 
 
 def timeline(
@@ -179,7 +182,7 @@ def _mean_count(records: Sequence[Record], edges: np.ndarray) -> np.ndarray:
 
 def _legend(figure: Figure, shown: Sequence[Record], colours: dict[str, str]) -> None:
     names = sorted(colours, key=lambda name: name in _ENDS)
-    handles = [Patch(facecolor=colours[name], label=name.strip("()")) for name in names]
+    handles = [Patch(facecolor=colours[name], label=clip(name.strip("()"), _LONGEST)) for name in names]
     if any(record.phase is Phase.WAIT for record in shown):
         handles.append(
             Patch(facecolor="white", edgecolor="0.4", hatch="//////", linewidth=0.5, label="waits for server")
