@@ -121,6 +121,13 @@ def test_a_file_ends_when_its_last_chunk_is_written_and_files_end_in_order():
         assert told(diary)[3:] == [("end", 0), ("end", 1)]
 
 
+def test_a_file_that_is_read_again_begins_and_ends_again():
+    diary = Diary()
+    with Lifecycle((diary,), JOB, lambda number: FileRange(number, "0.root", 0, 20)) as life:
+        through(life, [Chunk(EventRange(i, "0.root", 0, 20, i), {}) for i in range(2)], lambda chunk: None)
+    assert told(diary)[1:-1] == [("begin", 0), ("end", 0), ("begin", 1), ("end", 1)]
+
+
 def test_a_job_that_fails_ends_all_the_same_but_not_its_files():
     diary = Diary()
     with pytest.raises(ValueError, match="broken"), Lifecycle((diary,), JOB, file_of) as life:

@@ -289,8 +289,12 @@ def test_unordered_chunks_are_written_as_they_are_done(scheduler_of, manual_mode
 @pytest.mark.parametrize("early", [False, True])
 def test_a_source_that_has_nothing_yet_holds_no_thread(scheduler_of, manual_model, number_chunks, start, early):
     model, there, seen = manual_model(), number_chunks(3), []
-    asked = threading.Semaphore(0)
+    asked, written = threading.Semaphore(0), threading.Semaphore(0)
     scheduler = scheduler_of(Double(), model=model, threads=1)
+
+    def write(chunk):
+        seen.append(chunk.where.index)
+        written.release()
 
     def chunks():
         yield there[0]
@@ -303,7 +307,7 @@ def test_a_source_that_has_nothing_yet_holds_no_thread(scheduler_of, manual_mode
         yield None
         yield there[2]
 
-    running = start(scheduler, chunks(), lambda chunk: seen.append(chunk.where.index))
+    running = start(scheduler, chunks(), write)
     model.wait_for(1)
     assert asked.acquire(timeout=20)
     model.answer(0)  # the one thread is free for it
@@ -312,7 +316,9 @@ def test_a_source_that_has_nothing_yet_holds_no_thread(scheduler_of, manual_mode
     model.wait_for(2)
     assert asked.acquire(timeout=20)
     model.answer(1)
-    scheduler.more()
+    for _ in range(2):
+        assert written.acquire(timeout=20)
+    scheduler.more()  # the one thread has nothing to do, and sleeps
     model.wait_for(3)
     model.answer(2)
     running.finish()
