@@ -56,6 +56,14 @@ def test_a_long_name_takes_the_place_of_columns_and_then_goes_on_in_the_next_lin
     assert "".join(lines).count("a") >= 90
 
 
+def test_what_a_server_says_is_no_order_to_the_terminal() -> None:
+    row = replace(ROW, name="b\x1b[2Jé", version="1\x1b]0;v\x07")
+    lines = shown(Screen((row,), LAST, {}, trouble="no\x1b[31m answer", silent_s=2.0))
+    assert "\x1b" not in "".join(lines)
+    assert lines[2] == "gone for 2 s, trying on: no�[31m answer"
+    assert lines[4].split()[:2] == ["b�[2Jé", "1�]0;v�"]
+
+
 def test_a_low_terminal_shows_the_models_that_have_most_to_do_and_counts_the_others() -> None:
     rows = [replace(QUIET, name=f"model-{n}", failures_per_s=0.0) for n in range(40)]
     rows[7] = replace(rows[7], requests_per_s=5.0)

@@ -29,7 +29,7 @@ def render(screen: Screen, url: str, height: int | None = None) -> RenderableTyp
     """Return the screen, with where it comes from on top, in `height` lines at most: of the models then the busiest."""
     head = [Text.assemble(("sonic top ", "bold"), (url, "dim")), _machine(screen.last)]
     if screen.trouble:
-        head.append(Text(f"gone for {screen.silent_s:.0f} s, trying on: {screen.trouble}", style="bold red"))
+        head.append(Text(f"gone for {screen.silent_s:.0f} s, trying on: {_safe(screen.trouble)}", style="bold red"))
     if screen.models is None and not screen.trouble:
         head.append(Text("rates come with the second answer", style="dim"))
     elif screen.models == ():
@@ -107,13 +107,18 @@ def _table(screen: Screen, without: Collection[str] = (), places: int = 0) -> Ta
     if places:
         table.add_column("", no_wrap=True)
     for row in screen.models or ():
-        cells = [Text(cell(row)) for cell in columns.values()]
+        cells = [Text(_safe(cell(row))) for cell in columns.values()]
         if row.failures_per_s > 0 and "fail/s" in columns and not old:
             cells[-1].stylize("red")
         if places:
             cells.append(Text(bars(screen.past.get((row.name, row.version), ())[-places:])))
-        table.add_row(Text(row.name), *cells, style=old)
+        table.add_row(Text(_safe(row.name)), *cells, style=old)
     return table
+
+
+def _safe(text: str) -> str:
+    """Write what a server says such that no terminal takes it for an order."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def number(value: float | None, unit: str = "") -> str:
