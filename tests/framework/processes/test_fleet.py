@@ -17,6 +17,10 @@ import sonic
 from sonic.errors import ConfigError, ModuleError, ProcessLost
 from sonic.framework import Producer, Target, Workflow
 from sonic.framework.job import run
+from sonic.framework.ledger import Account
+from sonic.framework.processes.fleet import _placed
+from sonic.framework.report import SINK, Phase, Record
+from sonic.framework.share import Share
 from sonic.framework.workflow import load
 from sonic.testing.compare import differences
 
@@ -183,6 +187,19 @@ def test_the_output_is_that_of_one_process(events_file, tmp_path, flow, notes, m
     assert len(notes("done")) == 2
     assert sorted(notes("file")) == sorted(notes("ended"))
     assert sorted(x for seen in notes("x") for x in seen) == sorted([*range(2, 31), *range(14)] * 2)
+
+
+def test_threads_and_streams_are_numbered_through_all_processes():
+    records = (
+        Record("jets", Phase.RUN, 3, 1, 1, 0, 5),
+        Record("tagger", Phase.WAIT, 3, 1, -1, 5, 9),
+        Record(SINK, Phase.RUN, 3, -1, 0, 9, 10),
+    )
+    sums = {"cut": 0, "together_ns": 0, "cpu_s": 0.0, "peak_rss_bytes": 1, "before": {}, "after": {}}
+    share = Share((Account(calls=1), Account(calls=1)), records, **sums, used=(), by_fallback={})
+    placed = _placed(share, 4, 8)
+    assert [(record.worker, record.stream) for record in placed.records] == [(5, 9), (-1, 9), (4, -1)]
+    assert [account.calls for account in placed.accounts] == [1, 0]  # the parent says what was written
 
 
 def test_unordered_with_the_fallback_in_each_process(events_file, tmp_path, flow, models, monkeypatch):
