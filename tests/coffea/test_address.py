@@ -29,6 +29,10 @@ from sonic.errors import ConfigError
             "https://host:8000/tagger/1?ca=ca.pem",
         ),
         ("triton+grpc://host/m/1", {"ssl": False, "root_certificates": "ca.pem"}, "grpc://host:8001/m/1"),
+        ("grpcs://host/m?ca=ca.pem&cert=c.pem&key=k.pem", None, "grpcs://host:8001/m?ca=ca.pem&cert=c.pem&key=k.pem"),
+        ("https://host/m?ca=ca.pem", {"ssl": False}, "https://host:8000/m?ca=ca.pem"),
+        ("grpcs://host/m", {"root_certificates": "ca.pem"}, "grpcs://host:8001/m?ca=ca.pem"),
+        ("triton+grpc://host/m/1?token_file=t", {"ssl": False}, "grpc://host:8001/m/1?token_file=t"),
         ("triton+grpc://host/m/1", {"root_certificates": None, "creds": None}, "grpcs://host:8001/m/1"),
     ],
 )

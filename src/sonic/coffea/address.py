@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sonic.client.url import Address
 
 _FILES = {"root_certificates": "ca", "private_key": "key", "certificate_chain": "cert"}
+_ENCRYPTED = {"grpc": "grpcs", "http": "https"}
 _SSL_OPTIONS = {"ca_certs": "ca", "keyfile": "key", "certfile": "cert"}
 _NOT_NEEDED = (
     *("verbose", "keepalive_options", "channel_args"),
@@ -42,25 +43,23 @@ def address_of(model_url: str, client_args: Mapping[str, Any] | None) -> Address
     """
     given = dict(client_args or {})
     address = parse_model(model_url)
-    options = dict(address.options)
+    files: dict[str, str] = {}
     tritons = model_url.lower().startswith("triton+")
     ssl = given.pop("ssl", tritons and address.scheme == "grpc")
     for name, value in (given.pop("ssl_options", None) or {}).items():
         if name not in _SSL_OPTIONS:
             raise ConfigError(f"ssl_options has {name!r}, expected one of {', '.join(_SSL_OPTIONS)}")
-        options[_SSL_OPTIONS[name]] = os.fspath(value)
+        files[_SSL_OPTIONS[name]] = os.fspath(value)
     for name, value in given.items():
         if name in _FILES:
             if value is not None:
-                options[_FILES[name]] = os.fspath(value)
+                files[_FILES[name]] = os.fspath(value)
         elif name in _REFUSED and value:
             raise ConfigError(f"client_args has {name!r}, which Sonic does not take: {_REFUSED[name]}")
         elif name not in _NOT_NEEDED and name not in _REFUSED:
             known = ("ssl", "ssl_options", *_FILES, *_NOT_NEEDED)
             raise ConfigError(f"client_args has {name!r}, expected one of {', '.join(known)}")
-    if ssl:
-        scheme = {"grpc": "grpcs", "http": "https"}.get(address.scheme, address.scheme)
-    else:
-        scheme = address.scheme
-        options = {name: value for name, value in options.items() if name not in _FILES.values()}
+    scheme = _ENCRYPTED.get(address.scheme, address.scheme) if ssl else address.scheme
+    # Files among the arguments of a connection that is not encrypted are passed over, as Triton's clients do.
+    options = dict(address.options) | (files if scheme in _ENCRYPTED.values() else {})
     return replace(address, scheme=scheme, options=tuple(options.items()))
