@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -67,6 +69,37 @@ def test_kinds_that_are_cast() -> None:
     assert conform(TAGGER, inputs(1, pf=np.ones((1, 2, 5), bool)))["pf"].tolist() == [[[1.0] * 5] * 2]
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [[b"packed\0\0"], [b""]],
+        [["text\0"], ["\u00b5"]],
+        [("\u00b5",), ("b\0",)],
+        ak.Array([[b"packed\0\0"], [b""]]),
+        np.array([["text\0"], ["\u00b5"]], np.object_),
+    ],
+)
+def test_texts_arrive_whole(texts: Any) -> None:
+    label = conform(TAGGER, inputs(2, label=texts))["label"]
+    assert label.dtype == np.object_
+    assert label.tolist() == [list(row) for row in texts]
+
+
+def test_texts_of_numpy() -> None:
+    kinds = ("S", "U", np.dtypes.StringDType()) if hasattr(np.dtypes, "StringDType") else ("S", "U")
+    for kind in kinds:
+        label = conform(TAGGER, inputs(2, label=np.array([["a"], ["bc"]], kind)))["label"]
+        assert [text if isinstance(text, str) else text.decode() for text in label[:, 0]] == ["a", "bc"]
+
+
+def test_a_list_without_elements_is_of_any_datatype() -> None:
+    node = {"nodes": [[1, 2, 3]]}
+    edges = conform(GRAPH, node | {"edges": [[], []]})["edges"]
+    assert (edges.dtype, edges.shape) == (np.int64, (2, 0))
+    with pytest.raises(InvalidRequest, match=r"input 'edges' .* is INT64 \[2, -1\], given float64 \[2, 0\]"):
+        conform(GRAPH, node | {"edges": np.empty((2, 0))})
+
+
 def test_awkward_arrays_that_are_regular() -> None:
     regular = ak.to_regular(ak.Array(np.ones((2, 2, 5), np.float32)), axis=None)
     assert conform(TAGGER, inputs(2, pf=regular))["pf"].shape == (2, 2, 5)
@@ -78,21 +111,33 @@ def test_awkward_arrays_that_are_regular() -> None:
         ({"n": [[1]]}, r"model 'tagger' needs input 'pf' FP32 \[-1, 2, -1\]"),
         (inputs(1, other=1), "unexpected inference input 'other' for model 'tagger': it has pf, n, label, half"),
         (inputs(2, n=np.zeros((3, 1), np.int32)), "inputs of model 'tagger' differ in rows: pf 2, n 3"),
-        (inputs(1, pf=np.zeros((1, 3, 5))), r"input 'pf' FP32 \[-1, 2, -1\] expected, given float64 \[1, 3, 5\]"),
-        (inputs(1, pf=np.float32(1)), r"input 'pf' FP32 \[-1, 2, -1\] expected, given float32 \[\]"),
-        (inputs(1, n=[[1.5]]), r"input 'n' INT32 \[-1, 1\] expected, given float64 \[1, 1\], .*not cast without loss"),
+        (
+            inputs(1, pf=np.zeros((1, 3, 5))),
+            r"input 'pf' of model 'tagger' is FP32 \[-1, 2, -1\], given float64 \[1, 3, 5\]",
+        ),
+        (inputs(1, pf=np.float32(1)), r"input 'pf' of model 'tagger' is FP32 \[-1, 2, -1\], given float32 \[\]"),
+        (inputs(1, n=[[1.5]]), r"input 'n' .* is INT32 \[-1, 1\], given float64 \[1, 1\], .*not cast without loss"),
         (inputs(1, n=np.ones((1, 1), np.complex64)), "input 'n' .*, given complex64 .*"),
-        (inputs(1, n=[["1"]]), "input 'n' .* expected, given <U1 .*"),
-        (inputs(1, label=[[1]]), "input 'label' BYTES .* expected, given int64 .*"),
-        (inputs(1, n=[[2**40]]), r"input 'n' INT32 \[-1, 1\] cannot hold the value 1099511627776 given"),
+        (inputs(1, n=[["1"]]), "input 'n' .*, given <U1 .*"),
+        (inputs(1, label=[[1]]), "input 'label' of model 'tagger' is BYTES .*, given int64 .*"),
+        (inputs(1, n=[[2**40]]), r"input 'n' .* is INT32 \[-1, 1\], which cannot hold the value 1099511627776 given"),
         (
             inputs(1, pf=np.full((1, 2, 5), 1e200)),
-            r"input 'pf' FP32 \[-1, 2, -1\] cannot hold values as large as given",
+            r"input 'pf' .* is FP32 \[-1, 2, -1\], which cannot hold values as large as given",
         ),
-        (inputs(1, pf=[[[1, 2], [3]]]), "input 'pf' is not a rectangular array: .*"),
-        (inputs(2, pf=ak.Array([[[1.0], [2]], [[1, 2], [3, 4]]])), "input 'pf' is not a rectangular array: .*"),
-        (inputs(1, n=Unwilling()), r"input 'n' cannot be made an array: RuntimeError: call detach\(\) first"),
-        (inputs(1, n=np.ma.array([[1]], mask=[[True]])), "input 'n' has masked values: fill them first"),
+        (inputs(1, pf=[[[1, 2], [3]]]), "input 'pf' of model 'tagger' is not a rectangular array: .*"),
+        (
+            inputs(2, pf=ak.Array([[[1.0], [2]], [[1, 2], [3, 4]]])),
+            "input 'pf' of model 'tagger' is not a rectangular array: .*",
+        ),
+        (
+            inputs(1, n=Unwilling()),
+            r"input 'n' of model 'tagger' cannot be made an array: RuntimeError: call detach\(\) first",
+        ),
+        (
+            inputs(1, n=np.ma.array([[1]], mask=[[True]])),
+            "input 'n' of model 'tagger' has masked values: fill them first",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(given_inputs: dict[str, object], complaint: str) -> None:

@@ -137,7 +137,7 @@ def test_nan_travels(model: Model) -> None:
     [
         ({}, r"model 'double' needs input 'x' FP32 \[-1, 2\]"),
         ({"z": [1]}, "unexpected inference input 'z' for model 'double': it has x"),
-        ({"x": [[1, 2, 3]]}, r"input 'x' FP32 \[-1, 2\] expected, given int64 \[1, 3\]"),
+        ({"x": [[1, 2, 3]]}, r"input 'x' of model 'double' is FP32 \[-1, 2\], given int64 \[1, 3\]"),
         ({"x": [["a", "b"]]}, "input 'x' .*"),
     ],
 )
@@ -170,7 +170,9 @@ def test_an_array_that_cannot_be_had_is_the_end_of_its_own_call_alone(
         assert after.result(WAIT_S)["y"].tolist() == [[4, 4]]
         for error in (error_of(bad), error_of(model.submit(x=Unwilling()))):
             assert type(error) is InvalidRequest
-            assert str(error) == "input 'x' cannot be made an array: RuntimeError: call detach() first"
+            assert (
+                str(error) == "input 'x' of model 'double' cannot be made an array: RuntimeError: call detach() first"
+            )
             assert isinstance(error.__cause__, RuntimeError)
 
 

@@ -241,7 +241,7 @@ def test_what_is_wrong_is_told_before_it_is_sent(address: str) -> None:
     plain = TritonWrapper(f"triton+grpc://{address}/echo/1", PLAIN)
     with pytest.raises(InvalidRequest, match="output 'z' for model 'echo': it has y, m"):
         tagger(["z"], jets())
-    with pytest.raises(InvalidRequest, match=r"input 'x' FP32 \[-1, 3\] expected, given float64 \[1, 2\]"):
+    with pytest.raises(InvalidRequest, match=r"input 'x' of model 'echo' is FP32 \[-1, 3\], given float64 \[1, 2\]"):
         plain(["y"], {"x": np.ones((1, 2)), "n": [[1]]})
     with pytest.raises(InvalidRequest, match=r"input .x. is 2 .* which is not rectangular"):
         plain(["y"], {"x": ak.Array([[1.0], []]), "n": [[1], [2]]})

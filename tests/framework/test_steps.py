@@ -96,7 +96,7 @@ def test_masked_inputs_reach_the_client_as_they_are_which_refuses_them(chunk_of,
     (step,) = steps_of(Scorer())
     inputs = step.acquire(step.view(chunk_of(x=[1.0, 2.0])))
     spec = ModelSpec("m", "1", (TensorSpec("x", DType.FP64, (-1,)),), ())
-    with pytest.raises(InvalidRequest, match="input 'x' has masked values: fill them first"):
+    with pytest.raises(InvalidRequest, match="input 'x' of model 'm' has masked values: fill them first"):
         conform(spec, inputs)
 
 

@@ -27,7 +27,7 @@ def conform(spec: ModelSpec, given: Mapping[str, ArrayLike]) -> Arrays:
     spec : ModelSpec
     given : mapping of str to array_like
         By input name. A dtype is cast to the model's where that keeps its kind (float64 to float32, int64 to int32)
-        and no value is lost to overflow.
+        or makes a number of floating point of it, to the nearest that there is, and no value is lost to overflow.
 
     Returns
     -------
@@ -37,12 +37,12 @@ def conform(spec: ModelSpec, given: Mapping[str, ArrayLike]) -> Arrays:
     Raises
     ------
     InvalidRequest
-        Says which input, what the model expects, and what was given.
+        Says which input of which model, what it expects, and what was given.
     """
-    arrays = {name: _fit(spec.input(name), value) for name, value in given.items()}
+    arrays = {name: _fit(spec.name, spec.input(name), value) for name, value in given.items()}
     for tensor in spec.inputs:
         if tensor.name not in arrays and not tensor.optional:
-            raise InvalidRequest(f"model {spec.name!r} needs input {_described(tensor)}")
+            raise InvalidRequest(f"model {spec.name!r} needs input {tensor.name!r} {_looks(tensor)}")
     if spec.max_batch_size > 0 and len({len(array) for array in arrays.values()}) > 1:
         listed = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
         raise InvalidRequest(f"inputs of model {spec.name!r} differ in rows: {listed}")
@@ -146,42 +146,45 @@ def _rows(spec: ModelSpec, arrays: Arrays) -> int:
     return max((len(array) for array in arrays.values()), default=0) if spec.max_batch_size > 0 else 0
 
 
-def _fit(tensor: TensorSpec, value: ArrayLike) -> np.ndarray[Any, Any]:
+def _fit(model: str, tensor: TensorSpec, value: ArrayLike) -> np.ndarray[Any, Any]:
     if type(value) is np.ndarray and value.dtype == tensor.dtype.numpy and tensor.accepts(value.shape):
         return value
+    which = f"input {tensor.name!r} of model {model!r}"
     try:
         array = np.asanyarray(value)
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise InvalidRequest(f"input {tensor.name!r} is not a rectangular array: {reason}") from None
+        raise InvalidRequest(f"{which} is not a rectangular array: {reason}") from None
     except Exception as error:  # of its own conversion: torch's, of a tensor with a gradient, raises RuntimeError
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InvalidRequest(f"input {tensor.name!r} cannot be made an array: {reason}") from error
+        raise InvalidRequest(f"{which} cannot be made an array: {reason}") from error
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise InvalidRequest(f"input {tensor.name!r} has masked values: fill them first")
+        raise InvalidRequest(f"{which} has masked values: fill them first")
     array = np.asarray(array)
+    expected = f"{which} is {_looks(tensor)}"
     if not tensor.accepts(array.shape):
-        raise InvalidRequest(f"input {_described(tensor)} expected, given {array.dtype} {list(array.shape)}")
-    return array if array.dtype == tensor.dtype.numpy else _cast(tensor, array)
+        raise InvalidRequest(f"{expected}, given {array.dtype} {list(array.shape)}")
+    if array.dtype == tensor.dtype.numpy:
+        return array
+    if isinstance(value, (list, tuple)) and not array.size:  # which numpy takes for numbers of floating point
+        return array.astype(tensor.dtype.numpy)
+    if tensor.dtype is DType.BYTES and array.dtype.kind in "SUT":
+        # Of the texts themselves, since those of numpy end before the first of the zeros at their end.
+        return np.array(value.tolist() if hasattr(value, "tolist") else value, np.object_).reshape(array.shape)
+    return _cast(expected, array, tensor.dtype.numpy)
 
 
-def _cast(tensor: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    target = tensor.dtype.numpy
-    if tensor.dtype is DType.BYTES:
-        if array.dtype.kind in "SU":
+def _cast(expected: str, array: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    if array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, target, "same_kind") or target.hasobject:
+        raise InvalidRequest(f"{expected}, given {array.dtype} {list(array.shape)}, which is not cast without loss")
+    if array.dtype.kind in "iu" and target.kind in "iu" and (value := beyond(array, target)) is not None:
+        raise InvalidRequest(f"{expected}, which cannot hold the value {value} given")
+    try:
+        with np.errstate(over="raise"):
             return array.astype(target)
-    elif array.dtype.kind in "biuf" and np.can_cast(array.dtype, target, "same_kind"):
-        if array.dtype.kind in "iu" and target.kind in "iu" and (value := beyond(array, target)) is not None:
-            raise InvalidRequest(f"input {_described(tensor)} cannot hold the value {value} given")
-        try:
-            with np.errstate(over="raise"):
-                return array.astype(target)
-        except FloatingPointError:
-            raise InvalidRequest(f"input {_described(tensor)} cannot hold values as large as given") from None
-    raise InvalidRequest(
-        f"input {_described(tensor)} expected, given {array.dtype} {list(array.shape)}, which is not cast without loss"
-    )
+    except FloatingPointError:
+        raise InvalidRequest(f"{expected}, which cannot hold values as large as given") from None
 
 
-def _described(tensor: TensorSpec) -> str:
-    return f"{tensor.name!r} {tensor.dtype.name} {list(tensor.shape)}"
+def _looks(tensor: TensorSpec) -> str:
+    return f"{tensor.dtype.name} {list(tensor.shape)}"
