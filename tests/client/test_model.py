@@ -87,6 +87,7 @@ def test_after_the_close(way: FakeTransport) -> None:
         (lambda: Client(["grpc://host:1", "grpc://host:1"]), "server grpc://host:1 is given twice"),
         (lambda: Client(["grpc://host:1/m"]), "names a model"),
         (lambda: Client(["grpc://host:1"], timeout_s=0), "timeout_s is above 0"),
+        (lambda: Client(["grpc://host:1"], timeout_s=float("inf")), "timeout_s is .*, or None for no limit; given inf"),
         (lambda: Client(fallback="/nowhere"), "fallback /nowhere is not a folder of models"),
         (lambda: Model("grpc://host:1"), "names no model"),
         (lambda: Model("local:/nowhere/m"), "/nowhere"),

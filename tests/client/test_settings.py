@@ -101,7 +101,9 @@ def test_an_environment_that_makes_no_sense(name: str, value: str, complaint: st
         {"backoff_factor": 0.5},
         {"max_backoff_s": -1.0},
         {"attempt_timeout_s": 0.0},
+        {"attempt_timeout_s": float("inf")},
         {"silence_s": 0.0},
+        {"silence_s": float("inf")},
         {"rest_s": -1.0},
         {"breaker_failures": 0},
         {"hedge_quantile": 0.0},
@@ -115,6 +117,13 @@ def test_an_environment_that_makes_no_sense(name: str, value: str, complaint: st
 def test_values_that_make_no_sense(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ClientSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_they_are_values_whatever_their_sequences_are_given_as() -> None:
+    lists = ClientSettings(chain=["same"], servers=["grpc://a:1"], preferred=["grpc://a:1"])  # type: ignore[arg-type]
+    assert lists == ClientSettings(chain=("same",), servers=("grpc://a:1",), preferred=("grpc://a:1",))
+    with Model("grpc://a:1/m", settings=lists) as model, pickle.loads(pickle.dumps(model)) as copy:
+        assert copy._client.settings == lists
 
 
 def test_a_client_takes_them_where_it_is_made_and_along_to_its_workers(

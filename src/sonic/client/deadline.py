@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sonic.client")
 
+LONGEST_S = 1e9
+"""A time limit is shorter, some thirty years: what threads and transports can count to ends not far beyond."""
+
 _NEVER = float("inf")
 
 

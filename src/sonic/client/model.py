@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from sonic.client.calls import Calls
 from sonic.client.checked import CheckedTransport
+from sonic.client.deadline import LONGEST_S
 from sonic.client.fallback import Fallback, Spare
 from sonic.client.identity import LocalCopy
 from sonic.client.router import Router
@@ -85,8 +86,8 @@ class Client:
     ) -> None:
         if isinstance(urls, str):
             raise ConfigError(f"urls is a sequence of URLs, given the one text {urls!r}")
-        if timeout_s is not None and not timeout_s > 0:
-            raise ConfigError(f"timeout_s is above 0, or None for no limit; given {timeout_s}")
+        if timeout_s is not None and not 0 < timeout_s < LONGEST_S:
+            raise ConfigError(f"timeout_s is above 0, below {LONGEST_S:g}, or None for no limit; given {timeout_s}")
         self.settings = settings if isinstance(settings, ClientSettings) else load(settings)
         urls = urls or (() if transports else self.settings.servers)
         fallback = self.settings.fallback if fallback is None else fallback

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 import msgspec
 
+from sonic.client.deadline import LONGEST_S
 from sonic.client.fallback.description import Fallback  # noqa: TC001 - read from the hints when settings are
 from sonic.errors import ConfigError, one_line
 
@@ -118,6 +119,7 @@ class ClientSettings:
         for name in ("chain", "servers", "preferred"):
             given = getattr(self, name)
             _check(name, not isinstance(given, str), "a sequence of texts", repr(given))
+            object.__setattr__(self, name, tuple(given))  # with a list, it could not be told which clients are alike
         for action in self.chain:
             _check("chain", action in get_args(Action), f"made of {', '.join(get_args(Action))}", action)
         _check("tries", self.tries is None or self.tries >= 1, "at least 1, or None", self.tries)
@@ -126,8 +128,9 @@ class ClientSettings:
         _check("max_backoff_s", self.max_backoff_s >= 0, "at least 0", self.max_backoff_s)
         _check("jitter", 0 <= self.jitter <= 1, "0 to 1", self.jitter)
         attempt_s = self.attempt_timeout_s
-        _check("attempt_timeout_s", attempt_s is None or attempt_s > 0, "above 0, or None", attempt_s)
-        _check("silence_s", self.silence_s > 0, "above 0", self.silence_s)
+        bounds = f"above 0, below {LONGEST_S:g}"
+        _check("attempt_timeout_s", attempt_s is None or 0 < attempt_s < LONGEST_S, f"{bounds}, or None", attempt_s)
+        _check("silence_s", 0 < self.silence_s < LONGEST_S, bounds, self.silence_s)
         _check("rest_s", self.rest_s >= 0, "at least 0", self.rest_s)
         _check("breaker_failures", self.breaker_failures >= 1, "at least 1", self.breaker_failures)
         _check("breaker_max_rest_s", self.breaker_max_rest_s >= 0, "at least 0", self.breaker_max_rest_s)

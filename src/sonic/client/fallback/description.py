@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
+from sonic.client.deadline import LONGEST_S
 from sonic.errors import ConfigError
 
 How = Literal["inprocess", "child", "container"]
@@ -71,7 +72,8 @@ class Fallback:
         _check("how", self.how in get_args(How), f"one of {', '.join(get_args(How))}", self.how)
         _check("engine", self.engine in get_args(Engine), f"one of {', '.join(get_args(Engine))}", self.engine)
         _check("cores", self.cores is None or self.cores >= 1, "at least 1, or None", self.cores)
-        _check("start_timeout_s", self.start_timeout_s > 0, "above 0", self.start_timeout_s)
+        within = 0 < self.start_timeout_s < LONGEST_S
+        _check("start_timeout_s", within, f"above 0, below {LONGEST_S:g}", self.start_timeout_s)
         _check("restarts", self.restarts >= 0, "at least 0", self.restarts)
         _check("restart_pause_s", self.restart_pause_s >= 0, "at least 0", self.restart_pause_s)
         if self.how == "container":
