@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from sonic.client.gathering import WINDOW
 from sonic.client.model import Client, Model
 from sonic.client.settings import ClientSettings
-from sonic.errors import ConfigError, DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
+from sonic.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidRequest, ModelFailed, Unavailable
 from sonic.protocol.messages import BatchStatistics, Duration, ModelStatistics
 from sonic.protocol.tensors import same_bits
 from sonic.specs import DType, ModelSpec, TensorSpec
@@ -120,6 +121,26 @@ def test_a_split_call_given_up(model: Model, way: FakeTransport) -> None:
     future = model.submit(x=np.zeros((12, 2)))
     assert future.cancel()
     assert all(way.held.get(timeout=WAIT_S).future.cancelled() for _ in range(3))
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_split_call_ends_though_its_next_request_waits_to_be_sent(way: FakeTransport, closed: bool) -> None:
+    go = Event()
+    with Client(transports=[way], timeout_s=None if closed else 1.0) as client:
+        model = client.model("double")
+        assert model.spec
+        way.holding = True
+        future = model.submit(x=np.zeros((4 * (WINDOW + 1), 2)))
+        for _ in range(100):  # whoever would send it is busy
+            client._router._workers.run(lambda: go.wait(WAIT_S))
+        for _ in range(WINDOW):
+            way.held.get(timeout=WAIT_S).answer()
+        assert not future.done()
+        if closed:
+            client.close()
+        assert type(error_of(future)) is (Cancelled if closed else DeadlineExceeded)
+        go.set()
+    assert len(way.requests) == WINDOW
 
 
 def test_no_rows_are_no_call(model: Model, way: FakeTransport) -> None:

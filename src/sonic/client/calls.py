@@ -166,7 +166,7 @@ class Calls:
             parts = split(spec, inputs)
             if len(parts) == 1:
                 return send(parts[0], here)
-            promise: Promise[Arrays] = Promise()
+            promise: Promise[Arrays] = router.promise(until_s, f"call of model {self._name!r}")
             Gathering(parts, send, promise, router).go()
             return promise
         except Exception as error:  # noqa: BLE001 - becomes the future's error
