@@ -19,6 +19,7 @@ from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
 
 
 def test_submit_returns_before_anything_is_known(
@@ -141,6 +142,23 @@ def test_a_split_call_ends_though_its_next_request_waits_to_be_sent(way: FakeTra
         assert type(error_of(future)) is (Cancelled if closed else DeadlineExceeded)
         go.set()
     assert len(way.requests) == WINDOW
+
+
+def test_a_process_without_threads_to_spare_loses_what_it_asks_meanwhile_alone(
+    way: FakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Client(transports=[way], timeout_s=1.0) as client:
+        model = client.model("double")
+        with monkeypatch.context() as full:
+            full.setattr("threading.Thread.start", no_more)
+            for _ in range(2):
+                assert str(error_of(model.submit(x=[[1, 1]]))) == "the client can start no thread"
+        assert model.submit(x=[[1, 1]]).result(WAIT_S)["y"].tolist() == [[2, 2]]
+        way.holding = True
+        assert type(error_of(model.submit(x=[[1, 1]]))) is DeadlineExceeded
 
 
 def test_no_rows_are_no_call(model: Model, way: FakeTransport) -> None:

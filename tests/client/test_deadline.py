@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from sonic.client.deadline import Deadlines
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     import pytest
 
 WAIT_S = 10.0
@@ -101,6 +103,22 @@ def test_set_from_many_threads_all_are_called() -> None:
         list(threads.map(some, range(4)))
     assert all(left.acquire(timeout=WAIT_S) for _ in range(400))
     assert not left.acquire(blocking=False)
+    deadlines.close()
+
+
+def test_one_that_no_thread_could_be_had_for_is_kept_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    deadlines = Deadlines()
+    called: list[int] = []
+    done = Event()
+    with monkeypatch.context() as full:
+        full.setattr("threading.Thread.start", no_more)
+        deadlines.set(monotonic(), lambda: called.append(1))
+    deadlines.set(monotonic() + 0.02, done.set)
+    assert done.wait(WAIT_S)
+    assert called == [1]
     deadlines.close()
 
 

@@ -7,6 +7,7 @@ from threading import Barrier, Event, current_thread
 from typing import TYPE_CHECKING
 
 from sonic.client.workers import Workers
+from sonic.errors import Cancelled
 
 if TYPE_CHECKING:
     from threading import Thread
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     import pytest
 
 WAIT_S = 10.0
+
+
+def no_more(_: Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_several_at_a_time_but_no_more_than_most() -> None:
@@ -88,6 +93,30 @@ def test_a_thread_with_nothing_to_do_ends_and_another_follows() -> None:
         thread.join(WAIT_S)
         assert not thread.is_alive()
     workers.close()
+
+
+def test_what_no_thread_can_be_had_for_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers = Workers(2, "test")
+    done: list[int] = []
+    with monkeypatch.context() as full:
+        full.setattr("threading.Thread.start", no_more)
+        assert not workers.run(lambda: done.append(1))
+        assert str(workers.refusal("the client")) == "the client can start no thread"
+        assert workers.refusal("the client").retryable
+    assert "thread test-0 cannot be started: can't start new thread" in caplog.text
+    go, running, ended = Event(), Event(), Event()
+    workers.run(lambda: (running.set(), go.wait(WAIT_S)))
+    assert running.wait(WAIT_S)
+    with monkeypatch.context() as full:
+        full.setattr("threading.Thread.start", no_more)
+        assert workers.run(ended.set), "the thread that there is takes it"
+    go.set()
+    assert ended.wait(WAIT_S)
+    assert done == []
+    workers.close()
+    assert type(workers.refusal("the client")) is Cancelled
 
 
 def test_closed() -> None:

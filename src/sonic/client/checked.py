@@ -156,7 +156,7 @@ class CheckedTransport:
 
         promise.on_end(forget)
         if not self._workers.run(check):
-            promise.reject(Cancelled(f"{self.url}: the connection is closed"))
+            promise.reject(self._workers.refusal(f"{self.url}: the connection"))
         return promise
 
     def _check(self, key: tuple[str, str], timeout_s: float | None) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import logging
 from itertools import count
-from threading import Condition, Thread
+from threading import Condition
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from sonic.client.workers import IDLE_S
+from sonic.client.workers import IDLE_S, begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
 
 log = logging.getLogger("sonic.client")
 
@@ -113,8 +114,7 @@ class Deadlines:
             if self._closed:
                 deadline.withdraw()
             elif self._thread is None:
-                self._thread = Thread(target=self._run, name="sonic-deadlines", daemon=True)
-                self._thread.start()
+                self._thread = begin(self._run, "sonic-deadlines")  # if there is none now, the next one set may get one
             elif at_s < self._wakes_s:
                 self._changed.notify()
 

@@ -129,7 +129,7 @@ class HttpTransport:
             self._in_flight.add(promise)
         promise.on_end(self._in_flight.discard)
         if not self._workers.run(lambda: self._serve(request, exchange, promise, placement)):
-            promise.reject(Cancelled(f"{self._url}: the connection is closed"))
+            promise.reject(self._workers.refusal(f"{self._url}: the connection"))
         return promise
 
     def model_spec(self, model: str, version: str = "", timeout_s: float | None = None) -> ModelSpec:

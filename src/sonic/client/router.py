@@ -166,7 +166,7 @@ class Router:
                 promise.reject(as_inference_error(error))
 
         if not self._workers.run(run):
-            promise.reject(Cancelled("the client is closed"))
+            promise.reject(self._workers.refusal("the client"))
 
     def ask(self, model: str, question: Callable[[Transport, float | None], T], until_s: float | None) -> T:
         """Put a question to servers, along the chain of the settings as a request, until one answers. Blocks.

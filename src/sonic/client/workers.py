@@ -7,13 +7,28 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
+from sonic.errors import Cancelled, Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sonic.errors import InferenceError
 
 log = logging.getLogger("sonic.client")
 
 IDLE_S = 10.0
 """For how long a thread waits for something to do. Then it ends, so that a client nobody closed leaves none behind."""
+
+
+def begin(run: Callable[[], object], name: str) -> Thread | None:
+    """Start a daemon; None if there is none to be had: of so many processes, or of an interpreter that ends."""
+    thread = Thread(target=run, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        log.warning("thread %s cannot be started: %s", name, error)
+        return None
+    return thread
 
 
 class Workers:
@@ -43,16 +58,21 @@ class Workers:
         self._closed = False
 
     def run(self, task: Callable[[], object]) -> bool:
-        """Have a task run; False once closed. What it raises is logged."""
+        """Have a task run; False once closed, or if no thread can be had for it. What it raises is logged."""
         with self._lock:
             if self._closed:
                 return False
+            if self._threads < min(self._unfinished + 1, self._most):
+                self._threads += begin(self._work, f"{self._name}-{self._threads}") is not None
+            if not self._threads:
+                return False
             self._tasks.put(task)
             self._unfinished += 1
-            if self._threads < min(self._unfinished, self._most):
-                Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
-                self._threads += 1
             return True
+
+    def refusal(self, owner: str) -> InferenceError:
+        """Say why a task was not taken, for those who wait for what it would have done."""
+        return Cancelled(f"{owner} is closed") if self._closed else Unavailable(f"{owner} can start no thread")
 
     def close(self) -> None:
         """Start no more tasks; those that run go on to their end."""

@@ -19,6 +19,7 @@ from sonic.testing.transports import FakeTransport
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from threading import Thread
 
     from sonic.errors import InferenceError
 
@@ -250,6 +251,20 @@ def test_what_makes_no_sense_is_said(spare: SharedFallback, lives: Lives) -> Non
     error = error_of(spare)
     assert isinstance(error, Unavailable)
     assert str(error) == f"fallback {spare.fallback.url} cannot be started: no engine"
+
+
+def test_a_process_without_threads_to_spare_asks_again_the_next_time(
+    spare: SharedFallback, lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr("threading.Thread.start", no_more)
+        error = error_of(spare)
+        assert isinstance(error, Unavailable)
+        assert str(error) == f"fallback {spare.fallback.url} can start no thread"
+    assert reach(spare) is lives.all[0]
 
 
 def test_the_end(spare: SharedFallback, lives: Lives) -> None:

@@ -83,7 +83,8 @@ class SharedFallback:
                 return reached
             self._reached[model] = reached
             self._users.setdefault(model, set()).add(user)
-        self.workers.run(lambda: self._bring(model, reached))
+        if not self.workers.run(lambda: self._bring(model, reached)):
+            self._fail(model, reached, self.workers.refusal(f"fallback {self.fallback.url}"))
         return reached
 
     def release(self, model: str, user: Hashable) -> None:
@@ -140,6 +141,9 @@ class SharedFallback:
             error = Unavailable(f"fallback {self.fallback.url} cannot be started: {failure}")
         except Exception as failure:  # noqa: BLE001 - becomes the future's error
             error = as_inference_error(failure)
+        self._fail(model, reached, error)
+
+    def _fail(self, model: str, reached: Promise[Running], error: InferenceError) -> None:
         with self._lock:
             # What is wrong with the model stays wrong for as long as it is used; a start may succeed the next time.
             if error.retryable and self._reached.get(model) is reached:
@@ -198,7 +202,9 @@ class SharedFallback:
             with self._lock:
                 self._suspected = None
 
-        self.workers.run(ask)
+        if not self.workers.run(ask):
+            with self._lock:
+                self._suspected = None
 
     def _bury(self, running: Running) -> None:
         with self._lock:
