@@ -17,7 +17,7 @@ from sonic.testing.conformance import WAIT_S
 from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from threading import Thread
 
@@ -129,6 +129,23 @@ def test_a_model_that_is_used_again_before_it_is_unloaded_stays(spare: SharedFal
     assert again.result(WAIT_S)
     spare.release("m", "b")
     assert [lives.all[0].next() for _ in range(2)] == ["+m", "-m"]
+
+
+def test_a_model_that_is_let_go_before_its_turn_to_be_loaded_is_not_loaded(
+    spare: SharedFallback, lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach(spare, "n")
+    tasks: list[Callable[[], object]] = []
+    with monkeypatch.context() as later:
+        later.setattr(spare.workers, "run", lambda task: (tasks.append(task), True)[1])
+        reached = spare.reach("m", "a")
+        spare.release("m", "a")
+    load, unload = tasks
+    for task in (unload, load):  # they take their turns in any order
+        task()
+    assert isinstance(reached.exception(WAIT_S), Cancelled)
+    assert lives.all[0].next() == "+n"
+    assert lives.all[0].done.empty()
 
 
 def test_the_parts_of_an_ensemble_are_counted(spare: SharedFallback, lives: Lives, tmp_path: Path) -> None:

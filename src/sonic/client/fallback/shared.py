@@ -133,6 +133,10 @@ class SharedFallback:
         error: InferenceError
         try:
             with self._work:
+                with self._lock:
+                    wanted = model in self._users
+                if not wanted:  # and what would unload it may have had its turn before
+                    raise Cancelled(f"fallback {self.fallback.url}: model {model!r} is not needed any more")
                 reached.resolve(self._ready(model))
             return
         except InferenceError as failure:
