@@ -257,6 +257,18 @@ def test_it_is_pickled_with_its_transforms() -> None:
             [[1.0], [2.0**31]],
             "input 'x': int32 cannot hold the value 2147483648.0",
         ),
+        (
+            Conversion({"x": Rows().channels("pt")}),
+            [{"pt": 1.0}, {"pt": 1e300}],
+            "input 'x': field 'pt': float32 cannot hold values as large as given",
+        ),
+        (Conversion({"x": Rows().channels("n", dtype=np.float16)}), [{"n": 100_000}], "float16 cannot hold values as"),
+        (Conversion({"x": Padded().channels()}), [[1 + 2j]], "input 'x': float32 cannot hold values of complex128"),
+        (
+            Conversion({"x": Rows().channels(("pt", lambda pt: pt.astype(str)))}),
+            [{"pt": 1.0}],
+            "field 'pt': float32 cannot hold values of <U",
+        ),
         (Conversion({"x": Flattened().offsets(dtype=np.int8)}), [[0] * 200], "int8 cannot hold the value 200"),
         (Conversion({"x": Flattened().counts(dtype=np.int8)}), [[0] * 200], "int8 cannot hold the value 200"),
         (Conversion({"x": Flattened().row_numbers(dtype=np.int8)}), [[0]] * 200, "int8 cannot hold the value 199"),
@@ -281,6 +293,16 @@ def test_integers_stay_what_they_are_where_others_are_missing(number: int) -> No
         "lists": [[number, -1], [-1, number]],
         "flat": [[number], [-1], [number]],
     }
+
+
+def test_what_transforms_make_numbers_of_may_be_anything() -> None:
+    size = Conversion({"x": Rows().channels(("z", np.abs))})
+    assert size.lay(ak.Array([{"z": 3 + 4j}])).inputs["x"].tolist() == [[5.0]]
+
+
+def test_infinity_stays_what_it_is() -> None:
+    channels = Conversion({"x": Rows().channels("x", dtype=np.float16)})
+    assert channels.lay(ak.Array([{"x": -np.inf}, {"x": 1e-30}])).inputs["x"].tolist() == [[-np.inf], [0.0]]
 
 
 def test_whole_numbers_may_become_integers() -> None:
@@ -324,6 +346,7 @@ def test_outputs_that_do_not_fit_are_the_model_s_failure(array: np.ndarray, mess
         lambda: Rows().channels("pt", dtype=np.int32, fill=0.5),
         lambda: Padded().channels("pt", dtype=np.int32, fill=np.nan),
         lambda: Flattened().channels("pt", dtype=np.uint8, fill=-1),
+        lambda: Rows().channels("pt", fill=1e300),
     ],
 )
 def test_declarations_that_make_no_sense(declare: Any) -> None:

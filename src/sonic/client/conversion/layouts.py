@@ -57,7 +57,7 @@ class Rows:
         *channels : str or tuple
             Fields in order, each perhaps with transforms; see :data:`Channel`.
         dtype : dtype
-            A value that an integer one cannot hold, 1.5 or NaN, is an InvalidRequest.
+            A value that it cannot hold, as an integer one 1.5 or NaN, is an InvalidRequest.
         fill : float
             For a value that is missing.
         """

@@ -138,9 +138,11 @@ def cast(values: Numbers, dtype: DTypeLike) -> Numbers:
     Raises
     ------
     InvalidRequest
-        If an integer dtype cannot hold one of them.
+        If it cannot hold one of them, or they are no real numbers.
     """
     target = np.dtype(dtype)
+    if values.dtype.kind not in "biuf":
+        raise InvalidRequest(f"{target} cannot hold values of {values.dtype}")
     if target.kind in "iu" and values.dtype.kind in "iuf" and values.dtype != target and values.size:
         if values.dtype.kind == "f":  # NaN is not equal to itself; the largest int64 is no float, the next number is
             info, wide = np.iinfo(target), values.astype(np.float64, copy=False)
@@ -149,7 +151,11 @@ def cast(values: Numbers, dtype: DTypeLike) -> Numbers:
                 raise InvalidRequest(f"{target} cannot hold the value {values[~fits][0]}")
         elif (value := beyond(values, target)) is not None:
             raise InvalidRequest(f"{target} cannot hold the value {value}")
-    return values.astype(target, copy=False)
+    try:
+        with np.errstate(over="raise"):
+            return values.astype(target, copy=False)
+    except FloatingPointError:
+        raise InvalidRequest(f"{target} cannot hold values as large as given") from None
 
 
 # ---- entries of rows, and their places ------------------------------------------------------------------------------
