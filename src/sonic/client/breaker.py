@@ -42,9 +42,9 @@ class Breaker:
         """Whether a request may go to the server now."""
         return self._until_s is None or (now_s >= self._until_s and not self._trial)
 
-    def sent(self) -> int:
+    def sent(self, now_s: float) -> int:
         """Note that a request went to the server; return the number of the trial that it is, 0 if it is none."""
-        if self._until_s is None or self._trial:
+        if self._until_s is None or not self.admits(now_s):
             return 0
         self._trials += 1
         self._trial = self._trials

@@ -130,7 +130,7 @@ class Choice:
         if url not in self._servers:
             return ALONE
         with self._lock:
-            return self._pool.sent(url)
+            return self._pool.sent(url, self._timer.now_s())
 
     def done(
         self,

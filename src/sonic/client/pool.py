@@ -180,13 +180,13 @@ class Pool:
                 best, best_rank = name, rank
         return best
 
-    def sent(self, server: str) -> Sending:
+    def sent(self, server: str, now_s: float) -> Sending:
         """Note that a request went to a server; return what :meth:`done` is to know of it."""
         state = self._servers[server]
         state.outstanding += 1
         self._choices += 1
         state.chosen = self._choices
-        return Sending(state.outstanding, state.breaker.sent())
+        return Sending(state.outstanding, state.breaker.sent(now_s))
 
     def done(
         self,
