@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Thread
 
+    from sonic.protocol.messages import InferRequest
+
 
 def test_submit_returns_before_anything_is_known(
     way: FakeTransport, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
@@ -98,6 +100,25 @@ def test_a_part_that_fails_is_the_end_of_the_call(model: Model, way: FakeTranspo
     assert str(error_of(future)) == "it broke"
     assert first.future.cancelled()
     assert third.future.cancelled()
+
+
+def test_a_part_that_is_being_sent_when_another_fails_is_given_up(
+    model: Model, way: FakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model.spec
+    way.holding = True
+    submit = way.submit
+
+    def fail_the_one_before(request: InferRequest) -> object:
+        sent = submit(request)
+        if len(way.requests) == 2:
+            way.held.get(timeout=WAIT_S).fail(ModelFailed("it broke"))
+        return sent
+
+    monkeypatch.setattr(way, "submit", fail_the_one_before)
+    assert str(error_of(model.submit(x=np.zeros((12, 2))))) == "it broke"
+    assert way.held.get(timeout=WAIT_S).future.cancelled()
+    assert len(way.requests) == 2
 
 
 def test_parts_that_cannot_be_put_together_are_the_end_of_the_call() -> None:

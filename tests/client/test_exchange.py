@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from sonic.server.app import Server
+
 PACE_S = 0.02
 """Of peers that are slow, but never so slow that a single read or write runs into a limit."""
 
@@ -240,6 +242,21 @@ def test_a_small_call_ends_at_the_close() -> None:
         transport.close()
         assert type(asked.exception(WAIT_S)) is Cancelled
         assert peer.gone.acquire(timeout=WAIT_S)
+
+
+def test_one_that_has_its_answer_does_not_cut_off_the_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    connect = Sockets.connect_tcp
+    monkeypatch.setattr(Sockets, "connect_tcp", lambda *what, **how: (made.append(what), connect(*what, **how))[1])
+    transport = HttpTransport(server.http_url.removeprefix("http://"))
+    for _ in range(3):
+        exchange = Exchange(WAIT_S)
+        transport._call(exchange, "GET", "/v2/health/ready")
+        exchange.cancel()
+    assert len(made) == 1
+    transport.close()
 
 
 def test_a_peer_that_the_kernel_gives_up_on_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

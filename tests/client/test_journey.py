@@ -10,7 +10,7 @@ from sonic.client.journey import Journey
 from sonic.client.promise import Promise
 from sonic.client.router import Router
 from sonic.client.settings import ClientSettings
-from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, RateLimited, Unavailable
+from sonic.errors import Cancelled, DeadlineExceeded, ModelFailed, ModelNotFound, RateLimited, Unavailable
 from sonic.protocol.messages import InferRequest
 from sonic.specs import DType, ModelSpec, TensorSpec
 from sonic.testing.clock import VirtualTimer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from sonic.errors import InferenceError
     from sonic.protocol.messages import InferResponse
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, (-1,)),), (TensorSpec("y", DType.FP32, (-1,)),))
@@ -174,9 +175,13 @@ def test_a_model_that_takes_long_is_waited_for(timer: VirtualTimer, a: Freezing,
     router.close()
 
 
-def test_a_server_that_answers_others_is_not_asked(timer: VirtualTimer, a: Freezing) -> None:
+def test_a_server_that_answers_others_is_not_asked(
+    timer: VirtualTimer, a: Freezing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a.holding = True
     router = router_of(a, timer=timer)
+    asked: list[object] = []
+    monkeypatch.setattr(router.signs, "probe", lambda *what: asked.append(what))
     slow = router.infer(REQUEST, None)
     first = a.held.get(timeout=WAIT_S)
     for _ in range(6):
@@ -184,7 +189,9 @@ def test_a_server_that_answers_others_is_not_asked(timer: VirtualTimer, a: Freez
         quick = router.infer(REQUEST, None)
         a.held.get(timeout=WAIT_S).answer()
         assert quick.result(WAIT_S)
-    assert not a.probed.is_set()
+    assert asked == []
+    timer.advance(5)
+    assert len(asked) == 1
     first.answer()
     assert slow.result(WAIT_S)
     router.close()
@@ -201,6 +208,24 @@ def test_the_deadline_during_a_pause(timer: VirtualTimer, a: Freezing) -> None:
     timer.advance(0.1)
     assert type(error_of(future)) is DeadlineExceeded
     assert held.future.cancelled()
+    router.close()
+
+
+def test_one_that_ends_while_it_is_sent_is_given_up_at_the_server(timer: VirtualTimer) -> None:
+    promise: Promise[InferResponse] = Promise()
+
+    class Ends(Freezing):
+        def submit(self, request: InferRequest) -> Future[InferResponse]:
+            sent = super().submit(request)
+            promise.cancel()
+            return sent
+
+    way = Ends("a")
+    way.holding = True
+    router = router_of(way, timer=timer)
+    Journey(router, REQUEST, None, promise).go()
+    assert way.held.get(timeout=WAIT_S).future.cancelled()
+    assert not timer.wait_for(1, 0)
     router.close()
 
 
@@ -330,6 +355,7 @@ def warmed_up(router: Router, timer: VirtualTimer, *ways: Freezing) -> None:
 def test_a_second_server_is_asked_and_the_first_answer_counts(timer: VirtualTimer, a: Freezing, b: Freezing) -> None:
     router = router_of(a, b, timer=timer, hedge_quantile=0.95)
     warmed_up(router, timer, a, b)
+    before = [state.completed for state in router.statistics()]
     future = router.infer(REQUEST, None)
     first = a.held.get(timeout=WAIT_S)
     timer.advance(0.99)
@@ -339,16 +365,20 @@ def test_a_second_server_is_asked_and_the_first_answer_counts(timer: VirtualTime
     assert future.result(WAIT_S)
     assert first.future.cancelled()
     assert [(s.outstanding, s.failed) for s in router.statistics()] == [(0, 0), (0, 0)]
+    assert [s.completed - n for s, n in zip(router.statistics(), before, strict=True)] == [0, 1]
     router.close()
 
 
-def test_one_of_two_that_fails_leaves_it_to_the_other(timer: VirtualTimer, a: Freezing, b: Freezing) -> None:
+@pytest.mark.parametrize("error", [Unavailable("down"), ModelNotFound("no model 'm'")])
+def test_one_of_two_that_fails_leaves_it_to_the_other(
+    timer: VirtualTimer, a: Freezing, b: Freezing, error: InferenceError
+) -> None:
     router = router_of(a, b, timer=timer, hedge_quantile=0.95)
     warmed_up(router, timer, a, b)
     future = router.infer(REQUEST, None)
     timer.advance(1.0)
     second = b.held.get(timeout=WAIT_S)
-    a.held.get(timeout=WAIT_S).fail(Unavailable("down"))
+    a.held.get(timeout=WAIT_S).fail(error)
     assert not future.done()
     second.answer()
     assert future.result(WAIT_S)

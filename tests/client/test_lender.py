@@ -3,7 +3,8 @@ from __future__ import annotations
 import errno
 import gc
 import logging
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -349,6 +350,28 @@ def test_closing_removes_everything(lend: Callable[..., Lender], server: FakeMem
     assert lender.take(KB) is None
     assert not lender.usable
     assert not lender.run(lambda: None)
+
+
+def test_closing_while_a_region_is_being_registered(
+    lend: Callable[..., Lender], server: FakeMemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go = Event(), Event()
+    register = server.register
+
+    def slowly(*what: Any) -> None:
+        asked.set()
+        assert go.wait(WAIT_S)
+        register(*what)
+
+    monkeypatch.setattr(server, "register", slowly)
+    lender = lend()
+    assert lender.take(KB) is None
+    assert asked.wait(WAIT_S)
+    lender.close()
+    go.set()
+    assert lender.settle(WAIT_S)
+    assert server.unregistered == server.registered != []
+    assert not any(map(exists, server.registered))
 
 
 def test_closing_when_the_server_is_gone(lend: Callable[..., Lender], server: FakeMemoryServer) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -370,6 +371,22 @@ def test_closed_between_memory_and_wire(fake: FakeMemoryServer) -> None:
     first.answer()
     assert isinstance(error_of(future), Cancelled)
     transport.close()
+
+
+def test_closed_while_it_waits_to_be_sent_over_the_wire(fake: FakeMemoryServer) -> None:
+    transport = warm(sharing(fake), 1)
+    fake.holding = True
+    future = transport.submit(echo_request())
+    first = fake.waiting.get(timeout=WAIT_S)
+    fake.memory.unregister()
+    go = Event()
+    for _ in range(10):  # whoever would send it is busy
+        transport._lender.run(lambda: go.wait(WAIT_S))
+    first.answer()
+    assert not future.done()
+    transport.close()
+    assert isinstance(error_of(future), Cancelled)
+    go.set()
 
 
 @given(infer_requests())
