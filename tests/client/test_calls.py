@@ -56,6 +56,30 @@ def test_the_spec_is_asked_for_once(model: Model, way: FakeTransport, monkeypatc
     assert len(count) == 1
 
 
+def test_a_process_that_is_forked_asks_for_itself(
+    way: FakeTransport, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = Event(), Event()
+
+    def first_is_slow(*_: object) -> ModelSpec:
+        if not asked.is_set():
+            asked.set()
+            assert answer.wait(WAIT_S)
+        return spec
+
+    monkeypatch.setattr(way, "model_spec", first_is_slow)
+    with Client(transports=[way]) as client:
+        model = client.model("double")
+        before = model.submit(x=[[1, 1]])
+        assert asked.wait(WAIT_S)
+        _, router = client._made
+        client._made = 0, router  # that of a parent, whose threads do not go on here
+        assert model.submit(x=[[2, 2]]).result(WAIT_S)["y"].tolist() == [[4, 4]]
+        answer.set()
+        assert before.result(WAIT_S)
+        router.close()
+
+
 def test_a_spec_that_could_not_be_had_is_asked_for_again(way: FakeTransport) -> None:
     with Client(transports=[way], settings=ClientSettings(chain=())) as client:
         model = client.model("double")

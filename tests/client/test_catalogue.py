@@ -31,6 +31,9 @@ def test_a_server_that_refuses_comes_last_for_a_while() -> None:
     catalogue.refused("a", 6.0)
     catalogue.listed("a", ["m"], 7.0)
     assert catalogue.last("m", 7.0) == []
+    catalogue.refused("a", 8.0)
+    catalogue.found("a", "n")
+    assert catalogue.last("m", 8.0) == []
 
 
 def test_what_a_server_does_counts_more_than_what_it_said() -> None:

@@ -142,4 +142,6 @@ def test_an_ensemble_is_what_its_steps_are(folder: Path) -> None:
     assert verdict.compared == 2
     assert len(verdict.differences) == 2
     assert verdict.differences[0].startswith(f"its step 'm': 1/model.onnx has MD5 {B}, expected 0cc175")
+    transport.configs["e"] = parse('ensemble_scheduling { step { model_name: "e" model_version: -1 } }')
+    assert examine(transport, LocalCopy(folder), "e", "").differences == (), "one made of itself ends, too"
     assert examine(transport, LocalCopy(folder), "other", "").notes == ("there is no copy of model 'other' to compare",)

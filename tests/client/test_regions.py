@@ -73,6 +73,15 @@ def test_smaller_regions_make_room_but_not_those_that_are_lent() -> None:
     assert pool.grow(300_001) is None
 
 
+def test_a_region_that_is_replaced_makes_room_for_the_larger_one() -> None:
+    pool = RegionPool(200_000)
+    gone, kept = grown(pool, 80_000), grown(pool, 65_536)
+    growth = pool.grow(110_000)
+    assert growth is not None
+    assert growth.instead_of == (gone,)
+    assert pool.take(65_536) is kept
+
+
 def test_what_the_server_may_still_have_counts_until_it_is_forgotten() -> None:
     pool = RegionPool(100_000)
     region = grown(pool, 65_536)

@@ -223,6 +223,22 @@ def test_one_that_dies_is_started_again_with_what_is_asked_for(spare: SharedFall
     assert lives.all[1].next() == "-m"
 
 
+def test_a_death_that_two_find_out_at_once_is_one(
+    spare: SharedFallback, lives: Lives, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = reach(spare)
+    lives.all[0].alive = False
+
+    def ask_another() -> bool:
+        monkeypatch.delattr(first, "lives")
+        assert spare.lost(first)
+        return False
+
+    monkeypatch.setattr(first, "lives", ask_another)
+    assert spare.lost(first)
+    assert [record.message.count("died: it was ended by SIGKILL") for record in caplog.records] == [1]
+
+
 def test_one_that_keeps_dying_is_given_up(spare: SharedFallback, lives: Lives) -> None:
     for _ in range(3):
         running = reach(spare)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from sonic.client.fallback.running import Running
+    from sonic.client.promise import Promise
+
 NOWHERE = "grpc://127.0.0.1:9"
 QUICK = ClientSettings(chain=("different", "fallback"))
 X = np.random.default_rng(7).normal(size=(64, 16)).astype(np.float32)
@@ -255,6 +258,24 @@ def test_a_folder_is_found_from_another_one(models: Path, tmp_path: Path, monkey
     spare = Spare(models.name)
     monkeypatch.chdir(tmp_path)
     assert spare.start().submit(echo_request()).result(WAIT_S).outputs
+    spare.close()
+
+
+def test_a_model_released_while_it_is_called_is_loaded_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spare = Spare(models)
+    with monkeypatch.context() as meanwhile:
+        reach = spare._reach
+
+        def reach_and_release(model: str) -> Promise[Running]:
+            reached = reach(model)
+            reached.result(WAIT_S)
+            spare.release(model)
+            return reached
+
+        meanwhile.setattr(spare, "_reach", reach_and_release)
+        spare.submit(echo_request()).exception(WAIT_S)
+    assert spare._here == {}, "nor is it called again as if it were loaded"
+    assert spare.submit(echo_request()).result(WAIT_S).outputs
     spare.close()
 
 
