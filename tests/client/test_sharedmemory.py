@@ -418,6 +418,20 @@ def test_a_region_is_not_lost_with_a_request_that_cannot_be_sent(
     assert (transport.memory_use.regions, transport.memory_use.byte_size) == (0, 0)
 
 
+def test_a_region_is_not_lost_with_a_copy_that_is_interrupted(
+    transport: SharedMemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sonic.client.sharedmemory.Loan.fill", interrupted)
+    regions = transport._lender.use().regions
+    with pytest.raises(KeyboardInterrupt):
+        transport.submit(echo_request())
+    assert not transport._lender._pool._lent
+    assert transport._lender.use().regions == regions
+
+
 def test_an_array_that_is_not_of_its_datatype_is_refused_as_on_the_wire(
     fake: FakeMemoryServer, transport: SharedMemoryTransport
 ) -> None:

@@ -241,10 +241,12 @@ class SharedMemoryTransport:
                 return None
             loan = Loan(lease, inputs, outputs)
             loan.fill(request, texts)
-        except InvalidRequest:  # which the wire says as well
-            if lease is not None:
+        except BaseException as error:
+            if lease is not None:  # which the server has not been told of
                 self._lender.give_back(lease, answered=False)
-            return None
+            if isinstance(error, InvalidRequest):  # which the wire says as well
+                return None
+            raise
         return loan
 
     def _ended(
