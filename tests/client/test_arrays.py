@@ -161,6 +161,7 @@ def test_no_rows() -> None:
 def test_no_rows_without_a_batch_dimension() -> None:
     free = ModelSpec("m", "1", (TensorSpec("x", DType.FP32, (-1, 2)),), (TensorSpec("y", DType.BYTES, (-1, -1)),))
     assert is_empty(free, conform(free, {"x": np.empty((0, 2), np.float32)}))
+    assert not is_empty(free, {}), "its inputs may be optional"
     assert empty_outputs(free)["y"].shape == (0, 0)
     # What a graph of no nodes gives, only the model knows.
     empty_graph = {"nodes": np.empty((0, 3), np.float32), "edges": np.empty((2, 0), np.int64)}

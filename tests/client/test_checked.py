@@ -15,7 +15,7 @@ from sonic.client.checked import CheckedTransport
 from sonic.client.identity import LocalCopy
 from sonic.client.settings import ClientSettings
 from sonic.client.url import connect, parse_server
-from sonic.errors import Cancelled, ConfigError, Unavailable, WrongModel
+from sonic.errors import Cancelled, ConfigError, ModelNotFound, Unavailable, WrongModel
 from sonic.protocol.checksums import Checksum, write_checksums
 from sonic.protocol.digests import digest
 from sonic.protocol.messages import InferRequest
@@ -100,6 +100,29 @@ def test_another_model_gets_no_request(way: CheckedTransport, peer: Counting) ->
         way.model_spec("m")
     assert peer.asked == 1
     assert not peer.requests
+
+
+def test_another_model_is_looked_at_again_after_a_while(
+    way: CheckedTransport, peer: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("sonic.client.checked.monotonic", lambda: now[0])
+    peer.configs["m"] = served(BAD)
+    assert type(error_of(way.submit(REQUEST))) is WrongModel
+    peer.configs["m"] = served(GOOD)
+    now[0] += 29
+    assert type(error_of(way.submit(REQUEST))) is WrongModel
+    now[0] += 2
+    assert way.submit(REQUEST).result(WAIT_S)
+    assert peer.asked == 2
+
+
+def test_a_server_that_lacked_the_model_meanwhile_is_looked_at_again(way: CheckedTransport, peer: Counting) -> None:
+    way.submit(REQUEST).result(WAIT_S)
+    peer.then(ModelNotFound("unloaded"))
+    peer.configs["m"] = served(BAD)
+    assert type(error_of(way.submit(REQUEST))) is ModelNotFound
+    assert type(error_of(way.submit(REQUEST))) is WrongModel
 
 
 def test_a_server_that_comes_back_with_another_model(way: CheckedTransport, peer: Counting) -> None:

@@ -53,6 +53,24 @@ def test_what_a_server_refuses_is_not_what_it_completed() -> None:
     assert [(s.outstanding, s.completed, s.failed) for s in servers.choice.statistics()] == [(0, 1, 0), (0, 0, 0)]
 
 
+def test_how_soon_an_error_comes_says_nothing_of_answers() -> None:
+    servers = Servers("a", "b")
+    for error in (BUSY, InvalidRequest("no such input")):
+        servers.request("a", error, lasts_s=9.0)
+    assert servers.choice.statistics()[0].latency_s is None
+    servers.request("a", lasts_s=2.0)
+    assert servers.choice.statistics()[0].latency_s == 2.0
+
+
+def test_no_second_server_is_asked_whose_circuit_is_open() -> None:
+    servers = Servers("a", "b", hedge_quantile=0.9, breaker_failures=2)
+    for _ in range(2):
+        servers.request("b", BUSY)
+    assert servers.choice.second("m", ["a"]) is None
+    servers.timer.advance(5.0)
+    assert servers.choice.second("m", ["a"]) == "b"
+
+
 def test_the_fallback_comes_last_and_is_not_counted() -> None:
     servers = Servers("a", fallback="local:f")
     assert servers.choice.first("m") == "a"

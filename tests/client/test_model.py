@@ -68,6 +68,19 @@ def test_from_asyncio(model: Model) -> None:
     assert (first["y"].tolist(), second["y"].tolist()) == ([[2, 2]], [[4, 4]])
 
 
+def test_the_fallback_lets_go_of_a_model_with_the_last_that_is_called_so(
+    way: FakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[str] = []
+    with Client(transports=[way]) as client:
+        monkeypatch.setattr(client._router, "release", released.append)
+        one, other = client.model("double"), client.model("double", "1")
+        one.close()
+        assert released == []
+        other.close()
+        assert released == ["double"]
+
+
 def test_after_the_close(way: FakeTransport) -> None:
     client = Client(transports=[way])
     model = client.model("double")

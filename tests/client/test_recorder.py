@@ -88,6 +88,22 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(caplog: pytest.LogCaptu
     assert sum("recording of requests" in line for line in caplog.messages) == 1
 
 
+def test_a_disk_that_takes_only_a_part_ends_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "requests"
+    recorder = Recorder(path, 1000)
+    recorder.record(InferRequest("m", {"x": X}))
+    whole = path.stat().st_size
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr("sonic.client.recorder.os.write", lambda file, data: write(file, data[:5]))
+        recorder.record(InferRequest("m", {"x": X}))
+    recorder.record(InferRequest("m", {"x": X}))
+    assert path.stat().st_size == whole + 5
+    assert "the disk is full" in caplog.text
+
+
 def test_what_cannot_be_written_is_not_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(tmp_path / "requests", 1000)
     with caplog.at_level(logging.WARNING, "sonic.client"):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier, Event, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -168,6 +168,7 @@ def test_the_deadline_holds_whatever_the_server_does(router: Router, a: FakeTran
     assert str(error) == "request to model 'm' did not end within its deadline"
     assert monotonic() >= until_s
     held = a.held.get(timeout=WAIT_S)
+    wait([held.future], WAIT_S)  # its owner may learn of the end before it is given up
     assert held.future.cancelled()
     assert 0 < held.request.timeout_s <= 0.05
     assert [(s.outstanding, s.failed) for s in router.statistics()] == [(0, 1), (0, 0)]
@@ -180,6 +181,7 @@ def test_the_deadline_covers_every_try(router: Router, a: FakeTransport, b: Fake
     second = b.held.get(timeout=WAIT_S)
     assert second.request.timeout_s < 0.5
     assert type(error_of(future)) is DeadlineExceeded
+    wait([second.future], WAIT_S)  # its owner may learn of the end before it is given up
     assert second.future.cancelled()
 
 
@@ -220,8 +222,10 @@ def test_the_close_ends_everything(router: Router, a: FakeTransport, b: FakeTran
     futures = [router.infer(REQUEST, None) for _ in range(4)]
     router.close()
     router.close()
+    sent = len(a.requests) + len(b.requests)
     for future in [*futures, router.infer(REQUEST, None)]:
         assert type(error_of(future)) is Cancelled
+    assert len(a.requests) + len(b.requests) == sent
     assert a.closed
     assert b.closed
 
@@ -270,6 +274,25 @@ def test_a_question_waits_for_a_server_that_comes_back(a: FakeTransport) -> None
         assert timer.wait_for(1, WAIT_S)
         router.close()
         assert isinstance(answer.exception(WAIT_S), Cancelled)
+
+
+def test_a_question_leaves_time_for_the_server_after(router: Router, a: FakeTransport, b: FakeTransport) -> None:
+    waited_s: list[float] = []
+
+    def ask(way: Transport, left_s: float | None) -> ModelSpec:
+        assert left_s is not None
+        waited_s.append(left_s)
+        if len(waited_s) < 2:
+            raise Unavailable("frozen")
+        return way.model_spec("m")
+
+    for limit_s in (4.0, 400.0):
+        waited_s.clear()
+        assert router.ask("m", ask, router.timer.now_s() + limit_s) == SPEC
+        first_s, last_s = waited_s
+        assert first_s <= min(limit_s / 2, 2 * router.settings.silence_s)
+        assert last_s > limit_s / 2
+    router.close()
 
 
 def test_a_question_that_one_server_never_answers(a: FakeTransport) -> None:
