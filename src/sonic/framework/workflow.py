@@ -15,6 +15,7 @@ from sonic.framework.graph import Graph, similar
 from sonic.framework.module import Filter, Module, node_of
 from sonic.framework.offload import Offloaded, OffloadFilter
 from sonic.framework.options import settings
+from sonic.framework.state import attributes
 
 if TYPE_CHECKING:
     import os
@@ -58,11 +59,17 @@ class Workflow:
     """Under which name or path :func:`load` found it, so that another process can load it too; empty if it did not."""
     options: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
     """With which options :func:`load` made it, as ``key=value``."""
+    _found_with: tuple[Mapping[str, object], ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, single in (("modules", Module), ("keep", str)):
             if isinstance(given := getattr(self, name), single):
                 raise WorkflowError(f"workflow {self.name}: `{name}` must be a tuple, got {given!r}")
+
+    @property
+    def as_found(self) -> bool:
+        """Whether the modules are set as :func:`load` found them, so that it finds the same in another process."""
+        return bool(self.origin) and self._found_with == _settings_of(self)
 
     def graph(self) -> Graph:
         """Plan the modules.
@@ -114,7 +121,12 @@ def load(name: str, options: Sequence[str] = ()) -> Workflow:
 def _found(workflow: Workflow, origin: str, options: Sequence[str]) -> Workflow:
     object.__setattr__(workflow, "origin", origin)  # which a workflow that is made from this one does not inherit
     object.__setattr__(workflow, "options", tuple(options))
+    object.__setattr__(workflow, "_found_with", _settings_of(workflow))
     return workflow
+
+
+def _settings_of(workflow: Workflow) -> tuple[Mapping[str, object], ...]:
+    return tuple(attributes(module) for module in workflow.modules)
 
 
 def _from_file(path: Path, options: Sequence[str]) -> Workflow:

@@ -369,6 +369,42 @@ def test_settings_that_make_no_sense(events_file, tmp_path, options, complaint):
         run(Workflow("local", (Local(what=lambda: None),)), [events_file(4)], tmp_path / "o.root", **options)
 
 
+TIMES = """
+    from sonic.framework import Producer, Workflow
+
+
+    class Times(Producer):
+        consumes = ("x",)
+        produces = ("y",)
+
+        def __init__(self):
+            self.factor = 1.0
+
+        def produce(self, events):
+            return {"y": self.factor * events.x}
+
+
+    workflow = Workflow("times", (Times(),), keep=("x", "y"))
+"""
+
+
+def test_a_module_that_was_set_since_its_workflow_was_loaded_is_so_everywhere(events_file, tmp_path):
+    (tmp_path / "times.py").write_text(dedent(TIMES))
+    workflow = load(str(tmp_path / "times.py"))
+    assert workflow.as_found
+    workflow.modules[0].factor = 5.0
+    assert not workflow.as_found
+    run(workflow, [events_file(8)], tmp_path / "o.root", chunk_size=2, processes=2, threads=2)
+    with uproot.open(tmp_path / "o.root") as file:
+        arrays = file["Events"].arrays()
+    assert arrays.y.to_list() == (5 * arrays.x).to_list()
+
+    workflow.modules[0].factor = lambda: 5.0
+    complaint = "workflow times cannot be sent to other processes: .*; unless it is as it was loaded"
+    with pytest.raises(ConfigError, match=complaint):
+        run(workflow, [events_file(8)], tmp_path / "p.root", processes=2, threads=2)
+
+
 def test_a_workflow_that_cannot_be_made_again(events_file, tmp_path, monkeypatch):
     monkeypatch.setattr(Local, "__module__", "nowhere", raising=True)
     monkeypatch.setitem(sys.modules, "nowhere", sys.modules[__name__])

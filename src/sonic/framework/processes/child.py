@@ -40,10 +40,11 @@ class Orders:
     Parameters
     ----------
     origin : str
-        How it finds its workflow; empty: `pickled` is the workflow.
+        How it finds its workflow; empty: it does not.
     options : tuple of str
         With which it makes it then.
     pickled : bytes
+        The workflow, unless it is as it is found. What it is made of may be in the file where it was found.
     task : Task
         With a workflow of no modules in the place of its own.
     source : TreeSource
@@ -60,12 +61,14 @@ class Orders:
     def workflow(self) -> Workflow:
         """Find the workflow."""
         if self.origin:
-            return load(self.origin, self.options)
+            as_found = load(self.origin, self.options)
+            if not self.pickled:
+                return as_found
         try:
-            found: Workflow = pickle.loads(self.pickled)  # noqa: S301 - from the process that started this one
+            sent: Workflow = pickle.loads(self.pickled)  # noqa: S301 - from the process that started this one
         except Exception as error:
             raise ConfigError(f"the workflow cannot be made again in another process: {one_line(error)}") from error
-        return found
+        return sent
 
 
 @dataclass(frozen=True)

@@ -148,14 +148,17 @@ class Fleet:
         task, count = self._task, self._processes
         workflow = task.workflow
         pickled = b""
-        if not workflow.origin:
+        if not workflow.as_found:
             try:
                 pickled = pickle.dumps(workflow)
             except Exception as error:
-                raise ConfigError(
-                    f"workflow {workflow.name} cannot be sent to other processes: {one_line(error)}; "
-                    "in a file of its own it can be loaded there"
-                ) from error
+                way = (
+                    "unless it is as it was loaded"
+                    if workflow.origin
+                    else "in a file of its own it can be loaded there"
+                )
+                text = f"workflow {workflow.name} cannot be sent to other processes: {one_line(error)}; {way}"
+                raise ConfigError(text) from error
         fallback = task.fallback
         if fallback is not None:
             fallback = replace(fallback, cores=max(1, _part(fallback.cores or cores, number, count)))
