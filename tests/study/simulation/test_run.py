@@ -8,6 +8,8 @@ from msgspec import structs
 
 from sonic.errors import ConfigError, DataError
 from sonic.study import storage
+from sonic.study.models.protodune import ProtoDune
+from sonic.study.published import study
 from sonic.study.records import Estimate
 from sonic.study.simulation.examples import find, names
 from sonic.study.simulation.run import beside_published, load, replaced, simulate
@@ -137,3 +139,20 @@ def test_a_scan_stands_beside_the_points_of_its_paper() -> None:
     assert compared.deviation == pytest.approx(4 / 4.01 - 1, abs=0.02)
     with pytest.raises(ConfigError, match="no scan 'AK5'"):
         beside_published([], structs.replace(spec, published=structs.replace(spec.published, curve="AK5")))
+
+
+def test_a_job_that_is_alone_takes_as_long_as_its_papers_formula_has_it() -> None:
+    ((settings, spec),) = load(find("protodune-4gpus-unbatched")[0], {"jobs": (1,), "jobs.modules.scatter": (0.0,)})
+    inputs = study("protodune").inputs
+    gpu_s = inputs["gpu_s_without_batching"]
+    alone = ProtoDune(
+        cpu_s=inputs["cpu_s"],
+        offloaded_part=inputs["offloaded_part"],
+        gpu_s=gpu_s,
+        transmit_s=inputs["transmit_s"],
+        travel_s=inputs["travel_s"],
+    )
+    module = next(each for each in spec.jobs.modules if each.model) if spec.jobs else None
+    assert module is not None
+    found = simulate(spec, settings)
+    assert found.details["module_s"] == pytest.approx(module.acquire_s + float(alone.module_s(1)), rel=0.01)

@@ -102,6 +102,10 @@ class Line:
         """When the line has taken all that was sent so far."""
         return self._free_s
 
+    def takes_s(self, n_bytes: int) -> float:
+        """Return how long the line is taken by so many bytes."""
+        return n_bytes * self._s_per_byte
+
     def flow(self) -> Flow:
         """Return a connection's way over this line."""
         return Flow(self)
@@ -109,7 +113,7 @@ class Line:
     def _send(self, now_s: float, n_bytes: int) -> float:
         """Put bytes on the line; return when the last of them arrives, if they need not wait for others of the flow."""
         conditions = self._conditions
-        self._free_s = max(now_s, self._free_s) + n_bytes * self._s_per_byte
+        self._free_s = max(now_s, self._free_s) + self.takes_s(n_bytes)
         arrives_s = self._free_s + conditions.round_trip_ms / 2e3
         if conditions.jitter_ms:
             arrives_s += self._random.uniform(-1, 1) * conditions.jitter_ms / 1e3
@@ -139,13 +143,22 @@ class Flow:
         self._line = line
         self._last_s = -inf
 
-    def send(self, now_s: float, n_bytes: int) -> float:
+    def send(self, now_s: float, n_bytes: int, last_s: float = -inf) -> float:
         """Send bytes at a time, not before earlier ones.
+
+        Parameters
+        ----------
+        now_s : float
+        n_bytes : int
+        last_s : float
+            When the last of them is there to be sent, should they come in more slowly than the line takes them: others'
+            go in between.
 
         Returns
         -------
         float
             When they arrive, in the same clock: not before what this flow sent earlier.
         """
-        self._last_s = max(self._last_s, self._line._send(now_s, n_bytes))
+        arrives_s = self._line._send(now_s, n_bytes) + max(0.0, last_s - self._line.free_s)
+        self._last_s = max(self._last_s, arrives_s)
         return self._last_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from sonic.study.conditions.line import Line
@@ -56,13 +57,18 @@ class Cable:
         if plain and own is None:
             done()
             return
-        # Bytes pass both lines at the same time: the second takes each as it comes out of the first.
-        now_s = arrives_s = self._clock.now_s()
-        if own is not None:
-            arrives_s = self._flow(own).send(now_s, n_bytes)
-        if not plain:
-            arrives_s = max(arrives_s, self._flow(shared).send(now_s, n_bytes))
-        self._clock.after(arrives_s - now_s, done)
+        if plain or own is None:
+            self._pass(shared if own is None else own, n_bytes, done)
+            return
+        now_s = self._clock.now_s()
+        last_s = self._flow(own).send(now_s, n_bytes)
+        # The second line takes each byte as it comes out of the first.
+        first_s = max(now_s, last_s - own.takes_s(n_bytes))
+        self._clock.after(first_s - now_s, lambda: self._pass(shared, n_bytes, done, last_s))
+
+    def _pass(self, line: Line, n_bytes: int, done: Callable[[], object], last_s: float = -inf) -> None:
+        now_s = self._clock.now_s()
+        self._clock.after(self._flow(line).send(now_s, n_bytes, last_s) - now_s, done)
 
     def _flow(self, line: Line) -> Flow:
         flow = self._flows.get(line)
