@@ -13,6 +13,8 @@ import pytest
 import sonic
 from sonic.client.url import connect, parse_server
 from sonic.errors import DataError, Unavailable
+from sonic.monitor.endpoint import Endpoint
+from sonic.monitor.rates import Scrape
 from sonic.protocol.messages import BatchStatistics, Duration, InferRequest, ModelStatistics
 from sonic.study.load.server import Sample, ServerWatch, cores_between, identity, own_cores, window
 
@@ -51,6 +53,11 @@ def test_processor_time_is_of_as_long_as_the_counters_though_it_is_read_after_th
     assert cores_between(before, after) == 0.75
     assert (found.duration_s, found.cpu_s) == (2.0, 1.5)
     assert cores_between(before, before) is None
+
+
+def test_processor_time_that_falls_is_another_processs() -> None:
+    # The server was started anew, or a child of its has ended.
+    assert cores_between(Sample((), 60.0, cpu_at_s=10.0), Sample((), 1.0, cpu_at_s=12.0)) is None
 
 
 def test_executions_are_told_apart_by_their_size() -> None:
@@ -148,6 +155,27 @@ def test_metrics_that_are_named_have_to_be_there(server: Server) -> None:
             ServerWatch(transport, address, ["echo"], "http://127.0.0.1:1/metrics")
         with pytest.raises(DataError, match=f"http://127.0.0.1:{server.http_port}/v2"):
             ServerWatch(transport, address, ["echo"], f"http://127.0.0.1:{server.http_port}/v2")
+
+
+def test_how_busy_gpus_are_is_seen_within_a_window_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting:
+        def statistics(self, *_: object, **__: object) -> ModelStatistics:
+            return AFTER
+
+    # Before the load nothing is busy, and at the end of a window it is already read for the next.
+    told = iter([0.0, 0.0, 0.5, 0.7, 0.9, 0.8, 0.1])
+    monkeypatch.setattr(Endpoint, "scrape", lambda _: Scrape({}, gpu_utilization={"a": (use := next(told)), "b": use}))
+    with ServerWatch(Counting(), parse_server("grpc://127.0.0.1:1"), ["m"], "http://127.0.0.1:2") as watch:  # type: ignore[arg-type]
+        before = watch.sample()
+        watch.look()
+        watch.look()
+        middle = watch.sample()
+        first = watch.window(before, middle)
+        watch.look()
+        second = watch.window(middle, watch.sample())
+    assert first is not None
+    assert second is not None
+    assert (first.gpu_use, second.gpu_use) == (pytest.approx(0.6), pytest.approx(0.8))
 
 
 def test_a_server_that_says_nothing() -> None:

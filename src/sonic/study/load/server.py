@@ -135,7 +135,9 @@ class ServerWatch:
     def look(self) -> None:
         """Read how busy the GPUs are, of which only the present is known: to be called now and then in a window."""
         if self._endpoint is not None and self._has_gpus:
-            self._scrape(self._endpoint)
+            scrape = self._scrape(self._endpoint)
+            if scrape is not None and (gpus := scrape.gpu_utilization):
+                self._use.append(sum(gpus.values()) / len(gpus))
 
     def window(self, before: Sample | None, after: Sample | None) -> ServerWindow | None:
         """Return what was counted in between; None if it was not said, or the models were loaded anew meanwhile."""
@@ -149,9 +151,7 @@ class ServerWatch:
             scrape = endpoint.scrape()
         except (Unavailable, DataError):
             return None
-        if gpus := scrape.gpu_utilization:
-            self._has_gpus = True
-            self._use.append(sum(gpus.values()) / len(gpus))
+        self._has_gpus = bool(scrape.gpu_utilization)
         return scrape
 
     def _find(self, address: Address, metrics: str) -> Endpoint | None:
@@ -209,8 +209,8 @@ def cores_between(before: Sample | None, after: Sample | None) -> float | None:
     """Return how many cores a server kept busy between two samples, on average; None where it is not known."""
     if before is None or after is None or before.cpu_s is None or after.cpu_s is None:
         return None
-    apart_s = after.cpu_at_s - before.cpu_at_s
-    return (after.cpu_s - before.cpu_s) / apart_s if apart_s > 0 else None
+    used_s, apart_s = after.cpu_s - before.cpu_s, after.cpu_at_s - before.cpu_at_s
+    return used_s / apart_s if apart_s > 0 and used_s >= 0 else None  # it falls where the server was started anew
 
 
 def window(before: Sample, after: Sample, gpu_use: float | None = None) -> ServerWindow | None:
