@@ -140,7 +140,7 @@ def test_windows_of_the_server_are_weighted_by_their_requests(make: Callable[...
     few, many = make(100.0, queue_s=0.001).windows[0], make(300.0, queue_s=0.005).windows[0]
     both = server_window(replace(make(1.0), windows=(few, many, replace(few, server=None))))
     assert both is not None
-    assert (both.requests, both.executions, both.cpu_s) == (400, 200, 1.6)
+    assert (both.requests, both.executions, both.cpu_s, both.duration_s) == (400, 200, 1.6, 2.0)
     assert both.queue_s == pytest.approx(0.004)
 
 

@@ -55,7 +55,8 @@ class Quantity:
 
 def server_window(record: Record) -> ServerWindow | None:
     """Return what the server counted over all windows of a record, as one; None where it does not say."""
-    parts = [window.server for window in record.windows if window.server is not None and window.server.requests]
+    windows = [window for window in record.windows if window.server is not None and window.server.requests]
+    parts = [window.server for window in windows if window.server is not None]
     if not parts:
         return None
     requests = sum(each.requests for each in parts)
@@ -76,6 +77,7 @@ def server_window(record: Record) -> ServerWindow | None:
         output_s=mean("output_s"),
         cpu_s=sum(cpu_s) if len(cpu_s) == len(parts) else None,
         gpu_use=sum(gpu_use) / len(gpu_use) if gpu_use else None,
+        duration_s=sum(window.server_duration_s for window in windows),
     )
 
 

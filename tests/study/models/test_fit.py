@@ -239,3 +239,10 @@ def test_models_know_of_measured_batches(make: Callable[..., Record]) -> None:
     by_name = {each.name: each for each in models(of)}
     values = np.array([0.001, 0.004, 0.001])
     assert by_name["mva-batching"].capacity(values) == pytest.approx(4 / 0.008)
+    # How many requests are at the server is of its own rate, whatever the series counts: rows, or chunks of jobs.
+    (rows,) = series(records, "clients", "row_rate")
+    same = {each.name: each for each in models(rows)}
+    clients = np.arange(1.0, 9)
+    assert same["mva-batching"].predict(clients, values) == pytest.approx(
+        by_name["mva-batching"].predict(clients, values)
+    )

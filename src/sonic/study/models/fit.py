@@ -251,10 +251,11 @@ def _propagated(what: Callable[[FloatArray], float], values: FloatArray, covaria
 def _batches(series: Series) -> Callable[[FloatArray], FloatArray] | None:
     """Batches by the number of requests at the server, where its statistics tell."""
     at_server, batch = [], []
-    for throughput, record in zip(series.y, series.records, strict=True):
+    for record in series.records:
         server = server_window(record)
-        if server is None or not server.executions:
+        if server is None or not server.executions or not server.duration_s:
             return None
-        at_server.append(throughput * (server.queue_s + server.input_s + server.infer_s + server.output_s))
+        rate = server.requests / server.duration_s  # of its own: a series may count rows, or chunks of jobs
+        at_server.append(rate * (server.queue_s + server.input_s + server.infer_s + server.output_s))
         batch.append(server.requests / server.executions)
     return measured_batches(np.array(at_server), np.array(batch))
