@@ -133,6 +133,14 @@ def test_what_was_measured_on_servers_without_a_price_is_said() -> None:
     assert said == {'it was measured on servers without a price: give the site\'s file [servers."2 cores of P"]'}
 
 
+@pytest.mark.parametrize("goal", ["cost", "throughput"])
+def test_a_model_that_was_asked_nothing_takes_no_server(goal: str) -> None:
+    idle = replace(JOB, offloads=(replace(TAGGER, rows=0.0, bytes_sent=0.0, bytes_received=0.0),))
+    made = plan(idle, [FAST], SITE, jobs=100, goal=goal)
+    assert (made.fleets, made.gain) == ((), 0.0)
+    assert any("these events asked nothing of it" in advice.reason for advice in reasons(made, [FAST]))
+
+
 def test_a_spare_server_is_one_more() -> None:
     counts = [
         plan(JOB, [FAST], Site(servers=SITE.servers, spare=spare), jobs=1000).fleets[0].servers for spare in (0, 2)

@@ -228,7 +228,7 @@ def _model(offloads: list[Offload], offers: Sequence[Offer], site: Site, goal: s
     return ModelPlan(
         model,
         tuple(offload.module for offload in offloads),
-        best is not None and saved_s > 0 and (goal == "throughput" or server_cost < cores_cost),
+        best is not None and rows > 0 and saved_s > 0 and (goal == "throughput" or server_cost < cores_cost),
         best,
         saved_s,
         rows,

@@ -59,6 +59,9 @@ def reasons(plan: Plan, offers: Sequence[Offer]) -> list[Advice]:
 
 def _model(plan: Plan, model: ModelPlan, offers: Sequence[Offer]) -> Iterator[Advice]:
     name, offer, money = model.model, model.offer, plan.site.currency
+    if not model.rows_per_event:
+        yield Advice(name, "leave it in the job", "these events asked nothing of it: give reports over some that do")
+        return
     part = model.saved_s / plan.job.event_s
     too_dear = plan.goal == "cost" and not model.offload and model.saved_s > 0 and model.server_cost < model.cores_cost
     if offer is None:
