@@ -207,7 +207,15 @@ def test_the_pause_of_clients_is_simulated_too() -> None:
     quiet = structs.replace(as_measured(4, 0), settings={"clients": 4, "think_s": 0.5})
     ((_, spec),) = like([quiet], {})
     assert spec.clients is not None
-    assert spec.clients.think_s == 0.5
+    assert (spec.clients.think_s, spec.clients.constant) == (0.5, True)
+
+
+def test_other_axes_leave_the_clients_as_they_were_measured() -> None:
+    records = [as_measured(clients, 0) for clients in (1, 4)]
+    far = like(records, {"servers.network.round_trip_ms": (10, 20)})
+    assert [spec.clients.number for _, spec in far if spec.clients is not None] == [1, 1, 4, 4]
+    ((settings, _),) = like(records, {"clients.number": (2,)})
+    assert settings == {"clients.number": 2}
 
 
 def test_what_is_of_no_clients_does_not_do() -> None:

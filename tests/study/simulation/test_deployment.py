@@ -58,6 +58,17 @@ def test_clients_pause_after_errors_as_those_of_the_load_generator_do() -> None:
     assert deployment.observed.errors == pytest.approx(2 * 10 / PAUSE_S, rel=0.05)
 
 
+def test_clients_pause_as_those_of_the_load_generator_do() -> None:
+    pause = {"number": 4, "think_s": 0.03}
+    # Four that pause as long as three are served take turns without ever waiting for each other.
+    assert rate(run(clients=pause | {"constant": True})) == pytest.approx(100, rel=0.01)
+    assert rate(run(clients=pause)) < 90
+    dead = [{"failures": {"at": [[0.0, 100.0]]}}]
+    slow = {"number": 2, "think_s": 0.5, "constant": True}
+    failing = run(servers=dead, clients=slow, client={"settings": {"tries": 1}})
+    assert failing.observed.errors == pytest.approx(2 * 10 / 0.5, rel=0.05)
+
+
 def test_every_request_ends_once_whatever_dies() -> None:
     deployment = run(
         servers=[{"count": 3, "failures": {"mtbf_s": 0.5, "mttr_s": 0.3}}],

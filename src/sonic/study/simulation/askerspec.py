@@ -47,7 +47,9 @@ class ClientsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     in_flight : int
         Requests that each has under way.
     think_s : float
-        Between an answer and the next request.
+        Between an answer and the next request, on average.
+    constant : bool
+        Whether each such pause is as long, as with ``sonic study load``; else they are distributed exponentially.
     processes : int
         That they are spread over; each sends and receives in one thread.
     phases : tuple of (int, float, float)
@@ -59,6 +61,7 @@ class ClientsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rows: int = 1
     in_flight: int = 1
     think_s: float = 0.0
+    constant: bool = False
     processes: int = 1
     phases: tuple[tuple[int, float, float], ...] = ()
 

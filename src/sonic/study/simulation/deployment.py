@@ -215,6 +215,7 @@ class Deployment:
                         self._random,
                         in_flight=clients.in_flight,
                         think_s=clients.think_s,
+                        constant=clients.constant,
                         timeout_s=spec.client.timeout_s,
                         from_s=from_s,
                         until_s=until_s,

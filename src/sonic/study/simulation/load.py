@@ -31,7 +31,9 @@ class ClosedLoop:
     tell : callable
     in_flight : int
     think_s : float
-        Between an answer and the next request, on average; distributed exponentially.
+        Between an answer and the next request, on average.
+    constant : bool
+        Whether each such pause is as long; else they are distributed exponentially.
     timeout_s : float or None
         Deadline of a request.
     from_s, until_s : float
@@ -49,6 +51,7 @@ class ClosedLoop:
         *,
         in_flight: int = 1,
         think_s: float = 0.0,
+        constant: bool = False,
         timeout_s: float | None = None,
         from_s: float = 0.0,
         until_s: float = inf,
@@ -59,13 +62,16 @@ class ClosedLoop:
         self._tell = tell
         self._random = random
         self._think_s = think_s
+        self._constant = constant
         self._timeout_s = timeout_s
         self._until_s = until_s
         for _ in range(in_flight):
             clock.after(from_s, self._think)
 
-    def _think(self) -> None:
-        self._clock.after(self._random.expovariate(1 / self._think_s) if self._think_s else 0.0, self._send)
+    def _think(self, least_s: float = 0.0) -> None:
+        drawn = self._think_s > 0 and not self._constant
+        pause_s = self._random.expovariate(1 / self._think_s) if drawn else self._think_s
+        self._clock.after(max(least_s, pause_s), self._send)
 
     def _send(self) -> None:
         if self._clock.now_s() < self._until_s:
@@ -74,7 +80,7 @@ class ClosedLoop:
     def _ended(self, sent_s: float, error: InferenceError | None) -> None:
         self._tell(self._request.rows, sent_s, error)
         if error is not None:
-            self._clock.after(PAUSE_S, self._think)
+            self._think(PAUSE_S)
         elif self._think_s:
             self._think()
         else:

@@ -128,6 +128,9 @@ def simulate(
 _ENOUGH_REQUESTS = 10_000
 """In a window, of what was measured."""
 
+_CLIENTS = {"clients", "clients.number"}
+"""Axes of the grid that are the number of clients."""
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -190,7 +193,7 @@ def beside_measured(
         Axes of the grid that was simulated. If there is another than the clients nothing is compared: that deployment
         was not measured.
     """
-    if not set(over) <= {"clients", "clients.number"}:
+    if not _CLIENTS.issuperset(over):
         return []
     found = []
     for record in records:
@@ -213,7 +216,7 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
     measured : sequence of Record
         Of one model, differing in ``clients`` alone. How it was served is what they say.
     over : mapping
-        The grid; by default the clients that were measured.
+        Axes of the grid. Unless one of them is the clients, those that were measured are another.
 
     Raises
     ------
@@ -229,10 +232,11 @@ def like(measured: Sequence[Record], over: Mapping[str, tuple[Setting, ...]]) ->
     tree = calibration.tree(first.target, instances=instances, batch=batch, delay_us=first.served("delay_us"))
     rate = max(record.throughput.value for record in measured if record.throughput is not None)
     window_s = min(10.0, max(0.5, _ENOUGH_REQUESTS / rate))  # of quick models more would only take longer
-    tree["clients"]["think_s"] = first.settings.get("think_s", 0.0)
+    tree["clients"] |= {"think_s": first.settings.get("think_s", 0.0), "constant": True}
     tree |= {"window_s": window_s, "warmup_s": window_s / 5, "server_kind": first.settings.get("server_kind", "")}
     clients = tuple(sorted({record.settings.get("clients", 1) for record in measured}, key=float))
-    return unfold(tree, f"as {first.target} was measured", over or {"clients": clients})
+    axes = over if _CLIENTS & over.keys() else {"clients": clients, **over}
+    return unfold(tree, f"as {first.target} was measured", axes)
 
 
 @contextmanager
