@@ -88,6 +88,16 @@ def test_losses_in_the_middle_cost_a_round_trip() -> None:
     )
 
 
+def test_the_last_segments_of_a_part_wait_for_the_timeout_if_none_follow() -> None:
+    line = _line(Conditions(round_trip_ms=20, loss=0.1))
+    parts = [line.flow().put(0.0, 100) for _ in range(20_000)]
+    assert {arrives_s for arrives_s, _ in parts} == {0.01}
+    for losses, share in enumerate((0.9, 0.09, 0.009)):
+        assert sum(each == losses for _, each in parts) / len(parts) == pytest.approx(share, rel=0.15)
+    assert [line.wait_s(losses) for losses in range(3)] == pytest.approx([0, 0.22, 0.66])
+    assert [line.wait_s(losses, followed=True) for losses in range(3)] == pytest.approx([0, 0.02, 0.04])
+
+
 def test_a_loss_holds_up_its_own_flow_alone() -> None:
     line = _line(Conditions(round_trip_ms=20, loss=0.5))
     unlucky = line.flow()

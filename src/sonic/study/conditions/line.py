@@ -27,7 +27,8 @@ SEGMENT_BYTES = 1448
 """What a TCP segment carries over Ethernet, with time stamps."""
 
 LEAST_TIMEOUT_S = 0.2
-_TAIL_SEGMENTS = 3
+FOLLOWERS = 3
+"""Segments by which a receiver notices that one before them is lost."""
 _MOST_LOSS = 0.5
 
 
@@ -110,22 +111,27 @@ class Line:
         """Return a connection's way over this line."""
         return Flow(self)
 
-    def _send(self, now_s: float, n_bytes: int) -> float:
-        """Put bytes on the line; return when the last of them arrives, if they need not wait for others of the flow."""
+    def wait_s(self, losses: int, *, followed: bool = False) -> float:
+        """Return what the last segments wait that were lost so often: for the sender's clock, unless others follow."""
+        round_trip_s = self._conditions.round_trip_ms / 1e3
+        return losses * round_trip_s if followed else (2.0**losses - 1) * (round_trip_s + LEAST_TIMEOUT_S)
+
+    def _send(self, now_s: float, n_bytes: int) -> tuple[float, int]:
+        """Put bytes on the line.
+
+        Return when the last of them arrives, if they need not wait for others of the flow and are not lost, and how
+        often the unluckiest of the last segments is.
+        """
         conditions = self._conditions
         self._free_s = max(now_s, self._free_s) + self.takes_s(n_bytes)
         arrives_s = self._free_s + conditions.round_trip_ms / 2e3
         if conditions.jitter_ms:
             arrives_s += self._random.uniform(-1, 1) * conditions.jitter_ms / 1e3
-        if conditions.loss:
-            arrives_s += self._repetition_s(ceil(n_bytes / SEGMENT_BYTES))
-        return arrives_s
-
-    def _repetition_s(self, segments: int) -> float:
-        round_trip_s = self._conditions.round_trip_ms / 1e3
-        tail = self._most_losses(min(segments, _TAIL_SEGMENTS))
-        body = self._most_losses(segments - _TAIL_SEGMENTS) if segments > _TAIL_SEGMENTS else 0
-        return max(body * round_trip_s, (2.0**tail - 1) * (round_trip_s + LEAST_TIMEOUT_S))
+        if not conditions.loss:
+            return arrives_s, 0
+        tail = self._most_losses(min(segments_of(n_bytes), FOLLOWERS))
+        body = self._most_losses(max(0, segments_of(n_bytes) - FOLLOWERS))
+        return arrives_s + self.wait_s(body, followed=True), tail
 
     def _most_losses(self, segments: int) -> int:
         """Draw how often the unluckiest of some segments is lost: its distribution is (1 - loss^(k+1))^segments."""
@@ -134,6 +140,11 @@ class Line:
         drawn = 1 - self._random.random()  # above 0
         lost = -expm1(log(drawn) / segments)
         return int(log(lost) / log(self._conditions.loss)) if lost > 0 else 0
+
+
+def segments_of(n_bytes: int) -> int:
+    """Return in how many segments so many bytes go."""
+    return ceil(n_bytes / SEGMENT_BYTES)
 
 
 class Flow:
@@ -159,6 +170,21 @@ class Flow:
         float
             When they arrive, in the same clock: not before what this flow sent earlier.
         """
-        arrives_s = self._line._send(now_s, n_bytes) + max(0.0, last_s - self._line.free_s)
-        self._last_s = max(self._last_s, arrives_s)
+        arrives_s, losses = self.put(now_s, n_bytes, last_s)
+        self._last_s = arrives_s + self._line.wait_s(losses)
         return self._last_s
+
+    def put(self, now_s: float, n_bytes: int, last_s: float = -inf) -> tuple[float, int]:
+        """Do the same with a part of what is sent, which others may follow; see :meth:`send` and its parameters.
+
+        Returns
+        -------
+        arrives_s : float
+            When it arrives if its last segments are not lost.
+        losses : int
+            How often the unluckiest of these is. What they then wait, :meth:`Line.wait_s`, is for whoever sees what
+            follows.
+        """
+        arrives_s, losses = self._line._send(now_s, n_bytes)
+        self._last_s = max(self._last_s, arrives_s + max(0.0, last_s - self._line.free_s))
+        return self._last_s, losses

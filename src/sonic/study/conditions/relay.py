@@ -8,10 +8,11 @@ import selectors
 import threading
 import time
 from collections import deque
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Self
 
-from sonic.study.conditions.line import Line
+from sonic.study.conditions.line import FOLLOWERS, Line, segments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ class _Pipe(asyncio.BufferedProtocol):
         self._flow = line.flow()
         self._buffer = buffer
         self._transport: asyncio.Transport | None = None
-        self._way: deque[tuple[float, bytes]] = deque()
+        self._way: deque[tuple[float, bytes, int]] = deque()  # when it is due, what, and how often its end was lost
         self._way_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._other_is_full = False
@@ -160,9 +161,9 @@ class _Pipe(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         now_s = self._loop.time()
         self._way_bytes += nbytes
-        due_s = self._flow.send(now_s, nbytes)
+        due_s, losses = self._flow.put(now_s, nbytes)
         sent_s = self._line.free_s
-        self._put(due_s, bytes(self._buffer[:nbytes]), now_s)
+        self._put(due_s, bytes(self._buffer[:nbytes]), now_s, losses)
         if self._way_bytes > _LINE_BYTES:
             self._pause()
         elif sent_s - now_s > _AHEAD_S:
@@ -207,9 +208,9 @@ class _Pipe(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.pause_reading()
 
-    def _put(self, due_s: float, data: bytes, now_s: float) -> None:
-        self._way.append((due_s, data))
-        if due_s <= now_s:
+    def _put(self, due_s: float, data: bytes, now_s: float, losses: int = 0) -> None:
+        self._way.append((due_s, data, losses))
+        if due_s <= now_s or self._way[0][2]:  # what was lost may be noticed now
             self._deliver()
         elif self._timer is None:
             self._timer = self._loop.call_at(due_s, self._deliver)
@@ -225,7 +226,7 @@ class _Pipe(asyncio.BufferedProtocol):
         was_full = self._way_bytes > _LINE_BYTES
         now_s = self._loop.time()
         while self._way and not self._other_is_full:
-            due_s, data = self._way[0]
+            data, due_s = self._way[0][1], self._first_due_s()
             if due_s > now_s:
                 self._timer = self._loop.call_at(due_s, self._deliver)
                 break
@@ -237,6 +238,19 @@ class _Pipe(asyncio.BufferedProtocol):
                 self._end(target)
         if was_full:
             self.start()
+
+    def _first_due_s(self) -> float:
+        """Return when the first of what is on its way is due, by what follows it so far if it was lost."""
+        due_s, _, losses = self._way[0]
+        if not losses:
+            return due_s
+        following = 0
+        for later_s, data, _ in islice(self._way, 1, None):
+            following += segments_of(len(data))
+            if following >= FOLLOWERS:
+                noticed_s = max(due_s, later_s) + self._line.wait_s(losses, followed=True)
+                return min(noticed_s, due_s + self._line.wait_s(losses))
+        return due_s + self._line.wait_s(losses)
 
     def _end(self, target: asyncio.Transport) -> None:
         self._ended = True
