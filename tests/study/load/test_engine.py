@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class Loop:
-    """Time that passes when it is told to."""
+    """Time that passes when it is told to; timers go by `tick_s`, if that is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, tick_s: float = 0.0) -> None:
         self.now_s = 100.0
+        self._tick_s = tick_s
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._number = count()
 
@@ -33,6 +34,8 @@ class Loop:
         return self.now_s
 
     def call_later(self, delay_s: float, call: Callable[..., None], *arguments: Any) -> None:
+        if self._tick_s:
+            delay_s = self._tick_s * round(delay_s / self._tick_s)
         heapq.heappush(self._later, (self.now_s + delay_s, next(self._number), lambda: call(*arguments)))
 
     def run(self, seconds: float) -> None:
@@ -122,6 +125,23 @@ def test_clients_think() -> None:
     tally = engine.cut()
     assert tally.requests == 8
     assert tally.latencies.mean_s == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("think_s", [0.0002, 0.0004, 0.0016, 0.0125])
+def test_clients_think_as_long_as_they_should_on_average_whatever_timers_can_do(think_s: float) -> None:
+    lines = Lines(Loop(tick_s=1e-3), takes_s=0.01)
+    engine = make(lines, 1, think_s=think_s)
+    engine.start()
+    lines.loop.run(10.0)
+    assert engine.cut().requests == pytest.approx(10 / (0.01 + think_s), rel=0.002)
+
+
+def test_a_pause_that_the_loop_made_far_too_long_is_not_made_up_for() -> None:
+    lines = Lines(Loop(tick_s=1.0), takes_s=1.0)
+    engine = make(lines, 1, think_s=0.6)
+    engine.start()
+    lines.loop.run(100.0)
+    assert engine.cut().requests == 50
 
 
 def test_requests_take_turns_and_have_their_sizes() -> None:

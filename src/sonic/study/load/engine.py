@@ -22,6 +22,10 @@ MOST_UNDER_WAY = 512
 """Requests of an open loop, in one process; what is due beyond that waits, and is late."""
 
 
+_TICK_S = 1e-3
+"""The loop's timers go by milliseconds: by what one pause is too short or too long, the next is longer or shorter."""
+
+
 class Engine:
     """Sends, and counts.
 
@@ -125,13 +129,16 @@ class Engine:
                 self._free.append(client)
         elif error or self._settings.think_s:
             pause_s = max(PAUSE_S, self._settings.think_s) if error else self._settings.think_s
-            self._loop.call_later(pause_s, self._go_on, client)
+            due_s = at_s + pause_s + client.owed_s
+            self._loop.call_later(max(0.0, due_s - self._clock()), self._go_on, client, due_s)
         else:
             client.send(at_s)
 
-    def _go_on(self, client: _Client) -> None:
+    def _go_on(self, client: _Client, due_s: float) -> None:
         if not self._stopped:  # or it would connect while all is closed
-            client.send(self._clock())
+            now_s = self._clock()
+            client.owed_s = min(max(due_s - now_s, -_TICK_S), _TICK_S)
+            client.send(now_s)
 
     def _sweep(self) -> None:
         """Give up what takes too long; one look at all costs less than a timer each."""
@@ -147,14 +154,14 @@ class Engine:
 class _Client:
     """One request at a time."""
 
-    __slots__ = ("_clock", "_engine", "_number", "due_s", "line", "sent_s")
+    __slots__ = ("_clock", "_engine", "_number", "due_s", "line", "owed_s", "sent_s")
 
     def __init__(self, engine: Engine, line: Line, clock: Callable[[], float]) -> None:
         self._engine = engine
         self._clock = clock
         self._number = 0
         self.line = line
-        self.due_s = 0.0
+        self.due_s = self.owed_s = 0.0
         self.sent_s: float | None = None
 
     def send(self, due_s: float) -> None:
