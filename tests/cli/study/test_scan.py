@@ -143,6 +143,15 @@ def test_ctrl_c_says_how_far_it_is(load: Load) -> None:
     assert "4 of 6 points to be measured" in RUN.invoke(app, ["study", "scan", "mine.toml", "--dry-run"]).stdout
 
 
+def test_what_is_measured_again_is_so_once_more_after_ctrl_c_and_that_is_said(load: Load) -> None:
+    assert RUN.invoke(app, ["study", "scan", "mine.toml"]).exit_code == 0
+    load.outcomes[2] = KeyboardInterrupt()
+    command = ["study", "scan", "mine.toml", "--again", "all"]
+    result = RUN.invoke(app, command)
+    assert "the same command goes on, and measures again what it has measured to its end" in result.stderr
+    assert "6 of 6 points to be measured" in RUN.invoke(app, [*command, "--dry-run"]).stdout
+
+
 def test_sigterm_is_as_orderly_as_ctrl_c(load: Load, tmp_path: Path) -> None:
     came = signal.getsignal(signal.SIGTERM)
     load.terminates = 2

@@ -118,9 +118,9 @@ def scan(
             line = f"{_name(record, wanted)}: {_outcome(record)}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if summary.interrupted:
-        notes.print(
-            f"{_standing(summary, wanted)} are in {path}; the same command goes on", markup=False, soft_wrap=True
-        )
+        once_more = ", and measures again what it has measured to its end" if "measured" in statuses else ""
+        said = f"{_standing(summary, wanted)} are in {path}; the same command goes on{once_more}"
+        notes.print(said, markup=False, soft_wrap=True)
         raise Terminated if came else KeyboardInterrupt
     typer.echo(path)
     if any(record.status == "failed" or failures(record) for record in summary.records):
