@@ -5,7 +5,18 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sonic.study.records import Estimate, Latencies, Machine, Record, ServerWindow, Window, digits, server_cpu, written
+from sonic.study.records import (
+    Estimate,
+    Latencies,
+    Machine,
+    Record,
+    Round,
+    ServerWindow,
+    Window,
+    digits,
+    server_cpu,
+    written,
+)
 
 POINT = Record(
     target="facile",
@@ -67,6 +78,13 @@ def test_processor_time_is_of_the_requests_and_the_time_in_which_it_was_taken() 
     ):
         assert server_cpu(msgspec.structs.replace(POINT, windows=windows)) == pytest.approx(expected)
     assert server_cpu(POINT) is None
+
+
+def test_means_are_over_rounds_or_over_the_windows_of_the_only_one() -> None:
+    once = Round(started="", status="measured", throughput=Estimate(1.0))
+    unstable = msgspec.structs.replace(once, status="unstable")
+    for rounds, repeats in (((), 3), ((once,), 3), ((once, unstable), 3), ((once, once), 2)):
+        assert msgspec.structs.replace(POINT, windows=POINT.windows * 3, rounds=rounds).repeats == repeats
 
 
 @pytest.mark.parametrize(("set_to", "told", "served"), [(2, 3.0, 3), (500, 0.0, 0), (2, None, 2), (None, None, 0)])

@@ -70,6 +70,12 @@ def recorded(path: Path, *, bad: bool = False) -> Recording:
     return Recording(path)
 
 
+def test_a_recording_that_is_repeated_goes_on_as_it_went() -> None:
+    due_s = Pace(speed=2.0, repeats=3).due_s(np.array([0.0, 1.0, 2.0]))
+    assert due_s is not None
+    assert due_s.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]
+
+
 @pytest.mark.parametrize("pace", [Pace(), Pace(rate=2000.0, repeats=2), Pace(clients=2)])
 def test_every_request_ends_in_its_answer(tmp_path: Path, server: str, pace: Pace) -> None:
     told = []

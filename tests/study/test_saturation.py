@@ -32,6 +32,19 @@ def test_errors_give_an_interval_about_it() -> None:
     assert loose.low < tight.low < 13.2 < loose.high
 
 
+def test_the_interval_covers_with_95_percent() -> None:
+    # Of one point alone there is an error, so that each of its throughputs is one saturation point.
+    throughput, error = np.minimum(CLIENTS, 10.0) * 100, np.array([0, 0, 0, 10.0, 0, 0])
+    found = measured(CLIENTS, throughput, error)
+    ends = [measured(CLIENTS, throughput + sigmas * error).clients for sigmas in (1.96, -1.96)]
+    assert (found.low, found.high) == (pytest.approx(ends[0], abs=0.02), pytest.approx(ends[1], abs=0.02))
+
+
+def test_what_may_not_be_saturated_may_be_so_at_the_last_point() -> None:
+    found = measured(np.array([1.0, 2, 4, 8]), np.array([100.0, 190, 300, 310]), np.array([1.0, 1, 1, 30]))
+    assert found.high == 8
+
+
 def test_what_still_grows_has_no_saturation() -> None:
     found = measured(CLIENTS, CLIENTS * 100, CLIENTS)
     assert found.clients is None

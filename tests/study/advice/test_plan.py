@@ -110,6 +110,25 @@ def test_parts_of_servers_are_written_like_all_numbers() -> None:
     assert shared.reason.startswith("24 for tagger, 9,615 for fit: apart they need ")
 
 
+@pytest.mark.parametrize(
+    ("tagger", "fit", "together"), [(0.8, 1.6, False), (0.8, 1.4, False), (0.8, 0.7, False), (0.3, 0.4, True)]
+)
+def test_models_have_servers_of_their_own_where_that_takes_no_more(tagger: float, fit: float, together: bool) -> None:
+    rate = 400 / (1 - TAGGER.saved_s - FIT.saved_s)
+    offers = [replace(FAST, rows_per_s=rate * TAGGER.rows / tagger), replace(DEAR, rows_per_s=rate * FIT.rows / fit)]
+    (fleet,) = plan(JOB, offers, SITE, jobs=100, threads=4, goal="throughput").fleets
+    assert fleet.shares == pytest.approx({"tagger": tagger, "fit": fit})
+    assert fleet.together == together
+
+
+def test_streams_are_more_than_threads_by_those_that_wait() -> None:
+    slow = replace(FAST, busy_latency_s=5.0)
+    for chunk_size in (1, 10):
+        job = replace(JOB, offloads=(TAGGER,), chunk_size=chunk_size)
+        made = plan(job, [slow], SITE, jobs=100, threads=4)
+        assert made.streams == 4 + ceil(4 * 5.001 / (0.62 * chunk_size))
+
+
 def test_the_network_can_set_the_number() -> None:
     narrow = Site(spare=0, servers={"gpu": Kind(hour=0.01, network_gbps=0.1)})
     (fleet,) = plan(JOB, [FAST], narrow, jobs=100).fleets

@@ -96,6 +96,8 @@ def test_tensors_of_a_file(tmp_path: Path) -> None:
     assert rows_of(whole, PLAIN) == 5
     parts = [request.inputs["x"] for request in FileInputs(str(path), 2).requests(PLAIN, 0)]
     assert np.array_equal(np.concatenate(parts), whole.inputs["x"][:4])
+    assert len(list(FileInputs(str(path), 1).requests(PLAIN, 0))) == 5
+    assert len(list(FileInputs(str(path), 5).requests(PLAIN, 0))) == 1
 
 
 def test_files_that_do_not_do(tmp_path: Path) -> None:

@@ -170,6 +170,9 @@ def test_a_few_draws_that_run_to_a_limit_do_not_make_the_error(monkeypatch: pyte
 
 def test_few_points_are_not_enough_to_tell_models_apart() -> None:
     made = noisy(queue(), [0.02, 0.002], 1)
+    for model, k in ((queue(), 2), (scalability(), 3)):
+        found, n = fit(model, made), len(made.clients)
+        assert found.aicc == pytest.approx(found.chi2 + 2 * k + 2 * k * (k + 1) / (n - k - 1))
     few = Points(made.clients[::5], made.throughput[::5], made.error[::5])  # type: ignore[index]
     assert fit(queue(), few).aicc == np.inf
     with pytest.raises(DataError, match="3 parameters need more points than that, given 3"):

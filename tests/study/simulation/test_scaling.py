@@ -20,7 +20,8 @@ def test_the_metric_is_the_queue_time_of_an_execution_over_the_window() -> None:
 def test_it_goes_to_as_many_as_the_threshold_says() -> None:
     scaler = Scaler(Scaling(threshold_ms=100, most=8, up_step=8, down_step=8, **AT_ONCE))
     assert scaler.target(0.0, 1, 350.0) == 4  # each server's part of it is to be 100
-    assert scaler.target(30.0, 4, 420.0) == 4  # within a tenth
+    assert scaler.target(30.0, 4, 439.0) == 4  # within a tenth
+    assert scaler.target(45.0, 4, 441.0) == 5
     assert scaler.target(60.0, 4, 2000.0) == 8
     assert scaler.target(90.0, 8, 0.0) == 1
     whole = Scaler(Scaling(threshold_ms=100, metric_type="Value", most=8, up_step=8, **AT_ONCE))
@@ -37,6 +38,15 @@ def test_it_goes_step_by_step_and_only_when_it_is_sure() -> None:
     assert numbers == [1, 1, 1, 2, 2, 3]
     assert scaler.target(180, servers, 0.0) == 3
     assert scaler.target(240, servers, 0.0) == 2
+
+
+def test_steps_down_are_so_far_apart_too() -> None:
+    scaler = Scaler(Scaling(most=8, **AT_ONCE | {"down_period_s": 60.0}))
+    servers, numbers = 5, []
+    for now_s in range(0, 150, 30):
+        servers = scaler.target(now_s, servers, 0.0)
+        numbers.append(servers)
+    assert numbers == [4, 4, 3, 3, 2]
 
 
 @pytest.mark.parametrize(
