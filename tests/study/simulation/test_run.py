@@ -89,6 +89,23 @@ def test_an_open_loop_beyond_what_servers_can_do_is_not_measured(
     assert bool(record.reason) == bool(reason)
 
 
+@pytest.mark.parametrize(
+    ("changes", "status", "reason"),
+    [
+        ({"clients": {"think_s": 1e3}}, "unstable", "no request ended in 5 s"),
+        ({"client": {"timeout_s": 0.001}}, "failed", "all of "),
+        ({"clients": None, "arrivals": {"rate": 9.0}, "client": {"timeout_s": 0.001}}, "failed", "all of "),
+        ({"clients": None, "jobs": {"modules": [{"name": "r", "cpu_s": 60.0}]}}, "unstable", "no chunk ended in 5 s"),
+    ],
+)
+def test_where_nothing_is_done_nothing_is_measured(changes: dict[str, Any], status: str, reason: str) -> None:
+    tree = {name: value for name, value in (TREE | {"grid": {}} | changes).items() if value is not None}
+    ((settings, spec),) = unfold(tree, "test")
+    record = simulate(spec, settings)
+    assert record.status == status
+    assert record.reason.startswith(reason)
+
+
 def test_what_servers_are_called_in_plans_is_recorded() -> None:
     spec = unfold({**TREE, "server_kind": "T4", "window_s": 0.1, "grid": {}}, "test")[0][1]
     assert simulate(spec).settings["server_kind"] == "T4"

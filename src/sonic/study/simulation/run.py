@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sonic.study.records import Setting
+    from sonic.study.records import Setting, Status
     from sonic.study.simulation.spec import Spec
 
 
@@ -77,10 +77,10 @@ def simulate(
     Record
         Of clients and arrivals ``throughput`` counts requests and ``row_rate`` rows; of jobs, chunks and events.
         Latencies are of requests. It is ``unstable`` where more of an open loop's requests are due than are answered:
-        its figures are then those of the time that was looked at. In ``details``: ``module_s.NAME`` (from when a
-        module could begin to its end), ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their
-        number changes (``servers_mean``; ``servers_from_s.300``, as many from then on), and how fast the simulation
-        was: its ``steps_per_s``.
+        its figures are then those of the time that was looked at; and where nothing ended in that. It is ``failed``
+        where all that ended did. In ``details``: ``module_s.NAME`` (from when a module could begin to its end),
+        ``chunk_s``, ``events_per_s_per_job``, ``lost`` chunks, servers where their number changes (``servers_mean``;
+        ``servers_from_s.300``, as many from then on), and how fast the simulation was: its ``steps_per_s``.
     """
     started, began_s = utc_now(), perf_counter()
     histogram = Histogram()
@@ -102,17 +102,22 @@ def simulate(
         rates.append(_rates(spec, run))
         steps += run.clock.steps
     took_s = perf_counter() - began_s
-    reason = "" if spec.arrivals is None else _overloaded(parts, spec.warmup_s)
     means = {
         name: sum(each[name] for each in details) / len(details)
         for name in details[0]
         if all(name in each for each in details)
     }
     throughputs, row_rates = zip(*rates, strict=True)
+    status: Status = "measured"
+    reason = ""
+    if not any(throughputs):
+        status, reason = _nothing(spec, windows, sum(each.get("lost", 0.0) for each in details))
+    elif spec.arrivals is not None and (reason := _overloaded(parts, spec.warmup_s)):
+        status = "unstable"
     return Record(
         target=spec.target,
         settings={**_settings(spec), **(settings or {}), "simulated": True},
-        status="unstable" if reason else "measured",
+        status=status,
         reason=reason,
         started=started,
         machine=this_machine(),
@@ -255,13 +260,21 @@ def _part_of(tell: Callable[[float], object], repeat: int, repeats: int, part: f
     tell((repeat + part) / repeats)
 
 
+def _nothing(spec: Spec, windows: Sequence[Window], lost: float) -> tuple[Status, str]:
+    """Say why nothing was done: no request was answered or, of jobs, no chunk."""
+    what, failed = ("request", sum(each.errors for each in windows)) if spec.jobs is None else ("chunk", round(lost))
+    if failed:
+        return "failed", f"all of {failed:,} {what}s failed"
+    return "unstable", f"no {what} ended in {spec.window_s:g} s"
+
+
 def _overloaded(parts: Sequence[Tally], warmup_s: float) -> str:
     """Say that an open loop is beyond what its servers can do; empty if it is not.
 
     Parameters
     ----------
     parts : sequence of Tally
-        Of the window, one after the other, with the latencies of all repeats.
+        Of the window, one after the other, with the latencies of all repeats, of which there are some.
     warmup_s : float
     """
     filled, tally = [], Tally()
@@ -270,8 +283,6 @@ def _overloaded(parts: Sequence[Tally], warmup_s: float) -> str:
         if tally.latencies.count:
             filled.append(tally)
             tally = Tally()
-    if not filled:
-        return f"no request ended in {tally.duration_s:g} s"
     return growth(filled, warmup_s) if len(filled) > 1 else ""
 
 
