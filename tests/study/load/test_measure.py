@@ -145,6 +145,8 @@ def test_what_is_asked_for_tells_points_apart() -> None:
         return {name: value for name, value in settings.items() if usual.get(name) != value}
 
     assert said("m", shapes={"x": (1, 3)}) == {"shape.x": "1,3"}
+    assert "rows" not in _settings("m", LoadSettings(shapes={"x": (4, 3)}), address, None)  # which are not 1
+    assert said("m", shapes={"x": (4, 3)}, rows=4) == {"shape.x": "4,3", "rows": 4}
     assert said("m", FileInputs("here/a.npz")) == {"input": "a.npz"}
     assert said("m", FileInputs("here/a.npz", 7)) == {"input": "a.npz", "rows": 7}
     job = Job("w", ("here/a.root", "b.root"), ("tagger=fast",))

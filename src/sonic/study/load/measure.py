@@ -218,7 +218,8 @@ def _settings(target: str | Job, settings: LoadSettings, address: Address, input
             if isinstance(inputs, FileInputs) and inputs.rows is not None:
                 said["rows"] = inputs.rows
         else:
-            said["rows"] = settings.rows
+            if settings.rows > 1 or not settings.shapes:  # whole shapes have rows of their own
+                said["rows"] = settings.rows
             said |= {f"shape.{name}": ",".join(map(str, shape)) for name, shape in settings.shapes.items()}
         said |= {"shared_memory": settings.shared_memory, "processes": processes_of(settings)}
     return said | {
