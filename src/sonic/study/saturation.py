@@ -38,10 +38,10 @@ class Saturation:
         1/s: the mean over the points with at least 95 % of the largest throughput. Where throughput still grows at the
         last point, that point alone, and no plateau: see `reached`.
     clients : float or None
-        The saturation point; None if throughput still grows at the last point, or is saturated at the first. Between
-        two points the time from one request of a client to its next, clients over throughput, goes along a straight
-        line: it is constant far below the knee and straight far beyond. About the knee it is convex, so that the
-        saturation point comes out late: by less than the distance to the point below.
+        The saturation point; None if throughput still grows at the last point, or is saturated at the first, if that is
+        of several clients. Between two points the time from one request of a client to its next, clients over
+        throughput, goes along a straight line: it is constant far below the knee and straight far beyond. About the
+        knee it is convex, so that the saturation point comes out late: by less than the distance to the point below.
     low, high : float or None
         Interval that covers it with 95 %, as far as the errors of the points go.
     knee : float or None
