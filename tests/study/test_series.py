@@ -81,6 +81,8 @@ def test_details_and_figures_of_the_server_are_quantities_too(make: Callable[...
     assert value(record, "module.hits") == Estimate(3.0)
     assert value(record, "batch_rows") == Estimate(40.0)
     assert value(record, "rate_per_client") == Estimate(1000.0)
+    four = replace(record, settings={"clients": 4}, row_rate=Estimate(1000.0, 960.0, 1040.0))
+    assert value(four, "rate_per_client") == Estimate(250.0, 240.0, 260.0)
     for name, expected in {"queue_ms": 4, "client_cpu_us": 1000, "server_cpu_us": 8000}.items():
         found = value(record, name)
         assert found is not None

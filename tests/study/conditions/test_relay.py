@@ -79,6 +79,15 @@ def test_bytes_arrive_whole_and_not_before_the_round_trip(echo_port: int) -> Non
         connection.close()
 
 
+def test_a_connection_costs_a_round_trip(echo_port: int) -> None:
+    with Relay("127.0.0.1", echo_port, Conditions(round_trip_ms=50)) as relay:
+        start = time.perf_counter()
+        with socket.create_connection(("127.0.0.1", relay.port)) as connection:
+            connection.sendall(b"x")
+            assert _receive(connection, 1) == b"x"
+        assert time.perf_counter() - start >= 0.1
+
+
 def test_many_messages_are_on_their_way_at_once(echo_port: int) -> None:
     """Fifty messages sent without waiting take one round trip, not fifty."""
     with Relay("127.0.0.1", echo_port, Conditions(round_trip_ms=200)) as relay:

@@ -203,6 +203,24 @@ def test_it_goes_on_until_windows_agree_and_those_are_measured(server: Server, m
     assert record.latencies.count == 300
 
 
+def test_three_windows_agree_though_one_is_wanted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = measured(server, monkeypatch, *map(slice_of, (5, 80, 100, 101, 99, 1000)), repeats=1)
+    assert [window.requests for window in record.windows] == [99]
+
+
+def test_each_client_is_in_one_process() -> None:
+    @sonic.service(inputs={"x": "FP32[1]"}, outputs={"y": "FP32[1]"}, instances=1)
+    def slow(x: Any) -> Any:
+        time.sleep(0.02)
+        return x
+
+    with sonic.serve(slow) as server:
+        record = measure("slow", server.grpc_url, LoadSettings(clients=3, processes=2, window_s=1.0, tolerance=1.0))
+    assert record.throughput is not None
+    assert record.latencies is not None
+    assert record.throughput.value * record.latencies.mean_s == pytest.approx(3, rel=0.15)  # by Little's law
+
+
 def test_what_warms_up_does_not_count(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     tallies = [slice_of(n) for n in (100, 100, 100, 200, 200, 200)]
     record = measured(server, monkeypatch, *tallies, warmup_s=0.75)

@@ -33,6 +33,13 @@ def test_amdahl_reaches_95_percent_late() -> None:
     assert amdahl().saturation(np.array([50.0, 0.0])) == np.inf
 
 
+def test_contention_moves_the_peak_of_the_universal_law() -> None:
+    values, clients = np.array([100.0, 0.5, 0.001]), np.arange(1.0, 200)
+    rates = scalability().predict(clients, values)
+    assert scalability().peak(values) == clients[rates.argmax()] == 22
+    assert scalability().capacity(values) == rates.max()
+
+
 def test_the_universal_law_falls_again_behind_its_peak() -> None:
     values = np.array([100.0, 0.02, 0.002])
     rate = scalability().predict(np.arange(1.0, 100), values)

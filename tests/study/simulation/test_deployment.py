@@ -224,6 +224,8 @@ def test_jobs_gain_what_they_offload() -> None:
     assert direct.observed.chunks / 20 == pytest.approx(4, rel=0.03)
     assert service.observed.chunks / 20 == pytest.approx(5, rel=0.03)
     assert service.observed.requests == pytest.approx(100, abs=10)
+    quick = run(jobs={"threads": 2, "modules": modules, "mode": "direct", "speed": 2, "chunk_events": 5}, window_s=20.0)
+    assert 5 * quick.observed.chunks / 20 == pytest.approx(8, rel=0.1)
 
 
 def test_a_module_of_many_requests_sends_them_one_after_another() -> None:
