@@ -96,7 +96,8 @@ def test_no_url() -> None:
     assert done.stderr.startswith("sonic: expected a URL like")
 
 
-def test_live_in_a_terminal_until_ctrl_c(server: Server) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_live_in_a_terminal_until_it_is_ended(server: Server, end: signal.Signals) -> None:
     """The view has the lines that the terminal has, goes on when the server is gone, and says so."""
     low = {**ENVIRONMENT, "LINES": "5"}
     own, terminal = pty.openpty()
@@ -117,7 +118,7 @@ def test_live_in_a_terminal_until_ctrl_c(server: Server) -> None:
         until(r"(?s)1 of 3 models: the busiest.*one +1 +\d")
         server.close()
         until(r"gone for \d+ s, trying on: no answer")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         rest = b""
         try:
             while part := os.read(own, 65536):

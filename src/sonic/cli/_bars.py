@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 @contextmanager
 def bars() -> Iterator[Progress]:
     """Show a bar for each stage that reports: ``progress(stage, done, total)``."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+
+    from sonic.cli._console import open_console
 
     columns = (
         TextColumn("{task.description:9}"),
@@ -25,7 +26,7 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    shown = Bars(*columns, console=Console(stderr=True))
+    shown = Bars(*columns, console=open_console(stderr=True))
     tasks: dict[str, Any] = {}
 
     def progress(stage: str, done: int, total: int) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that shows names as they are: rich makes a picture of the end of ``entries 0:100:``."""
+def open_console(**options: Any) -> Console:
+    """Return a console that shows names as they are: rich makes a picture of the end of ``entries 0:100:``.
+
+    Parameters
+    ----------
+    **options
+        Of :class:`rich.console.Console`.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, emoji=False)
+    return Console(emoji=False, **options)

@@ -75,8 +75,7 @@ def build(
       sonic firmware build tagger.onnx --to tagger --backend da4ml --precision 'fixed<12,4,RND,SAT>'
       sonic firmware build trees.json --to trees --backend conifer
     """
-    from rich.console import Console
-
+    from sonic.cli._console import open_console
     from sonic.cli._signals import terminable
     from sonic.errors import ConfigError
     from sonic.firmware import build as firmware_build
@@ -89,7 +88,7 @@ def build(
     told = None if precision is None else fronts.numbers(precision)
     network, numbers = _network(model, weights, told, host_normalisation=host_normalisation)
     synthesis = Synthesis(reuse=reuse, strategy=strategy, stream=stream)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with terminable(), console.status("reading") as status:
         made = firmware_build.build(
             network,
@@ -120,8 +119,7 @@ def search(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from sonic.cli._console import open_console
     from sonic.errors import ConfigError
     from sonic.files import check_writable, replacing
     from sonic.firmware import report as reports
@@ -135,7 +133,7 @@ def search(
     if chosen is not None:
         raise ConfigError(f"{model}: a training has chosen its numbers, and there is nothing to search")
     rows = _rows(data, network)
-    with Console(stderr=True).status("reading") as status:
+    with open_console(stderr=True).status("reading") as status:
         found = searches.search(network, rows, error, progress=lambda what: status.update(what))
     curve = Curve.of(found, error)
     with replacing(to) as part:
@@ -176,10 +174,10 @@ def verify(
       sonic firmware verify facile --data rows.npy --report report.md
       sonic firmware verify facile --rows 1000000 --threads 2
     """
-    from rich.console import Console
     from rich.table import Table
 
     from sonic.cli._bars import bars
+    from sonic.cli._console import open_console
     from sonic.files import check_writable
     from sonic.firmware import report as reports
     from sonic.firmware.build import load
@@ -194,7 +192,7 @@ def verify(
         result = verified(
             found, given, random_rows=rows, seed=seed, threads=threads, synthesise=synthesise, progress=progress
         )
-    console = Console()
+    console = open_console()
     table = Table(*reports.COMPARED, box=None, pad_edge=False)
     for row in reports.compared_rows(result.comparisons):
         table.add_row(*row)

@@ -54,10 +54,10 @@ def generate(
 
 
 def _show() -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from sonic.cli._console import open_console
     from sonic.framework.options import options
     from sonic.workloads import generators
 
@@ -66,4 +66,4 @@ def _show() -> None:
         generator = generators.find(name)
         settable = (escape(f"{option.name}={option.default}") for option in options(generator))
         table.add_row(name, generators.about(generator), "\n".join(settable))
-    Console().print(table)
+    open_console().print(table)

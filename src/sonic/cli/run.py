@@ -198,7 +198,7 @@ def run(
       sonic run my_workflow.py -i events.root --mode direct --timeline run.png
     """
     from sonic.cli import _run_table
-    from sonic.cli._console import console
+    from sonic.cli._console import open_console
     from sonic.cli._run_files import Extras, recording
     from sonic.cli._signals import terminable
     from sonic.framework.job import run as run_job
@@ -208,7 +208,7 @@ def run(
     extras = Extras(report, trace, timeline, graph, record, others=[workflow, *inputs, *(output or [])])
     extras.draw(loaded)
     with terminable():
-        with recording(record, mode), _progress(console(stderr=True), quiet=quiet) as progress:
+        with recording(record, mode), _progress(open_console(stderr=True), quiet=quiet) as progress:
             result = run_job(
                 loaded,
                 inputs,
@@ -233,7 +233,7 @@ def run(
     if entries is not None and not result.events:
         typer.echo(f"note: --entries {entries} are none of the input's events", err=True)
     if not quiet:
-        _run_table.show(result, console())
+        _run_table.show(result, open_console())
         return
     for line in _run_table.losses(result):
         typer.echo(f"note: {line}", err=True)

@@ -241,7 +241,7 @@ def _show(server: Server) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from sonic.cli._console import console
+    from sonic.cli._console import open_console
 
     table = Table()
     for column in ("model", "version", "state", "instances", "batch"):
@@ -252,7 +252,7 @@ def _show(server: Server) -> None:
         served = loaded.get((row.name, row.version))
         size = ("", "") if served is None else (str(served.instances), _batch(served))
         table.add_row(escape(row.name), row.version, row.state, *size)
-    console().print(table)
+    open_console().print(table)
     for row in rows:
         if row.reason:
             typer.echo(f"{row.name}: {row.reason}")

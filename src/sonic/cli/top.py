@@ -42,9 +42,10 @@ def top(
     import contextlib
     import time
 
-    from rich.console import Console
     from rich.live import Live
 
+    from sonic.cli._console import open_console
+    from sonic.cli._signals import terminable
     from sonic.errors import ConfigError, DataError, Unavailable
     from sonic.monitor.endpoint import Endpoint
     from sonic.monitor.view import render
@@ -56,7 +57,7 @@ def top(
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ConfigError(f"cannot read --token-file {token_file}: {reason}") from error
-    console, watch = Console(), Watch()
+    console, watch = open_console(), Watch()
     with Endpoint(url, token=token, ca=ca) as endpoint:
 
         def look() -> Screen:
@@ -70,7 +71,8 @@ def top(
             time.sleep(interval_s)
             console.print(render(watch.answered(endpoint.scrape(), time.monotonic()), endpoint.url))
             return
-        with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, screen=True) as live:
+        live = Live(console=console, auto_refresh=False, screen=True)
+        with contextlib.suppress(KeyboardInterrupt), terminable(), live:
             while True:
                 live.update(render(look(), endpoint.url, console.height), refresh=True)
                 time.sleep(interval_s)

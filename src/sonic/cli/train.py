@@ -54,9 +54,9 @@ def train(
 
 
 def _show() -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from sonic.cli._console import open_console
     from sonic.workloads.networks.catalogue import took
     from sonic.workloads.zoo import trainable
 
@@ -64,4 +64,4 @@ def _show() -> None:
     for network in trainable():
         known = network.metrics()
         table.add_row(network.name, network.physics, took(known) or "not measured", known.get("figure", ""))
-    Console().print(table)
+    open_console().print(table)

@@ -28,7 +28,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the models of a folder or of a server; without either the networks that Sonic knows."""
-    from sonic.cli._console import console
+    from sonic.cli._console import open_console
     from sonic.cli.models import _tables
     from sonic.cli.models.zoo import show_networks
 
@@ -50,7 +50,7 @@ def list_(
     if as_json:
         _print_json([_brief(row) | {"reason": reasons.get(row.name, "")} for row in rows])
         return
-    screen = console()
+    screen = open_console()
     _tables.show_list(rows, screen)
     for name, reason in reasons.items():
         screen.print(f"{name}: {reason}", markup=False, highlight=False, soft_wrap=True)
@@ -72,7 +72,7 @@ def show(
     ] = False,
 ) -> None:
     """Show a model: configuration, inputs and outputs, versions, files and checksums."""
-    from sonic.cli._console import console
+    from sonic.cli._console import open_console
     from sonic.cli.models import _tables
     from sonic.errors import ConfigError
     from sonic.protocol.modelconfig import write
@@ -93,7 +93,7 @@ def show(
     elif pbtxt:
         typer.echo(write(facts.config), nl=False)
     else:
-        _tables.show_model(facts, console())
+        _tables.show_model(facts, open_console())
 
 
 def _of_folder(folder: Path) -> ModelFacts:

@@ -16,9 +16,9 @@ _NAME = typer.Argument(help="Network, as `sonic models list` names it.", autocom
 
 def show_networks(*, as_json: bool) -> None:
     """List the networks, and how good the trained ones are."""
-    from rich.console import Console
     from rich.table import Table
 
+    from sonic.cli._console import open_console
     from sonic.workloads.zoo import NETWORKS
 
     if as_json:
@@ -36,7 +36,7 @@ def show_networks(*, as_json: bool) -> None:
         if network.shipped and known["width"] != 1:
             trained += f"; {known['width']:g} of the width"
         table.add_row(network.name, network.physics, f"{network.parameters:,}", trained)
-    Console().print(table)
+    open_console().print(table)
 
 
 def build(

@@ -29,9 +29,9 @@ def read(files: Sequence[Path], conditions: Sequence[str]) -> list[Record]:
 
 def say_left_out(line: str) -> None:
     """Say of a record that it was not measured."""
-    from rich.console import Console
+    from sonic.cli._console import open_console
 
-    Console(stderr=True).print(f"left out: {line}", markup=False, highlight=False, soft_wrap=True)
+    open_console(stderr=True).print(f"left out: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def settings() -> list[str]:

@@ -53,8 +53,7 @@ def advise(
       sonic study scan particlenet-ak4.toml --to scan.jsonl
       sonic study advise direct.json --scan scan.jsonl --jobs 2500 --threads 4
     """
-    from rich.console import Console
-
+    from sonic.cli._console import open_console
     from sonic.cli.study._records import say_left_out
     from sonic.files import replacing
     from sonic.study.advice.planning import plan_from_files, to_json
@@ -73,7 +72,7 @@ def advise(
     if json is not None:
         with replacing(json) as part:
             part.write_bytes(to_json(made, said))
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     console.print(_models(made))
     console.print("cost of a million events: of the cores it takes in the job, of the part of a server it takes else")
     console.print(_sums(made))

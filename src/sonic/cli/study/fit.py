@@ -45,9 +45,9 @@ def fit(
     """
     from json import dumps
 
-    from rich.console import Console
     from rich.markup import escape
 
+    from sonic.cli._console import open_console
     from sonic.cli.study._records import read
     from sonic.errors import ConfigError
     from sonic.study.models.compare import MODELS, as_json, compare
@@ -60,7 +60,7 @@ def fit(
 
         check_picture(plot)
     records = read(files, where or [])
-    with Console(stderr=True).status("fitting"):
+    with open_console(stderr=True).status("fitting"):
         compared = compare(records, y, by, model or MODELS)
     if plot is not None:
         from sonic.study.plots.write import save_fits
@@ -69,7 +69,7 @@ def fit(
     if json:
         typer.echo(dumps([as_json(each) for each in compared], indent=1))
         return
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     for number, each in enumerate(compared):
         if number:
             console.print()

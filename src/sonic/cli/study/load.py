@@ -119,8 +119,8 @@ def load(
       sonic study load miniaod --input events.root --clients 4
     """
     from msgspec.structs import replace
-    from rich.console import Console
 
+    from sonic.cli._console import open_console
     from sonic.cli.study._load_table import live, show
     from sonic.errors import ConfigError, SonicError
     from sonic.framework.workflow import known
@@ -167,7 +167,7 @@ def load(
         of_tensors = {"--rows": rows is not None and data.suffix != _TENSORS}
         _refuse(of_tensors, "random numbers and tensors (.npz), and recorded requests have rows of their own")
     job = Job(target, tuple(events), tuple(with_ or ()), chunk_size, threads, streams) if events else None
-    errors = Console(stderr=True, quiet=quiet)
+    errors = open_console(stderr=True, quiet=quiet)
     with live(errors, f"{target}, {f'{rate:g}/s' if rate else f'{settings.clients} clients'}") as progress:
         record = measure(
             job or target, server, settings, inputs=_inputs(data, rows), metrics=metrics, progress=progress
@@ -175,7 +175,7 @@ def load(
     if server_kind:
         record = replace(record, settings=record.settings | {"server_kind": server_kind})
     if not quiet and record.status != "failed":
-        show(record, Console())
+        show(record, open_console())
     if json is not None:
         append(record, json)
     if record.status == "failed":

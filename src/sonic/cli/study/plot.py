@@ -53,9 +53,9 @@ def plot(
       sonic study plot facile.jsonl --to pictures --x clients --y p99_ms --by protocol
       sonic study plot jobs.jsonl --to pictures --x clients --y rate_per_client --published miniaod-ak4
     """
-    from rich.console import Console
     from rich.markup import escape
 
+    from sonic.cli._console import open_console
     from sonic.cli.study._records import read
     from sonic.errors import ConfigError, DataError
     from sonic.files import check_writable
@@ -72,7 +72,7 @@ def plot(
     if html is None and (spec or title):
         raise ConfigError("--spec and --title are of the page: give --html too")
     check_writable(html)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     records = read(files, where or [])
     beside = study(published) if published else None
     notes: list[str] = []

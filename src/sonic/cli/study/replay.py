@@ -40,9 +40,9 @@ def replay(
       sonic study replay requests --server grpc://gpu01:8001 --speed 10
       sonic study replay requests --server grpc://new:8001 --compare grpc://old:8001
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from sonic.cli._console import open_console
     from sonic.errors import ConfigError
     from sonic.study import storage
     from sonic.study.recording import Recording
@@ -55,7 +55,7 @@ def replay(
             if given:
                 raise ConfigError(f"{name} is of requests that are sent: give --server too")
     read = Recording(recording)
-    console = Console()
+    console = open_console()
     if not server:
         models = ", ".join(f"{count:,} to {model}" for model, count in sorted(read.models.items()))
         text = f"{len(read):,} requests in {read.due_s[-1]:.3g} s, {read.n_bytes / 1e6:,.1f} MB: {models}"
@@ -65,7 +65,7 @@ def replay(
         storage.ready(json, adding=True)
     pace = Pace(speed=speed, rate=rate, clients=clients, repeats=repeat, timeout_s=timeout_s)
     columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=open_console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=len(read) * repeat)
         records = play(read, server, pace, compare=compare, progress=lambda sent, _: bar.update(task, completed=sent))
     _show(records, console)

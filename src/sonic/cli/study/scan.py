@@ -67,10 +67,10 @@ def scan(
       sonic study scan facile --to facile.jsonl
       sonic study scan mine.toml --again failed --again unstable
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.table import Column
 
+    from sonic.cli._console import open_console
     from sonic.cli._signals import Terminated, terminable
     from sonic.cli.study._progress import left
     from sonic.study.records import failures
@@ -86,7 +86,7 @@ def scan(
     statuses = read_again(again or ())
     todo = prepare(wanted, path, statuses)
     check(wanted, todo.points, file.parent)
-    console, notes = Console(), Console(stderr=True)
+    console, notes = open_console(), open_console(stderr=True)
     if dry_run:
         _show_plan(wanted, todo, console)
         return
@@ -112,7 +112,7 @@ def scan(
         with terminable() as came:
             summary = run(wanted, path, base=file.parent, again=statuses, measure=measure, progress=progress)
     if summary.records:
-        Console(width=_WIDTH).print(_table(summary.records, wanted))
+        open_console(width=_WIDTH).print(_table(summary.records, wanted))
     for record in summary.records:
         if record.status != "measured" or record.reason:
             line = f"{_name(record, wanted)}: {_outcome(record)}"

@@ -65,8 +65,7 @@ def simulate(
       sonic study simulate miniaod-ak4     # a paper's scan, beside its points
       sonic study simulate protodune
     """
-    from rich.console import Console
-
+    from sonic.cli._console import open_console
     from sonic.cli.study._progress import duration
     from sonic.cli.study._records import read
     from sonic.errors import ConfigError
@@ -94,7 +93,7 @@ def simulate(
 
         published_axes([points[0][1] for points in deployments])
     records: list[Record] = []
-    console, drawn = Console(width=_WIDTH), []
+    console, drawn = open_console(width=_WIDTH), []
     total = sum(map(len, deployments))
     for points in deployments:
         scan = []
@@ -124,10 +123,10 @@ def _simulated(
     points: Sequence[tuple[dict[str, Setting], Spec]], repeats: int | None, seed: int | None
 ) -> Iterator[Record]:
     """Simulate one point after another, and show how far that is."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 
+    from sonic.cli._console import open_console
     from sonic.study.simulation.run import replaced, simulate
 
     # On a narrow terminal the name gives way.
@@ -135,7 +134,7 @@ def _simulated(
         "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
     )
     columns = (BarColumn(12), TextColumn("{task.fields[at]}"), TextColumn("{task.fields[left]}"), name)
-    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as progress:
+    with Progress(*columns, console=open_console(stderr=True), transient=True, expand=True) as progress:
         progress.add_task(points[0][1].target, total=len(points), at="", left="")
         for number, (settings, spec) in enumerate(points):
             chosen = replaced(spec, repeats=repeats, seed=seed)
