@@ -169,7 +169,7 @@ def test_an_absent_model(folder: Path, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["direct", "service"])
 def test_a_model_with_other_inputs(folder: Path, mode: str) -> None:
     done = run(mode=mode, env={"MODEL": "wide"})
-    says = ("module Ask", "events.root entries", "'a' FP32 [-1, 3] expected", "given float32 [10, 1]")
+    says = ("module Ask", "events.root entries", "input 'a' of model 'wide' is FP32 [-1, 3]", "given float32 [10, 1]")
     assert one_line(folder, done.exit_code, done.stderr, *says)
 
 
