@@ -179,6 +179,38 @@ def test_files_that_make_no_tls(certificates: Certificates, tmp_path: Path) -> N
 # ---- tokens and rates -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_a_token_that_is_replaced_while_a_client_lives(scheme: str, folder: Any, serve: Any, tmp_path: Path) -> None:
+    folder.onnx("a")
+    (tmp_path / "tokens").write_text("s3cret ana\n")
+    (tmp_path / "mine").write_text("s3cret\n")
+    server = serve(folder, guard=Guard(Tokens(tmp_path / "tokens")))
+    url = server.grpc_url if scheme == "grpc" else server.http_url
+    with Model(f"{url}/a?token_file={tmp_path}/mine") as model:
+        model(x=X)
+        (tmp_path / "tokens").write_text("n3xt ana\n")
+        with pytest.raises(Unauthenticated):
+            model(x=X)
+        for text in ("n3xt\n", "not one token\n"):  # of what makes no sense the last that did stays
+            (tmp_path / "new").write_text(text)
+            (tmp_path / "new").replace(tmp_path / "mine")
+            assert model(x=X)["y"].shape == (2, 2)
+
+
+def test_a_token_in_an_open_file_is_read_once(folder: Any, serve: Any, tmp_path: Path) -> None:
+    folder.onnx("a")
+    (tmp_path / "tokens").write_text("s3cret ana\n")
+    server = serve(folder, guard=Guard(Tokens(tmp_path / "tokens")))
+    with (tmp_path / "mine").open("w+") as mine:
+        mine.write("s3cret\n")
+        mine.flush()
+        model = Model(f"{server.grpc_url}/a?token_file=/dev/fd/{mine.fileno()}")
+        mine.write("another\n")  # as if its number were another file's
+        mine.flush()
+        with model:
+            assert model(x=X)["y"].shape == (2, 2)
+
+
 def test_tokens(folder: Any, serve: Any, tmp_path: Path) -> None:
     folder.onnx("a")
     (tmp_path / "tokens").write_text("s3cret ana\n")

@@ -87,8 +87,7 @@ class GrpcTransport:
             given.refuse_tls(self._url)
             where = f"unix:{target}" if scheme == "grpc+unix" else target
             self._channel = grpc.insecure_channel(where, options=OPTIONS, **named)
-        token = given.authorization()
-        self._metadata = None if token is None else (("authorization", token),)
+        self._authorization = given.authorization()
         self._stub = GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         # Without serialisers: the codec goes between bytes and arrays itself.
         self._infer = self._channel.unary_unary(_INFER)
@@ -184,8 +183,9 @@ class GrpcTransport:
         return self._started(method.future, request, timeout_s)
 
     def _started(self, method: Any, request: object, timeout_s: float | None) -> Any:
+        metadata = None if self._authorization is None else (("authorization", self._authorization()),)
         try:
-            return method(request, timeout=timeout_s, metadata=self._metadata)
+            return method(request, timeout=timeout_s, metadata=metadata)
         except ValueError:  # what grpc raises on a closed channel
             raise Cancelled(f"{self._url}: the connection is closed") from None
 

@@ -87,7 +87,7 @@ class HttpTransport:
         self._url = f"{scheme}:{'' if scheme == 'http+unix' else '//'}{target}"
         if scheme != "https":
             given.refuse_tls(self._url)
-        token = given.authorization()
+        self._authorization = given.authorization()
         self._compression = compression
         self._workers = Workers(threads, "sonic-http")
         self._lock = Lock()
@@ -101,8 +101,6 @@ class HttpTransport:
             raise ConfigError(f"{self._url}: a host's name is written in ASCII (xn--...)")
         self._origin = httpcore.URL(f"{'https' if scheme == 'https' else 'http'}://{host}")
         self._headers = [(b"Host", host.encode())]
-        if token is not None:
-            self._headers.append((b"Authorization", token.encode()))
         # httpx on top of it would take as long again for every call, and go through the proxy that http_proxy names,
         # which is there for files on many sites.
         self._pool = httpcore.ConnectionPool(
@@ -243,11 +241,13 @@ class HttpTransport:
             if self._closed:
                 raise Cancelled(f"{self._url}: the connection is closed")
             self._exchanges.add(exchange)
-        length = [(b"Content-Length", b"%d" % len(body))] if method == "POST" else []
+        more = [(b"Content-Length", b"%d" % len(body))] if method == "POST" else []
+        if self._authorization is not None:
+            more.append((b"Authorization", self._authorization().encode()))
         url = httpcore.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, target=path)
         try:
             self._sockets.serve(exchange)
-            with self._pool.stream(method, url, headers=[*self._headers, *headers, *length], content=body) as answer:
+            with self._pool.stream(method, url, headers=[*self._headers, *headers, *more], content=body) as answer:
                 answer.read()
                 exchange.end()  # before the connection is free for another
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:

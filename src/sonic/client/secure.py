@@ -5,8 +5,16 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sonic.errors import ConfigError
+from sonic.watched import WatchedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DESCRIPTORS = ("/dev", "/proc")
+"""Folders of open files by their numbers, which may be those of others later: what is there is read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,7 @@ class Credentials:
     cert, key : str or None
         The client's certificate and its key, for a server that asks for them.
     token_file : str or None
-        A file that holds a bearer token and nothing else.
+        A file that holds a bearer token and nothing else; read again when it changes.
     """
 
     ca: str | None = None
@@ -52,28 +60,23 @@ class Credentials:
             If it cannot be read.
         """
         path = getattr(self, option)
-        if path is None:
-            return None
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise ConfigError(f"cannot read {option} {path}: {error.strerror}") from error
+        return None if path is None else _read(option, path)
 
-    def authorization(self) -> str | None:
-        """Return the header of that name; None if there is no token.
+    def authorization(self) -> Callable[[], str] | None:
+        """Return what says the header of that name, as the token is now; None if there is none.
 
         Raises
         ------
         ConfigError
             If the file cannot be read, or holds no token.
         """
-        content = self.read("token_file")
-        if content is None:
+        if self.token_file is None:
             return None
-        token = content.decode("latin-1").strip()
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ConfigError(f"token_file {self.token_file} does not hold one token")
-        return f"Bearer {token}"
+        path = Path(self.token_file).absolute()  # wherever the program goes meanwhile
+        if any(path.is_relative_to(folder) for folder in _DESCRIPTORS):
+            header = _authorization(path)
+            return lambda: header
+        return WatchedFile(path, _authorization).get
 
     def context(self) -> ssl.SSLContext:
         """Return what Python's TLS needs.
@@ -93,3 +96,17 @@ class Credentials:
             files = ", ".join(filter(None, (self.ca, self.cert, self.key)))
             raise ConfigError(f"TLS with {files}: {error.reason or error}") from error
         return context
+
+
+def _read(option: str, path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {option} {path}: {error.strerror}") from error
+
+
+def _authorization(path: Path) -> str:
+    token = _read("token_file", path).decode("latin-1").strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(f"token_file {path} does not hold one token")
+    return f"Bearer {token}"

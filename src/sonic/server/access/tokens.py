@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonic.errors import ConfigError, Unauthenticated
-from sonic.server.access.watched import WatchedFile
+from sonic.watched import WatchedFile
 
 if TYPE_CHECKING:
     import os

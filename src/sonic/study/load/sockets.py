@@ -30,7 +30,8 @@ class SocketLines:
         self.url = address.server
         self.unix = address.scheme.endswith("+unix")
         self.authority = "localhost" if self.unix else address.where
-        self.authorization = Credentials(token_file=dict(address.options).get("token_file")).authorization()
+        authorization = Credentials(token_file=dict(address.options).get("token_file")).authorization()
+        self.authorization = "" if authorization is None else authorization()
         self._where = address.where
         self._loop = loop
         self._connecting: set[asyncio.Task[None]] = set()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-log = logging.getLogger("sonic.server")
+log = logging.getLogger("sonic.watched")
 
 T = TypeVar("T")
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sonic.errors import ConfigError
-from sonic.server.access.watched import WatchedFile
+from sonic.watched import WatchedFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,15 @@ def test_it_is_read_again_only_when_it_changes(path: Path) -> None:
     assert len(calls) == 2
 
 
+def test_a_file_that_is_written_over(path: Path) -> None:
+    watched = WatchedFile(path, read)
+    path.write_text("23")
+    assert watched.get() == 23
+    os.utime(path, ns=(0, 0))
+    path.write_text("32")  # as long as before
+    assert watched.get() == 32
+
+
 def test_a_link_that_is_turned(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(path)
@@ -58,7 +68,7 @@ def test_a_link_that_is_turned(path: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_leaves_what_there_was(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     watched = WatchedFile(path, read)
-    with caplog.at_level(logging.WARNING, "sonic.server"):
+    with caplog.at_level(logging.WARNING, "sonic.watched"):
         replace(path, "x")
         assert [watched.get(), watched.get()] == [1, 1]
         path.unlink()
