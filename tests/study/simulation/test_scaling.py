@@ -28,6 +28,11 @@ def test_it_goes_to_as_many_as_the_threshold_says() -> None:
     assert whole.target(0.0, 3, 200.0) == 6
 
 
+def test_a_metric_that_is_a_multiple_of_the_threshold_needs_no_server_more() -> None:
+    scaler = Scaler(Scaling(threshold_ms=100, most=100, up_step=100, **AT_ONCE))
+    assert scaler.target(0.0, 7, 2900.0) == 29  # though 29 / 7 * 7 is above 29
+
+
 def test_it_goes_step_by_step_and_only_when_it_is_sure() -> None:
     scaler = Scaler(Scaling(threshold_ms=100, most=8, up_stable_s=60, down_stable_s=60, up_period_s=60))
     asked = [(0, 50.0), (30, 900.0), (60, 900.0), (90, 900.0), (120, 900.0), (150, 900.0)]

@@ -115,8 +115,8 @@ class Scaler:
         """
         rule = self._rule
         part = metric_ms / rule.threshold_ms
-        ratio = part / servers if rule.metric_type == "AverageValue" else part
-        wanted = servers if abs(ratio - 1) <= _TOLERANCE else ceil(ratio * servers)
+        needed = part if rule.metric_type == "AverageValue" else part * servers
+        wanted = servers if abs(needed / servers - 1) <= _TOLERANCE else ceil(needed)
         wanted = min(max(wanted, rule.least), rule.most)
         self._wanted.append((now_s, wanted))
         longest_s = max(rule.up_stable_s, rule.down_stable_s)
