@@ -79,6 +79,8 @@ def test_what_is_said_of_servers_and_models_comes_back(spec: ModelSpec, statisti
 
     index = (ModelStatus("m", "1", "READY"), ModelStatus("n", "2", "UNAVAILABLE", "unloaded"))
     assert documents.index_from_wire(documents.index_to_wire(index)) == index
-    assert json.loads(documents.index_to_wire(index))[1]["reason"] == "unloaded"
+    ready, gone = json.loads(documents.index_to_wire(index))
+    assert ready == {"name": "m", "version": "1", "state": "READY"}
+    assert gone["reason"] == "unloaded"
     info = ServerInfo("sonic", "1.0", ("statistics",))
     assert documents.server_info_from_wire(documents.server_info_to_wire(info)) == info

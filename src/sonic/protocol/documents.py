@@ -131,8 +131,9 @@ def statistics_from_wire(body: bytes) -> tuple[ModelStatistics, ...]:
 
 
 def index_to_wire(rows: Iterable[ModelStatus]) -> bytes:
-    """Write the repository index, which is an array over HTTP."""
-    return encode(to_document(records.index_to_wire(rows))["models"])
+    """Write the repository index, which is an array over HTTP. As with Triton, what has nothing in it is left out."""
+    models = to_document(records.index_to_wire(rows))["models"]
+    return encode([{key: text for key, text in model.items() if text} for model in models])
 
 
 def index_from_wire(body: bytes) -> tuple[ModelStatus, ...]:
