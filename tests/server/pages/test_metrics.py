@@ -20,8 +20,8 @@ def read(server: Any) -> tuple[dict[tuple[str, ...], float], dict[str, str]]:
     kinds = {family.name: family.type for family in text_string_to_metric_families(answer.text)}
     samples = {}
     for line in answer.text.splitlines():  # prometheus_client's own parser would add _total to the names
-        if match := re.fullmatch(r'(\w+)(?:\{model="(.*)",version="(.*?)"(?:,reason="(.*)")?\})? (\S+)', line):
-            name, model, version, reason, value = match.groups()
+        if match := re.fullmatch(r'(\w+)(?:\{model="(.*?)"(?:,reason="(.*)")?,version="(.*?)"\})? (\S+)', line):
+            name, model, reason, version, value = match.groups()
             samples[(name, model or "", version or "", *([reason] if reason else []))] = float(value)
     return samples, kinds
 
@@ -93,7 +93,7 @@ def test_odd_names_are_escaped(folder: Any, serve: Any) -> None:
 def test_what_executes_a_model_is_told(folder: Any, serve: Any) -> None:
     folder.onnx("a")
     text = httpx.get(serve(folder).metrics_url).text
-    assert 'sonic_model_info{model="a",version="1",platform="onnxruntime_onnx"} 1\n' in text
+    assert 'sonic_model_info{model="a",platform="onnxruntime_onnx",version="1"} 1\n' in text
 
 
 def test_nothing_else_is_there(folder: Any, serve: Any) -> None:

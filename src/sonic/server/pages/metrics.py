@@ -132,8 +132,8 @@ def _head(name: str, text: str, kind: str) -> Iterator[str]:
 
 
 def _labels(model: str, version: str, **more: str) -> str:
-    pairs = {"model": model, "version": version, **more}
-    return f"{{{','.join(f'{key}={_quoted(value)}' for key, value in pairs.items())}}}"
+    pairs = sorted({"model": model, "version": version, **more}.items())  # the order that Triton has
+    return f"{{{','.join(f'{key}={_quoted(value)}' for key, value in pairs)}}}"
 
 
 def _quoted(value: str) -> str:
