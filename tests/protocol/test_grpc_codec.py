@@ -125,13 +125,30 @@ def request_with(**tensor: object) -> bytes:
         (request_with(shape=[-1], raw=[b""]), r"input 'x' for model 'm': shape \[-1\] has a negative dimension"),
         (
             request_with(),
-            r"input 'x' for model 'm': Unable to parse 'data': Shape does not match true shape of 'data' field: "
-            r"FP32 \[2\] is 2 values, given 0",
+            r"unable to find data for input tensor 'x' for model 'm' in request: FP32 \[2\]",
         ),
-        (request_with(datatype="FP16"), "input 'x' for model 'm': FP16 travels as raw contents alone"),
+        (request_with(datatype="FP16"), r"unable to find data for input tensor 'x' for model 'm' in request: FP16 .*"),
+        (
+            request_with(datatype="FP16", contents={"fp32_contents": [1, 2]}),
+            r"unexpected explicit tensor data for input tensor 'x' for model 'm' of type 'FP32', expected datatype "
+            r"'FP16': FP16 \[2\]",
+        ),
         (
             request_with(contents={"int_contents": [1, 2]}),
-            "input 'x' for model 'm': FP32 travels in fp32_contents, given int_contents",
+            r"unexpected explicit tensor data for input tensor 'x' for model 'm' of type 'INT32', expected datatype "
+            r"'FP32': FP32 \[2\]",
+        ),
+        (
+            request_with(contents={"fp32_contents": [1, 2, 3]}),
+            r"input byte size mismatch for input 'x' for model 'm'. Expected 8, got 12: FP32 \[2\]",
+        ),
+        (
+            request_with(datatype="BYTES", contents={"bytes_contents": [b"a"]}),
+            r"expected 2 string elements for inference input 'x' for model 'm', got 1: BYTES \[2\]",
+        ),
+        (
+            request_with(datatype="BYTES", contents={"bytes_contents": [b"a"] * 3}),
+            r"unexpected number of string elements 3 for inference input 'x' for model 'm', expecting 2: BYTES \[2\]",
         ),
         (
             request_with(contents={"fp32_contents": [1, 2]}, raw=[bytes(8)]),

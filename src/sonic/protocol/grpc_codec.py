@@ -52,6 +52,8 @@ _CONTENTS = {
     DType.FP64: "fp64_contents",
     DType.BYTES: "bytes_contents",
 }
+_MEANT = {field: dtype.name for dtype, field in _CONTENTS.items()}
+"""What Triton calls the fields; the last of several datatypes is the widest."""
 
 
 # ---- inference ------------------------------------------------------------------------------------------------------
@@ -280,7 +282,8 @@ def _tensors(
     # In a response, and from some clients, a tensor in shared memory has raw contents too, which are empty.
     holes = len(raw) == len(described) > expected
     if raw and len(raw) != expected and not holes:
-        raise InvalidRequest(f"{expected} {what}s for model {model!r} need as many raw contents, given {len(raw)}")
+        named = [tensor.name for tensor, span in zip(described, spans, strict=True) if span is None]
+        raise _other_number(what, model, named, raw)
     contents, places = iter(raw), iter(spans)
 
     def read(tensor: Any, dtype: DType) -> np.ndarray:
@@ -298,6 +301,14 @@ def _tensors(
     return read_each(what, model, described, read)
 
 
+def _other_number(what: str, model: str, names: list[str], raw: list[memoryview]) -> InvalidRequest:
+    expected = f"{len(names)} {what}s for model {model!r} need as many raw contents, given {len(raw)}"
+    if len(raw) > len(names):
+        return InvalidRequest(expected)
+    missing = f"{what} tensor {names[len(raw)]!r} for model {model!r}"
+    return InvalidRequest(f"unable to find data for {missing} in request: {expected}")
+
+
 def _span(what: str, model: str, tensor: Any) -> Span | None:
     try:
         return span_of(_read_parameters(tensor.parameters))
@@ -311,12 +322,16 @@ def _unsendable(response: InferResponse, error: InvalidRequest) -> ModelFailed:
 
 def _typed(tensor: Any, dtype: DType) -> np.ndarray:
     kind = _CONTENTS.get(dtype)
-    if kind is None:
-        raise InvalidRequest(f"{dtype.name} travels as raw contents alone")
     for field, _ in tensor.contents.ListFields():
         if field.name != kind:
-            raise InvalidRequest(f"{dtype.name} travels in {kind}, given {field.name}")
-    return tensors.from_values(getattr(tensor.contents, kind), dtype, tensor.shape)
+            types = f"of type {_MEANT[field.name]!r}, expected datatype {dtype.name!r}"
+            text = f"unexpected explicit tensor data for {{what}} tensor {{of}} {types}"
+            raise tensors.Misfit(text, dtype, tensor.shape)
+    values = getattr(tensor.contents, kind) if kind is not None else ()
+    if not values and 0 not in tensor.shape:
+        raise tensors.Misfit("unable to find data for {what} tensor {of} in request", dtype, tensor.shape)
+    tensors.check_count(len(values), dtype, tensor.shape)
+    return tensors.from_values(values, dtype, tensor.shape)
 
 
 def _write_parameters(target: Any, parameters: Mapping[str, Parameter]) -> None:

@@ -42,19 +42,20 @@ class Misfit(InvalidRequest):
     Parameters
     ----------
     text : str
-        Expected and given, in words by which clients written for Triton know it; ``{what}`` and ``{tensor}`` are where
-        ``input`` and ``input 'x' for model 'm'`` stand in them.
+        Expected and given, in words by which clients written for Triton know it; ``{what}``, ``{of}`` and ``{tensor}``
+        are where ``input``, ``'x' for model 'm'`` and both together stand in them.
     dtype : DType
     shape : sequence of int
     """
 
     def __init__(self, text: str, dtype: DType, shape: Sequence[int]) -> None:
         self._text = f"{text}: {dtype.name} {list(shape)}"
-        super().__init__(self._text.format(what="", tensor="tensor").lstrip())
+        super().__init__(" ".join(self._text.format(what="", of="", tensor="tensor").split()))
 
     def of(self, what: str, name: str, model: str) -> InvalidRequest:
         """Return the error that says of which tensor it is; `what` is ``"input"`` or ``"output"``."""
-        return InvalidRequest(self._text.format(what=what, tensor=f"{what} {name!r} for model {model!r}"))
+        of = f"{name!r} for model {model!r}"
+        return InvalidRequest(self._text.format(what=what, of=of, tensor=f"{what} {of}"))
 
 
 def to_wire(array: Array, dtype: DType) -> Buffer:
@@ -109,11 +110,9 @@ def from_wire(data: Buffer, dtype: DType, shape: Sequence[int]) -> Array:
     count = _count(shape)
     if dtype is DType.BYTES:
         return _shaped(_objects(_elements(data, count, shape)), shape)
-    size = dtype.wire_size
     given = memoryview(data).nbytes
-    if size is None or given != count * size:
-        expected = count * (size or 0)
-        raise Misfit(f"{{what}} byte size mismatch for {{tensor}}. Expected {expected}, got {given}", dtype, shape)
+    if given != count * (dtype.wire_size or 0):
+        raise _other_size(count, given, dtype, shape)
     if dtype is DType.BF16:
         bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         return _shaped(bits.view(np.float32), shape)
@@ -202,6 +201,21 @@ def from_values(values: Iterable[Any], dtype: DType, shape: Sequence[int]) -> Ar
         raise InvalidRequest(f"a value is out of the range of {dtype.name}") from None
 
 
+def check_count(given: int, dtype: DType, shape: Sequence[int]) -> None:
+    """Check how many values there are of a tensor, in the words for its bytes.
+
+    Raises
+    ------
+    InvalidRequest
+        If there are more or fewer than its shape says.
+    """
+    count = _count(shape)
+    if dtype is DType.BYTES:
+        _check_texts(given, count, shape)
+    elif given != count:
+        raise _other_size(count, given * (dtype.wire_size or 0), dtype, shape)
+
+
 def byte_size(dtype: DType, shape: Sequence[int]) -> int:
     """Bytes of a tensor on the wire; 0 for ``BYTES``, of which the shape does not say.
 
@@ -238,6 +252,20 @@ def _count(shape: Sequence[int]) -> int:
             f"shape {shown(list(shape))} causes total element count to exceed maximum size of {2**63 - 1}"
         )
     return count
+
+
+def _other_size(count: int, given: int, dtype: DType, shape: Sequence[int]) -> Misfit:
+    expected = count * (dtype.wire_size or 0)
+    return Misfit(f"{{what}} byte size mismatch for {{tensor}}. Expected {expected}, got {given}", dtype, shape)
+
+
+def _check_texts(given: int, count: int, shape: Sequence[int]) -> None:
+    if given > count:
+        text = f"unexpected number of string elements {given} for inference {{tensor}}, expecting {count}"
+        raise Misfit(text, DType.BYTES, shape)
+    if given < count:
+        text = f"expected {count} string elements for inference {{tensor}}, got {given}"
+        raise Misfit(text, DType.BYTES, shape)
 
 
 def _shaped(array: Array, shape: Sequence[int]) -> Array:
@@ -289,8 +317,7 @@ def _elements(data: Buffer, count: int, shape: Sequence[int]) -> list[bytes]:
             text = f"incomplete string length indicator for inference {{tensor}}, expecting 4 bytes but only {left}"
             raise Misfit(f"{text} bytes available", DType.BYTES, shape)
         if len(elements) == count:
-            text = f"unexpected number of string elements {count + 1} for inference {{tensor}}, expecting {count}"
-            raise Misfit(text, DType.BYTES, shape)
+            _check_texts(count + 1, count, shape)
         (size,) = struct.unpack_from("<I", view, start)
         start += 4
         if start + size > len(view):
@@ -298,9 +325,7 @@ def _elements(data: Buffer, count: int, shape: Sequence[int]) -> list[bytes]:
             raise Misfit(f"{text} {left - 4} bytes available", DType.BYTES, shape)
         elements.append(bytes(view[start : start + size]))
         start += size
-    if len(elements) < count:
-        text = f"expected {count} string elements for inference {{tensor}}, got {len(elements)}"
-        raise Misfit(text, DType.BYTES, shape)
+    _check_texts(len(elements), count, shape)
     return elements
 
 
