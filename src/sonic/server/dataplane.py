@@ -44,6 +44,9 @@ EXTENSIONS = (
 )
 """What every server has; shared memory and traces depend on how it was started."""
 
+_NOT_POLLED = "failed to load {!r}, failed to poll from model repository"
+"""What clients that were written for Triton know it by, as the other words of a load."""
+
 
 class Dataplane:
     """A server without its ports. Thread-safe.
@@ -270,17 +273,20 @@ class Dataplane:
         for parameter, value in (parameters or {}).items():
             if parameter.startswith("file:"):
                 raise Unsupported(f"model {name!r}: a model's files come from its folder, not with {parameter!r}")
-            if parameter != "config" or not isinstance(value, str):
-                given = f"{shown(parameter)}: {shown(value)}"
-                raise InvalidRequest(f"model {name!r}: loading takes the parameter config, a text, given {given}")
+            if parameter != "config":
+                expected = f"model {name!r} takes config, a text, alone"
+                raise InvalidRequest(f"unrecognized load parameter {shown(parameter)}: {expected}")
+            if not isinstance(value, str):
+                wrong = "invalid value type for load parameter 'config', expected string_param"
+                raise InvalidRequest(f"{wrong}: model {name!r}, given {shown(value)}")
             try:
                 config = parse_json(value, "parameter config")
             except ConfigError as error:
-                raise InvalidRequest(f"failed to load {name!r}: {error}") from None
+                raise InvalidRequest(f"{_NOT_POLLED.format(name)}: {error}") from None
         try:
             self._repository.load(name, config)
         except ModelNotFound as error:
-            raise ModelNotFound(f"failed to load {name!r}, failed to poll from model repository: {error}") from error
+            raise ModelNotFound(f"{_NOT_POLLED.format(name)}: {error}") from error
         except ConfigError as error:
             log.error("%s", error)  # for who looks after the server, too
             raise InvalidRequest(f"load failed for model {name!r}: {error}") from error
