@@ -259,7 +259,7 @@ def test_samples_go_through_its_steps_before_it_is_ready(world: World) -> None:
 def test_a_sample_that_fails_keeps_it_from_being_loaded(world: World) -> None:
     world.model("m", "1 / 0")
     world.ensemble("e", step("m", {"i0": "x"}, {"o": "y"}), more=WARMUP)
-    with pytest.raises(ConfigError, match=r"warm-up 'w': model 'e', step 1 \(model 'm'\): .*ZeroDivisionError"):
+    with pytest.raises(ConfigError, match=r"warm-up 'w': in ensemble 'e', .*ZeroDivisionError.*: step 1 \(model 'm'\)"):
         world.load("e")
 
 
@@ -292,7 +292,7 @@ def test_models_with_and_without_a_batch(world: World) -> None:
     assert values(call(repository, 1, 2)) == [20, 30]
     assert values(call(repository, 1, name="single")) == [30]
     with pytest.raises(
-        InvalidRequest, match=r"model 'single', step 1 \(model 'row'\): unexpected shape for input 'i0' for model 'row'"
+        InvalidRequest, match=r"in ensemble 'single', unexpected shape for input 'i0' for model 'row'.*: step 1 \("
     ):
         call(repository, 1, 2, name="single").result(10)
 
@@ -439,7 +439,9 @@ def test_the_error_of_a_step_names_it(inline: bool, world: World) -> None:
     world.model("b", "i[0] / 0 if i[0][0, 0] != 14 else [][1]")
     world.chain("e", "a", "b")
     repository = world.load()
-    with pytest.raises(ModelFailed, match=r"^model 'e', step 2 \(model 'b'\): .*instance 'b_0', message: IndexError"):
+    with pytest.raises(
+        ModelFailed, match=r"^in ensemble 'e', Failed to process .*: IndexError.*: step 2 \(model 'b'\)"
+    ):
         call(repository, 13, inline=inline).result(10)
     row = repository.get("e").statistics()
     assert (row.success.count, row.fail.count, row.execution_count) == (0, 1, 0)
@@ -461,7 +463,7 @@ def test_a_deadline_of_the_model_s_own(inline: bool, world: World, folder: Any, 
     future = call(repository, 1, inline=inline)
     script.release()
     with pytest.raises(
-        DeadlineExceeded, match=r"^model 'e', step 1 \(model 'scripted'\): the other server was too slow"
+        DeadlineExceeded, match=r"^in ensemble 'e', .*the other server was too slow: step 1 \(model 'scripted'\)$"
     ):
         future.result(10)
 

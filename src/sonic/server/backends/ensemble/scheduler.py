@@ -327,7 +327,8 @@ class EnsembleScheduler:
         if isinstance(error, DeadlineExceeded) and run.job.timeout_s is not None:
             text = f"{self._label}, {step.label}: the deadline of {run.job.timeout_s:g} s came before the result"
             return DeadlineExceeded(text)
-        text = f"{self._label}, {step.label}: {one_line(error)}"
+        # What clients of Triton know it by, as the words after it.
+        text = f"in ensemble {self._spec.name!r}, {one_line(error)}: {step.label}"
         named = copy.copy(error) if isinstance(error, InferenceError) else ModelFailed()
         named.args = (text,)
         return named
