@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from sonic.errors import InvalidRequest
+from sonic.errors import Unsupported
 from sonic.server.decompression import WINDOW_BITS, decompress
 
 if TYPE_CHECKING:
@@ -26,12 +26,14 @@ def plain(head: Head, body: Buffer, max_bytes: int) -> Buffer:
 
     Raises
     ------
+    Unsupported
+        If its Content-Encoding is not offered.
     InvalidRequest
-        As :func:`~sonic.server.decompression.decompress` does, or if its Content-Encoding is not offered.
+        As :func:`~sonic.server.decompression.decompress` does.
     """
     coding = head.get(b"content-encoding").lower()
     if coding in ("", "identity"):
         return body
     if coding not in WINDOW_BITS:
-        raise InvalidRequest(f"Content-Encoding {coding!r} is not offered: one of {', '.join(WINDOW_BITS)}")
+        raise Unsupported(f"Unsupported compression type {coding!r}: one of {', '.join(WINDOW_BITS)}")
     return decompress(body, coding, max_bytes, "the body")
