@@ -48,7 +48,7 @@ def test_an_output_stays_in_its_place(content: bytes, offset: int, size: int) ->
     form = Form(places={"y": Place(span, memory.view(Span("r", offset, min(size, 16 - offset))))})
     assert form.put("z", content) is None
     if len(content) > size:
-        with pytest.raises(InvalidRequest, match=rf"'y' \({size} bytes .* should be at least {len(content)} bytes"):
+        with pytest.raises(InvalidRequest, match=rf"'y' \({size} bytes\) should be at least {len(content)} bytes"):
             form.put("y", content)
         assert memory.content == bytes(16)
     elif offset + size <= 16:

@@ -121,6 +121,14 @@ def request_with(**tensor: object) -> bytes:
             r"2 bytes available: BYTES \[2\]",
         ),
         (request_with(raw=[bytes(8), b""]), "1 inputs for model 'm' need as many raw contents, given 2"),
+        (
+            request_with(name="w") + request_with(raw=[bytes(8)]),
+            "unable to find data for input tensor 'x' for model 'm' in request: 2 inputs .*, given 1",
+        ),
+        (
+            request_with(contents={"fp32_contents": [1, 2]}) + request_with(name="y", raw=[bytes(8)]),
+            "contents field must not be specified when using raw_input_contents for 'x' for model 'm': 2 inputs .*",
+        ),
         (request_with(datatype="FP8", raw=[bytes(8)]), "input 'x' for model 'm': unknown datatype 'FP8': one of .*"),
         (request_with(shape=[-1], raw=[b""]), r"input 'x' for model 'm': shape \[-1\] has a negative dimension"),
         (
@@ -152,7 +160,7 @@ def request_with(**tensor: object) -> bytes:
         ),
         (
             request_with(contents={"fp32_contents": [1, 2]}, raw=[bytes(8)]),
-            "input 'x' for model 'm': has both contents and raw contents",
+            r"contents field must not be specified when using raw_input_contents for 'x' for model 'm': FP32 \[2\]",
         ),
         (
             request_with(datatype="INT8", contents={"int_contents": [1, 200]}),
@@ -232,7 +240,9 @@ def test_tensors_in_shared_memory() -> None:
     back = codec.response_from_wire(sent.SerializeToString(), memory)
     assert [array.tolist() for array in back.outputs.values()] == [[0, 1, 2]] * 2
 
-    with pytest.raises(InvalidRequest, match=r"output 'y' \(16 bytes of region 'r'\) should be at least 20 bytes"):
+    with pytest.raises(
+        InvalidRequest, match=r"'y' \(16 bytes\) should be at least 20 bytes to hold the results: region 'r'"
+    ):
         codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(5, np.float32)}), form)
 
 
@@ -268,7 +278,7 @@ def test_tensors_in_shared_memory() -> None:
         (
             {"parameters": shared(8), "contents": {"fp32_contents": [1, 2]}},
             InvalidRequest,
-            "input 'x' for model 'm': has both contents and shared memory",
+            r"unexpected 'content' provided when using shared memory for input tensor 'x' for model 'm': FP32 \[2\]",
         ),
         (
             {"parameters": {k: v for k, v in shared(8).items() if k != "shared_memory_byte_size"}},
@@ -298,7 +308,9 @@ def test_outputs_as_classes() -> None:
     message = pb.ModelInferRequest(model_name="m")
     parameters = message.outputs.add(name="y", parameters=shared(8)).parameters
     parameters["classification"].int64_param = 3
-    with pytest.raises(InvalidRequest, match="output 'y': classification and shared_memory_region do not go together"):
+    with pytest.raises(
+        InvalidRequest, match="output 'y': output can't set both 'shared_memory_region' and 'classification'"
+    ):
         codec.request_from_wire(message.SerializeToString(), Memory())
     parameters["classification"].int64_param = -3
     with pytest.raises(InvalidRequest, match="output 'y': parameter classification is a number of classes, given -3"):

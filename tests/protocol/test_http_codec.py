@@ -64,6 +64,12 @@ def test_a_damaged_request_ends_in_a_request_or_in_one_error(
             assert isinstance(codec.request_from_wire(data, size, "m")[0], InferRequest)
 
 
+ONE_PLACE = (
+    "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
+    "'shared_memory_region' in 'parameters'"
+)
+
+
 def document(**fields: object) -> bytes:
     return json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], **fields}]}).encode()
 
@@ -114,7 +120,7 @@ def nested(depth: int) -> list:
         ),
         (b"{}", 5, "Inference-Header-Content-Length is 5, and the body has 2 bytes"),
         (b"{}", -1, "Inference-Header-Content-Length is -1, .*"),
-        (document(), None, "input 'x' for model 'm': has neither data nor binary_data_size"),
+        (document(), None, rf"input 'x' for model 'm': {ONE_PLACE}. But no field is set"),
         (
             document(data=[1]),
             None,
@@ -143,7 +149,7 @@ def nested(depth: int) -> list:
         (
             document(data=[1, 2], parameters={"binary_data_size": 0}),
             None,
-            "input 'x' for model 'm': has both data and binary_data_size",
+            rf"input 'x' for model 'm': {ONE_PLACE}. But set 'data' 'binary_data_size'",
         ),
         (
             document(data=[1, 2]) + b"left",
@@ -247,9 +253,11 @@ def test_tensors_in_shared_memory() -> None:
     sent, length = codec.response_to_wire(InferResponse("m", "1", {"y": y}), form)
     assert (length, bytes(content[:16])) == (None, y.tobytes())
     assert json.loads(sent[0])["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [4]}]
-    with pytest.raises(InvalidRequest, match=r"output 'y' \(20 bytes of region 'r'\) should be at least 24 bytes"):
+    with pytest.raises(
+        InvalidRequest, match=r"'y' \(20 bytes\) should be at least 24 bytes to hold the results: region 'r'"
+    ):
         codec.response_to_wire(InferResponse("m", "1", {"y": np.zeros(6, np.float32)}), form)
-    with pytest.raises(InvalidRequest, match="input 'x' for model 'm': has both shared memory and data"):
+    with pytest.raises(InvalidRequest, match=f"{ONE_PLACE}. But set 'data' 'shared_memory_region'$"):
         codec.request_from_wire(document(parameters=place, data=[1, 2]), None, "m", regions=Memory())
 
 

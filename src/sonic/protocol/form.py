@@ -122,8 +122,8 @@ class Form:
         if source.nbytes > place.span.byte_size:
             # Clients written for Triton know it by these words.
             raise InvalidRequest(
-                f"shared memory size specified with the request for output {output!r} ({place.span.byte_size} bytes of "
-                f"region {place.span.region!r}) should be at least {source.nbytes} bytes to hold the results"
+                f"shared memory size specified with the request for output {output!r} ({place.span.byte_size} bytes) "
+                f"should be at least {source.nbytes} bytes to hold the results: region {place.span.region!r}"
             )
         place.memory[: source.nbytes] = source
         return place.span.parameters(source.nbytes)
@@ -189,7 +189,7 @@ class FormReader:
             span = span_of(parameters)
             if span is not None:
                 if classes:
-                    raise InvalidRequest(f"{CLASSES} and {REGION} do not go together")
+                    raise InvalidRequest(f"output can't set both {REGION!r} and {CLASSES!r}")
                 self._places[output] = Place(span, view_of(span, self._regions))
             if classes:
                 self.classes[output] = classes

@@ -54,6 +54,8 @@ _CONTENTS = {
 }
 _MEANT = {field: dtype.name for dtype, field in _CONTENTS.items()}
 """What Triton calls the fields; the last of several datatypes is the widest."""
+_RAW_TOO = "contents field must not be specified when using raw_input_contents for {of}"
+_SHARED_TOO = "unexpected 'content' provided when using shared memory for {what} tensor {of}"
 
 
 # ---- inference ------------------------------------------------------------------------------------------------------
@@ -282,8 +284,8 @@ def _tensors(
     # In a response, and from some clients, a tensor in shared memory has raw contents too, which are empty.
     holes = len(raw) == len(described) > expected
     if raw and len(raw) != expected and not holes:
-        named = [tensor.name for tensor, span in zip(described, spans, strict=True) if span is None]
-        raise _other_number(what, model, named, raw)
+        unshared = [tensor for tensor, span in zip(described, spans, strict=True) if span is None]
+        raise _other_number(what, model, unshared, raw)
     contents, places = iter(raw), iter(spans)
 
     def read(tensor: Any, dtype: DType) -> np.ndarray:
@@ -291,7 +293,7 @@ def _tensors(
         content = next(contents) if raw and (span is None or holes) else None
         # Some servers write empty ones beside those that are raw.
         if (content is not None or span is not None) and tensor.contents.ByteSize():
-            raise InvalidRequest(f"has both contents and {'raw contents' if span is None else 'shared memory'}")
+            raise tensors.Misfit(_RAW_TOO if span is None else _SHARED_TOO, dtype, tensor.shape)
         if span is not None:
             if content:
                 raise InvalidRequest("has both raw contents and shared memory")
@@ -301,11 +303,13 @@ def _tensors(
     return read_each(what, model, described, read)
 
 
-def _other_number(what: str, model: str, names: list[str], raw: list[memoryview]) -> InvalidRequest:
-    expected = f"{len(names)} {what}s for model {model!r} need as many raw contents, given {len(raw)}"
-    if len(raw) > len(names):
+def _other_number(what: str, model: str, described: list[Any], raw: list[memoryview]) -> InvalidRequest:
+    expected = f"{len(described)} {what}s for model {model!r} need as many raw contents, given {len(raw)}"
+    if typed := [tensor.name for tensor in described if tensor.contents.ByteSize()]:
+        return InvalidRequest(f"{_RAW_TOO.format(of=f'{typed[0]!r} for model {model!r}')}: {expected}")
+    if len(raw) > len(described):
         return InvalidRequest(expected)
-    missing = f"{what} tensor {names[len(raw)]!r} for model {model!r}"
+    missing = f"{what} tensor {described[len(raw)].name!r} for model {model!r}"
     return InvalidRequest(f"unable to find data for {missing} in request: {expected}")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from sonic.errors import InvalidRequest, ModelFailed, Unsupported, shown
 from sonic.protocol import tensors
 from sonic.protocol.documents import decode_as, encode
-from sonic.protocol.form import ALL_BINARY, BINARY, CLASSES, PLAIN, FormReader, flag, span_of, view_of
+from sonic.protocol.form import ALL_BINARY, BINARY, CLASSES, PLAIN, REGION, FormReader, flag, span_of, view_of
 from sonic.protocol.messages import InferRequest, InferResponse, Parameter  # noqa: TC001 - msgspec reads it
 from sonic.protocol.parameters import check_parameters, pop_timeout_s, put_timeout_s
 from sonic.protocol.tensorlist import read_each
@@ -327,17 +327,17 @@ def _read(
         size = parameters.get("binary_data_size")
         if span is not None:
             if tensor.data is not None or size is not None:
-                raise InvalidRequest("has both shared memory and data")
+                raise _not_one(what, tensor)
             return tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
         if size is not None:
             if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - position:
                 raise InvalidRequest(f"binary_data_size is {shown(size)}, and {len(tail) - position} bytes are left")
             if tensor.data is not None:
-                raise InvalidRequest("has both data and binary_data_size")
+                raise _not_one(what, tensor)
             position += size
             return tensors.from_wire(tail[position - size : position], dtype, tensor.shape)
         if tensor.data is None:
-            raise InvalidRequest("has neither data nor binary_data_size")
+            raise _not_one(what, tensor)
         _refuse_halves(dtype)
         return tensors.from_values(tensor.data, dtype, tensor.shape)
 
@@ -346,6 +346,15 @@ def _read(
         left = f"{len(tail) - position} bytes of the binary tail belong to none"
         raise InvalidRequest(f"unexpected additional {what} data for model {model!r}: {left}")
     return arrays, dtypes
+
+
+def _not_one(what: str, tensor: _Tensor) -> InvalidRequest:
+    """Say that a tensor has its contents nowhere, or in several places, as clients written for Triton know it."""
+    given = ["'data'"] if tensor.data is not None else []
+    given += [repr(field) for field in ("binary_data_size", REGION) if field in (tensor.parameters or {})]
+    fields = f"'data', 'binary_data_size' in 'parameters', {REGION!r} in 'parameters'"
+    but = f"set {' '.join(given)}" if given else "no field is set"
+    return InvalidRequest(f"{what.capitalize()} must set only one of the following fields: {fields}. But {but}")
 
 
 def _part(body: Buffer, header_length: int | None) -> tuple[memoryview, memoryview]:
