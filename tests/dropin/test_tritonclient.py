@@ -60,10 +60,14 @@ def test_health_metadata_and_configuration(way: Any, client: Any) -> None:
     config = plain(way, client.get_model_config("simple"))
     config = config["config"] if way.kind == "grpc" else config
     assert (config["name"], config["max_batch_size"], config["backend"]) == ("simple", 8, "onnxruntime")
-    for call in (client.get_model_metadata, client.get_model_config, client.get_inference_statistics):
+    for call, text in (
+        (client.get_model_metadata, "Request for unknown model: 'wrong_model_name' is not found"),
+        (client.get_model_config, "Request for unknown model: 'wrong_model_name' is not found"),
+        (client.get_inference_statistics, "requested model 'wrong_model_name' is not available"),
+    ):
         with pytest.raises(InferenceServerException) as caught:
             call("wrong_model_name")
-        assert caught.value.message().startswith("Request for unknown model")
+        assert caught.value.message().startswith(text)
 
 
 def test_settings_of_logs_and_traces(client: Any) -> None:

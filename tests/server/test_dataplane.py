@@ -87,6 +87,8 @@ def test_what_it_says_of_itself_and_its_models(folder: Any, opened: Any) -> None
     for ask in (dataplane.statistics, dataplane.model_spec, dataplane.model_config):
         with pytest.raises(ModelNotFound, match="Request for unknown model: 'z' is not found"):
             ask("z")
+    with pytest.raises(ModelNotFound, match=r"^requested model 'z' is not available: "):
+        dataplane.statistics("z")
 
 
 def test_not_ready_while_a_model_is_missing(folder: Any, opened: Any) -> None:

@@ -241,7 +241,7 @@ def response_to_wire(response: InferResponse, form: Form) -> tuple[list[Buffer],
         elif form.is_binary(name):
             outputs.append(_write(name, array, dtype, tail))
         else:
-            _refuse_halves(dtype, f"output {name!r}: ")
+            _refuse_halves(dtype, f"output {name!r}: sending", "output")
             outputs.append(_WrittenTensor(name, dtype.name, list(array.shape), data=_write_values(array, dtype)))
     document = _Response(response.model, response.version, response.id, dict(response.parameters), outputs)
     head = encode(document)
@@ -330,15 +330,18 @@ def _read(
                 raise _not_one(what, tensor)
             return tensors.from_shared(view_of(span, regions), dtype, tensor.shape)
         if size is not None:
-            if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - position:
-                raise InvalidRequest(f"binary_data_size is {shown(size)}, and {len(tail) - position} bytes are left")
+            if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+                raise InvalidRequest(f"binary_data_size is a number of bytes, given {shown(size)}")
+            if (more := position + size - len(tail)) > 0:
+                expected = f"expecting {shown(more)} additional bytes for model {model!r}"
+                raise InvalidRequest(f"unexpected size for {what} {tensor.name!r}, {expected}")
             if tensor.data is not None:
                 raise _not_one(what, tensor)
             position += size
             return tensors.from_wire(tail[position - size : position], dtype, tensor.shape)
         if tensor.data is None:
             raise _not_one(what, tensor)
-        _refuse_halves(dtype)
+        _refuse_halves(dtype, "receiving", what)
         return tensors.from_values(tensor.data, dtype, tensor.shape)
 
     arrays, dtypes = read_each(what, model, listed, read)
@@ -362,10 +365,12 @@ def _part(body: Buffer, header_length: int | None) -> tuple[memoryview, memoryvi
     if header_length is None:
         return view, view[:0]
     if not 0 <= header_length <= len(view):
-        raise InvalidRequest(f"{HEADER_LENGTH} is {header_length}, and the body has {len(view)} bytes")
+        expected = f"inference header size should be in range (0, {len(view)}), got: {header_length}"
+        raise InvalidRequest(f"{expected}: {HEADER_LENGTH}")
     return view[:header_length], view[header_length:]
 
 
-def _refuse_halves(dtype: DType, where: str = "") -> None:
+def _refuse_halves(dtype: DType, doing: str, what: str) -> None:
     if dtype in (DType.FP16, DType.BF16):
-        raise InvalidRequest(f"{where}{dtype.name} does not travel as JSON: use binary data")
+        text = f"{doing} {dtype.name} data via JSON is not supported. Please use the binary data format for {what}"
+        raise InvalidRequest(text)

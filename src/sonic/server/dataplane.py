@@ -235,7 +235,10 @@ class Dataplane:
             If that version of it is not loaded: as Triton has it.
         """
         if name:
-            self._repository.get(name)
+            try:
+                self._repository.get(name)
+            except (ModelNotFound, Unavailable) as error:
+                raise type(error)(f"requested model {name!r} is not available: {error}") from None
         if name and version:  # all models, where only a version is named: as Triton has it
             try:
                 return (self._repository.get(name, version).statistics(),)
