@@ -9,6 +9,8 @@ import platform
 import sys
 import tempfile
 import time
+import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,14 @@ from benchmarks.common import pinned
 
 from . import models
 from .drain import drain
+from .marks import Mark, Part
 from .mixed import mixed
 from .overload import overload
 from .server import Serve
 
 if TYPE_CHECKING:
-    from .marks import Part
+    from collections.abc import Callable
+
     from .server import Figures
 
 PARTS = ("mixed", "overload", "drain")
@@ -33,6 +37,7 @@ _WARM, _OVERLOAD = 0.2, 0.2  # shares of the time
 _MAX_WARM_S, _MAX_OVERLOAD_S = 60.0, 60.0
 _MAX_QUEUE = 32
 _LINE_S = 30.0  # between two lines where there is no terminal
+_LOG_CHARACTERS = 2000
 
 
 class Shown:
@@ -79,9 +84,10 @@ def soak(seconds: float, parts: tuple[str, ...], lanes: int, work_ms: float, see
                     warm_s = min(_WARM * seconds, _MAX_WARM_S)
                     load_s = seconds - warm_s - min(_OVERLOAD * seconds, _MAX_OVERLOAD_S)
                     arguments = {"warm_s": warm_s, "load_s": load_s, "lanes": lanes, "seed": seed}
-                    done.append(mixed(server, folder / "jets.npz", **arguments, show=show))  # type: ignore[arg-type]
+                    load = partial(mixed, server, folder / "jets.npz", **arguments, show=show)
+                    done.append(ended("mixed load", server, load))
                 if "drain" in parts:
-                    done.append(drain(server, seed=seed))
+                    done.append(ended("SIGTERM under load", server, partial(drain, server, seed=seed)))
         if "overload" in parts:
             models.write_work(folder / "work", work_ms)
             overload_s = min(_OVERLOAD * seconds, _MAX_OVERLOAD_S)
@@ -91,8 +97,20 @@ def soak(seconds: float, parts: tuple[str, ...], lanes: int, work_ms: float, see
                 Serve([folder / "work"], [models.WORK], "--max-queue", str(_MAX_QUEUE), cores=cores[:1]) as server,
                 pinned(cores[1:] or cores),
             ):
-                done.append(overload(server, seconds=overload_s, max_queue=_MAX_QUEUE, seed=seed, show=show))
+                load = partial(overload, server, seconds=overload_s, max_queue=_MAX_QUEUE, seed=seed, show=show)
+                done.append(ended("overload", server, load))
     return done
+
+
+def ended(name: str, server: Serve, run: Callable[[], Part]) -> Part:
+    """Run a part; where it breaks off, as it does without a server, that is a mark that is missed."""
+    try:
+        return run()
+    except Exception:  # noqa: BLE001 - whatever it is, what other parts found must not be lost
+        status = server.process.poll()
+        state = "still runs" if status is None else f"has ended with status {status}"
+        notes = [traceback.format_exc(), f"The server {state}; it printed:\n{server.log()[-_LOG_CHARACTERS:]}"]
+        return Part(name, [Mark("came to its end", "no", "yes", reached=False)], notes)
 
 
 def main() -> int:

@@ -206,11 +206,7 @@ class Clients:
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Kill one with whatever it has under way, and let the server forget its shared memory."""
-        process.kill()
-        process.wait()
-        self._readers.pop(process).join()
-        assert process.stdin is not None
-        process.stdin.close()
+        self._end(process)
         with self._server.control() as stub:
             for name in ("x", "y"):
                 region = f"{PREFIX}-{process.pid}-{name}"
@@ -219,10 +215,17 @@ class Clients:
     def close(self) -> str:
         """Kill those that are left, and return what all of them have written to standard error."""
         for process in list(self._readers):
-            self.kill(process)
+            self._end(process)
         self._errors.seek(0)
         with self._errors as file:
             return file.read().decode(errors="replace")
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.wait()
+        self._readers.pop(process).join()
+        assert process.stdin is not None
+        process.stdin.close()
 
     def counted(self) -> tuple[int, int]:
         """Return how many requests have ended, and how many of them wrongly."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from statistics import median
@@ -93,6 +94,8 @@ async def _overload(
             watching = asyncio.create_task(_watch(server, depths))
             goodput = await load.open(3 * round_s / 4, FACTOR * capacity)
             watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching  # which fails if the metrics could not be read
             capacity_ms = 1000 * (middle_s - start_s) / max(1, middle - right)
             goodput_ms = 1000 * (server.cpu_s() - middle_s) / max(1, load.right - middle)
             measured.append(_Round(capacity, capacity_ms, goodput, goodput_ms))
@@ -119,7 +122,12 @@ def _part(load: _Load, measured: Sequence[_Round], depths: Sequence[int], max_qu
             Mark.at_most(f"refused within, {share:.0%} of them", refused_ms[share], goal, " ms")
             for share, goal in REFUSED_MS.items()
         ),
-        Mark.at_most("requests waiting in the queue, at most", max(depths, default=0), max_queue),
+        Mark(
+            "requests waiting in the queue, at most",
+            str(max(depths, default=0)),
+            f"1 to {max_queue}",
+            1 <= max(depths, default=0) <= max_queue,  # with none the metrics say nothing of it
+        ),
         Mark.none("requests wrong, lost, or another's answer", load.tally.wrong),
     ]
     part.details = {

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from benchmarks.soak import models
+from benchmarks.soak.__main__ import ended
 from benchmarks.soak.drain import drain
 from benchmarks.soak.hazards import record_grpc, record_http
 from benchmarks.soak.mixed import mixed
-from benchmarks.soak.overload import overload
+from benchmarks.soak.overload import _Load, _part, _Round, overload
 from benchmarks.soak.server import Serve
 from sonic.protocol.messages import InferRequest
 
@@ -68,6 +71,43 @@ def test_overload(tmp_path: Path, show: Any) -> None:
     with Serve([tmp_path / "work"], [models.WORK], "--cores", "1", "--max-queue", str(MAX_QUEUE)) as server:
         part = overload(server, seconds=3.0, max_queue=MAX_QUEUE, seed=1, show=show)
     assert missed(part) == [], part.notes
+
+
+def test_a_queue_that_cannot_be_seen_is_not_within_its_bound(
+    tmp_path: Path, show: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = _Load([], np.random.default_rng(1))
+    for depths, reached in (([], False), ([0, 0], False), ([3], True), ([4], True), ([5], False)):
+        marks = {mark.name: mark for mark in _part(load, [_Round(1, 1, 1, 1)], depths, max_queue=4).marks}
+        assert marks["requests waiting in the queue, at most"].reached is reached
+
+    def fail(*_: object) -> int:
+        raise RuntimeError("no metrics")
+
+    monkeypatch.setattr(Serve, "pending", fail)
+    models.write_work(tmp_path / "work", work_ms=5.0)
+    with Serve([tmp_path / "work"], [models.WORK]) as server, pytest.raises(RuntimeError, match="no metrics"):
+        overload(server, seconds=1.0, max_queue=MAX_QUEUE, seed=1, show=show)
+
+
+def test_a_part_whose_server_dies_is_missed_and_has_its_last_words(tmp_path: Path, show: Any) -> None:
+    models.write_work(tmp_path / "work", work_ms=5.0)
+    jets, scores = models.jets(2)
+    np.savez(tmp_path / "jets.npz", allow_pickle=False, **jets, scores=scores)
+    with Serve([tmp_path / "work"], [models.WORK]) as server:
+        said = server.log()
+        server.process.kill()
+        server.process.wait()
+        run = partial(mixed, server, tmp_path / "jets.npz", warm_s=0.5, load_s=0.5, lanes=1, seed=1, show=show)
+        part = ended("mixed load", server, run)
+    assert not part.reached
+    why, server_said = part.notes
+    assert "psutil" in why
+    assert "grpc" not in why  # which is only how it is left
+    assert "has ended with status -9" in server_said
+    assert said
+    assert server_said.endswith(said[-500:])
+    assert json.loads(json.dumps(part.to_document()))["notes"] == part.notes
 
 
 def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
