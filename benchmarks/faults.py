@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import onnx
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from sonic.client.pool import ServerState
     from sonic.framework import Report
     from sonic.protocol.messages import ModelStatistics
     from sonic.specs import ModelSpec
@@ -222,6 +223,15 @@ class CountedModel:
         return self._model.statistics()
 
 
+class Ran(NamedTuple):
+    """A job that has ended: its report, its requests, how each server fared, and what the fallback answered."""
+
+    report: Report
+    counts: Counting
+    servers: tuple[ServerState, ...]
+    by_fallback: int
+
+
 def write(folder: Path, chunks: int) -> tuple[Path, Path]:
     """Write the events and the model; returns the file and the repository."""
     rng = np.random.default_rng(1)
@@ -262,20 +272,24 @@ def faults(chunks: int, hazard: Callable[[Sequence[Served], int], tuple[Hazard, 
         try:
             servers += [Served(models) for _ in range(SERVERS)]
             urls = [server.url() for server in servers]
-            calm, _, _ = _job(events, folder / "calm.root", urls, models, None)
+            calm = _job(events, folder / "calm.root", urls, models, None)
             made, told = hazard(servers, chunks * EVENTS_A_CHUNK)
             with made:
-                report, counts, states = _job(events, folder / "struck.root", urls, models, told)
+                struck = _job(events, folder / "struck.root", urls, models, told)
         finally:
             for server in servers:
                 server.close()
         found = differences(folder / "calm.root", folder / "struck.root")
         with uproot.open(folder / "struck.root") as file:
             numbers = file["Events"]["number"].array(library="np")
-    by_servers = sum(state.completed for state in states)
-    unequal = int(np.count_nonzero(np.bincount(numbers, minlength=calm.events) != 1))
+    report, counts, states, by_fallback = struck
+    by_servers = counts.ended["answered"] - by_fallback
+    unequal = int(np.count_nonzero(np.bincount(numbers, minlength=calm.report.events) != 1))
     marks = [
         Mark.at_least("chunks", report.chunks, chunks),
+        # A fallback that answers everything would hide servers that nobody asks.
+        Mark.none("requests of the undisturbed run that no server answered", calm.by_fallback),
+        Mark.at_least("requests that a server answered", by_servers, 1),
         Mark.at_least("servers killed", made.kills, 1),
         Mark.none("branches that differ from the undisturbed run", len(found)),
         Mark.none("events lost or there twice", unequal),
@@ -284,33 +298,31 @@ def faults(chunks: int, hazard: Callable[[Sequence[Served], int], tuple[Hazard, 
     ]
     details = {
         "wall_s": report.wall_s,
-        "undisturbed_wall_s": calm.wall_s,
+        "undisturbed_wall_s": calm.report.wall_s,
         "kills": made.kills,
         "requests": counts.sent,
         "attempts_that_failed": sum(state.failed for state in states),
         "answered_by_servers": by_servers,
-        "answered_by_the_fallback": counts.ended["answered"] - by_servers,
+        "answered_by_the_fallback": by_fallback,
         "servers": {state.server: [state.completed, state.failed] for state in states},
     }
     notes = [
         *found,
-        f"{report.wall_s:.3g} s, undisturbed {calm.wall_s:.3g} s; {counts.sent} requests, of which the servers "
-        f"answered {by_servers} and the fallback {details['answered_by_the_fallback']}; "
+        f"{report.wall_s:.3g} s, undisturbed {calm.report.wall_s:.3g} s; {counts.sent} requests, of which the servers "
+        f"answered {by_servers} and the fallback {by_fallback}; "
         f"{details['attempts_that_failed']} attempts failed",
     ]
     return Part("a job whose servers are killed", marks, notes, details)
 
 
-def _job(
-    events: Path, output: Path, urls: Sequence[str], models: Path, progress: Progress | None
-) -> tuple[Report, Counting, tuple[Any, ...]]:
+def _job(events: Path, output: Path, urls: Sequence[str], models: Path, progress: Progress | None) -> Ran:
     flow = Workflow("faults", (Score(),), ("number", "y"), models)
     with sonic.Client(urls, fallback=models, timeout_s=TIMEOUT_S) as client:
         counts = Counting(client)
         report = sonic.run(
             flow, [events], output, client=counts, threads=2, streams=32, chunk_size=EVENTS_A_CHUNK, progress=progress
         )
-        return report, counts, client.servers()
+        return Ran(report, counts, client.servers(), sum(client.by_fallback().values()))
 
 
 def main() -> int:
