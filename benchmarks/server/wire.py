@@ -159,7 +159,10 @@ def region(case: Case, target: Target, outputs: Mapping[str, np.ndarray]) -> Ite
                 yield held
             finally:
                 forget = pb.SystemSharedMemoryUnregisterRequest(name=held.name)
-                stub.SystemSharedMemoryUnregister(forget, timeout=_TIMEOUT_S)
+                try:
+                    stub.SystemSharedMemoryUnregister(forget, timeout=_TIMEOUT_S)
+                except grpc.RpcError as error:
+                    raise RuntimeError(f"{target.name} kept shared memory: {error.details()}") from error
     finally:
         memory.close()
         memory.unlink()

@@ -90,6 +90,17 @@ def test_an_error_is_no_answer(name: str, served, tmp_path: Path) -> None:
         wire.ask(request, outputs, None)
 
 
+def test_a_server_that_ends_meanwhile_fails_its_case_and_not_the_run(served, tmp_path: Path) -> None:
+    _, outputs = served
+    CASE.write(tmp_path)
+    with sonic.serve(tmp_path) as server:
+        target = Target("it", 0, server.grpc_url.removeprefix("grpc://"), shm=True)
+        with pytest.raises(RuntimeError, match="it kept shared memory"), wire.region(CASE, target, outputs):
+            server.close()
+    with pytest.raises(RuntimeError, match="it refused shared memory"), wire.region(CASE, target, outputs):
+        pass
+
+
 def test_a_server_without_sockets_or_shared_memory_offers_two_ways() -> None:
     target = Target("other", 0, grpc="h:1", http="h:2")
     assert [name for name, way in wire.TRANSPORTS.items() if way.reaches(target)] == ["grpc", "http"]
