@@ -11,6 +11,7 @@ from google.protobuf import text_format
 
 from benchmarks.server import networks
 from sonic.protocol import modelconfig
+from sonic.protocol.proto.model_config_pb2 import ModelConfig
 from sonic.workloads import MODELS
 
 if TYPE_CHECKING:
@@ -62,9 +63,12 @@ class Case:
         return int(modelconfig.parse(self.config).max_batch_size)
 
     @property
-    def batched(self) -> bool:
-        """Whether the server is to merge requests."""
-        return bool(modelconfig.parse(self.config).HasField("dynamic_batching"))
+    def batching(self) -> str:
+        """How the server is to merge requests, as ``config.pbtxt`` says it; empty: it is not to."""
+        config = modelconfig.parse(self.config)
+        if not config.HasField("dynamic_batching"):
+            return ""
+        return text_format.MessageToString(ModelConfig(dynamic_batching=config.dynamic_batching), as_one_line=True)
 
     @property
     def request_bytes(self) -> int:

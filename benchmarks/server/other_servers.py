@@ -109,7 +109,7 @@ def peer_server(
                     "name": case.name,
                     "path": str(models[case.name]),
                     "max_batch_size": case.max_batch_size,
-                    "batched": case.batched,
+                    "batching": case.batching,
                 }
                 for case in cases
             ]

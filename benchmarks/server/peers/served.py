@@ -35,15 +35,15 @@ class Served:
         Its ONNX file.
     max_batch_size : int
         0: the first dimension is no batch.
-    batched : bool
-        Whether requests are to be merged.
+    batching : str
+        How requests are to be merged, in the words of Triton's configuration; empty: not at all.
     """
 
-    def __init__(self, name: str, path: str, max_batch_size: int, batched: bool) -> None:
+    def __init__(self, name: str, path: str, max_batch_size: int, batching: str) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.name, self.max_batch_size, self.batched = name, max_batch_size, batched
+        self.name, self.max_batch_size, self.batching = name, max_batch_size, batching
         self.inputs = tuple(map(_tensor, self._session.get_inputs()))
         self.outputs = tuple(map(_tensor, self._session.get_outputs()))
 

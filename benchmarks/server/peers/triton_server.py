@@ -40,7 +40,7 @@ class TritonServer:
         lines += [_tensor("input", tensor, skip) for tensor in model.inputs]
         lines += [_tensor("output", tensor, skip) for tensor in model.outputs]
         lines += ["instance_group { kind: KIND_CPU count: 1 }"]
-        lines += ["dynamic_batching { }"] if model.batched else []
+        lines += [model.batching]
         folder = self._repository / model.name
         (folder / "1").mkdir(parents=True)
         (folder / "config.pbtxt").write_text("\n".join([*lines, rest]))

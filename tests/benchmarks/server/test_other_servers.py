@@ -41,14 +41,25 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def test_a_server_is_told_what_to_serve_and_where(stand_in, tmp_path) -> None:
-    cases = [case for case in CASES if case.name in ("dense16", "dense16-batched")]
+    cases = [case for case in CASES if case.name in ("dense16", "dense16-batched", "dense16-waiting")]
     models = {case.name: tmp_path / case.name for case in cases}
     with peer_server(stand_in, cases, models, CORES, tmp_path) as target:
         path, _, told = urllib.request.urlopen(f"http://{target.http}/x", timeout=10).read().decode().partition(" ")
     assert path == "/x"
     assert json.loads(told) == [
-        {"name": "dense16", "path": str(models["dense16"]), "max_batch_size": 0, "batched": False},
-        {"name": "dense16-batched", "path": str(models["dense16-batched"]), "max_batch_size": 1024, "batched": True},
+        {"name": "dense16", "path": str(models["dense16"]), "max_batch_size": 0, "batching": ""},
+        {
+            "name": "dense16-batched",
+            "path": str(models["dense16-batched"]),
+            "max_batch_size": 1024,
+            "batching": "dynamic_batching { }",
+        },
+        {
+            "name": "dense16-waiting",
+            "path": str(models["dense16-waiting"]),
+            "max_batch_size": 1024,
+            "batching": "dynamic_batching { max_queue_delay_microseconds: 100 }",
+        },
     ]
     assert (target.name, target.grpc, target.shm) == ("other", "", False)
 
