@@ -338,7 +338,7 @@ def main() -> int:
     try:
         part = faults(options.chunks, lambda servers, _: (Hazard(servers).every(options.every_s), None))
     except InferenceError as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(str(error), style="red", markup=False)
         return 1
     for piece in part.render():
         console.print(piece, markup=not isinstance(piece, str), highlight=False)

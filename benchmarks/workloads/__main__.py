@@ -13,13 +13,16 @@ from rich.console import Console
 
 from benchmarks.workloads import case, table
 from benchmarks.workloads.measure import measure
-from sonic.errors import SonicError
+from sonic.errors import ConfigError, SonicError
 
 _WIDTH = 200  # where there is no terminal
 
 
 def main() -> int:
-    """Measure what the command line asks for; exit status 1 if an output depends on the route."""
+    """Measure what the command line asks for.
+
+    Exit status 1 if a workload fails, if one that is named lacks a package, or if an output depends on the route.
+    """
     there = case.names()
     parser = argparse.ArgumentParser(prog="benchmarks.workloads", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(there)}; all if left out")
@@ -35,7 +38,7 @@ def main() -> int:
 
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(f"{platform.platform()}, Python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores")
-    found, skipped = [], {}
+    found, skipped, failed = [], {}, {}
     with console.status("") as status:
 
         def note(line: str) -> None:
@@ -56,17 +59,21 @@ def main() -> int:
                             note=note,
                         )
                     )
-                except (SonicError, ImportError) as error:
+                except (ConfigError, ImportError) as error:
                     skipped[name] = str(error)
+                except SonicError as error:
+                    failed[name] = str(error)
     for one in table.terminal(found):
         console.print(one)
     for name, why in skipped.items():
-        console.print(f"[yellow]{name} left out[/yellow]: {why}")
+        console.print(f"{name} left out: {why}", style="yellow", markup=False)
+    for name, why in failed.items():
+        console.print(f"{name} failed: {why}", style="red", markup=False)
     if options.json:
-        options.json.write_text(table.as_json(found, skipped))
+        options.json.write_text(table.as_json(found, skipped, failed))
     if options.markdown:
         options.markdown.write_text(table.markdown(found))
-    return int(any(not one.same for one in found))
+    return int(bool(failed) or bool(skipped.keys() & set(options.names)) or any(not one.same for one in found))
 
 
 if __name__ == "__main__":

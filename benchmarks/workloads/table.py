@@ -58,9 +58,10 @@ def markdown(rows: Sequence[Found]) -> str:
     return "\n".join(_lines([head, tuple("---" for _ in head), *body]) for head, *body in both)
 
 
-def as_json(rows: Sequence[Found], skipped: dict[str, str]) -> str:
-    """Return everything, repeat by repeat."""
-    return json.dumps({"found": [asdict(found) for found in rows], "skipped": skipped}, indent=2) + "\n"
+def as_json(rows: Sequence[Found], skipped: dict[str, str], failed: dict[str, str]) -> str:
+    """Return everything, repeat by repeat, and why others are not there, by name."""
+    document = {"found": [asdict(found) for found in rows], "skipped": skipped, "failed": failed}
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _lines(rows: Sequence[tuple[str, ...]]) -> str:

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks.workloads import case, table
+from benchmarks.workloads.__main__ import main
 from benchmarks.workloads.case import Found, Ordinary, Repeat
 from benchmarks.workloads.measure import measure
+from sonic.errors import ConfigError, ModelFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +72,36 @@ def test_what_was_found_as_markdown_and_as_json(found: Found):
     cost, algorithm = table.markdown([found]).split("\n\n")
     for drawn, head in ((cost, table.COST), (algorithm, table.ALGORITHM)):
         assert [line.count("|") for line in drawn.splitlines()] == [len(head) + 1] * 3
-    written = json.loads(table.as_json([found], {"hlt": "no fastjet"}))
+    written = json.loads(table.as_json([found], {"hlt": "no fastjet"}, {"ecal": "no answer"}))
     assert written["found"][0]["repeats"][1]["algorithm_ms"] == found.repeats[1].algorithm_ms
     assert written["skipped"] == {"hlt": "no fastjet"}
+    assert written["failed"] == {"ecal": "no answer"}
+
+
+@pytest.mark.parametrize(
+    ("error", "named", "status"),
+    [
+        (ModelFailed("no answer"), ["tracking"], 1),
+        (ModelFailed("no answer"), [], 1),
+        (ConfigError("get sonic-hep[tracking]"), ["tracking"], 1),
+        (ConfigError("get sonic-hep[tracking]"), [], 0),
+    ],
+)
+def test_a_workload_that_fails_is_not_one_that_is_left_out(
+    error: Exception,
+    named: list[str],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
+    def measured(*_: Any, **__: Any) -> Found:
+        raise error
+
+    monkeypatch.setattr("benchmarks.workloads.__main__.measure", measured)
+    monkeypatch.setattr(case, "names", lambda: ("tracking",))
+    monkeypatch.setattr("sys.argv", ["benchmark", *named, "--json", str(tmp_path / "found.json")])
+    assert main() == status
+    assert str(error) in capsys.readouterr().out
+    written = json.loads((tmp_path / "found.json").read_text())
+    assert written["failed" if isinstance(error, ModelFailed) else "skipped"] == {"tracking": str(error)}
