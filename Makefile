@@ -132,7 +132,7 @@ compiled: $(VENV)/.dev   ## Sonic as pip installs it where there is a C compiler
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(PIP) install --no-deps --target build/compiled .
 
 test-compiled: compiled  ## the tests of the server and the protocol with the compiled modules
-	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m pytest -n 2 --dist loadfile tests/server tests/protocol
+	PYTHONPATH="$(CURDIR)/build/compiled" $(BIN)/python -m pytest -n 2 --dist loadfile tests/server tests/protocol
 
 clean:                   ## remove what the tasks made, the environment too
 	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -59,6 +59,8 @@ class CompiledBuild(BuildHookInterface[Any]):
     def _compile(self, folder: Path) -> str | None:
         """Compile in `folder`, and say what went wrong, if anything did."""
         shutil.copytree(Path(self.root, "src", "sonic"), folder / "sonic")
+        for copied in (folder / "sonic", *(folder / "sonic").rglob("*/")):
+            copied.chmod(0o755)  # for what is compiled; the source may be read-only
         (folder / "mypy.ini").write_text(_MYPY)
         done = subprocess.run(
             [sys.executable, "-m", "mypyc", "--config-file", "mypy.ini", *self.config["modules"]],
