@@ -187,6 +187,7 @@ def _of_compiling(compiled: Sequence[Point], pure: Sequence[Point]) -> Iterator[
     for point, same in _alike(compiled, pure):
         name = f"{point.case}, {point.transport}, {point.clients} clients: compiled / not"
         yield Figure.of(name, _ratios(point.samples, same.samples))
+        yield from _by_cpu(name, point.samples, same.samples)
 
 
 def _alike(above: Sequence[Point], below: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
