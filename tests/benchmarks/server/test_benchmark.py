@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.server import other_servers
@@ -44,6 +46,23 @@ def test_a_case_is_measured_by_each_protocol_and_written_down(tmp_path: Path) ->
         assert 0 < point["samples"][0]["load_cores"] < 1.1
     assert written["in_process"]["dense16"][0]["per_s"] > 0
     assert "dense, [16,15]" in done.stdout
+
+
+@needs_h2load
+@needs_cores
+def test_no_server_is_left_by_a_run_that_is_terminated(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.server", "--cases", "dense16", "--servers", "sonic"]
+    command += ["--transports", "http", "--clients", "1", "--seconds", "1", "--json", str(tmp_path / "found.json")]
+    command += ["--repeats", "1"]
+    run = psutil.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    with run.stdout as lines:
+        assert any("sonic: dense16" in line for line in lines)  # the server is up
+        servers = run.children()
+        assert servers
+        run.terminate()
+        assert run.wait(60) == 128 + signal.SIGTERM
+    assert psutil.wait_procs(servers, timeout=10)[1] == []
 
 
 @needs_cores
