@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .probes import CANCELLED, WRONG, Asker
+from .probes import CANCELLED, MAY_FAIL, WRONG, Asker
 from .shm import SharedLane
 from .tally import Tally
 from .wire import Failure, GrpcWire, HttpWire
@@ -98,7 +98,7 @@ class Client:
 
     async def _stream(self, wire: GrpcWire) -> None:
         # Without those whose errors a text alone does not tell.
-        probes = [self._asker.draw("hangs", "comes and goes", "wrong shape") for _ in range(_STREAM)]
+        probes = [self._asker.draw(*MAY_FAIL, "wrong shape") for _ in range(_STREAM)]
         start_s, answered = time.perf_counter(), 0
         try:
             async for answer in wire.stream([probe.request for probe in probes]):

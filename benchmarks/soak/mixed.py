@@ -13,6 +13,7 @@ from sonic.protocol.proto import grpc_service_pb2 as pb
 
 from .hazards import Clients, Cuts, Kills, Reloads, all_counts
 from .marks import Mark, Part
+from .probes import MAY_FAIL, RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,7 @@ def mixed(
     part.marks += [
         Mark.at_least("requests that ended", tally.total, 1),
         Mark.none("of them wrong, lost, or another's answer", tally.wrong),
+        Mark.none("kinds of them that may fail, and always did", len(tally.never(RIGHT, MAY_FAIL))),
         Mark.none("failures beside them", len(part.notes)),
         Mark(
             "resident memory after / before",

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 RIGHT = "right"
 WRONG = "wrong"
 CANCELLED = "cancelled"
+HANGS, COMES_AND_GOES = "hangs", "comes and goes"
+MAY_FAIL = (HANGS, COMES_AND_GOES)
+"""Kinds of request that may end in an error as well as in their answer."""
 LIMIT_S = 60.0
 """A request that has not ended by then is taken to be lost."""
 
@@ -106,12 +109,12 @@ class Asker:
             "tagger": (4, self.tagger),
             "text": (6, self.text),
             "large": (3, self.large),
-            "comes and goes": (15, self.visiting),
+            COMES_AND_GOES: (15, self.visiting),
             "beside failures": (8, lambda: self.faulty(0)),
             "model raises": (3, lambda: self.faulty(1)),
             "wrong shape": (3, lambda: self.faulty(2)),
             "model refuses": (3, lambda: self.faulty(3)),
-            "hangs": (2, self.slow),
+            HANGS: (2, self.slow),
             "bad": (8, self.bad),
         }
 
@@ -132,9 +135,9 @@ class Asker:
         """Make one to a model that comes and goes."""
         gone = frozenset({"Unavailable"})
         if self.random.random() < 0.5:
-            return self.affine("comes and goes", "guest", lambda x: x + 5, gone)
+            return self.affine(COMES_AND_GOES, "guest", lambda x: x + 5, gone)
         x = self._numbers(np.int64, 1 << 40)
-        return self._probe("comes and goes", "count", {"x": x}, {"y": 3 * x - 1}, gone)
+        return self._probe(COMES_AND_GOES, "count", {"x": x}, {"y": 3 * x - 1}, gone)
 
     def affine(
         self, kind: str, model: str, function: Callable[[np.ndarray], np.ndarray], errors: frozenset[str] = frozenset()
@@ -182,9 +185,7 @@ class Asker:
         """Make one to a model that takes longer than the request may, or nearly so."""
         x = np.array([self.random.integers(10, 400), self.random.integers(1 << 40)], np.int64)
         timeout_s = float(self.random.uniform(0.05, 0.4))
-        return self._probe(
-            "hangs", "slow", {"x": x}, {"y": x + 1}, frozenset({"DeadlineExceeded"}), timeout_s=timeout_s
-        )
+        return self._probe(HANGS, "slow", {"x": x}, {"y": x + 1}, frozenset({"DeadlineExceeded"}), timeout_s=timeout_s)
 
     def bad(self) -> Probe:
         """Make one that has to be refused, and why is plain from the text."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from math import ceil, floor, inf, log10
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .probes import WRONG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _STEPS = 20  # buckets a decade: a quantile is good to 6 %
 _MAX_TEXTS = 20
@@ -75,6 +78,11 @@ class Tally:
     def wrong(self) -> int:
         """Those of them that ended in something that they must not end in, or not at all."""
         return sum(count for (_, _, outcome), count in self.counts.items() if outcome == WRONG)
+
+    def never(self, outcome: str, kinds: Iterable[str]) -> list[str]:
+        """Return the kinds of request that never ended so."""
+        found = {kind for kind, _, ended in self.counts if ended == outcome}
+        return [kind for kind in kinds if kind not in found]
 
     def outcomes(self) -> dict[tuple[str, str], dict[str, int]]:
         """Return counts by outcome, for each kind and way."""

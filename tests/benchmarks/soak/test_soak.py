@@ -32,6 +32,7 @@ TAKES_LONGER = (
     "goodput",
     "processor time",
     "refused within",
+    "kinds of them",
 )
 
 

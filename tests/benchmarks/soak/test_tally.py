@@ -25,6 +25,14 @@ def test_what_no_answer_came_to_has_no_duration() -> None:
     assert tally.durations == {}
 
 
+def test_kinds_that_never_ended_so() -> None:
+    tally = Tally()
+    tally.add("slow", "gRPC", RIGHT)
+    tally.add("slow", "HTTP", "DeadlineExceeded")
+    tally.add("gone", "HTTP", "Unavailable")
+    assert tally.never(RIGHT, ("slow", "gone", "unasked")) == ["gone", "unasked"]
+
+
 def test_two_are_added_up_over_json() -> None:
     one, other = Tally(), Tally()
     for tally, duration_s in ((one, 0.001), (other, 0.1), (other, 0.1)):
