@@ -14,6 +14,7 @@ from sonic.specs import DType, ModelSpec, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sonic.protocol.form import Span
     from sonic.protocol.messages import InferRequest
 
 
@@ -65,3 +66,20 @@ def same_request() -> Callable[[InferRequest, InferRequest], bool]:
         )
 
     return same
+
+
+class Remapped:
+    """A region of shared memory that another one of 24 bytes takes the name of, again and again."""
+
+    def __init__(self) -> None:
+        self.memories = [memoryview(bytearray(24)) for _ in range(4)]
+        self._left = iter(self.memories)
+
+    def view(self, _: Span) -> memoryview:
+        """Return the memory that has the name now."""
+        return next(self._left)
+
+
+@pytest.fixture
+def remapped() -> Remapped:
+    return Remapped()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -87,24 +87,12 @@ def test_a_body_of_another_length_is_refused_each_time(left: int) -> None:
             read((body + b"x")[: len(body) + left], length, "m")
 
 
-def test_the_place_of_an_output_is_looked_up_each_time() -> None:
-    memories = [memoryview(bytearray(24)) for _ in range(4)]
-
-    class Remapped:
-        """A region that another one takes the name of, again and again."""
-
-        def __init__(self) -> None:
-            self.left = iter(memories)
-
-        def view(self, _: Span) -> memoryview:
-            return next(self.left)
-
-    read, regions = RequestReader(), Remapped()
-    span = Span("r", 0, 24)
+def test_the_place_of_an_output_is_looked_up_each_time(remapped: Any) -> None:
+    read = RequestReader()
     request = InferRequest("m", {"x": X}, outputs=("y",))
-    body, length = http_codec.request_to_wire(request, Placement({}, {"y": span}, regions))
-    for memory in memories:
-        _, form = read(body, length, "m", "", regions)
+    body, length = http_codec.request_to_wire(request, Placement({}, {"y": Span("r", 0, 24)}, remapped))
+    for memory in remapped.memories:
+        _, form = read(body, length, "m", "", remapped)
         assert form.places["y"].memory is memory
 
 

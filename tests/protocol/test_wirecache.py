@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -265,23 +265,12 @@ def test_every_byte_around_the_contents_counts(same_request: Same) -> None:
             assert same_request(read(changed)[0], expected), position
 
 
-def test_the_place_of_an_output_is_looked_up_each_time() -> None:
-    memories = [memoryview(bytearray(24)) for _ in range(4)]
-
-    class Remapped:
-        """A region that another one takes the name of, again and again."""
-
-        def __init__(self) -> None:
-            self.left = iter(memories)
-
-        def view(self, _: Span) -> memoryview:
-            return next(self.left)
-
-    read, regions = RequestReader(), Remapped()
-    placement = Placement({}, {"y": Span("r", 0, 24)}, regions)
+def test_the_place_of_an_output_is_looked_up_each_time(remapped: Any) -> None:
+    read = RequestReader()
+    placement = Placement({}, {"y": Span("r", 0, 24)}, remapped)
     data = grpc_codec.request_to_wire(InferRequest("m", {"x": X}, outputs=("y",)), placement)
-    for memory in memories:
-        _, form = read(data, regions)
+    for memory in remapped.memories:
+        _, form = read(data, remapped)
         assert form.places["y"].memory is memory
 
 
