@@ -55,6 +55,7 @@ _CONTENTS = {
 _MEANT = {field: dtype.name for dtype, field in _CONTENTS.items()}
 """What Triton calls the fields; the last of several datatypes is the widest."""
 _RAW_TOO = "contents field must not be specified when using raw_input_contents for {of}"
+_NO_DATA = "unable to find data for {what} tensor {of} in request"
 _SHARED_TOO = "unexpected 'content' provided when using shared memory for {what} tensor {of}"
 
 
@@ -305,12 +306,13 @@ def _tensors(
 
 def _other_number(what: str, model: str, described: list[Any], raw: list[memoryview]) -> InvalidRequest:
     expected = f"{len(described)} {what}s for model {model!r} need as many raw contents, given {len(raw)}"
-    if typed := [tensor.name for tensor in described if tensor.contents.ByteSize()]:
-        return InvalidRequest(f"{_RAW_TOO.format(of=f'{typed[0]!r} for model {model!r}')}: {expected}")
-    if len(raw) > len(described):
+    if typed := [tensor for tensor in described if tensor.contents.ByteSize()]:
+        text, tensor = _RAW_TOO, typed[0]
+    elif len(raw) < len(described):
+        text, tensor = _NO_DATA, described[len(raw)]
+    else:
         return InvalidRequest(expected)
-    missing = f"{what} tensor {described[len(raw)].name!r} for model {model!r}"
-    return InvalidRequest(f"unable to find data for {missing} in request: {expected}")
+    return InvalidRequest(f"{text.format(what=what, of=f'{tensor.name!r} for model {model!r}')}: {expected}")
 
 
 def _span(what: str, model: str, tensor: Any) -> Span | None:
@@ -333,7 +335,7 @@ def _typed(tensor: Any, dtype: DType) -> np.ndarray:
             raise tensors.Misfit(text, dtype, tensor.shape)
     values = getattr(tensor.contents, kind) if kind is not None else ()
     if not values and 0 not in tensor.shape:
-        raise tensors.Misfit("unable to find data for {what} tensor {of} in request", dtype, tensor.shape)
+        raise tensors.Misfit(_NO_DATA, dtype, tensor.shape)
     tensors.check_count(len(values), dtype, tensor.shape)
     return tensors.from_values(values, dtype, tensor.shape)
 
