@@ -294,14 +294,14 @@ def _entries(text: str | None) -> tuple[int | None, int | None]:
 
 
 @contextmanager
-def _progress(screen: Console, *, quiet: bool) -> Iterator[Progress | None]:
-    if quiet or not screen.is_terminal:
+def _progress(console: Console, *, quiet: bool) -> Iterator[Progress | None]:
+    if quiet or not console.is_terminal:
         yield None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
-    with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
         def advance(done: int, total: int, /) -> None:

@@ -50,10 +50,10 @@ def list_(
     if as_json:
         _print_json([_brief(row) | {"reason": reasons.get(row.name, "")} for row in rows])
         return
-    screen = open_console()
-    _tables.show_list(rows, screen)
+    console = open_console()
+    _tables.show_list(rows, console)
     for name, reason in reasons.items():
-        screen.print(f"{name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{name}: {reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show(
