@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sonic.client.transport import Transport
+    from sonic.errors import InferenceError
     from sonic.protocol.messages import InferResponse
     from sonic.server.app import Server
 
@@ -117,19 +118,14 @@ def test_another_model_is_looked_at_again_after_a_while(
     assert peer.asked == 2
 
 
-def test_a_server_that_lacked_the_model_meanwhile_is_looked_at_again(way: CheckedTransport, peer: Counting) -> None:
+@pytest.mark.parametrize("meanwhile", [ModelNotFound("unloaded"), Unavailable("gone")])
+def test_a_server_that_comes_back_with_another_model(
+    way: CheckedTransport, peer: Counting, meanwhile: InferenceError
+) -> None:
     way.submit(REQUEST).result(WAIT_S)
-    peer.then(ModelNotFound("unloaded"))
+    peer.then(meanwhile)
     peer.configs["m"] = served(BAD)
-    assert type(error_of(way.submit(REQUEST))) is ModelNotFound
-    assert type(error_of(way.submit(REQUEST))) is WrongModel
-
-
-def test_a_server_that_comes_back_with_another_model(way: CheckedTransport, peer: Counting) -> None:
-    way.submit(REQUEST).result(WAIT_S)
-    peer.then(Unavailable("gone"))
-    peer.configs["m"] = served(BAD)
-    assert type(error_of(way.submit(REQUEST))) is Unavailable
+    assert type(error_of(way.submit(REQUEST))) is type(meanwhile)
     assert type(error_of(way.submit(REQUEST))) is WrongModel
     assert len(peer.requests) == 2
 

@@ -39,11 +39,14 @@ from sonic.testing.transports import FakeTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from sonic.client.sharedmemory import PlacingTransport
     from sonic.client.transport import Transport
     from sonic.protocol.form import Placement
+    from sonic.protocol.messages import InferResponse
     from sonic.server.app import Server
+    from sonic.testing.memory import Arrived
 
 pytestmark = pytest.mark.skipif(not available(), reason="this system has no folder of shared memory")
 
@@ -66,6 +69,17 @@ def warm(transport: SharedMemoryTransport, regions: int = 4) -> SharedMemoryTran
     for lease in leases:
         lender.give_back(lease, answered=False)
     return transport
+
+
+def forgotten(
+    fake: FakeMemoryServer, transport: SharedMemoryTransport, timeout_s: float | None = None
+) -> tuple[Future[InferResponse], Arrived]:
+    """Send a request whose memory the server forgets while it has it; return what the server has of it, too."""
+    fake.holding = True
+    future = transport.submit(echo_request(timeout_s=timeout_s))
+    first = fake.waiting.get(timeout=WAIT_S)
+    fake.memory.unregister()
+    return future, first
 
 
 def placements(transport: SharedMemoryTransport, monkeypatch: pytest.MonkeyPatch) -> list[Placement | None]:
@@ -335,10 +349,7 @@ def test_the_time_that_is_left_goes_with_what_is_sent_once_more(fake: FakeMemory
     now = [100.0]
     transport = SharedMemoryTransport(fake, Lender(fake, lambda: True, 1 << 20), 1, clock=lambda: now[0])
     warm(transport, 1)
-    fake.holding = True
-    future = transport.submit(echo_request(timeout_s=10.0))
-    first = fake.waiting.get(timeout=WAIT_S)
-    fake.memory.unregister()
+    future, first = forgotten(fake, transport, timeout_s=10.0)
     now[0] += 4
     first.answer()
     second = fake.waiting.get(timeout=WAIT_S)
@@ -349,10 +360,7 @@ def test_the_time_that_is_left_goes_with_what_is_sent_once_more(fake: FakeMemory
 
 
 def test_given_up_between_memory_and_wire(fake: FakeMemoryServer, transport: SharedMemoryTransport) -> None:
-    fake.holding = True
-    future = transport.submit(echo_request())
-    first = fake.waiting.get(timeout=WAIT_S)
-    fake.memory.unregister()
+    future, first = forgotten(fake, transport)
     first.answer()
     second = fake.waiting.get(timeout=WAIT_S)
     assert future.cancel()
@@ -363,10 +371,7 @@ def test_given_up_between_memory_and_wire(fake: FakeMemoryServer, transport: Sha
 
 def test_closed_between_memory_and_wire(fake: FakeMemoryServer) -> None:
     transport = warm(sharing(fake), 1)
-    fake.holding = True
-    future = transport.submit(echo_request())
-    first = fake.waiting.get(timeout=WAIT_S)
-    fake.memory.unregister()
+    future, first = forgotten(fake, transport)
     transport._lender._workers.close()
     first.answer()
     assert isinstance(error_of(future), Cancelled)
@@ -375,10 +380,7 @@ def test_closed_between_memory_and_wire(fake: FakeMemoryServer) -> None:
 
 def test_closed_while_it_waits_to_be_sent_over_the_wire(fake: FakeMemoryServer) -> None:
     transport = warm(sharing(fake), 1)
-    fake.holding = True
-    future = transport.submit(echo_request())
-    first = fake.waiting.get(timeout=WAIT_S)
-    fake.memory.unregister()
+    future, first = forgotten(fake, transport)
     go = Event()
     for _ in range(10):  # whoever would send it is busy
         transport._lender.run(lambda: go.wait(WAIT_S))
